@@ -1,0 +1,64 @@
+"""The errors that Contrail raises on purpose, and whether trying again can help.
+
+Each message is for the person who must act: what was wrong, where, what was kept, what to do next.
+No error handling belongs here, only the kinds.
+"""
+
+
+class ContrailError(Exception):
+    """Base of every error that Contrail raises on purpose.
+
+    ``retryable`` tells an orchestrator whether the same call may pass later without a change by a person.
+    ``exit_code`` is the exit status of the command line.
+    """
+
+    retryable = False
+    exit_code = 1
+
+
+class SpecError(ContrailError):
+    """A pipeline folder or an environment file is wrong: unknown key, wrong type, missing module."""
+
+    exit_code = 2
+
+
+class DataError(ContrailError):
+    """The data broke a rule; the same data will break it again."""
+
+    exit_code = 3
+
+
+class FileRefusedError(DataError):
+    """One or more landed files were refused whole. The files are kept."""
+
+
+class PartitionRefusedError(DataError):
+    """One or more partitions broke a contract and were not published."""
+
+
+class MissingInputError(DataError):
+    """A stage needs a table, partition, file or model that does not exist yet."""
+
+
+class AuditError(DataError):
+    """Staged rows failed the publisher's audit; readers still see what was published before."""
+
+
+class GateRefusedError(ContrailError):
+    """The promotion gate refused the challenger; the champion stays."""
+
+    exit_code = 4
+
+
+class CommitConflictError(ContrailError):
+    """Other writers kept winning the commit; the same call may pass later."""
+
+    retryable = True
+    exit_code = 75
+
+
+class EngineError(ContrailError):
+    """The compute engine or a service it needs could not be reached."""
+
+    retryable = True
+    exit_code = 75

@@ -1,0 +1,72 @@
+"""Daily partitions: a range of dates that one job works on.
+
+A range is always handled as one job; nothing here loops over days on behalf of a stage.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from contrail.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """An inclusive range of daily partitions.
+
+    Raises:
+        SpecError: if ``end`` lies before ``start``.
+    """
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise SpecError(f"partition range ends before it starts: --from {self.start} --to {self.end}")
+
+    @classmethod
+    def parse(cls, start: str, end: str | None = None) -> "Partitions":
+        """Build a range from ISO dates; ``end`` defaults to ``start``."""
+        try:
+            first = date.fromisoformat(start)
+            return cls(first, date.fromisoformat(end) if end else first)
+        except ValueError as error:
+            raise SpecError(f"not a date: {error}. Write dates as YYYY-MM-DD, for example 2013-11-01.") from error
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.start + timedelta(days=i) for i in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.end - self.start).days + 1
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.start <= day <= self.end
+
+    def __str__(self) -> str:
+        return str(self.start) if self.start == self.end else f"{self.start}..{self.end}"
+
+    def shift(self, days: int) -> "Partitions":
+        """The same range, ``days`` later (earlier when negative)."""
+        return Partitions(self.start + timedelta(days=days), self.end + timedelta(days=days))
+
+    def reaching_back(self, days: int) -> "Partitions":
+        """The same range with ``days`` more partitions before its start."""
+        return Partitions(self.start - timedelta(days=days), self.end)
+
+
+def cutoff_instant(day: date, cutoff: time, timezone: str) -> datetime:
+    """The UTC instant at which predictions of partition ``day`` are made."""
+    return datetime.combine(day, cutoff, ZoneInfo(timezone)).astimezone(ZoneInfo("UTC"))
+
+
+def as_ranges(days: Iterable[date]) -> list[Partitions]:
+    """Merge days into the fewest contiguous ranges, in order."""
+    ranges: list[Partitions] = []
+    for day in sorted(set(days)):
+        if ranges and day == ranges[-1].end + timedelta(days=1):
+            ranges[-1] = Partitions(ranges[-1].start, day)
+        else:
+            ranges.append(Partitions(day, day))
+    return ranges

@@ -1,0 +1,30 @@
+"""Which code and which lock file this process runs. Read once; no other provenance belongs here."""
+
+import hashlib
+import subprocess
+from functools import cache
+from pathlib import Path
+
+
+def _git(project: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@cache
+def code_revision(project: Path) -> str:
+    """The git commit, with ``+dirty`` when tracked files differ from it; ``unknown`` outside a checkout."""
+    try:
+        commit = _git(project, "rev-parse", "HEAD")
+    except FileNotFoundError:  # no git on this machine
+        return "unknown"
+    if not commit:
+        return "unknown"
+    return commit + ("+dirty" if _git(project, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+@cache
+def lock_hash(project: Path) -> str:
+    """SHA-256 of ``requirements.txt``, the lock of every library; empty when it is not there."""
+    path = project / "requirements.txt"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""

@@ -1,0 +1,121 @@
+"""The environment that a run works in: catalog, storage, engine, registry.
+
+The only module that reads environment variables. A setting that changes what a model or a table contains
+does not belong here but in the pipeline's spec.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from upath import UPath
+
+from contrail.errors import SpecError
+from contrail.validation_errors import explain
+
+# Libraries that would otherwise call home from a batch job.
+_QUIET = {
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "DO_NOT_TRACK": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CatalogSettings(_Frozen):
+    """Where the Iceberg catalog lives; ``properties`` go to ``pyiceberg.catalog.load_catalog`` as they are."""
+
+    type: Literal["sql", "rest"]
+    uri: str
+    warehouse_uri: str
+    properties: dict[str, str] = {}
+
+
+class EngineSettings(_Frozen):
+    """Which engine runs the feature code. ``sail`` is embedded; ``spark`` needs a JVM or a remote address."""
+
+    kind: Literal["sail", "spark"] = "sail"
+    master: str = "local[2]"
+
+
+class RegistrySettings(_Frozen):
+    """MLflow's tracking and registry store, and the folder of its artifacts."""
+
+    tracking_uri: str
+    artifact_uri: str
+
+
+class Settings(_Frozen):
+    """One environment (``include/environments/<name>.yaml``), with ``{home}`` and ``{project}`` filled in."""
+
+    name: str
+    project_path: Path
+    home_path: Path
+    pipelines_path: Path
+    landing_uri: str
+    staging_uri: str
+    reports_uri: str
+    data_versions_remote_uri: str
+    catalog: CatalogSettings
+    engine: EngineSettings = EngineSettings()
+    registry: RegistrySettings
+    snapshots_kept: int = 200
+
+    @property
+    def landing(self) -> UPath:
+        """Folder of the landing zone: ``<pipeline>/<table>/<date>.csv.gz``."""
+        return UPath(self.landing_uri)
+
+    @property
+    def staging(self) -> UPath:
+        """Folder of rows that are not published yet: ``<run id>/<table>``."""
+        return UPath(self.staging_uri)
+
+    @property
+    def reports(self) -> UPath:
+        """Folder of reports for people: ``<pipeline>/<kind>/…``."""
+        return UPath(self.reports_uri)
+
+
+def _load(environment: str, project: Path, home: Path, engine: str | None) -> Settings:
+    path = project / "include" / "environments" / f"{environment}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise SpecError(f"CONTRAIL_ENV={environment}: there is no {path}. Known environments: {known}.")
+    text = path.read_text().replace("{home}", str(home)).replace("{project}", str(project))
+    values = yaml.safe_load(text)
+    if engine:
+        values["engine"] = {**values.get("engine", {}), "kind": engine}
+    try:
+        return Settings(name=environment, project_path=project, home_path=home, **values)
+    except ValidationError as error:
+        raise SpecError(explain(path, error, Settings)) from error
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Environment variables: ``CONTRAIL_ENV`` (default ``dev``), ``CONTRAIL_PROJECT`` (the repository),
+    ``CONTRAIL_HOME`` (where data live, default ``<project>/.contrail``), ``CONTRAIL_PIPELINES`` (the folder of
+    pipelines), ``CONTRAIL_ENGINE`` (``sail`` or ``spark``).
+
+    Raises:
+        SpecError: for an unknown environment or a wrong key in its file.
+    """
+    for key, value in _QUIET.items():
+        os.environ.setdefault(key, value)
+    project = Path(os.environ.get("CONTRAIL_PROJECT", Path(__file__).resolve().parents[2]))
+    home = Path(os.environ.get("CONTRAIL_HOME", project / ".contrail")).absolute()
+    loaded = _load(os.environ.get("CONTRAIL_ENV", "dev"), project, home, os.environ.get("CONTRAIL_ENGINE"))
+    if pipelines := os.environ.get("CONTRAIL_PIPELINES"):
+        loaded = loaded.model_copy(update={"pipelines_path": Path(pipelines)})
+    return loaded

@@ -1,0 +1,36 @@
+"""Turn a pydantic error into words for the person who wrote the YAML file."""
+
+import difflib
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+
+def _model_at(annotation: Any, path: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model that owns the key at ``path``, found by walking the annotations; None when there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not path:
+            return annotation
+        field = annotation.model_fields.get(str(path[0]))
+        return _model_at(field.annotation, path[1:]) if field else None
+    arguments = get_args(annotation)
+    if get_origin(annotation) in (dict, list, tuple):  # the key or index is one step of the path
+        return _model_at(arguments[-1 if get_origin(annotation) is dict else 0], path[1:]) if path else None
+    return next((found for a in arguments if (found := _model_at(a, path))), None)
+
+
+def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
+    """Name the file, each wrong key's path, the rule, and for an unknown key the nearest valid name."""
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        if item["type"] == "extra_forbidden":
+            owner = _model_at(model, item["loc"][:-1])
+            valid = sorted(owner.model_fields) if owner else []
+            near = difflib.get_close_matches(str(item["loc"][-1]), valid, n=1, cutoff=0.4)
+            hint = f"did you mean '{near[0]}'?" if near else f"valid keys: {', '.join(valid)}"
+            lines.append(f"  {where}: unknown key; {hint}")
+        else:
+            lines.append(f"  {where}: {item['msg']} (got {item.get('input')!r})"[:300])
+    return f"{path} is not valid:\n" + "\n".join(lines)
