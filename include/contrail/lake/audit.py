@@ -1,0 +1,100 @@
+"""The publisher's audit of staged rows. It decides; it writes nothing."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+from pyiceberg.schema import Schema
+from upath import UPath
+
+from contrail.errors import AuditError
+from contrail.lake.datasets import PARTITION, Dataset
+
+_KEPT = "Nothing was published; readers see what was there before."
+
+
+def check(dataset: Dataset, rows: pa.Table | UPath, days: list[date] | None, scope: Mapping[str, str]) -> pa.Table:
+    """Rows in the dataset's column order and types, once they passed every check.
+
+    Checks: columns, types, required values, key uniqueness, and that every row belongs to a partition that is
+    being replaced.
+
+    Raises:
+        AuditError: naming the table, the rule, the column and how many rows broke it.
+    """
+    table = _typed(dataset, rows if isinstance(rows, pa.Table) else _read(rows))
+    _check_required(dataset, table)
+    _check_partitions(dataset, table, days, scope)
+    _check_key(dataset, table)
+    return table
+
+
+def _read(folder: UPath) -> pa.Table:
+    files = sorted(str(path) for path in folder.glob("*.parquet"))
+    if not files:
+        raise AuditError(f"no staged Parquet files in {folder}: the job wrote nothing. {_KEPT}")
+    return pads.dataset(files, format="parquet").to_table()
+
+
+def _typed(dataset: Dataset, rows: pa.Table) -> pa.Table:
+    schema = dataset.arrow_schema()
+    missing = [name for name in schema.names if name not in rows.column_names]
+    extra = [name for name in rows.column_names if name not in schema.names]
+    if missing or extra:
+        raise AuditError(f"{dataset.name}: staged columns differ. Missing: {missing}. Not expected: {extra}. {_KEPT}")
+    loose = pa.schema([field.with_nullable(True) for field in schema])
+    try:
+        return rows.select(schema.names).cast(loose)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise AuditError(f"{dataset.name}: staged types differ: {error}. {_KEPT}") from error
+
+
+def _check_required(dataset: Dataset, table: pa.Table) -> None:
+    for name, column in dataset.columns.items():
+        nulls = table.column(name).null_count
+        if column.required and nulls:
+            raise AuditError(f"{dataset.name}.{name}: {nulls} of {table.num_rows} rows are null. {_KEPT}")
+
+
+def _check_partitions(dataset: Dataset, table: pa.Table, days: list[date] | None, scope: Mapping[str, str]) -> None:
+    if PARTITION in dataset.partition_by and days is None:
+        raise AuditError(f"{dataset.name} is partitioned: name the partitions that are replaced. {_KEPT}")
+    if days is not None:
+        present = pc.unique(table.column(PARTITION)).to_pylist()
+        if outside := sorted(set(present) - set(days)):
+            raise AuditError(f"{dataset.name}: staged rows of partitions {outside} were not asked for. {_KEPT}")
+    for column, value in scope.items():
+        if other := set(pc.unique(table.column(column)).to_pylist()) - {value}:
+            raise AuditError(f"{dataset.name}.{column}: staged {sorted(other)} outside the scope '{value}'. {_KEPT}")
+
+
+def _check_key(dataset: Dataset, table: pa.Table) -> None:
+    if not dataset.key:
+        return
+    columns = list(dict.fromkeys([*dataset.partition_by, *dataset.key]))
+    counts = table.group_by(columns).aggregate([([], "count_all")])
+    repeated = counts.filter(pc.greater(counts["count_all"], 1))
+    if repeated.num_rows:
+        example = {name: repeated[name][0].as_py() for name in columns}
+        raise AuditError(
+            f"{dataset.name}: {repeated.num_rows} keys occur more than once, for example {example}. {_KEPT}"
+        )
+
+
+def check_evolution(dataset: Dataset, published: Schema) -> None:
+    """A table may gain optional columns; losing or requiring one needs a person.
+
+    Raises:
+        AuditError: naming the columns.
+    """
+    old, new = set(published.column_names), set(dataset.columns)
+    required = [name for name in sorted(new - old) if dataset.columns[name].required]
+    if lost := sorted(old - new):
+        raise AuditError(
+            f"{dataset.name}: the spec no longer has the published columns {lost}. "
+            f"Keep them, or move the table away and rebuild it. {_KEPT}"
+        )
+    if required:
+        raise AuditError(f"{dataset.name}: new columns {required} must be optional (required: false). {_KEPT}")

@@ -1,0 +1,273 @@
+"""What tables a pipeline has, with types and documentation, derived from its spec.
+
+The one source of every table's schema: the publisher's audit, Iceberg's column docs and the analysts' docs all
+come from here. No data are read here.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyiceberg.schema import Schema
+from pyiceberg.types import (
+    BooleanType,
+    DateType,
+    DoubleType,
+    LongType,
+    NestedField,
+    PrimitiveType,
+    StringType,
+    TimestamptzType,
+)
+
+from contrail.spec import ColumnSpec, ColumnType, PipelineSpec
+
+_TYPES: dict[ColumnType, tuple[pa.DataType, type[PrimitiveType], str]] = {
+    "string": (pa.string(), StringType, "VARCHAR"),
+    "int": (pa.int64(), LongType, "BIGINT"),
+    "float": (pa.float64(), DoubleType, "DOUBLE"),
+    "bool": (pa.bool_(), BooleanType, "BOOLEAN"),
+    "date": (pa.date32(), DateType, "DATE"),
+    "timestamp": (pa.timestamp("us", "UTC"), TimestamptzType, "TIMESTAMPTZ"),
+}
+
+PARTITION = "partition_date"
+
+
+def sql_type(kind: ColumnType) -> str:
+    """DuckDB's name of a column type."""
+    return _TYPES[kind][2]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table of the lake: its columns, its key, and the columns that it is partitioned by.
+
+    ``key`` is unique within a partition; the publisher's audit checks it. No ``partition_by``: replaced whole.
+    """
+
+    name: str
+    doc: str
+    columns: dict[str, ColumnSpec]
+    key: tuple[str, ...] = ()
+    partition_by: tuple[str, ...] = (PARTITION,)
+
+    def arrow_schema(self) -> pa.Schema:
+        """The schema that staged rows must have."""
+        return pa.schema([pa.field(n, _TYPES[c.type][0], nullable=not c.required) for n, c in self.columns.items()])
+
+    def iceberg_schema(self) -> Schema:
+        """The same as an Iceberg schema, with each column's documentation."""
+        return Schema(
+            *(
+                NestedField(i, name, _TYPES[column.type][1](), required=column.required, doc=column.doc)
+                for i, (name, column) in enumerate(self.columns.items(), start=1)
+            )
+        )
+
+
+def _column(kind: ColumnType, doc: str, required: bool = True) -> ColumnSpec:
+    return ColumnSpec(type=kind, required=required, doc=doc)
+
+
+_PARTITION_COLUMN = {PARTITION: _column("date", "Daily partition, a local date of the pipeline.")}
+
+
+def raw(spec: PipelineSpec, table: str) -> Dataset:
+    """``raw_<table>``: every field as it was landed, as text, with the file and line that it came from."""
+    source = spec.tables[table]
+    daily = source.kind == "daily"
+    columns = {name: _column("string", column.doc, required=False) for name, column in source.columns.items()}
+    origin = {
+        "_file": _column("string", "Landed file that the row came from."),
+        "_line": _column("int", "Line in that file; the header is line 1."),
+        "_sha256": _column("string", "SHA-256 of that file."),
+    }
+    return Dataset(
+        name=f"raw_{table}",
+        doc=f"{source.doc} As landed, all text.".strip(),
+        columns={**(_PARTITION_COLUMN if daily else {}), **columns, **origin},
+        key=("_line",),
+        partition_by=(PARTITION,) if daily else (),
+    )
+
+
+def validated(spec: PipelineSpec, table: str) -> Dataset:
+    """``validated_<table>``: typed rows that keep their contract."""
+    source = spec.tables[table]
+    if source.kind == "reference":
+        return Dataset(f"validated_{table}", source.doc, dict(source.columns), source.key, ())
+    visible = {"visible_from": _column("date", "First partition whose cut-off may use the row.")}
+    return Dataset(
+        name=f"validated_{table}",
+        doc=source.doc,
+        columns={**_PARTITION_COLUMN, **source.columns, **visible},
+        key=source.key,
+    )
+
+
+def quarantine(_: PipelineSpec) -> Dataset:
+    """``quarantine``: rows that broke a rule, as they were landed, with the reason."""
+    return Dataset(
+        name="quarantine",
+        doc="Rows that broke a rule of their contract, kept as landed. Mend the file and land it again.",
+        columns={
+            **_PARTITION_COLUMN,
+            "table_name": _column("string", "Landed table of the row."),
+            "rule": _column("string", "Name of the first rule that the row broke."),
+            "detail": _column("string", "What was expected and what was found."),
+            "row": _column("string", "The row as landed, as JSON."),
+            "file": _column("string", "Landed file of the row."),
+            "line": _column("int", "Line in that file."),
+            "run_id": _column("string", "Run that set the row aside."),
+            "quarantined_at": _column("timestamp", "When, UTC."),
+        },
+        key=("table_name", "file", "line"),
+        partition_by=(PARTITION, "table_name"),
+    )
+
+
+def refusals(_: PipelineSpec) -> Dataset:
+    """``refusals``: files and partitions that were refused whole; empty again once they are mended."""
+    return Dataset(
+        name="refusals",
+        doc="Files and partitions refused whole, with the rule; a row goes away when a mended one is accepted.",
+        columns={
+            **_PARTITION_COLUMN,
+            "stage": _column("string", "Stage that refused: ingest or validate."),
+            "table_name": _column("string", "Landed table."),
+            "rule": _column("string", "Rule that was broken."),
+            "detail": _column("string", "What was found, where, and what to do."),
+            "file": _column("string", "Landed file.", required=False),
+            "kept_uri": _column("string", "Where a copy of the refused file is kept.", required=False),
+            "run_id": _column("string", "Run that refused."),
+            "refused_at": _column("timestamp", "When, UTC."),
+        },
+        key=("stage", "table_name", "rule"),
+        partition_by=(PARTITION, "stage", "table_name"),
+    )
+
+
+def features(spec: PipelineSpec) -> Dataset:
+    """``features``: one row an entity, built from what was known at its partition's cut-off."""
+    key_columns = {name: spec.tables[spec.entities].columns[name] for name in spec.key}
+    feature_columns = {
+        name: _column("string" if column.kind == "category" else "float", column.doc, required=False)
+        for name, column in spec.features.columns.items()
+        if name not in key_columns
+    }
+    return Dataset(
+        name="features",
+        doc="Features of each entity, from what was known before cutoff_at.",
+        columns={
+            **_PARTITION_COLUMN,
+            **key_columns,
+            "cutoff_at": _column("timestamp", "Only rows known before this instant (UTC) were used."),
+            **feature_columns,
+        },
+        key=spec.key,
+    )
+
+
+def predictions(spec: PipelineSpec) -> Dataset:
+    """``predictions``: the analysts' table, one row an entity and partition."""
+    key_columns = {name: spec.tables[spec.entities].columns[name] for name in spec.key}
+    if spec.task == "binary":
+        outcome = {
+            "probability": _column("float", f"Probability that {spec.label.expression}, 0 to 1."),
+            "decision": _column("bool", f"True when the probability is at least {spec.score.threshold}."),
+        }
+    else:
+        outcome = {"prediction": _column("float", f"Predicted {spec.label.expression}.")}
+    reasons: dict[str, ColumnSpec] = {}
+    for rank in range(1, spec.score.reasons + 1):
+        reasons |= {
+            f"reason_{rank}": _column("string", f"Feature with contribution number {rank} by size.", required=False),
+            f"reason_{rank}_value": _column("string", "Its value for this row; null when missing.", required=False),
+            f"reason_{rank}_contribution": _column(
+                "float", "Its part of the score (log-odds, or label units for a regression).", required=False
+            ),
+        }
+    return Dataset(
+        name="predictions",
+        doc=f"{spec.title}: one prediction an entity, replaced a partition at a time in one atomic commit.",
+        columns={
+            **_PARTITION_COLUMN,
+            **key_columns,
+            **outcome,
+            **reasons,
+            "model_name": _column("string", "Registered model."),
+            "model_version": _column("string", "Its version in the registry."),
+            "feature_snapshot": _column("int", "Iceberg snapshot of `features` that was scored."),
+            "scoring_run": _column("string", "Run that wrote the row."),
+            "scored_at": _column("timestamp", "When, UTC."),
+        },
+        key=spec.key,
+    )
+
+
+def drift(_: PipelineSpec) -> Dataset:
+    """``drift``: a row a feature and day, and the day's verdict in the row with feature ``*``."""
+    return Dataset(
+        name="drift",
+        doc="How unusual each day's features are against the model's training window; feature * is the verdict.",
+        columns={
+            **_PARTITION_COLUMN,
+            "feature": _column("string", "Feature, or * for the whole day."),
+            "statistic": _column("string", "Name of the statistic."),
+            "value": _column("float", "Its value on this day.", required=False),
+            "threshold": _column("float", "Value that a usual day rarely passes, from the training window."),
+            "unusual": _column("bool", "value > threshold."),
+            "unusual_days": _column("int", "Unusual days among the last of_days (verdict row).", required=False),
+            "verdict": _column("string", "ok, watch or drift (verdict row).", required=False),
+            "rows": _column("int", "Rows of the partition."),
+            "model_name": _column("string", "Model whose training window is the reference."),
+            "model_version": _column("string", "Its version."),
+        },
+        key=("feature",),
+    )
+
+
+def performance(spec: PipelineSpec) -> Dataset:
+    """``performance``: realised quality of a partition's predictions, once its labels are mature."""
+    metrics = (
+        {
+            "auc": "Area under the ROC curve; null with one class.",
+            "log_loss": "Mean negative log-likelihood, nats.",
+            "brier": "Mean squared error of the probability.",
+            "calibration_error": "Expected calibration error, 10 equal-count bins.",
+            "baseline_log_loss": "The same rows with the training label rate as prediction.",
+        }
+        if spec.task == "binary"
+        else {
+            "rmse": "Root mean squared error, label units.",
+            "mae": "Mean absolute error, label units.",
+            "bias": "Mean of prediction minus label.",
+            "baseline_rmse": "The same rows with the training mean as prediction.",
+        }
+    )
+    return Dataset(
+        name="performance",
+        doc="Realised quality a day, computed when the day's labels are mature.",
+        columns={
+            **_PARTITION_COLUMN,
+            "model_name": _column("string", "Model that predicted."),
+            "model_version": _column("string", "Its version."),
+            "rows": _column("int", "Predicted rows."),
+            "labelled": _column("int", "Rows whose label is known."),
+            "label_coverage": _column("float", "labelled / rows."),
+            "label_mean": _column("float", "Mean label.", required=False),
+            "prediction_mean": _column("float", "Mean prediction of the labelled rows.", required=False),
+            **{name: _column("float", doc, required=False) for name, doc in metrics.items()},
+        },
+        key=("model_version",),
+    )
+
+
+def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
+    """Every table of a pipeline, by name."""
+    found = [
+        *(raw(spec, table) for table in spec.tables),
+        *(validated(spec, table) for table in spec.tables),
+        *(make(spec) for make in (features, predictions, quarantine, refusals, drift, performance)),
+    ]
+    return {dataset.name: dataset for dataset in found}

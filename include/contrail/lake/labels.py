@@ -1,0 +1,57 @@
+"""Labels and training rows: features joined to outcomes that were known at a given cut-off."""
+
+from datetime import date, timedelta
+
+import pyarrow as pa
+
+from contrail.lake.datasets import PARTITION
+from contrail.lake.lake import Lake
+from contrail.partitions import Partitions
+from contrail.spec import PipelineSpec
+
+
+def _label_query(spec: PipelineSpec, partitions: Partitions, as_of: date | None) -> str:
+    keys = ", ".join(spec.key)
+    known = f"AND o.visible_from <= DATE '{as_of}'" if as_of else ""
+    return f"""
+        SELECT e.{PARTITION}, {", ".join(f"e.{k}" for k in spec.key)}, CAST(({spec.label.expression}) AS DOUBLE) AS label
+        FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}
+              WHERE {PARTITION} BETWEEN DATE '{partitions.start}' AND DATE '{partitions.end}') e
+        JOIN (SELECT * FROM validated_{spec.label.table} o
+              WHERE o.{PARTITION} >= DATE '{partitions.start - timedelta(days=1)}' {known}) o USING ({keys})
+        WHERE ({spec.label.expression}) IS NOT NULL"""
+
+
+def _tables(spec: PipelineSpec) -> list[str]:
+    return [f"validated_{spec.entities}", f"validated_{spec.label.table}"]
+
+
+def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
+    """Labels of the entities of these partitions: ``partition_date``, the key, ``label`` (float, never null).
+
+    Args:
+        lake: Where the validated tables are.
+        spec: Says what the label is.
+        partitions: Entity partitions.
+        as_of: Use only labels that the cut-off of this partition may see; None uses all.
+    """
+    for name in _tables(spec):
+        lake.table(name)
+    with lake.connect(_tables(spec)) as connection:
+        order = ", ".join([PARTITION, *spec.key])
+        return connection.sql(f"{_label_query(spec, partitions, as_of)} ORDER BY {order}").to_arrow_table()
+
+
+def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
+    """Feature rows with a label, sorted by partition and key so that the same inputs give the same bytes.
+
+    The columns are those of ``features`` and ``label``. See ``read_labels`` for ``as_of``.
+    """
+    for name in [*_tables(spec), "features"]:
+        lake.table(name)
+    with lake.connect([*_tables(spec), "features"]) as connection:
+        columns = ", ".join([PARTITION, *spec.key])
+        query = f"""
+            SELECT f.*, l.label FROM features f
+            JOIN ({_label_query(spec, partitions, as_of)}) l USING ({columns}) ORDER BY {columns}"""
+        return connection.sql(query).to_arrow_table()

@@ -1,0 +1,84 @@
+"""Fixtures that every test may use: an empty home, and the toy pipeline."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contrail.lake.lake import Lake
+from contrail.partitions import Partitions
+from contrail.pipeline import Pipeline, load_pipeline
+from contrail.settings import Settings, settings
+from contrail.stages.base import StageResult, StageRun
+from contrail.stages.runner import run_stage
+
+PROJECT = Path(__file__).resolve().parents[1]
+TOY_PIPELINES = PROJECT / "tests" / "pipelines"
+
+logging.getLogger("pyiceberg").setLevel(logging.ERROR)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of this test's own, on the pipelines that are shipped."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("CONTRAIL_HOME", str(path))
+    monkeypatch.setenv("CONTRAIL_PROJECT", str(PROJECT))
+    monkeypatch.delenv("CONTRAIL_PIPELINES", raising=False)
+    settings.cache_clear()
+    yield path
+    settings.cache_clear()
+
+
+@pytest.fixture
+def toy_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home whose only pipeline is ``toy``."""
+    monkeypatch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
+    settings.cache_clear()
+    return home
+
+
+class Toy:
+    """The toy pipeline with shortcuts: land files, run a stage, look into the lake."""
+
+    def __init__(self, pipeline: Pipeline, current: Settings) -> None:
+        self.pipeline = pipeline
+        self.spec = pipeline.spec
+        self.settings = current
+        self.lake = Lake(current, pipeline.name)
+        self.landing = current.landing / pipeline.name
+
+    def land(self, start: str, end: str | None = None) -> int:
+        self.landing.mkdir(parents=True, exist_ok=True)
+        return int(self.pipeline.function("source", "land")(self.landing, Partitions.parse(start, end)))
+
+    def run(self, verb: str, start: str, end: str | None = None, **options: Any) -> StageResult:
+        return run_stage(verb, self.pipeline.name, Partitions.parse(start, end), options=options)
+
+    def stage_run(self, verb: str, start: str, end: str | None = None, **options: Any) -> StageRun:
+        """The argument of a stage function, for calling its parts."""
+        partitions = Partitions.parse(start, end)
+        return StageRun(verb, self.pipeline, partitions, self.settings, self.lake, "test-run", options)
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        with self.lake.connect() as connection:
+            return connection.sql(query).fetchall()
+
+
+@pytest.fixture
+def toy(toy_home: Path) -> Toy:
+    """The toy pipeline in an empty home."""
+    return Toy(load_pipeline("toy"), settings())
+
+
+@pytest.fixture
+def collect() -> Callable[[str], None]:
+    """A progress function that keeps its lines in ``collect.lines``."""
+
+    def keep(line: str) -> None:
+        keep.lines.append(line)  # type: ignore[attr-defined]
+
+    keep.lines = []  # type: ignore[attr-defined]
+    return keep
