@@ -1,0 +1,363 @@
+"""The command line ``contrail``: every stage and every table, without Airflow.
+
+Results go to standard output (JSON where a script wants it), progress and errors to standard error. The work
+itself is elsewhere: a command parses its arguments, calls, and prints.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from contrail.errors import ContrailError, SpecError
+from contrail.partitions import Partitions
+from contrail.pipeline import Pipeline, load_pipeline, pipeline_names
+from contrail.settings import settings
+from contrail.stages import VERBS
+
+if TYPE_CHECKING:
+    from contrail.lake.lake import Lake
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
+    epilog="Start with `contrail status --pipeline flight_delay`. Each command has examples in its --help.",
+)
+out = Console()
+err = Console(stderr=True)
+
+PipelineOption = Annotated[
+    str, typer.Option("--pipeline", "-p", help="Folder name under include/pipelines.", show_default=False)
+]
+FromOption = Annotated[str, typer.Option("--from", help="First partition, YYYY-MM-DD.", show_default=False)]
+ToOption = Annotated[str | None, typer.Option("--to", help="Last partition, inclusive. Default: the same as --from.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+# One list of the verbs, in contrail.stages; mypy cannot see through the call.
+Verb = StrEnum("Verb", {verb: verb for verb in VERBS})  # type: ignore[misc]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def _default_pipeline(name: str | None) -> str:
+    """The named pipeline, or the only one, or flight_delay, which is shipped first."""
+    if name:
+        return name
+    known = pipeline_names()
+    return "flight_delay" if "flight_delay" in known or not known else known[0]
+
+
+def _lake(pipeline: Pipeline) -> "Lake":
+    from contrail.lake.lake import Lake  # 1.5 s of imports that --help can do without
+
+    return Lake(settings(), pipeline.name)
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[str], None]]:
+    """A spinner with the elapsed time on a terminal; plain lines in a log."""
+    if not err.is_terminal:
+        started = time.monotonic()
+        yield lambda line: err.print(f"[{time.monotonic() - started:6.1f} s] {label}: {line}", highlight=False)
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(label)
+
+        def show(line: str) -> None:
+            bar.update(task, description=f"{label}: {line}")
+            bar.console.print(f"  {line}", highlight=False)
+
+        yield show
+
+
+def _parse_set(pairs: list[str]) -> dict[str, Any]:
+    """``["max_depth=8"]`` to ``{"max_depth": 8}``; values are read as JSON, else as text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SpecError(f"--set {pair}: write it as name=value, for example --set max_depth=8")
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+@app.command()
+def stage(
+    verb: Annotated[Verb, typer.Argument(help="Which stage.", show_default=False)],
+    pipeline: PipelineOption,
+    from_: FromOption,
+    to: ToOption = None,
+    model: Annotated[str, typer.Option(help="score, drift, promote: a version, or champion or challenger.")] = "",
+    set_: Annotated[list[str], typer.Option("--set", help="train: a parameter, name=value; repeatable.")] = [],  # noqa: B006
+    register: Annotated[bool, typer.Option(help="train: put the model into the registry.")] = True,
+    metrics: Annotated[Path | None, typer.Option(help="train: also write the metrics to this JSON file.")] = None,
+    report: Annotated[str, typer.Option(help="drift: Evidently report always, on alarm, or never.")] = "alarm",
+    as_of_cutoff: Annotated[
+        bool, typer.Option(help="ingest, validate: what is known at the cut-off, as the daily DAG does.")
+    ] = False,
+    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one stage over a range of partitions, as one job.
+
+    Verbs, in order: **ingest, validate, features, train, promote, score, drift, performance**.
+
+    Examples:
+    - `contrail stage features -p flight_delay --from 2013-10-01 --to 2013-10-31`
+    - `contrail stage train -p flight_delay --from 2013-01-01 --to 2013-08-31 --set max_depth=8`
+    - `contrail stage score -p flight_delay --from 2013-11-01 --model 2`
+
+    Running a stage again is safe: it leaves the same rows.
+    """
+    from contrail.stages.runner import run_stage
+
+    options = {
+        "as_of_cutoff": as_of_cutoff,
+        "model": model or None,
+        "params": _parse_set(set_),
+        "register": register,
+        "metrics_path": metrics,
+        "report": report,
+    }
+    partitions = Partitions.parse(from_, to)
+    chosen = {key: value for key, value in options.items() if value is not None}
+    with _progress(f"{verb.value} {pipeline} {partitions}") as progress:
+        result = run_stage(verb.value, pipeline, partitions, run_id=run_id, options=chosen, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), default=_plain))
+        return
+    quarantined = f", {result.quarantined:,} in quarantine" if result.quarantined else ""
+    state = "unchanged" if result.unchanged else f"{result.rows:,} rows"
+    out.print(
+        f"[green]✓[/] {verb.value} {partitions}: {state}{quarantined} in {result.seconds:.1f} s",
+        highlight=False,
+    )
+    for path in result.reports:
+        out.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def land(pipeline: PipelineOption, from_: FromOption, to: ToOption = None) -> None:
+    """Deliver files to the landing zone with the pipeline's own source adapter.
+
+    A team whose files arrive by themselves does not need this: put them at
+    `<landing>/<pipeline>/<table>/<date>.csv.gz`.
+    """
+    partitions = Partitions.parse(from_, to)
+    loaded = load_pipeline(pipeline)
+    landing = settings().landing / pipeline
+    landing.mkdir(parents=True, exist_ok=True)
+    with _progress(f"land {pipeline} {partitions}") as progress:
+        progress(f"writing to {landing}")
+        written = loaded.function("source", "land")(landing, partitions)
+    out.print(f"[green]✓[/] land {partitions}: {written:,} files written, the rest unchanged", highlight=False)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="Any DuckDB SELECT.", show_default=False)],
+    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="Default: flight_delay.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
+    limit: Annotated[int, typer.Option(help="Rows shown in a table; csv and json print all.")] = 50,
+) -> None:
+    """Ask the lake in SQL. Every table is a view.
+
+    raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance.
+
+    Examples:
+    - `contrail query "SELECT * FROM predictions_latest ORDER BY probability DESC LIMIT 10"`
+    - `contrail query "SELECT rule, count(*) FROM quarantine GROUP BY rule" --format json`
+    - `contrail query "DESCRIBE predictions"`
+    """
+    import duckdb
+
+    lake = _lake(load_pipeline(_default_pipeline(pipeline)))
+    with lake.connect() as connection:
+        try:
+            relation = connection.sql(sql)
+        except duckdb.Error as error:
+            raise SpecError(f"the query failed: {error}\nTables: {', '.join(lake.table_names())}") from error
+        if relation is None:
+            return
+        _print_rows(relation, format_, limit)
+
+
+def _print_rows(relation: Any, format_: Format, limit: int) -> None:
+    columns = list(relation.columns)
+    if format_ is Format.csv:
+        typer.echo(relation.df().to_csv(index=False), nl=False)
+    elif format_ is Format.json:
+        rows = relation.fetchall()
+        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=_plain))
+    else:
+        rows = relation.fetchmany(limit + 1)
+        table = Table(*columns, header_style="bold")
+        for row in rows[:limit]:
+            table.add_row(*("" if value is None else _cell(value) for value in row))
+        out.print(table)
+        if len(rows) > limit:
+            err.print(f"Only the first {limit} rows are shown; --limit shows more, --format csv all.")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+_MARKS = {
+    "ok": "[green]ok[/]",
+    "stale": "[yellow]stale[/]",
+    "missing": "[dim]–[/]",
+    "refused": "[red]refused[/]",
+    "waiting": "[dim]waiting[/]",
+}
+
+
+@app.command()
+def status(
+    pipeline: PipelineOption,
+    from_: Annotated[str | None, typer.Option("--from", help="First partition. Default: the pipeline's.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Last partition.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show partitions × stages: what is done, stale, refused, or waiting for labels."""
+    from contrail.status import STAGES, grouped, partition_status
+
+    loaded = load_pipeline(pipeline)
+    wanted = Partitions.parse(from_, to) if from_ else None
+    statuses = partition_status(_lake(loaded), loaded.spec, wanted)
+    if as_json:
+        typer.echo(json.dumps([{"partition": s.partition, **s.stages} for s in statuses], default=_plain))
+        return
+    table = Table("partitions", "days", *STAGES, header_style="bold", title=f"{pipeline}: partitions × stages")
+    for partitions, states in grouped(statuses):
+        table.add_row(str(partitions), str(len(partitions)), *(_MARKS[states[name]] for name in STAGES))
+    out.print(table)
+    err.print("[dim]stale: an input was published later; run the stage again. waiting: labels are not mature.[/]")
+
+
+@app.command()
+def history(
+    table: Annotated[str, typer.Argument(help="A table, for example predictions.", show_default=False)],
+    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="Default: flight_delay.")] = None,
+    limit: Annotated[int, typer.Option(help="Newest snapshots shown.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List a table's snapshots, newest first, and what made each."""
+    entries = _lake(load_pipeline(_default_pipeline(pipeline))).history(table)
+    if as_json:
+        typer.echo(json.dumps(entries, default=_plain))
+        return
+    shown = Table(
+        "snapshot",
+        "committed at (UTC)",
+        "stage",
+        "partitions",
+        "rows",
+        "run",
+        "code",
+        "inputs",
+        header_style="bold",
+    )
+    for entry in entries[:limit]:
+        mark = " ← current" if entry["current"] else ""
+        shown.add_row(
+            f"{entry['snapshot']}{mark}",
+            str(entry["committed_at"])[:19],
+            *(str(entry.get(key, "")) for key in ("stage", "partitions", "rows", "run_id")),
+            str(entry.get("code_revision", ""))[:8],
+            ", ".join(f"{k}@{v}" for k, v in dict(entry["inputs"]).items()),  # type: ignore[call-overload]
+        )
+    out.print(shown)
+
+
+@app.command()
+def rollback(
+    table: Annotated[str, typer.Argument(help="A table, for example predictions.", show_default=False)],
+    to: Annotated[int, typer.Option("--to", help="Snapshot id from `contrail history`.", show_default=False)],
+    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="Default: flight_delay.")] = None,
+) -> None:
+    """Make an earlier snapshot of a table current, in one atomic commit.
+
+    Later snapshots are kept and can be rolled forward to by their id.
+    """
+    lake = _lake(load_pipeline(_default_pipeline(pipeline)))
+    before = lake.snapshot_id(table)
+    lake.rollback(table, to)
+    out.print(
+        f"[green]✓[/] {table}: {before} → {to}. To undo: contrail rollback {table} --to {before}",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def summary(pipeline: PipelineOption, as_json: JsonOption = False) -> None:
+    """Say in a screenful how a pipeline stands: rows, quarantine, champion, realised quality, drift."""
+    from contrail.summary import print_summary, summarise
+
+    found = summarise(load_pipeline(pipeline), _lake(load_pipeline(pipeline)))
+    if as_json:
+        typer.echo(json.dumps(found, default=_plain))
+    else:
+        print_summary(found, out)
+
+
+@app.command()
+def pipelines() -> None:
+    """List the pipelines of this project."""
+    table = Table("name", "task", "title", "owner", "first partition", header_style="bold")
+    for name in pipeline_names():
+        spec = load_pipeline(name).spec
+        table.add_row(name, spec.task, spec.title, spec.owner, str(spec.first_partition))
+    out.print(table)
+
+
+def main() -> None:
+    """Run the command line; an error that Contrail knows is printed without a traceback."""
+    settings()  # before any library is imported: it switches off their calls home
+    try:
+        app(standalone_mode=False)
+    except ContrailError as error:
+        err.print(f"[red]✗[/] {type(error).__name__}: {error}", highlight=False, soft_wrap=True, markup=True)
+        raise SystemExit(error.exit_code) from None
+    except typer.Exit as done:
+        raise SystemExit(done.exit_code) from None
+    except typer.Abort:
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # `contrail query … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as error:
+        if hasattr(error, "show"):  # click's usage errors
+            error.show()
+            raise SystemExit(getattr(error, "exit_code", 2)) from None
+        raise

@@ -1,0 +1,12 @@
+"""The verbs of the chain, one module each, in the order in which a partition passes them."""
+
+VERBS = {
+    "ingest": "Read landed files into raw_* tables, as they are. A broken file is refused whole and kept.",
+    "validate": "Type the rows and check their contract. Bad rows go to quarantine, bad partitions are refused.",
+    "features": "Build features from what was known at each partition's cut-off.",
+    "train": "Fit a model on a range of partitions and register it as a candidate.",
+    "promote": "Put a candidate through the gate on later rows; make it champion if it passes.",
+    "score": "Predict every entity of the range with the champion or a pinned model, with reasons.",
+    "drift": "Compare each day's features with the training window; raise drift when it lasts.",
+    "performance": "Measure realised quality of the partitions whose labels have arrived.",
+}

@@ -1,0 +1,105 @@
+"""What every stage is given and gives back. No stage's work belongs here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from upath import UPath
+
+from contrail.lake.lake import Lake
+from contrail.lake.provenance import Provenance
+from contrail.partitions import Partitions
+from contrail.pipeline import Pipeline
+from contrail.revision import code_revision, lock_hash
+from contrail.settings import Settings
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One run of one stage over one range of partitions.
+
+    ``options`` are the stage's own arguments (for example ``model`` for score, ``params`` for train).
+    ``progress`` takes one line for a person each time something worth knowing has happened.
+    """
+
+    stage: str
+    pipeline: Pipeline
+    partitions: Partitions
+    settings: Settings
+    lake: Lake
+    run_id: str
+    options: dict[str, Any] = field(default_factory=dict)
+    progress: Callable[[str], None] = _silent
+
+    @property
+    def staging(self) -> UPath:
+        """This run's own folder for rows that are not published yet."""
+        return self.settings.staging / self.pipeline.name / f"{self.stage}-{self.run_id}"
+
+    def partitions_of(self, table: str) -> Partitions | None:
+        """The partitions of a landed table that this run covers; None when there are none.
+
+        With the option ``as_of_cutoff`` a run for day D covers what is known at D's cut-off: partition D of a
+        table known ahead, partition D-1 of every other daily table. Without it, the same days of every table.
+        """
+        source = self.pipeline.spec.tables[table]
+        if source.kind == "reference":
+            return None
+        if not self.options.get("as_of_cutoff") or source.known_ahead:
+            return self.partitions
+        shifted, first = self.partitions.shift(-1), self.pipeline.spec.first_partition
+        return Partitions(max(shifted.start, first), shifted.end) if shifted.end >= first else None
+
+    def provenance(self, inputs: Mapping[str, int | None], **extra: str) -> Provenance:
+        """What a snapshot published by this run says about its making."""
+        return Provenance(
+            run_id=self.run_id,
+            stage=self.stage,
+            pipeline_hash=self.pipeline.hash,
+            code_revision=code_revision(self.settings.project_path),
+            lock_hash=lock_hash(self.settings.project_path),
+            inputs=inputs,
+            extra=extra,
+        )
+
+    def report_folder(self, kind: str) -> UPath:
+        """Folder of this pipeline's reports of one kind, made when missing."""
+        folder = self.settings.reports / self.pipeline.name / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+@dataclass
+class StageResult:
+    """What a stage did, as a person and a scheduler want to read it."""
+
+    stage: str
+    pipeline: str
+    partitions: str
+    run_id: str
+    rows: int = 0
+    quarantined: int = 0
+    unchanged: bool = False
+    snapshots: dict[str, int] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    reports: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as plain values, for JSON."""
+        return asdict(self)
+
+
+def result_of(run: StageRun, **values: Any) -> StageResult:
+    """A result of this run."""
+    return StageResult(
+        stage=run.stage,
+        pipeline=run.pipeline.name,
+        partitions=str(run.partitions),
+        run_id=run.run_id,
+        **values,
+    )

@@ -1,0 +1,61 @@
+"""Run one stage by its verb: the entry that the command line, the DAGs and DVC share."""
+
+import importlib
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from contrail.lake.lake import Lake
+from contrail.partitions import Partitions
+from contrail.pipeline import load_pipeline
+from contrail.settings import settings
+from contrail.stages.base import StageResult, StageRun
+
+
+def new_run_id() -> str:
+    """A run id that sorts by time: ``20131101T060000-1a2b3c``."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def run_stage(
+    verb: str,
+    pipeline_name: str,
+    partitions: Partitions,
+    *,
+    run_id: str | None = None,
+    options: dict[str, Any] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> StageResult:
+    """Run a stage over a range, as one job, and say what it did.
+
+    Staged rows are removed when the stage ends, whichever way it ends; what was published stays.
+
+    Raises:
+        ContrailError: as the stage does.
+    """
+    pipeline = load_pipeline(pipeline_name)
+    module = importlib.import_module(f"contrail.stages.{verb}")
+    run = StageRun(
+        stage=verb,
+        pipeline=pipeline,
+        partitions=partitions,
+        settings=settings(),
+        lake=Lake(settings(), pipeline.name),
+        run_id=run_id or new_run_id(),
+        options=options or {},
+        **({"progress": progress} if progress else {}),
+    )
+    started = time.monotonic()
+    try:
+        result: StageResult = module.run(run)
+    finally:
+        _remove(run)
+    result.seconds = round(time.monotonic() - started, 3)
+    return result
+
+
+def _remove(run: StageRun) -> None:
+    if run.staging.exists():
+        run.staging.fs.rm(str(run.staging), recursive=True)
