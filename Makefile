@@ -1,0 +1,68 @@
+# `make` alone lists the targets. CI, pre-commit and people call the same ones.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for v in python3.12 python3.13 python3.11 python3; do command -v $$v >/dev/null 2>&1 && $$v -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] < (3,14))' 2>/dev/null && { command -v $$v; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+UV = $(BIN)/uv
+PIPELINE ?= flight_delay
+AIRFLOW = PYTHONPATH=$(CURDIR)/include:$(CURDIR)/plugins $(BIN)/python -m contrail_airflow.embedded
+
+export UV_LINK_MODE ?= copy
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.uv:
+	@test -n "$(PYTHON)" || { echo "Contrail needs Python 3.11, 3.12 or 3.13; none was found on PATH."; exit 1; }
+	@echo "Making a virtual environment with $$($(PYTHON) --version)…"
+	@$(PYTHON) -m venv $(VENV) || { echo "On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.uv requirements.txt requirements-data.txt pyproject.toml
+	@echo "Installing the locked libraries (about 300 packages; a minute on a fast line)…"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements-data.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/.run  ## Install everything that running needs into .venv
+
+run: $(VENV)/.run  ## The main job on real data, through Airflow: land, train, promote, score, check drift
+	@$(AIRFLOW) run --pipeline $(PIPELINE)
+
+up: $(VENV)/.run  ## Start Airflow and MLflow for a person; prints the addresses and how to log in
+	@$(AIRFLOW) up
+
+down:  ## Stop what `make up` started, and only that
+	@$(AIRFLOW) down
+
+test: $(VENV)/.dev  ## Run all tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-fast: $(VENV)/.dev  ## Run the tests that take seconds
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: $(VENV)/.dev  ## Lint, types, import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=include:plugins $(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev  ## Measure; prints ratios side by side and writes benchmarks/RESULTS.md
+	@$(BIN)/python benchmarks/run.py
+
+lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock files
+	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps requirements-data.in -o requirements-data.txt
+
+clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
+	@rm -rf .contrail
+
+.PHONY: help setup run up down test test-fast check bench lock clean
