@@ -220,7 +220,7 @@ def _print_rows(relation: Any, format_: Format, limit: int) -> None:
         rows = relation.fetchall()
         typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=_plain))
     else:
-        rows = relation.fetchmany(limit + 1)
+        rows = relation.limit(limit + 1).fetchall()
         table = Table(*columns, header_style="bold")
         for row in rows[:limit]:
             table.add_row(*("" if value is None else _cell(value) for value in row))
@@ -263,6 +263,28 @@ def status(
         table.add_row(str(partitions), str(len(partitions)), *(_MARKS[states[name]] for name in STAGES))
     out.print(table)
     err.print("[dim]stale: an input was published later; run the stage again. waiting: labels are not mature.[/]")
+
+
+@app.command()
+def describe(
+    table: Annotated[str | None, typer.Argument(help="A table. Default: all of them, a line each.")] = None,
+    pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="Default: flight_delay.")] = None,
+) -> None:
+    """Document a table: what a row is, and each column's type and meaning."""
+    from contrail.lake.datasets import all_datasets
+
+    datasets = all_datasets(load_pipeline(_default_pipeline(pipeline)).spec)
+    if table is None:
+        shown = Table("table", "what a row is", header_style="bold")
+        for name, dataset in datasets.items():
+            shown.add_row(name, dataset.doc)
+    elif table in datasets:
+        shown = Table("column", "type", "null?", "meaning", header_style="bold", title=datasets[table].doc)
+        for name, column in datasets[table].columns.items():
+            shown.add_row(name, column.type, "" if column.required else "yes", column.doc)
+    else:
+        raise SpecError(f"no table '{table}'. Tables: {', '.join(datasets)}")
+    out.print(shown)
 
 
 @app.command()

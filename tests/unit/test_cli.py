@@ -1,0 +1,130 @@
+"""The command line: what it prints, its exit codes, and that it stays quick to start."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Toy
+
+from contrail import cli
+from contrail.errors import SpecError
+from contrail.lake import datasets
+from contrail.lake.provenance import Provenance
+
+DAY = date(2024, 1, 5)
+
+
+@pytest.fixture
+def filled(toy: Toy) -> Toy:
+    """A toy lake with a published quarantine table of two rows, written twice."""
+    dataset = datasets.quarantine(toy.spec)
+    row = {
+        "partition_date": DAY,
+        "table_name": "parcels",
+        "rule": "weight_range",
+        "detail": "0 to 100, found 900",
+        "row": "{}",
+        "file": "2024-01-05.csv.gz",
+        "run_id": "r",
+        "quarantined_at": None,
+    }
+    import pyarrow as pa
+
+    for count in (1, 2):
+        rows = pa.Table.from_pylist(
+            [{**row, "line": line, "quarantined_at": 0} for line in range(count)],
+            schema=dataset.arrow_schema(),
+        )
+        toy.lake.publish(dataset, rows, [DAY], Provenance(f"run-{count}", "validate", "h", "c" * 40, "l"))
+    return toy
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """The exit code, standard output and standard error of a command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["contrail", *arguments])
+    monkeypatch.setattr(cli, "out", cli.Console(width=200))
+    monkeypatch.setattr(cli, "err", cli.Console(width=200, stderr=True))
+    code: Any = 0
+    try:
+        cli.main()
+    except SystemExit as exit_:
+        code = exit_.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_query_prints_json_csv_and_a_table(
+    filled: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql = "SELECT rule, partition_date, count(*) AS rows FROM quarantine GROUP BY ALL"
+    code, out, _ = run(monkeypatch, capsys, "query", sql, "-p", "toy", "--format", "json")
+    assert (code, json.loads(out)) == (0, [{"rule": "weight_range", "partition_date": "2024-01-05", "rows": 2}])
+    _, out, _ = run(monkeypatch, capsys, "query", sql, "-p", "toy", "--format", "csv")
+    assert out == "rule,partition_date,rows\nweight_range,2024-01-05,2\n"
+    _, out, _ = run(monkeypatch, capsys, "query", sql, "-p", "toy")
+    assert "weight_range" in out
+
+
+def test_a_wrong_query_names_the_tables(
+    filled: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(monkeypatch, capsys, "query", "SELECT * FROM quarantin", "-p", "toy")
+    assert code == SpecError.exit_code
+    assert "Tables: quarantine" in err
+
+
+def test_history_and_rollback(filled: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(monkeypatch, capsys, "history", "quarantine", "-p", "toy", "--json")
+    newest, oldest = json.loads(out)
+    assert (newest["rows"], newest["run_id"], newest["current"]) == (2, "run-2", True)
+    run(monkeypatch, capsys, "rollback", "quarantine", "-p", "toy", "--to", str(oldest["snapshot"]))
+    assert filled.sql("SELECT count(*) FROM quarantine") == [(1,)]
+
+
+def test_describe_documents_every_column(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = run(monkeypatch, capsys, "describe", "predictions", "-p", "toy")
+    assert "Probability that delay > 15" in out
+    for dataset in datasets.all_datasets(toy.spec).values():
+        undocumented = [name for name, column in dataset.columns.items() if not column.doc]
+        assert undocumented == [], dataset.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["stage", "ingest", "-p", "nope", "--from", "2024-01-01"], 2, "no pipeline 'nope'"),
+        (["stage", "ingest", "-p", "toy", "--from", "yesterday"], 2, "Write dates as YYYY-MM-DD"),
+        (["stage", "inject", "-p", "toy", "--from", "2024-01-01"], 2, "'inject' is not one of"),
+        (["stage", "train", "-p", "toy", "--from", "2024-01-01", "--set", "depth"], 2, "name=value"),
+        (["history", "predictions", "-p", "toy"], 3, "no table 'predictions'"),
+        (["query", "SELECT 1", "-p", "nope"], 2, "Known: toy"),
+    ],
+)
+def test_errors_say_what_to_do_without_a_traceback(
+    toy: Toy,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    found, _, err = run(monkeypatch, capsys, *arguments)
+    assert found == code
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_help_needs_no_heavy_library(home: Path) -> None:
+    script = (
+        "import sys; import contrail.cli; "
+        "heavy = {'pandas', 'pyarrow', 'pyspark', 'xgboost', 'mlflow', 'great_expectations', 'pyiceberg'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
