@@ -10,20 +10,27 @@ from contrail.partitions import Partitions
 from contrail.spec import PipelineSpec
 
 
-def _label_query(spec: PipelineSpec, partitions: Partitions, as_of: date | None) -> str:
+def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
     keys = ", ".join(spec.key)
-    known = f"AND o.visible_from <= DATE '{as_of}'" if as_of else ""
+    known = f"AND visible_from <= DATE '{as_of}'" if as_of else ""
     return f"""
         SELECT e.{PARTITION}, {", ".join(f"e.{k}" for k in spec.key)}, CAST(({spec.label.expression}) AS DOUBLE) AS label
-        FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}
-              WHERE {PARTITION} BETWEEN DATE '{partitions.start}' AND DATE '{partitions.end}') e
-        JOIN (SELECT * FROM validated_{spec.label.table} o
-              WHERE o.{PARTITION} >= DATE '{partitions.start - timedelta(days=1)}' {known}) o USING ({keys})
+        FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}) e
+        JOIN (SELECT * FROM validated_{spec.label.table} WHERE true {known}) o USING ({keys})
         WHERE ({spec.label.expression}) IS NOT NULL"""
 
 
-def _tables(spec: PipelineSpec) -> list[str]:
-    return [f"validated_{spec.entities}", f"validated_{spec.label.table}"]
+def _tables(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> dict[str, Partitions]:
+    """The tables that are read and the partitions of each; a label may arrive until its partition is mature."""
+    mature = timedelta(days=spec.label.mature_after_days)
+    wanted = {
+        f"validated_{spec.entities}": partitions,
+        f"validated_{spec.label.table}": Partitions(partitions.start, partitions.end + mature),
+        "features": partitions,
+    }
+    for name in list(wanted)[:2]:
+        lake.table(name)
+    return wanted
 
 
 def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
@@ -31,27 +38,32 @@ def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: d
 
     Args:
         lake: Where the validated tables are.
-        spec: Says what the label is.
+        spec: Says what the label is, and until when one may arrive.
         partitions: Entity partitions.
         as_of: Use only labels that the cut-off of this partition may see; None uses all.
+
+    Raises:
+        MissingInputError: if a validated table does not exist.
     """
-    for name in _tables(spec):
-        lake.table(name)
-    with lake.connect(_tables(spec)) as connection:
+    tables = _tables(lake, spec, partitions)
+    with lake.connect(tables, tables) as connection:
         order = ", ".join([PARTITION, *spec.key])
-        return connection.sql(f"{_label_query(spec, partitions, as_of)} ORDER BY {order}").to_arrow_table()
+        return connection.sql(f"{_label_query(spec, as_of)} ORDER BY {order}").to_arrow_table()
 
 
 def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
     """Feature rows with a label, sorted by partition and key so that the same inputs give the same bytes.
 
     The columns are those of ``features`` and ``label``. See ``read_labels`` for ``as_of``.
+
+    Raises:
+        MissingInputError: if ``features`` or a validated table does not exist.
     """
-    for name in [*_tables(spec), "features"]:
-        lake.table(name)
-    with lake.connect([*_tables(spec), "features"]) as connection:
+    tables = _tables(lake, spec, partitions)
+    lake.table("features")
+    with lake.connect(tables, tables) as connection:
         columns = ", ".join([PARTITION, *spec.key])
         query = f"""
             SELECT f.*, l.label FROM features f
-            JOIN ({_label_query(spec, partitions, as_of)}) l USING ({columns}) ORDER BY {columns}"""
+            JOIN ({_label_query(spec, as_of)}) l USING ({columns}) ORDER BY {columns}"""
         return connection.sql(query).to_arrow_table()

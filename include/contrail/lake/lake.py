@@ -185,16 +185,20 @@ class Lake:
             )
         return dict(sorted(found.items()))
 
-    def connect(self, names: Iterable[str] | None = None, **snapshots: int) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection (UTC) with a view for each table, pinned to one snapshot each.
+    def connect(
+        self, names: Iterable[str] | None = None, partitions: Mapping[str, Partitions] | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection (UTC) with a view for each table, each pinned to its current snapshot.
 
-        ``names`` limits the views; ``snapshots`` pins a table to a snapshot id instead of the current one.
+        Args:
+            names: The tables wanted; None for all.
+            partitions: Limits a table to these partitions, so that the files of the others are not even opened.
         """
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
         wanted = set(self.table_names()) if names is None else set(names) & set(self.table_names())
         for name in sorted(wanted):
-            self._create_view(connection, name, snapshots.get(name))
+            self._create_view(connection, name, (partitions or {}).get(name))
         if "predictions" in wanted:
             connection.execute(
                 "CREATE VIEW predictions_latest AS SELECT * EXCLUDE (feature_snapshot, scoring_run) "
@@ -202,8 +206,8 @@ class Lake:
             )
         return connection
 
-    def _create_view(self, connection: duckdb.DuckDBPyConnection, name: str, snapshot_id: int | None) -> None:
-        files = [path.removeprefix("file://") for path in self.files(name, snapshot_id=snapshot_id)]
+    def _create_view(self, connection: duckdb.DuckDBPyConnection, name: str, partitions: Partitions | None) -> None:
+        files = [path.removeprefix("file://") for path in self.files(name, partitions)]
         if files:
             listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
             source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, union_by_name=true)"
