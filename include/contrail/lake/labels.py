@@ -12,9 +12,10 @@ from contrail.spec import PipelineSpec
 
 def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
     keys = ", ".join(spec.key)
+    selected = ", ".join(f"e.{key}" for key in spec.key)
     known = f"AND visible_from <= DATE '{as_of}'" if as_of else ""
     return f"""
-        SELECT e.{PARTITION}, {", ".join(f"e.{k}" for k in spec.key)}, CAST(({spec.label.expression}) AS DOUBLE) AS label
+        SELECT e.{PARTITION}, {selected}, CAST(({spec.label.expression}) AS DOUBLE) AS label
         FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}) e
         JOIN (SELECT * FROM validated_{spec.label.table} WHERE true {known}) o USING ({keys})
         WHERE ({spec.label.expression}) IS NOT NULL"""
