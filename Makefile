@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV = $(BIN)/uv
 PIPELINE ?= flight_delay
-AIRFLOW = PYTHONPATH=$(CURDIR)/include:$(CURDIR)/plugins $(BIN)/python -m contrail_airflow.embedded
+AIRFLOW = PYTHONPATH=$(CURDIR)/include:$(CURDIR)/plugins $(BIN)/python -m
 
 export UV_LINK_MODE ?= copy
 
@@ -35,13 +35,13 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 setup: $(VENV)/.run  ## Install everything that running needs into .venv
 
 run: $(VENV)/.run  ## The main job on real data, through Airflow: land, train, promote, score, check drift
-	@$(AIRFLOW) run --pipeline $(PIPELINE)
+	@$(AIRFLOW) contrail_airflow.main_job --pipeline $(PIPELINE)
 
 up: $(VENV)/.run  ## Start Airflow and MLflow for a person; prints the addresses and how to log in
-	@$(AIRFLOW) up
+	@$(AIRFLOW) contrail_airflow.embedded up
 
 down:  ## Stop what `make up` started, and only that
-	@$(AIRFLOW) down
+	@$(AIRFLOW) contrail_airflow.embedded down
 
 test: $(VENV)/.dev  ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup

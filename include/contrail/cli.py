@@ -36,8 +36,9 @@ app = typer.Typer(
     help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
     epilog="Start with `contrail status --pipeline flight_delay`. Each command has examples in its --help.",
 )
-out = Console()
-err = Console(stderr=True)
+_LOG_WIDTH = 140  # where there is no terminal to ask
+out = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH)
 
 PipelineOption = Annotated[
     str, typer.Option("--pipeline", "-p", help="Folder name under include/pipelines.", show_default=False)
@@ -84,7 +85,9 @@ def _progress(label: str) -> Iterator[Callable[[str], None]]:
     """A spinner with the elapsed time on a terminal; plain lines in a log."""
     if not err.is_terminal:
         started = time.monotonic()
-        yield lambda line: err.print(f"[{time.monotonic() - started:6.1f} s] {label}: {line}", highlight=False)
+        yield lambda line: err.print(
+            f"{time.monotonic() - started:6.1f} s  {label}: {line}", highlight=False, markup=False, soft_wrap=True
+        )
         return
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=err, transient=True) as bar:
@@ -98,9 +101,12 @@ def _progress(label: str) -> Iterator[Callable[[str], None]]:
 
 
 def _parse_set(pairs: list[str]) -> dict[str, Any]:
-    """``["max_depth=8"]`` to ``{"max_depth": 8}``; values are read as JSON, else as text."""
+    """``["max_depth=8"]`` or ``['{"max_depth": 8}']`` to ``{"max_depth": 8}``; values are JSON, else text."""
     found: dict[str, Any] = {}
     for pair in pairs:
+        if pair.startswith("{"):
+            found |= json.loads(pair)
+            continue
         key, equals, value = pair.partition("=")
         if not equals:
             raise SpecError(f"--set {pair}: write it as name=value, for example --set max_depth=8")
@@ -118,7 +124,10 @@ def stage(
     from_: FromOption,
     to: ToOption = None,
     model: Annotated[str, typer.Option(help="score, drift, promote: a version, or champion or challenger.")] = "",
-    set_: Annotated[list[str], typer.Option("--set", help="train: a parameter, name=value; repeatable.")] = [],  # noqa: B006
+    set_: Annotated[
+        list[str],
+        typer.Option("--set", help="train: parameters as name=value or as a JSON object."),
+    ] = [],  # noqa: B006
     register: Annotated[bool, typer.Option(help="train: put the model into the registry.")] = True,
     metrics: Annotated[Path | None, typer.Option(help="train: also write the metrics to this JSON file.")] = None,
     report: Annotated[str, typer.Option(help="drift: Evidently report always, on alarm, or never.")] = "alarm",

@@ -60,6 +60,7 @@ class Settings(_Frozen):
     project_path: Path
     home_path: Path
     pipelines_path: Path
+    dags_path: Path
     landing_uri: str
     staging_uri: str
     reports_uri: str
@@ -105,8 +106,8 @@ def settings() -> Settings:
     """The settings of this process.
 
     Environment variables: ``CONTRAIL_ENV`` (default ``dev``), ``CONTRAIL_PROJECT`` (the repository),
-    ``CONTRAIL_HOME`` (where data live, default ``<project>/.contrail``), ``CONTRAIL_PIPELINES`` (the folder of
-    pipelines), ``CONTRAIL_ENGINE`` (``sail`` or ``spark``).
+    ``CONTRAIL_HOME`` (where data live, default ``<project>/.contrail``), ``CONTRAIL_PIPELINES`` and
+    ``CONTRAIL_DAGS`` (the folders of pipelines and of DAG files), ``CONTRAIL_ENGINE`` (``sail`` or ``spark``).
 
     Raises:
         SpecError: for an unknown environment or a wrong key in its file.
@@ -116,6 +117,6 @@ def settings() -> Settings:
     project = Path(os.environ.get("CONTRAIL_PROJECT", Path(__file__).resolve().parents[2]))
     home = Path(os.environ.get("CONTRAIL_HOME", project / ".contrail")).absolute()
     loaded = _load(os.environ.get("CONTRAIL_ENV", "dev"), project, home, os.environ.get("CONTRAIL_ENGINE"))
-    if pipelines := os.environ.get("CONTRAIL_PIPELINES"):
-        loaded = loaded.model_copy(update={"pipelines_path": Path(pipelines)})
-    return loaded
+    folders = {"pipelines_path": "CONTRAIL_PIPELINES", "dags_path": "CONTRAIL_DAGS"}
+    given = {field: Path(os.environ[name]) for field, name in folders.items() if os.environ.get(name)}
+    return loaded.model_copy(update=given)

@@ -1,0 +1,5 @@
+"""The DAGs of ``bike_demand``; what they do is in plugins/contrail_airflow/dag_builder.py."""
+
+from contrail_airflow.dag_builder import build_dags
+
+globals().update(build_dags("bike_demand"))

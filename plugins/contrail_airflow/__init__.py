@@ -1,0 +1,1 @@
+"""Everything of Contrail that imports Airflow: operators, timetables, the DAG builder, the embedded Airflow."""

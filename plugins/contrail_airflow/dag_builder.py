@@ -1,0 +1,220 @@
+"""The DAGs of a pipeline, made from its spec: wiring only.
+
+``build_dags`` is the one call of a DAG file. Five DAGs: ``__daily`` a day's chain up to its features, ``__score`` and
+``__monitor`` after it by asset, ``__train`` for models, ``__backfill`` for a range as a few large jobs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, PartitionedAssetTimetable
+
+from contrail.pipeline import load_pipeline
+from contrail.spec import PipelineSpec
+from contrail.stages import VERBS
+from contrail.training_windows import training_windows
+from contrail_airflow.operators import StageOperator
+from contrail_airflow.timetables import ClosedPartitionTimetable
+
+HEAVY_POOL = "heavy"
+RANGE_STAGES = ("ingest", "validate", "features", "score", "drift", "performance")
+
+
+@dataclass(frozen=True)
+class _Builder:
+    spec: PipelineSpec
+
+    # ---- shared by every DAG ----
+
+    def dag(self, suffix: str, doc: str, **arguments: Any) -> DAG:
+        spec, schedule = self.spec, self.spec.schedule
+        return DAG(
+            dag_id=f"{spec.name}__{suffix}",
+            dag_display_name=f"{spec.title}: {suffix}",
+            description=doc.splitlines()[0],
+            doc_md=f"### {spec.title}: {suffix}\n\n{doc}\n\n{spec.description}\n\nOwner: {spec.owner}",
+            tags=["contrail", spec.name, suffix],
+            catchup=False,
+            dagrun_timeout=timedelta(minutes=schedule.timeout_minutes * 3),
+            default_args={
+                "owner": spec.owner,
+                "retries": schedule.retries,
+                "retry_delay": timedelta(seconds=schedule.retry_delay_seconds),
+                "retry_exponential_backoff": 2.0,
+                "max_retry_delay": timedelta(minutes=15),
+                "execution_timeout": timedelta(minutes=schedule.timeout_minutes),
+                "pool": HEAVY_POOL,
+            },
+            **arguments,
+        )
+
+    def stage(self, verb: str, **arguments: Any) -> StageOperator:
+        command = f"contrail stage {verb} --pipeline {self.spec.name} --from DATE --to DATE"
+        doc = f"{VERBS[verb]}\n\nThe same from a shell: `{command}`"
+        return StageOperator(task_id=verb, verb=verb, pipeline=self.spec.name, doc_md=doc, **arguments)
+
+    def asset(self, table: str) -> Asset:
+        return Asset(name=f"{self.spec.name}.{table}", uri=f"contrail://{self.spec.name}/{table}", group="contrail")
+
+    def end(self) -> datetime | None:
+        last = self.spec.last_partition
+        return datetime(last.year, last.month, last.day, 23, tzinfo=ZoneInfo(self.spec.timezone)) if last else None
+
+    def start(self) -> datetime:
+        first = self.spec.schedule.start_date
+        return datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(self.spec.timezone))
+
+    # ---- the five DAGs ----
+
+    def daily(self) -> DAG:
+        doc = (
+            "A day's chain up to its features, at the day's cut-off.\n\n"
+            "The run for day D takes what is known then: D's own list of things to predict and the day before of "
+            "every other table. Airflow's backfill of a range of days works and may be repeated."
+        )
+        timetable = ClosedPartitionTimetable(
+            self.spec.schedule.daily, timezone=self.spec.timezone, key_format="%Y-%m-%d"
+        )
+        dates = {"start_date": self.start(), "end_date": self.end()}
+        with self.dag("daily", doc, schedule=timetable, max_active_runs=2, **dates) as dag:
+            ingest = self.stage("ingest", arguments=["--as-of-cutoff"])
+            validate = self.stage("validate", arguments=["--as-of-cutoff"])
+            features = self.stage("features", outlets=[self.asset("features")])
+            ingest >> validate >> features
+        return dag
+
+    def score(self) -> DAG:
+        doc = "Predictions of a day by the champion, as soon as the day's features are published."
+        timetable = PartitionedAssetTimetable(assets=self.asset("features"))
+        with self.dag("score", doc, schedule=timetable, max_active_runs=2) as dag:
+            self.stage("score", outlets=[self.asset("predictions")])
+        return dag
+
+    def monitor(self) -> DAG:
+        days = self.spec.label.mature_after_days
+        doc = (
+            "Drift of a day, and the realised performance of the day whose labels have become mature.\n\n"
+            f"Labels are mature after {days} more day(s), so the run for day D measures D-{days + 1}."
+        )
+        timetable = PartitionedAssetTimetable(assets=self.asset("predictions"))
+        mature = "{{ days_before(partition_key, " + str(days + 1) + ") }}"
+        with self.dag(
+            "monitor", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
+        ) as dag:
+            self.stage("drift")
+            self.stage("performance", partition_from=mature, partition_to=mature)
+        return dag
+
+    def train(self) -> DAG:
+        spec = self.spec
+        doc = (
+            "A new candidate, and the gate that decides whether it becomes champion.\n\n"
+            f"The gate's rows are the {spec.gate.window_days} days before `as_of`; training reads up to "
+            f"{spec.train.window_days} days before those, with {spec.train.embargo_days} days between. "
+            "A refused candidate fails the task `promote`; the champion stays."
+        )
+        cron = spec.schedule.train
+        timetable = CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None
+        windows = _Windows(spec)
+        params = {
+            "as_of": Param(
+                None, type=["null", "string"], format="date", title="As of",
+                description="Use only what was known at the cut-off of this day. Empty: the day of the run.",
+            ),
+            "set": Param(
+                {}, type="object", title="XGBoost parameters", description='For example {"max_depth": 8}.'
+            ),
+        }  # fmt: skip
+        asked = "params.as_of, dag_run.run_after"
+        with self.dag(
+            "train", doc, schedule=timetable, start_date=self.start(), end_date=self.end(), max_active_runs=1,
+            params=params, user_defined_macros={"train_window": windows.train, "gate_window": windows.gate},
+            render_template_as_native_obj=False,
+        ) as dag:  # fmt: skip
+            train = self.stage(
+                "train",
+                partition_from="{{ train_window(" + asked + ").start }}",
+                partition_to="{{ train_window(" + asked + ").end }}",
+                arguments=["--set", "{{ params.set | tojson }}"],
+            )
+            promote = self.stage(
+                "promote",
+                partition_from="{{ gate_window(" + asked + ").start }}",
+                partition_to="{{ gate_window(" + asked + ").end }}",
+                arguments=["--model", "{{ ti.xcom_pull(task_ids='train')['details']['model_version'] }}"],
+            )
+            train >> promote
+        return dag
+
+    def backfill(self) -> DAG:
+        first = self.spec.first_partition
+        doc = (
+            "A range of days as a few large jobs, one a stage; not one small job a day.\n\n"
+            "Give the first and last day, and choose the stages. Repeating a range is safe."
+        )
+        params = {
+            "from": Param(
+                None, type=["null", "string"], format="date", title="First day",
+                description=f"The pipeline's first day is {first}.",
+            ),
+            "to": Param(None, type=["null", "string"], format="date", title="Last day", description="Inclusive."),
+            "stages": Param(
+                list(RANGE_STAGES), type="array", examples=list(RANGE_STAGES), title="Stages",
+                description="Stages to run, in the order of the chain.",
+            ),
+            "model": Param(
+                "champion", type="string", title="Model",
+                description="champion, challenger or a version number, for score and drift.",
+            ),
+        }  # fmt: skip
+        with self.dag("backfill", doc, schedule=None, start_date=self.start(), max_active_runs=1, params=params) as dag:
+            self._chain(RANGE_STAGES)
+        return dag
+
+    def _chain(self, verbs: Sequence[str]) -> None:
+        previous: StageOperator | None = None
+        for verb in verbs:
+            task = self.stage(
+                verb,
+                partition_from="{{ params['from'] or '' }}",
+                partition_to="{{ params['to'] or params['from'] or '' }}",
+                arguments=["--model", "{{ params.model }}"] if verb in ("score", "drift") else [],
+                skip_unless="{{ 'yes' if '" + verb + "' in params.stages else '' }}",
+                # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
+                trigger_rule="none_failed",
+            )
+            if previous:
+                previous >> task
+            previous = task
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Template macros: the windows of a training run."""
+
+    spec: PipelineSpec
+
+    def _both(self, as_of: str | None, run_after: datetime) -> Any:
+        day = date.fromisoformat(as_of) if as_of else run_after.astimezone(ZoneInfo(self.spec.timezone)).date()
+        return training_windows(self.spec, day)
+
+    def train(self, as_of: str | None, run_after: datetime) -> Any:
+        return self._both(as_of, run_after).train
+
+    def gate(self, as_of: str | None, run_after: datetime) -> Any:
+        return self._both(as_of, run_after).gate
+
+
+def days_before(partition_key: str, days: int) -> str:
+    """The partition ``days`` before another, as text; a template macro."""
+    return str(date.fromisoformat(partition_key) - timedelta(days=days))
+
+
+def build_dags(name: str) -> dict[str, DAG]:
+    """The DAGs of a pipeline by their id, for ``globals().update()`` in a DAG file."""
+    builder = _Builder(load_pipeline(name).spec)
+    dags = [builder.daily(), builder.score(), builder.monitor(), builder.train(), builder.backfill()]
+    return {dag.dag_id: dag for dag in dags}

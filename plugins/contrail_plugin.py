@@ -1,0 +1,15 @@
+"""The one entry that Airflow loads from this folder: it registers what the package beside it defines.
+
+Airflow also runs every module of a plugins folder by its own name, so the package is in .airflowignore.
+"""
+
+from airflow.plugins_manager import AirflowPlugin
+
+from contrail_airflow.timetables import ClosedPartitionTimetable
+
+
+class ContrailPlugin(AirflowPlugin):
+    """Contrail's timetables."""
+
+    name = "contrail"
+    timetables = [ClosedPartitionTimetable]  # noqa: RUF012 - Airflow reads a plain list

@@ -1,0 +1,135 @@
+"""The stage operator: its command, what each exit code means, and that it ends what it started."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from contrail.errors import (
+    AuditError,
+    CommitConflictError,
+    ContrailError,
+    EngineError,
+    GateRefusedError,
+    PartitionRefusedError,
+    SpecError,
+)
+from contrail_airflow.operators import StageOperator
+
+CONTEXT: Any = {"ti": SimpleNamespace(run_id="backfill__2024-01-05T00:00:00+00:00", try_number=2)}
+
+
+def operator(**arguments: Any) -> StageOperator:
+    given = {"partition_from": "2024-01-05", "partition_to": "2024-01-07", **arguments}
+    return StageOperator(task_id="score", verb="score", pipeline="toy", **given)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Execute the operator with a Python script in place of the stage."""
+
+    def execute(script: str, **arguments: Any) -> Any:
+        task = operator(**arguments)
+        monkeypatch.setattr(task, "command", lambda run_id: [sys.executable, "-c", script])
+        return task.execute(CONTEXT)
+
+    return execute
+
+
+def test_the_command_is_what_a_person_types() -> None:
+    command = operator(arguments=["--model", "champion", ""]).command("run-1")
+    assert command[1:] == [
+        "-m", "contrail", "stage", "score", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07",
+        "--run-id", "run-1", "--json", "--model", "champion",
+    ]  # fmt: skip
+
+
+def test_the_run_id_names_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, seen = operator(), []
+
+    def remember(run_id: str) -> list[str]:
+        seen.append(run_id)
+        return [sys.executable, "-c", "print('{}')"]
+
+    monkeypatch.setattr(task, "command", remember)
+    task.execute(CONTEXT)
+    assert seen == ["backfill__2024-01-05T00-00-00-00-00-2"]
+
+
+def test_the_result_is_the_last_line_of_output(run: Any) -> None:
+    assert run("print('noise'); print('{\"rows\": 3}')") == {"rows": 3}
+
+
+@pytest.mark.parametrize("error", [CommitConflictError, EngineError])
+def test_an_error_that_may_pass_is_retried(run: Any, error: type[ContrailError]) -> None:
+    with pytest.raises(AirflowException) as raised:
+        run(f"import sys; print('lost', file=sys.stderr); sys.exit({error.exit_code})")
+    assert not isinstance(raised.value, AirflowFailException)
+    assert "lost" in str(raised.value)
+
+
+@pytest.mark.parametrize("error", [SpecError, PartitionRefusedError, AuditError, GateRefusedError])
+def test_an_error_that_would_come_again_is_not_retried(run: Any, error: type[ContrailError]) -> None:
+    with pytest.raises(AirflowFailException, match="raw rows are bad"):
+        run(f"import sys; print('raw rows are bad', file=sys.stderr); sys.exit({error.exit_code})")
+
+
+def test_a_killed_stage_is_retried(run: Any) -> None:
+    with pytest.raises(AirflowException) as raised:
+        run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_a_run_without_a_partition_is_refused(run: Any) -> None:
+    with pytest.raises(AirflowFailException, match="no partition"):
+        run("print('{}')", partition_from="None")
+
+
+def test_a_stage_that_was_not_asked_for_is_skipped(run: Any) -> None:
+    with pytest.raises(AirflowSkipException):
+        run("print('{}')", skip_unless="")
+
+
+def test_killing_the_task_ends_the_stage_and_its_children(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mark = tmp_path / "child.pid"
+    script = (
+        f"import pathlib, subprocess, sys; child = subprocess.Popen(['sleep', '300']); "
+        f"pathlib.Path({str(mark)!r}).write_text(str(child.pid)); child.wait()"
+    )
+    task = operator()
+    monkeypatch.setattr(task, "command", lambda run_id: [sys.executable, "-c", script])
+    failure: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            task.execute(CONTEXT)
+        except AirflowException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    _until(lambda: mark.exists() and mark.read_text() != "")
+    task.on_kill()
+    thread.join(30)
+    assert failure
+    _until(lambda: not _alive(int(mark.read_text())))
+
+
+def _alive(pid: int) -> bool:
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(listed.strip()) and not listed.startswith("Z")
+
+
+def _until(condition: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.05)
+    os.sched_yield()
