@@ -1,0 +1,103 @@
+"""Time commands side by side and write down medians and ratios. What is measured belongs in the other modules."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+HOME = PROJECT / ".contrail" / "bench"
+PIPELINE = "flight_delay"
+YEAR = ("2013-01-01", "2013-12-31")
+RUNS = int(os.environ.get("CONTRAIL_BENCH_RUNS", "3"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured line: a name, the median, the spread, and the ratio to the first line of its table."""
+
+    name: str
+    median: float
+    low: float
+    high: float
+    unit: str = "s"
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a measured process: the benchmarks' own home."""
+    return {**os.environ, "CONTRAIL_HOME": str(HOME), "CONTRAIL_PROJECT": str(PROJECT), **extra}
+
+
+def contrail(*arguments: str, **extra: str) -> dict[str, Any]:
+    """Run a stage or another command with --json in a process of its own; its result and ``wall`` seconds."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "contrail", *arguments, "--json"],
+        env=environment(**extra), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    wall = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(f"contrail {' '.join(arguments)} failed ({done.returncode}):\n{done.stderr[-3000:]}")
+    return {**json.loads(done.stdout.strip().splitlines()[-1]), "wall": wall}
+
+
+def stage(verb: str, start: str, end: str | None = None, *arguments: str, **extra: str) -> dict[str, Any]:
+    """Run one stage of the measured pipeline."""
+    return contrail("stage", verb, "-p", PIPELINE, "--from", start, "--to", end or start, *arguments, **extra)
+
+
+def alternate(candidates: Mapping[str, Callable[[], float]], runs: int = RUNS, unit: str = "s") -> list[Row]:
+    """Call each candidate in turn, ``runs`` times around, so that noise falls on all alike."""
+    seen: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(runs):
+        for name, call in candidates.items():
+            seen[name].append(call())
+            print(f"  {turn + 1}/{runs} {name}: {seen[name][-1]:,.3f} {unit}", flush=True)
+    return [Row(n, statistics.median(v), min(v), max(v), unit) for n, v in seen.items()]
+
+
+def table(title: str, rows: list[Row], note: str = "") -> str:
+    """A Markdown table with each row's ratio to the first."""
+    base = rows[0].median
+    lines = [f"## {title}", "", f"| | median | min–max | ratio to {rows[0].name} |", "|---|---|---|---|"]
+    lines += [
+        f"| {r.name} | {r.median:,.2f} {r.unit} | {r.low:,.2f}–{r.high:,.2f} | {r.median / base:.2f} |" for r in rows
+    ]
+    return "\n".join([*lines, "", *([note, ""] if note else [])])
+
+
+def prepare() -> None:
+    """Fill the benchmarks' home once: the year's tables, a model on January to August, the year's scores."""
+    if (HOME / "prepared").exists():
+        return
+    print("Preparing the benchmarks' home (once)…", flush=True)
+    subprocess.run(
+        [sys.executable, "-m", "contrail", "land", "-p", PIPELINE, "--from", YEAR[0], "--to", YEAR[1]],
+        env=environment(), check=True,
+    )  # fmt: skip
+    for verb in ("ingest", "validate", "features"):
+        stage(verb, *YEAR)
+    stage("train", "2013-01-01", "2013-08-31")
+    stage("promote", "2013-09-03", "2013-09-30")
+    for verb in ("score", "performance"):
+        stage(verb, *YEAR)
+    (HOME / "prepared").touch()
+
+
+def machine() -> str:
+    """The machine and versions, for the head of the results."""
+    import duckdb
+    import pyspark
+    import xgboost
+
+    return (
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"XGBoost {xgboost.__version__}, PySpark {pyspark.__version__}, DuckDB {duckdb.__version__}"
+    )
