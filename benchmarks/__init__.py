@@ -1,0 +1,1 @@
+"""Measurements of Contrail, run by `make bench`."""

@@ -1,6 +1,7 @@
 """Does a day cost the same late in the year as early in it?
 
-The lake is grown a day at a time, as daily runs would grow it: at day 20 it has 20 commits a table, at day 350 it has 350.
+The lake is grown a day at a time, as daily runs would grow it: at day 20 each table has 20 commits, at day 350 it
+has 350.
 """
 
 import os

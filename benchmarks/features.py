@@ -61,8 +61,8 @@ def measure() -> str:
     return table(
         "The year's features (336,776 flights), whole process",
         rows,
-        "The same `features.py`; on DuckDB it is turned into SQL by SQLFrame. Each reads the validated Parquet files and "
-        "writes one result.",
+        "The same `features.py`; on DuckDB it is turned into SQL by SQLFrame. Each reads the validated Parquet files "
+        "and writes one result.",
     )
 
 

@@ -34,6 +34,6 @@ def measure() -> str:
     return table(
         "Scoring the year",
         rows,
-        "The stage reads the features, encodes them, predicts, explains every row with exact `pred_contribs`, audits and "
-        "commits; the bare call only predicts a matrix that is in memory. Process start and imports are left out.",
+        "The stage reads the features, encodes them, predicts, explains every row, audits and commits; the bare call "
+        "only predicts a matrix that is in memory. Process start and imports are left out.",
     )

@@ -1,0 +1,105 @@
+"""The main job through a real Airflow, on the toy pipeline; Airflow's own backfill, twice; and a clean stop."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.conftest import PROJECT, TOY_PIPELINES
+
+from contrail.lake.lake import Lake
+from contrail.settings import settings
+from contrail_airflow.api import AirflowApi
+from contrail_airflow.embedded import Embedded
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("airflow")]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a home whose only pipeline is toy."""
+    own = {
+        "CONTRAIL_HOME": str(tmp_path_factory.mktemp("airflow") / "home"),
+        "CONTRAIL_PROJECT": str(PROJECT),
+        "CONTRAIL_PIPELINES": str(TOY_PIPELINES),
+        "CONTRAIL_DAGS": str(PROJECT / "tests" / "dags"),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT / "include"), str(PROJECT / "plugins")]),
+    }
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    settings.cache_clear()
+    yield {**os.environ}
+    Embedded(settings()).stop()
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+    settings.cache_clear()
+
+
+def main_job(environment: dict[str, str]) -> str:
+    command = [sys.executable, "-m", "contrail_airflow.main_job", "--pipeline", "toy"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def predictions() -> list[tuple[Any, ...]]:
+    with Lake(settings(), "toy").connect() as connection:
+        return connection.sql(
+            "SELECT partition_date, parcel, round(probability, 12), reason_1, model_version "
+            "FROM predictions ORDER BY ALL"
+        ).fetchall()
+
+
+def test_the_main_job_runs_the_chain_and_a_second_run_has_nothing_to_do(environment: dict[str, str]) -> None:
+    said = main_job(environment)
+    assert "first champion" in said
+    assert "Champion" in said
+    assert "toy version 1" in said
+    assert not Embedded(settings()).state().processes, "what the job started is stopped"
+    rows = predictions()
+    assert len({row[0] for row in rows}) == 15
+    assert "Everything is up to date" in main_job(environment)
+    assert predictions() == rows
+
+
+def _wait_for_runs(api: AirflowApi, dag_id: str, count: int) -> list[dict[str, Any]]:
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        runs = api.runs(dag_id)
+        if len(runs) >= count and all(run["state"] in ("success", "failed") for run in runs):
+            return runs
+        time.sleep(1)
+    raise AssertionError(f"{dag_id}: {[(run['partition_key'], run['state']) for run in runs]}")
+
+
+def test_airflows_own_backfill_may_be_repeated(environment: dict[str, str]) -> None:
+    before = predictions()
+    assert before, "needs the home that the test above has filled"
+    embedded = Embedded(settings())
+    embedded.start()
+    try:
+        api = embedded.api()
+        api.wait_for_dags(["toy__daily", "toy__score", "toy__monitor"], 60)
+        assert api.call("GET", "importErrors")["total_entries"] == 0
+        for suffix in ("daily", "score", "monitor"):
+            api.pause(f"toy__{suffix}", False)
+        already = {suffix: len(api.runs(f"toy__{suffix}")) for suffix in ("daily", "score", "monitor")}
+        for repeat in (1, 2):
+            subprocess.run(
+                [
+                    sys.executable, "-m", "airflow", "backfill", "create", "--dag-id", "toy__daily",
+                    "--from-date", "2024-03-09", "--to-date", "2024-03-10", "--reprocess-behavior", "completed",
+                ],
+                env=embedded.environment(), check=True, capture_output=True,
+            )  # fmt: skip
+            for suffix, count in already.items():
+                runs = _wait_for_runs(api, f"toy__{suffix}", count + 2 * repeat)
+                assert {run["state"] for run in runs} == {"success"}, suffix
+            assert predictions() == before
+    finally:
+        stopped = embedded.stop()
+    assert set(stopped) == {"api-server", "scheduler", "dag-processor", "triggerer"}
+    assert embedded.stop() == []
