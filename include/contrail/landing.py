@@ -1,0 +1,93 @@
+"""Write tables into the landing zone as a feed would: ``<table>/<YYYY-MM-DD>.csv.gz``, ``<table>/reference.csv.gz``.
+
+For sources that make their own files (the shipped pipelines, tests). Reading the landing zone belongs to the ingest stage.
+"""
+
+import gzip
+from collections.abc import Iterator
+from typing import Literal
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+from upath import UPath
+
+from contrail.partitions import Partitions
+
+REFERENCE = "reference"
+
+
+def land_daily(
+    landing: UPath,
+    table: str,
+    rows: pd.DataFrame,
+    by: str,
+    partitions: Partitions,
+    timezone: str = "UTC",
+) -> int:
+    """Write one file for each day of ``partitions`` that has rows; leave alone a file with the same content.
+
+    Args:
+        landing: The pipeline's folder of the landing zone.
+        table: Name of the landed table.
+        rows: All its columns; the order of rows is kept within a day. Instants must be in UTC.
+        by: The column that says the day: a date, or an instant whose date is taken in ``timezone``.
+        partitions: Days to write.
+        timezone: Zone of the pipeline, for instants.
+
+    Returns:
+        The number of files written.
+    """
+    instants = isinstance(rows[by].dtype, pd.DatetimeTZDtype)
+    local = rows[by].dt.tz_convert(timezone).dt.tz_localize(None) if instants else rows[by]
+    day = _iso(local, "D", "")
+    wanted = day.between(str(partitions.start), str(partitions.end))
+    files = _daily_files(rows[wanted], day[wanted])
+    return sum(_write(landing / table / f"{name}.csv.gz", text) for name, text in files)
+
+
+def land_reference(landing: UPath, table: str, rows: pd.DataFrame) -> int:
+    """Write a reference table's one file, unless it is there with the same content; returns files written."""
+    return int(_write(landing / table / f"{REFERENCE}.csv.gz", _csv(rows)))
+
+
+def _daily_files(rows: pd.DataFrame, day: pd.Series) -> Iterator[tuple[str, str]]:
+    # One to_csv for all days, then cut by lines: 3 times faster than one call a day over a year.
+    order = day.sort_values(kind="stable").index
+    header, *lines = _csv(rows.loc[order]).splitlines(keepends=True)
+    start = 0
+    for name, count in day.value_counts().sort_index().items():
+        yield str(name), header + "".join(lines[start : start + count])
+        start += count
+
+
+def _csv(rows: pd.DataFrame) -> str:
+    """CSV with a header; an empty field is null, instants are ``2013-01-01T05:15:00Z``."""
+    text = rows.copy(deep=False)
+    for name, column in rows.items():
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            text[name] = _iso(column.dt.tz_convert(None), "s", "Z")
+        elif pd.api.types.is_datetime64_dtype(column):
+            text[name] = _iso(column, "D", "")
+    return str(text.to_csv(index=False, lineterminator="\n"))
+
+
+def _iso(column: pd.Series, unit: Literal["s", "D"], suffix: str) -> pd.Series:
+    # Not Series.dt.strftime: it took half of a year's landing.
+    known = column.notna()
+    text = pd.Series(None, index=column.index, dtype=object)
+    text[known] = np.datetime_as_string(column[known].to_numpy(), unit=unit).astype(object) + suffix
+    return text
+
+
+def _write(path: UPath, text: str) -> bool:
+    # mtime=0: the same rows give the same bytes, whenever they are landed.
+    content = gzip.compress(text.encode(), compresslevel=6, mtime=0)
+    if path.exists() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A reader lists *.csv.gz: it never sees a half-written file.
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
+    unfinished.write_bytes(content)
+    unfinished.rename(path)
+    return True
