@@ -42,6 +42,9 @@ class TableSpec(_Frozen):
     key: tuple[str, ...]
     known_at: str | None = None
     known_ahead: bool = False
+    may_be_empty: bool = Field(
+        default=False, description="A day without a file, or with a header alone, is an empty partition, not refused."
+    )
     columns: dict[str, ColumnSpec]
 
     @model_validator(mode="after")

@@ -1,0 +1,133 @@
+"""The page that a validation leaves for people: what was checked, what broke, what was refused.
+
+One HTML file a run that needs no network, and Great Expectations' own site of the newest run beside it.
+"""
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from upath import UPath
+
+from contrail.adapters.contracts import Checks, Verdict
+
+_SITE = "great_expectations"
+_EXAMPLES = 5
+_TEMPLATE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1160px; margin: 24px auto; padding: 0 24px; color: #222; }
+h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 32px 0 4px; }
+table { border-collapse: collapse; margin: 12px 0; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: 4px 18px 4px 0; border-bottom: 1px solid #ddd; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+.bad { color: #b00020; font-weight: 600; } .warn { color: #8a5a00; font-weight: 600; }
+.ok { color: #1b6e2c; font-weight: 600; } .note, small { color: #666; }
+code { font-size: 13px; overflow-wrap: anywhere; }
+</style></head><body>
+<h1>{{ title }}</h1>
+<p class="note">Run {{ run_id }}, {{ made_at }} UTC. Checked by Great Expectations {{ version }}.
+<a href="{{ site }}/index.html">Its own pages</a> of the newest run load their styles from the internet.</p>
+<table><tr><th>table</th><th class="n">landed rows</th><th class="n">good</th><th class="n">quarantined</th>
+<th class="n">refused partitions</th><th></th></tr>
+{% for t in tables %}<tr><td><a href="#{{ t.table }}">{{ t.table }}</a></td>
+<td class="n">{{ "{:,}".format(t.landed) }}</td>
+<td class="n">{{ "{:,}".format(t.good) }}</td>
+<td class="n">{{ "{:,}".format(t.bad) }}</td>
+<td class="n">{{ t.refused|length }}</td><td class="{{ t.state[0] }}">{{ t.state[1] }}</td></tr>
+{% endfor %}</table>
+{% for t in tables if t.landed or t.refused %}<h2 id="{{ t.table }}">{{ t.table }}</h2>
+{% if t.refused %}<p class="bad">Refused; readers see what was published before:</p>
+<ul>{% for words in t.refused %}<li>{{ words }}</li>{% endfor %}</ul>{% endif %}
+<table><tr><th>rule</th><th>what must hold</th><th class="n">checked</th><th class="n">broken</th></tr>
+{% for rule, words, checked, broken, examples in t.lines %}<tr><td><code>{{ rule }}</code></td>
+<td>{{ words }}{% if examples %}<br><small>found {{ examples|join("; ") }}</small>{% endif %}</td>
+<td class="n">{{ "{:,}".format(checked) }}</td>
+<td class="n {{ 'warn' if broken else 'ok' }}">{{ "{:,}".format(broken) }}</td></tr>
+{% endfor %}</table>{% endfor %}
+</body></html>
+"""
+_BUILT_IN = {
+    "type": "every value has its column's type",
+    "not_null": "a required column has a value",
+    "known_at_in_partition": "a row became known on its partition's day; if known ahead, before the cut-off",
+    "unique_key": "the key occurs once",
+}
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What a validation found in one table. ``refused`` has a line for each refused partition and rule."""
+
+    table: str
+    landed: int = 0
+    good: int = 0
+    bad_by_rule: Mapping[str, int] = field(default_factory=dict)
+    verdicts: Sequence[Verdict] = ()
+    partition_verdicts: Sequence[Verdict] = ()
+    refused: Sequence[str] = ()
+
+    @property
+    def bad(self) -> int:
+        """Rows that broke a rule."""
+        return sum(self.bad_by_rule.values())
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """Style and words."""
+        if self.refused:
+            return "bad", "refused"
+        return ("warn", "some rows set aside") if self.bad else ("ok", "ok")
+
+    @property
+    def lines(self) -> list[tuple[str, str, int, int, list[str]]]:
+        """Rule, words, checked, broken and examples, for every rule."""
+        built_in = {
+            rule: (words, sum(n for name, n in self.bad_by_rule.items() if name.split(":")[0] == rule))
+            for rule, words in _BUILT_IN.items()
+        }
+        return [(rule, words, self.landed, broken, []) for rule, (words, broken) in built_in.items()] + [
+            (v.rule, v.words, v.checked, len(v.broken), list(v.broken.values())[:_EXAMPLES])
+            for v in [*self.verdicts, *self.partition_verdicts]
+        ]
+
+
+def write_report(
+    folder: UPath, run_id: str, title: str, tables: Sequence[TableReport], checks: Checks, kept: int
+) -> list[str]:
+    """Write the page of a run and replace Great Expectations' site; only the newest ``kept`` pages stay.
+
+    Returns:
+        The paths of both, the page first.
+    """
+    from importlib.metadata import version
+
+    from jinja2 import Environment
+
+    template = Environment(autoescape=True).from_string(_TEMPLATE)
+    page = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', run_id)}.html"
+    text = template.render(
+        title=title,
+        run_id=run_id,
+        made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        version=version("great_expectations"),
+        site=_SITE,
+        tables=tables,
+    )
+    page.write_text(text, encoding="utf-8")
+    for old in sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime)[:-kept]:
+        old.unlink()
+    return [str(page), _replace_site(folder / _SITE, checks)]
+
+
+def _replace_site(site: UPath, checks: Checks) -> str:
+    with tempfile.TemporaryDirectory() as made:
+        checks.write_site(Path(made))
+        if site.exists():
+            site.fs.rm(str(site), recursive=True)
+        site.fs.put(f"{made}/", f"{site}/", recursive=True)
+    return str(site / "index.html")

@@ -1,0 +1,102 @@
+"""The rules that every table has without being asked, as DuckDB queries.
+
+Each query reads ``landed`` (text, with ``_row``, ``_file`` and ``_line``), ``typed`` (the same rows, typed) and
+``days`` (``day``, ``midnight`` and ``cutoff`` as instants), and gives ``_row``, ``rule`` and ``detail`` of the rows
+that break its rule. What a pipeline asks for beyond them belongs in its contract.
+"""
+
+from collections.abc import Sequence
+
+from contrail.methods.casting import expected
+from contrail.spec import ColumnSpec, TableSpec
+
+# A row may repeat a key of so many partitions before its own without being noticed in range and daily runs alike.
+REMEMBERED_DAYS = 3
+
+
+def wrong_type(name: str, column: ColumnSpec) -> str:
+    """Text that does not have the column's type."""
+    return f"""
+        SELECT _row, 'type:{name}' AS rule,
+            'column {name}: ' || printf('"%s" is not {expected(column.type)}', left(l."{name}", 80)) AS detail
+        FROM landed l JOIN typed t USING (_row) WHERE l."{name}" IS NOT NULL AND t."{name}" IS NULL"""
+
+
+def missing_value(name: str) -> str:
+    """No value in a required column."""
+    return f"""
+        SELECT _row, 'not_null:{name}' AS rule, 'column {name}: no value, and it is required' AS detail
+        FROM landed WHERE "{name}" IS NULL"""
+
+
+def known_outside_partition(known_at: str, timezone: str) -> str:
+    """A row that became known on another local day than its partition's."""
+    return f"""
+        SELECT _row, 'known_at_in_partition' AS rule,
+            printf('column {known_at}: %s is on %s in {timezone}, in the file of %s', "{known_at}"::VARCHAR,
+                _known_day::VARCHAR, partition_date::VARCHAR) AS detail
+        FROM typed WHERE _known_day <> partition_date"""
+
+
+def known_after_cutoff(known_at: str) -> str:
+    """A row, of a table that is known ahead, that became known at or after its partition's cut-off."""
+    return f"""
+        SELECT _row, 'known_at_in_partition' AS rule,
+            printf('column {known_at}: %s is not before the cut-off %s of partition %s', "{known_at}"::VARCHAR,
+                cutoff::VARCHAR, partition_date::VARCHAR) AS detail
+        FROM typed JOIN days ON day = partition_date WHERE "{known_at}" >= cutoff"""
+
+
+def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
+    """Rows that share their key within a partition: all but the first if they are equal, all if they differ."""
+    keys = ", ".join(f'"{name}"' for name in ["partition_date", *key])
+    values = ", ".join(f't."{name}"' for name in columns)
+    shown = " || ', ' || ".join(f"""'{name}=' || coalesce("{name}"::VARCHAR, '')""" for name in key)
+    return f"""
+        WITH repeated AS (SELECT {keys} FROM typed GROUP BY ALL HAVING count(*) > 1),
+        candidates AS (
+            SELECT t.*, l._line, first(l._line) OVER same AS first_line, min(ROW({values})) OVER same AS least,
+                max(ROW({values})) OVER same AS most
+            FROM typed t JOIN repeated USING ({keys}) JOIN landed l USING (_row)
+            WINDOW same AS (
+                PARTITION BY {keys} ORDER BY l._line ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))
+        SELECT _row, 'unique_key' AS rule,
+            CASE WHEN least IS NOT DISTINCT FROM most THEN printf('the same row as line %d', first_line)
+            ELSE printf('key %s occurs more than once with different values, first on line %d', {shown}, first_line) END
+            AS detail
+        FROM candidates WHERE _line > first_line OR least IS DISTINCT FROM most"""
+
+
+def known_key(key: Sequence[str]) -> str:
+    """Rows whose key is in one of the partitions before (``earlier``: ``partition_date`` and the key) already."""
+    same = " AND ".join(f't."{name}" = e."{name}"' for name in key)
+    return f"""
+        SELECT _row, 'unique_key' AS rule,
+            printf('the key is in partition %s already', max(e.partition_date)::VARCHAR) AS detail
+        FROM typed t JOIN earlier e ON {same}
+            AND e.partition_date BETWEEN t.partition_date - {REMEMBERED_DAYS} AND t.partition_date - 1
+        GROUP BY _row"""
+
+
+_FIXED = {"rows": "count(*)", "bad_share": "avg((bad IS NOT NULL)::INT)"}
+_BY_TIME = {
+    "known_from_hour": 'epoch(min("{}") - any_value(midnight)) / 3600',
+    "known_to_hour": 'epoch(max("{}") - any_value(midnight)) / 3600',
+}
+_BY_COLUMN = {
+    "null_share_": 'avg(("{}" IS NULL)::INT)',
+    "distinct_": 'count(DISTINCT "{}")',
+    "mean_": 'avg("{}"::DOUBLE)',
+}
+
+
+def profile_columns(source: TableSpec) -> dict[str, str]:
+    """What can be said of a partition: the name of each figure and the aggregate that it is."""
+    found = dict(_FIXED)
+    if source.known_at:
+        found |= {name: sql.format(source.known_at) for name, sql in _BY_TIME.items()}
+    for prefix, sql in _BY_COLUMN.items():
+        numbers = (name for name, column in source.columns.items() if column.type in ("int", "float", "bool"))
+        columns = numbers if prefix == "mean_" else source.columns
+        found |= {prefix + name: sql.format(name) for name in columns}
+    return found

@@ -1,0 +1,197 @@
+"""The rows of one landed table on their way to being good or bad: typed, checked, counted by partition.
+
+In DuckDB, without the lake and without Great Expectations: the validate stage brings the rows in, adds the verdicts of
+the contract, and takes the results out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from contrail.methods import row_rules
+from contrail.methods.casting import cast_list
+from contrail.partitions import cutoff_instant
+from contrail.spec import TableSpec
+
+PARTITION = "partition_date"
+ROW = "_row"
+_VALUES, _TIME, _KEY, _CONTRACT = range(4)
+
+
+class TableCheck:
+    """Rows of a range of partitions of one table.
+
+    Args:
+        source: What the table should be.
+        landed: Its rows as text, with ``partition_date``, ``_file`` and ``_line``.
+        timezone: Zone of the pipeline's local dates.
+        cutoff: Local time at which a partition's predictions are made.
+    """
+
+    def __init__(self, source: TableSpec, landed: pa.Table, timezone: str, cutoff: time) -> None:
+        self.source, self.timezone, self.cutoff = source, timezone, cutoff
+        self._daily = source.kind == "daily"
+        self._connection = duckdb.connect()
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._register("landed", landed.append_column(ROW, pa.array(range(len(landed)), pa.int64())))
+        known_day = f", timezone('{timezone}', \"{source.known_at}\")::DATE AS _known_day" if self._daily else ""
+        self._run(
+            f"CREATE TABLE typed AS SELECT *{known_day} FROM "
+            f"(SELECT {ROW}, {PARTITION}, {cast_list(source.columns)} FROM landed)"
+        )
+        self._run(f"CREATE TABLE broken ({ROW} BIGINT, rank INT, rule VARCHAR, detail VARCHAR)")
+        self.days: list[date] = sorted(day for (day,) in self._all(f"SELECT DISTINCT {PARTITION} FROM landed"))
+        self._register_days()
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._connection.close()
+
+    def _run(self, query: str) -> None:
+        self._connection.execute(query)
+
+    def _all(self, query: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query).fetchall()
+
+    def _arrow(self, query: str) -> pa.Table:
+        return self._connection.sql(query).to_arrow_table()
+
+    def _register(self, name: str, table: pa.Table) -> None:
+        self._connection.register(name, table)
+
+    def _register_days(self) -> None:
+        """Midnight and cut-off of each local day that a row lies in or became known on."""
+        days = set(self.days)
+        if self._daily:
+            days |= {day for (day,) in self._all("SELECT DISTINCT _known_day FROM typed WHERE _known_day IS NOT NULL")}
+        utc = pa.timestamp("us", "UTC")
+        ordered = sorted(days)
+        midnights = [cutoff_instant(day, time(0), self.timezone) for day in ordered]
+        cutoffs = [cutoff_instant(day, self.cutoff, self.timezone) for day in ordered]
+        arrays = [pa.array(ordered, pa.date32()), pa.array(midnights, utc), pa.array(cutoffs, utc)]
+        self._register("days", pa.table(arrays, names=["day", "midnight", "cutoff"]))
+
+    # ---- rules ----
+
+    def check_rows(self) -> None:
+        """Apply the rules of every table: types, required values, knowledge time, the key within a partition."""
+        for query in self._value_rules():
+            self._mark(_VALUES, query)
+        if self.source.known_at and self._daily:
+            if self.source.known_ahead:
+                self._mark(_TIME, row_rules.known_after_cutoff(self.source.known_at))
+            else:
+                self._mark(_TIME, row_rules.known_outside_partition(self.source.known_at, self.timezone))
+        self._mark(_KEY, row_rules.repeated_key(self.source.key, list(self.source.columns)))
+
+    def check_earlier(self, earlier: pa.Table) -> None:
+        """A key is good once: mark rows whose key was good in one of the partitions before theirs.
+
+        Comes after the contract: a bad row may be delivered again, mended, on the next day.
+
+        Args:
+            earlier: ``partition_date`` and key of the good rows of the ``REMEMBERED_DAYS`` partitions before the range.
+        """
+        self._register("before", earlier)
+        keys = ", ".join(f'"{name}"' for name in [PARTITION, *self.source.key])
+        self._run(f"CREATE TABLE earlier AS SELECT {keys} FROM before UNION ALL SELECT {keys} FROM ({self._clean()})")
+        self._mark(_KEY, row_rules.known_key(self.source.key))
+
+    def _value_rules(self) -> list[str]:
+        """Queries for the columns where something is wrong; the good ones are only counted."""
+        columns = self.source.columns
+        counts = ", ".join(f'count("{name}")' for name in columns)
+        ((total, *given),) = self._all(f"SELECT count(*), {counts} FROM landed")
+        (typed,) = self._all(f"SELECT {counts} FROM typed")
+        queries = []
+        for (name, column), texts, values in zip(columns.items(), given, typed, strict=True):
+            queries += [row_rules.wrong_type(name, column)] if values < texts else []
+            queries += [row_rules.missing_value(name)] if column.required and texts < total else []
+        return queries
+
+    def _mark(self, rank: int, query: str) -> None:
+        self._run(f"INSERT INTO broken SELECT {ROW}, {rank}, rule, detail FROM ({query})")
+
+    def mark(self, order: int, rule: str, details: Mapping[int, str]) -> None:
+        """Note rows that broke a rule of the contract; ``order`` says which rule is named first."""
+        if not details:
+            return
+        rows = pa.table({ROW: pa.array(details.keys(), pa.int64()), "detail": pa.array(details.values(), pa.string())})
+        self._register("_marked", rows)
+        self._connection.execute(
+            f"INSERT INTO broken SELECT {ROW}, {_CONTRACT + order}, ?, detail FROM _marked", [rule]
+        )
+
+    def _clean(self) -> str:
+        return f"SELECT * FROM typed ANTI JOIN broken USING ({ROW})"
+
+    # ---- what the contract looks at ----
+
+    def clean_rows(
+        self, columns: Sequence[str], partners: Mapping[str, str], tables: Mapping[str, pa.Table]
+    ) -> pa.Table:
+        """Rows that broke no rule so far: ``_row``, ``columns``, and an expression of ``partners`` under each name.
+
+        ``tables`` can be used by the expressions, which call this table's rows ``t``.
+        """
+        for name, table in tables.items():
+            self._register(name, table)
+        listed = [ROW, *(f'"{name}"' for name in columns)] + [f'({sql}) AS "{name}"' for name, sql in partners.items()]
+        return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) t ORDER BY {ROW}")
+
+    def profile(self, columns: Iterable[str]) -> pa.Table:
+        """A row a partition with ``partition_date`` and the figures asked for (see ``row_rules.profile_columns``)."""
+        known = row_rules.profile_columns(self.source)
+        listed = [f'{known[name]} AS "{name}"' for name in columns]
+        return self._arrow(
+            f"SELECT {', '.join([PARTITION, *listed])} FROM typed LEFT JOIN days ON day = {PARTITION} "
+            f"LEFT JOIN (SELECT DISTINCT {ROW} AS bad FROM broken) ON bad = {ROW} "
+            f"GROUP BY {PARTITION} ORDER BY {PARTITION}"
+        )
+
+    # ---- results ----
+
+    def good_rows(self, refused: Iterable[date]) -> pa.Table:
+        """Typed rows to publish: those that broke no rule, of partitions that are not refused.
+
+        Rows of a daily table have ``visible_from``: the first partition whose cut-off is after ``known_at``.
+        """
+        listed = [f'"{name}"' for name in self.source.columns]
+        if self._daily:
+            visible = f'CASE WHEN "{self.source.known_at}" < cutoff THEN _known_day ELSE _known_day + 1 END'
+            listed = [PARTITION, *listed, f"({visible})::DATE AS visible_from"]
+        join = "LEFT JOIN days ON day = _known_day" if self._daily else ""
+        out = ", ".join(f"DATE '{day}'" for day in refused)
+        where = f"WHERE {PARTITION} NOT IN ({out})" if out else ""
+        return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) {join} {where} ORDER BY {ROW}")
+
+    def bad_rows(self) -> pa.Table:
+        """A bad row each: ``partition_date``, ``rule`` (the first), ``detail``, ``row`` as JSON, ``file``, ``line``."""
+        fields = ", ".join(f"'{name}': \"{name}\"" for name in self.source.columns)
+        return self._arrow(f"""
+            WITH worst AS (
+                SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS first_detail,
+                    list_sort(list(DISTINCT rule)) AS rules
+                FROM broken GROUP BY {ROW})
+            SELECT {PARTITION}, rule, first_detail || CASE WHEN len(rules) > 1 THEN
+                    '; also broke ' || array_to_string(list_filter(rules, lambda r: r <> rule), ', ') ELSE '' END AS detail,
+                to_json({{{fields}}})::VARCHAR AS row, _file AS file, _line AS line
+            FROM worst JOIN landed USING ({ROW}) ORDER BY {ROW}""")
+
+    def bad_by_rule(self, day: date | None = None) -> dict[str, int]:
+        """How many rows broke each rule first, most first; of one partition or of all."""
+        where = f"WHERE {PARTITION} = DATE '{day}'" if day else ""
+        found = self._all(f"""
+            SELECT rule, count(*) FROM (SELECT {ROW}, arg_min(rule, rank) AS rule FROM broken GROUP BY {ROW})
+            JOIN landed USING ({ROW}) {where} GROUP BY rule ORDER BY 2 DESC, 1""")
+        return dict(found)
+
+    def first_bad(self, day: date) -> str:
+        """File, line and detail of a partition's first bad row."""
+        ((file, line, rule, detail),) = self._all(f"""
+            SELECT _file, _line, rule, detail FROM broken JOIN landed USING ({ROW}) WHERE {PARTITION} = DATE '{day}'
+            ORDER BY _line, rank LIMIT 1""")
+        return f"{file}, line {line}: {rule}: {detail}"

@@ -1,0 +1,329 @@
+"""Validate: ``raw_<table>`` into typed rows that keep their contract, with bad rows in ``quarantine``.
+
+Good rows pass as long as the share of bad ones stays under the contract's limit; else the partition is refused. The
+rules of every table are in ``contrail.methods.table_check``, a pipeline's own in its ``expectations.py``.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contrail.adapters.contract_report import TableReport, write_report
+from contrail.adapters.contracts import (
+    Checks,
+    Contract,
+    Reference,
+    Verdict,
+    bad_share_expectation,
+    check_names,
+    columns_of,
+    partner_expectation,
+)
+from contrail.errors import PartitionRefusedError, SpecError
+from contrail.lake import datasets
+from contrail.lake.datasets import PARTITION
+from contrail.methods.row_rules import REMEMBERED_DAYS, profile_columns
+from contrail.methods.table_check import ROW, TableCheck
+from contrail.partitions import Partitions
+from contrail.spec import PipelineSpec, TableSpec
+from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.refusals import Refusal, describe, publish_refusals, reference_partition
+
+_REPORTS_KEPT = 50
+_BAD_SHARE = "bad_share"
+
+
+@dataclass
+class _Table:
+    """One landed table on its way."""
+
+    name: str
+    contract: Contract
+    partitions: Partitions | None
+    raw_snapshot: int | None
+    check: TableCheck
+    landed: int
+    verdicts: list[Verdict] = field(default_factory=list)
+    partition_verdicts: list[Verdict] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What was published of a table, and what was not."""
+
+    report: TableReport
+    snapshot: int | None = None
+    refusals: Sequence[Refusal] = ()
+
+
+def run(run: StageRun) -> StageResult:
+    """Validate every table of the range, as one job; reference tables first.
+
+    Bad rows are published to ``quarantine``; partitions that broke their contract go to ``refusals`` and keep what was
+    published before; all others are published.
+
+    Raises:
+        MissingInputError: if a table was never ingested.
+        PartitionRefusedError: naming each refused partition with its rule, after everything else was published.
+    """
+    contracts = _contracts(run)
+    checks = Checks()
+    outcomes = [_validate_table(run, name, contracts, checks) for name in _order(run.pipeline.spec, contracts)]
+    reports = write_report(
+        run.report_folder("data_docs"), run.run_id, _title(run), [o.report for o in outcomes], checks, _REPORTS_KEPT
+    )
+    if refusals := [refusal for outcome in outcomes for refusal in outcome.refusals]:
+        raise PartitionRefusedError(_message(run, outcomes, refusals, reports))
+    return result_of(
+        run,
+        rows=sum(outcome.report.good for outcome in outcomes),
+        quarantined=sum(outcome.report.bad for outcome in outcomes),
+        snapshots={f"validated_{o.report.table}": o.snapshot for o in outcomes if o.snapshot},
+        details={"quarantined": {o.report.table: o.report.bad_by_rule for o in outcomes if o.report.bad}},
+        reports=reports,
+    )
+
+
+def _title(run: StageRun) -> str:
+    return f"{run.pipeline.name}: contracts of {run.partitions}"
+
+
+def _message(run: StageRun, outcomes: Sequence[_Outcome], refusals: Sequence[Refusal], reports: Sequence[str]) -> str:
+    days = Partitions(min(r.partition for r in refusals), max(r.partition for r in refusals))
+    good = sum(outcome.report.good for outcome in outcomes)
+    return (
+        f"{len({(r.table, r.partition) for r in refusals})} partitions refused; all others are published "
+        f"({good:,} rows).\n{describe(refusals)}\n"
+        "Readers see what was published before. Each bad row is in quarantine with its file and line:\n"
+        f'  contrail query -p {run.pipeline.name} "SELECT * FROM quarantine WHERE partition_date BETWEEN '
+        f"'{days.start}' AND '{days.end}'\"\n"
+        f"  report: {reports[0]}\n"
+        "Land mended files, or change the contract in expectations.py, and run again:\n"
+        f"  contrail stage ingest -p {run.pipeline.name} --from {days.start} --to {days.end}\n"
+        f"  contrail stage validate -p {run.pipeline.name} --from {days.start} --to {days.end}"
+    )
+
+
+# ---- contracts ----
+
+
+def _contracts(run: StageRun) -> dict[str, Contract]:
+    """The pipeline's contracts, one for each table, with every name in them checked."""
+    spec = run.pipeline.spec
+    given: dict[str, Contract] = run.pipeline.function("expectations", "contracts")()
+    where = f"{run.pipeline.folder / 'expectations.py'}"
+    check_names(where, given, list(spec.tables))
+    contracts = {name: given.get(name, Contract()) for name in spec.tables}
+    for name, contract in contracts.items():
+        _check_contract(f"{where}, {name}", spec, spec.tables[name], contract)
+    return contracts
+
+
+def _check_contract(where: str, spec: PipelineSpec, source: TableSpec, contract: Contract) -> None:
+    columns = [*source.columns, *([PARTITION] if source.kind == "daily" else [])]
+    check_names(f"{where}, rows", columns_of(contract.rows.values()), columns)
+    for rule, reference in contract.references.items():
+        named = [*reference.columns, *([reference.partition] if reference.partition else [])]
+        check_names(f"{where}, references, {rule}", named, columns)
+        check_names(f"{where}, references, {rule}", [reference.table], list(spec.tables))
+        other = spec.tables[reference.table]
+        check_names(f"{where}, references, {rule}, to", reference.partner_columns, list(other.columns))
+        if (other.kind == "daily") != bool(reference.partition):
+            raise SpecError(f"{where}, references, {rule}: partition is needed for a daily table, and for no other")
+    check_names(f"{where}, partitions", columns_of(contract.partitions.values()), list(profile_columns(source)))
+
+
+def _order(spec: PipelineSpec, contracts: Mapping[str, Contract]) -> list[str]:
+    """Tables after those that they refer to; otherwise reference tables first, then as the spec lists them."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for name in [*spec.reference_tables, *spec.daily_tables]:
+        sorter.add(name, *sorted({each.table for each in contracts[name].references.values()}))
+    try:
+        return list(sorter.static_order())
+    except CycleError as error:
+        raise SpecError(f"the references of the contracts go in a circle: {' → '.join(error.args[1])}") from error
+
+
+# ---- one table ----
+
+
+def _validate_table(run: StageRun, name: str, contracts: Mapping[str, Contract], checks: Checks) -> _Outcome:
+    partitions = run.partitions_of(name)
+    if partitions is None and run.pipeline.spec.tables[name].kind == "daily":
+        return _Outcome(TableReport(name))
+    with _opened(run, name, contracts[name], partitions) as table:
+        table.check.check_rows()
+        _check_contract_rows(run, table, checks)
+        _check_earlier(run, table)
+        _check_partitions(run, table, checks)
+        outcome = _publish(run, table)
+    report = outcome.report
+    refused = f", {len(outcome.refusals)} partitions refused" if outcome.refusals else ""
+    run.progress(f"{name}: {report.good:,} good rows, {report.bad:,} in quarantine{refused}")
+    return outcome
+
+
+@contextmanager
+def _opened(run: StageRun, name: str, contract: Contract, partitions: Partitions | None) -> Iterator[_Table]:
+    spec, raw = run.pipeline.spec, f"raw_{name}"
+    snapshot = run.lake.snapshot_id(raw)
+    landed = run.lake.scan(raw, partitions, snapshot_id=snapshot)
+    if partitions is None:  # a reference table is one partition
+        day = pa.repeat(pa.scalar(reference_partition(run), pa.date32()), len(landed))
+        landed = landed.append_column(PARTITION, day)
+    with closing(TableCheck(spec.tables[name], landed, spec.timezone, spec.cutoff)) as check:
+        yield _Table(name, contract, partitions, snapshot, check, len(landed))
+
+
+# ---- rows ----
+
+
+def _check_contract_rows(run: StageRun, table: _Table, checks: Checks) -> None:
+    """The contract's rules, on the rows that broke none so far."""
+    contract = table.contract
+    partners = {rule: _partners(run, table, rule, reference) for rule, reference in contract.references.items()}
+    shown = [name for reference in contract.references.values() for name in reference.columns]
+    columns = list(dict.fromkeys([*shown, *columns_of(contract.rows.values())]))
+    rows = table.check.clean_rows(
+        columns,
+        {rule: _partner_sql(reference, rule) for rule, reference in contract.references.items()},
+        {f"partners_{rule}": found for rule, found in partners.items()},
+    )
+    rules = {rule: partner_expectation(rule, reference) for rule, reference in contract.references.items()}
+    table.verdicts = [
+        _with_values(verdict, contract.references.get(verdict.rule), rows)
+        for verdict in checks.evaluate(f"{table.name} rows", rows, {**rules, **contract.rows}, ROW)
+    ]
+    for order, verdict in enumerate(table.verdicts):
+        table.check.mark(
+            order, verdict.rule, {row: f"{verdict.words} Found {found}" for row, found in verdict.broken.items()}
+        )
+
+
+def _partners(run: StageRun, table: _Table, rule: str, reference: Reference) -> pa.Table:
+    """The rows of the other table that this range may refer to."""
+    name = f"validated_{reference.table}"
+    if reference.partition is None or table.partitions is None:
+        return run.lake.scan(name, columns=reference.partner_columns)
+    within = table.partitions.reaching_back(reference.days_back)
+    if not run.lake.exists(name):
+        return datasets.validated(run.pipeline.spec, reference.table).arrow_schema().empty_table()
+    return run.lake.scan(name, within, [PARTITION, *reference.partner_columns])
+
+
+def _partner_sql(reference: Reference, rule: str) -> str:
+    """Whether a row ``t`` has its partner; null when that cannot be said."""
+    pairs = zip(reference.columns, reference.partner_columns, strict=True)
+    same = " AND ".join(f't."{mine}" = p."{theirs}"' for mine, theirs in pairs)
+    unknown = [f't."{name}" IS NULL' for name in reference.columns]
+    if reference.partition:
+        same += f' AND p.{PARTITION} = t."{reference.partition}"'
+        unknown.append(f't."{reference.partition}" NOT IN (SELECT DISTINCT {PARTITION} FROM "partners_{rule}")')
+    found = f'EXISTS (SELECT 1 FROM "partners_{rule}" p WHERE {same})'
+    return f"CASE WHEN {' OR '.join(unknown)} THEN NULL ELSE {found} END"
+
+
+def _with_values(verdict: Verdict, reference: Reference | None, rows: pa.Table) -> Verdict:
+    """For a reference, show the row's own values instead of that no partner was found."""
+    if reference is None or not verdict.broken:
+        return verdict
+    wanted = pa.array(verdict.broken.keys(), pa.int64())
+    found = rows.filter(pc.is_in(rows.column(ROW), wanted)).select([ROW, *reference.columns]).to_pylist()
+    broken = {row[ROW]: ", ".join(f"{name}={row[name]}" for name in reference.columns) for row in found}
+    return Verdict(verdict.rule, verdict.words, verdict.checked, broken)
+
+
+def _check_earlier(run: StageRun, table: _Table) -> None:
+    source, name = table.check.source, f"validated_{table.name}"
+    if table.partitions is None or source.known_ahead:
+        return  # the key of such a row holds its date
+    start = table.partitions.start
+    before = Partitions(start - timedelta(days=REMEMBERED_DAYS), start - timedelta(days=1))
+    keys = [PARTITION, *source.key]
+    if run.lake.exists(name):
+        table.check.check_earlier(run.lake.scan(name, before, keys))
+    else:
+        schema = datasets.validated(run.pipeline.spec, table.name).arrow_schema()
+        table.check.check_earlier(schema.empty_table().select(keys))
+
+
+# ---- partitions ----
+
+
+def _check_partitions(run: StageRun, table: _Table, checks: Checks) -> None:
+    """The contract's rules on a profile of each partition; a partition that breaks one is refused."""
+    contract, days = table.contract, table.check.days
+    rules = {_BAD_SHARE: bad_share_expectation(contract.max_bad_share), **contract.partitions}
+    profile = table.check.profile(columns_of(rules.values()))
+    profile = profile.append_column("day", pc.cast(profile.column(PARTITION), pa.string()))
+    table.partition_verdicts = checks.evaluate(f"{table.name} partitions", profile, rules, "day")
+    for verdict in table.partition_verdicts:
+        for day, found in verdict.broken.items():
+            table.refusals.append(_refusal(table, date.fromisoformat(day), verdict, found))
+    if table.partitions and not table.check.source.may_be_empty:
+        table.refusals += [
+            Refusal(day, table.name, "missing_partition", f"raw_{table.name} has no rows; land the file and ingest it")
+            for day in table.partitions
+            if day not in set(days)
+        ]
+
+
+def _refusal(table: _Table, day: date, verdict: Verdict, found: str) -> Refusal:
+    detail = f"{verdict.words} Found {found}"
+    reasons = table.check.bad_by_rule(day)
+    if verdict.rule == _BAD_SHARE:
+        counts = ", ".join(f"{rule} {count}" for rule, count in reasons.items())
+        detail = f"{detail} ({counts}). First: {table.check.first_bad(day)}"
+    return Refusal(day, table.name, verdict.rule, detail)
+
+
+# ---- publishing ----
+
+
+def _publish(run: StageRun, table: _Table) -> _Outcome:
+    """The good rows of good partitions, the quarantine of all, the refusals."""
+    spec = run.pipeline.spec
+    refused = sorted({refusal.partition for refusal in table.refusals})
+    good = table.check.good_rows(refused)
+    provenance = run.provenance({f"raw_{table.name}": table.raw_snapshot})
+    snapshot = None
+    if table.partitions is None:
+        days = [reference_partition(run)]
+        if not refused:
+            snapshot = run.lake.publish(datasets.validated(spec, table.name), good, None, provenance)
+    else:
+        days = list(table.partitions)
+        if taken := [day for day in days if day not in set(refused)]:
+            snapshot = run.lake.publish(datasets.validated(spec, table.name), good, taken, provenance)
+    bad = _quarantine_rows(run, table)
+    run.lake.publish(datasets.quarantine(spec), bad, days, provenance, {"table_name": table.name})
+    publish_refusals(run, table.name, days, table.refusals)
+    return _Outcome(_report(table, len(good)), snapshot, table.refusals)
+
+
+def _quarantine_rows(run: StageRun, table: _Table) -> pa.Table:
+    bad = table.check.bad_rows()
+    moment = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
+    return (
+        bad.append_column("table_name", pa.repeat(table.name, len(bad)))
+        .append_column("run_id", pa.repeat(run.run_id, len(bad)))
+        .append_column("quarantined_at", pa.repeat(moment, len(bad)))
+    )
+
+
+def _report(table: _Table, good: int) -> TableReport:
+    return TableReport(
+        table=table.name,
+        landed=table.landed,
+        good=good,
+        bad_by_rule=table.check.bad_by_rule(),
+        verdicts=table.verdicts,
+        partition_verdicts=table.partition_verdicts,
+        refused=[f"{refusal.partition}: {refusal.rule}: {refusal.detail}" for refusal in table.refusals],
+    )
