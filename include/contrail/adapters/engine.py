@@ -1,0 +1,84 @@
+"""Spark sessions: Sail embedded in this process, or Apache Spark, behind one function.
+
+Both give a session of the same DataFrame API with the same settings; no stage asks which one it has. What is
+computed in a session does not belong here.
+"""
+
+import atexit
+from functools import cache
+from typing import TYPE_CHECKING
+
+from contrail.errors import EngineError
+from contrail.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Rows of a partition file are instants in UTC; a zone is always named where a local time is wanted.
+_SESSION = {"spark.sql.session.timeZone": "UTC"}
+_LOCAL_SPARK = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "2g",
+    # The default of 200 tasks a shuffle costs more than the work of a year of one pipeline.
+    "spark.sql.shuffle.partitions": "4",
+}
+
+
+@cache
+def spark_session(engine: EngineSettings) -> "SparkSession":
+    """The engine's session, started on first use and kept until the process ends.
+
+    ``sail`` listens on a free port of the loopback address. For ``spark``, ``master`` is any Spark master
+    (``local[2]``, ``spark://host:7077``, ``yarn``) or the address of a Spark Connect server (``sc://host:port``).
+
+    Raises:
+        EngineError: if the engine cannot be started or reached.
+    """
+    if engine.kind == "sail":
+        return _sail()
+    return _connect(engine.master) if engine.master.startswith("sc://") else _spark(engine.master)
+
+
+def _sail() -> "SparkSession":
+    from pysail.spark import SparkConnectServer
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    try:
+        server.start(background=True)
+    except RuntimeError as error:
+        raise EngineError(f"the embedded engine (pysail) did not start: {error}") from error
+    atexit.register(server.stop)
+    host, port = server.listening_address
+    return _connect(f"sc://{host}:{port}")
+
+
+def _connect(address: str) -> "SparkSession":
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    try:
+        session = SparkSession.builder.remote(address).getOrCreate()
+        for key, value in _SESSION.items():
+            session.conf.set(key, value)
+    except PySparkException as error:
+        raise EngineError(f"no Spark Connect server answers at {address}: {error}") from error
+    return session
+
+
+def _spark(master: str) -> "SparkSession":
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master(master).appName("contrail")
+    for key, value in {**_SESSION, **(_LOCAL_SPARK if master.startswith("local") else {})}.items():
+        builder = builder.config(key, value)
+    try:
+        return builder.getOrCreate()
+    except PySparkException as error:
+        raise EngineError(
+            f"Apache Spark ({master}) did not start: {error}. It needs Java 17 or later on PATH or in JAVA_HOME; "
+            "set engine.kind to sail in the environment file to run without Java."
+        ) from error

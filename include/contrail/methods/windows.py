@@ -1,0 +1,183 @@
+"""Point-in-time joins on Spark DataFrames: what was known of a key at each row's cut-off.
+
+Every function takes rows to be described (with ``partition_date``, the day D at whose cut-off they are described) and
+a history (with ``partition_date`` and ``visible_from``, the first day whose cut-off may use the row), and uses for D
+only history with ``visible_from <= D``. Many days are one job: the result for a day does not depend on the other
+days asked for. Only Column expressions are used, so the code runs over Spark Connect and on Sail. What a column
+means for a use case does not belong here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+
+from pyspark.sql import Column, DataFrame, GroupedData
+from pyspark.sql import functions as F
+
+from contrail.errors import SpecError
+from contrail.partitions import Partitions
+
+PARTITION = "partition_date"
+VISIBLE = "visible_from"
+_DAY, _KNOWN, _ROWS, _ORDER = "__day", "__known", "__rows", "__order"
+_EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class FeatureWindow:
+    """What a feature function is asked for.
+
+    ``lookback_days``: the tables handed over hold so many partitions before the first one asked for. ``cutoff`` is
+    the local time, in ``timezone``, at which predictions of a partition are made.
+    """
+
+    partitions: Partitions
+    lookback_days: int
+    timezone: str
+    cutoff: time = time(0)
+
+    def cutoff_at(self, day: Column) -> Column:
+        """The UTC instant of the cut-off of ``day`` (a date column)."""
+        local = F.to_timestamp_ntz(F.concat(F.date_format(day, "yyyy-MM-dd"), F.lit(f" {self.cutoff:%H:%M:%S}")))
+        return F.to_utc_timestamp(local, self.timezone)
+
+
+def asked_rows(entities: DataFrame, run: FeatureWindow) -> DataFrame:
+    """The entities of the partitions asked for that were known at their own cut-off."""
+    first, last = F.lit(run.partitions.start), F.lit(run.partitions.end)
+    return entities.where(F.col(PARTITION).between(first, last) & (F.col(VISIBLE) <= F.col(PARTITION)))
+
+
+@dataclass(frozen=True)
+class Described:
+    """Columns that describe a key on a day: one row for each ``partition_date`` and key ``by`` that was asked for."""
+
+    frame: DataFrame
+    by: tuple[str, ...]
+
+
+def describe(rows: DataFrame, *parts: Described) -> DataFrame:
+    """Add the columns of every part to the rows; null where a part has no row for the day and key."""
+    for part in parts:
+        rows = rows.join(part.frame, on=[PARTITION, *part.by], how="left")
+    return rows
+
+
+def rolling(
+    history: DataFrame,
+    run: FeatureWindow,
+    *,
+    by: Sequence[str],
+    days: Sequence[int],
+    means: Mapping[str, Column],
+    prefix: str,
+) -> Described:
+    """Means and row counts, for each day asked for and each key, of the history that became known in the last days.
+
+    A window of w days at D holds the history with ``D - w < visible_from <= D``.
+
+    Args:
+        history: Rows with ``partition_date``, ``visible_from`` and the columns ``by``.
+        run: What is asked for.
+        by: Key columns; none for the whole history.
+        days: Lengths of the windows, each at most ``run.lookback_days``.
+        means: Name to numeric column of the history. Nulls count in no mean. Sums of whole numbers are exact, so
+            that engines and ranges agree to the last bit.
+        prefix: Of the new columns.
+
+    Returns:
+        Columns ``<prefix>_<name>_<w>d`` (null when the window has no value) and ``<prefix>_rows_<w>d``; no row where
+        the longest window is empty.
+    """
+    keys = [*by, _DAY]
+    sums = {_ROWS: F.lit(1), **{f"__sum_{name}": c for name, c in means.items()}}
+    sums |= {f"__n_{name}": c.isNotNull().cast("int") for name, c in means.items()}
+    known = timely(history, run, max(days)).select(
+        *by, _day(VISIBLE), *(c.cast("double").alias(name) for name, c in sums.items())
+    )
+    daily = _sum(known.groupBy(*keys), sums).withColumnRenamed(_DAY, _KNOWN)
+    seen = daily.withColumn(_DAY, F.explode(_days_seen(run, max(days))))
+    within = {
+        f"{name}_{w}": F.when(F.col(_DAY) - F.col(_KNOWN) < w, F.col(name)).otherwise(0.0) for w in days for name in sums
+    }
+    totals = _sum(seen.select(*keys, *(c.alias(name) for name, c in within.items())).groupBy(*keys), within)
+    wanted = [column for w in days for column in _window_columns(w, list(means), prefix)]
+    return Described(totals.select(_date(_DAY), *by, *wanted), tuple(by))
+
+
+def _sum(groups: GroupedData, names: Iterable[str]) -> DataFrame:
+    return groups.agg(*(F.sum(name).alias(name) for name in names))
+
+
+def _window_columns(days: int, names: Sequence[str], prefix: str) -> list[Column]:
+    def mean(name: str) -> Column:
+        count = F.col(f"__n_{name}_{days}")
+        # greatest() although when() has ruled out zero: Spark in ANSI mode may divide first, and then raises.
+        value = F.col(f"__sum_{name}_{days}") / F.greatest(count, F.lit(1.0))
+        return F.when(count > 0, value).alias(f"{prefix}_{name}_{days}d")
+
+    return [F.col(f"{_ROWS}_{days}").alias(f"{prefix}_rows_{days}d"), *(mean(name) for name in names)]
+
+
+def latest(
+    history: DataFrame,
+    run: FeatureWindow,
+    *,
+    by: Sequence[str],
+    columns: Mapping[str, Column],
+    order_by: str,
+    days: int,
+) -> Described:
+    """Columns of each key's row that became known last, out of those of the last days.
+
+    Args:
+        history: Rows with ``partition_date``, ``visible_from`` and the columns ``by``.
+        run: What is asked for.
+        by: Key columns.
+        columns: New name to column of the history.
+        order_by: Which is last of the rows with the same ``visible_from``; of equals, the largest value of each column.
+        days: How old the row's ``visible_from`` may be, at most ``run.lookback_days``.
+
+    Returns:
+        The columns; no row where there is none.
+    """
+    known = timely(history, run, days).select(
+        *by, _day(VISIBLE).alias(_KNOWN), F.col(order_by).alias(_ORDER), *(c.alias(n) for n, c in columns.items())
+    )
+    # Only plain columns in max(), and joins: Sail takes 15 times longer for max(struct).
+    one_each = known.groupBy(*by, _KNOWN, _ORDER).agg(*(F.max(name).alias(name) for name in columns))
+    last_of_day = known.groupBy(*by, _KNOWN).agg(F.max(_ORDER).alias(_ORDER))
+    seen = last_of_day.select(*by, _KNOWN, F.explode(_days_seen(run, days)).alias(_DAY))
+    newest = seen.groupBy(*by, _DAY).agg(F.max(_KNOWN).alias(_KNOWN))
+    found = newest.join(last_of_day, on=[*by, _KNOWN]).join(one_each, on=[*by, _KNOWN, _ORDER])
+    return Described(found.select(_date(_DAY), *by, *columns), tuple(by))
+
+
+def _days_seen(run: FeatureWindow, days: int) -> Column:
+    """The days asked for at which a row known from ``_KNOWN`` on is in a window of so many days."""
+    first, last = (F.lit((day - _EPOCH).days) for day in (run.partitions.start, run.partitions.end))
+    begin, end = F.greatest(F.col(_KNOWN), first), F.least(F.col(_KNOWN) + (days - 1), last)
+    return F.when(begin <= end, F.sequence(begin, end))
+
+
+def _date(column: str) -> Column:
+    return F.date_add(F.lit(_EPOCH), F.col(column)).alias(PARTITION)
+
+
+def _day(column: str) -> Column:
+    """Days since 1970: whole numbers behave the same on every engine."""
+    return F.datediff(F.col(column), F.lit(_EPOCH)).alias(_DAY)
+
+
+def timely(history: DataFrame, run: FeatureWindow, days: int) -> DataFrame:
+    """Leave out rows that became known so late after their partition that a run for one day would not read them.
+
+    A long range reads more partitions than a day; without this it would also see more. ``days`` is the length of the
+    window that the rows are for. ``rolling`` and ``latest`` do this themselves.
+
+    Raises:
+        SpecError: if the window is longer than ``run.lookback_days``.
+    """
+    if days > run.lookback_days:
+        raise SpecError(f"a window of {days} days needs features.lookback_days >= {days}; it is {run.lookback_days}")
+    return history.where(F.datediff(F.col(VISIBLE), F.col(PARTITION)) <= run.lookback_days - days + 1)

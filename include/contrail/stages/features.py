@@ -1,0 +1,117 @@
+"""Build the features of every entity of a range from the validated tables, as one job on the engine.
+
+The framework's part of the promise that nothing leaks: only the look-back's partitions are read, and only rows that the
+last cut-off of the range may see. What the features are is the pipeline's (``features.py``); how a window obeys each day's
+own cut-off is in ``contrail.methods.windows``.
+"""
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from contrail.adapters.engine import spark_session
+from contrail.errors import MissingInputError
+from contrail.lake import datasets
+from contrail.lake.datasets import PARTITION
+from contrail.methods.windows import VISIBLE, FeatureWindow
+from contrail.partitions import as_ranges
+from contrail.stages.base import StageResult, StageRun, result_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def run(run: StageRun) -> StageResult:
+    """Build and publish ``features`` for the range, in one commit.
+
+    Raises:
+        MissingInputError: naming the partitions whose entities are not validated. Nothing is published.
+        EngineError: if the engine cannot be reached.
+    """
+    spec = run.pipeline.spec
+    names = [f"validated_{table}" for table in spec.tables]
+    snapshots = {name: run.lake.snapshot_id(name) for name in names}
+    _check_entities(run)
+    holes = _holes(run)
+    for table, ranges in holes.items():
+        run.progress(f"{table} has no partition for {', '.join(ranges)}; windows that reach there hold less")
+    window = FeatureWindow(run.partitions, spec.features.lookback_days, spec.timezone, spec.cutoff)
+    tables = {table: _read(run, table, snapshots[f"validated_{table}"]) for table in spec.tables}
+    run.progress(f"building on {run.settings.engine.kind}")
+    built = run.pipeline.function("features", "build")(tables, window)
+    _write(run, built, window)
+    run.progress("auditing and publishing")
+    published = run.lake.publish(
+        datasets.features(spec), run.staging / "features", run.partitions, run.provenance(snapshots)
+    )
+    rows = sum(state.rows for day, state in run.lake.partitions("features").items() if day in run.partitions)
+    details = {"engine": run.settings.engine.kind, "look_back_missing": holes}
+    return result_of(run, rows=rows, snapshots={"features": published}, details=details)
+
+
+def _check_entities(run: StageRun) -> None:
+    name = f"validated_{run.pipeline.spec.entities}"
+    run.lake.table(name)
+    published = run.lake.partitions(name)
+    if missing := [day for day in run.partitions if day not in published]:
+        ranges = ", ".join(str(days) for days in as_ranges(missing))
+        raise MissingInputError(
+            f"{run.pipeline.name}: {name} has no rows for {len(missing)} of {len(run.partitions)} partitions: {ranges}. "
+            f"Nothing was built; features are as they were. Run ingest and validate for them, and see "
+            f"contrail status --pipeline {run.pipeline.name}"
+        )
+
+
+def _holes(run: StageRun) -> dict[str, list[str]]:
+    """Partitions of the look-back that are not in the lake, a table; days before the first partition do not count."""
+    spec = run.pipeline.spec
+    found: dict[str, list[str]] = {}
+    for table in spec.daily_tables:
+        if spec.tables[table].known_ahead or spec.tables[table].may_be_empty:
+            continue
+        published = run.lake.partitions(f"validated_{table}")
+        reached = run.partitions.reaching_back(spec.features.lookback_days)
+        missing: list[date] = [
+            day for day in reached if spec.first_partition <= day < run.partitions.end and day not in published
+        ]
+        if missing:
+            found[table] = [str(days) for days in as_ranges(missing)]
+    return found
+
+
+def _read(run: StageRun, table: str, snapshot: int | None) -> "DataFrame":
+    """The rows of a validated table that the range's last cut-off may see, as far back as a window may reach."""
+    from pyspark.sql import functions as F
+
+    spec = run.pipeline.spec
+    session = spark_session(run.settings.engine)
+    daily = spec.tables[table].kind == "daily"
+    window = run.partitions.reaching_back(spec.features.lookback_days) if daily else None
+    dataset = datasets.validated(spec, table)
+    run.lake.table(dataset.name)
+    files = run.lake.files(dataset.name, window, snapshot)
+    if not files:
+        return session.createDataFrame([], _schema(run, dataset.name))
+    rows = session.read.parquet(*files)
+    return rows.where(F.col(VISIBLE) <= F.lit(run.partitions.end)) if daily else rows
+
+
+def _schema(run: StageRun, table: str) -> str:
+    """The DDL of a table without rows in the window, so that feature code still finds its columns."""
+    names = {"int": "bigint", "float": "double", "bool": "boolean"}
+    columns = datasets.all_datasets(run.pipeline.spec)[table].columns
+    return ", ".join(f"`{name}` {names.get(column.type, column.type)}" for name, column in columns.items())
+
+
+def _write(run: StageRun, built: "DataFrame", window: FeatureWindow) -> None:
+    from pyspark.sql import functions as F
+
+    columns = datasets.features(run.pipeline.spec).columns
+    with_cutoff = built.withColumn("cutoff_at", window.cutoff_at(F.col(PARTITION)))
+    # A column that is missing or too many is left for the audit to name.
+    typed = [
+        F.col(name).cast("double") if name in columns and columns[name].type == "float" else F.col(name)
+        for name in with_cutoff.columns
+    ]
+    target = run.staging / "features"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with_cutoff.select(*typed).write.mode("overwrite").parquet(str(target))
