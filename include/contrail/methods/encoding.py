@@ -1,0 +1,59 @@
+"""From Arrow columns to the float matrix that XGBoost reads.
+
+A category becomes the position of its value in a table that was fixed when the model was trained and that is stored
+with it; a value that the table does not have becomes missing, never another category.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contrail.errors import DataError, MissingInputError
+
+Categories = Mapping[str, Sequence[str]]
+
+
+def category_table(rows: pa.Table, names: Sequence[str]) -> dict[str, list[str]]:
+    """The distinct values of each category, sorted, so that the same rows give the same codes."""
+    return {name: sorted(pc.unique(_text(rows.column(name))).drop_null().to_pylist()) for name in names}
+
+
+def encode(rows: pa.Table, names: Sequence[str], categories: Categories) -> npt.NDArray[np.float32]:
+    """The rows as float32, shape (rows, names), missing as NaN.
+
+    Args:
+        rows: Must have every column of ``names``.
+        names: Columns in the model's order.
+        categories: For each category its values in the order of their codes.
+
+    Raises:
+        MissingInputError: when columns are missing.
+        DataError: when a number is infinite: it would be a feature's mistake, and trees would hide it.
+    """
+    if missing := [name for name in names if name not in rows.column_names]:
+        raise MissingInputError(f"the model needs feature columns {missing}; the rows have {rows.column_names}")
+    matrix = np.empty((rows.num_rows, len(names)), np.float32)
+    for position, name in enumerate(names):
+        column = rows.column(name)
+        values = _codes(column, categories[name]) if name in categories else column
+        matrix[:, position] = pc.cast(values, pa.float64(), safe=False).to_numpy()
+    if np.isinf(matrix).any():
+        infinite = [name for name, some in zip(names, np.isinf(matrix).any(axis=0), strict=True) if some]
+        raise DataError(f"features {infinite} have infinite values; mend them in features.py (null means unknown)")
+    return matrix
+
+
+def feature_types(names: Sequence[str], categories: Categories) -> list[str]:
+    """XGBoost's type of each column: ``c`` for a category, ``q`` for a number."""
+    return ["c" if name in categories else "q" for name in names]
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+
+
+def _codes(column: pa.ChunkedArray, values: Sequence[str]) -> pa.ChunkedArray:
+    return pc.index_in(_text(column), value_set=pa.array(values, pa.string()), skip_nulls=True)

@@ -1,0 +1,255 @@
+"""The promotion gate: what a challenger must show, on rows after its training, before it may predict for people.
+
+Pure: evidence in, checks out. Improvements carry a paired bootstrap interval over whole days, because the flights of a
+day share its weather: rows are not independent, and resampling them would make every interval far too narrow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from contrail.methods.metrics import (
+    HIGHER_IS_BETTER,
+    Floats,
+    Task,
+    block_metric,
+    by_group,
+    calibration_error,
+    evaluate,
+    worse_than,
+)
+from contrail.errors import SpecError
+from contrail.spec import GateSpec, SegmentFloor
+
+# With fewer days a bootstrap over days says nothing.
+_FEWEST_DAYS = 5
+CONSTANT, RATE_TABLE = "constant", "rate table"
+_BASELINE_TITLES = {
+    CONSTANT: "Better than always predicting the training mean",
+    RATE_TABLE: "Better than a table of group means",
+}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(_Frozen):
+    """An improvement with its confidence interval; positive is better, whatever the metric's direction."""
+
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+
+
+class Check(_Frozen):
+    """One condition: ``value`` compared with ``bound``; ``passed`` is None when it did not apply."""
+
+    name: str
+    title: str
+    passed: bool | None
+    value: float | None = None
+    comparison: Literal[">", ">=", "<=", "="] = ">="
+    bound: float | None = None
+    interval: Interval | None = None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The rows that every model was scored on. ``days`` is each row's partition.
+
+    ``groups`` has a text for each row, by segment feature. ``champion`` is None when none can be compared with, for the
+    reason in ``no_champion``. ``integrity`` lists what is wrong with the challenger's package.
+    """
+
+    task: Task
+    days: npt.NDArray[np.datetime64]
+    labels: Floats
+    challenger: Floats
+    champion: Floats | None
+    constant: Floats
+    rate_table: Floats | None
+    groups: Mapping[str, npt.NDArray[np.object_]]
+    integrity: tuple[str, ...] = ()
+    no_champion: str = "there is no champion to compare with"
+
+    def models(self) -> dict[str, Floats]:
+        """Predictions by the name of who made them, the challenger first."""
+        found = {
+            "challenger": self.challenger,
+            "champion": self.champion,
+            RATE_TABLE: self.rate_table,
+            CONSTANT: self.constant,
+        }
+        return {name: predictions for name, predictions in found.items() if predictions is not None}
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Every metric of every model."""
+        return {name: evaluate(self.task, self.labels, p) for name, p in self.models().items()}
+
+
+def paired_improvement(
+    metric: str,
+    labels: Floats,
+    days: npt.NDArray[np.datetime64],
+    challenger: Floats,
+    other: Floats,
+    gate: GateSpec,
+) -> Interval:
+    """How much better the challenger is, with an interval from resampling days for both models together.
+
+    The seed is fixed: the same rows always give the same interval.
+    """
+    _, blocks = np.unique(days, return_inverse=True)
+    count = int(blocks.max()) + 1
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), gate.bootstrap_samples)
+    weights = np.vstack([np.ones(count), draws]).astype(np.float64)
+    sign = 1.0 if metric in HIGHER_IS_BETTER else -1.0
+    of_challenger, of_other = (block_metric(metric, labels, p, blocks)(weights) for p in (challenger, other))
+    gains = sign * (of_challenger - of_other)
+    tail = (1 - gate.confidence) / 2
+    low, high = np.nanquantile(gains[1:], [tail, 1 - tail])
+    return Interval(estimate=float(gains[0]), low=float(low), high=float(high), confidence=gate.confidence)
+
+
+def check_metrics(task: Task, gate: GateSpec) -> None:
+    """Refuse a gate that measures what the task does not have.
+
+    Raises:
+        SpecError: naming the metric and those that would do.
+    """
+    allowed = ("auc", "log_loss") if task == "binary" else ("rmse", "mae")
+    for where, metric in [("gate.metric", gate.metric), *(("gate.segments", s.metric) for s in gate.segments)]:
+        if metric not in allowed:
+            raise SpecError(f"{where} is {metric}; for a {task} task use {' or '.join(allowed)}")
+
+
+def judge(evidence: Evidence, gate: GateSpec) -> list[Check]:
+    """Every check of the gate, in the order in which a person reads them."""
+    checks = [_integrity(evidence), _enough_rows(evidence, gate)]
+    if passed(checks):  # the others would measure noise, or what must not be used anyway
+        checks += [
+            _against_champion(evidence, gate),
+            _against_baseline(evidence, gate, RATE_TABLE, evidence.rate_table),
+            _against_baseline(evidence, gate, CONSTANT, evidence.constant),
+            _calibration(evidence, gate),
+            *(_segment(evidence, floor) for floor in gate.segments),
+        ]
+    return checks
+
+
+def passed(checks: list[Check]) -> bool:
+    """Whether no check failed."""
+    return all(check.passed is not False for check in checks)
+
+
+def _integrity(evidence: Evidence) -> Check:
+    finite = bool(np.isfinite(evidence.challenger).all())
+    problems = [*evidence.integrity, *([] if finite else ["some predictions are not finite"])]
+    return Check(
+        name="package_integrity",
+        title="The package is whole and fits the pipeline",
+        passed=not problems,
+        value=len(problems),
+        comparison="=",
+        bound=0,
+        detail="; ".join(problems) or "hashes, features, label and predictions are as they should be",
+    )
+
+
+def _enough_rows(evidence: Evidence, gate: GateSpec) -> Check:
+    rows, days = len(evidence.labels), len(np.unique(evidence.days))
+    classes = len(np.unique(evidence.labels)) if evidence.task == "binary" else 2
+    return Check(
+        name="enough_rows",
+        title="Enough labelled rows",
+        passed=rows >= gate.min_rows and days >= _FEWEST_DAYS and classes > 1,
+        value=rows,
+        bound=gate.min_rows,
+        detail=f"{rows:,} rows with a label, of {days} days (at least {_FEWEST_DAYS})"
+        + ("" if classes > 1 else "; all have the same label"),
+    )
+
+
+def _improvement(
+    evidence: Evidence, gate: GateSpec, other: Floats, name: str, title: str, bound: float, strict: bool
+) -> Check:
+    interval = paired_improvement(
+        gate.metric, evidence.labels, evidence.days, evidence.challenger, other, gate
+    )
+    ok = interval.low > bound if strict else interval.low >= bound
+    return Check(
+        name=name,
+        title=title,
+        passed=bool(ok),
+        value=interval.low,
+        comparison=">" if strict else ">=",
+        bound=bound,
+        interval=interval,
+        detail=f"{gate.metric.replace('_', ' ')} better by {interval.estimate:.4f}, {interval.confidence:.0%} interval "
+        f"{interval.low:.4f} to {interval.high:.4f}; the lower end counts",
+    )
+
+
+def _against_champion(evidence: Evidence, gate: GateSpec) -> Check:
+    name, title = "beats_champion", "Better than the champion"
+    if gate.min_improvement < 0:
+        title = "Not worse than the champion by more than is allowed"
+    if evidence.champion is None:
+        return Check(name=name, title=title, passed=None, detail=f"skipped: {evidence.no_champion}")
+    return _improvement(evidence, gate, evidence.champion, name, title, gate.min_improvement, strict=False)
+
+
+def _against_baseline(evidence: Evidence, gate: GateSpec, baseline: str, predictions: Floats | None) -> Check:
+    name, title = f"beats_{baseline.replace(' ', '_')}", _BASELINE_TITLES[baseline]
+    if predictions is None:
+        return Check(name=name, title=title, passed=None, detail="skipped: train.rate_table names no features")
+    return _improvement(evidence, gate, predictions, name, title, gate.min_improvement_over_baseline, strict=True)
+
+
+def _calibration(evidence: Evidence, gate: GateSpec) -> Check:
+    value = calibration_error(evidence.labels, evidence.challenger)
+    bound = gate.max_calibration_error
+    return Check(
+        name="calibration",
+        title="Predictions mean what they say",
+        passed=None if bound is None else value <= bound,
+        value=value,
+        comparison="<=",
+        bound=bound,
+        detail=f"expected calibration error {value:.4f} over ten bins of equal counts"
+        + ("; skipped: gate.max_calibration_error is not set" if bound is None else ""),
+    )
+
+
+def _segment(evidence: Evidence, floor: SegmentFloor) -> Check:
+    """The worst group of a feature against its floor; a group with one class has no AUC and is left out."""
+    groups = by_group(
+        evidence.task, evidence.labels, evidence.challenger, evidence.groups[floor.feature], floor.min_rows
+    )
+    values = {name: own[floor.metric] for name, own in groups.items() if np.isfinite(own[floor.metric])}
+    feature, metric = floor.feature.replace("_", " "), floor.metric.replace("_", " ")
+    name, title = f"segment_{floor.feature}_{floor.metric}", f"Every {feature} keeps the floor of {metric}"
+    comparison: Literal[">=", "<="] = ">=" if floor.metric in HIGHER_IS_BETTER else "<="
+    if not values:
+        detail = f"skipped: no {feature} has {floor.min_rows:,} rows and a defined {metric}"
+        return Check(name=name, title=title, passed=None, comparison=comparison, bound=floor.floor, detail=detail)
+    order = sorted(values, key=values.__getitem__, reverse=floor.metric not in HIGHER_IS_BETTER)
+    below = [group for group in order if worse_than(floor.metric, values[group], floor.floor)]
+    shown = ", ".join(f"{group} {values[group]:.4f}" for group in (below or order)[:3])
+    return Check(
+        name=name,
+        title=title,
+        passed=not below,
+        value=values[order[0]],
+        comparison=comparison,
+        bound=floor.floor,
+        detail=f"{len(below)} of {len(values)} groups with {floor.min_rows:,} rows or more are past the floor; "
+        f"{'they are' if below else 'the worst are'} {shown}",
+    )

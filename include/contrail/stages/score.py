@@ -1,0 +1,143 @@
+"""Predict every entity of a range with one model version, with the reasons of each score, in one atomic commit.
+
+What the model is was decided by promote; how good the predictions turn out is for performance.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contrail.adapters.registry import CHAMPION, RegisteredModel, resolve
+from contrail.errors import MissingInputError, SpecError
+from contrail.lake import datasets
+from contrail.lake.datasets import PARTITION
+from contrail.lake.lake import PartitionState
+from contrail.methods.reasons import reason_columns
+from contrail.partitions import Partitions, as_ranges
+from contrail.spec import PipelineSpec
+from contrail.stages.base import StageResult, StageRun, result_of
+
+# Rows that are held with all their contributions at a time: 60 features make 240 MB.
+_CHUNK_ROWS = 1_000_000
+
+
+def run(run: StageRun) -> StageResult:
+    """Score the range and replace its partitions of ``predictions``.
+
+    Options: ``model``, a version number or ``champion`` (the default) or ``challenger``.
+
+    Raises:
+        MissingInputError: naming the partitions without features, or when there is no such model. Nothing is
+            published: a range is scored whole or not at all.
+        SpecError: when the model does not fit the pipeline as it is now.
+    """
+    spec = run.pipeline.spec
+    model = resolve(run.settings, run.pipeline.name, str(run.options.get("model", CHAMPION)))
+    _check_fit(spec, model)
+    snapshot = run.lake.snapshot_id("features")
+    published = run.lake.partitions("features")
+    empty = _check_features(run, published)
+    run.progress(f"scoring with {model.name} version {model.version}")
+
+    started = time.monotonic()
+    scored_at = datetime.now(UTC)
+    parts = [
+        _predictions(run, model, chunk, snapshot, scored_at) for chunk in _chunks(run.partitions, published)
+    ]
+    rows = pa.concat_tables(parts)
+    seconds = time.monotonic() - started
+    run.progress(f"{rows.num_rows:,} rows predicted and explained in {seconds:.1f} s")
+    provenance = run.provenance({"features": snapshot}, model_name=model.name, model_version=model.version)
+    made = run.lake.publish(datasets.predictions(spec), rows, run.partitions, provenance)
+    return result_of(
+        run,
+        rows=rows.num_rows,
+        snapshots={"predictions": made},
+        details={
+            "model_name": model.name,
+            "model_version": model.version,
+            "feature_snapshot": snapshot,
+            "without_entities": [str(days) for days in as_ranges(empty)],
+            "predict_seconds": round(seconds, 3),
+        },
+    )
+
+
+def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:
+    if problems := model.package.differences(spec):
+        raise SpecError(
+            f"{model.name} version {model.version} does not fit the pipeline as it is now: {'; '.join(problems)}. "
+            f"Nothing was scored. Train and promote a new version: contrail stage train --pipeline {spec.name} …"
+        )
+
+
+def _check_features(run: StageRun, published: dict[date, PartitionState]) -> list[date]:
+    """The days of the range that have nothing to predict; every other day must have features."""
+    without = [day for day in run.partitions if day not in published]
+    entities = run.lake.partitions(f"validated_{run.pipeline.spec.entities}") if without else {}
+    # A hole between days with entities is a day without any; after the last of them it is a day not ingested yet.
+    empty = [day for day in without if _had_no_entities(day, entities)]
+    if missing := sorted(set(without) - set(empty)):
+        ranges = ", ".join(str(days) for days in as_ranges(missing))
+        raise MissingInputError(
+            f"{run.pipeline.name}: no features for {len(missing)} of {len(run.partitions)} partitions: {ranges}. "
+            f"Nothing was scored; predictions are as they were. Run: contrail stage features --pipeline "
+            f"{run.pipeline.name} --from {missing[0]} --to {missing[-1]}"
+        )
+    return empty
+
+
+def _had_no_entities(day: date, entities: dict[date, PartitionState]) -> bool:
+    return day not in entities and bool(entities) and min(entities) < day < max(entities)
+
+
+def _chunks(partitions: Partitions, published: dict[date, PartitionState]) -> Iterator[Partitions]:
+    """The range in as few parts as keep each part's rows bounded."""
+    start, rows = partitions.start, 0
+    for day in partitions:
+        own = published[day].rows if day in published else 0
+        if rows and rows + own > _CHUNK_ROWS:
+            yield Partitions(start, previous)
+            start, rows = day, 0
+        rows += own
+        previous = day
+    yield Partitions(start, partitions.end)
+
+
+def _predictions(
+    run: StageRun, model: RegisteredModel, partitions: Partitions, snapshot: int | None, scored_at: datetime
+) -> pa.Table:
+    spec, package = run.pipeline.spec, model.package
+    names = dict.fromkeys([PARTITION, *spec.key, *package.card.features])
+    rows = run.lake.scan("features", partitions, names, snapshot)
+    matrix = package.matrix(rows)
+    columns = {name: rows.column(name) for name in (PARTITION, *spec.key)}
+    columns |= _outcome(spec, pa.array(package.predict_matrix(matrix), pa.float64()))
+    if spec.score.reasons:
+        contributions = package.contributions_matrix(matrix)
+        columns |= reason_columns(rows, package.card.features, contributions, spec.score.reasons)
+    columns |= _receipt(run, model, rows.num_rows, snapshot, scored_at)
+    return pa.table(columns)
+
+
+def _outcome(spec: PipelineSpec, predicted: pa.Array) -> dict[str, pa.Array]:
+    if spec.task == "regression":
+        return {"prediction": predicted}
+    return {"probability": predicted, "decision": pc.greater_equal(predicted, spec.score.threshold)}
+
+
+def _receipt(
+    run: StageRun, model: RegisteredModel, rows: int, snapshot: int | None, scored_at: datetime
+) -> dict[str, pa.Array]:
+    """What each row says of its making, so that anyone can find its model and its features again."""
+    values = {
+        "model_name": pa.scalar(model.name),
+        "model_version": pa.scalar(model.version),
+        "feature_snapshot": pa.scalar(snapshot, pa.int64()),
+        "scoring_run": pa.scalar(run.run_id),
+        "scored_at": pa.scalar(scored_at, pa.timestamp("us", "UTC")),
+    }
+    return {name: pa.repeat(value, rows) for name, value in values.items()}
