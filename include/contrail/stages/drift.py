@@ -1,0 +1,203 @@
+"""Say of each day how unusual its features are against the training window of the model that scores them.
+
+Reads features and the drift reference that was stored with the model; publishes ``drift``. Never calls training:
+what follows from a verdict is for others to decide. The statistics are in ``contrail.methods.drift``.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from upath import UPath
+
+from contrail.adapters.drift_report import ReportLine, write_drift_report
+from contrail.adapters.registry import RegisteredModel, resolve
+from contrail.errors import MissingInputError
+from contrail.lake import datasets
+from contrail.lake.datasets import PARTITION
+from contrail.methods.drift import (
+    DAY_STATISTIC,
+    STATISTIC,
+    WHOLE_DAY,
+    DayStatistics,
+    DayVerdict,
+    day_statistics,
+    history_days,
+    verdicts,
+)
+from contrail.partitions import Partitions, as_ranges
+from contrail.stages.base import StageResult, StageRun, result_of
+
+_REPORT_ROWS = 5_000
+_REPORT_LINES = 40
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The days of a range, and those before it that its verdicts rest on."""
+
+    model: RegisteredModel
+    features: pa.Table
+    statistics: DayStatistics
+    verdicts: list[DayVerdict]
+    partitions: Partitions
+
+    @property
+    def inside(self) -> list[int]:
+        """Positions of the range's own days."""
+        return [i for i, day in enumerate(self.statistics.days) if day in self.partitions]
+
+    @property
+    def begins(self) -> list[date]:
+        """Days of the range on which drift was raised anew."""
+        drifting = [verdict.verdict == "drift" for verdict in self.verdicts]
+        return [self.statistics.days[i] for i in self.inside if drifting[i] and not (i and drifting[i - 1])]
+
+
+def run(run: StageRun) -> StageResult:
+    """Measure the days of the range and publish their verdicts, in one commit.
+
+    The verdict of a day also depends on the days before it, so a bounded number of feature partitions before the
+    range is read too (``history_days``); they are measured against the same model. So runs over the same days, split
+    in any way and in any order, publish the same rows.
+
+    Options: ``model`` (default champion); ``report``, an Evidently page: ``always``, ``never`` or ``alarm``, which is
+    when drift begins within the range or the range has several days.
+
+    Raises:
+        MissingInputError: if there is no model, or no partition of the range has features.
+    """
+    snapshot = run.lake.snapshot_id("features")
+    measured = _measure(run, snapshot)
+    own = [measured.verdicts[i] for i in measured.inside]
+    drifting = sum(verdict.verdict == "drift" for verdict in own)
+    run.progress(
+        f"days measured: {len(own)}, with drift: {drifting}"
+    )
+    rows = _rows(measured)
+    model = {"model_name": measured.model.name, "model_version": str(measured.model.version)}
+    provenance = run.provenance({"features": snapshot}, **model)
+    published = run.lake.publish(datasets.drift(run.pipeline.spec), rows, run.partitions, provenance)
+    without = set(run.partitions) - {verdict.day for verdict in own}
+    return result_of(
+        run,
+        rows=rows.num_rows,
+        snapshots={"drift": published},
+        details={
+            **model,
+            "unusual_days": sum(measured.statistics.unusual_days[i] for i in measured.inside),
+            "drift_days": drifting,
+            "drift_begins": [str(day) for day in measured.begins],
+            "verdict": own[-1].verdict,
+            "without_features": [str(days) for days in as_ranges(without)],
+        },
+        reports=_report(run, measured),
+    )
+
+
+def _measure(run: StageRun, snapshot: int | None) -> _Measured:
+    spec = run.pipeline.spec
+    model = resolve(run.settings, run.pipeline.name, str(run.options.get("model", "champion")))
+    # One more day: whether drift begins on the first day needs the verdict of the day before it.
+    window = run.partitions.reaching_back(history_days(spec.drift) + 1)
+    features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)
+    statistics = day_statistics(features, model.package.reference)
+    found = verdicts(list(zip(statistics.days, statistics.unusual_days, strict=True)), spec.drift)
+    measured = _Measured(model, features, statistics, found, run.partitions)
+    if not measured.inside:
+        raise MissingInputError(
+            f"{run.pipeline.name}: no partition of {run.partitions} has features; drift was left as it was. Run: "
+            f"contrail stage features -p {run.pipeline.name} --from {run.partitions.start} --to {run.partitions.end}"
+        )
+    return measured
+
+
+def _rows(measured: _Measured) -> pa.Table:
+    """A row a day and feature, then a row a day with the verdict."""
+    statistics, inside = measured.statistics, measured.inside
+    values, thresholds = statistics.values[inside], statistics.thresholds
+    days, names = [statistics.days[i] for i in inside], [*statistics.features, WHOLE_DAY]
+    own, width = [measured.verdicts[i] for i in inside], len(names)
+
+    def of_day(entries: list[Any]) -> list[Any]:
+        """Null in the rows of features, then the day's entry."""
+        return [cell for entry in entries for cell in (*[None] * (width - 1), entry)]
+
+    value = np.column_stack([values, statistics.day_values[inside]]).ravel()
+    threshold = np.tile([*thresholds, statistics.day_threshold], len(days))
+    rows = [statistics.rows[i] for i in inside]
+    return pa.table(
+        {
+            PARTITION: pa.array(np.repeat(np.array(days, dtype="datetime64[D]"), width), pa.date32()),
+            "feature": names * len(days),
+            "statistic": ([STATISTIC] * (width - 1) + [DAY_STATISTIC]) * len(days),
+            "value": value,
+            "threshold": threshold,
+            "unusual": value > threshold,
+            "unusual_days": pa.array(of_day([verdict.unusual_days for verdict in own]), pa.int64()),
+            "verdict": pa.array(of_day([verdict.verdict for verdict in own]), pa.string()),
+            "rows": np.repeat(rows, width),
+            "model_name": [measured.model.name] * len(value),
+            "model_version": [str(measured.model.version)] * len(value),
+        }
+    )
+
+
+# ---- the page for people ----
+
+
+def _report(run: StageRun, measured: _Measured) -> list[str]:
+    wanted = run.options.get("report", "alarm")
+    if wanted == "never" or (wanted == "alarm" and not measured.begins and len(run.partitions) == 1):
+        return []
+    spec = run.pipeline.spec
+    # A verdict rests on of_days days: a single day's page would show less than what raised it.
+    first = min(run.partitions.start, run.partitions.end - timedelta(days=spec.drift.of_days - 1))
+    shown = Partitions(first, run.partitions.end)
+    recorded = measured.model.package.reference
+    window = Partitions.parse(recorded["first_day"], recorded["last_day"])
+    names = list(spec.features.columns)
+    reference = _sample(run.lake.scan("features", window, names))
+    inside = np.isin(measured.features.column(PARTITION).to_numpy(), np.array(list(shown), dtype="datetime64[D]"))
+    current = _sample(measured.features.filter(pa.array(inside)).select(names))
+    path: UPath = run.report_folder("drift") / f"{shown.start}_{shown.end}_model-{measured.model.version}.html"
+    run.progress("drawing the Evidently report")
+    write_drift_report(
+        path,
+        f"{spec.title}: drift {run.partitions}",
+        f"Days {shown} ({current.num_rows:,} sampled rows) against the training window {window} of "
+        f"{measured.model.name} version {measured.model.version} ({reference.num_rows:,} sampled rows).",
+        _lines(measured, shown),
+        reference,
+        current,
+        spec.features.categories,
+    )
+    return [str(path)]
+
+
+def _sample(rows: pa.Table) -> pa.Table:
+    """At most ``_REPORT_ROWS`` rows, spread evenly over the days, the same for the same rows."""
+    if rows.num_rows <= _REPORT_ROWS:
+        return rows
+    return rows.take(np.linspace(0, rows.num_rows - 1, _REPORT_ROWS).astype(np.int64))
+
+
+def _lines(measured: _Measured, shown: Partitions) -> list[ReportLine]:
+    """The last days that are not ok, or the last day when all are."""
+    statistics = measured.statistics
+    days = [(i, verdict) for i, verdict in enumerate(measured.verdicts) if verdict.day in shown]
+    chosen = [entry for entry in days if entry[1].verdict != "ok"][-_REPORT_LINES:] or days[-1:]
+    past = statistics.values > statistics.thresholds
+    excess = np.where(past, statistics.values / np.maximum(statistics.thresholds, 1e-6), 0)
+    return [
+        ReportLine(
+            day=str(verdict.day),
+            verdict=verdict.verdict,
+            unusual_days=str(verdict.unusual_days),
+            exceedance=f"{statistics.day_values[i]:.1f} (limit {statistics.day_threshold:.1f})",
+            features=", ".join(statistics.features[j] for j in np.argsort(-excess[i], kind="stable") if past[i, j]),
+        )
+        for i, verdict in chosen
+    ]

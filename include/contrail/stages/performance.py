@@ -1,0 +1,121 @@
+"""Measure the predictions of a partition once its labels are known: realised quality, day by day.
+
+Joins published predictions with labels and publishes ``performance``. The metrics are in
+``contrail.methods.metrics``; gates and promotion, which judge a model before it scores, belong elsewhere.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contrail.adapters.registry import resolve
+from contrail.lake import datasets
+from contrail.lake.datasets import PARTITION
+from contrail.lake.labels import read_labels
+from contrail.methods import metrics
+from contrail.partitions import Partitions, as_ranges
+from contrail.spec import PipelineSpec
+from contrail.stages.base import StageResult, StageRun, result_of
+
+Floats = npt.NDArray[np.float64]
+
+_MODEL = ["model_name", "model_version"]
+
+
+def run(run: StageRun) -> StageResult:
+    """Measure every mature partition of the range and publish them in one commit.
+
+    A partition is mature when the label table's validated partitions exist from it through ``mature_after_days``
+    later. One that is not is left as it was and named in ``details["immature"]``: never half a day.
+
+    Raises:
+        MissingInputError: if there are no predictions or labels at all.
+    """
+    spec, lake = run.pipeline.spec, run.lake
+    tables = ("predictions", f"validated_{spec.entities}", f"validated_{spec.label.table}")
+    inputs = {name: lake.snapshot_id(name) for name in tables}
+    mature = _mature(run)
+    immature = [str(days) for days in as_ranges(set(run.partitions) - set(mature))]
+    if not mature:
+        run.progress(f"no partition of {run.partitions} has all its labels yet")
+        return result_of(run, unchanged=True, details={"measured": 0, "immature": immature})
+    rows = _measure(run, mature)
+    published = lake.publish(datasets.performance(spec), rows, mature, run.provenance(inputs))
+    measured = set(rows.column(PARTITION).to_pylist())
+    run.progress(f"partitions measured: {len(measured)}, waiting for labels: {len(run.partitions) - len(mature)}")
+    return result_of(
+        run,
+        rows=rows.num_rows,
+        snapshots={"performance": published},
+        details={
+            "measured": len(measured),
+            "immature": immature,
+            "without_predictions": [str(days) for days in as_ranges(set(mature) - measured)],
+        },
+    )
+
+
+def _mature(run: StageRun) -> list[date]:
+    label = run.pipeline.spec.label
+    window = Partitions(run.partitions.start, run.partitions.end + timedelta(days=label.mature_after_days))
+    validated = set(pc.unique(run.lake.scan(f"validated_{label.table}", window, [PARTITION]).column(0)).to_pylist())
+    needed = range(label.mature_after_days + 1)
+    return [day for day in run.partitions if all(day + timedelta(days=later) in validated for later in needed)]
+
+
+def _measure(run: StageRun, mature: list[date]) -> pa.Table:
+    """A row for each mature day and model version that predicted it."""
+    spec = run.pipeline.spec
+    window = Partitions(mature[0], mature[-1])
+    by = [PARTITION, *spec.key]
+    predicted = run.lake.scan("predictions", window, [*by, spec.prediction_column, *_MODEL])
+    predicted = predicted.filter(pc.is_in(predicted.column(PARTITION), value_set=pa.array(mature, pa.date32())))
+    joined = predicted.join(read_labels(run.lake, spec, window), keys=by, join_type="left outer")
+    # Sorted also by key: a sum in another order differs in the last digit.
+    joined = joined.sort_by([(name, "ascending") for name in (PARTITION, *_MODEL, *spec.key)])
+    baseline = _training_means(run, joined)
+    entries = [
+        {PARTITION: day, "model_name": name, "model_version": version}
+        | _quality(spec, label, prediction, baseline[version])
+        for (day, name, version), label, prediction in _groups(joined, spec.prediction_column)
+    ]
+    return pa.Table.from_pylist(entries, schema=datasets.performance(spec).arrow_schema())
+
+
+def _training_means(run: StageRun, predicted: pa.Table) -> dict[str, float]:
+    """Mean label of the training window of each model that predicted."""
+    versions: Iterable[str] = pc.unique(predicted.column("model_version")).to_pylist()
+    return {v: resolve(run.settings, run.pipeline.name, v).package.card.label_mean for v in versions}
+
+
+def _groups(joined: pa.Table, prediction: str) -> Iterator[tuple[tuple[Any, ...], Floats, Floats]]:
+    """Day and model, labels (NaN where unknown) and predictions of each group of sorted rows."""
+    if not joined.num_rows:
+        return
+    names = [PARTITION, *_MODEL]
+    counts = joined.group_by(names, use_threads=False).aggregate([([], "count_all")])
+    labels = joined.column("label").fill_null(math.nan).to_numpy()
+    predictions = joined.column(prediction).to_numpy()
+    ends = np.cumsum(counts.column("count_all").to_numpy())[:-1]
+    groups = zip(*(counts.column(name).to_pylist() for name in names), strict=True)
+    yield from zip(groups, np.split(labels, ends), np.split(predictions, ends), strict=True)
+
+
+def _quality(spec: PipelineSpec, label: Floats, prediction: Floats, training_mean: float) -> dict[str, float]:
+    known = ~np.isnan(label)
+    y, p = label[known], prediction[known]
+    found = {"rows": len(label), "labelled": len(y), "label_coverage": len(y) / len(label)}
+    if not len(y):
+        return found
+    columns = datasets.performance(spec).columns
+    headline = "log_loss" if spec.task == "binary" else "rmse"
+    baseline = metrics.METRICS[spec.task][headline](y, np.full(len(y), training_mean))
+    quality = {name: v for name, v in metrics.evaluate(spec.task, y, p).items() if name in columns}
+    means = {"label_mean": float(y.mean()), "prediction_mean": float(p.mean())}
+    return {**found, **means, f"baseline_{headline}": baseline, **metrics.finite(quality)}
