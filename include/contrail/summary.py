@@ -87,13 +87,15 @@ def realised(pipeline: Pipeline, lake: Lake, window: Partitions | None = None) -
     if champion is None or not scored:
         return None
     first = champion.package.card.training.end + timedelta(days=1 + spec.train.embargo_days)
-    window = window or Partitions(min(first, max(scored)), max(scored))
-    window = Partitions(max(window.start, first), window.end) if window.end >= first else window
+    last = max(scored)
+    if last < first:
+        return None
+    window = window or Partitions(max(min(scored), first), last)
     by = [PARTITION, *spec.key]
     predicted = lake.scan("predictions", window, [*by, spec.prediction_column, "model_version"])
     predicted = predicted.filter(pc.equal(predicted["model_version"], str(champion.version)))
     rows = read_training_rows(lake, spec, window).join(predicted, keys=by, join_type="inner")
-    if not rows.num_rows or window.start < first:
+    if not rows.num_rows:
         return None
     label = rows["label"].to_numpy()
     candidates = {
