@@ -6,9 +6,11 @@ One HTML file a run that needs no network, and Great Expectations' own site of t
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 from upath import UPath
 
@@ -125,9 +127,18 @@ def write_report(
 
 
 def _replace_site(site: UPath, checks: Checks) -> str:
+    """Put the newest site in place. Runs of other days write theirs at the same time: the last one stays, whole."""
     with tempfile.TemporaryDirectory() as made:
         checks.write_site(Path(made))
-        if site.exists():
-            site.fs.rm(str(site), recursive=True)
-        site.fs.put(f"{made}/", f"{site}/", recursive=True)
+        fresh = site.parent / f".{site.name}-{uuid4().hex}"
+        site.fs.put(f"{made}/", f"{fresh}/", recursive=True)
+    old = site.parent / f".{site.name}-{uuid4().hex}"
+    # Moved aside first, then removed: nobody deletes under the feet of somebody who is writing.
+    with suppress(FileNotFoundError):
+        site.rename(old)
+    with suppress(OSError):  # another run was quicker; its site is as new as this one
+        fresh.rename(site)
+    for left in (old, fresh):
+        if left.exists():
+            left.fs.rm(str(left), recursive=True)
     return str(site / "index.html")

@@ -1,15 +1,16 @@
 """Build the features of every entity of a range from the validated tables, as one job on the engine.
 
-The framework's part of the promise that nothing leaks: only the look-back's partitions are read, and only rows that the
-last cut-off of the range may see. What the features are is the pipeline's (``features.py``); how a window obeys each day's
-own cut-off is in ``contrail.methods.windows``.
+The framework's part of the promise that nothing leaks: only the look-back's partitions are read, no row counts as
+known before its file can have been delivered, and only rows that the last cut-off of the range may see are handed
+over. What the features are is the pipeline's (``features.py``); how a window obeys each day's own cut-off is in
+``contrail.methods.windows``.
 """
 
 from datetime import date
 from typing import TYPE_CHECKING
 
 from contrail.adapters.engine import spark_session
-from contrail.errors import MissingInputError
+from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.methods.windows import VISIBLE, FeatureWindow
@@ -92,7 +93,14 @@ def _read(run: StageRun, table: str, snapshot: int | None) -> "DataFrame":
     if not files:
         return session.createDataFrame([], _schema(run, dataset.name))
     rows = session.read.parquet(*files)
-    return rows.where(F.col(VISIBLE) <= F.lit(run.partitions.end)) if daily else rows
+    if not daily:
+        return rows
+    if not spec.tables[table].known_ahead:
+        # A file of day D is complete when D is over. A row in it that claims to be known earlier could be used by a
+        # long range and not by a run for that day alone.
+        delivered = F.date_add(PARTITION, 1)
+        rows = rows.withColumn(VISIBLE, F.greatest(F.col(VISIBLE), delivered))
+    return rows.where(F.col(VISIBLE) <= F.lit(run.partitions.end))
 
 
 def _schema(run: StageRun, table: str) -> str:
@@ -107,10 +115,14 @@ def _write(run: StageRun, built: "DataFrame", window: FeatureWindow) -> None:
 
     columns = datasets.features(run.pipeline.spec).columns
     with_cutoff = built.withColumn("cutoff_at", window.cutoff_at(F.col(PARTITION)))
-    # A column that is missing or too many is left for the audit to name.
+    if missing := [name for name in columns if name not in with_cutoff.columns]:
+        raise SpecError(
+            f"{run.pipeline.folder / 'features.py'}: build() returned no {', '.join(missing)}; pipeline.yaml lists them "
+            f"under features.columns. Nothing was published"
+        )
+    # Columns that the spec does not list are left out: the list in pipeline.yaml is what the model sees.
     typed = [
-        F.col(name).cast("double") if name in columns and columns[name].type == "float" else F.col(name)
-        for name in with_cutoff.columns
+        F.col(name).cast("double") if column.type == "float" else F.col(name) for name, column in columns.items()
     ]
     target = run.staging / "features"
     target.parent.mkdir(parents=True, exist_ok=True)
