@@ -23,6 +23,7 @@ _QUIET = {
     "DVC_NO_ANALYTICS": "true",
     "DO_NOT_TRACK": "1",
     "GIT_PYTHON_REFRESH": "quiet",
+    "RUST_LOG": "error",  # the embedded engine tells of every session
 }
 
 

@@ -1,0 +1,1 @@
+"""Pure maths: splits, point-in-time joins, metrics, gates, drift statistics, encodings. No file, table or service."""
