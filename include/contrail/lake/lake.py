@@ -5,7 +5,8 @@ commit. Nothing else writes to a table. No stage's rules belong here.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, In
 from pyiceberg.io.pyarrow import _dataframe_to_data_files, schema_to_pyarrow
+from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
@@ -55,6 +57,7 @@ _PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
 }
 _ATTEMPTS = 12
+_WRITERS = 4
 _CONFLICTS = (CommitFailedException, ValidationException, OperationalError)
 
 
@@ -269,7 +272,7 @@ class Lake:
         if current and not old and staged.num_rows == 0:
             return int(current.snapshot_id)
         # The public overwrite() makes a delete snapshot and an append snapshot; this makes one (docs/adr/0002).
-        new = list(_dataframe_to_data_files(table.metadata, staged, table.io)) if staged.num_rows else []
+        new = _write_files(table, _by_partition(staged, dataset.partition_by))
         with table.transaction() as transaction:
             update = transaction.update_snapshot(snapshot_properties=summary)
             with update.overwrite() if old else update.merge_append() as producer:
@@ -364,6 +367,25 @@ def _summary(snapshot: "Snapshot") -> dict[str, object]:
     ours = {key.removeprefix(PREFIX): value for key, value in values.items() if key.startswith(PREFIX)}
     inputs = json.loads(ours.pop("inputs", "{}"))
     return {"rows": int(values.get("total-records", 0)), **ours, "inputs": inputs}
+
+
+def _write_files(table: Table, parts: Iterator[pa.Table]) -> list[DataFile]:
+    """Write each part's data files, a few at a time; they are visible to nobody before the commit."""
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        written = pool.map(lambda rows: list(_dataframe_to_data_files(table.metadata, rows, table.io)), parts)
+        return [file for files in written for file in files]
+
+
+def _by_partition(staged: pa.Table, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """The rows of one partition at a time; PyIceberg would filter all rows once for each partition (a year: 46 s)."""
+    if not columns or staged.num_rows == 0:
+        yield from [staged] if staged.num_rows else []
+        return
+    ordered = staged.sort_by([(name, "ascending") for name in columns]).combine_chunks()
+    start = 0
+    for rows in ordered.group_by(list(columns), use_threads=False).aggregate([([], "count_all")])["count_all"]:
+        yield ordered.slice(start, rows.as_py())
+        start += rows.as_py()
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
