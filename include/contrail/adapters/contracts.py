@@ -221,7 +221,8 @@ def _plain(value: Any) -> Any:
 
 def _words(result: Any) -> str:
     """The rule as Great Expectations words it."""
-    result.render()
-    rendered = result.expectation_config.rendered_content[0].value
+    from great_expectations.render.renderer.inline_renderer import InlineRenderer
+
+    rendered = InlineRenderer(render_object=result.expectation_config).get_rendered_content()[0].value
     values = {name: parameter["value"] for name, parameter in (rendered.params or {}).items()}
     return inspect.cleandoc(string.Template(rendered.template).safe_substitute(values))

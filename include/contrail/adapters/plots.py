@@ -158,7 +158,7 @@ def _predicted_vs_actual(axes: "Axes", data: PlotData) -> tuple[str, str]:
 def _residuals(axes: "Axes", data: PlotData) -> tuple[str, str]:
     residuals = data.predictions - data.labels
     width = float(np.quantile(np.abs(residuals), 0.995)) or 1.0
-    bins = np.linspace(-width, width, 61)
+    bins = np.linspace(-width, width, 61).tolist()
     axes.hist(data.baseline - data.labels, bins, color=_BASELINE, alpha=0.35, label=data.baseline_name)
     axes.hist(residuals, bins, color=_MODEL, alpha=0.85, label="model")
     axes.axvline(0, color=_INK, linewidth=1)

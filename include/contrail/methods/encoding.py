@@ -41,7 +41,7 @@ def encode(rows: pa.Table, names: Sequence[str], categories: Categories) -> npt.
         values = _codes(column, categories[name]) if name in categories else column
         matrix[:, position] = pc.cast(values, pa.float64(), safe=False).to_numpy()
     if np.isinf(matrix).any():
-        infinite = [name for name, some in zip(names, np.isinf(matrix).any(axis=0), strict=True) if some]
+        infinite = [name for position, name in enumerate(names) if np.isinf(matrix[:, position]).any()]
         raise DataError(f"features {infinite} have infinite values; mend them in features.py (null means unknown)")
     return matrix
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from contrail.errors import SpecError
 from contrail.methods.metrics import (
     HIGHER_IS_BETTER,
     Floats,
@@ -22,7 +23,6 @@ from contrail.methods.metrics import (
     evaluate,
     worse_than,
 )
-from contrail.errors import SpecError
 from contrail.spec import GateSpec, SegmentFloor
 
 # With fewer days a bootstrap over days says nothing.

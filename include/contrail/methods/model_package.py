@@ -144,7 +144,7 @@ class ModelPackage:
         kinds = {name: "category" if name in card.categories else "number" for name in card.features}
         wanted: dict[str, str] = {name: column.kind for name, column in spec.features.columns.items()}
         changed = sorted(name for name in kinds.keys() & wanted.keys() if kinds[name] != wanted[name])
-        found = {
+        found: dict[str, list[str]] = {
             "it is a model of another pipeline": [] if card.pipeline == spec.name else [card.pipeline],
             "its task differs": [] if card.task == spec.task else [card.task],
             "its label differs": [] if card.label == spec.label.expression else [card.label],

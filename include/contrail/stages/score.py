@@ -5,7 +5,7 @@ What the model is was decided by promote; how good the predictions turn out is f
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -100,10 +100,9 @@ def _chunks(partitions: Partitions, published: dict[date, PartitionState]) -> It
     for day in partitions:
         own = published[day].rows if day in published else 0
         if rows and rows + own > _CHUNK_ROWS:
-            yield Partitions(start, previous)
+            yield Partitions(start, day - timedelta(days=1))
             start, rows = day, 0
         rows += own
-        previous = day
     yield Partitions(start, partitions.end)
 
 

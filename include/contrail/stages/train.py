@@ -298,7 +298,7 @@ def _rate_table(window: _Window, train: TrainSpec) -> RateTable:
 
 
 def _draw(run: StageRun, train: TrainSpec, fitted: Fitted, validation: _Validation, artifacts: Path) -> None:
-    name = list(fitted.history["validation"])[-1]
+    name: str = list(fitted.history["validation"])[-1]
     data = PlotData(
         title=run.pipeline.spec.title,
         task=run.pipeline.spec.task,
@@ -316,10 +316,11 @@ def _draw(run: StageRun, train: TrainSpec, fitted: Fitted, validation: _Validati
 
 def _write_tables(fitted: Fitted, found: dict[str, Any], card: ModelCard, artifacts: Path) -> None:
     """The numbers behind the plots, for a spreadsheet or a script."""
+    by_gain = sorted(fitted.importance.items(), key=lambda entry: -entry[1])
     with (artifacts / "importance.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["feature", "share_of_gain"])
-        writer.writerows(sorted(fitted.importance.items(), key=lambda entry: -entry[1]))
+        writer.writerows(by_gain)
     (artifacts / "metrics.json").write_text(json.dumps(_flat(found), indent=1))
     (artifacts / "model.json").write_text(json.dumps(card.model_dump(mode="json"), indent=1))
 

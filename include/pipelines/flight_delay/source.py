@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from contrail.api import Partitions, UPath, land_daily, land_reference
 
 NEW_YORK = "America/New_York"
