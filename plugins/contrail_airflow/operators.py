@@ -10,7 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 RETRYABLE = CommitConflictError.exit_code
 _SHOWN_LINES = 12
+# Airflow kills a task 5 s after it has asked it to end; the stage must be gone by then.
+_TERM_SECONDS = 3
 
 
 class StageOperator(BaseOperator):
@@ -35,6 +40,7 @@ class StageOperator(BaseOperator):
         partition_to: Last partition, templated; by default the same.
         arguments: Further command line arguments, templated; empty ones are left out.
         skip_unless: Templated; the task is skipped when it renders to nothing.
+        no_partition: What to tell a person whose run has no partition.
 
     Returns (XCom): the stage's result, see ``contrail.stages.base.StageResult``.
     """
@@ -51,6 +57,7 @@ class StageOperator(BaseOperator):
         partition_to: str = "{{ partition_key }}",
         arguments: Sequence[str] = (),
         skip_unless: str = "yes",
+        no_partition: str = "this run has no partition. Trigger it with a partition key, for example 2013-11-01.",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,6 +67,7 @@ class StageOperator(BaseOperator):
         self.partition_to = partition_to
         self.arguments = list(arguments)
         self.skip_unless = skip_unless
+        self.no_partition = no_partition
         self._process: subprocess.Popen[str] | None = None
 
     def command(self, run_id: str) -> list[str]:
@@ -78,46 +86,78 @@ class StageOperator(BaseOperator):
         """
         if not self.skip_unless.strip():
             raise AirflowSkipException(f"{self.verb} was not asked for")
-        if not self.partition_from or self.partition_from == "None":
-            raise AirflowFailException(
-                "this run has no partition. Trigger it with a partition key, for example 2013-11-01."
-            )
+        if self.partition_from in ("", "None"):
+            raise AirflowFailException(self.no_partition)
         task_instance = context["ti"]
         run_id = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{task_instance.run_id}-{task_instance.try_number}")
         return self._run(self.command(run_id))
 
     def _run(self, command: list[str]) -> dict[str, Any]:
         self.log.info("Running: %s", " ".join(command[2:]))
-        lines: list[str] = []
+        lines: deque[str] = deque(maxlen=_SHOWN_LINES)
         with tempfile.TemporaryFile("w+") as output:
-            # A session of its own: on_kill ends the stage with everything that it started.
+            # A session of its own: ending its process group ends the stage with everything that it started.
             self._process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
+                command, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
             )
-            assert self._process.stderr is not None
-            for line in self._process.stderr:
-                lines.append(line.rstrip())
-                self.log.info("%s", lines[-1])
-            code = self._process.wait()
+            threading.Thread(target=_end_with_leader, args=(self._process.pid,), daemon=True).start()
+            try:
+                assert self._process.stderr is not None
+                for line in self._process.stderr:
+                    lines.append(line.rstrip())
+                    self.log.info("%s", lines[-1])
+                code = self._process.wait()
+            finally:
+                self.on_kill()
             output.seek(0)
-            printed = output.read().strip()
+            printed = output.read()
         if code:
             self._fail(code, lines)
-        result: dict[str, Any] = json.loads(printed.splitlines()[-1])
+        result = self._result(printed)
         self.log.info("Done: %s", json.dumps(result))
         return result
 
-    def _fail(self, code: int, lines: list[str]) -> None:
-        said = "\n".join(lines[-_SHOWN_LINES:])
+    def _result(self, printed: str) -> dict[str, Any]:
+        """The stage's last line; a stage that says nothing has not kept its promise, and a retry would not help."""
+        last = (printed.strip().splitlines() or [""])[-1]
+        try:
+            result = json.loads(last)
+        except json.JSONDecodeError:
+            result = None
+        if not isinstance(result, dict):
+            raise AirflowFailException(f"{self.verb} ended well but its last line is not a JSON object: {last[:200]!r}")
+        return result
+
+    def _fail(self, code: int, lines: Iterable[str]) -> None:
+        said = "\n".join(lines)
         if code == RETRYABLE or code < 0 or code > 128:
             raise AirflowException(f"{self.verb} stopped with code {code}; a retry may pass.\n{said}")
         raise AirflowFailException(f"{self.verb} failed with code {code}; a retry would fail again.\n{said}")
 
     def on_kill(self) -> None:
         """End the stage; what it has not published is not visible to anybody."""
-        if self._process and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if not self._process or self._process.poll() is not None:
+            return
+        _signal_group(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(_TERM_SECONDS)
+        except subprocess.TimeoutExpired:
+            _signal_group(self._process.pid, signal.SIGKILL)
+
+
+def _end_with_leader(pid: int) -> None:
+    """Kill what is left of the stage's process group as soon as the stage itself is gone.
+
+    A child that outlives it (its engine, after an out-of-memory kill) would keep the pipe open and the task waiting
+    until its timeout. WNOWAIT leaves the exit status, and so the process id, to ``Popen.wait``.
+    """
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:
+        return
+    _signal_group(pid, signal.SIGKILL)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, number)
