@@ -258,7 +258,7 @@ def status(
     to: Annotated[str | None, typer.Option("--to", help="Last partition.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show partitions × stages: what is done, stale, refused, or waiting for labels."""
+    """Show partitions × stages: what is done, stale, refused, or not known yet."""
     from contrail.status import STAGES, grouped, partition_status
 
     loaded = load_pipeline(pipeline)
@@ -271,7 +271,7 @@ def status(
     for partitions, states in grouped(statuses):
         table.add_row(str(partitions), str(len(partitions)), *(_MARKS[states[name]] for name in STAGES))
     out.print(table)
-    err.print("[dim]stale: an input was published later; run the stage again. waiting: labels are not mature.[/]")
+    err.print("[dim]stale: an input was published later; run the stage again. waiting: not known yet.[/]")
 
 
 @app.command()

@@ -18,7 +18,7 @@ States = dict[date, PartitionState]
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """The state of each stage for one partition: ok, stale, missing, refused, or waiting for labels."""
+    """The state of each stage for one partition: ok, stale, missing, refused, or waiting for what is not known yet."""
 
     partition: date
     stages: dict[str, str]
@@ -58,9 +58,12 @@ class _Board:
     def _landed(self, stage: str, tables: dict[str, States], day: date) -> str:
         if (stage, day) in self.refused:
             return REFUSED
-        needed = (self.spec.entities, self.spec.label.table)
-        if any(day not in tables[name] for name in needed):
+        if day not in tables[self.spec.entities]:
             return MISSING
+        outcomes = tables[self.spec.label.table]
+        if day not in outcomes:
+            # What became known during the day arrives after it: on the newest day that is no fault.
+            return WAITING if day > max(outcomes, default=date.min) else MISSING
         if stage == "validate" and any(
             _after(_updated(tables[t], day), _updated(self.raw[t], day)) == STALE for t in tables
         ):

@@ -27,6 +27,8 @@ SHOWN_METRICS = {
     "regression": {"rmse": "RMSE", "mae": "MAE"},
 }
 
+_TITLE_WIDTH = 84  # a table is as wide as its columns; its title would be broken
+
 
 def summarise(pipeline: Pipeline, lake: Lake) -> dict[str, Any]:
     """The facts of the summary as plain values."""
@@ -174,6 +176,7 @@ def _realised_table(realised: dict[str, Any]) -> Table:
         *shown.values(),
         title=f"Out of time: {realised['window']}, {realised['rows']:,} predictions whose outcome is known",
         title_justify="left",
+        min_width=_TITLE_WIDTH,
         title_style="bold",
     )
     for name, values in realised["metrics"].items():

@@ -104,3 +104,16 @@ def test_neighbours_with_the_same_states_are_one_range(spec: PipelineSpec, table
         "2024-01-21",
         "2024-01-22..2024-01-23",
     ]
+
+
+def test_the_newest_day_waits_for_what_becomes_known_during_it(
+    spec: PipelineSpec, tables: dict[str, dict[date, int]]
+) -> None:
+    newest = DAY + timedelta(days=1)
+    for name in ("raw_deliveries", "validated_deliveries"):
+        del tables[name][newest]
+    found = states(FakeLake(tables), spec, newest)
+    assert (found["ingest"], found["validate"], found["score"]) == ("waiting", "waiting", "ok")
+    # A hole between days is a fault.
+    del tables["raw_deliveries"][DAY - timedelta(days=1)]
+    assert states(FakeLake(tables), spec, DAY - timedelta(days=1))["ingest"] == "missing"
