@@ -98,7 +98,9 @@ def rolling(
     daily = _sum(known.groupBy(*keys), sums).withColumnRenamed(_DAY, _KNOWN)
     seen = daily.withColumn(_DAY, F.explode(_days_seen(run, max(days))))
     within = {
-        f"{name}_{w}": F.when(F.col(_DAY) - F.col(_KNOWN) < w, F.col(name)).otherwise(0.0) for w in days for name in sums
+        f"{name}_{w}": F.when(F.col(_DAY) - F.col(_KNOWN) < w, F.col(name)).otherwise(0.0)
+        for w in days
+        for name in sums
     }
     totals = _sum(seen.select(*keys, *(c.alias(name) for name, c in within.items())).groupBy(*keys), within)
     wanted = [column for w in days for column in _window_columns(w, list(means), prefix)]

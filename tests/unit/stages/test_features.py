@@ -1,0 +1,143 @@
+"""The stage reads only what it may, refuses to build without entities, and publishes what the spec lists."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from tests.conftest import Toy
+from tests.pipelines.toy.source import DEPOTS, parcels_of
+
+from contrail.errors import MissingInputError, SpecError
+from contrail.lake import datasets
+from contrail.lake.provenance import Provenance
+from contrail.partitions import Partitions
+from contrail.stages import features
+
+_BY_HAND = Provenance(run_id="by-hand", stage="test", pipeline_hash="", code_revision="", lock_hash="")
+FIRST, LAST = date(2024, 1, 1), date(2024, 1, 12)
+
+
+def publish(toy: Toy, table: str, rows: pd.DataFrame, partitions: Partitions | None) -> None:
+    dataset = datasets.validated(toy.spec, table)
+    staged = pa.Table.from_pandas(rows[list(dataset.columns)], preserve_index=False)
+    toy.lake.publish(dataset, staged, partitions, _BY_HAND)
+
+
+def parcels(first: date = FIRST, last: date = LAST) -> pd.DataFrame:
+    """A few parcels of each day with their outcome, as validate leaves them."""
+    rows = pd.concat([parcels_of(day).head(12) for day in Partitions(first, last)], ignore_index=True)
+    rows["ship_date"] = rows["ship_date"].dt.date
+    rows["partition_date"] = rows["ship_date"]
+    rows["visible_from"] = [day + timedelta(days=1) for day in rows["ship_date"]]
+    return rows
+
+
+def publish_all(toy: Toy, outcomes: pd.DataFrame | None = None) -> pd.DataFrame:
+    rows = parcels()
+    publish(toy, "parcels", rows.assign(visible_from=rows["ship_date"]), Partitions(FIRST, LAST))
+    publish(toy, "deliveries", rows if outcomes is None else outcomes, Partitions(FIRST, LAST))
+    publish(toy, "depots", DEPOTS, None)
+    return rows
+
+
+def built(toy: Toy) -> list[tuple[Any, ...]]:
+    return toy.sql("SELECT * FROM features ORDER BY partition_date, parcel")
+
+
+def test_features_are_published_with_cutoff_and_provenance(toy: Toy) -> None:
+    rows = publish_all(toy)
+    result = toy.run("features", "2024-01-09", "2024-01-12")
+    assert result.rows == 48
+    assert result.snapshots == {"features": toy.lake.snapshot_id("features")}
+    found = toy.sql("SELECT partition_date, parcel, late_rate_7d, epoch(cutoff_at) % 86400 FROM features")
+    depot = rows.set_index(["ship_date", "parcel"])["depot"]
+    for day, parcel, rate, cutoff in found:
+        assert cutoff == 5 * 3600, "midnight in New York"
+        known = rows[(rows["ship_date"] < day) & (rows["ship_date"] >= day - timedelta(days=7))]
+        late = known.loc[known["depot"] == depot[day, parcel], "delay"] > 15
+        assert rate == pytest.approx(late.mean())
+    summary = toy.lake.table("features").current_snapshot().summary.additional_properties
+    for table in toy.spec.tables:
+        assert str(toy.lake.snapshot_id(f"validated_{table}")) in summary["contrail.inputs"]
+
+
+def test_missing_entities_are_named_and_nothing_is_published(toy: Toy) -> None:
+    rows = parcels(FIRST, date(2024, 1, 2))
+    publish(toy, "parcels", rows.assign(visible_from=rows["ship_date"]), Partitions(FIRST, date(2024, 1, 2)))
+    with pytest.raises(MissingInputError, match=r"2 of 3 partitions: 2024-01-03\.\.2024-01-04"):
+        toy.run("features", "2024-01-02", "2024-01-04")
+    assert not toy.lake.exists("features")
+
+
+def test_holes_in_the_look_back_are_told(toy: Toy, collect: Callable[[str], None]) -> None:
+    rows = publish_all(toy)
+    kept = Partitions(date(2024, 1, 6), LAST)
+    toy.lake.catalog.drop_table(("toy", "validated_deliveries"))
+    publish(toy, "deliveries", rows[rows["ship_date"] >= kept.start], kept)
+    stage = toy.stage_run("features", "2024-01-09", "2024-01-10")
+    object.__setattr__(stage, "progress", collect)
+    result = features.run(stage)
+    assert result.details["look_back_missing"] == {"deliveries": ["2024-01-02..2024-01-05"]}
+    assert any("deliveries has no partition for 2024-01-02..2024-01-05" in line for line in collect.lines)  # type: ignore[attr-defined]
+    early = toy.run("features", "2024-01-01")
+    assert early.details["look_back_missing"] == {}, "days before the first partition are no holes"
+
+
+def handed_over(toy: Toy, monkeypatch: pytest.MonkeyPatch, start: str, end: str) -> dict[str, pd.DataFrame]:
+    seen: dict[str, pd.DataFrame] = {}
+    build = toy.pipeline.function("features", "build")
+
+    def spy(tables: Any, window: Any) -> Any:
+        seen.update({name: frame.toPandas() for name, frame in tables.items()})
+        return build(tables, window)
+
+    monkeypatch.setattr(toy.pipeline.module("features"), "build", spy)
+    toy.run("features", start, end)
+    return seen
+
+
+def test_only_rows_that_the_last_cut_off_may_see_are_handed_over(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = parcels()
+    early = rows["parcel"] == 0  # claims to be known before its file is complete
+    late = rows["parcel"] == 1  # became known after the range
+    rows.loc[early, "visible_from"] = FIRST
+    rows.loc[late, "visible_from"] = date(2024, 2, 1)
+    publish_all(toy, rows)
+    seen = handed_over(toy, monkeypatch, "2024-01-09", "2024-01-10")
+    deliveries = seen["deliveries"]
+    assert (deliveries["visible_from"] <= date(2024, 1, 10)).all()
+    assert 1 not in set(deliveries["parcel"])
+    assert (deliveries["visible_from"] > deliveries["partition_date"]).all(), "not before its file is complete"
+    assert deliveries["partition_date"].min() == date(2024, 1, 2), "seven days of look-back"
+    assert set(seen["parcels"]["partition_date"]) == set(Partitions(date(2024, 1, 2), date(2024, 1, 10)))
+    assert len(seen["depots"]) == 3
+
+
+def test_a_range_is_the_same_as_its_days_and_as_itself(toy: Toy) -> None:
+    rows = parcels()
+    rows.loc[rows["parcel"] == 0, "visible_from"] = [
+        day + timedelta(days=5) for day in rows.loc[rows["parcel"] == 0, "ship_date"]
+    ]
+    publish_all(toy, rows)
+    toy.run("features", "2024-01-09", "2024-01-11")
+    together = built(toy)
+    for day in ("2024-01-10", "2024-01-09", "2024-01-11", "2024-01-11"):
+        toy.run("features", day)
+    assert built(toy) == together
+    assert len(together) == 36
+
+
+def test_the_spec_lists_the_columns(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_all(toy)
+    build = toy.pipeline.function("features", "build")
+    module = toy.pipeline.module("features")
+    monkeypatch.setattr(module, "build", lambda *given: build(*given).withColumnRenamed("weight", "mass"))
+    with pytest.raises(SpecError, match=r"features.py: build\(\) returned no weight;"):
+        toy.run("features", "2024-01-09")
+    assert not toy.lake.exists("features")
+    monkeypatch.setattr(module, "build", lambda *given: build(*given).selectExpr("*", "weight AS mass"))
+    toy.run("features", "2024-01-09")
+    assert toy.lake.scan("features").schema.names == list(datasets.features(toy.spec).columns)
