@@ -17,7 +17,6 @@ from upath import UPath
 from contrail.adapters.contracts import Checks, Verdict
 
 _SITE = "great_expectations"
-_EXAMPLES = 5
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -29,7 +28,7 @@ th, td { text-align: left; vertical-align: top; padding: 4px 18px 4px 0; border-
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .bad { color: #b00020; font-weight: 600; } .warn { color: #8a5a00; font-weight: 600; }
 .ok { color: #1b6e2c; font-weight: 600; } .note, small { color: #666; }
-code { font-size: 13px; overflow-wrap: anywhere; }
+code { font-size: 13px; white-space: nowrap; } table.rules th:first-child { width: 230px; }
 </style></head><body>
 <h1>{{ title }}</h1>
 <p class="note">Run {{ run_id }}, {{ made_at }} UTC. Checked by Great Expectations {{ version }}.
@@ -45,9 +44,9 @@ code { font-size: 13px; overflow-wrap: anywhere; }
 {% for t in tables if t.landed or t.refused %}<h2 id="{{ t.table }}">{{ t.table }}</h2>
 {% if t.refused %}<p class="bad">Refused; readers see what was published before:</p>
 <ul>{% for words in t.refused %}<li>{{ words }}</li>{% endfor %}</ul>{% endif %}
-<table><tr><th>rule</th><th>what must hold</th><th class="n">checked</th><th class="n">broken</th></tr>
+<table class="rules"><tr><th>rule</th><th>what must hold</th><th class="n">checked</th><th class="n">broken</th></tr>
 {% for rule, words, checked, broken, examples in t.lines %}<tr><td><code>{{ rule }}</code></td>
-<td>{{ words }}{% if examples %}<br><small>found {{ examples|join("; ") }}</small>{% endif %}</td>
+<td>{{ words }}{% for example in examples %}<br><small>{{ example }}</small>{% endfor %}</td>
 <td class="n">{{ "{:,}".format(checked) }}</td>
 <td class="n {{ 'warn' if broken else 'ok' }}">{{ "{:,}".format(broken) }}</td></tr>
 {% endfor %}</table>{% endfor %}
@@ -56,14 +55,17 @@ code { font-size: 13px; overflow-wrap: anywhere; }
 _BUILT_IN = {
     "type": "every value has its column's type",
     "not_null": "a required column has a value",
-    "known_at_in_partition": "a row became known on its partition's day; if known ahead, before the cut-off",
+    "known_at_in_partition": "a daily row became known on its partition's day; if known ahead, before the cut-off",
     "unique_key": "the key occurs once",
 }
 
 
 @dataclass(frozen=True)
 class TableReport:
-    """What a validation found in one table. ``refused`` has a line for each refused partition and rule."""
+    """What a validation found in one table.
+
+    ``refused`` has a line for each refused partition and rule, ``examples`` some bad rows of each rule.
+    """
 
     table: str
     landed: int = 0
@@ -72,6 +74,8 @@ class TableReport:
     verdicts: Sequence[Verdict] = ()
     partition_verdicts: Sequence[Verdict] = ()
     refused: Sequence[str] = ()
+    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unchanged: bool = False
 
     @property
     def bad(self) -> int:
@@ -83,19 +87,26 @@ class TableReport:
         """Style and words."""
         if self.refused:
             return "bad", "refused"
+        if self.unchanged:
+            return "note", "unchanged since it was validated last"
         return ("warn", "some rows set aside") if self.bad else ("ok", "ok")
 
     @property
-    def lines(self) -> list[tuple[str, str, int, int, list[str]]]:
+    def lines(self) -> list[tuple[str, str, int, int, Sequence[str]]]:
         """Rule, words, checked, broken and examples, for every rule."""
-        built_in = {
-            rule: (words, sum(n for name, n in self.bad_by_rule.items() if name.split(":")[0] == rule))
-            for rule, words in _BUILT_IN.items()
-        }
-        return [(rule, words, self.landed, broken, []) for rule, (words, broken) in built_in.items()] + [
-            (v.rule, v.words, v.checked, len(v.broken), list(v.broken.values())[:_EXAMPLES])
-            for v in [*self.verdicts, *self.partition_verdicts]
-        ]
+        found: list[tuple[str, str, int, int, Sequence[str]]] = []
+        for rule, words in _BUILT_IN.items():
+            broken = [name for name in self.bad_by_rule if name.split(":")[0] == rule]
+            shown = [example for name in broken for example in self.examples.get(name, ())]
+            found.append((rule, words, self.landed, sum(self.bad_by_rule[name] for name in broken), shown))
+        for verdict in self.verdicts:
+            bad = self.examples.get(verdict.rule) or [*verdict.broken.values()][:3]
+            examples = [example.replace(f"{verdict.words} Found ", "") for example in bad]
+            found.append((verdict.rule, verdict.words, verdict.checked, len(verdict.broken), examples))
+        for verdict in self.partition_verdicts:
+            examples = [f"{day}: {values}" for day, values in verdict.broken.items()]
+            found.append((verdict.rule, verdict.words, verdict.checked, len(verdict.broken), examples[:10]))
+        return found
 
 
 def write_report(

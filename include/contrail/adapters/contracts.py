@@ -55,7 +55,8 @@ class Contract:
 
     Attributes:
         rows: Expectations that a row meets or not (``ExpectColumnValues…``, ``ExpectColumnPair…``,
-            ``ExpectMulticolumn…``). They also see ``partition_date``. A null value breaks none of them.
+            ``ExpectMulticolumn…``). They also see ``partition_date``. A null breaks no rule on one column; for
+            rules on more, see their ``ignore_row_if``.
         references: Rows of other tables that a row refers to.
         partitions: The same kinds of expectations on a table with a row a partition and the columns that they name:
             ``rows``, ``bad_share``, ``known_from_hour`` and ``known_to_hour`` (hours of the first and last
@@ -109,10 +110,12 @@ class Checks:
     @cached_property
     def _context(self) -> Any:
         import great_expectations as gx  # seconds: only when a contract is checked
+        from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        return context
+        # Without its default site, for which each context would leave a folder behind in /tmp.
+        stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+        config = DataContextConfig(store_backend_defaults=stores, progress_bars={"globally": False})
+        return gx.get_context(mode="ephemeral", project_config=config)
 
     @cached_property
     def _source(self) -> Any:
@@ -161,7 +164,7 @@ def partner_expectation(column: str, reference: Reference) -> "Expectation":
     """A reference as an expectation on a column that says for each row whether its partner was found."""
     from great_expectations.expectations import ExpectColumnValuesToBeInSet
 
-    words = f"{', '.join(reference.columns)} must be in {reference.table} ({', '.join(reference.partner_columns)})"
+    words = f"{', '.join(reference.columns)} must be in {reference.table} ({', '.join(reference.partner_columns)})."
     return ExpectColumnValuesToBeInSet(column=column, value_set=[True], description=words)
 
 
@@ -216,7 +219,8 @@ def _found(rows: Sequence[Mapping[str, Any]], index: str) -> dict[Any, str]:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+    plain = value.item() if hasattr(value, "item") else value
+    return float(f"{plain:.10g}") if isinstance(plain, float) else plain
 
 
 def _words(result: Any) -> str:

@@ -189,6 +189,15 @@ class TableCheck:
             JOIN landed USING ({ROW}) {where} GROUP BY rule ORDER BY 2 DESC, 1""")
         return dict(found)
 
+    def examples(self, count: int = 3) -> dict[str, list[str]]:
+        """Some bad rows of each rule that a row broke first: file, line and what was found."""
+        found = self._all(f"""
+            WITH worst AS (
+                SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS detail FROM broken GROUP BY {ROW})
+            SELECT rule, list(_file || ', line ' || _line || ': ' || detail ORDER BY {ROW})[:{count}]
+            FROM worst JOIN landed USING ({ROW}) GROUP BY rule""")
+        return dict(found)
+
     def first_bad(self, day: date) -> str:
         """File, line and detail of a partition's first bad row."""
         ((file, line, rule, detail),) = self._all(f"""

@@ -45,7 +45,7 @@ class _Table:
     name: str
     contract: Contract
     partitions: Partitions | None
-    raw_snapshot: int | None
+    inputs: Mapping[str, int | None]
     check: TableCheck
     landed: int
     verdicts: list[Verdict] = field(default_factory=list)
@@ -157,7 +157,11 @@ def _validate_table(run: StageRun, name: str, contracts: Mapping[str, Contract],
     partitions = run.partitions_of(name)
     if partitions is None and run.pipeline.spec.tables[name].kind == "daily":
         return _Outcome(TableReport(name))
-    with _opened(run, name, contracts[name], partitions) as table:
+    inputs = _inputs(run, name, contracts[name])
+    if partitions is None and _is_current(run, name, inputs):
+        run.progress(f"{name}: unchanged")
+        return _Outcome(TableReport(name, unchanged=True))
+    with _opened(run, name, contracts[name], inputs) as table:
         table.check.check_rows()
         _check_contract_rows(run, table, checks)
         _check_earlier(run, table)
@@ -169,16 +173,28 @@ def _validate_table(run: StageRun, name: str, contracts: Mapping[str, Contract],
     return outcome
 
 
+def _inputs(run: StageRun, name: str, contract: Contract) -> dict[str, int | None]:
+    read = [f"raw_{name}", *(f"validated_{each.table}" for each in contract.references.values())]
+    return {table: run.lake.snapshot_id(table) for table in read}
+
+
+def _is_current(run: StageRun, name: str, inputs: Mapping[str, int | None]) -> bool:
+    """Whether a reference table was published from these inputs by this pipeline's code already."""
+    if not run.lake.exists(f"validated_{name}"):
+        return False
+    made = next((entry for entry in run.lake.history(f"validated_{name}") if entry["current"]), {})
+    return made.get("inputs") == inputs and made.get("pipeline_hash") == run.pipeline.hash
+
+
 @contextmanager
-def _opened(run: StageRun, name: str, contract: Contract, partitions: Partitions | None) -> Iterator[_Table]:
-    spec, raw = run.pipeline.spec, f"raw_{name}"
-    snapshot = run.lake.snapshot_id(raw)
-    landed = run.lake.scan(raw, partitions, snapshot_id=snapshot)
+def _opened(run: StageRun, name: str, contract: Contract, inputs: Mapping[str, int | None]) -> Iterator[_Table]:
+    spec, raw, partitions = run.pipeline.spec, f"raw_{name}", run.partitions_of(name)
+    landed = run.lake.scan(raw, partitions, snapshot_id=inputs[raw])
     if partitions is None:  # a reference table is one partition
         day = pa.repeat(pa.scalar(reference_partition(run), pa.date32()), len(landed))
         landed = landed.append_column(PARTITION, day)
     with closing(TableCheck(spec.tables[name], landed, spec.timezone, spec.cutoff)) as check:
-        yield _Table(name, contract, partitions, snapshot, check, len(landed))
+        yield _Table(name, contract, partitions, inputs, check, len(landed))
 
 
 # ---- rows ----
@@ -291,7 +307,7 @@ def _publish(run: StageRun, table: _Table) -> _Outcome:
     spec = run.pipeline.spec
     refused = sorted({refusal.partition for refusal in table.refusals})
     good = table.check.good_rows(refused)
-    provenance = run.provenance({f"raw_{table.name}": table.raw_snapshot})
+    provenance = run.provenance(table.inputs)
     snapshot = None
     if table.partitions is None:
         days = [reference_partition(run)]
@@ -323,6 +339,7 @@ def _report(table: _Table, good: int) -> TableReport:
         landed=table.landed,
         good=good,
         bad_by_rule=table.check.bad_by_rule(),
+        examples=table.check.examples(),
         verdicts=table.verdicts,
         partition_verdicts=table.partition_verdicts,
         refused=[f"{refusal.partition}: {refusal.rule}: {refusal.detail}" for refusal in table.refusals],

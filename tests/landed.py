@@ -1,0 +1,37 @@
+"""Spoil landed files for tests, as a feed would."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def landed_path(toy: Any, table: str, day: str, revision: int = 1) -> Path:
+    """The file of a day (or ``reference``) in the landing zone."""
+    suffix = "" if revision == 1 else f".{revision}"
+    return Path(str(toy.landing)) / table / f"{day}{suffix}.csv.gz"
+
+
+def lines_of(toy: Any, table: str, day: str) -> list[str]:
+    """The lines of a landed file, without their ends; the first is the header."""
+    return gzip.decompress(landed_path(toy, table, day).read_bytes()).decode().splitlines()
+
+
+def write_lines(toy: Any, table: str, day: str, lines: list[str], revision: int = 1) -> Path:
+    """Deliver a file with these lines."""
+    path = landed_path(toy, table, day, revision)
+    path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+    return path
+
+
+def edit(toy: Any, table: str, day: str, line: int, change: Callable[[list[str]], list[str]]) -> None:
+    """Change the fields of one line (1 is the header) of a landed file."""
+    lines = lines_of(toy, table, day)
+    lines[line - 1] = ",".join(change(lines[line - 1].split(",")))
+    write_lines(toy, table, day, lines)
+
+
+def set_field(toy: Any, table: str, day: str, line: int, column: str, value: str) -> None:
+    """Set one field of a landed file."""
+    position = lines_of(toy, table, day)[0].split(",").index(column)
+    edit(toy, table, day, line, lambda fields: [*fields[:position], value, *fields[position + 1 :]])

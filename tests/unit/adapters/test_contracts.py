@@ -1,0 +1,127 @@
+"""Contracts through Great Expectations: which rows break a rule, in whose words, and what cannot be a rule."""
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from upath import UPath
+
+from contrail.adapters.contract_report import TableReport, write_report
+from contrail.adapters.contracts import Checks, Verdict, bad_share_expectation, check_names, columns_of
+from contrail.errors import SpecError
+
+gxe = pytest.importorskip("great_expectations.expectations")
+
+ROWS = pa.table(
+    {
+        "_row": pa.array([10, 11, 12, 13], pa.int64()),
+        "speed": pa.array([5.0, 1048.0, None, 7.0]),
+        "code": pa.array(["AA", "b6", None, "UA"]),
+        "day": pa.array([date(2024, 1, 5)] * 4),
+        "of": pa.array([date(2024, 1, 5), date(2024, 1, 6), date(2024, 1, 4), None]),
+        "at": pa.array([datetime(2024, 1, 5, 12, tzinfo=UTC)] * 4),
+        "found": pa.array([True, False, None, True]),
+    }
+)
+
+
+def judge(expectation: object, rows: pa.Table = ROWS) -> Verdict:
+    (verdict,) = Checks().evaluate("parcels rows", rows, {"the_rule": expectation}, "_row")
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("expectation", "broken"),
+    [
+        (gxe.ExpectColumnValuesToBeBetween(column="speed", min_value=0, max_value=150), {11: "speed=1048.0"}),
+        (gxe.ExpectColumnValuesToMatchRegex(column="code", regex="^[A-Z]{2}$"), {11: "code=b6"}),
+        (gxe.ExpectColumnValuesToBeInSet(column="found", value_set=[True]), {11: "found=False"}),
+        (gxe.ExpectColumnValuesToNotBeNull(column="code"), {12: "code=<NA>"}),
+        (
+            gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+                column_A="day", column_B="of", or_equal=True, ignore_row_if="either_value_is_missing"
+            ),
+            {11: "day=2024-01-05 00:00:00, of=2024-01-06 00:00:00"},
+        ),
+    ],
+    ids=["range", "regex", "set", "not null", "pair"],
+)
+def test_the_rows_that_break_a_rule_are_found_with_their_values(expectation: object, broken: dict[int, str]) -> None:
+    verdict = judge(expectation)
+    assert (verdict.rule, verdict.checked, dict(verdict.broken)) == ("the_rule", 4, broken)
+
+
+def test_a_rule_is_told_in_the_words_of_great_expectations() -> None:
+    words = judge(gxe.ExpectColumnValuesToBeBetween(column="speed", min_value=0, max_value=150)).words
+    assert words == "speed values must be greater than or equal to 0.0 and less than or equal to 150.0."
+    assert bad_share_expectation(0.05).description == "at most 0.05 of a partition's rows may be bad."
+
+
+def test_rules_of_one_table_are_one_validation_in_their_order() -> None:
+    rules = {
+        "pair": gxe.ExpectColumnPairValuesToBeEqual(column_A="day", column_B="of"),
+        "range": gxe.ExpectColumnValuesToBeBetween(column="speed", min_value=0, max_value=150),
+    }
+    verdicts = Checks().evaluate("parcels rows", ROWS, rules, "_row")
+    assert [verdict.rule for verdict in verdicts] == ["pair", "range"]
+
+
+@pytest.mark.parametrize("rows", [ROWS.slice(0, 0)])
+def test_nothing_is_checked_of_nothing(rows: pa.Table) -> None:
+    rule = gxe.ExpectColumnValuesToBeBetween(column="speed", min_value=0)
+    assert Checks().evaluate("parcels rows", rows, {"rule": rule}, "_row") == []
+
+
+def test_a_rule_on_a_whole_table_is_not_a_row_rule() -> None:
+    with pytest.raises(SpecError, match="rule 'the_rule': ExpectColumnMeanToBeBetween judges a whole table"):
+        judge(gxe.ExpectColumnMeanToBeBetween(column="speed", min_value=0))
+
+
+def test_a_rule_that_cannot_be_evaluated_is_named() -> None:
+    with pytest.raises(SpecError, match="rule 'the_rule' cannot be evaluated"):
+        judge(gxe.ExpectColumnValuesToBeBetween(column="code", min_value=0))
+
+
+def test_the_columns_of_expectations() -> None:
+    rules = [
+        gxe.ExpectColumnPairValuesToBeEqual(column_A="day", column_B="of"),
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=["of", "code"]),
+        gxe.ExpectColumnValuesToBeBetween(column="speed", min_value=0),
+    ]
+    assert columns_of(rules) == ["day", "of", "code", "speed"]
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(SpecError, match="parcels, rows: there is no 'wieght'; did you mean 'weight'"):
+        check_names("parcels, rows", ["wieght"], ["weight", "depot"])
+
+
+def test_great_expectations_does_not_call_home(home: Path) -> None:
+    from contrail.settings import settings
+
+    settings()
+    assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
+
+
+def test_the_page_needs_no_network_and_escapes_what_was_landed(tmp_path: Path) -> None:
+    checks = Checks()
+    rules = {"range": gxe.ExpectColumnValuesToBeBetween(column="speed", min_value=0, max_value=150)}
+    verdicts = checks.evaluate("parcels rows", ROWS, rules, "_row")
+    bad = Verdict("code", "must be a code", 4, {11: "code=<script>"})
+    report = TableReport("parcels", 4, 3, {"range": 1}, [*verdicts, bad], [], ["2024-01-05: range: too many"])
+    page, site = write_report(UPath(tmp_path), "run+1", "toy", [report], checks, kept=2)
+    text = Path(page).read_text()
+    assert Path(page).name == "run_1.html" and Path(site).exists()
+    assert "speed=1048.0" in text and "too many" in text and "&lt;script&gt;" in text
+    assert "http" not in text and "<script" not in text
+
+
+def test_only_the_newest_pages_stay(tmp_path: Path) -> None:
+    for number in range(4):
+        page = tmp_path / f"run-{number}.html"
+        page.write_text("old")
+        os.utime(page, (number, number))
+    write_report(UPath(tmp_path), "run-9", "toy", [TableReport("parcels")], Checks(), kept=2)
+    assert sorted(path.name for path in tmp_path.glob("*.html")) == ["run-3.html", "run-9.html"]
