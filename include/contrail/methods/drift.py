@@ -43,9 +43,10 @@ _MIN_DAYS_OF_A_WEEKDAY = 3
 # of a feature with one value a day (found: 66 %) is like the mildest record (found: 21 %).
 _RANGES_AWAY = (1, 10)
 _OUTSIDE = (0.1, 0.5, 1.0)
-# A feature's own threshold is set by two or three days of the window. In the day's statistic a distance counts for as
-# many times the threshold's, but no threshold counts for less than this share of the distribution moved.
-_SMALLEST_SCALE = 0.05
+# In the day's statistic a feature's distance counts in multiples of its own threshold's, and that is set by two or three
+# days of the window. So this share of the distribution moved is added, or the feature with the luckiest threshold would
+# decide: all of a feature missing was found in 54 % of the features without it, in 84 % with it.
+_SCALE_ADDED = 0.05
 _FOLDS = 10
 # A drift that is neither cleared nor raised again is forgotten after so many times of_days.
 _MEMORY = 4
@@ -56,7 +57,7 @@ class DayStatistics:
     """How far each day lies from a reference.
 
     ``values`` has a row a day and a column a feature; ``day_values`` is a day's largest exceedance over the features,
-    where 0 is a feature's median distance and 1 its own threshold.
+    where 0 is a feature's median distance and 1 a little above its own threshold.
     """
 
     days: tuple[date, ...]
@@ -148,8 +149,7 @@ def _calibrate(bins: Bins, counts: Floats, weekdays: Codes) -> tuple[dict[str, A
     total = counts.sum(axis=0)
     pools: dict[str, Any] = {"histogram": total.astype(int).tolist(), "by_weekday": None}
     distances = _distances(bins, counts, total - counts)
-    sizes = np.bincount(weekdays, minlength=7)
-    if sizes[sizes > 0].min() < _MIN_DAYS_OF_A_WEEKDAY:
+    if np.bincount(weekdays, minlength=7).min() < _MIN_DAYS_OF_A_WEEKDAY:
         return pools, distances
     by_weekday = np.stack([counts[weekdays == weekday].sum(axis=0) for weekday in range(7)])
     like = _distances(bins, counts, by_weekday[weekdays] - counts)
@@ -164,17 +164,16 @@ def _usual(distances: Floats, rate: float) -> tuple[Floats, Floats]:
 
 
 def _upper_quantile(values: Floats, rate: float) -> Floats:
-    """The value that one more day of the same kind passes with probability ``rate`` at most, over the first axis.
+    """The value that one more day of the same kind passes with probability ``rate``, over the first axis.
 
-    It is the order statistic of rank (n + 1)(1 - rate), rounded up; with too few days for the rate, the largest.
+    With rank (n + 1)(1 - rate) among n days; with too few days for the rate, it is the largest.
     """
-    rank = math.ceil((len(values) + 1) * (1 - rate))
-    found: Floats = np.sort(values, axis=0)[min(rank, len(values)) - 1]
+    found: Floats = np.quantile(values, 1 - rate, axis=0, method="weibull")
     return found
 
 
 def _exceedances(distances: Floats, medians: Floats, thresholds: Floats) -> Floats:
-    return (distances - medians) / np.maximum(thresholds - medians, _SMALLEST_SCALE)
+    return (distances - medians) / (thresholds - medians + _SCALE_ADDED)
 
 
 def _day_threshold(distances: Floats, rate: float) -> float:
@@ -326,9 +325,7 @@ def _values(column: pa.ChunkedArray, stored: Bins, codes: Codes, weekdays: Codes
     counts = _histograms(column, stored, codes, len(weekdays))
     others = np.array(stored["histogram"], dtype=np.float64)[None, :]
     if stored["by_weekday"]:
-        by_weekday = np.array(stored["by_weekday"], dtype=np.float64)
-        empty = by_weekday.sum(axis=1, keepdims=True) == 0  # a weekday on which the window had no rows
-        others = np.where(empty, others, by_weekday)[weekdays]
+        others = np.array(stored["by_weekday"], dtype=np.float64)[weekdays]
     return _distances(stored, counts, others)
 
 

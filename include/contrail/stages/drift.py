@@ -73,9 +73,7 @@ def run(run: StageRun) -> StageResult:
     measured = _measure(run, snapshot)
     own = [measured.verdicts[i] for i in measured.inside]
     drifting = sum(verdict.verdict == "drift" for verdict in own)
-    run.progress(
-        f"days measured: {len(own)}, with drift: {drifting}"
-    )
+    run.progress(f"days measured: {len(own)}, with drift: {drifting}")
     rows = _rows(measured)
     model = {"model_name": measured.model.name, "model_version": str(measured.model.version)}
     provenance = run.provenance({"features": snapshot}, **model)

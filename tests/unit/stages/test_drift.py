@@ -1,0 +1,234 @@
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.conftest import Toy
+
+from contrail.errors import MissingInputError
+from contrail.lake import datasets
+from contrail.methods.drift import build_reference
+from contrail.partitions import Partitions
+from contrail.stages import drift
+from contrail.stages.base import StageResult
+
+TRAINED = Partitions(date(2024, 1, 8), date(2024, 2, 9))  # after toy's look-back of 7 days
+BROKEN = Partitions(date(2024, 2, 20), date(2024, 2, 26))
+LAST = date(2024, 3, 10)
+ROWS = 60
+
+
+def features(partitions: Partitions) -> pa.Table:
+    """Days alike, but for heavier parcels in ``BROKEN`` and on the lone 16 February."""
+    tables = []
+    for day in partitions:
+        # Later days repeat those of the training window: no chance of a false alarm.
+        rng = np.random.default_rng(day.toordinal() % len(TRAINED))
+        heavier = 5.0 if day in BROKEN or day == date(2024, 2, 16) else 0.0
+        tables.append(
+            pa.table(
+                {
+                    "partition_date": pa.array([day] * ROWS, pa.date32()),
+                    "ship_date": pa.array([day] * ROWS, pa.date32()),
+                    "parcel": pa.array(range(ROWS), pa.int64()),
+                    "cutoff_at": pa.array([0] * ROWS, pa.timestamp("us", "UTC")),
+                    "depot": rng.choice(["A", "B", "C"], ROWS),
+                    "weight": rng.normal(10, 1, ROWS) + heavier,
+                    "distance": rng.choice([5.0, 20.0, 60.0], ROWS),
+                    "late_rate_7d": rng.random(ROWS),
+                }
+            )
+        )
+    return pa.concat_tables(tables)
+
+
+class Model:
+    """Stands in for the registry: one champion, and what was asked for."""
+
+    def __init__(self, toy: Toy) -> None:
+        self.asked: list[str] = []
+        reference = build_reference(features(TRAINED), toy.spec)
+        self.model = SimpleNamespace(name="toy", version="3", package=SimpleNamespace(reference=reference))
+
+    def resolve(self, _: Any, name: str, ref: str) -> Any:
+        self.asked.append(f"{name}/{ref}")
+        return self.model
+
+
+@pytest.fixture
+def model(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Model:
+    found = Model(toy)
+    monkeypatch.setattr(drift, "resolve", found.resolve)
+    return found
+
+
+def publish_features(toy: Toy, partitions: Partitions, rows: pa.Table | None = None) -> int:
+    run = toy.stage_run("features", str(partitions.start), str(partitions.end))
+    rows = features(partitions) if rows is None else rows
+    return toy.lake.publish(datasets.features(toy.spec), rows, partitions, run.provenance({}))
+
+
+@pytest.fixture
+def run(toy: Toy, model: Model) -> Callable[..., StageResult]:
+    """Run drift, without a report unless asked, on features of the whole time."""
+    publish_features(toy, Partitions(TRAINED.start, LAST))
+
+    def call(start: str, end: str | None = None, **options: Any) -> StageResult:
+        return toy.run("drift", start, end, **{"report": "never", **options})
+
+    return call
+
+
+def verdicts(toy: Toy) -> dict[str, str]:
+    return dict(toy.sql("SELECT strftime(partition_date, '%m-%d'), verdict FROM drift WHERE feature = '*' ORDER BY 1"))
+
+
+def test_a_planted_shift_is_raised_and_cleared_and_a_strange_day_is_watched(
+    toy: Toy, run: Callable[..., StageResult]
+) -> None:
+    result = run("2024-02-12", "2024-03-10")
+    assert result.details["drift_begins"] == ["2024-02-22"]
+    found = verdicts(toy)
+    assert [found[f"02-{day}"] for day in range(15, 28)] == ["ok", *["watch"] * 6, *["drift"] * 6]
+    assert found["03-01"] == "watch"
+    assert found["03-06"] == "ok"
+
+
+def test_rows_say_which_feature_and_against_which_model(toy: Toy, run: Callable[..., StageResult]) -> None:
+    result = run("2024-02-22")
+    assert result.rows == 5
+    rows = toy.sql(
+        "SELECT feature, statistic, unusual, unusual_days, verdict, rows, model_version FROM drift ORDER BY 1"
+    )
+    assert rows[0] == ("*", "max_exceedance", True, 3, "drift", ROWS, "3")
+    assert [row[:3] for row in rows[1:]] == [
+        ("depot", "earth_mover", False),
+        ("distance", "earth_mover", False),
+        ("late_rate_7d", "earth_mover", False),
+        ("weight", "earth_mover", True),
+    ]
+    assert [row[3:5] for row in rows[1:]] == [(None, None)] * 4
+    assert toy.sql("SELECT bool_and(unusual = (value > threshold)) FROM drift") == [(True,)]
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_any_split_in_any_order_leaves_the_same_rows(toy: Toy, run: Callable[..., StageResult], days: int) -> None:
+    run("2024-02-12", "2024-03-10")
+    everything = "SELECT * FROM drift ORDER BY ALL"
+    expected = toy.sql(everything)
+    for start in reversed(list(Partitions(date(2024, 2, 12), LAST))[::days]):
+        run(str(start), str(min(start + timedelta(days=days - 1), LAST)))
+    assert toy.sql(everything) == expected
+
+
+def test_the_champion_unless_a_version_is_asked_for(model: Model, run: Callable[..., StageResult]) -> None:
+    run("2024-02-12")
+    run("2024-02-12", model="2")
+    assert model.asked == ["toy/champion", "toy/2"]
+
+
+def test_the_snapshot_names_its_inputs(toy: Toy, run: Callable[..., StageResult]) -> None:
+    run("2024-02-12")
+    entry = toy.lake.history("drift")[0]
+    assert entry["inputs"] == {"features": toy.lake.snapshot_id("features")}
+    assert (entry["model_name"], entry["model_version"]) == ("toy", "3")
+
+
+def test_a_day_reads_a_bounded_history(
+    toy: Toy, run: Callable[..., StageResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    scan = type(toy.lake).scan
+
+    def spy(self: Any, name: str, partitions: Partitions | None = None, *rest: Any) -> pa.Table:
+        read.append((name, partitions))
+        return scan(self, name, partitions, *rest)
+
+    monkeypatch.setattr(type(toy.lake), "scan", spy)
+    run("2024-03-10")
+    assert read == [("features", Partitions(date(2024, 2, 13), date(2024, 3, 10)))]
+
+
+def test_days_without_features_have_no_rows_and_are_named(toy: Toy, run: Callable[..., StageResult]) -> None:
+    run("2024-03-09", "2024-03-10")
+    publish_features(toy, Partitions(date(2024, 3, 9), date(2024, 3, 9)), features(TRAINED).slice(0, 0))
+    result = run("2024-03-08", "2024-03-10")
+    assert result.details["without_features"] == ["2024-03-09"]
+    assert sorted(verdicts(toy)) == ["03-08", "03-10"]
+
+
+def test_a_range_without_any_features_is_refused(toy: Toy, run: Callable[..., StageResult]) -> None:
+    with pytest.raises(MissingInputError, match=r"no partition of 2024-03-20 has features.*--from 2024-03-20"):
+        run("2024-03-20")
+    assert not toy.lake.exists("drift")
+
+
+# ---- when a report is made ----
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The arguments of each report, in place of Evidently's six seconds."""
+    calls: list[Any] = []
+    monkeypatch.setattr(drift, "write_drift_report", lambda *args: calls.append(args))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "report", "made"),
+    [
+        ("2024-02-21", None, "alarm", 0),
+        ("2024-02-22", None, "alarm", 1),
+        ("2024-02-23", None, "alarm", 0),
+        ("2024-02-12", "2024-02-14", "alarm", 1),
+        ("2024-02-22", None, "never", 0),
+        ("2024-02-12", "2024-02-14", "never", 0),
+        ("2024-02-12", None, "always", 1),
+    ],
+)
+def test_a_report_is_made_when_drift_begins_or_for_a_range(
+    run: Callable[..., StageResult], drawn: list[Any], start: str, end: str | None, report: str, made: int
+) -> None:
+    result = run(start, end, report=report)
+    assert len(drawn) == len(result.reports) == made
+
+
+def test_the_report_of_a_day_shows_the_days_that_raised_drift(
+    toy: Toy, run: Callable[..., StageResult], drawn: list[Any]
+) -> None:
+    result = run("2024-02-22", report="alarm")
+    path, title, summary, lines, reference, current, categories = drawn[0]
+    assert result.reports == [str(path)]
+    assert Path(path).name == "2024-02-18_2024-02-22_model-3.html"
+    assert title == "Late parcels: drift 2024-02-22"
+    assert "Days 2024-02-18..2024-02-22 (300 sampled rows)" in summary
+    assert "window 2024-01-08..2024-02-09 of toy version 3 (1,980 sampled rows)" in summary
+    assert [(line.day, line.verdict, line.features) for line in lines[-3:]] == [
+        ("2024-02-20", "watch", "weight"),
+        ("2024-02-21", "watch", "weight"),
+        ("2024-02-22", "drift", "weight"),
+    ]
+    assert reference.column_names == current.column_names == list(toy.spec.features.columns)
+    assert categories == ["depot"]
+
+
+def test_samples_are_bounded_spread_over_the_days_and_repeatable() -> None:
+    rows = pa.table({"n": range(100_000)})
+    sample = drift._sample(rows)
+    assert len(sample) == 5_000
+    assert sample["n"][0].as_py() == 0
+    assert sample["n"][-1].as_py() == 99_999
+    assert sample.equals(drift._sample(rows))
+
+
+@pytest.mark.slow
+def test_the_report_is_written(toy: Toy, run: Callable[..., StageResult]) -> None:
+    (path,) = run("2024-02-22", report="alarm").reports
+    page = Path(path).read_text()
+    assert Path(path).parent == Path(str(toy.settings.reports)) / "toy" / "drift"
+    assert "<td class='drift'>drift</td>" in page
+    assert '"column_name": "weight"' in page
