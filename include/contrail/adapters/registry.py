@@ -195,7 +195,9 @@ def _log_batch(mlflow: "MlflowClient", run_id: str, model_id: str, log: Training
         mlflow.log_batch(run_id, metrics[:_METRICS_A_BATCH], params[:_PARAMS_A_BATCH])
         params, metrics = params[_PARAMS_A_BATCH:], metrics[_METRICS_A_BATCH:]
     data = [
-        DatasetInput(Dataset(one.name, one.digest[:36], "local", one.source), [InputTag("mlflow.data.context", "train")])
+        DatasetInput(
+            Dataset(one.name, one.digest[:36], "local", one.source), [InputTag("mlflow.data.context", "train")]
+        )
         for one in log.data
     ]
     mlflow.log_inputs(run_id, data)
@@ -291,9 +293,7 @@ def _fetch(settings: Settings, name: str, found: "_Found", folder: Path) -> None
         uri = f"models:/{name}/{found.version}"
         fetched = Path(place) / "package"
         fetched.mkdir()
-        download_artifacts(
-            artifact_uri=uri, dst_path=str(fetched), tracking_uri=settings.registry.tracking_uri
-        )
+        download_artifacts(artifact_uri=uri, dst_path=str(fetched), tracking_uri=settings.registry.tracking_uri)
         (fetched / _SOURCE).write_text(found.source)
         if folder.exists():
             shutil.rmtree(folder)

@@ -40,7 +40,12 @@ def fit_rate_table(rows: pa.Table, labels: npt.NDArray[np.floating[Any]], featur
     if not features:
         return RateTable(features=(), overall=overall, groups={})
     table = pa.table({"key": _keys(rows, features), "label": np.asarray(labels, np.float64)})
-    sums = table.group_by("key", use_threads=False).aggregate([("label", "sum"), ("label", "count")]).sort_by("key").to_pydict()
+    sums = (
+        table.group_by("key", use_threads=False)
+        .aggregate([("label", "sum"), ("label", "count")])
+        .sort_by("key")
+        .to_pydict()
+    )
     means = {
         key: (total + _PRIOR_ROWS * overall) / (count + _PRIOR_ROWS)
         for key, total, count in zip(sums["key"], sums["label_sum"], sums["label_count"], strict=True)

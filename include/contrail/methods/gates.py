@@ -180,9 +180,7 @@ def _enough_rows(evidence: Evidence, gate: GateSpec) -> Check:
 def _improvement(
     evidence: Evidence, gate: GateSpec, other: Floats, name: str, title: str, bound: float, strict: bool
 ) -> Check:
-    interval = paired_improvement(
-        gate.metric, evidence.labels, evidence.days, evidence.challenger, other, gate
-    )
+    interval = paired_improvement(gate.metric, evidence.labels, evidence.days, evidence.challenger, other, gate)
     ok = interval.low > bound if strict else interval.low >= bound
     return Check(
         name=name,
@@ -192,8 +190,9 @@ def _improvement(
         comparison=">" if strict else ">=",
         bound=bound,
         interval=interval,
-        detail=f"{gate.metric.replace('_', ' ')} better by {interval.estimate:.4f}, {interval.confidence:.0%} interval "
-        f"{interval.low:.4f} to {interval.high:.4f}; the lower end counts",
+        detail=f"{gate.metric.replace('_', ' ')} {'better' if interval.estimate >= 0 else 'worse'} by "
+        f"{abs(interval.estimate):.4f}; {interval.confidence:.0%} interval of the improvement {interval.low:.4f} to "
+        f"{interval.high:.4f}, of which the lower end counts",
     )
 
 

@@ -70,7 +70,7 @@ def run(run: StageRun) -> StageResult:
     record = _record(run, contest, evidence, checks)
     reports = _keep(run, contest, record)
     if not passed(checks):
-        run.progress(f"refused: {len(record['reasons'])} checks failed")
+        run.progress(f"refused: {len(record['reasons'])} of {len(checks)} checks failed")
         raise GateRefusedError(_refusal(record, reports))
     _move_aliases(run, contest, record)
     run.progress(f"passed: version {contest.challenger.version} is champion")
@@ -208,13 +208,20 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
 
 
 def _stays(contest: _Contest) -> str:
-    return f"Version {contest.incumbent.version} stays champion." if contest.incumbent else "There is still no champion."
+    return (
+        f"Version {contest.incumbent.version} stays champion." if contest.incumbent else "There is still no champion."
+    )
 
 
 def _explain(check: Check) -> str:
     if check.value is None or check.bound is None:
         return check.detail
-    return f"{check.value:,.4g} where {check.comparison} {check.bound:,.4g} is needed ({check.detail})"
+    sign = {">=": "≥", "<=": "≤"}.get(check.comparison, check.comparison)
+    return f"{_short(check.value)} where {sign} {_short(check.bound)} is needed ({check.detail})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.4f}"
 
 
 def _about(model: RegisteredModel) -> dict[str, Any]:
@@ -312,6 +319,4 @@ def _move_aliases(run: StageRun, contest: _Contest, record: dict[str, Any]) -> N
     registry.tag_version(settings, entry, {"status": "champion", "champion_from": record["decided_at"]})
     if contest.incumbent:
         before = registry.describe_version(settings, entry.name, contest.incumbent.version)
-        registry.tag_version(
-            settings, before, {"status": "former champion", "champion_until": record["decided_at"]}
-        )
+        registry.tag_version(settings, before, {"status": "former champion", "champion_until": record["decided_at"]})

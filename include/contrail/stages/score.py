@@ -44,9 +44,7 @@ def run(run: StageRun) -> StageResult:
 
     started = time.monotonic()
     scored_at = datetime.now(UTC)
-    parts = [
-        _predictions(run, model, chunk, snapshot, scored_at) for chunk in _chunks(run.partitions, published)
-    ]
+    parts = [_predictions(run, model, chunk, snapshot, scored_at) for chunk in _chunks(run.partitions, published)]
     rows = pa.concat_tables(parts)
     seconds = time.monotonic() - started
     run.progress(f"{rows.num_rows:,} rows predicted and explained in {seconds:.1f} s")

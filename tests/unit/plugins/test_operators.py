@@ -90,11 +90,43 @@ def test_a_killed_stage_is_retried(run: Any) -> None:
 def test_a_run_without_a_partition_is_refused(run: Any) -> None:
     with pytest.raises(AirflowFailException, match="no partition"):
         run("print('{}')", partition_from="None")
+    with pytest.raises(AirflowFailException, match="give a day"):
+        run("print('{}')", partition_from="", no_partition="give a day")
 
 
 def test_a_stage_that_was_not_asked_for_is_skipped(run: Any) -> None:
     with pytest.raises(AirflowSkipException):
         run("print('{}')", skip_unless="")
+
+
+def test_a_child_that_outlives_the_stage_does_not_hold_the_task(run: Any, tmp_path: Path) -> None:
+    mark = tmp_path / "child.pid"
+    script = (
+        "import os, pathlib, signal, subprocess; child = subprocess.Popen(['sleep', '300']); "
+        f"pathlib.Path({str(mark)!r}).write_text(str(child.pid)); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    started = time.monotonic()
+    with pytest.raises(AirflowException, match="code -9"):
+        run(script)
+    assert time.monotonic() - started < 60
+    _until(lambda: not _alive(int(mark.read_text())))
+
+
+def test_a_stage_that_ignores_the_signal_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mark = tmp_path / "stage.pid"
+    script = (
+        "import os, pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(300)"
+    )
+    monkeypatch.setattr("contrail_airflow.operators._TERM_SECONDS", 0.2)
+    _kill_while_running(operator(), script, mark, monkeypatch)
+
+
+def test_a_result_that_is_not_json_is_refused(run: Any) -> None:
+    with pytest.raises(AirflowFailException, match="not a JSON object"):
+        run("print('all is well')")
+    with pytest.raises(AirflowFailException, match="not a JSON object"):
+        run("pass")
 
 
 def test_killing_the_task_ends_the_stage_and_its_children(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -103,7 +135,11 @@ def test_killing_the_task_ends_the_stage_and_its_children(monkeypatch: pytest.Mo
         f"import pathlib, subprocess, sys; child = subprocess.Popen(['sleep', '300']); "
         f"pathlib.Path({str(mark)!r}).write_text(str(child.pid)); child.wait()"
     )
-    task = operator()
+    _kill_while_running(operator(), script, mark, monkeypatch)
+
+
+def _kill_while_running(task: StageOperator, script: str, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the script as the stage until it has written a process id to ``mark``; kill the task; the process is gone."""
     monkeypatch.setattr(task, "command", lambda run_id: [sys.executable, "-c", script])
     failure: list[BaseException] = []
 
@@ -119,6 +155,7 @@ def test_killing_the_task_ends_the_stage_and_its_children(monkeypatch: pytest.Mo
     task.on_kill()
     thread.join(30)
     assert failure
+    assert not isinstance(failure[0], AirflowFailException), "a killed stage may be tried again"
     _until(lambda: not _alive(int(mark.read_text())))
 
 

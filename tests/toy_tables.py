@@ -1,0 +1,73 @@
+"""The toy pipeline's tables, published by hand: stages after features can be tested without those before it."""
+
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from contrail.adapters import registry
+from contrail.lake import datasets
+from contrail.lake.provenance import Provenance
+from contrail.partitions import Partitions
+from contrail.settings import RegistrySettings, Settings
+from tests.pipelines.toy.source import DEPOTS, parcels_of
+
+_BY_HAND = Provenance(run_id="by-hand", stage="test", pipeline_hash="", code_revision="", lock_hash="")
+
+
+def rows_of(partitions: Partitions) -> pd.DataFrame:
+    """Parcels with their features, outcome and partition; the late rate is of the true outcomes, made noisy."""
+    days = pd.concat([parcels_of(day) for day in partitions], ignore_index=True).merge(DEPOTS, on="depot")
+    days["partition_date"] = days["ship_date"].dt.date
+    days["ship_date"] = days["partition_date"]
+    days["late_rate_7d"] = np.where(days["depot"] == "C", 0.5, 0.25) + (days["parcel"] % 7) / 100
+    days["cutoff_at"] = [datetime(d.year, d.month, d.day, 5, tzinfo=UTC) for d in days["partition_date"]]
+    # Deliveries after 20:00 New York become known a day later than the rest.
+    late_known = days["delivered_at"].dt.tz_convert("America/New_York").dt.hour >= 20
+    days["visible_from"] = [
+        d + timedelta(days=2 if late else 1) for d, late in zip(days["partition_date"], late_known, strict=True)
+    ]
+    return days.sort_values(["partition_date", "parcel"], ignore_index=True)
+
+
+def publish_toy(toy, start: str, end: str, *, features_end: str | None = None) -> None:  # type: ignore[no-untyped-def]
+    """Publish validated_parcels, validated_deliveries and features of these partitions."""
+    partitions = Partitions.parse(start, end)
+    rows = rows_of(partitions)
+    for dataset in (datasets.validated(toy.spec, "parcels"), datasets.validated(toy.spec, "deliveries")):
+        _publish(toy, dataset, rows, partitions)
+    of_features = Partitions.parse(start, features_end or end)
+    _publish(toy, datasets.features(toy.spec), rows[rows["partition_date"] <= of_features.end], of_features)
+
+
+def _publish(toy, dataset, rows: pd.DataFrame, partitions: Partitions) -> None:  # type: ignore[no-untyped-def]
+    table = pa.Table.from_pandas(rows[list(dataset.columns)], schema=None, preserve_index=False)
+    toy.lake.publish(dataset, table, partitions, _BY_HAND)
+
+
+def skip_what_only_train_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No plots and no DVC, which take most of a small training run: for tests of the stages after it."""
+    from contrail.stages import train
+
+    monkeypatch.setattr(train, "draw_all", lambda _, folder: folder.mkdir(parents=True))
+    monkeypatch.setattr(train.data_versions, "add_and_push", lambda _, paths: dict.fromkeys(paths, "0" * 32))
+
+
+_EMPTY: dict[str, Path] = {}
+
+
+def copy_empty_registry(settings: Settings) -> None:
+    """Give a test's home an MLflow database without runs: making one takes seconds, copying it does not."""
+    if not _EMPTY:
+        place = Path(tempfile.mkdtemp(prefix="contrail-mlflow-"))
+        uris = RegistrySettings(tracking_uri=f"sqlite:///{place}/mlflow.db", artifact_uri=f"file://{place}")
+        registry.client(settings.model_copy(update={"registry": uris})).search_experiments()
+        _EMPTY["mlflow"] = place / "mlflow.db"
+    database = settings.home_path / "mlflow" / "mlflow.db"
+    database.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_EMPTY["mlflow"], database)

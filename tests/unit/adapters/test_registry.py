@@ -1,0 +1,139 @@
+import json
+
+import pytest
+from tests.toy_tables import copy_empty_registry
+from tests.unit.methods.test_model_package import made_features, package  # noqa: F401
+
+from contrail.adapters import registry
+from contrail.adapters.registry import CHALLENGER, CHAMPION, LATEST, TrainingLog, TrainingSet
+from contrail.errors import DataError, MissingInputError
+from contrail.settings import settings
+
+
+@pytest.fixture
+def current(home):
+    copy_empty_registry(settings())
+    return settings()
+
+
+@pytest.fixture
+def logged(current, package, tmp_path):  # noqa: F811
+    """A logged training run, and a function that registers it."""
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    (artifacts / "note.txt").write_text("hello")
+    package.save(tmp_path / "package")
+    metrics = {"validation/auc": 0.7, "by_segment/depot/A & B/auc": 0.6, **{f"many/{i}": float(i) for i in range(950)}}
+    params = {"eta": 0.1, **{f"p{i}": i for i in range(120)}}
+    data = (TrainingSet("training_set", "abc", "dvc"),)
+    log = TrainingLog("a run", params, metrics, {"code_revision": "r1"}, artifacts, data)
+    return registry.log_training(current, "toy", log, tmp_path / "package", "probability")
+
+
+def register(current, logged) -> str:
+    return registry.register(current, "toy", logged, {"status": "candidate"}, "about it")
+
+
+def test_everything_of_a_run_is_logged(current, logged):
+    run = registry.client(current).get_run(logged.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["validation/auc"] == 0.7
+    assert run.data.metrics["by_segment/depot/A _ B/auc"] == 0.6
+    assert (len(run.data.metrics), len(run.data.params)) == (952, 121)
+    assert run.data.tags["code_revision"] == "r1"
+    assert run.inputs.dataset_inputs[0].dataset.digest == "abc"
+    assert run.info.artifact_uri.startswith(current.registry.artifact_uri)
+    assert [file.path for file in registry.client(current).list_artifacts(logged.run_id)] == ["note.txt"]
+
+
+def test_a_registered_version_is_fetched_once_and_predicts(current, logged, package):  # noqa: F811
+    assert register(current, logged) == "1"
+    found = registry.resolve(current, "toy", "1")
+    assert found.folder == current.home_path / "models" / "toy" / "1"
+    assert found.package.predict(made_features()).tolist() == package.predict(made_features()).tolist()
+    (found.folder / "marker").touch()
+    assert registry.resolve(current, "toy", LATEST).version == "1"
+    assert (found.folder / "marker").exists()
+
+
+def test_no_file_of_a_version_is_a_pickle_and_it_has_a_signature(current, logged):
+    import mlflow
+
+    register(current, logged)
+    folder = registry.resolve(current, "toy", "1").folder
+    assert not [path for path in folder.rglob("*") if path.suffix in {".pkl", ".pickle", ".joblib", ".cloudpickle"}]
+    signature = mlflow.models.get_model_info("models:/toy/1").signature
+    assert signature.inputs.input_names() == ["depot", "weight", "distance", "late_rate_7d"]
+    assert json.loads(signature.inputs.to_json())[0] == {"type": "string", "name": "depot", "required": False}
+    assert signature.outputs.input_names() == ["probability"]
+
+
+def test_mlflow_itself_can_load_and_predict(current, logged, package):  # noqa: F811
+    import mlflow
+
+    register(current, logged)
+    loaded = mlflow.pyfunc.load_model("models:/toy/1")
+    rows = made_features(20)
+    assert loaded.predict(rows.to_pandas()).tolist() == package.predict(rows).tolist()
+
+
+def test_aliases_move_and_are_found_in_the_database_as_mlflow_finds_them(current, logged):
+    register(current, logged)
+    assert register(current, logged) == "2"
+    entry = registry.describe_version(current, "toy", "1")
+    registry.set_alias(current, entry, CHAMPION)
+    assert registry.alias_version(current, "toy", CHAMPION) == "1"
+    assert registry.alias_version(current, "toy", CHALLENGER) is None
+    for ref in (CHAMPION, LATEST, "1", "2", CHALLENGER, "9"):
+        assert registry._find_in_database(current, "toy", ref) == registry._find_with_client(current, "toy", ref)
+
+
+def test_a_store_that_is_not_a_database_is_asked_through_mlflow(current, logged, monkeypatch):
+    register(current, logged)
+    monkeypatch.setattr(registry, "_SQL_STORES", ("http:",))
+    assert registry.resolve(current, "toy", LATEST).version == "1"
+    with pytest.raises(MissingInputError, match="no model version 3"):
+        registry.resolve(current, "toy", "3")
+
+
+def test_a_registry_made_anew_does_not_give_the_old_version_of_the_same_number(current, logged):
+    register(current, logged)
+    folder = registry.resolve(current, "toy", "1").folder
+    (folder / "marker").touch()
+    (folder / ".source").write_text("models:/m-of-another-registry")
+    registry.resolve(current, "toy", "1")
+    assert not (folder / "marker").exists()
+
+
+def test_tags_and_files_are_kept_with_a_version(current, logged, tmp_path):
+    register(current, logged)
+    entry = registry.describe_version(current, "toy", LATEST)
+    registry.tag_version(current, entry, {"decision": "pass"})
+    folder = tmp_path / "decision"
+    folder.mkdir()
+    (folder / "v1.json").write_text("{}")
+    uri = registry.log_files(current, entry, folder, "decisions")
+    assert registry.describe_version(current, "toy", "1").tags == {"decision": "pass", "status": "candidate"}
+    assert uri == f"runs:/{logged.run_id}/decisions"
+
+
+@pytest.mark.parametrize(
+    ("ref", "message"),
+    [
+        ("champion", r"pipeline 'toy' has no champion. Run: contrail stage promote --pipeline toy"),
+        ("latest", r"pipeline 'toy' has no model in the registry. Run: contrail stage train --pipeline toy"),
+        ("4", "no model version 4"),
+        ("best", "'best' names no model of 'toy'"),
+    ],
+)
+def test_a_model_that_is_not_there_says_what_to_run(home, ref, message):
+    with pytest.raises(MissingInputError, match=message):
+        registry.resolve(settings(), "toy", ref)
+
+
+def test_a_damaged_copy_is_refused(current, logged):
+    register(current, logged)
+    folder = registry.resolve(current, "toy", "1").folder
+    (folder / "model.ubj").write_bytes(b"x")
+    with pytest.raises(DataError, match="Delete"):
+        registry.resolve(current, "toy", "1")

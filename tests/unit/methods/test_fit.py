@@ -1,0 +1,121 @@
+import hashlib
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from contrail.errors import EngineError, SpecError
+from contrail.methods import fit
+from contrail.methods.fit import TrainingRows, booster_params, choose_device, fit_trees, override
+from contrail.spec import TrainSpec
+
+PARAMS = {"max_depth": 3, "subsample": 0.8, "nthread": 1}  # on a busy machine two threads wait for each other
+TRAIN = TrainSpec(rounds=30, early_stopping_rounds=3, device="cpu", params=PARAMS)
+TWO_THREADS = TRAIN.model_copy(update={"params": {**PARAMS, "nthread": 2}, "rounds": 10})
+
+
+def made_rows(task: str = "binary", count: int = 2000) -> TrainingRows:
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(count, 4)).astype(np.float32)
+    matrix[:, 1] = rng.integers(0, 3, count)
+    matrix[rng.random(count) < 0.1, 2] = np.nan
+    score = matrix[:, 0] + (matrix[:, 1] == 2)
+    labels = rng.random(count) < 1 / (1 + np.exp(-score)) if task == "binary" else score * 10
+    return TrainingRows(matrix, labels.astype(np.float32), ("a", "b", "c", "d"), {"b": ["x", "y", "z"]})
+
+
+def fitted(task: str = "binary", train: TrainSpec = TRAIN) -> fit.Fitted:
+    rows = made_rows(task)
+    first = np.arange(2000) < 1500
+    return fit_trees(rows, first, ~first, train, booster_params(task, train))
+
+
+def test_training_twice_on_two_threads_gives_the_same_bytes():
+    assert fitted(train=TWO_THREADS).model == fitted(train=TWO_THREADS).model
+
+
+def test_another_process_gives_the_same_bytes():
+    code = """
+        import hashlib
+        from tests.unit.methods.test_fit import TWO_THREADS, fitted
+        print(hashlib.sha256(fitted(train=TWO_THREADS).model).hexdigest())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    path = "include:."
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": path, "PATH": ""})
+    assert done.stdout.strip() == hashlib.sha256(fitted(train=TWO_THREADS).model).hexdigest()
+
+
+def test_another_seed_gives_other_bytes():
+    assert fitted(train=TRAIN.model_copy(update={"seed": 1})).model != fitted().model
+
+
+def test_the_number_of_threads_is_written_down():
+    assert booster_params("binary", TrainSpec())["nthread"] >= 1
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_model_learns_and_the_useful_feature_is_the_important_one(task):
+    found = fitted(task)
+    assert max(found.importance, key=found.importance.__getitem__) == "a"
+    assert sum(found.importance.values()) == pytest.approx(1)
+    name = "logloss" if task == "binary" else "rmse"
+    assert found.history["validation"][name][-1] < found.history["validation"][name][0]
+    assert len(found.validation_predictions) == 500
+
+
+def test_early_stopping_keeps_the_best_rounds_and_refit_uses_all_rows():
+    import xgboost
+
+    found = fitted()
+    values = found.history["validation"]["logloss"]
+    assert found.rounds == int(np.argmin(values)) + 1
+    booster = xgboost.Booster(model_file=bytearray(found.model))
+    assert booster.num_boosted_rounds() == found.rounds
+    assert fitted(train=TRAIN.model_copy(update={"refit": False})).model != found.model
+
+
+def test_validation_predictions_are_of_the_model_that_did_not_see_those_rows():
+    found = fitted()
+    labels = made_rows().labels[1500:]
+    p = found.validation_predictions
+    loss = -np.mean(labels * np.log(p) + (1 - labels) * np.log(1 - p))
+    assert loss == pytest.approx(min(found.history["validation"]["logloss"]), abs=1e-4)
+
+
+def test_a_scientists_changes_go_to_settings_or_to_xgboost_by_their_name():
+    changed = override(TRAIN, {"rounds": 7, "eta": 0.3, "max_depth": 8})
+    assert changed.rounds == 7
+    assert changed.params == {**PARAMS, "max_depth": 8, "eta": 0.3}
+    assert TRAIN.params == PARAMS
+    with pytest.raises(SpecError, match="rounds"):
+        override(TRAIN, {"rounds": 0})
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest():
+    with pytest.raises(SpecError, match=r"no parameter 'maxdepth'. Did you mean 'max_depth'"):
+        booster_params("binary", override(TRAIN, {"maxdepth": 4}))
+
+
+def test_a_value_that_xgboost_refuses_is_a_spec_error_in_its_words():
+    with pytest.raises(SpecError, match="max_depth"):
+        booster_params("binary", override(TRAIN, {"max_depth": "deep"}))
+
+
+def test_known_parameters_of_every_kind_pass():
+    known = {"lambda": 2, "reg_alpha": 1, "max_bin": 64, "eval_metric": "auc", "learning_rate": 0.1, "nthread": 3}
+    assert booster_params("binary", override(TRAIN, known))["nthread"] == 3
+    assert fitted(train=override(TRAIN, {"max_bin": 16})).rounds > 0
+
+
+def test_auto_uses_a_gpu_only_where_there_is_one_and_it_pays(monkeypatch):
+    monkeypatch.setattr(fit, "_cuda_devices", lambda: 1)
+    assert choose_device("auto", 300_000) == "cpu"
+    assert choose_device("auto", 3_000_000) == "cuda"
+    assert choose_device("cpu", 3_000_000) == "cpu"
+    monkeypatch.setattr(fit, "_cuda_devices", lambda: 0)
+    assert choose_device("auto", 3_000_000) == "cpu"
+    with pytest.raises(EngineError, match="no CUDA device"):
+        choose_device("cuda", 10)

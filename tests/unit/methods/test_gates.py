@@ -1,0 +1,190 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contrail.errors import SpecError
+from contrail.methods import metrics
+from contrail.methods.gates import Evidence, check_metrics, judge, paired_improvement, passed
+from contrail.spec import GateSpec, SegmentFloor
+
+GATE = GateSpec(min_rows=100, bootstrap_samples=500, max_calibration_error=0.1)
+
+
+def made_evidence(days: int = 20, rows: int = 100, **changes) -> Evidence:
+    """Labels with a day effect; the challenger knows the truth, the rate table half of it, the champion nearly it."""
+    rng = np.random.default_rng(0)
+    day = np.repeat(np.arange(np.datetime64("2024-03-01"), np.datetime64("2024-03-01") + days), rows)
+    truth = rng.normal(size=days * rows) + np.repeat(rng.normal(size=days), rows) - 1
+    p = 1 / (1 + np.exp(-truth))
+    labels = (rng.random(days * rows) < p).astype(float)
+    mean = np.full(days * rows, labels.mean())
+    evidence = Evidence(
+        task="binary",
+        days=day,
+        labels=labels,
+        challenger=p,
+        champion=np.clip(p + rng.normal(0, 0.1, len(p)), 0.01, 0.99),
+        constant=mean,
+        rate_table=(p + mean) / 2,
+        groups={"depot": np.array(["A", "B", "C"], object)[np.arange(len(p)) % 3]},
+    )
+    return replace(evidence, **changes)
+
+
+def by_name(evidence: Evidence, gate: GateSpec = GATE) -> dict:
+    return {check.name: check for check in judge(evidence, gate)}
+
+
+def test_a_better_model_passes_every_check():
+    checks = judge(made_evidence(), GATE)
+    assert passed(checks)
+    assert [check.name for check in checks] == [
+        "package_integrity",
+        "enough_rows",
+        "beats_champion",
+        "beats_rate_table",
+        "beats_constant",
+        "calibration",
+    ]
+
+
+def test_a_model_is_not_better_than_itself_and_not_worse():
+    evidence = made_evidence()
+    same = replace(evidence, champion=evidence.challenger)
+    found = by_name(same)["beats_champion"]
+    assert found.passed
+    assert (found.interval.estimate, found.interval.low, found.interval.high) == (0, 0, 0)
+    assert not by_name(same, GATE.model_copy(update={"min_improvement": 0.0001}))["beats_champion"].passed
+    assert by_name(same, GATE.model_copy(update={"min_improvement": -0.001}))["beats_champion"].passed
+
+
+def test_a_baseline_that_is_as_good_refuses():
+    evidence = made_evidence()
+    found = by_name(replace(evidence, rate_table=evidence.challenger))
+    assert found["beats_rate_table"].passed is False
+    assert found["beats_constant"].passed
+
+
+def test_the_lower_end_decides_not_the_estimate():
+    evidence = made_evidence()
+    interval = by_name(evidence)["beats_champion"].interval
+    assert interval.low < interval.estimate < interval.high
+    between = (interval.low + interval.estimate) / 2
+    assert by_name(evidence, GATE.model_copy(update={"min_improvement": between}))["beats_champion"].passed is False
+
+
+@pytest.mark.parametrize("metric", ["auc", "log_loss", "rmse", "mae"])
+def test_an_improvement_is_positive_when_the_challenger_is_better_in_any_metric(metric):
+    evidence = made_evidence()
+    gate = GATE.model_copy(update={"metric": metric})
+    noise = np.clip(evidence.challenger * 0.5 + 0.25 * evidence.champion, 0.01, 0.99)
+    worse = noise[::-1]
+    found = paired_improvement(metric, evidence.labels, evidence.days, evidence.challenger, worse, gate)
+    assert found.low > 0
+    direct = getattr(metrics, metric)
+    sign = 1 if metric == "auc" else -1
+    expected = sign * (direct(evidence.labels, evidence.challenger) - direct(evidence.labels, worse))
+    assert found.estimate == pytest.approx(expected)
+
+
+def test_the_interval_is_that_of_days_and_the_same_each_time():
+    evidence = made_evidence(days=40, rows=50)
+    arguments = ("log_loss", evidence.labels, evidence.days, evidence.challenger, evidence.champion, GATE)
+    found = paired_improvement(*arguments)
+    assert found == paired_improvement(*arguments)
+    losses = metrics.log_losses(evidence.labels, evidence.champion) - metrics.log_losses(
+        evidence.labels, evidence.challenger
+    )
+    by_day = losses.reshape(40, 50).mean(axis=1)
+    half = 1.96 * by_day.std(ddof=1) / 40**0.5
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.25)
+
+
+def test_a_day_effect_makes_the_interval_wider_than_independent_rows_would():
+    rng = np.random.default_rng(1)
+    labels = np.repeat(rng.normal(0, 5, 20), 100) + rng.normal(0, 0.1, 2000)
+    day = np.repeat(np.arange(20), 100)
+    gate = GATE.model_copy(update={"metric": "rmse"})
+    args = (labels.mean() * 0 + labels * 0.5, np.zeros(2000), gate)
+    of_days = paired_improvement("rmse", labels, day, *args)
+    of_rows = paired_improvement("rmse", labels, np.arange(2000), *args)
+    assert of_days.high - of_days.low > 2 * (of_rows.high - of_rows.low)
+
+
+def test_no_champion_is_skipped_and_said_so():
+    found = by_name(made_evidence(champion=None))["beats_champion"]
+    assert found.passed is None
+    assert "no champion" in found.detail
+    assert passed([found])
+
+
+def test_no_rate_table_is_skipped():
+    assert by_name(made_evidence(rate_table=None))["beats_rate_table"].passed is None
+
+
+def test_too_few_rows_or_days_refuse_at_once():
+    few = judge(made_evidence(), GATE.model_copy(update={"min_rows": 5000}))
+    assert [check.name for check in few if check.passed is False] == ["enough_rows"]
+    assert len(few) == 2
+    assert not passed(judge(made_evidence(days=4), GATE))
+
+
+def test_labels_of_one_class_refuse_without_a_crash():
+    evidence = made_evidence()
+    assert not passed(judge(replace(evidence, labels=np.zeros_like(evidence.labels)), GATE))
+
+
+def test_a_damaged_package_and_undefined_predictions_refuse():
+    broken = replace(made_evidence(), integrity=("its label differs: x",))
+    assert "its label differs" in by_name(broken)["package_integrity"].detail
+    assert not passed(judge(broken, GATE))
+    evidence = made_evidence()
+    evidence.challenger[3] = np.nan
+    found = by_name(evidence)
+    assert found["package_integrity"].passed is False
+    assert list(found) == ["package_integrity", "enough_rows"]
+
+
+def test_calibration_is_bounded_when_the_spec_says_so():
+    evidence = made_evidence()
+    tilted = replace(evidence, challenger=np.clip(evidence.challenger + 0.15, 0, 0.999))
+    assert by_name(tilted)["calibration"].passed is False
+    assert by_name(tilted, GATE.model_copy(update={"max_calibration_error": None}))["calibration"].passed is None
+
+
+def test_the_worst_group_is_held_against_its_floor_and_named():
+    evidence = made_evidence()
+    groups = evidence.groups["depot"]
+    spoiled = np.where(groups == "B", 0.5, evidence.challenger)
+    gate = GATE.model_copy(update={"segments": (SegmentFloor(feature="depot", metric="auc", floor=0.6),)})
+    assert by_name(evidence, gate)["segment_depot_auc"].passed
+    found = by_name(replace(evidence, challenger=spoiled), gate)["segment_depot_auc"]
+    assert (found.passed, found.value, found.bound) == (False, 0.5, 0.6)
+    assert "they are B 0.5000" in found.detail
+
+
+def test_small_groups_are_not_judged():
+    floor = SegmentFloor(feature="depot", metric="auc", floor=0.99, min_rows=5000)
+    found = by_name(made_evidence(), GATE.model_copy(update={"segments": (floor,)}))["segment_depot_auc"]
+    assert found.passed is None
+
+
+def test_a_gate_must_measure_what_the_task_has():
+    check_metrics("binary", GATE)
+    check_metrics("regression", GateSpec(metric="rmse"))
+    with pytest.raises(SpecError, match=r"gate\.metric is log_loss; for a regression task use rmse or mae"):
+        check_metrics("regression", GATE)
+    with pytest.raises(SpecError, match=r"gate\.segments is mae"):
+        floor = SegmentFloor(feature="depot", metric="mae", floor=1.0)
+        check_metrics("binary", GATE.model_copy(update={"segments": (floor,)}))
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "auc"])
+def test_a_thousand_resamples_of_a_month_take_well_under_two_seconds(metric):
+    evidence = made_evidence(days=28, rows=965)
+    gate = GATE.model_copy(update={"metric": metric, "bootstrap_samples": 1000})
+    started = time.monotonic()
+    paired_improvement(metric, evidence.labels, evidence.days, evidence.challenger, evidence.champion, gate)
+    assert time.monotonic() - started < 2

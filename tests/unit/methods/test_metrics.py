@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from contrail.methods import metrics
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(1)
+    p = np.round(rng.beta(2, 6, 3000), 2)  # rounded: many ties
+    y = (rng.random(3000) < p).astype(float)
+    return y, p
+
+
+def test_binary_metrics_equal_scikit_learns(rows):
+    y, p = rows
+    found = metrics.evaluate("binary", y, p)
+    assert found["auc"] == pytest.approx(reference.roc_auc_score(y, p), abs=1e-12)
+    assert found["log_loss"] == pytest.approx(reference.log_loss(y, np.clip(p, 1e-15, 1)), abs=1e-9)
+    assert found["brier"] == pytest.approx(reference.brier_score_loss(y, p), abs=1e-12)
+
+
+def test_regression_metrics_on_three_rows():
+    found = metrics.evaluate("regression", np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 5.0]))
+    assert found["rmse"] == pytest.approx((5 / 3) ** 0.5)
+    assert found["mae"] == pytest.approx(1.0)
+    assert found["bias"] == pytest.approx(1.0)
+
+
+def test_a_certain_and_wrong_prediction_costs_much_but_not_infinity():
+    assert 30 < metrics.log_loss(np.array([1.0]), np.array([0.0])) < 40
+
+
+def test_auc_is_undefined_with_one_class_and_all_metrics_without_rows():
+    assert np.isnan(metrics.auc(np.ones(3), np.array([0.1, 0.2, 0.3])))
+    assert all(np.isnan(value) for value in metrics.evaluate("binary", np.empty(0), np.empty(0)).values())
+
+
+def test_calibration_error_is_the_mean_distance_over_equal_count_bins():
+    y = np.array([0.0, 0.0, 1.0, 1.0])
+    p = np.array([0.1, 0.3, 0.6, 0.8])
+    assert metrics.calibration_error(y, p, bins=2) == pytest.approx((0.2 + 0.3) / 2)
+    table = metrics.calibration_table(y, p, bins=2)
+    assert table.tolist() == [[pytest.approx(0.2), 0.0, 2.0], [pytest.approx(0.7), 1.0, 2.0]]
+
+
+def test_calibration_bins_have_equal_counts_whatever_the_predictions(rows):
+    assert set(metrics.calibration_table(*rows)[:, 2]) == {300.0}
+
+
+def test_groups_come_largest_first_and_small_ones_are_left_out():
+    y = np.array([0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
+    p = np.array([0.1, 0.9, 0.2, 0.3, 0.6, 0.5])
+    groups = np.array(["a", "b", "b", "b", None, None], object)
+    found = metrics.by_group("binary", y, p, groups, min_rows=2)
+    assert list(found) == ["b", "(missing)"]
+    assert found["b"]["rows"] == 3
+    assert found["b"]["auc"] == 1.0
+    assert found["b"]["label_mean"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("metric", ["auc", "log_loss", "rmse", "mae"])
+def test_a_resample_of_blocks_equals_the_metric_of_its_rows(rows, metric):
+    y, p = rows
+    blocks = np.arange(3000) % 7
+    weights = np.array([[1, 1, 1, 1, 1, 1, 1], [2, 0, 1, 0, 3, 1, 0]], float)
+    repeated = np.concatenate([np.flatnonzero(blocks == block) for block in (0, 0, 2, 4, 4, 4, 5)])
+    direct = getattr(metrics, metric)
+    found = metrics.block_metric(metric, y, p, blocks)(weights)
+    assert found == pytest.approx([direct(y, p), direct(y[repeated], p[repeated])], abs=1e-12)
+
+
+def test_a_floor_has_the_direction_of_its_metric():
+    assert metrics.worse_than("auc", 0.59, 0.6)
+    assert not metrics.worse_than("auc", 0.6, 0.6)
+    assert metrics.worse_than("log_loss", 0.61, 0.6)
+    assert not metrics.worse_than("rmse", 5.0, 6.0)
+
+
+def test_undefined_values_are_not_kept():
+    assert metrics.finite({"a": 1, "b": float("nan"), "c": float("inf")}) == {"a": 1.0}

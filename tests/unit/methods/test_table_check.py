@@ -1,0 +1,159 @@
+"""The rules that every table has, on a handful of rows."""
+
+from datetime import date, time
+
+import pyarrow as pa
+import pytest
+
+from contrail.methods.table_check import TableCheck
+from contrail.spec import ColumnSpec, TableSpec
+
+COLUMNS = {
+    "id": ColumnSpec(type="int"),
+    "value": ColumnSpec(type="float", required=False),
+    "at": ColumnSpec(type="timestamp"),
+}
+TABLE = TableSpec(key=("id",), known_at="at", columns=COLUMNS)
+AHEAD = TableSpec(key=("id",), known_at="at", known_ahead=True, columns=COLUMNS)
+NOON = "2024-01-05T17:00:00Z"  # in New York
+DAY = date(2024, 1, 5)
+
+
+def check(
+    *rows: tuple[str | None, str | None, str | None], table: TableSpec = TABLE, cutoff: time = time(0)
+) -> TableCheck:
+    """Checked rows of 5 January; the first is on line 2."""
+    landed = pa.table(
+        {
+            **{name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(COLUMNS)},
+            "partition_date": pa.array([DAY] * len(rows), pa.date32()),
+            "_file": ["f"] * len(rows),
+            "_line": pa.array(range(2, len(rows) + 2), pa.int64()),
+        }
+    )
+    made = TableCheck(table, landed, "America/New_York", cutoff)
+    made.check_rows()
+    return made
+
+
+def bad(checked: TableCheck) -> dict[int, tuple[str, str]]:
+    return {row["line"]: (row["rule"], row["detail"]) for row in checked.bad_rows().to_pylist()}
+
+
+def test_good_rows_are_typed() -> None:
+    good = check(("1", None, NOON), ("2", "4.5", NOON)).good_rows([]).to_pylist()
+    assert [(row["id"], row["value"]) for row in good] == [(1, None), (2, 4.5)]
+
+
+def test_a_wrong_type_names_column_and_text() -> None:
+    assert bad(check(("1", "heavy", NOON), ("2", "1", NOON))) == {
+        2: ("type:value", 'column value: "heavy" is not a number such as 4.2')
+    }
+
+
+def test_a_required_value_is_missing() -> None:
+    rule, detail = bad(check((None, "1", NOON)))[2]
+    assert rule == "not_null:id" and "column id" in detail
+
+
+def test_a_bad_row_is_named_by_its_first_rule_and_the_others_are_told() -> None:
+    rule, detail = bad(check((None, "heavy", "2024-01-09T17:00:00Z")))[2]
+    assert rule == "not_null:id" or rule == "type:value"
+    assert "also broke known_at_in_partition" in detail
+
+
+@pytest.mark.parametrize(
+    ("at", "is_bad"),
+    [
+        ("2024-01-05T04:59:59Z", True),  # still the 4th in New York
+        ("2024-01-05T05:00:00Z", False),
+        ("2024-01-06T04:59:59Z", False),
+        ("2024-01-06T05:00:00Z", True),
+    ],
+)
+def test_a_row_belongs_to_the_local_day_on_which_it_was_known(at: str, is_bad: bool) -> None:
+    assert ("known_at_in_partition" in str(bad(check(("1", "1", at))))) == is_bad
+
+
+@pytest.mark.parametrize(("at", "is_bad"), [("2024-01-05T04:59:59Z", False), ("2024-01-05T05:00:00Z", True)])
+def test_what_is_known_ahead_is_known_before_the_cutoff(at: str, is_bad: bool) -> None:
+    assert ("known_at_in_partition" in str(bad(check(("1", "1", at), table=AHEAD)))) == is_bad
+
+
+@pytest.mark.parametrize(
+    ("at", "cutoff", "visible"),
+    [
+        ("2024-01-05T05:00:00Z", time(0), date(2024, 1, 6)),  # midnight itself is not before the cut-off
+        ("2024-01-06T04:59:00Z", time(0), date(2024, 1, 6)),
+        ("2024-01-05T10:59:00Z", time(6), date(2024, 1, 5)),
+        ("2024-01-05T11:00:00Z", time(6), date(2024, 1, 6)),
+    ],
+)
+def test_visible_from_the_first_cutoff_after_it_was_known(at: str, cutoff: time, visible: date) -> None:
+    (row,) = check(("1", "1", at), cutoff=cutoff).good_rows([]).to_pylist()
+    assert row["visible_from"] == visible
+
+
+def test_equal_rows_of_a_key_leave_the_first() -> None:
+    checked = check(("1", "1", NOON), ("2", None, NOON), ("1", "1.0", NOON), ("2", None, NOON))
+    assert bad(checked) == {
+        4: ("unique_key", "the same row as line 2"),
+        5: ("unique_key", "the same row as line 3"),
+    }
+
+
+def test_different_rows_of_a_key_are_all_bad() -> None:
+    found = bad(check(("1", "1", NOON), ("2", "1", NOON), ("1", "7", NOON)))
+    assert set(found) == {2, 4}
+    assert found[4] == ("unique_key", "key id=1 occurs more than once with different values, first on line 2")
+
+
+def earlier(*days: date) -> pa.Table:
+    return pa.table({"partition_date": pa.array(days, pa.date32()), "id": pa.array([1] * len(days), pa.int64())})
+
+
+def test_a_key_of_a_partition_before_is_bad() -> None:
+    checked = check(("1", "1", NOON), ("2", "1", NOON))
+    checked.check_earlier(earlier(date(2024, 1, 3)))
+    assert bad(checked) == {2: ("unique_key", "the key is in partition 2024-01-03 already")}
+
+
+@pytest.mark.parametrize("day", [date(2024, 1, 1), date(2024, 1, 5), date(2024, 1, 6)])
+def test_a_key_of_another_partition_is_not(day: date) -> None:
+    checked = check(("1", "1", NOON))
+    checked.check_earlier(earlier(day))
+    assert bad(checked) == {}
+
+
+def test_the_rows_of_a_refused_partition_are_not_good() -> None:
+    assert check(("1", "1", NOON)).good_rows([DAY]).num_rows == 0
+
+
+def test_a_bad_row_is_kept_as_it_was_landed() -> None:
+    (row,) = check(("1", ' heavy, "very"', None)).bad_rows().to_pylist()
+    assert row["row"] == '{"id":"1","value":" heavy, \\"very\\"","at":null}'
+    assert (row["file"], row["line"], row["partition_date"]) == ("f", 2, DAY)
+
+
+def test_the_profile_of_a_partition() -> None:
+    checked = check(("1", "2", NOON), ("2", None, "2024-01-05T23:30:00Z"), ("3", "x", NOON), ("4", "4", NOON))
+    wanted = ["rows", "bad_share", "known_from_hour", "known_to_hour", "null_share_value", "distinct_id", "mean_value"]
+    (row,) = checked.profile(wanted).to_pylist()
+    assert row == {
+        "partition_date": DAY,
+        "rows": 4,
+        "bad_share": 0.25,
+        "known_from_hour": 12.0,
+        "known_to_hour": 18.5,
+        "null_share_value": 0.5,
+        "distinct_id": 4,
+        "mean_value": 3.0,
+    }
+
+
+def test_contract_verdicts_come_after_the_rules_of_every_table() -> None:
+    checked = check(("1", "heavy", NOON), ("2", "1", NOON))
+    checked.mark(0, "mine", {0: "bad for me", 1: "bad for me"})
+    assert [rule for rule, _ in bad(checked).values()] == ["type:value", "mine"]
+    assert checked.bad_by_rule() == {"mine": 1, "type:value": 1}
+    assert checked.first_bad(DAY) == 'f, line 2: type:value: column value: "heavy" is not a number such as 4.2'

@@ -1,0 +1,136 @@
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
+
+from contrail.adapters import registry
+from contrail.errors import MissingInputError, SpecError
+from contrail.lake import datasets
+from contrail.partitions import Partitions
+from contrail.settings import settings
+from contrail.stages import score
+
+DAYS = ("2024-02-10", "2024-02-14")
+
+
+@pytest.fixture
+def ready(toy, monkeypatch):
+    """A champion, trained on January, and features to 15 February."""
+    publish_toy(toy, "2024-01-01", "2024-02-15")
+    copy_empty_registry(settings())
+    skip_what_only_train_needs(monkeypatch)
+    toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
+    registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
+    return toy
+
+
+def rows(toy, columns: str = "* EXCLUDE (scoring_run, scored_at)"):
+    return toy.sql(f"SELECT {columns} FROM predictions ORDER BY partition_date, parcel")
+
+
+def test_every_entity_gets_the_models_own_prediction(ready):
+    result = ready.run("score", *DAYS)
+    assert result.rows == 5 * 60
+    features = ready.lake.scan("features", Partitions.parse(*DAYS)).sort_by([("partition_date", "ascending")])
+    expected = registry.resolve(settings(), "toy", "champion").package.predict(features.sort_by("parcel"))
+    assert sorted(p for (p,) in rows(ready, "probability")) == pytest.approx(sorted(expected))
+    decisions = ready.sql("SELECT bool_and(decision = (probability >= 0.5)) FROM predictions")
+    assert decisions == [(True,)]
+
+
+def test_reasons_are_the_features_of_the_row_and_add_up_with_the_rest(ready):
+    ready.run("score", *DAYS)
+    query = """
+        SELECT p.reason_1, p.reason_1_value, p.reason_1_contribution, p.reason_2_contribution,
+               f.depot, f.weight, f.late_rate_7d, f.distance
+        FROM predictions p JOIN features f USING (partition_date, ship_date, parcel)"""
+    for reason, value, first, second, *features in ready.sql(query):
+        own = dict(zip(("depot", "weight", "late_rate_7d", "distance"), features, strict=True))[reason]
+        assert value == own if isinstance(own, str) else float(value) == pytest.approx(own, rel=1e-3)
+        assert abs(first) >= abs(second)
+
+
+def test_each_row_says_which_model_features_and_run_made_it(ready):
+    result = ready.run("score", *DAYS)
+    receipt = ready.sql(
+        "SELECT DISTINCT model_name, model_version, feature_snapshot, scoring_run, scored_at IS NOT NULL FROM predictions"
+    )
+    assert receipt == [("toy", "1", ready.lake.snapshot_id("features"), result.run_id, True)]
+    entry = ready.lake.history("predictions")[0]
+    assert entry["inputs"] == {"features": ready.lake.snapshot_id("features")}
+    assert entry["model_version"] == "1"
+
+
+def test_scoring_again_leaves_the_same_rows_and_other_days_alone(ready):
+    ready.run("score", *DAYS)
+    before = rows(ready)
+    ready.run("score", "2024-02-12", "2024-02-13")
+    assert rows(ready) == before
+
+
+def test_a_range_scored_in_chunks_is_published_in_one_commit(ready, monkeypatch):
+    ready.run("score", *DAYS)
+    before = rows(ready)
+    monkeypatch.setattr(score, "_CHUNK_ROWS", 100)
+    chunks = list(score._chunks(Partitions.parse(*DAYS), ready.lake.partitions("features")))
+    assert [str(chunk) for chunk in chunks] == [f"2024-02-{day}" for day in range(10, 15)]
+    snapshots = len(ready.lake.history("predictions"))
+    ready.run("score", *DAYS)
+    assert len(ready.lake.history("predictions")) == snapshots + 1
+    assert rows(ready) == before
+
+
+def test_chunks_cover_the_range_without_overlap(ready):
+    published = ready.lake.partitions("features")
+    score_range = Partitions.parse("2024-01-01", "2024-02-15")
+    whole = list(score._chunks(score_range, published))
+    assert whole == [score_range]
+
+
+def test_missing_features_are_named_and_nothing_is_published(ready):
+    ready.run("score", *DAYS)
+    before = rows(ready)
+    with pytest.raises(MissingInputError, match=r"no features for 3 of 5 partitions: 2024-02-16\.\.2024-02-18"):
+        ready.run("score", "2024-02-14", "2024-02-18")
+    assert rows(ready) == before
+
+
+def test_a_day_without_entities_between_others_is_empty_not_missing(ready):
+    empty = pa.Table.from_pylist([], datasets.features(ready.spec).arrow_schema())
+    provenance = ready.stage_run("score", *DAYS).provenance({})
+    ready.lake.publish(datasets.features(ready.spec), empty, [date(2024, 2, 12)], provenance)
+    with pytest.raises(MissingInputError, match="2024-02-12"):
+        ready.run("score", *DAYS)
+    none = pa.Table.from_pylist([], datasets.validated(ready.spec, "parcels").arrow_schema())
+    ready.lake.publish(datasets.validated(ready.spec, "parcels"), none, [date(2024, 2, 12)], provenance)
+    result = ready.run("score", *DAYS)
+    assert result.rows == 4 * 60
+    assert result.details["without_entities"] == ["2024-02-12"]
+
+
+def test_a_version_can_be_pinned(ready):
+    ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1})
+    assert ready.run("score", *DAYS).details["model_version"] == "1"
+    assert ready.run("score", *DAYS, model="2").details["model_version"] == "2"
+    assert {version for (version,) in rows(ready, "model_version")} == {"2"}
+
+
+def test_without_a_champion_it_says_what_to_run(toy):
+    copy_empty_registry(settings())
+    with pytest.raises(MissingInputError, match=r"has no champion. Run: contrail stage promote"):
+        toy.run("score", *DAYS)
+
+
+def test_a_model_of_another_label_is_not_used(ready):
+    changed = ready.spec.model_copy(update={"label": ready.spec.label.model_copy(update={"expression": "delay > 30"})})
+    model = registry.resolve(settings(), "toy", "champion")
+    with pytest.raises(SpecError, match=r"version 1 does not fit .* its label differs: delay > 15"):
+        score._check_fit(changed, model)
+    score._check_fit(ready.spec, model)
+
+
+def test_a_regression_has_a_prediction_and_no_decision(ready):
+    spec = ready.spec.model_copy(update={"task": "regression"})
+    assert list(score._outcome(spec, pa.array(np.array([1.5])))) == ["prediction"]

@@ -1,0 +1,179 @@
+import json
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import TOY_PIPELINES, Toy
+from tests.toy_tables import copy_empty_registry, publish_toy
+
+from contrail.adapters import registry
+from contrail.adapters.data_versions import fetch
+from contrail.errors import DataError, MissingInputError, SpecError
+from contrail.lake.datasets import PARTITION
+from contrail.partitions import Partitions
+from contrail.pipeline import load_pipeline
+from contrail.settings import settings
+from contrail.stages import train
+
+WINDOW = ("2024-01-01", "2024-02-09")
+ONE_THREAD = {"nthread": 1}
+
+
+@pytest.fixture
+def ready(toy):
+    """The toy pipeline with validated tables and features to the middle of February, and an empty registry."""
+    publish_toy(toy, "2024-01-01", "2024-02-15")
+    copy_empty_registry(settings())
+    return toy
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A home in which version 1 was trained; for tests that only look."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTRAIL_HOME", str(tmp_path_factory.mktemp("world")))
+        patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
+        settings.cache_clear()
+        toy = Toy(load_pipeline("toy"), settings())
+        publish_toy(toy, "2024-01-01", "2024-02-15")
+        toy.land("2024-01-01", "2024-01-03")
+        copy_empty_registry(toy.settings)
+        yield toy, trained(toy, params={"max_depth": 2})
+    settings.cache_clear()
+
+
+@pytest.fixture
+def version(world):
+    toy, _ = world
+    return registry.resolve(toy.settings, "toy", "1").package
+
+
+def trained(toy, **options):
+    return toy.run("train", *WINDOW, params={**ONE_THREAD, **options.pop("params", {})}, **options)
+
+
+def test_a_version_is_registered_as_a_candidate_and_no_alias_moves(world):
+    toy, result = world
+    assert result.details["model_version"] == "1"
+    entry = registry.describe_version(toy.settings, "toy", "1")
+    assert entry.tags["status"] == "candidate"
+    assert entry.tags["training_window"] == "2024-01-01..2024-02-09"
+    assert registry.alias_version(toy.settings, "toy", "champion") is None
+    assert registry.alias_version(toy.settings, "toy", "challenger") is None
+
+
+def test_labels_that_become_known_after_the_window_are_not_used(world, version):
+    toy, result = world
+    late = "SELECT count(*) FROM validated_deliveries WHERE ship_date <= '2024-02-09' AND visible_from > '2024-02-10'"
+    unseen = toy.sql(late)[0][0]
+    assert unseen > 0
+    assert version.card.training.labels_as_of == date(2024, 2, 10)
+    assert version.card.training.rows == result.rows == 40 * 60 - unseen
+
+
+def test_the_training_set_comes_back_by_its_hash_with_the_rows_that_were_used(world, tmp_path):
+    toy, result = world
+    rows = pq.read_table(fetch(toy.settings, result.details["training_set_md5"], tmp_path / "rows.parquet"))
+    assert rows.num_rows == result.rows
+    assert {"label", PARTITION, *toy.spec.features.columns} <= set(rows.column_names)
+
+
+def test_landed_files_are_versioned_too(world):
+    toy, result = world
+    run = registry.client(toy.settings).get_run(result.details["mlflow_run"])
+    assert run.data.tags["dvc_landed_files_md5"].endswith(".dir")
+
+
+def test_the_card_says_all_that_is_needed_to_train_again(world, version):
+    toy, _ = world
+    assert version.card.features == tuple(toy.spec.features.columns)
+    assert version.card.categories == {"depot": ["A", "B", "C"]}
+    assert version.card.rate_table.features == ("depot",)
+    assert len(version.card.rate_table.groups) == 3
+    training = version.card.training
+    assert training.params["max_depth"] == 2
+    assert training.params["seed"] == 0
+    assert training.feature_snapshot == toy.lake.snapshot_id("features")
+    assert training.pipeline_hash == toy.pipeline.hash
+    assert training.lock_hash
+
+
+def test_the_snapshots_that_were_read_are_tagged_so_that_they_never_expire(world):
+    toy, _ = world
+    snapshot = toy.lake.snapshot_id("features")
+    assert f"training-{snapshot}" in toy.lake.history("features")[0]["tags"]
+
+
+def test_drift_is_referred_to_all_rows_of_the_window_labelled_or_not(world, version):
+    days = Partitions.parse(version.reference["first_day"], version.reference["last_day"])
+    assert version.reference["rows"] == len(days) * 60
+
+
+def test_mlflow_has_metrics_overall_by_segment_and_by_month_and_the_plots(world):
+    toy, result = world
+    run = registry.client(toy.settings).get_run(result.details["mlflow_run"])
+    found = run.data.metrics
+    assert found["validation/auc"] == pytest.approx(result.details["validation"]["auc"])
+    assert {"by_segment/depot/A/log_loss", "by_month/2024-02/auc", "rate_table/log_loss"} <= set(found)
+    assert found["validation/log_loss"] < found["rate_table/log_loss"] < found["constant/log_loss"]
+    assert run.data.params["train_to"] == "2024-02-09"
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    plots = {path.name for path in (artifacts / "plots").iterdir()}
+    assert plots == {"calibration.png", "roc.png", "precision_recall.png", "importance.png", "learning_curve.png"}
+    assert (artifacts / "importance.csv").read_text().startswith("feature,share_of_gain\nweight,")
+
+
+def test_the_same_rows_give_the_same_bytes(ready):
+    first, second = trained(ready), trained(ready)
+    assert first.details["model_sha256"] == second.details["model_sha256"]
+    assert first.details["training_set_md5"] == second.details["training_set_md5"]
+    folders = [registry.resolve(settings(), "toy", version).folder for version in ("1", "2")]
+    for name in ("model.ubj", "model.json", "reference.json"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_an_experiment_writes_its_metrics_and_registers_nothing(ready, tmp_path):
+    path = tmp_path / "deep" / "metrics.json"
+    result = trained(ready, register=False, metrics_path=path)
+    assert result.details["model_version"] is None
+    found = json.loads(path.read_text())
+    assert found["validation"]["auc"] == pytest.approx(result.details["validation"]["auc"])
+    assert ready.lake.history("features")[0]["tags"] == []
+    with pytest.raises(MissingInputError, match="no model in the registry"):
+        registry.resolve(settings(), "toy", "latest")
+
+
+def test_a_window_without_labelled_rows_says_what_to_run(ready):
+    with pytest.raises(MissingInputError, match=r"no row of 2024-03-01\.\.2024-03-20 has both features and a label"):
+        ready.run("train", "2024-03-01", "2024-03-20")
+
+
+def test_a_wrong_parameter_stops_before_anything_is_read(toy):
+    with pytest.raises(SpecError, match="Did you mean 'max_depth'"):
+        toy.run("train", *WINDOW, params={"max_dept": 3})
+
+
+def test_labels_of_one_class_are_refused(ready, monkeypatch):
+    rows = train.read_training_rows(ready.lake, ready.spec, ready.stage_run("train", *WINDOW).partitions)
+    same = rows.set_column(rows.column_names.index("label"), "label", [[1.0] * rows.num_rows])
+    monkeypatch.setattr(train, "read_training_rows", lambda *_, **__: same)
+    with pytest.raises(DataError, match=r"all .* labels of the fit part"):
+        trained(ready)
+
+
+def test_rows_are_read_again_when_a_table_was_published_meanwhile(ready, monkeypatch):
+    calls = []
+    real = train.read_training_rows
+
+    def read(*arguments, **options):
+        calls.append(1)
+        rows = real(*arguments, **options)
+        if len(calls) == 1:
+            publish_toy(ready, "2024-02-15", "2024-02-15")
+        return rows
+
+    monkeypatch.setattr(train, "read_training_rows", read)
+    window = train._read(ready.stage_run("train", *WINDOW))
+    assert len(calls) == 2
+    assert window.snapshots["features"] == ready.lake.snapshot_id("features")
