@@ -5,11 +5,13 @@ Airflow also runs every module of a plugins folder by its own name, so the packa
 
 from airflow.plugins_manager import AirflowPlugin
 
+from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
 
 class ContrailPlugin(AirflowPlugin):
-    """Contrail's timetables."""
+    """Contrail's timetables and priorities."""
 
     name = "contrail"
     timetables = [ClosedPartitionTimetable]  # noqa: RUF012 - Airflow reads a plain list
+    priority_weight_strategies = [EarlierPartitionFirst]  # noqa: RUF012

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 FINISHED = frozenset({"success", "failed"})
+_READ_ATTEMPTS = 3
 
 
 class AirflowApiError(Exception):
@@ -29,29 +30,41 @@ class AirflowApi:
         Raises:
             AirflowApiError: with the method, path, status and the server's words.
         """
-        if not self._token:
-            self._token = self._login()
-        headers = {"Authorization": f"Bearer {self._token}"}
-        try:
-            answer = httpx.request(method, f"{self.url}/api/v2/{path}", headers=headers, timeout=60, **arguments)
-        except httpx.HTTPError as error:
-            raise AirflowApiError(f"{method} {path}: Airflow does not answer ({error})") from error
+        headers = {"Authorization": f"Bearer {self._token or self._login()}"}
+        answer = self._send(method, f"{self.url}/api/v2/{path}", headers=headers, **arguments)
         if answer.is_error:
             raise AirflowApiError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
 
     def _login(self) -> str:
         body = {"username": self.username, "password": self.password}
-        answer = httpx.post(f"{self.url}/auth/token", json=body, timeout=60)
+        answer = self._send("POST", f"{self.url}/auth/token", json=body)
         if answer.is_error:
             raise AirflowApiError(f"Airflow refused the login of {self.username}: {answer.status_code}")
-        return str(answer.json()["access_token"])
+        self._token = str(answer.json()["access_token"])
+        return self._token
+
+    def _send(self, method: str, url: str, **arguments: Any) -> httpx.Response:
+        """Send a request; one that only reads is tried again: on a busy machine SQLite may refuse a reader once."""
+        attempts = _READ_ATTEMPTS if method == "GET" else 1
+        for attempt in range(1, attempts + 1):
+            last = attempt == attempts
+            try:
+                answer = httpx.request(method, url, timeout=60, **arguments)
+            except httpx.HTTPError as error:
+                if last:
+                    raise AirflowApiError(f"{method} {url}: Airflow does not answer ({error})") from error
+            else:
+                if last or not answer.is_server_error:
+                    return answer
+            time.sleep(attempt)
+        raise AssertionError("unreachable")
 
     def wait_for_dags(self, dag_ids: list[str], timeout: float) -> None:
         """Wait until the DAG processor has read these DAGs."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            found = {dag["dag_id"] for dag in self.call("GET", "dags", params={"limit": 200})["dags"]}
+            found = {dag["dag_id"] for dag in self.call("GET", "dags", params={"limit": 100})["dags"]}
             if found.issuperset(dag_ids):
                 return
             time.sleep(0.5)
@@ -78,9 +91,23 @@ class AirflowApi:
         }
         return int(self.call("POST", "backfills", json=body)["id"])
 
+    def active_backfills(self, dag_id: str) -> list[int]:
+        """Ids of the backfills of a DAG that have not ended; Airflow allows one."""
+        found = self.call("GET", "backfills", params={"dag_id": dag_id, "order_by": "-id", "limit": 20})["backfills"]
+        return [backfill["id"] for backfill in found if backfill["completed_at"] is None]
+
+    def abandon(self, dag_id: str) -> int:
+        """Cancel the backfills and fail the runs of a DAG that have not ended; how many runs these were."""
+        for backfill in self.active_backfills(dag_id):
+            self.call("PUT", f"backfills/{backfill}/cancel")
+        active = self.runs(dag_id, state=["queued", "running"])
+        for run in active:
+            self.call("PATCH", f"dags/{dag_id}/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
+        return len(active)
+
     def runs(self, dag_id: str, **filters: Any) -> list[dict[str, Any]]:
-        """Runs of a DAG, newest first."""
-        query = {"limit": 200, "order_by": "-id", **filters}
+        """The newest runs of a DAG, at most 100, newest first."""
+        query = {"limit": 100, "order_by": "-id", **filters}
         return list(self.call("GET", f"dags/{dag_id}/dagRuns", params=query)["dag_runs"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -94,8 +121,17 @@ class AirflowApi:
         said = [entry["event"] if isinstance(entry, dict) else str(entry) for entry in content]
         return [line for line in said if not line.startswith("::")][-lines:]
 
-    def wait(self, dag_id: str, run_id: str, on_task: Callable[[dict[str, Any]], None]) -> str:
-        """Wait for a run to end, telling of each task that changes its state; the run's state."""
+    def wait(
+        self,
+        dag_id: str,
+        run_id: str,
+        on_task: Callable[[dict[str, Any]], None],
+        check: Callable[[], None] = lambda: None,
+    ) -> str:
+        """Wait for a run to end, telling of each task that changes its state; the run's state.
+
+        ``check`` is called all along, to raise when waiting has become pointless.
+        """
         seen: dict[str, str] = {}
         while True:
             state = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
@@ -105,4 +141,5 @@ class AirflowApi:
                     on_task(task)
             if state in FINISHED:
                 return str(state)
+            check()
             time.sleep(0.5)

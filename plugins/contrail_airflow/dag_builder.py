@@ -17,6 +17,7 @@ from contrail.spec import PipelineSpec
 from contrail.stages import VERBS
 from contrail.training_windows import training_windows
 from contrail_airflow.operators import StageOperator
+from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
 HEAVY_POOL = "heavy"
@@ -73,16 +74,19 @@ class _Builder:
         doc = (
             "A day's chain up to its features, at the day's cut-off.\n\n"
             "The run for day D takes what is known then: D's own list of things to predict and the day before of "
-            "every other table. Airflow's backfill of a range of days works and may be repeated."
+            "every other table. Airflow's backfill of a range of days works and may be repeated; days pass each stage "
+            "in order. If a day's task had to be tried again meanwhile, `contrail status` calls the features of the days "
+            "after it stale: run the DAG `backfill` over them."
         )
         timetable = ClosedPartitionTimetable(
             self.spec.schedule.daily, timezone=self.spec.timezone, key_format="%Y-%m-%d"
         )
         dates = {"start_date": self.start(), "end_date": self.end()}
+        in_order: dict[str, Any] = {"max_active_tis_per_dag": 1, "weight_rule": EarlierPartitionFirst()}
         with self.dag("daily", doc, schedule=timetable, max_active_runs=2, **dates) as dag:
-            ingest = self.stage("ingest", arguments=["--as-of-cutoff"])
-            validate = self.stage("validate", arguments=["--as-of-cutoff"])
-            features = self.stage("features", outlets=[self.asset("features")])
+            ingest = self.stage("ingest", arguments=["--as-of-cutoff"], **in_order)
+            validate = self.stage("validate", arguments=["--as-of-cutoff"], **in_order)
+            features = self.stage("features", outlets=[self.asset("features")], **in_order)
             ingest >> validate >> features
         return dag
 
@@ -132,7 +136,6 @@ class _Builder:
         with self.dag(
             "train", doc, schedule=timetable, start_date=self.start(), end_date=self.end(), max_active_runs=1,
             params=params, user_defined_macros={"train_window": windows.train, "gate_window": windows.gate},
-            render_template_as_native_obj=False,
         ) as dag:  # fmt: skip
             train = self.stage(
                 "train",
@@ -162,7 +165,8 @@ class _Builder:
             ),
             "to": Param(None, type=["null", "string"], format="date", title="Last day", description="Inclusive."),
             "stages": Param(
-                list(RANGE_STAGES), type="array", examples=list(RANGE_STAGES), title="Stages",
+                list(RANGE_STAGES), type="array", examples=list(RANGE_STAGES), title="Stages", minItems=1,
+                items={"type": "string", "enum": list(RANGE_STAGES)},
                 description="Stages to run, in the order of the chain.",
             ),
             "model": Param(
@@ -182,6 +186,7 @@ class _Builder:
                 partition_from="{{ params['from'] or '' }}",
                 partition_to="{{ params['to'] or params['from'] or '' }}",
                 arguments=["--model", "{{ params.model }}"] if verb in ("score", "drift") else [],
+                no_partition="no days were given. Fill in `from`, for example " + str(self.spec.first_partition),
                 skip_unless="{{ 'yes' if '" + verb + "' in params.stages else '' }}",
                 # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
                 trigger_rule="none_failed",

@@ -8,26 +8,40 @@ import argparse
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
+from contrail.errors import ContrailError
 from contrail.settings import Settings, settings
 from contrail_airflow.api import AirflowApi, AirflowApiError
+from contrail_airflow.processes import (
+    TOKEN,
+    Process,
+    end,
+    end_marked,
+    exclusive,
+    interruptible,
+    start_time,
+    this_process,
+    wait_until,
+)
 
 USER = "admin"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+# With the API server and the files on this machine, Airflow's log servers would only be open ports to the network.
+_OPTIONS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
 _AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
 _HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 _HEALTHY_SECONDS = 180
@@ -39,40 +53,43 @@ class EmbeddedError(Exception):
     """The embedded Airflow could not be started."""
 
 
-@dataclass(frozen=True)
-class Process:
-    """A started process group; ``started`` guards against a process id that was given to somebody else."""
-
-    name: str
-    pid: int
-    started: float
-
-    def alive(self) -> bool:
-        """Whether it is still the process that was started."""
-        return _start_time(self.pid) == self.started
-
-
 @dataclass
 class State:
-    """What is running, kept in a file so that ``down`` stops exactly that, also after a crash."""
+    """What was started, kept in a file so that ``down`` stops exactly that, also after a crash.
+
+    ``token`` is in the environment of everything that was started. ``ready``: it was healthy once. It is stopped when
+    none of its ``users`` (main jobs) is left, unless it is ``kept``: a person asked for it with ``up``.
+    """
 
     airflow_url: str = ""
     mlflow_url: str = ""
+    token: str = ""
+    ready: bool = False
+    kept: bool = False
     processes: list[Process] = field(default_factory=list)
+    users: list[Process] = field(default_factory=list)
 
     @property
     def running(self) -> bool:
-        """Whether every process is alive."""
-        return bool(self.processes) and all(process.alive() for process in self.processes)
+        """Whether Airflow has started and every component is alive."""
+        return self.ready and not self.dead
 
+    @property
+    def dead(self) -> list[str]:
+        """Components of Airflow that are not alive."""
+        alive = {process.name for process in self.processes if process.alive()}
+        return [name for name in COMPONENTS if name not in alive]
 
-def _start_time(pid: int) -> float | None:
-    """Clock ticks since boot at which a process started; None when it is gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else float(fields[19])
+    @property
+    def shared(self) -> bool:
+        """Whether somebody else than the process that asks may have work in it."""
+        others = [user for user in self.users if user.alive() and user != this_process("user")]
+        return self.kept or bool(others)
+
+    @property
+    def mlflow_running(self) -> bool:
+        """Whether MLflow's page is alive."""
+        return any(process.name == "mlflow" and process.alive() for process in self.processes)
 
 
 class Embedded:
@@ -81,7 +98,9 @@ class Embedded:
     def __init__(self, current: Settings) -> None:
         self.settings = current
         self.home = current.home_path / "airflow"
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # connections, logs and secrets are the owner's
         self._state_file = self.home / "running.json"
+        self._lock = self.home / "lock"
 
     # ---- configuration ----
 
@@ -109,7 +128,8 @@ class Embedded:
             "AIRFLOW__API__SECRET_KEY": self._secret("session", lambda: secrets.token_hex(32)),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+            # Airflow renames its processes over their environment, where `down` looks for the token.
+            "SPT_NOENV": "1",
             # Two cores: the defaults poll for a cluster's load and cost a second a task (docs/adr/0004).
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
@@ -123,7 +143,6 @@ class Embedded:
     def _secret(self, name: str, make: Any) -> str:
         path = self.home / f"{name}.secret"
         if not path.exists():
-            self.home.mkdir(parents=True, exist_ok=True)
             _write_private(path, make())
         return path.read_text()
 
@@ -131,83 +150,126 @@ class Embedded:
         """The generated password of the user ``admin``."""
         path = self.home / "passwords.json"
         if not path.exists():
-            self.home.mkdir(parents=True, exist_ok=True)
             _write_private(path, json.dumps({USER: secrets.token_urlsafe(12)}))
         return str(json.loads(path.read_text())[USER])
 
     # ---- starting and stopping ----
 
     def state(self) -> State:
-        """What the state file says is running."""
+        """What the state file says was started."""
         if not self._state_file.exists():
             return State()
         values = json.loads(self._state_file.read_text())
-        return State(values["airflow_url"], values["mlflow_url"], [Process(**p) for p in values["processes"]])
+        lists = {name: [Process(**process) for process in values[name]] for name in ("processes", "users")}
+        return State(**{**values, **lists})
+
+    def _write(self, state: State) -> None:
+        _write_private(self._state_file, json.dumps(asdict(state)))
 
     def api(self) -> AirflowApi:
         """A client that is logged in as the administrator."""
         return AirflowApi(self.state().airflow_url, USER, self.password())
 
-    def start(self) -> None:
-        """Start every component, and wait until they are healthy.
+    def start(self, *, keep: bool = False) -> None:
+        """Make sure that Airflow runs: use the one that does, or start every component and wait until it is healthy.
+
+        Args:
+            keep: Until ``stop``; otherwise until every process that called this has called ``leave`` or is gone.
 
         Raises:
             EmbeddedError: with the last lines of the log that says why; what was started is stopped again.
         """
-        self.stop()
+        with exclusive(self._lock):
+            state = self.state()
+            if not state.running:
+                self._stop()
+                state = State(token=secrets.token_hex(16))
+                try:
+                    self._start(state)
+                except BaseException:  # also Ctrl-C: nothing may be left behind
+                    self._stop()
+                    raise
+            state.kept |= keep
+            state.users = [user for user in state.users if user.alive()] + ([] if keep else [this_process("user")])
+            self._write(state)
+
+    def leave(self) -> None:
+        """Stop Airflow unless somebody else needs it."""
+        with exclusive(self._lock):
+            state = self.state()
+            if not state.shared:
+                self._stop()
+                return
+            state.users = [user for user in state.users if user.alive() and user != this_process("user")]
+            self._write(state)
+
+    def _start(self, state: State) -> None:
         password = self.password()
         environment = self.environment()
         self._migrate(environment)
-        state = State(airflow_url=f"http://127.0.0.1:{_free_port(8080, 'Airflow')}")
-        port = state.airflow_url.rpartition(":")[2]
+        port = _free_port(8080, "Airflow")
+        state.airflow_url = f"http://127.0.0.1:{port}"
         environment |= {
             "AIRFLOW__API__BASE_URL": state.airflow_url,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{state.airflow_url}/execution/",
         }
+        options = _OPTIONS | {"api-server": ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]}
         for name in COMPONENTS:
-            extra = ["--host", "127.0.0.1", "--port", port, "--workers", "1"] if name == "api-server" else []
-            self._spawn(state, name, [sys.executable, "-m", "airflow", name, *extra], environment)
-        try:
-            self._wait_healthy(state)
-            AirflowApi(state.airflow_url, USER, password).call("GET", "version")
-            self._apply_settings()
-        except (EmbeddedError, AirflowApiError):
-            self.stop()
-            raise
+            self._spawn(state, name, [sys.executable, "-m", "airflow", name, *options.get(name, [])], environment)
+        self._wait(state, COMPONENTS, lambda: _healthy(state.airflow_url))
+        self._apply_settings(AirflowApi(state.airflow_url, USER, password))
+        state.ready = True
 
     def start_mlflow(self) -> None:
-        """Start MLflow's own page beside Airflow."""
+        """Start MLflow's own page beside Airflow, unless it runs.
+
+        Raises:
+            EmbeddedError: with the last lines of its log.
+        """
         from contrail.adapters.registry import client
 
-        client(self.settings)  # makes the database on first use
-        state = self.state()
-        if state.mlflow_url:
-            return
-        port = _free_port(5000, "MLflow")
-        state.mlflow_url = f"http://127.0.0.1:{port}"
-        registry = self.settings.registry
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-            "--backend-store-uri", registry.tracking_uri, "--artifacts-destination", registry.artifact_uri,
-        ]  # fmt: skip
-        self._spawn(state, "mlflow", command, self.environment())
+        with exclusive(self._lock):
+            state = self.state()
+            if state.mlflow_running:
+                return
+            client(self.settings)  # makes the database on first use
+            state.processes = [process for process in state.processes if process.name != "mlflow"]
+            port = _free_port(5000, "MLflow")
+            state.mlflow_url = f"http://127.0.0.1:{port}"
+            registry = self.settings.registry
+            command = [
+                sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+                "--backend-store-uri", registry.tracking_uri, "--artifacts-destination", registry.artifact_uri,
+            ]  # fmt: skip
+            environment = self.environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes
+            self._spawn(state, "mlflow", command, environment)
+            self._wait(state, ("mlflow",), lambda: _answers(f"{state.mlflow_url}/health"))
 
     def stop(self) -> list[str]:
-        """Stop what was started, each with its whole process group; the names of what was still alive."""
+        """Stop what was started and everything that it started; the names of what was still alive."""
+        with exclusive(self._lock):
+            return self._stop()
+
+    def _stop(self) -> list[str]:
         state = self.state()
         alive = [process for process in state.processes if process.alive()]
-        for process in alive:
-            os.killpg(process.pid, signal.SIGTERM)
-        end = time.monotonic() + _STOP_SECONDS
-        while time.monotonic() < end and any(process.alive() for process in alive):
-            time.sleep(0.1)
-        for process in alive:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)  # also what outlived its leader
-            except ProcessLookupError:
-                continue
+        # The API server last: a task that is told to end reports to it, and is then not taken for a lost one.
+        end([process for process in alive if process.name != "api-server"], _STOP_SECONDS)
+        end(alive, _STOP_SECONDS)
+        end_marked(state.token, _STOP_SECONDS)
         self._state_file.unlink(missing_ok=True)
         return [process.name for process in alive]
+
+    def check(self) -> None:
+        """Raise if a component has died: without it a run would never end.
+
+        Raises:
+            EmbeddedError: naming the component, with the last lines of its log.
+        """
+        if dead := self.state().dead:
+            raise EmbeddedError(
+                f"Airflow's {dead[0]} is gone; its log is in {self.home / 'component-logs'}:\n{self.log_tail(dead[0])}"
+            )
 
     def log_tail(self, name: str, lines: int = 20) -> str:
         """Last lines of a component's log."""
@@ -215,16 +277,15 @@ class Embedded:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
     def _migrate(self, environment: dict[str, str]) -> None:
+        """Bring the database to this Airflow's version; it takes 7 s, so not again when nothing can have changed."""
+        done = self.home / "database.version"
+        if done.exists() and done.read_text() == version("apache-airflow") and (self.home / "airflow.db").exists():
+            return
         command = [sys.executable, "-m", "airflow", "db", "migrate"]
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise EmbeddedError(f"airflow db migrate failed:\n{(done.stdout + done.stderr)[-3000:]}")
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise EmbeddedError(f"airflow db migrate failed:\n{(result.stdout + result.stderr)[-3000:]}")
+        done.write_text(version("apache-airflow"))
 
     def _spawn(self, state: State, name: str, command: list[str], environment: dict[str, str]) -> None:
         folder = self.home / "component-logs"
@@ -232,35 +293,35 @@ class Embedded:
         with (folder / f"{name}.log").open("a") as log:
             process = subprocess.Popen(
                 command,
-                env=environment,
+                env=environment | {TOKEN: state.token},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd=self.home,
             )
-        state.processes.append(Process(name, process.pid, _start_time(process.pid) or 0.0))
-        _write_private(self._state_file, json.dumps(asdict(state)))
+        state.processes.append(Process(name, process.pid, start_time(process.pid) or 0.0))
+        self._write(state)
 
-    def _wait_healthy(self, state: State) -> None:
-        end = time.monotonic() + _HEALTHY_SECONDS
-        while time.monotonic() < end:
-            dead = [process.name for process in state.processes if not process.alive()]
-            if dead:
-                raise EmbeddedError(f"Airflow's {dead[0]} stopped while starting:\n{self.log_tail(dead[0])}")
-            if _healthy(state.airflow_url):
-                return
-            time.sleep(0.3)
-        raise EmbeddedError(
-            f"Airflow was not healthy after {_HEALTHY_SECONDS} s. Its logs are in {self.home / 'component-logs'}:\n"
-            f"{self.log_tail('scheduler')}"
-        )
+    def _wait(self, state: State, names: tuple[str, ...], healthy: Callable[[], bool]) -> None:
+        """Wait until these processes are healthy.
 
-    def _apply_settings(self) -> None:
+        Raises:
+            EmbeddedError: if one of them ends, or it takes too long.
+        """
+        waited = [process for process in state.processes if process.name in names]
+        if not wait_until(lambda: not all(p.alive() for p in waited) or healthy(), _HEALTHY_SECONDS):
+            raise EmbeddedError(
+                f"{', '.join(names)} not healthy after {_HEALTHY_SECONDS} s. "
+                f"The logs are in {self.home / 'component-logs'}:\n{self.log_tail(names[-1])}"
+            )
+        if dead := [process.name for process in waited if not process.alive()]:
+            raise EmbeddedError(f"{dead[0]} stopped while starting:\n{self.log_tail(dead[0])}")
+
+    def _apply_settings(self, api: AirflowApi) -> None:
         """Make the pools, connections and variables of airflow_settings.yaml."""
         path = self.settings.project_path / "airflow_settings.yaml"
         wanted = yaml.safe_load(path.read_text())["airflow"]
-        api = self.api()
         actions = []
         for kind, entries in (
             ("pools", [_pool(entry) for entry in wanted.get("pools") or []]),
@@ -300,9 +361,14 @@ def _healthy(url: str) -> bool:
         health = httpx.get(f"{url}/api/v2/monitor/health", timeout=5).json()
     except (httpx.HTTPError, ValueError):
         return False
-    return all(
-        health[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor", "triggerer")
-    )
+    return all((health.get(name) or {}).get("status") == "healthy" for name in _HEALTHY)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _fernet_key() -> str:
@@ -338,38 +404,40 @@ def _free_port(wanted: int, name: str) -> int:
 
 @contextmanager
 def running(embedded: Embedded) -> Iterator[AirflowApi]:
-    """Airflow for the length of a block: the one that is up, or one that is stopped again at the end."""
-    if embedded.state().running:
-        yield embedded.api()
-        return
+    """Airflow for the length of a block: the one that is up, or one that is stopped again when nobody needs it."""
     embedded.start()
     try:
         yield embedded.api()
     finally:
-        embedded.stop()
+        embedded.leave()
 
 
 def up(embedded: Embedded) -> None:
     """Start for a person, and say where and how to log in."""
-    if not embedded.state().running:
-        with err.status("Starting Airflow and MLflow (about half a minute)…"):
-            embedded.start()
-            embedded.start_mlflow()
+    with err.status("Starting Airflow and MLflow (about half a minute)…"):
+        embedded.start(keep=True)
+        embedded.start_mlflow()
     _print_state(embedded)
 
 
 def _print_state(embedded: Embedded) -> None:
     state = embedded.state()
     console = Console()
-    if not state.running:
+    if not state.processes:
         console.print("Nothing is running. Start it with `make up`.")
         return
+    if not state.running:
+        dead = ", ".join(state.dead) or "it"
+        said = f"Airflow is not complete: {dead} is not alive or not ready. `make up` starts it anew; `make down` cleans up."
+        console.print(said, soft_wrap=True)
+        return
+    login = f"user [bold]{USER}[/]   password [bold]{embedded.password()}[/]"
+    console.print(f"Airflow  [cyan]{state.airflow_url}[/]   {login}", soft_wrap=True)
+    if state.mlflow_running:
+        console.print(f"MLflow   [cyan]{state.mlflow_url}[/]   no login; this machine only", soft_wrap=True)
     console.print(
-        f"Airflow  [cyan]{state.airflow_url}[/]   user [bold]{USER}[/]   password [bold]{embedded.password()}[/]"
+        "Stop with `make down`. DAGs start paused: unpause the ones that you want to run on schedule.", soft_wrap=True
     )
-    if state.mlflow_url:
-        console.print(f"MLflow   [cyan]{state.mlflow_url}[/]   no login; this machine only")
-    console.print("Stop both with `make down`. DAGs start paused: unpause the ones that you want to run on schedule.")
 
 
 def down(embedded: Embedded) -> None:
@@ -385,10 +453,14 @@ def main() -> None:
     action = parser.parse_args().action
     embedded = Embedded(settings())
     try:
-        {"up": up, "down": down, "status": _print_state}[action](embedded)
-    except (EmbeddedError, AirflowApiError) as error:
-        err.print(f"[red]✗[/] {error}", soft_wrap=True)
+        with interruptible():
+            {"up": up, "down": down, "status": _print_state}[action](embedded)
+    except (EmbeddedError, AirflowApiError, ContrailError) as error:
+        err.print("[red]✗[/]", escape(str(error)), soft_wrap=True)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from contrail.adapters.registry import alias_version
 from contrail.errors import ContrailError
@@ -22,14 +24,18 @@ from contrail.pipeline import Pipeline, load_pipeline
 from contrail.settings import settings
 from contrail.status import OK, WAITING, PartitionStatus, partition_status
 from contrail.training_windows import TrainingWindows, training_windows
-from contrail_airflow.api import AirflowApi, AirflowApiError
+from contrail_airflow.api import FINISHED, AirflowApi, AirflowApiError
 from contrail_airflow.embedded import Embedded, EmbeddedError, running
+from contrail_airflow.processes import interruptible
 
 DAILY_DAYS = 3
 HISTORY_STAGES = ("ingest", "validate", "features")
 STRETCH_STAGES = (*HISTORY_STAGES, "score", "drift", "performance")
-_CASCADE_SECONDS = 600
 _DAGS = ("daily", "score", "monitor", "train", "backfill")
+_CASCADE = ("daily", "score", "monitor")
+# An asset event becomes a run within 4 s; after so long with nothing running, a day's run is not going to come.
+_SILENT_SECONDS = 120
+_PARSE_SECONDS = 180
 
 console = Console()
 
@@ -59,6 +65,11 @@ def make_plan(pipeline: Pipeline) -> Plan:
         raise ContrailError(f"{spec.name} has no last_partition: it runs on its schedule; unpause its DAGs (make up)")
     reserved = spec.train.window_days + spec.train.embargo_days + spec.gate.window_days
     as_of = spec.first_partition + timedelta(days=reserved)
+    if as_of + timedelta(days=DAILY_DAYS) > spec.last_partition:
+        raise ContrailError(
+            f"{spec.name} ends on {spec.last_partition}, too early: training, embargo and gate take {reserved} days from "
+            f"{spec.first_partition}, and {DAILY_DAYS + 1} more are needed to score. Make train.window_days shorter."
+        )
     daily = Partitions(spec.last_partition - timedelta(days=DAILY_DAYS - 1), spec.last_partition)
     return Plan(
         windows=training_windows(spec, as_of),
@@ -75,6 +86,7 @@ class MainJob:
         self.pipeline = pipeline
         self.settings = settings()
         self.lake = Lake(self.settings, pipeline.name)
+        self.embedded = Embedded(self.settings)
         self.plan = make_plan(pipeline)
         self.started = time.monotonic()
 
@@ -113,43 +125,44 @@ class MainJob:
         if not steps:
             console.print("Everything is up to date; nothing to run.")
             return
-        self._land()
-        with console.status("Starting Airflow (about half a minute)…"):
-            context = running(Embedded(self.settings))
-            api = context.__enter__()
-        try:
+        with ExitStack() as stack:
+            landed = stack.enter_context(self._landing())
+            with console.status("Starting Airflow (about half a minute)…"):
+                api = stack.enter_context(running(self.embedded))
             self._say(f"Airflow is up at {api.url}")
-            self._unpause(api)
+            landed()
+            self._prepare(api)
             for label, step in steps:
                 self._say(f"[bold]{label}[/]")
                 step(api)
-        finally:
-            context.__exit__(None, None, None)
 
-    def _land(self) -> None:
-        first, last = self.plan.history.start, self.plan.daily.end
-        command = [
-            sys.executable,
-            "-m",
-            "contrail",
-            "land",
-            "-p",
-            self.pipeline.name,
-            "--from",
-            str(first),
-            "--to",
-            str(last),
-        ]
+    @contextmanager
+    def _landing(self) -> Iterator[Callable[[], None]]:
+        """Deliver the files while Airflow starts; the value waits for the end of it."""
+        first, last = str(self.plan.history.start), str(self.plan.daily.end)
+        arguments = ["land", "--pipeline", self.pipeline.name, "--from", first, "--to", last]
         self._say(f"[bold]land {first}..{last}[/]: deliver the files as a daily feed would")
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise MainJobError(f"landing the files failed:\n{done.stderr[-3000:]}")
+        command = [sys.executable, "-m", "contrail", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
-    def _unpause(self, api: AirflowApi) -> None:
+        def landed() -> None:
+            _, said = process.communicate()
+            if process.returncode:
+                raise MainJobError(f"landing the files failed:\n{said[-3000:]}")
+
+        try:
+            yield landed
+        finally:
+            process.kill()
+            process.wait()
+
+    def _prepare(self, api: AirflowApi) -> None:
+        """Unpause the DAGs (their schedules ended with the data) and clear what an interrupted job left behind."""
         ids = [f"{self.pipeline.name}__{suffix}" for suffix in _DAGS]
-        api.wait_for_dags(ids, timeout=120)
+        api.wait_for_dags(ids, _PARSE_SECONDS)
+        if not self.embedded.state().shared and (left := sum(api.abandon(dag_id) for dag_id in ids)):
+            self._say(f"  {left} runs that an interrupted job had left are marked failed; their work is done again")
         for dag_id in ids:
-            # The training DAG's schedule stays off: only its run below is wanted.
             api.pause(dag_id, False)
 
     def _range(self, api: AirflowApi, partitions: Partitions, stages: tuple[str, ...]) -> None:
@@ -173,37 +186,38 @@ class MainJob:
                 self._say(f"  {task['task_id']:<12} [red]{task['state']}[/]")
 
         with console.status(f"{dag_id} is running; its page: {api.url}/dags/{dag_id}/runs/{run_id}"):
-            state = api.wait(dag_id, run_id, told)
+            state = api.wait(dag_id, run_id, told, self.embedded.check)
         if state != "success":
             self._fail(api, dag_id, run_id)
 
     def _days(self, api: AirflowApi) -> None:
         """Airflow's own backfill of the daily DAG; scoring and monitoring follow each day by asset."""
-        days = self.plan.daily
-        name = self.pipeline.name
-        since = {suffix: _newest(api, f"{name}__{suffix}") for suffix in ("daily", "score", "monitor")}
-        api.backfill(f"{name}__daily", str(days.start), str(days.end))
+        days, name = self.plan.daily, self.pipeline.name
+        cascade = _Cascade(api, [f"{name}__{suffix}" for suffix in _CASCADE], days)
         with console.status(f"{name}__daily, __score and __monitor are running for {days}"):
-            for suffix in ("daily", "score", "monitor"):
-                self._wait_for_days(api, f"{name}__{suffix}", days, since[suffix])
-                self._say(f"  {suffix:<12} [green]done[/] for {len(days)} days")
+            while api.active_backfills(f"{name}__daily"):  # one of a DAG at a time; somebody else's
+                self._pause()
+            api.backfill(f"{name}__daily", str(days.start), str(days.end))
+            silent_since = time.monotonic()
+            while not cascade.done:
+                for run in cascade.changes():
+                    silent_since = time.monotonic()
+                    if run["state"] == "failed":
+                        self._fail(api, run["dag_id"], run["dag_run_id"])
+                    if run["state"] == "success":
+                        self._say(f"  {run['dag_id'].partition('__')[2]:<12} [green]done[/] for {run['partition_key']}")
+                if not cascade.active and time.monotonic() - silent_since > _SILENT_SECONDS:
+                    raise MainJobError(f"no run came for {cascade.missing}; see {api.url}/dags/{name}__daily")
+                self._pause()
 
-    def _wait_for_days(self, api: AirflowApi, dag_id: str, days: Partitions, since: int) -> None:
-        end = time.monotonic() + _CASCADE_SECONDS
-        wanted = {str(day) for day in days}
-        while time.monotonic() < end:
-            runs = [run for run in api.runs(dag_id) if _number(run) > since and run.get("partition_key") in wanted]
-            failed = [run for run in runs if run["state"] == "failed"]
-            if failed:
-                self._fail(api, dag_id, failed[0]["dag_run_id"])
-            if {run["partition_key"] for run in runs if run["state"] == "success"} == wanted:
-                return
-            time.sleep(0.5)
-        raise MainJobError(f"{dag_id} did not finish {days} in {_CASCADE_SECONDS} s; see {api.url}/dags/{dag_id}")
+    def _pause(self) -> None:
+        self.embedded.check()
+        time.sleep(0.5)
 
     def _fail(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
         failed = [task for task in api.tasks(dag_id, run_id) if task["state"] == "failed"]
         lines = [f"{dag_id}, run {run_id}: task {task['task_id']} failed." for task in failed]
+        lines = lines or [f"{dag_id}, run {run_id} failed without a failed task (it was stopped, or took too long)."]
         for task in failed[:1]:
             lines += ["  " + line for line in api.log_tail(dag_id, run_id, task)]
         state = f".venv/bin/contrail status -p {self.pipeline.name}"
@@ -214,12 +228,42 @@ class MainJob:
         console.print(f"[dim]{time.monotonic() - self.started:5.0f} s[/]  {line}", highlight=False, soft_wrap=True)
 
 
-def _number(run: dict[str, Any]) -> int:
-    return int(run["id"]) if "id" in run else 0
+class _Cascade:
+    """The runs of several DAGs for the same days that began after this object was made."""
 
+    def __init__(self, api: AirflowApi, dag_ids: list[str], days: Partitions) -> None:
+        self._api = api
+        self._wanted = {(dag_id, str(day)) for dag_id in dag_ids for day in days}
+        self._before = {run["dag_run_id"] for dag_id in dag_ids for run in api.runs(dag_id)}
+        self._dag_ids = dag_ids
+        self._states: dict[str, str] = {}
+        self._succeeded: set[tuple[str, str]] = set()
 
-def _newest(api: AirflowApi, dag_id: str) -> int:
-    return max((_number(run) for run in api.runs(dag_id)), default=-1)
+    def changes(self) -> list[dict[str, Any]]:
+        """Runs whose state is another than at the last call, oldest first."""
+        runs = [run for dag_id in self._dag_ids for run in reversed(self._api.runs(dag_id)) if self._ours(run)]
+        changed = [run for run in runs if self._states.get(run["dag_run_id"]) != run["state"]]
+        self._states |= {run["dag_run_id"]: run["state"] for run in changed}
+        self._succeeded |= {(run["dag_id"], run["partition_key"]) for run in changed if run["state"] == "success"}
+        return changed
+
+    def _ours(self, run: dict[str, Any]) -> bool:
+        return run["dag_run_id"] not in self._before and (run["dag_id"], run["partition_key"]) in self._wanted
+
+    @property
+    def active(self) -> bool:
+        """Whether a run has not ended yet."""
+        return any(state not in FINISHED for state in self._states.values())
+
+    @property
+    def missing(self) -> str:
+        """What has not succeeded, for a person."""
+        return ", ".join(f"{dag_id} {day}" for dag_id, day in sorted(self._wanted - self._succeeded))
+
+    @property
+    def done(self) -> bool:
+        """Whether every DAG has succeeded for every day."""
+        return self._succeeded == self._wanted
 
 
 def _complete(status: PartitionStatus, stages: tuple[str, ...]) -> bool:
@@ -232,11 +276,14 @@ def main() -> None:
     parser.add_argument("--pipeline", default="flight_delay")
     name = parser.parse_args().pipeline
     try:
-        job = MainJob(load_pipeline(name))
-        job.run()
+        with interruptible():
+            MainJob(load_pipeline(name)).run()
     except (MainJobError, EmbeddedError, AirflowApiError, ContrailError) as error:
-        console.print(f"[red]✗[/] {error}", markup=True, soft_wrap=True, highlight=False)
+        console.print("[red]✗[/]", escape(str(error)), soft_wrap=True, highlight=False)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        console.print("Stopped. What was published is kept; `make run` goes on from there.")
+        raise SystemExit(130) from None
     subprocess.run([sys.executable, "-m", "contrail", "summary", "-p", name], check=True)
 
 

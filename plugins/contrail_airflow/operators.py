@@ -69,6 +69,7 @@ class StageOperator(BaseOperator):
         self.skip_unless = skip_unless
         self.no_partition = no_partition
         self._process: subprocess.Popen[str] | None = None
+        self._watcher: threading.Thread | None = None
 
     def command(self, run_id: str) -> list[str]:
         """The command line of this task."""
@@ -100,15 +101,17 @@ class StageOperator(BaseOperator):
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
             )
-            threading.Thread(target=_end_with_leader, args=(self._process.pid,), daemon=True).start()
+            self._watcher = threading.Thread(target=_end_with_leader, args=(self._process.pid,), daemon=True)
+            self._watcher.start()
             try:
                 assert self._process.stderr is not None
                 for line in self._process.stderr:
                     lines.append(line.rstrip())
                     self.log.info("%s", lines[-1])
-                code = self._process.wait()
+                self._watcher.join()
             finally:
                 self.on_kill()
+            code = self._process.wait()
             output.seek(0)
             printed = output.read()
         if code:
@@ -135,13 +138,12 @@ class StageOperator(BaseOperator):
         raise AirflowFailException(f"{self.verb} failed with code {code}; a retry would fail again.\n{said}")
 
     def on_kill(self) -> None:
-        """End the stage; what it has not published is not visible to anybody."""
-        if not self._process or self._process.poll() is not None:
+        """End the stage if it still runs; what it has not published is not visible to anybody."""
+        if not (self._process and self._watcher and self._watcher.is_alive()):
             return
         _signal_group(self._process.pid, signal.SIGTERM)
-        try:
-            self._process.wait(_TERM_SECONDS)
-        except subprocess.TimeoutExpired:
+        self._watcher.join(_TERM_SECONDS)
+        if self._watcher.is_alive():
             _signal_group(self._process.pid, signal.SIGKILL)
 
 
@@ -149,12 +151,9 @@ def _end_with_leader(pid: int) -> None:
     """Kill what is left of the stage's process group as soon as the stage itself is gone.
 
     A child that outlives it (its engine, after an out-of-memory kill) would keep the pipe open and the task waiting
-    until its timeout. WNOWAIT leaves the exit status, and so the process id, to ``Popen.wait``.
+    until its timeout. WNOWAIT leaves the exit status to ``Popen.wait``, so the process id cannot have a new owner yet.
     """
-    try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    except ChildProcessError:
-        return
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     _signal_group(pid, signal.SIGKILL)
 
 

@@ -1,9 +1,8 @@
 """When a pipeline's daily partitions run."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
-from airflow._shared.timezones.timezone import utcnow
 from airflow.timetables.base import DagRunInfo
 from airflow.timetables.trigger import CronPartitionTimetable
 
@@ -17,5 +16,5 @@ class ClosedPartitionTimetable(CronPartitionTimetable):
     def iter_partition_dagrun_infos(self, *, earliest: datetime, latest: datetime) -> Iterable[DagRunInfo]:
         """The partitions of a backfill, up to the last whose cut-off has passed."""
         for info in super().iter_partition_dagrun_infos(earliest=earliest, latest=latest):
-            if info.run_after <= utcnow():
+            if info.run_after <= datetime.now(UTC):
                 yield info
