@@ -43,6 +43,9 @@ up: $(VENV)/.run  ## Start Airflow and MLflow for a person; prints the addresses
 down:  ## Stop what `make up` started, and only that
 	@$(AIRFLOW) contrail_airflow.embedded down
 
+airflow: $(VENV)/.run  ## Airflow's own command line on the embedded Airflow: make airflow ARGS="dags list"
+	@$(AIRFLOW) contrail_airflow.embedded airflow $(ARGS)
+
 test: $(VENV)/.dev  ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
@@ -65,4 +68,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down test test-fast check bench lock clean
+.PHONY: help setup run up down airflow test test-fast check bench lock clean

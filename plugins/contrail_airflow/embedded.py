@@ -449,9 +449,13 @@ def down(embedded: Embedded) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="contrail_airflow.embedded", description=__doc__)
-    parser.add_argument("action", choices=["up", "down", "status"])
-    action = parser.parse_args().action
-    embedded = Embedded(settings())
+    parser.add_argument("action", choices=["up", "down", "status", "airflow"])
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="airflow: its own command line")
+    given = parser.parse_args()
+    action, embedded = given.action, Embedded(settings())
+    if action == "airflow":
+        command = [sys.executable, "-m", "airflow", *given.arguments]
+        raise SystemExit(subprocess.run(command, env=embedded.environment(), check=False).returncode)
     try:
         with interruptible():
             {"up": up, "down": down, "status": _print_state}[action](embedded)
