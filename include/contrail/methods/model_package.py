@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contrail.errors import DataError
 from contrail.methods.baselines import RateTable
-from contrail.methods.contributions import contributions
 from contrail.methods.encoding import encode, feature_types
 from contrail.partitions import Partitions
 from contrail.spec import PipelineSpec
@@ -174,9 +173,14 @@ class ModelPackage:
 
     def contributions_matrix(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The same for rows from ``matrix``."""
+        import xgboost
+
         if not len(matrix):
             return np.empty((0, len(self.card.features) + 1), np.float32)
-        return contributions(self.booster, matrix, feature_types(self.card.features, self.card.categories))
+        kinds = feature_types(self.card.features, self.card.categories)
+        data = xgboost.DMatrix(matrix, feature_names=list(self.card.features), feature_types=kinds)
+        found: npt.NDArray[np.float32] = self.booster.predict(data, pred_contribs=True)
+        return found
 
 
 class _Pyfunc:

@@ -45,6 +45,11 @@ def test_calibration_error_is_the_mean_distance_over_equal_count_bins():
     assert table.tolist() == [[pytest.approx(0.2), 0.0, 2.0], [pytest.approx(0.7), 1.0, 2.0]]
 
 
+def test_a_bin_with_more_rows_weighs_more():
+    y, p = np.array([0.0, 0.0, 1.0]), np.array([0.3, 0.3, 0.4])
+    assert metrics.calibration_error(y, p, bins=2) == pytest.approx((2 * 0.3 + 0.6) / 3)
+
+
 def test_calibration_bins_have_equal_counts_whatever_the_predictions(rows):
     assert set(metrics.calibration_table(*rows)[:, 2]) == {300.0}
 
