@@ -65,7 +65,8 @@ def java_home(tmp_path: Path) -> str | None:
 
 def run_engine(kind: str, folder: Path, home: Path, java: str) -> None:
     environment = {
-        **os.environ,
+        # Sessions of other tests leave SPARK_* variables behind, which would turn this one into a client of theirs.
+        **{name: value for name, value in os.environ.items() if not name.startswith("SPARK_")},
         "CONTRAIL_ENGINE": kind,
         "CONTRAIL_HOME": str(home),
         "CONTRAIL_PROJECT": str(PROJECT),
