@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -94,8 +95,8 @@ def _progress(label: str) -> Iterator[Callable[[str], None]]:
         task = bar.add_task(label)
 
         def show(line: str) -> None:
-            bar.update(task, description=f"{label}: {line}")
-            bar.console.print(f"  {line}", highlight=False)
+            bar.update(task, description=f"{label}: {escape(line)}")
+            bar.console.print(f"  {escape(line)}", highlight=False)
 
         yield show
 
@@ -378,7 +379,8 @@ def main() -> None:
     try:
         app(standalone_mode=False)
     except ContrailError as error:
-        err.print(f"[red]✗[/] {type(error).__name__}: {error}", highlight=False, soft_wrap=True, markup=True)
+        # Messages quote landed text, which may look like markup.
+        err.print(f"[red]✗[/] {type(error).__name__}: {escape(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from None
     except typer.Exit as done:
         raise SystemExit(done.exit_code) from None

@@ -102,6 +102,7 @@ def test_describe_documents_every_column(
         (["stage", "ingest", "-p", "toy", "--from", "yesterday"], 2, "Write dates as YYYY-MM-DD"),
         (["stage", "inject", "-p", "toy", "--from", "2024-01-01"], 2, "'inject' is not one of"),
         (["stage", "train", "-p", "toy", "--from", "2024-01-01", "--set", "depth"], 2, "name=value"),
+        (["stage", "ingest", "-p", "[/x]", "--from", "2024-01-01"], 2, "no pipeline '[/x]'"),
         (["history", "predictions", "-p", "toy"], 3, "no table 'predictions'"),
         (["query", "SELECT 1", "-p", "nope"], 2, "Known: toy"),
     ],

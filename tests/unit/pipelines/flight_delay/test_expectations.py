@@ -1,0 +1,53 @@
+"""The contracts on real days: those that look odd and are good, and the one row that is not."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from contrail.errors import PartitionRefusedError
+from contrail.lake.lake import Lake
+from contrail.partitions import Partitions
+from contrail.pipeline import load_pipeline
+from contrail.settings import settings
+from contrail.stages.base import StageResult
+from contrail.stages.runner import run_stage
+
+
+def validate(start: str, end: str) -> StageResult:
+    pipeline, partitions = load_pipeline("flight_delay"), Partitions.parse(start, end)
+    landing = settings().landing / "flight_delay"
+    landing.mkdir(parents=True, exist_ok=True)
+    pipeline.function("source", "land")(landing, partitions)
+    run_stage("ingest", "flight_delay", partitions)
+    return run_stage("validate", "flight_delay", partitions)
+
+
+def lake() -> Lake:
+    return Lake(settings(), "flight_delay")
+
+
+def test_a_blizzard_and_its_impossible_wind(home: Path) -> None:
+    """On 9 February 259 flights landed; on the 12th a wind of 1,048 miles an hour was observed."""
+    result = validate("2013-02-08", "2013-02-12")
+    assert result.details["quarantined"] == {"weather": {"plausible_wind_speed": 1}}
+    (row,) = lake().scan("quarantine").to_pylist()
+    assert row["detail"].endswith("Found wind_speed=1048.36058") and row["line"] > 1
+
+
+def test_the_last_day_has_no_weather(home: Path) -> None:
+    assert validate("2013-12-30", "2013-12-31").quarantined == 0
+    assert sorted(map(str, lake().partitions("validated_weather"))) == ["2013-12-30"]
+
+
+def test_a_file_cut_off_at_noon_is_refused(home: Path) -> None:
+    validate("2013-07-01", "2013-07-01")
+    path = settings().landing / "flight_delay" / "outcomes" / "2013-07-01.csv.gz"
+    header, *lines = gzip.decompress(path.read_bytes()).decode().splitlines(keepends=True)
+    morning = [line for line in lines if line.strip().rsplit(",", 1)[1] < "2013-07-01T16:00:00Z"]
+    path.with_name("2013-07-01.2.csv.gz").write_bytes(gzip.compress("".join([header, *morning]).encode()))
+    partitions = Partitions.parse("2013-07-01")
+    run_stage("ingest", "flight_delay", partitions)
+    with pytest.raises(PartitionRefusedError, match=r"outcomes 2013-07-01: fed_to_the_evening"):
+        run_stage("validate", "flight_delay", partitions)
+    assert lake().scan("validated_outcomes").num_rows == len(lines)
