@@ -5,6 +5,7 @@ page says first what the calibrated statistics found.
 """
 
 import html
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,7 +86,9 @@ def _evidently(reference: pa.Table, current: pa.Table, categories: list[str]) ->
         for table in (reference, current)
     )
     report = Report([DataDriftPreset(method="jensenshannon")])
-    return str(report.run(new, old).get_html_str(as_iframe=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # correlations of columns that are constant in the sample
+        return str(report.run(new, old).get_html_str(as_iframe=False))
 
 
 def _typed(table: pa.Table, categories: Sequence[str]) -> pa.Table:

@@ -39,8 +39,8 @@ _MAX_CATEGORIES = 200
 _MIN_DAYS = 8
 _MIN_DAYS_OF_A_WEEKDAY = 3
 # Values outside the usual range lie in three bins on either side: just outside, and more than one and ten ranges away.
-# They are moved by so much more than the window's whole width of 1. Without a measure of how far outside, a new unit
-# of a feature with one value a day (found: 66 %) is like the mildest record (found: 21 %).
+# They are moved by so much more than the window's whole width of 1. So a new unit is not taken for one more record: a
+# feature times ten was found in 61 % of the features of flight_delay, in 21 % without a measure of how far outside.
 _RANGES_AWAY = (1, 10)
 _OUTSIDE = (0.1, 0.5, 1.0)
 # In the day's statistic a feature's distance counts in multiples of its own threshold's, and that is set by two or three
@@ -216,24 +216,27 @@ def _edges(numbers: Floats, bins: int, codes: Codes) -> list[float]:
     """
     if not len(numbers):
         return []
-    order = np.argsort(numbers, kind="stable")
-    numbers, codes = numbers[order], codes[order]
-    inside = slice(_run(codes), len(codes) - _run(codes[::-1]))
-    numbers = numbers[inside] if inside.start < inside.stop else numbers
-    inner = np.unique(numbers)
-    if len(inner) > bins:
-        inner = np.quantile(numbers, np.arange(1, bins + 1) / bins, method="inverted_cdf")
-    low, high = float(numbers[0]), float(numbers[-1])
+    first, last = _usual_range(numbers, codes)
+    usual = np.sort(numbers[(numbers >= first) & (numbers <= last)])
+    changes = np.flatnonzero(np.diff(usual)) + 1
+    if len(changes) < bins:
+        inner = usual[np.append(0, changes)]
+    else:
+        inner = usual[np.ceil(np.arange(1, bins + 1) / bins * len(usual)).astype(int) - 1]
+    low, high = float(usual[0]), float(usual[-1])
     width = max(high - low, abs(high) / 10, 1e-9)
     below = [low - far * width for far in reversed(_RANGES_AWAY)]
     above = [high + far * width for far in _RANGES_AWAY]
     return [float(edge) for edge in np.unique([*below, np.nextafter(low, -np.inf), *inner, *above])]
 
 
-def _run(codes: Codes) -> int:
-    """How many values at the start equal the first."""
-    others = np.flatnonzero(codes != codes[0])
-    return int(others[0]) if len(others) else len(codes)
+def _usual_range(numbers: Floats, codes: Codes) -> tuple[float, float]:
+    """From the second lowest of the days' minima to the second highest of their maxima."""
+    lowest, highest = np.full(codes.max() + 1, np.inf), np.full(codes.max() + 1, -np.inf)
+    np.minimum.at(lowest, codes, numbers)
+    np.maximum.at(highest, codes, numbers)
+    first, last = np.sort(lowest)[:2].max(), np.sort(highest)[-2:].min()
+    return (first, last) if first <= last else (numbers.min(), numbers.max())
 
 
 def _histograms(column: pa.ChunkedArray, bins: Bins, codes: Codes, days: int) -> Floats:

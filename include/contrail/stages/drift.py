@@ -194,7 +194,7 @@ def _lines(measured: _Measured, shown: Partitions) -> list[ReportLine]:
             day=str(verdict.day),
             verdict=verdict.verdict,
             unusual_days=str(verdict.unusual_days),
-            exceedance=f"{statistics.day_values[i]:.1f} (limit {statistics.day_threshold:.1f})",
+            exceedance=f"{statistics.day_values[i]:.2f} (limit {statistics.day_threshold:.2f})",
             features=", ".join(statistics.features[j] for j in np.argsort(-excess[i], kind="stable") if past[i, j]),
         )
         for i, verdict in chosen

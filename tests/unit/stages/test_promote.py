@@ -7,6 +7,7 @@ from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_tr
 from contrail.adapters import registry
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.settings import settings
+from contrail.spec import SegmentFloor
 from contrail.stages import promote
 
 GATE = ("2024-02-11", "2024-03-09")
@@ -75,7 +76,7 @@ def test_both_models_are_scored_on_the_same_rows_and_the_old_champion_steps_down
     ready.run("promote", *GATE)
     train(ready, "2024-02-09")
     patient = ready.spec.gate.model_copy(update={"min_improvement": -0.05})
-    with_gate(ready, patient)
+    with_spec(ready, gate=patient)
     ready.run("promote", *GATE)
     record = record_of("2")
     assert list(record["metrics"]) == ["challenger", "champion", "rate table", "constant"]
@@ -86,13 +87,10 @@ def test_both_models_are_scored_on_the_same_rows_and_the_old_champion_steps_down
     assert tags("1")["champion_until"] == tags("2")["champion_from"]
 
 
-def with_gate(toy, gate) -> None:
-    """Change the gate of the pipeline that the stage loads."""
-    import contrail.pipeline as module
-
-    spec = toy.spec.model_copy(update={"gate": gate})
-    real = module.load_spec
-    toy.monkeypatch.setattr(module, "load_spec", lambda path: spec if path.parent.name == "toy" else real(path))
+def with_spec(toy, **changes) -> None:
+    """Change the spec of the pipeline that the stages load."""
+    spec = toy.spec.model_copy(update=changes)
+    toy.monkeypatch.setattr("contrail.pipeline.load_spec", lambda _: spec)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +101,7 @@ def _monkeypatch(toy, monkeypatch):
 def test_judging_again_gives_the_same_decision_and_changes_nothing(ready):
     ready.run("promote", *GATE)
     train(ready, "2024-02-09")
-    with_gate(ready, ready.spec.gate.model_copy(update={"min_improvement": -0.05}))
+    with_spec(ready, gate=ready.spec.gate.model_copy(update={"min_improvement": -0.05}))
     ready.run("promote", *GATE)
     first, since, former = record_of("2"), tags("2")["champion_from"], tags("1")
     ready.run("promote", *GATE)
@@ -183,3 +181,22 @@ def test_a_model_of_another_label_is_refused_by_the_gate(ready):
     assert [check.passed for check in checks] == [False, True]
     assert "its label differs: delay > 15" in checks[0].detail
     assert package.card.label == "delay > 15"
+
+
+def test_a_regression_goes_through_train_promote_and_score(toy):
+    publish_toy(toy, "2024-01-01", "2024-03-10")
+    copy_empty_registry(settings())
+    skip_what_only_train_needs(toy.monkeypatch)
+    label = toy.spec.label.model_copy(update={"expression": "delay"})
+    floor = SegmentFloor(feature="depot", metric="rmse", floor=30.0, min_rows=50)
+    gate = toy.spec.gate.model_copy(update={"metric": "rmse", "segments": (floor,)})
+    with_spec(toy, task="regression", label=label, gate=gate)
+    train(toy, "2024-01-31")
+    result = toy.run("promote", *GATE)
+    assert result.details["metrics"]["challenger"]["rmse"] < result.details["metrics"]["constant"]["rmse"]
+    page = Path(result.reports[0]).read_text()
+    assert "Every depot keeps the floor of rmse" in page
+    toy.run("score", *GATE)
+    joined = "predictions p JOIN validated_deliveries d USING (ship_date, parcel)"
+    error = toy.sql(f"SELECT sqrt(avg((p.prediction - d.delay) ** 2)) FROM {joined}")[0][0]
+    assert error == pytest.approx(result.details["metrics"]["challenger"]["rmse"])
