@@ -11,7 +11,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, PartitionedAssetTimetable
+from airflow.sdk.exceptions import AirflowFailException
 
+from contrail.errors import SpecError
 from contrail.pipeline import load_pipeline
 from contrail.spec import PipelineSpec
 from contrail.stages import VERBS
@@ -204,7 +206,10 @@ class _Windows:
 
     def _both(self, as_of: str | None, run_after: datetime) -> Any:
         day = date.fromisoformat(as_of) if as_of else run_after.astimezone(ZoneInfo(self.spec.timezone)).date()
-        return training_windows(self.spec, day)
+        try:
+            return training_windows(self.spec, day)
+        except SpecError as error:
+            raise AirflowFailException(str(error)) from error  # no retry: the day asked for is wrong
 
     def train(self, as_of: str | None, run_after: datetime) -> Any:
         return self._both(as_of, run_after).train

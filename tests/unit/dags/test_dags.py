@@ -1,16 +1,21 @@
 """Policy of every DAG, and the exact commands that they run."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
+from tests.unit.dags.rendering import GOLDEN, render
 
 from contrail.pipeline import pipeline_names
 from contrail.settings import settings
 from contrail_airflow.dag_builder import HEAVY_POOL, build_dags, days_before
 from contrail_airflow.operators import StageOperator
+from contrail_airflow.priority import EarlierPartitionFirst
 
 PROJECT = Path(__file__).resolve().parents[3]
 # By hand, so that a DAG that vanishes fails the test.
@@ -61,20 +66,46 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
             assert task.pool == HEAVY_POOL, name
 
 
-@pytest.mark.parametrize(
-    ("suffix", "task", "expected"),
-    [
-        ("daily", "ingest", "{{ partition_key }}..{{ partition_key }} --as-of-cutoff"),
-        ("daily", "validate", "{{ partition_key }}..{{ partition_key }} --as-of-cutoff"),
-        ("daily", "features", "{{ partition_key }}..{{ partition_key }}"),
-        ("score", "score", "{{ partition_key }}..{{ partition_key }}"),
-        ("monitor", "drift", "{{ partition_key }}..{{ partition_key }}"),
-    ],
-)
-def test_daily_tasks_carry_their_partition(dags: dict[str, Any], suffix: str, task: str, expected: str) -> None:
-    found = dags[f"flight_delay__{suffix}"].get_task(task)
-    shown = " ".join([f"{found.partition_from}..{found.partition_to}", *found.arguments])
-    assert shown == expected
+def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(dags)
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_tasks_run_the_commands_of_the_golden_file(dags: dict[str, Any], dag_id: str) -> None:
+    """After a change that is meant: python -m tests.unit.dags.rendering (with PYTHONPATH=include:plugins)."""
+    assert render(dags[dag_id]) == (GOLDEN / f"{dag_id}.txt").read_text()
+
+
+def test_a_backfill_runs_only_the_stages_asked_for(dags: dict[str, Any]) -> None:
+    chosen = render(dags["flight_delay__backfill"], stages=["features", "score"], model="2", to=None)
+    range_ = "--pipeline flight_delay --from 2013-11-01 --to 2013-11-01 --run-id RUN --json"
+    assert chosen.splitlines() == [
+        "ingest: (skipped)",
+        "validate: (skipped)",
+        f"features: contrail stage features {range_}",
+        f"score: contrail stage score {range_} --model 2",
+        "drift: (skipped)",
+        "performance: (skipped)",
+    ]
+
+
+def test_a_backfill_refuses_a_stage_that_does_not_exist(dags: dict[str, Any]) -> None:
+    params = dags["flight_delay__backfill"].params
+    for wrong in (["scores"], []):
+        with pytest.raises(ParamValidationError):
+            params.get_param("stages").resolve(wrong)
+
+
+def test_a_training_day_that_is_too_early_is_not_tried_again(dags: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match="too few days to train on"):
+        render(dags["flight_delay__train"], as_of="2013-01-20")
+
+
+def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]) -> None:
+    chosen = render(dags["flight_delay__train"], as_of="2013-10-01", set={"max_depth": 8})
+    assert "train --pipeline flight_delay --from 2013-01-01 --to 2013-08-31 " in chosen
+    assert '--set {"max_depth": 8}' in chosen
+    assert "promote --pipeline flight_delay --from 2013-09-03 --to 2013-09-30 " in chosen
 
 
 def test_performance_is_measured_when_labels_are_mature() -> None:
@@ -96,14 +127,59 @@ def test_assets_lead_from_day_to_day(dags: dict[str, Any]) -> None:
     ]
 
 
+def test_days_pass_each_daily_stage_in_order(dags: dict[str, Any]) -> None:
+    """Airflow starts ten days of a backfill at once; a day's features need the days before it to be validated."""
+    for task in dags["flight_delay__daily"].tasks:
+        assert task.max_active_tis_per_dag == 1, task.task_id
+        assert isinstance(task.weight_rule, EarlierPartitionFirst), task.task_id
+
+
 def test_parsing_imports_nothing_heavy_and_is_quick(home: Path) -> None:
     script = (
         "import sys, time; sys.path[:0] = ['plugins', 'dags', 'include']; import airflow.sdk, pydantic, yaml\n"
         "from airflow.timetables.trigger import CronPartitionTimetable\n"
-        "start = time.perf_counter(); import flight_delay; print(time.perf_counter() - start)\n"
+        "start = time.process_time(); import flight_delay; took = time.process_time() - start\n"
         "heavy = {'pandas', 'pyspark', 'xgboost', 'mlflow', 'evidently', 'great_expectations', 'pyarrow', 'duckdb'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        "print(took); print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=PROJECT)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"
+    took, heavy = done.stdout.splitlines()[-2:]
+    assert heavy == "[]"
+    assert float(took) < 1  # of this process alone, so that a busy machine does not matter
+
+
+_LOAD = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag(dag_folder=sys.argv[1])
+daily = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags["flight_delay__daily"]))
+for dag in bag.dags.values():
+    DagSerialization.to_dict(dag)
+print(json.dumps({
+    "errors": {str(path): error for path, error in bag.import_errors.items()},
+    "dags": sorted(bag.dags),
+    "timetable": type(daily.timetable).__name__,
+    "weights": sorted({type(task.weight_rule).__name__ for task in daily.tasks}),
+}))
+"""
+
+
+def test_airflow_loads_every_file_and_finds_what_the_plugin_registers(home: Path, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONPATH": f"{PROJECT / 'include'}{os.pathsep}{PROJECT / 'plugins'}",
+    }
+    command = [sys.executable, "-c", _LOAD, str(PROJECT / "dags")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "errors": {},
+        "dags": sorted(DAG_IDS),
+        "timetable": "ClosedPartitionTimetable",
+        "weights": ["EarlierPartitionFirst"],
+    }

@@ -1,0 +1,47 @@
+"""The commands of a DAG's tasks as Airflow would run them; ``python -m tests.unit.dags.rendering`` writes the goldens."""
+
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from contrail.pipeline import pipeline_names
+from contrail_airflow.dag_builder import build_dags
+
+GOLDEN = Path(__file__).parent / "golden"
+DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
+
+
+def render(dag: Any, **params: Any) -> str:
+    """A line for each task: its id, and its command or that it is skipped.
+
+    The run is of the pipeline's day above, at 02:00 in New York, when a scheduled training run begins.
+    """
+    pipeline, _, suffix = dag.dag_id.partition("__")
+    day = DAYS[pipeline]
+    given = {"from": day, "to": day} if suffix == "backfill" else {}
+    trained = {"details": {"model_version": "3"}}
+    context = {
+        "partition_key": day,
+        "params": {**dag.params.dump(), **given, **params},
+        "dag_run": SimpleNamespace(run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00")),
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: trained if task_ids == "train" else None),
+    }
+    lines = []
+    for task in dag.tasks:
+        task.render_template_fields(context)
+        command = " ".join(["contrail", *task.command("RUN")[3:]])
+        lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")
+    return "".join(lines)
+
+
+def main() -> None:
+    """Write a golden file for each DAG."""
+    GOLDEN.mkdir(exist_ok=True)
+    for name in pipeline_names():
+        for dag_id, dag in build_dags(name).items():
+            (GOLDEN / f"{dag_id}.txt").write_text(render(dag))
+
+
+if __name__ == "__main__":
+    main()
