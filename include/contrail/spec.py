@@ -160,6 +160,7 @@ class ScheduleSpec(_Frozen):
     retries: int = Field(default=2, ge=0)
     retry_delay_seconds: int = Field(default=30, ge=1)
     timeout_minutes: int = Field(default=60, ge=1)
+    deadline_minutes: int = Field(default=120, ge=1, description="A run that has not ended by then is reported.")
 
 
 class PipelineSpec(_Frozen):

@@ -10,7 +10,16 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param, PartitionedAssetTimetable
+from airflow.sdk import (  # type: ignore[attr-defined]  # its stub lacks the deadline names
+    DAG,
+    Asset,
+    AsyncCallback,
+    CronTriggerTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    Param,
+    PartitionedAssetTimetable,
+)
 from airflow.sdk.exceptions import AirflowFailException
 
 from contrail.errors import SpecError
@@ -18,6 +27,7 @@ from contrail.pipeline import load_pipeline
 from contrail.spec import PipelineSpec
 from contrail.stages import VERBS
 from contrail.training_windows import training_windows
+from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
 from contrail_airflow.operators import StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
@@ -34,14 +44,21 @@ class _Builder:
 
     def dag(self, suffix: str, doc: str, **arguments: Any) -> DAG:
         spec, schedule = self.spec, self.spec.schedule
+        dag_id, notifier = f"{spec.name}__{suffix}", StageNotifier()
+        alert = {"dag_id": dag_id, "minutes": schedule.deadline_minutes}
         return DAG(
-            dag_id=f"{spec.name}__{suffix}",
+            dag_id=dag_id,
             dag_display_name=f"{spec.title}: {suffix}",
             description=doc.splitlines()[0],
             doc_md=f"### {spec.title}: {suffix}\n\n{doc}\n\n{spec.description}\n\nOwner: {spec.owner}",
             tags=["contrail", spec.name, suffix],
             catchup=False,
             dagrun_timeout=timedelta(minutes=schedule.timeout_minutes * 3),
+            deadline=DeadlineAlert(
+                reference=DeadlineReference.DAGRUN_QUEUED_AT,
+                interval=timedelta(minutes=schedule.deadline_minutes),
+                callback=AsyncCallback(DeadlineNotifier, kwargs=alert),
+            ),
             default_args={
                 "owner": spec.owner,
                 "retries": schedule.retries,
@@ -50,6 +67,8 @@ class _Builder:
                 "max_retry_delay": timedelta(minutes=15),
                 "execution_timeout": timedelta(minutes=schedule.timeout_minutes),
                 "pool": HEAVY_POOL,
+                "on_success_callback": notifier,
+                "on_failure_callback": notifier,
             },
             **arguments,
         )

@@ -24,6 +24,20 @@ from contrail.errors import CommitConflictError
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+
+class StageStopped(AirflowException):
+    """A stage ended with an error. ``code`` is its exit status, ``said`` the last lines that it printed."""
+
+    def __init__(self, verb: str, code: int, said: str, hint: str) -> None:
+        super().__init__(f"{verb} stopped with code {code}; {hint}.\n{said}")
+        self.code = code
+        self.said = said
+
+
+class StageRefused(StageStopped, AirflowFailException):
+    """It would end in the same way again, so that Airflow does not retry."""
+
+
 RETRYABLE = CommitConflictError.exit_code
 _SHOWN_LINES = 12
 # Airflow kills a task 5 s after it has asked it to end; the stage must be gone by then.
@@ -82,8 +96,8 @@ class StageOperator(BaseOperator):
 
         Raises:
             AirflowSkipException: if ``skip_unless`` rendered to nothing.
-            AirflowFailException: for an error that the same call would meet again (data, spec, gate).
-            AirflowException: for one that may pass (a lost commit, a killed process); Airflow retries.
+            StageRefused: for an error that the same call would meet again (data, spec, gate).
+            StageStopped: for one that may pass (a lost commit, a killed process); Airflow retries.
         """
         if not self.skip_unless.strip():
             raise AirflowSkipException(f"{self.verb} was not asked for")
@@ -134,8 +148,8 @@ class StageOperator(BaseOperator):
     def _fail(self, code: int, lines: Iterable[str]) -> None:
         said = "\n".join(lines)
         if code == RETRYABLE or code < 0 or code > 128:
-            raise AirflowException(f"{self.verb} stopped with code {code}; a retry may pass.\n{said}")
-        raise AirflowFailException(f"{self.verb} failed with code {code}; a retry would fail again.\n{said}")
+            raise StageStopped(self.verb, code, said, "a retry may pass")
+        raise StageRefused(self.verb, code, said, "a retry would fail again")
 
     def on_kill(self) -> None:
         """End the stage if it still runs; what it has not published is not visible to anybody."""

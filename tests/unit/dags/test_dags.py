@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.unit.dags.rendering import GOLDEN, render
 from contrail.pipeline import pipeline_names
 from contrail.settings import settings
 from contrail_airflow.dag_builder import HEAVY_POOL, build_dags, days_before
+from contrail_airflow.notifications import StageNotifier
 from contrail_airflow.operators import StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 
@@ -54,6 +56,9 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
         assert dag.doc_md, dag_id
         assert dag.dagrun_timeout, dag_id
         assert "contrail" in dag.tags, dag_id
+        (deadline,) = dag.deadline
+        assert deadline.callback.kwargs == {"dag_id": dag_id, "minutes": 120}
+        assert deadline.interval == timedelta(minutes=120)
         for task in dag.tasks:
             name = f"{dag_id}.{task.task_id}"
             assert isinstance(task, StageOperator), name
@@ -64,6 +69,8 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
             assert task.execution_timeout, name
             assert task.doc_md, name
             assert task.pool == HEAVY_POOL, name
+            for callbacks in (task.on_failure_callback, task.on_success_callback):
+                assert [type(callback) for callback in callbacks] == [StageNotifier], name
 
 
 def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:

@@ -1,0 +1,118 @@
+"""Messages reach the file always, Slack and mail where a connection asks for them, and never fail a task."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from contrail.messages import Message, of_deadline
+from contrail_airflow import notifications
+from contrail_airflow.notifications import SLACK, SMTP, DeadlineNotifier, StageNotifier, deliver
+from contrail_airflow.operators import StageOperator, StageRefused
+
+
+def context(**more: Any) -> Any:
+    task = StageOperator(
+        task_id="validate", verb="validate", pipeline="toy", partition_from="2024-01-05", partition_to="2024-01-05"
+    )
+    result = {"details": more.pop("details", {})}
+    instance = SimpleNamespace(log_url="http://airflow/log", xcom_pull=lambda task_ids: result)
+    return {"task": task, "ti": instance, **more}
+
+
+def lines(home: Path) -> list[dict[str, str]]:
+    path = home / "notifications.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+
+    def get(name: str) -> Any:
+        if name not in known:
+            raise AirflowNotFoundException(name)
+        return known[name]
+
+    monkeypatch.setattr(notifications.BaseHook, "get_connection", staticmethod(get))
+    return known
+
+
+def test_a_refused_task_is_told_with_what_it_said(home: Path, connections: dict[str, Any]) -> None:
+    error = StageRefused("validate", 3, "weight: 40 rows are negative", "a retry would fail again")
+    StageNotifier()(context(exception=error))
+    (line,) = lines(home)
+    assert line["kind"] == "refusal"
+    assert line["where"] == "toy validate 2024-01-05"
+    assert line["happened"] == "weight: 40 rows are negative"
+    assert line["link"] == "http://airflow/log"
+
+
+def test_a_task_that_went_well_says_nothing(home: Path, connections: dict[str, Any]) -> None:
+    StageNotifier()(context(details={"rows": 3}))
+    assert lines(home) == []
+
+
+def test_a_task_with_news_tells_them(home: Path, connections: dict[str, Any]) -> None:
+    given = context(details={"late": ["weighings 2024-01-04"]})
+    given["task"].verb = "ingest"
+    StageNotifier()(given)
+    assert [line["kind"] for line in lines(home)] == ["late data"]
+
+
+def test_a_missed_deadline_is_told_from_the_triggerer(home: Path, connections: dict[str, Any]) -> None:
+    async def wait() -> None:
+        await DeadlineNotifier(dag_id="toy__daily", minutes=5, context={"dag_run": {"dag_run_id": "run-1"}})  # type: ignore[arg-type, misc]
+
+    asyncio.run(wait())
+    assert [line["where"] for line in lines(home)] == ["toy__daily run-1"]
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    got: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+
+
+def _message() -> Message:
+    return of_deadline("toy__daily run-1", 5)
+
+
+def test_slack_gets_the_text_over_its_webhook(
+    home: Path, connections: dict[str, Any], webhook: tuple[str, list[dict[str, Any]]]
+) -> None:
+    from airflow.sdk import Connection
+
+    url, got = webhook
+    connections[SLACK] = Connection(conn_id=SLACK, conn_type="slackwebhook", host=url, password="T000/B000/XXX")
+    assert deliver(_message()) == ["file", SLACK]
+    assert got[0]["text"] == _message().text()
+
+
+def test_a_channel_that_fails_leaves_the_others(
+    home: Path, connections: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    connections[SMTP] = SimpleNamespace(extra_dejson={})
+    assert deliver(_message()) == ["file"]
+    assert "has no receiver" in caplog.text
