@@ -127,7 +127,7 @@ def build(connection: duckdb.DuckDBPyConnection, first: str, last: str, columns:
     connection.execute(_latest("last_weather", "weather", "origin", weather, "observed_at", 2))
     last_one = {"tailnum": "tailnum", "last_delay": "delay"}
     connection.execute(_latest("last_flight", "delays", "carrier, flight, origin", last_one, "landed_at", _LAST_FLIGHT))
-    joined = [(name, by) for name, by in counts.items()] + [("slots", "origin, half_hour")]
+    joined = [*counts.items(), ("slots", "origin, half_hour")]
     joined += [(f"{name}_past", by) for name, (by, _) in _ROLLING.items()]
     joined += [(f"{name}_yesterday", by) for name, by in _YESTERDAY.items()]
     joined += [("last_weather", "origin"), ("last_flight", "carrier, flight, origin")]

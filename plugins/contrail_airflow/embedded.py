@@ -22,6 +22,7 @@ import httpx
 import yaml
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from contrail.errors import ContrailError
 from contrail.settings import Settings, settings
@@ -37,8 +38,8 @@ from contrail_airflow.processes import (
     this_process,
     wait_until,
 )
+from contrail_airflow.roles import ADMIN, ROLES
 
-USER = "admin"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 # With the API server and the files on this machine, Airflow's log servers would only be open ports to the network.
 _OPTIONS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
@@ -128,7 +129,7 @@ class Embedded:
             "AIRFLOW__CORE__PARALLELISM": "8",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "AIRFLOW__CORE__AUTH_MANAGER": _AUTH_MANAGER,
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{r.name}:{r.airflow}" for r in ROLES),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
             "AIRFLOW__CORE__FERNET_KEY": self._secret("fernet", _fernet_key),
             "AIRFLOW__API_AUTH__JWT_SECRET": self._secret("jwt", lambda: secrets.token_hex(48)),
@@ -153,12 +154,14 @@ class Embedded:
             _write_private(path, make())
         return path.read_text()
 
-    def password(self) -> str:
-        """The generated password of the user ``admin``."""
+    def passwords(self) -> dict[str, str]:
+        """The generated password of each user, by the names of ``ROLES``."""
         path = self.home / "passwords.json"
-        if not path.exists():
-            _write_private(path, json.dumps({USER: secrets.token_urlsafe(12)}))
-        return str(json.loads(path.read_text())[USER])
+        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        if missing := [role.name for role in ROLES if role.name not in known]:
+            known |= {name: secrets.token_urlsafe(12) for name in missing}
+            _write_private(path, json.dumps(known))
+        return known
 
     # ---- starting and stopping ----
 
@@ -173,9 +176,9 @@ class Embedded:
     def _write(self, state: State) -> None:
         _write_private(self._state_file, json.dumps(asdict(state)))
 
-    def api(self) -> AirflowApi:
-        """A client that is logged in as the administrator."""
-        return AirflowApi(self.state().airflow_url, USER, self.password())
+    def api(self, user: str = ADMIN.name) -> AirflowApi:
+        """A client that is logged in as one of ``ROLES``."""
+        return AirflowApi(self.state().airflow_url, user, self.passwords()[user])
 
     def start(self, *, keep: bool = False) -> None:
         """Make sure that Airflow runs: use the one that does, or start every component and wait until it is healthy.
@@ -211,7 +214,7 @@ class Embedded:
             self._write(state)
 
     def _start(self, state: State) -> None:
-        password = self.password()
+        passwords = self.passwords()
         environment = self.environment()
         self._migrate(environment)
         port = _free_port(8080, "Airflow")
@@ -224,7 +227,7 @@ class Embedded:
         for name in COMPONENTS:
             self._spawn(state, name, [sys.executable, "-m", "airflow", name, *options.get(name, [])], environment)
         self._wait(state, COMPONENTS, lambda: _healthy(state.airflow_url))
-        self._apply_settings(AirflowApi(state.airflow_url, USER, password))
+        self._apply_settings(AirflowApi(state.airflow_url, ADMIN.name, passwords[ADMIN.name]))
         state.ready = True
 
     def start_mlflow(self) -> None:
@@ -437,8 +440,12 @@ def _print_state(embedded: Embedded) -> None:
         said = f"Airflow is not complete: {dead} is not alive or not ready. `make up` starts it anew; `make down` cleans up."
         console.print(said, soft_wrap=True)
         return
-    login = f"user [bold]{USER}[/]   password [bold]{embedded.password()}[/]"
-    console.print(f"Airflow  [cyan]{state.airflow_url}[/]   {login}", soft_wrap=True)
+    console.print(f"Airflow  [cyan]{state.airflow_url}[/]   log in as", soft_wrap=True)
+    passwords = embedded.passwords()
+    users = Table.grid(padding=(0, 3))
+    for role in ROLES:
+        users.add_row("", f"[bold]{role.name}[/]", f"[bold]{passwords[role.name]}[/]", f"[dim]{role.may}[/]")
+    console.print(users)
     if state.mlflow_running:
         console.print(f"MLflow   [cyan]{state.mlflow_url}[/]   no login; this machine only", soft_wrap=True)
     console.print(

@@ -1,5 +1,6 @@
 """The main job through a real Airflow, on the toy pipeline; Airflow's own backfill, twice; and a clean stop."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from tests.conftest import PROJECT, TOY_PIPELINES
 
 from contrail.lake.lake import Lake
 from contrail.settings import settings
-from contrail_airflow.api import AirflowApi
+from contrail_airflow.api import AirflowApi, AirflowApiError
 from contrail_airflow.embedded import Embedded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("airflow")]
@@ -108,3 +109,39 @@ def test_the_main_job_then_airflows_own_backfill_twice(environment: dict[str, st
         stopped = embedded.stop()
     assert set(stopped) == {"api-server", "scheduler", "dag-processor", "triggerer"}
     assert embedded.stop() == []
+
+
+def test_roles_and_a_failed_day(environment: dict[str, str]) -> None:
+    """What each kind of user may do, asked over the API; and what people are told of a day without its file."""
+    embedded = Embedded(settings())
+    embedded.start()
+    try:
+        api = embedded.api()
+        api.wait_for_dags(["toy__daily", "toy__train"], 60)
+        with pytest.raises(AirflowApiError, match="refused the login"):
+            AirflowApi(api.url, "admin", "admin").call("GET", "dags")
+        analyst, scientist, engineer = (embedded.api(name) for name in ("analyst", "scientist", "engineer"))
+        assert analyst.call("GET", "dags")["total_entries"] == 5
+        connection = {"connection_id": "warehouse", "conn_type": "generic"}
+        for user, method, path, body in (
+            (analyst, "POST", "dags/toy__train/dagRuns", {"logical_date": None}),
+            (analyst, "PATCH", "dags/toy__daily", {"is_paused": False}),
+            (analyst, "POST", "connections", connection),
+            (scientist, "POST", "connections", connection),
+            (scientist, "PATCH", "pools/heavy", {"slots": 9}),
+        ):
+            with pytest.raises(AirflowApiError, match=": 403 "):
+                user.call(method, path, json=body)
+        engineer.call("POST", "connections", json=connection)
+        scientist.pause("toy__daily", False)
+
+        late = {"logical_date": None, "partition_key": "2024-04-20"}
+        run_id = scientist.call("POST", "dags/toy__daily/dagRuns", json=late)["dag_run_id"]
+        assert scientist.wait("toy__daily", run_id, lambda task: None) == "failed"
+        lines = (settings().home_path / "notifications.jsonl").read_text().splitlines()
+        told = [line for line in map(json.loads, lines) if "2024-04-20" in line["where"]]
+        assert [line["kind"] for line in told] == ["refusal"]
+        assert "missing_file" in told[0]["happened"]
+        assert told[0]["link"].startswith(api.url)
+    finally:
+        embedded.stop()

@@ -1,0 +1,27 @@
+"""Who may do what, and the role of Airflow's Simple auth manager that grants it to the embedded Airflow's users.
+
+A shared deployment takes the same roles from its own auth manager (for example FAB with single sign-on).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Role:
+    """A kind of user. ``airflow`` is the Simple auth manager's role: viewer < user < op < admin."""
+
+    name: str
+    airflow: str
+    may: str
+
+
+ADMIN = Role("admin", "admin", "do everything")
+ROLES = (
+    ADMIN,
+    Role("engineer", "op", "what a scientist may, and change connections, variables and pools"),
+    Role("scientist", "user", "read, trigger DAGs and backfills, clear tasks; not change connections, not approve"),
+    Role("approver", "user", "what a scientist may, and approve or refuse a promotion"),
+    Role("analyst", "viewer", "read"),
+)
+# Airflow compares these names with who answers a promotion that waits for a person.
+APPROVERS = ("approver", ADMIN.name)
