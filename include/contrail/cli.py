@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -202,7 +203,8 @@ def query(
 ) -> None:
     """Ask the lake in SQL. Every table is a view.
 
-    raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance.
+    raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance,
+    model_history.
 
     Examples:
     - `contrail query "SELECT * FROM predictions_latest ORDER BY probability DESC LIMIT 10"`
@@ -361,6 +363,46 @@ def summary(pipeline: PipelineOption, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(found, default=_plain))
     else:
         print_summary(found, out)
+
+
+# ---- models: who is champion, and changing it ----
+
+
+@app.command()
+def champions(
+    pipeline: PipelineOption,
+    on: Annotated[str | None, typer.Option("--on", help="A day, YYYY-MM-DD. Default: every move.")] = None,
+    clock: Annotated[bool, typer.Option(help="--on is a day of the calendar (UTC), not a partition.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which version was champion on a day, since when, why, and who made it so.
+
+    The champion of a partition is what holds for it now: after a rollback, the version that took over. `--clock` asks
+    where the alias pointed at the end of that day.
+
+    Examples:
+    - `contrail champions -p flight_delay --on 2013-11-03`
+    - `contrail query "SELECT * FROM model_history ORDER BY moved_at"`
+    """
+    from contrail.champions import champion_moves, champion_of, moved_elsewhere
+
+    loaded = load_pipeline(pipeline)
+    moves = champion_moves(_lake(loaded))
+    found = [champion_of(pipeline, moves, on, clock)] if on else moves
+    if note := moved_elsewhere(pipeline, moves):
+        err.print(f"[yellow]![/] {note}", highlight=False, soft_wrap=True)
+    if as_json:
+        rows = [asdict(move) for move in found]
+        typer.echo(json.dumps(rows[0] if on else rows, default=_plain))
+        return
+    table = Table("version", "for partitions from", "moved at (UTC)", "before", "person", "reason", "run")
+    for move in found:
+        moved_at, before = f"{move.moved_at:%Y-%m-%d %H:%M:%S}", move.version_before or "–"
+        since = str(move.effective_from)
+        table.add_row(
+            move.version_after, since, moved_at, before, *map(escape, (move.person, move.reason, move.run_id))
+        )
+    out.print(table)
 
 
 @app.command()
