@@ -1,12 +1,18 @@
-"""Which version was champion on a day, for a person who asks. Moving the alias belongs to the stages."""
+"""What a person asks about champions: which version it was on a day, and which days would judge a new one.
 
-from datetime import UTC, date, datetime, time
+Moving the alias belongs to the stages.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
 
 from contrail.adapters.registry import CHAMPION, alias_version
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import AliasMove, at_clock, in_effect, read_moves
+from contrail.partitions import Partitions
 from contrail.settings import settings
+from contrail.spec import PipelineSpec
+from contrail.training_windows import training_windows
 
 
 def champion_moves(lake: Lake) -> list[AliasMove]:
@@ -54,3 +60,22 @@ def moved_elsewhere(name: str, moves: list[AliasMove]) -> str | None:
         f"The registry says that version {now or 'none'} is champion; the last recorded move was to "
         f"{recorded or 'none'}. The alias was moved outside Contrail. Use contrail promote or contrail rollback-model."
     )
+
+
+def newest_gate(spec: PipelineSpec, lake: Lake) -> Partitions:
+    """The newest days that a version can be judged on: the gate of a training run on the day after them.
+
+    Raises:
+        MissingInputError: if there are no features or labels.
+        SpecError: if there are fewer days than a training and its gate take.
+    """
+    last = []
+    for name in ("features", f"validated_{spec.label.table}"):
+        days = lake.partitions(name)
+        if not days:
+            raise MissingInputError(
+                f"{spec.name}: {name} has no partition, so no version can be judged. "
+                f"Run its stage first (contrail status --pipeline {spec.name})."
+            )
+        last.append(max(days))
+    return training_windows(spec, min(last) + timedelta(days=1)).gate

@@ -11,6 +11,11 @@ from contrail.stages.base import StageRun
 PIPELINE = "pipeline"
 
 
+def asked_by(run: StageRun) -> str:
+    """Who asked for what a run does."""
+    return str(run.options.get("person") or PIPELINE)
+
+
 def move_aliases(
     run: StageRun,
     entry: VersionInfo,
@@ -48,7 +53,7 @@ def move_aliases(
                 effective_from=effective_from,
                 moved_at=datetime.now(UTC),
                 reason=reason,
-                person=str(run.options.get("person") or PIPELINE),
+                person=asked_by(run),
                 run_id=run.run_id,
                 improvement=improvement,
             )

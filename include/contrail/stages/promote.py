@@ -27,7 +27,7 @@ from contrail.methods.metrics import HEADLINE, METRICS, by_group, finite
 from contrail.methods.splits import out_of_time_window
 from contrail.partitions import as_ranges
 from contrail.spec import PipelineSpec
-from contrail.stages.alias_moves import move_aliases
+from contrail.stages.alias_moves import asked_by, move_aliases
 from contrail.stages.base import StageResult, StageRun, result_of
 
 # Groups shown on the page, the largest; the gate's own floors look at all.
@@ -191,6 +191,8 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
         "reasons": [f"{check.title}: {_explain(check)}" for check in failed],
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "run_id": run.run_id,
+        "person": asked_by(run),
+        "reason": run.options.get("reason"),
         "window": {
             "start": str(run.partitions.start),
             "end": str(run.partitions.end),
