@@ -204,7 +204,7 @@ def query(
     """Ask the lake in SQL. Every table is a view.
 
     raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance,
-    model_history.
+    model_history, governor.
 
     Examples:
     - `contrail query "SELECT * FROM predictions_latest ORDER BY probability DESC LIMIT 10"`
@@ -482,6 +482,37 @@ def rollback_model(
             highlight=False,
             soft_wrap=True,
         )
+
+
+@app.command()
+def govern(
+    pipeline: PipelineOption,
+    on: Annotated[str, typer.Option("--on", help="The day to decide for, YYYY-MM-DD.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="You ask for a training, for this reason.")] = "",
+    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide whether to retrain, from drift, performance and past trainings, and record it in `governor`.
+
+    With `--reason` a person asks; the cool-down, the labels and the budget may still refuse. Nothing is trained: the
+    DAG `monitor` starts one when it decides so.
+
+    Example: `contrail govern -p flight_delay --on 2013-11-03`
+    """
+    from contrail.stages.runner import run_stage
+
+    day = Partitions.parse(on)
+    options = {"reason": reason, "person": current_person()} if reason else {}
+    with _progress(f"govern {pipeline} {day}") as progress:
+        result = run_stage("govern", pipeline, day, run_id=run_id, options=options, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), default=_plain))
+        return
+    found = result.details
+    asked = f", asked for by {found['trigger']}" if found["trigger"] else ""
+    out.print(f"[bold]{found['decision']}[/] for {on}{asked}", highlight=False)
+    for line in found["reasons"]:
+        out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

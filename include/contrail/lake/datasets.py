@@ -288,11 +288,36 @@ def model_history(_: PipelineSpec) -> Dataset:
     )
 
 
+def governor(_: PipelineSpec) -> Dataset:
+    """``governor``: whether to retrain, a row a day and who asked."""
+    return Dataset(
+        name="governor",
+        doc="Decisions of the retrain governor: what it saw on a day, what it decided, and why.",
+        columns={
+            PARTITION: _column("date", "Day that was decided for; nothing after it was looked at."),
+            "asked": _column("string", "monitor (every day) or by-hand."),
+            "decision": _column("string", "retrain, hold or refused."),
+            "trigger": _column("string", "drift, performance or by-hand; null when nothing asked.", required=False),
+            "reasons": _column("string", "Sentences, one a line: what was found, then what refused it."),
+            "evidence": _column("string", "What was looked at, as JSON."),
+            "model_version": _column("string", "Champion of the day.", required=False),
+            "person": _column("string", "Who asked; pipeline when nobody did."),
+            "run_id": _column("string", "Run that decided."),
+            "decided_at": _column("timestamp", "When, UTC."),
+        },
+        key=("asked",),
+        partition_by=(PARTITION, "asked"),
+    )
+
+
 def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
     """Every table of a pipeline, by name."""
     found = [
         *(raw(spec, table) for table in spec.tables),
         *(validated(spec, table) for table in spec.tables),
-        *(make(spec) for make in (features, predictions, quarantine, refusals, drift, performance, model_history)),
+        *(
+            make(spec)
+            for make in (features, predictions, quarantine, refusals, drift, performance, model_history, governor)
+        ),
     ]
     return {dataset.name: dataset for dataset in found}
