@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +25,7 @@ from rich.table import Table
 from contrail.errors import ContrailError, SpecError
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline, load_pipeline, pipeline_names
-from contrail.settings import settings
+from contrail.settings import current_person, settings
 from contrail.stages import VERBS
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def query(
 ) -> None:
     """Ask the lake in SQL. Every table is a view.
 
-    raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance.
+    raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance,
+    model_history, governor.
 
     Examples:
     - `contrail query "SELECT * FROM predictions_latest ORDER BY probability DESC LIMIT 10"`
@@ -361,6 +363,156 @@ def summary(pipeline: PipelineOption, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(found, default=_plain))
     else:
         print_summary(found, out)
+
+
+# ---- models: who is champion, and changing it ----
+
+
+@app.command()
+def champions(
+    pipeline: PipelineOption,
+    on: Annotated[str | None, typer.Option("--on", help="A day, YYYY-MM-DD. Default: every move.")] = None,
+    clock: Annotated[bool, typer.Option(help="--on is a day of the calendar (UTC), not a partition.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which version was champion on a day, since when, why, and who made it so.
+
+    The champion of a partition is what holds for it now: after a rollback, the version that took over. `--clock` asks
+    where the alias pointed at the end of that day.
+
+    Examples:
+    - `contrail champions -p flight_delay --on 2013-11-03`
+    - `contrail query "SELECT * FROM model_history ORDER BY moved_at"`
+    """
+    from contrail.champions import champion_moves, champion_of, moved_elsewhere
+
+    loaded = load_pipeline(pipeline)
+    moves = champion_moves(_lake(loaded))
+    found = [champion_of(pipeline, moves, on, clock)] if on else moves
+    if note := moved_elsewhere(pipeline, moves):
+        err.print(f"[yellow]![/] {note}", highlight=False, soft_wrap=True)
+    if as_json:
+        rows = [asdict(move) for move in found]
+        typer.echo(json.dumps(rows[0] if on else rows, default=_plain))
+        return
+    table = Table("version", "for partitions from", "moved at (UTC)", "before", "person", "reason", "run")
+    for move in found:
+        moved_at, before = f"{move.moved_at:%Y-%m-%d %H:%M:%S}", move.version_before or "–"
+        since = str(move.effective_from)
+        table.add_row(
+            move.version_after, since, moved_at, before, *map(escape, (move.person, move.reason, move.run_id))
+        )
+    out.print(table)
+
+
+@app.command()
+def promote(
+    pipeline: PipelineOption,
+    model: Annotated[str, typer.Option(help="The version to judge.", show_default=False)],
+    from_: Annotated[
+        str | None, typer.Option("--from", help="First day of the gate. Default: the last window.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Its last day, inclusive.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the record.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a version through the gate; if it passes it becomes champion, in your name.
+
+    Without `--from`, the gate has the newest days that have features and labels, as a training run would choose them.
+
+    Example: `contrail promote -p flight_delay --model 3 --reason "new carrier"`
+    """
+    from contrail.champions import newest_gate
+    from contrail.stages.runner import run_stage
+
+    if to and not from_:
+        raise SpecError("--to needs --from: give both days of the gate, or neither")
+    loaded = load_pipeline(pipeline)
+    window = Partitions.parse(from_, to) if from_ else newest_gate(loaded.spec, _lake(loaded))
+    options = {"model": model, "person": current_person(), "reason": reason}
+    with _progress(f"promote {pipeline} {window}") as progress:
+        result = run_stage("promote", pipeline, window, options=options, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), default=_plain))
+        return
+    before = result.details["champion_before"]
+    taken = f" in place of version {before}" if before else ""
+    out.print(f"[green]✓[/] version {result.details['model_version']} is champion{taken}", highlight=False)
+    for path in result.reports:
+        out.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def rollback_model(
+    pipeline: PipelineOption,
+    to: Annotated[str, typer.Option("--to", help="Version that becomes champion again.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="Why, for the record.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option(help="Show the plan and change nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back the champion: re-point the alias and rescore every partition that the bad version scored.
+
+    Prints the plan first. Stopped half-way, the same command goes on.
+
+    Example: `contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed" --dry-run`
+    """
+    from contrail.rollback_model import plan_rollback, roll_back
+
+    loaded = load_pipeline(pipeline)
+    plan = plan_rollback(loaded, _lake(loaded), to)
+    table = Table(
+        "partitions", "days", "rows", "scored by", "will be scored by", title=f"{pipeline}: plan of a rollback"
+    )
+    for days, rows in plan.jobs:
+        table.add_row(str(days), str(len(days)), f"{rows:,}", f"version {plan.bad}", f"version {plan.to}")
+    err.print(table)
+    err.print(f"Champion for partitions from {plan.effective_from}: version {plan.to} instead of {plan.bad}.")
+    done: dict[str, Any] = {**plan.as_dict(), "dry_run": dry_run}
+    if not dry_run:
+        with _progress(f"rollback-model {pipeline}") as progress:
+            done |= roll_back(plan, person=current_person(), reason=reason, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(done, default=_plain))
+    elif dry_run:
+        out.print("Nothing was changed; leave out --dry-run to do it.")
+    else:
+        out.print(
+            f"[green]✓[/] version {plan.to} is champion; {done['rescored_rows']:,} rows rescored. Performance of these "
+            f"days is of the old predictions until it is measured again (contrail status -p {pipeline}).",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def govern(
+    pipeline: PipelineOption,
+    on: Annotated[str, typer.Option("--on", help="The day to decide for, YYYY-MM-DD.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="You ask for a training, for this reason.")] = "",
+    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide whether to retrain, from drift, performance and past trainings, and record it in `governor`.
+
+    With `--reason` a person asks; the cool-down, the labels and the budget may still refuse. Nothing is trained: the
+    DAG `monitor` starts one when it decides so.
+
+    Example: `contrail govern -p flight_delay --on 2013-11-03`
+    """
+    from contrail.stages.runner import run_stage
+
+    day = Partitions.parse(on)
+    options = {"reason": reason, "person": current_person()} if reason else {}
+    with _progress(f"govern {pipeline} {day}") as progress:
+        result = run_stage("govern", pipeline, day, run_id=run_id, options=options, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), default=_plain))
+        return
+    found = result.details
+    asked = f", asked for by {found['trigger']}" if found["trigger"] else ""
+    out.print(f"[bold]{found['decision']}[/] for {on}{asked}", highlight=False)
+    for line in found["reasons"]:
+        out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

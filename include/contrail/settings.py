@@ -4,6 +4,7 @@ The only module that reads environment variables. A setting that changes what a 
 does not belong here but in the pipeline's spec.
 """
 
+import getpass
 import os
 from functools import cache
 from pathlib import Path
@@ -123,3 +124,11 @@ def settings() -> Settings:
     folders = {"pipelines_path": "CONTRAIL_PIPELINES", "dags_path": "CONTRAIL_DAGS"}
     given = {field: Path(os.environ[name]) for field, name in folders.items() if os.environ.get(name)}
     return loaded.model_copy(update=given)
+
+
+def current_person() -> str:
+    """The login name of who runs this process, for records of what people decided."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"

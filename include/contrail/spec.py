@@ -151,6 +151,29 @@ class DriftSpec(_Frozen):
         return self
 
 
+class RetrainSpec(_Frozen):
+    """When the governor retrains, beside the schedule. Days are partitions, never the clock."""
+
+    drift_days: int = Field(default=3, ge=1, description="So many days with the verdict drift ask for a training …")
+    drift_of_days: int = Field(default=5, ge=1, description="… among so many last days.")
+    performance_days: int = Field(default=28, ge=1, description="Last labelled days whose median is looked at.")
+    performance_margin: float | None = Field(
+        default=None,
+        ge=0,
+        description="Loss of improvement over the baseline since the gate that asks for a training, in log_loss or "
+        "rmse; empty: performance never asks.",
+    )
+    min_label_coverage: float = Field(default=0.8, ge=0, le=1, description="Fewer labels refuse a training.")
+    cooldown_days: int = Field(default=28, ge=0, description="A training refuses others for so many days.")
+    monthly_trainings: int = Field(default=2, ge=0, description="Budget of a calendar month, scheduled ones included.")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.drift_days > self.drift_of_days:
+            raise ValueError("retrain needs drift_days <= drift_of_days")
+        return self
+
+
 class ScheduleSpec(_Frozen):
     """When the DAGs run (cron, in the pipeline's time zone) and how they behave on failure."""
 
@@ -184,6 +207,7 @@ class PipelineSpec(_Frozen):
     gate: GateSpec
     score: ScoreSpec = ScoreSpec()
     drift: DriftSpec = DriftSpec()
+    retrain: RetrainSpec = RetrainSpec()
     schedule: ScheduleSpec
 
     @model_validator(mode="after")

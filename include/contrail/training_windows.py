@@ -38,3 +38,8 @@ def training_windows(spec: PipelineSpec, as_of: date) -> TrainingWindows:
             f"validation with its embargo takes {needed - 1} of them. Choose a later day, or make the windows shorter."
         )
     return TrainingWindows(Partitions(start, end), gate)
+
+
+def as_of_training(spec: PipelineSpec, end: date) -> date:
+    """The day at whose cut-off a training that reads up to ``end`` leaves just enough days to judge it on."""
+    return end + timedelta(days=1 + spec.train.embargo_days + spec.gate.window_days)

@@ -28,7 +28,7 @@ from contrail.spec import PipelineSpec
 from contrail.stages import VERBS
 from contrail.training_windows import training_windows
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
-from contrail_airflow.operators import StageOperator
+from contrail_airflow.operators import GovernOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
@@ -121,17 +121,46 @@ class _Builder:
     def monitor(self) -> DAG:
         days = self.spec.label.mature_after_days
         doc = (
-            "Drift of a day, and the realised performance of the day whose labels have become mature.\n\n"
-            f"Labels are mature after {days} more day(s), so the run for day D measures D-{days + 1}."
+            "Drift of a day, the realised performance of the day whose labels have become mature, and whether to "
+            "retrain.\n\n"
+            f"Labels are mature after {days} more day(s), so the run for day D measures D-{days + 1}. The task `govern` "
+            "decides from both, and says why in its log, in its XCom and in the table `governor`; `retrain` starts the "
+            "DAG `train` as of the day when it so decides, and is skipped otherwise."
         )
         timetable = PartitionedAssetTimetable(assets=self.asset("predictions"))
         mature = "{{ days_before(partition_key, " + str(days + 1) + ") }}"
         with self.dag(
             "monitor", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
         ) as dag:
-            self.stage("drift")
-            self.stage("performance", partition_from=mature, partition_to=mature)
+            measured = [
+                self.stage("drift"),
+                self.stage("performance", partition_from=mature, partition_to=mature),
+            ]
+            measured >> self._govern() >> self._retrain()
         return dag
+
+    def _govern(self) -> GovernOperator:
+        command = f"contrail govern --pipeline {self.spec.name} --on DATE"
+        doc = (
+            f"Decide whether to retrain. A refusal is a decision, not a failure.\n\nThe same from a shell: `{command}`"
+        )
+        # One day at a time: each must see what the others decided.
+        return GovernOperator(
+            task_id="govern", verb="govern", pipeline=self.spec.name, doc_md=doc, max_active_tis_per_dag=1
+        )
+
+    def _retrain(self) -> RetrainOperator:
+        decided = "ti.xcom_pull(task_ids='govern')['details']['decision'] == 'retrain'"
+        return RetrainOperator(
+            task_id="retrain",
+            trigger_dag_id=f"{self.spec.name}__train",
+            trigger_run_id="governor__{{ partition_key }}",
+            conf={"as_of": "{{ partition_key }}", "set": {}},
+            logical_date=None,
+            skip_when_already_exists=True,
+            skip_unless="{{ 'yes' if " + decided + " else '' }}",
+            doc_md="Start a training as of this day, when `govern` decided so. A training that was started is not again.",
+        )
 
     def train(self) -> DAG:
         spec = self.spec

@@ -1,4 +1,4 @@
-"""The operator that runs a stage: the same command that a person types, in a process of its own.
+"""The operators that run stages: the same commands that a person types, each in a process of its own.
 
 No stage's work belongs here. The command's exit code says whether a retry can help.
 """
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
@@ -159,6 +160,38 @@ class StageOperator(BaseOperator):
         self._watcher.join(_TERM_SECONDS)
         if self._watcher.is_alive():
             _signal_group(self._process.pid, signal.SIGKILL)
+
+
+class GovernOperator(StageOperator):
+    """Run ``contrail govern`` for the run's partition.
+
+    Returns (XCom): its result; ``details.decision`` is retrain, hold or refused, ``details.reasons`` say why.
+    """
+
+    def command(self, run_id: str) -> list[str]:
+        """The command line of this task."""
+        govern = [sys.executable, "-m", "contrail", "govern", "--pipeline", self.pipeline]
+        return [*govern, "--on", self.partition_from, "--run-id", run_id, "--json"]
+
+
+class RetrainOperator(TriggerDagRunOperator):
+    """Start a training run; the task is skipped when ``skip_unless``, templated, renders to nothing."""
+
+    template_fields: Sequence[str] = (*TriggerDagRunOperator.template_fields, "skip_unless")
+
+    def __init__(self, *, skip_unless: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.skip_unless = skip_unless
+
+    def execute(self, context: "Context") -> None:
+        """Trigger the DAG and go on without waiting for it.
+
+        Raises:
+            AirflowSkipException: if ``skip_unless`` rendered to nothing, or the run is there already.
+        """
+        if not self.skip_unless.strip():
+            raise AirflowSkipException("the governor did not decide to retrain; its task says why")
+        super().execute(context)
 
 
 def _end_with_leader(pid: int) -> None:

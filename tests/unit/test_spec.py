@@ -46,6 +46,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         ("tables.deliveries.known_ahead", True, "cannot be known_ahead: that would be the future"),
         ("tables.parcels.known_ahead", False, "must be known_ahead"),
         ("train.segments", ["colour"], "['colour'] are named in train or gate but are not in features.columns"),
+        ("retrain", {"drift_days": 6}, "retrain needs drift_days <= drift_of_days"),
         ("drift", {"raise_days": 6}, "hysteresis needs clear_days < raise_days <= of_days"),
     ],
 )

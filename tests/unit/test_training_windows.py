@@ -8,7 +8,7 @@ import pytest
 from contrail.errors import SpecError
 from contrail.partitions import Partitions
 from contrail.spec import load_spec
-from contrail.training_windows import training_windows
+from contrail.training_windows import as_of_training, training_windows
 
 SPEC = load_spec(Path(__file__).resolve().parents[1] / "pipelines" / "toy" / "pipeline.yaml")
 
@@ -27,3 +27,7 @@ def test_training_starts_no_earlier_than_the_data() -> None:
 def test_too_few_days_are_refused() -> None:
     with pytest.raises(SpecError, match="too few days to train on"):
         training_windows(SPEC, date(2024, 1, 20))
+
+
+def test_the_day_of_a_training_is_found_from_its_window() -> None:
+    assert as_of_training(SPEC, training_windows(SPEC, date(2024, 3, 1)).train.end) == date(2024, 3, 1)

@@ -9,12 +9,12 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,6 +31,8 @@ CHAMPION, CHALLENGER, LATEST = "champion", "challenger", "latest"
 _LOADER = "contrail.methods.model_package"
 _MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
 _SOURCE = ".source"
+_WINDOW = "training_window"
+_VERSIONS = 10_000
 _SQL_STORES = ("sqlite:", "postgresql", "mysql")
 _METRICS_A_BATCH, _PARAMS_A_BATCH = 900, 90
 # MLflow allows letters, digits and these in the name of a metric.
@@ -263,6 +265,23 @@ def alias_version(settings: Settings, name: str, alias: str) -> str | None:
         return None
 
 
+def training_windows_of(settings: Settings, name: str) -> dict[str, str]:
+    """The training window (``2013-01-01..2013-08-31``) of every version, by its number."""
+    found = _windows_in_database(settings, name)
+    if found is None:
+        versions = client(settings).search_model_versions(f"name = '{name}'", max_results=_VERSIONS)
+        found = {str(v.version): v.tags[_WINDOW] for v in versions if _WINDOW in v.tags}
+    return dict(sorted(found.items(), key=lambda entry: int(entry[0])))
+
+
+def _windows_in_database(settings: Settings, name: str) -> dict[str, str] | None:
+    if _no_database(settings.registry.tracking_uri):
+        return {}
+    query = f"SELECT version, value FROM model_version_tags WHERE name = :name AND key = '{_WINDOW}'"
+    rows = _ask_database(settings, query, {"name": name})
+    return None if rows is None else {str(version): str(value) for version, value in rows}
+
+
 def resolve(settings: Settings, name: str, ref: str) -> RegisteredModel:
     """A version with its package, fetched to ``<home>/models/<name>/<version>`` the first time.
 
@@ -329,7 +348,7 @@ def _find_in_database(settings: Settings, name: str, ref: str) -> _Found | None:
     uri = settings.registry.tracking_uri
     if not uri.startswith(_SQL_STORES):
         return None
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if _no_database(uri):
         raise _missing(name, ref)
     where = {
         LATEST: "v.version = (SELECT max(version) FROM model_versions WHERE name = :name)",
@@ -337,15 +356,28 @@ def _find_in_database(settings: Settings, name: str, ref: str) -> _Found | None:
     }
     chosen = where.get(CHAMPION if ref == CHALLENGER else ref, "CAST(v.version AS CHAR(20)) = :ref")
     query = f"SELECT v.version, v.source FROM model_versions v WHERE v.name = :name AND {chosen}"
+    rows = _ask_database(settings, query, {"name": name, "ref": ref})
+    return _Found(str(rows[0][0]), str(rows[0][1])) if rows and len(rows) == 1 else None
+
+
+def _no_database(uri: str) -> bool:
+    """Whether nothing was ever registered; asking SQLite would make an empty file."""
+    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def _ask_database(settings: Settings, query: str, values: Mapping[str, str]) -> Sequence[Any] | None:
+    """Rows of MLflow's own database; None where it cannot be asked."""
+    uri = settings.registry.tracking_uri
+    if not uri.startswith(_SQL_STORES):
+        return None
     engine = sqlalchemy.create_engine(uri)
     try:
         with engine.connect() as connection:
-            rows = connection.execute(sqlalchemy.text(query), {"name": name, "ref": ref}).fetchall()
+            return connection.execute(sqlalchemy.text(query), dict(values)).fetchall()
     except SQLAlchemyError:
         return None
     finally:
         engine.dispose()
-    return _Found(str(rows[0][0]), str(rows[0][1])) if len(rows) == 1 else None
 
 
 def _find_with_client(settings: Settings, name: str, ref: str) -> _Found | None:

@@ -263,11 +263,61 @@ def performance(spec: PipelineSpec) -> Dataset:
     )
 
 
+def model_history(_: PipelineSpec) -> Dataset:
+    """``model_history``: a row each time an alias of the registry was moved."""
+    return Dataset(
+        name="model_history",
+        doc="Moves of the registry's aliases: which version, from which partition on, when, by whom and why.",
+        columns={
+            PARTITION: _column("date", "First partition that the version is meant for."),
+            "alias": _column("string", "champion or challenger."),
+            "version_before": _column("string", "Version that the alias left.", required=False),
+            "version_after": _column("string", "Version that it points at since."),
+            "moved_at": _column("timestamp", "When, UTC."),
+            "reason": _column("string", "Why."),
+            "person": _column("string", "Who asked for it; pipeline when nobody did."),
+            "run_id": _column("string", "Run that moved it."),
+            "improvement": _column(
+                "float",
+                "log_loss or rmse that it was better by than the constant baseline at its gate.",
+                required=False,
+            ),
+        },
+        key=("alias",),
+        partition_by=(PARTITION, "run_id"),
+    )
+
+
+def governor(_: PipelineSpec) -> Dataset:
+    """``governor``: whether to retrain, a row a day and who asked."""
+    return Dataset(
+        name="governor",
+        doc="Decisions of the retrain governor: what it saw on a day, what it decided, and why.",
+        columns={
+            PARTITION: _column("date", "Day that was decided for; nothing after it was looked at."),
+            "asked": _column("string", "monitor (every day) or by-hand."),
+            "decision": _column("string", "retrain, hold or refused."),
+            "trigger": _column("string", "drift, performance or by-hand; null when nothing asked.", required=False),
+            "reasons": _column("string", "Sentences, one a line: what was found, then what refused it."),
+            "evidence": _column("string", "What was looked at, as JSON."),
+            "model_version": _column("string", "Champion of the day.", required=False),
+            "person": _column("string", "Who asked; pipeline when nobody did."),
+            "run_id": _column("string", "Run that decided."),
+            "decided_at": _column("timestamp", "When, UTC."),
+        },
+        key=("asked",),
+        partition_by=(PARTITION, "asked"),
+    )
+
+
 def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
     """Every table of a pipeline, by name."""
     found = [
         *(raw(spec, table) for table in spec.tables),
         *(validated(spec, table) for table in spec.tables),
-        *(make(spec) for make in (features, predictions, quarantine, refusals, drift, performance)),
+        *(
+            make(spec)
+            for make in (features, predictions, quarantine, refusals, drift, performance, model_history, governor)
+        ),
     ]
     return {dataset.name: dataset for dataset in found}

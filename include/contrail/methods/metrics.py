@@ -14,6 +14,8 @@ Task = Literal["binary", "regression"]
 
 CALIBRATION_BINS = 10
 HIGHER_IS_BETTER = frozenset({"auc"})
+# What a day's performance is compared with its baseline by.
+HEADLINE: dict[Task, str] = {"binary": "log_loss", "regression": "rmse"}
 _SMALLEST = 1e-15
 
 

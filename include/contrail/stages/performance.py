@@ -114,7 +114,7 @@ def _quality(spec: PipelineSpec, label: Floats, prediction: Floats, training_mea
     if not len(y):
         return found
     columns = datasets.performance(spec).columns
-    headline = "log_loss" if spec.task == "binary" else "rmse"
+    headline = metrics.HEADLINE[spec.task]
     baseline = metrics.METRICS[spec.task][headline](y, np.full(len(y), training_mean))
     quality = {name: v for name, v in metrics.evaluate(spec.task, y, p).items() if name in columns}
     means = {"label_mean": float(y.mean()), "prediction_mean": float(p.mean())}

@@ -22,11 +22,12 @@ from contrail.adapters.registry import CHALLENGER, CHAMPION, LATEST, RegisteredM
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
-from contrail.methods.gates import Check, Evidence, check_metrics, judge, passed
-from contrail.methods.metrics import METRICS, by_group, finite
+from contrail.methods.gates import CONSTANT, Check, Evidence, check_metrics, judge, passed
+from contrail.methods.metrics import HEADLINE, METRICS, by_group, finite
 from contrail.methods.splits import out_of_time_window
 from contrail.partitions import as_ranges
 from contrail.spec import PipelineSpec
+from contrail.stages.alias_moves import asked_by, move_aliases
 from contrail.stages.base import StageResult, StageRun, result_of
 
 # Groups shown on the page, the largest; the gate's own floors look at all.
@@ -49,7 +50,7 @@ def run(run: StageRun) -> StageResult:
     Judging a version again on the same rows gives the same decision: once it is champion it is compared with the
     champion that it replaced.
 
-    Options: ``model``, the version to judge; by default the newest.
+    Options: ``model``, the version to judge, by default the newest; ``person`` and ``reason``, for the record.
 
     Raises:
         GateRefusedError: with each failed check and its numbers, after everything is recorded; the champion stays.
@@ -190,6 +191,8 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
         "reasons": [f"{check.title}: {_explain(check)}" for check in failed],
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "run_id": run.run_id,
+        "person": asked_by(run),
+        "reason": run.options.get("reason"),
         "window": {
             "start": str(run.partitions.start),
             "end": str(run.partitions.end),
@@ -312,11 +315,23 @@ def _move_aliases(run: StageRun, contest: _Contest, record: dict[str, Any]) -> N
     """The challenger's alias first: should the second call fail, the champion is still the old one."""
     settings, entry = run.settings, contest.entry
     again = registry.alias_version(settings, entry.name, CHAMPION) == entry.version
-    registry.set_alias(settings, entry, CHALLENGER)
-    registry.set_alias(settings, entry, CHAMPION)
+    # The cut-off after the gate's rows: what the version was judged on ends there.
+    since = run.partitions.end + timedelta(days=1)
+    aliases = (CHAMPION,) if again else (CHALLENGER, CHAMPION)
+    move_aliases(run, entry, aliases, since, _reason(run), _improvement(run.pipeline.spec, record))
     if again:
         return
     registry.tag_version(settings, entry, {"status": "champion", "champion_from": record["decided_at"]})
     if contest.incumbent:
         before = registry.describe_version(settings, entry.name, contest.incumbent.version)
         registry.tag_version(settings, before, {"status": "former champion", "champion_until": record["decided_at"]})
+
+
+def _reason(run: StageRun) -> str:
+    return str(run.options.get("reason") or f"passed the gate on {run.partitions}")
+
+
+def _improvement(spec: PipelineSpec, record: dict[str, Any]) -> float | None:
+    """Over the constant baseline, in the metric that performance compares with it every day."""
+    own, constant = (record["metrics"][name].get(HEADLINE[spec.task]) for name in ("challenger", CONSTANT))
+    return None if own is None or constant is None else float(constant - own)

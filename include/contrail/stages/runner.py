@@ -19,6 +19,33 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
+def make_run(
+    verb: str,
+    pipeline_name: str,
+    partitions: Partitions,
+    *,
+    run_id: str | None = None,
+    options: dict[str, Any] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> StageRun:
+    """What a run is given; nothing is run yet.
+
+    Raises:
+        SpecError: for an unknown pipeline or a wrong spec.
+    """
+    pipeline = load_pipeline(pipeline_name)
+    return StageRun(
+        stage=verb,
+        pipeline=pipeline,
+        partitions=partitions,
+        settings=settings(),
+        lake=Lake(settings(), pipeline.name),
+        run_id=run_id or new_run_id(),
+        options=options or {},
+        **({"progress": progress} if progress else {}),
+    )
+
+
 def run_stage(
     verb: str,
     pipeline_name: str,
@@ -35,18 +62,8 @@ def run_stage(
     Raises:
         ContrailError: as the stage does.
     """
-    pipeline = load_pipeline(pipeline_name)
     module = importlib.import_module(f"contrail.stages.{verb}")
-    run = StageRun(
-        stage=verb,
-        pipeline=pipeline,
-        partitions=partitions,
-        settings=settings(),
-        lake=Lake(settings(), pipeline.name),
-        run_id=run_id or new_run_id(),
-        options=options or {},
-        **({"progress": progress} if progress else {}),
-    )
+    run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     started = time.monotonic()
     try:
         result: StageResult = module.run(run)

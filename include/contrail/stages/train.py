@@ -228,7 +228,7 @@ def _metrics(spec: PipelineSpec, train: TrainSpec, validation: _Validation) -> d
 
 
 def _headline(spec: PipelineSpec, fitted: Fitted, found: dict[str, Any]) -> str:
-    shown = "log_loss" if spec.task == "binary" else "rmse"
+    shown = metrics.HEADLINE[spec.task]
     own, table = found["validation"], found["rate_table"]
     area = f", AUC {own['auc']:.3f}" if spec.task == "binary" else ""
     return (

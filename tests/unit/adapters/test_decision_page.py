@@ -22,6 +22,8 @@ RECORD = {
     "reasons": [],
     "decided_at": "2024-03-10T00:00:00+00:00",
     "run_id": "r1",
+    "person": "ann",
+    "reason": "new <depot>",
     "window": {"start": "2024-02-11", "end": "2024-03-09", "days": 28, "rows": 1680},
     "gate": {"metric": "log_loss", "confidence": 0.95, "bootstrap_samples": 200},
     "challenger": {"training_window": "2024-01-01..2024-02-09", "training_rows": 2387, "rounds": 18},
@@ -58,6 +60,11 @@ def test_what_is_not_known_is_a_dash_and_what_was_skipped_is_said_so():
     assert "– skipped" in page
     assert page.count("<svg") == 1
     assert '<td class="n">–</td>' in page
+
+
+def test_who_asked_and_why_is_said():
+    assert "by run r1, asked for by ann: new &lt;depot&gt;." in render_decision(RECORD)
+    assert "asked for by pipeline." in render_decision({**RECORD, "person": "pipeline", "reason": None})
 
 
 def test_a_record_that_lacks_something_is_not_rendered_half():

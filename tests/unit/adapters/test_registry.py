@@ -96,6 +96,22 @@ def test_a_store_that_is_not_a_database_is_asked_through_mlflow(current, logged,
         registry.resolve(current, "toy", "3")
 
 
+def test_training_windows_are_found_in_the_database_as_mlflow_finds_them(current, logged, monkeypatch):
+    for window in ("2024-01-01..2024-01-31", "2024-01-08..2024-02-07"):
+        registry.register(current, "toy", logged, {"training_window": window, "status": "candidate"}, "about it")
+    register(current, logged)
+    expected = {"1": "2024-01-01..2024-01-31", "2": "2024-01-08..2024-02-07"}
+    assert registry.training_windows_of(current, "toy") == expected
+    assert registry.training_windows_of(current, "other") == {}
+    monkeypatch.setattr(registry, "_SQL_STORES", ("http:",))
+    assert registry.training_windows_of(current, "toy") == expected
+
+
+def test_looking_for_trainings_makes_no_registry(home):
+    assert registry.training_windows_of(settings(), "toy") == {}
+    assert not (settings().home_path / "mlflow").exists()
+
+
 def test_a_registry_made_anew_does_not_give_the_old_version_of_the_same_number(current, logged):
     register(current, logged)
     folder = registry.resolve(current, "toy", "1").folder

@@ -1,5 +1,6 @@
 """The commands of a DAG's tasks as Airflow would run them; ``python -m tests.unit.dags.rendering`` writes the goldens."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ GOLDEN = Path(__file__).parent / "golden"
 DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
 
 
-def render(dag: Any, **params: Any) -> str:
+def render(dag: Any, decision: str = "retrain", **params: Any) -> str:
     """A line for each task: its id, and its command or that it is skipped.
 
     The run is of the pipeline's day above, at 02:00 in New York, when a scheduled training run begins.
@@ -20,19 +21,23 @@ def render(dag: Any, **params: Any) -> str:
     pipeline, _, suffix = dag.dag_id.partition("__")
     day = DAYS[pipeline]
     given = {"from": day, "to": day} if suffix == "backfill" else {}
-    trained = {"details": {"model_version": "3"}}
+    returned = {"train": {"details": {"model_version": "3"}}, "govern": {"details": {"decision": decision}}}
     context = {
         "partition_key": day,
         "params": {**dag.params.dump(), **given, **params},
         "dag_run": SimpleNamespace(run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00")),
-        "ti": SimpleNamespace(xcom_pull=lambda task_ids: trained if task_ids == "train" else None),
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: returned.get(task_ids)),
     }
     lines = []
     for task in dag.tasks:
         task.render_template_fields(context)
-        command = " ".join(["contrail", *task.command("RUN")[3:]])
+        command = _trigger(task) if task.task_id == "retrain" else " ".join(["contrail", *task.command("RUN")[3:]])
         lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")
     return "".join(lines)
+
+
+def _trigger(task: Any) -> str:
+    return f"airflow dags trigger {task.trigger_dag_id} --run-id {task.trigger_run_id} --conf {json.dumps(task.conf)}"
 
 
 def main() -> None:

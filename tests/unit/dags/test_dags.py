@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 from tests.unit.dags.rendering import GOLDEN, render
 
 from contrail.pipeline import pipeline_names
 from contrail.settings import settings
 from contrail_airflow.dag_builder import HEAVY_POOL, build_dags, days_before
 from contrail_airflow.notifications import StageNotifier
-from contrail_airflow.operators import StageOperator
+from contrail_airflow.operators import GovernOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -29,7 +29,7 @@ DAG_IDS = {
 TASKS = {
     "daily": ["ingest", "validate", "features"],
     "score": ["score"],
-    "monitor": ["drift", "performance"],
+    "monitor": ["drift", "performance", "govern", "retrain"],
     "train": ["train", "promote"],
     "backfill": ["ingest", "validate", "features", "score", "drift", "performance"],
 }
@@ -61,7 +61,7 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
         assert deadline.interval == timedelta(minutes=120)
         for task in dag.tasks:
             name = f"{dag_id}.{task.task_id}"
-            assert isinstance(task, StageOperator), name
+            assert isinstance(task, StageOperator | RetrainOperator), name
             assert task.owner not in ("", "airflow"), name
             assert task.retries >= 1, name
             assert task.retry_exponential_backoff, name
@@ -124,6 +124,26 @@ def test_chains_are_in_order(dags: dict[str, Any]) -> None:
     assert daily.get_task("ingest").downstream_task_ids == {"validate"}
     assert daily.get_task("validate").downstream_task_ids == {"features"}
     assert dags["flight_delay__train"].get_task("train").downstream_task_ids == {"promote"}
+
+
+def test_the_governor_decides_after_both_measures_and_one_day_at_a_time(dags: dict[str, Any]) -> None:
+    monitor = dags["flight_delay__monitor"]
+    govern = monitor.get_task("govern")
+    assert isinstance(govern, GovernOperator)
+    assert govern.upstream_task_ids == {"drift", "performance"}
+    assert govern.downstream_task_ids == {"retrain"}
+    assert govern.max_active_tis_per_dag == 1
+
+
+def test_a_training_starts_only_when_the_governor_decides_so(dags: dict[str, Any]) -> None:
+    for decision in ("hold", "refused"):
+        assert "retrain: (skipped)" in render(build_dags("flight_delay")["flight_delay__monitor"], decision)
+    retrain = dags["flight_delay__monitor"].get_task("retrain")
+    assert retrain.trigger_dag_id in dags
+    assert retrain.skip_when_already_exists, "a monitor that runs again must not fail for the training of before"
+    retrain.skip_unless = " "
+    with pytest.raises(AirflowSkipException, match="did not decide to retrain"):
+        retrain.execute({})
 
 
 def test_assets_lead_from_day_to_day(dags: dict[str, Any]) -> None:

@@ -53,6 +53,53 @@ def test_a_first_model_that_beats_the_baselines_becomes_champion(ready):
     assert checks["segment_depot_auc"]["passed"]
 
 
+def moves(toy) -> list[tuple]:
+    return toy.sql(
+        "SELECT alias, version_before, version_after, strftime(partition_date, '%m-%d'), reason, person "
+        "FROM model_history ORDER BY moved_at"
+    )
+
+
+def test_each_move_of_an_alias_is_recorded(ready):
+    ready.run("promote", *GATE)
+    train(ready, "2024-02-09")
+    with_spec(ready, gate=ready.spec.gate.model_copy(update={"min_improvement": -0.05}))
+    result = ready.run("promote", "2024-02-11", "2024-03-01", person="ann", reason="new depot")
+    passed = "passed the gate on 2024-02-11..2024-03-09"
+    assert moves(ready) == [
+        ("challenger", None, "1", "03-10", passed, "pipeline"),
+        ("champion", None, "1", "03-10", passed, "pipeline"),
+        ("challenger", "1", "2", "03-02", "new depot", "ann"),
+        ("champion", "1", "2", "03-02", "new depot", "ann"),
+    ]
+    runs = ready.sql("SELECT DISTINCT run_id FROM model_history WHERE version_after = '2'")
+    assert runs == [(result.run_id,)]
+    found = record_of("1")["metrics"]
+    improvement = ready.sql("SELECT improvement FROM model_history WHERE version_after = '1' AND alias = 'champion'")
+    assert improvement == [(pytest.approx(found["constant"]["log_loss"] - found["challenger"]["log_loss"]),)]
+    assert improvement[0][0] > 0
+
+
+def test_a_refusal_or_judging_again_records_no_move(ready):
+    ready.run("promote", *GATE)
+    before = moves(ready)
+    ready.run("promote", *GATE)
+    train(ready, "2024-02-01", max_depth=1, rounds=1)
+    with pytest.raises(GateRefusedError):
+        ready.run("promote", *GATE)
+    assert moves(ready) == before
+
+
+def test_a_move_that_a_dead_run_did_not_record_is_recorded_by_the_next(ready, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr("contrail.stages.alias_moves.append_moves", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(OSError, match="killed"):
+            ready.run("promote", *GATE)
+    assert aliases()["champion"] == "1"
+    ready.run("promote", *GATE)
+    assert [move[:3] for move in moves(ready)] == [("champion", None, "1")]
+
+
 def test_a_worse_model_is_refused_with_numbers_after_everything_is_recorded(ready):
     ready.run("promote", *GATE)
     train(ready, "2024-02-01", max_depth=1, rounds=1)

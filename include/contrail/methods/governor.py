@@ -1,0 +1,147 @@
+"""Whether to retrain: evidence of a day in, a decision with its reasons out.
+
+Lasting drift, decayed performance or a person asks for it; a cool-down, missing labels or the month's budget refuse it.
+Everything is counted in days of partitions, never by the clock, so that a replayed year decides as the year itself did.
+
+Pure functions: no lake, no registry, no training.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from statistics import median
+from typing import Literal
+
+from contrail.spec import RetrainSpec
+
+RETRAIN, BY_HAND = "retrain", "by-hand"
+
+Outcome = Literal["retrain", "hold", "refused"]
+Trigger = Literal["drift", "performance", "by-hand"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training by the day whose cut-off it could have used; ``what`` tells a person which."""
+
+    as_of: date
+    what: str
+
+
+@dataclass(frozen=True)
+class RetrainEvidence:
+    """What was known at a day's cut-off.
+
+    ``drift`` has the day's verdicts against the champion, by day, of the last ``drift_of_days`` days.
+    ``improvements`` has how much better than the constant baseline the champion was, by day, for the last
+    ``performance_days`` days that may have their labels; ``reference`` is the same at its gate. ``labelled`` of ``rows``
+    predictions of those days, of any model, have a label. ``asked`` is the reason that a person gave.
+    """
+
+    day: date
+    champion: str | None
+    drift: Mapping[date, str]
+    improvements: Mapping[date, float]
+    reference: float | None
+    labelled: int
+    rows: int
+    trainings: tuple[Training, ...]
+    asked: str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``reasons`` are sentences for a person: what was found, then what refuses it."""
+
+    decision: Outcome
+    trigger: Trigger | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    trigger: Trigger
+    found: bool
+    reason: str
+
+
+def decide(evidence: RetrainEvidence, retrain: RetrainSpec) -> Decision:
+    """Retrain, hold (nothing asks for it) or refuse (something does, and something forbids it)."""
+    findings = [*_asked(evidence), _drift(evidence, retrain), _performance(evidence, retrain)]
+    raised = [finding for finding in findings if finding.found]
+    if not raised:
+        return Decision("hold", None, tuple(finding.reason for finding in findings))
+    why = tuple(finding.reason for finding in raised)
+    against = [_no_champion(evidence), _cooldown(evidence, retrain), _coverage(evidence, retrain)]
+    forbidden = tuple(reason for reason in (*against, _budget(evidence, retrain)) if reason)
+    return Decision("refused" if forbidden else "retrain", raised[0].trigger, (*why, *forbidden))
+
+
+# ---- what asks for it ----
+
+
+def _asked(evidence: RetrainEvidence) -> list[_Finding]:
+    return [_Finding("by-hand", True, f"a person asks for it: {evidence.asked}")] if evidence.asked else []
+
+
+def _drift(evidence: RetrainEvidence, retrain: RetrainSpec) -> _Finding:
+    days = sum(verdict == "drift" for verdict in evidence.drift.values())
+    reason = f"drift on {days} of the last {retrain.drift_of_days} days; {retrain.drift_days} ask for a training"
+    return _Finding("drift", days >= retrain.drift_days, reason)
+
+
+def _performance(evidence: RetrainEvidence, retrain: RetrainSpec) -> _Finding:
+    """The median of the days, so that one day that nobody could predict does not count for more than one."""
+    wanted, margin = retrain.performance_days, retrain.performance_margin
+    if margin is None:
+        return _Finding("performance", False, "performance does not ask: retrain.performance_margin is not set")
+    measured = len(evidence.improvements)
+    if measured < wanted:
+        return _Finding("performance", False, f"performance is measured on {measured} of the last {wanted} days")
+    now, limit = median(evidence.improvements.values()), (evidence.reference or 0.0) - margin
+    at_gate = (
+        "nothing is recorded of its gate" if evidence.reference is None else f"{evidence.reference:.4g} at its gate"
+    )
+    reason = (
+        f"the champion's improvement over the baseline is {now:.4g} in the median of {wanted} days ({at_gate}); "
+        f"below {limit:.4g} asks for a training"
+    )
+    return _Finding("performance", now < limit, reason)
+
+
+# ---- what refuses it ----
+
+
+def _no_champion(evidence: RetrainEvidence) -> str | None:
+    return None if evidence.champion else "there is no champion to replace: start the DAG train for the first one"
+
+
+def _cooldown(evidence: RetrainEvidence, retrain: RetrainSpec) -> str | None:
+    last = max(evidence.trainings, key=lambda training: training.as_of, default=None)
+    if last is None:
+        return None
+    if last.as_of > evidence.day:
+        return f"{last.what} was trained as of {last.as_of}, after this day: it has seen what this day shows"
+    end = last.as_of + timedelta(days=retrain.cooldown_days)
+    if evidence.day < end:
+        return (
+            f"{last.what} was trained as of {last.as_of}; the cool-down of {retrain.cooldown_days} days ends on {end}"
+        )
+    return None
+
+
+def _coverage(evidence: RetrainEvidence, retrain: RetrainSpec) -> str | None:
+    if not evidence.rows:
+        return f"no label of the last {retrain.performance_days} days is measured: there is nothing new to learn from"
+    coverage = evidence.labelled / evidence.rows
+    if coverage >= retrain.min_label_coverage:
+        return None
+    return f"labels are known for {coverage:.1%} of {evidence.rows:,} predictions; {retrain.min_label_coverage:.1%} are needed"
+
+
+def _budget(evidence: RetrainEvidence, retrain: RetrainSpec) -> str | None:
+    day = evidence.day
+    spent = sum((t.as_of.year, t.as_of.month) == (day.year, day.month) for t in evidence.trainings)
+    if spent < retrain.monthly_trainings:
+        return None
+    return f"{spent} trainings in {day:%Y-%m} already; the month's budget is {retrain.monthly_trainings}"

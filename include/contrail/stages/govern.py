@@ -1,0 +1,159 @@
+"""Decide for a day whether to retrain, from what the other stages published, and write the decision down.
+
+Nothing is trained here: an orchestrator, or a person, acts on the decision. The rules are in
+``contrail.methods.governor``.
+"""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from contrail.adapters import registry
+from contrail.adapters.registry import CHAMPION
+from contrail.errors import SpecError
+from contrail.lake import datasets
+from contrail.lake.datasets import PARTITION
+from contrail.lake.model_history import in_effect, read_moves
+from contrail.methods.drift import WHOLE_DAY
+from contrail.methods.governor import BY_HAND, RETRAIN, Decision, RetrainEvidence, Training, decide
+from contrail.methods.metrics import HEADLINE
+from contrail.partitions import Partitions
+from contrail.stages.alias_moves import asked_by
+from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.training_windows import as_of_training
+
+MONITOR = "monitor"
+
+
+def run(run: StageRun) -> StageResult:
+    """Decide for one day and publish the decision to ``governor``.
+
+    A decision to retrain is made once: the same day again gives it back, since a training may have followed.
+
+    Options: ``reason``, given when a person asks for a training; ``person``, who it is.
+
+    Raises:
+        SpecError: for more than one day.
+    """
+    if len(run.partitions) != 1:
+        raise SpecError(f"the governor decides for one day at a time, not for {run.partitions}")
+    asked = BY_HAND if run.options.get("reason") else MONITOR
+    earlier = _recorded(run)
+    before = earlier.get((run.partitions.start, asked))
+    if before and before["decision"] == RETRAIN:
+        run.progress("retrain, as decided before")
+        return result_of(run, rows=1, unchanged=True, details=_details(before))
+    evidence = _evidence(run, {day for (day, _), row in earlier.items() if row["decision"] == RETRAIN})
+    decision = decide(evidence, run.pipeline.spec.retrain)
+    row = _row(run, asked, evidence, decision)
+    for reason in decision.reasons:
+        run.progress(f"{decision.decision}: {reason}")
+    dataset = datasets.governor(run.pipeline.spec)
+    rows = pa.Table.from_pylist([row], schema=dataset.arrow_schema())
+    inputs = {name: run.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
+    published = run.lake.publish(dataset, rows, run.partitions, run.provenance(inputs), {"asked": asked})
+    return result_of(run, rows=1, snapshots={"governor": published}, details=_details(row))
+
+
+def _recorded(run: StageRun) -> dict[tuple[date, str], dict[str, Any]]:
+    """The decisions so far, by day and who asked."""
+    rows = run.lake.scan("governor").to_pylist() if run.lake.exists("governor") else []
+    return {(row[PARTITION], row["asked"]): row for row in rows}
+
+
+def _details(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: row[name] for name in ("decision", "trigger", "model_version")}
+    return {**kept, "reasons": row["reasons"].splitlines(), "evidence": json.loads(row["evidence"])}
+
+
+def _row(run: StageRun, asked: str, evidence: RetrainEvidence, decision: Decision) -> dict[str, Any]:
+    plain = {**asdict(evidence), "drift": _by_day(evidence.drift), "improvements": _by_day(evidence.improvements)}
+    return {
+        PARTITION: evidence.day,
+        "asked": asked,
+        "decision": decision.decision,
+        "trigger": decision.trigger,
+        "reasons": "\n".join(decision.reasons),
+        "evidence": json.dumps(plain, default=str, allow_nan=False),
+        "model_version": evidence.champion,
+        "person": asked_by(run),
+        "run_id": run.run_id,
+        "decided_at": datetime.now(UTC),
+    }
+
+
+def _by_day(values: Any) -> dict[str, Any]:
+    return {str(day): value for day, value in sorted(values.items())}
+
+
+# ---- the evidence ----
+
+
+def _evidence(run: StageRun, decided: set[date]) -> RetrainEvidence:
+    """What the tables say of the day; nothing after it is read, so that a late decision is the one of the day."""
+    spec, day = run.pipeline.spec, run.partitions.start
+    moves = read_moves(run.lake, CHAMPION)
+    move = in_effect(moves, day)
+    champion = move.version_after if move else registry.alias_version(run.settings, spec.name, CHAMPION)
+    shown = [m.improvement for m in moves if m.version_after == champion and m.improvement is not None]
+    measured = _measured(run)
+    return RetrainEvidence(
+        day=day,
+        champion=champion,
+        drift=_drift(run, champion),
+        improvements={
+            row[PARTITION]: row["improvement"]
+            for row in measured
+            if row["model_version"] == champion and row["improvement"] is not None
+        },
+        reference=shown[-1] if shown else None,
+        labelled=sum(row["labelled"] for row in measured),
+        rows=sum(row["rows"] for row in measured),
+        trainings=_trainings(run, decided),
+        asked=run.options.get("reason"),
+    )
+
+
+def _drift(run: StageRun, champion: str | None) -> dict[date, str]:
+    """Verdicts of the last days, of those that were measured against this champion."""
+    if not run.lake.exists("drift"):
+        return {}
+    days = run.partitions.reaching_back(run.pipeline.spec.retrain.drift_of_days - 1)
+    rows = run.lake.scan("drift", days, [PARTITION, "feature", "verdict", "model_version"]).to_pylist()
+    return {
+        row[PARTITION]: row["verdict"]
+        for row in rows
+        if row["feature"] == WHOLE_DAY and row["model_version"] == champion
+    }
+
+
+def _measured(run: StageRun) -> list[dict[str, Any]]:
+    """Performance of the last days whose labels are mature on this day."""
+    spec = run.pipeline.spec
+    if not run.lake.exists("performance"):
+        return []
+    last = run.partitions.start - timedelta(days=spec.label.mature_after_days + 1)
+    window = Partitions(last - timedelta(days=spec.retrain.performance_days - 1), last)
+    metric = HEADLINE[spec.task]
+    names = [PARTITION, "model_version", "rows", "labelled", metric, f"baseline_{metric}"]
+    rows = run.lake.scan("performance", window, names).to_pylist()
+    for row in rows:
+        own, baseline = row[metric], row[f"baseline_{metric}"]
+        row["improvement"] = None if own is None or baseline is None else baseline - own
+    return rows
+
+
+def _trainings(run: StageRun, decided: set[date]) -> tuple[Training, ...]:
+    """Those in the registry, and those that the governor asked for and that are not there (yet)."""
+    spec = run.pipeline.spec
+    windows = registry.training_windows_of(run.settings, spec.name)
+    known = [
+        Training(as_of_training(spec, Partitions.parse(*window.split("..")).end), f"version {version}")
+        for version, window in windows.items()
+    ]
+    pending = decided - {training.as_of for training in known} - {run.partitions.start}
+    asked_for = [Training(day, "what the governor asked for") for day in pending]
+    return tuple(sorted([*known, *asked_for], key=lambda training: (training.as_of, training.what)))

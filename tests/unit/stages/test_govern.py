@@ -1,0 +1,214 @@
+"""The governor on published drift, performance and alias moves; the rules themselves are in methods/test_governor."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.conftest import Toy
+from tests.unit.stages.test_performance import publish
+from tests.unit.test_cli import run
+
+from contrail.errors import SpecError
+from contrail.lake import datasets
+from contrail.lake.model_history import AliasMove, append_moves
+from contrail.lake.provenance import Provenance
+from contrail.partitions import Partitions
+from contrail.stages import govern
+
+# Trained to 2024-01-15, embargo 1 day, gate 14 days.
+FIRST_WINDOW, AS_OF = "2024-01-01..2024-01-15", date(2024, 1, 31)
+SHIFT = Partitions(date(2024, 3, 3), date(2024, 3, 10))
+DAYS = Partitions(date(2024, 2, 1), date(2024, 3, 10))
+Windows = dict[str, str]
+
+
+@pytest.fixture
+def windows(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Windows:
+    """The training windows in the registry, which is replaced."""
+    found = {"1": FIRST_WINDOW}
+    monkeypatch.setattr(govern.registry, "training_windows_of", lambda *_: found)
+    monkeypatch.setattr(govern.registry, "alias_version", lambda *_: "1")
+    retrain = toy.spec.retrain.model_copy(update={"performance_days": 7, "performance_margin": 0.02})
+    spec = toy.spec.model_copy(update={"retrain": retrain})
+    monkeypatch.setattr("contrail.pipeline.load_spec", lambda _: spec)
+    return found
+
+
+def publish_drift(toy: Toy, drifting: Partitions | list[date], version: str = "1") -> None:
+    """A verdict for each of ``DAYS``; in the rows of features, which carry none, there is nothing to see."""
+    verdicts = [
+        {"partition_date": day, "feature": name, "verdict": verdict, "model_version": version}
+        for day in DAYS
+        for name, verdict in (("*", "drift" if day in drifting else "ok"), ("weight", None))
+    ]
+    publish(toy, datasets.drift(toy.spec), verdicts, DAYS)
+
+
+def publish_performance(toy: Toy, improvement: float = 0.1, labelled: int = 57, version: str = "1") -> None:
+    rows = [
+        {
+            "partition_date": day,
+            "model_version": version,
+            "rows": 60,
+            "labelled": labelled,
+            "log_loss": 0.5,
+            "baseline_log_loss": 0.5 + improvement,
+        }
+        for day in DAYS
+    ]
+    publish(toy, datasets.performance(toy.spec), rows, DAYS)
+
+
+def record_move(toy: Toy, version: str, effective_from: date, improvement: float | None) -> None:
+    now = datetime(2024, 3, 1, int(version), tzinfo=UTC)
+    move = AliasMove("champion", None, version, effective_from, now, "why", "pipeline", f"r{version}", improvement)
+    append_moves(toy.lake, toy.spec, [move], Provenance(f"r{version}", "promote", "", "", ""))
+
+
+@pytest.fixture
+def shifted(toy: Toy, windows: Windows) -> Toy:
+    """Drift from 3 March on, labels for nearly all rows, and a champion from the gate that ended on 30 January."""
+    publish_drift(toy, SHIFT)
+    publish_performance(toy)
+    record_move(toy, "1", AS_OF, 0.1)
+    return toy
+
+
+def decisions(toy: Toy) -> dict[str, str]:
+    return dict(toy.sql("SELECT strftime(partition_date, '%m-%d'), decision FROM governor ORDER BY 1"))
+
+
+def test_days_one_by_one_read_as_a_story(shifted: Toy, windows: Windows) -> None:
+    for day in Partitions(date(2024, 3, 1), date(2024, 3, 8)):
+        result = shifted.run("govern", str(day))
+        if result.details["decision"] == "retrain":
+            end = day - timedelta(days=16)
+            windows["2"] = f"2024-01-06..{end}"
+    assert decisions(shifted) == {
+        **{f"03-0{day}": "hold" for day in (1, 2, 3, 4)},
+        "03-05": "retrain",
+        **{f"03-0{day}": "refused" for day in (6, 7, 8)},
+    }
+    reasons = shifted.sql("SELECT reasons FROM governor WHERE partition_date = DATE '2024-03-06'")[0][0]
+    assert reasons.splitlines() == [
+        "drift on 4 of the last 5 days; 3 ask for a training",
+        "version 2 was trained as of 2024-03-05; the cool-down of 28 days ends on 2024-04-02",
+    ]
+
+
+def test_one_strange_day_does_not_retrain(toy: Toy, windows: Windows) -> None:
+    publish_drift(toy, [date(2024, 3, 5)])
+    publish_performance(toy)
+    for day in range(5, 10):
+        toy.run("govern", f"2024-03-0{day}")
+    assert set(decisions(toy).values()) == {"hold"}
+
+
+def test_a_row_says_what_was_seen_decided_and_why(shifted: Toy) -> None:
+    result = shifted.run("govern", "2024-03-05")
+    (row,) = shifted.lake.scan("governor").to_pylist()
+    assert (row["decision"], row["trigger"], row["asked"]) == ("retrain", "drift", "monitor")
+    assert (row["model_version"], row["person"], row["run_id"]) == ("1", "pipeline", result.run_id)
+    evidence = json.loads(row["evidence"])
+    assert evidence["drift"] == {f"2024-03-0{day}": "drift" if day > 2 else "ok" for day in range(1, 6)}
+    assert list(evidence["improvements"]) == [str(day) for day in Partitions(date(2024, 2, 26), date(2024, 3, 3))]
+    assert evidence["reference"] == 0.1
+    assert (evidence["labelled"], evidence["rows"]) == (7 * 57, 7 * 60)
+    assert evidence["trainings"] == [{"as_of": "2024-01-31", "what": "version 1"}]
+    assert result.details["evidence"] == evidence
+    inputs = shifted.lake.history("governor")[0]["inputs"]
+    assert inputs == {name: shifted.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
+
+
+def test_again_is_the_same_and_a_training_is_asked_for_once(shifted: Toy, windows: Windows) -> None:
+    first = shifted.run("govern", "2024-03-05")
+    windows["2"] = "2024-01-06..2024-02-18"
+    again = shifted.run("govern", "2024-03-05")
+    assert again.unchanged
+    assert again.details == first.details
+    assert len(shifted.lake.history("governor")) == 1
+
+
+def test_a_hold_is_decided_again_when_more_is_known(toy: Toy, windows: Windows) -> None:
+    publish_performance(toy)
+    assert toy.run("govern", "2024-03-05").details["decision"] == "hold"
+    publish_drift(toy, SHIFT)
+    assert toy.run("govern", "2024-03-05").details["decision"] == "retrain"
+    assert decisions(toy) == {"03-05": "retrain"}
+
+
+def test_a_training_that_was_asked_for_and_is_not_there_yet_counts(shifted: Toy) -> None:
+    shifted.run("govern", "2024-03-05")
+    found = shifted.run("govern", "2024-03-06").details
+    assert found["decision"] == "refused"
+    assert "what the governor asked for was trained as of 2024-03-05; the cool-down" in found["reasons"][1]
+
+
+def test_drift_against_another_model_than_the_champion_does_not_count(shifted: Toy) -> None:
+    record_move(shifted, "2", date(2024, 3, 4), 0.1)
+    found = shifted.run("govern", "2024-03-05").details
+    assert (found["decision"], found["model_version"]) == ("hold", "2")
+    assert shifted.run("govern", "2024-03-03").details["model_version"] == "1"
+
+
+def test_decay_of_the_champion_retrains(toy: Toy, windows: Windows) -> None:
+    publish_drift(toy, [])
+    publish_performance(toy, improvement=0.05)
+    record_move(toy, "1", AS_OF, 0.1)
+    found = toy.run("govern", "2024-03-05").details
+    assert (found["decision"], found["trigger"]) == ("retrain", "performance")
+
+
+def test_decay_of_another_model_does_not(toy: Toy, windows: Windows) -> None:
+    publish_performance(toy, improvement=-1.0, version="7")
+    assert toy.run("govern", "2024-03-05").details["decision"] == "hold"
+
+
+def test_without_labels_it_is_refused(shifted: Toy) -> None:
+    publish_performance(shifted, labelled=20)
+    found = shifted.run("govern", "2024-03-05").details
+    assert found["decision"] == "refused"
+    assert "labels are known for 33.3% of 420 predictions; 80.0% are needed" in found["reasons"][1]
+
+
+def test_a_person_asks_in_their_name_beside_the_monitors_decision(
+    shifted: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ann")
+    shifted.run("govern", "2024-03-02")
+    code, out, _ = run(
+        monkeypatch, capsys, "govern", "-p", "toy", "--on", "2024-03-02", "--reason", "new depot", "--json"
+    )
+    assert (code, json.loads(out)["details"]["decision"]) == (0, "retrain")
+    rows = shifted.sql("SELECT asked, decision, trigger, person FROM governor ORDER BY asked")
+    assert rows == [("by-hand", "retrain", "by-hand", "ann"), ("monitor", "hold", None, "pipeline")]
+
+
+def test_a_refusal_is_printed_with_its_reason_and_is_no_error(
+    shifted: Toy, windows: Windows, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    windows["2"] = "2024-01-06..2024-02-10"
+    code, out, _ = run(monkeypatch, capsys, "govern", "-p", "toy", "--on", "2024-03-05")
+    assert code == 0
+    assert "refused for 2024-03-05, asked for by drift" in out
+    assert "version 2 was trained as of 2024-02-26; the cool-down of 28 days ends on 2024-03-25" in out
+
+
+def test_an_empty_lake_holds(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = toy.run("govern", "2024-03-05").details
+    assert (found["decision"], found["model_version"]) == ("hold", None)
+    assert not (toy.settings.home_path / "mlflow" / "mlflow.db").exists(), "looking must not make a registry"
+
+
+def test_a_range_is_refused(toy: Toy) -> None:
+    with pytest.raises(SpecError, match="one day at a time"):
+        toy.run("govern", "2024-03-05", "2024-03-06")
+
+
+def test_nothing_after_the_day_is_read(shifted: Toy) -> None:
+    before: Any = shifted.run("govern", "2024-03-02").details["evidence"]
+    publish_drift(shifted, [*SHIFT, *Partitions(date(2024, 3, 3), date(2024, 3, 4))])
+    assert shifted.run("govern", "2024-03-02").details["evidence"] == before
+    assert max(before["improvements"]) == "2024-02-29"
+    assert max(before["drift"]) == "2024-03-02"
