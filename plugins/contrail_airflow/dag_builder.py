@@ -79,7 +79,9 @@ class _Builder:
         return StageOperator(task_id=verb, verb=verb, pipeline=self.spec.name, doc_md=doc, **arguments)
 
     def asset(self, table: str) -> Asset:
-        return Asset(name=f"{self.spec.name}.{table}", uri=f"contrail://{self.spec.name}/{table}", group="contrail")
+        return Asset(
+            name=f"{self.spec.name}.{table}", group="contrail"
+        )  # a URI would load every provider at parse time
 
     def end(self) -> datetime | None:
         last = self.spec.last_partition
