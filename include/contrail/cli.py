@@ -204,7 +204,7 @@ def query(
     """Ask the lake in SQL. Every table is a view.
 
     raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance,
-    model_history, governor.
+    predictions_shadow, model_history, governor.
 
     Examples:
     - `contrail query "SELECT * FROM predictions_latest ORDER BY probability DESC LIMIT 10"`

@@ -126,6 +126,11 @@ class GateSpec(_Frozen):
     bootstrap_samples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     min_rows: int = Field(default=1000, ge=1)
+    shadow: bool = Field(
+        default=False,
+        description="A version that fails only against the champion becomes challenger and is scored beside it, unseen.",
+    )
+    min_shadow_days: int = Field(default=7, ge=1, description="So many labelled days in shadow make a check.")
 
 
 class ScoreSpec(_Frozen):

@@ -4,7 +4,7 @@ The one source of every table's schema: the publisher's audit, Iceberg's column 
 come from here. No data are read here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from pyiceberg.schema import Schema
@@ -205,6 +205,15 @@ def predictions(spec: PipelineSpec) -> Dataset:
     )
 
 
+def predictions_shadow(spec: PipelineSpec) -> Dataset:
+    """``predictions_shadow``: the challenger's predictions of the same entities; never the analysts'."""
+    return replace(
+        predictions(spec),
+        name="predictions_shadow",
+        doc="The challenger's predictions beside the champion's, to compare when labels arrive; not for use.",
+    )
+
+
 def drift(_: PipelineSpec) -> Dataset:
     """``drift``: a row a feature and day, and the day's verdict in the row with feature ``*``."""
     return Dataset(
@@ -247,7 +256,7 @@ def performance(spec: PipelineSpec) -> Dataset:
     )
     return Dataset(
         name="performance",
-        doc="Realised quality a day, computed when the day's labels are mature.",
+        doc="Realised quality a day and model version, computed when the day's labels are mature.",
         columns={
             **_PARTITION_COLUMN,
             "model_name": _column("string", "Model that predicted."),
@@ -258,6 +267,7 @@ def performance(spec: PipelineSpec) -> Dataset:
             "label_mean": _column("float", "Mean label.", required=False),
             "prediction_mean": _column("float", "Mean prediction of the labelled rows.", required=False),
             **{name: _column("float", doc, required=False) for name, doc in metrics.items()},
+            "shadow": _column("bool", "True for predictions that only predictions_shadow has.", required=False),
         },
         key=("model_version",),
     )
@@ -317,7 +327,17 @@ def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
         *(validated(spec, table) for table in spec.tables),
         *(
             make(spec)
-            for make in (features, predictions, quarantine, refusals, drift, performance, model_history, governor)
+            for make in (
+                features,
+                predictions,
+                predictions_shadow,
+                quarantine,
+                refusals,
+                drift,
+                performance,
+                model_history,
+                governor,
+            )
         ),
     ]
     return {dataset.name: dataset for dataset in found}

@@ -4,8 +4,9 @@ Pure: evidence in, checks out. Improvements carry a paired bootstrap interval ov
 day share its weather: rows are not independent, and resampling them would make every interval far too narrow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from contrail.spec import GateSpec, SegmentFloor
 
 # With fewer days a bootstrap over days says nothing.
 _FEWEST_DAYS = 5
+_BEATS_CHAMPION = "beats_champion"
 CONSTANT, RATE_TABLE = "constant", "rate table"
 _BASELINE_TITLES = {
     CONSTANT: "Better than always predicting the training mean",
@@ -61,11 +63,22 @@ class Check(_Frozen):
 
 
 @dataclass(frozen=True)
+class ShadowDay:
+    """A day on which the challenger was scored in shadow: the gate's metric of both, on ``rows`` labelled rows."""
+
+    day: date
+    rows: int
+    challenger: float
+    champion: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The rows that every model was scored on. ``days`` is each row's partition.
 
     ``groups`` has a text for each row, by segment feature. ``champion`` is None when none can be compared with, for the
-    reason in ``no_champion``. ``integrity`` lists what is wrong with the challenger's package.
+    reason in ``no_champion``. ``integrity`` lists what is wrong with the challenger's package. ``shadow`` has the days on
+    which the challenger was scored beside this champion, after both of their trainings.
     """
 
     task: Task
@@ -78,6 +91,7 @@ class Evidence:
     groups: Mapping[str, npt.NDArray[np.object_]]
     integrity: tuple[str, ...] = ()
     no_champion: str = "there is no champion to compare with"
+    shadow: tuple[ShadowDay, ...] = ()
 
     def models(self) -> dict[str, Floats]:
         """Predictions by the name of who made them, the challenger first."""
@@ -136,12 +150,18 @@ def judge(evidence: Evidence, gate: GateSpec) -> list[Check]:
     if passed(checks):  # the others would measure noise, or what must not be used anyway
         checks += [
             _against_champion(evidence, gate),
+            *([_in_shadow(evidence, gate)] if evidence.shadow else []),
             _against_baseline(evidence, gate, RATE_TABLE, evidence.rate_table),
             _against_baseline(evidence, gate, CONSTANT, evidence.constant),
             _calibration(evidence, gate),
             *(_segment(evidence, floor) for floor in gate.segments),
         ]
     return checks
+
+
+def worth_shadowing(checks: list[Check]) -> bool:
+    """Whether a refused challenger is sound: all that it has not shown is that it beats the champion."""
+    return {check.name for check in checks if check.passed is False} == {_BEATS_CHAMPION}
 
 
 def passed(checks: list[Check]) -> bool:
@@ -197,12 +217,40 @@ def _improvement(
 
 
 def _against_champion(evidence: Evidence, gate: GateSpec) -> Check:
-    name, title = "beats_champion", "Better than the champion"
+    name, title = _BEATS_CHAMPION, "Better than the champion"
     if gate.min_improvement < 0:
         title = "Not worse than the champion by more than is allowed"
     if evidence.champion is None:
         return Check(name=name, title=title, passed=None, detail=f"skipped: {evidence.no_champion}")
     return _improvement(evidence, gate, evidence.champion, name, title, gate.min_improvement, strict=False)
+
+
+def pooled(metric: str, values: Sequence[float], rows: Sequence[int]) -> float:
+    """One value from those of days: of all rows together, but for AUC the mean of the days, weighted by rows."""
+    if metric == "rmse":
+        return float(np.sqrt(np.average(np.square(values), weights=rows)))
+    return float(np.average(values, weights=rows))
+
+
+def _in_shadow(evidence: Evidence, gate: GateSpec) -> Check:
+    """What happened beside the champion must not contradict the rows of the gate; the estimate counts, no interval."""
+    name, title, metric = "shadow", "Not worse than the champion in shadow", gate.metric
+    days, rows = len(evidence.shadow), [day.rows for day in evidence.shadow]
+    own, theirs = (
+        pooled(metric, [getattr(day, who) for day in evidence.shadow], rows) for who in ("challenger", "champion")
+    )
+    gain = own - theirs if metric in HIGHER_IS_BETTER else theirs - own
+    enough = days >= gate.min_shadow_days
+    won = sum(not worse_than(metric, day.challenger, day.champion) for day in evidence.shadow)
+    return Check(
+        name=name,
+        title=title,
+        passed=gain >= gate.min_improvement if enough else None,
+        value=gain,
+        bound=gate.min_improvement,
+        detail=f"{metric.replace('_', ' ')} {own:.4f} beside the champion's {theirs:.4f} on {sum(rows):,} labelled rows; "
+        f"not worse on {won} of {days} days" + ("" if enough else f"; skipped: {gate.min_shadow_days} days are needed"),
+    )
 
 
 def _against_baseline(evidence: Evidence, gate: GateSpec, baseline: str, predictions: Floats | None) -> Check:

@@ -1,6 +1,6 @@
 """Measure the predictions of a partition once its labels are known: realised quality, day by day.
 
-Joins published predictions with labels and publishes ``performance``. The metrics are in
+Joins published predictions, and the challenger's in shadow, with labels and publishes ``performance``. The metrics are in
 ``contrail.methods.metrics``; gates and promotion, which judge a model before it scores, belong elsewhere.
 """
 
@@ -26,6 +26,7 @@ from contrail.stages.base import StageResult, StageRun, result_of
 Floats = npt.NDArray[np.float64]
 
 _MODEL = ["model_name", "model_version"]
+_SHADOW = "predictions_shadow"
 
 
 def run(run: StageRun) -> StageResult:
@@ -39,7 +40,7 @@ def run(run: StageRun) -> StageResult:
     """
     spec, lake = run.pipeline.spec, run.lake
     tables = ("predictions", f"validated_{spec.entities}", f"validated_{spec.label.table}")
-    inputs = {name: lake.snapshot_id(name) for name in tables}
+    inputs = {name: lake.snapshot_id(name) for name in (*tables, *([_SHADOW] if lake.exists(_SHADOW) else []))}
     mature = _mature(run)
     immature = [str(days) for days in as_ranges(set(run.partitions) - set(mature))]
     if not mature:
@@ -74,18 +75,34 @@ def _measure(run: StageRun, mature: list[date]) -> pa.Table:
     spec = run.pipeline.spec
     window = Partitions(mature[0], mature[-1])
     by = [PARTITION, *spec.key]
-    predicted = run.lake.scan("predictions", window, [*by, spec.prediction_column, *_MODEL])
+    predicted = _predicted(run, window)
     predicted = predicted.filter(pc.is_in(predicted.column(PARTITION), value_set=pa.array(mature, pa.date32())))
     joined = predicted.join(read_labels(run.lake, spec, window), keys=by, join_type="left outer")
     # Sorted also by key: a sum in another order differs in the last digit.
     joined = joined.sort_by([(name, "ascending") for name in (PARTITION, *_MODEL, *spec.key)])
     baseline = _training_means(run, joined)
     entries = [
-        {PARTITION: day, "model_name": name, "model_version": version}
+        {PARTITION: day, "model_name": name, "model_version": version, "shadow": shadow}
         | _quality(spec, label, prediction, baseline[version])
-        for (day, name, version), label, prediction in _groups(joined, spec.prediction_column)
+        for (day, name, version, shadow), label, prediction in _groups(joined, spec.prediction_column)
     ]
     return pa.Table.from_pylist(entries, schema=datasets.performance(spec).arrow_schema())
+
+
+def _predicted(run: StageRun, window: Partitions) -> pa.Table:
+    """What analysts were given, and what a challenger would have given them where it was not the champion's own."""
+    spec = run.pipeline.spec
+    names = [PARTITION, *spec.key, spec.prediction_column, *_MODEL]
+    shown = run.lake.scan("predictions", window, names)
+    shown = shown.append_column("shadow", pa.repeat(False, shown.num_rows))
+    if not run.lake.exists(_SHADOW):
+        return shown
+    unseen = run.lake.scan(_SHADOW, window, names)
+    unseen = unseen.append_column("shadow", pa.repeat(True, unseen.num_rows))
+    # A challenger that has become champion and scored its day again is not measured twice.
+    by = [PARTITION, "model_version"]
+    own = unseen.join(shown.group_by(by).aggregate([]), keys=by, join_type="left anti")
+    return pa.concat_tables([shown, own.cast(shown.schema)])
 
 
 def _training_means(run: StageRun, predicted: pa.Table) -> dict[str, float]:
@@ -98,7 +115,7 @@ def _groups(joined: pa.Table, prediction: str) -> Iterator[tuple[tuple[Any, ...]
     """Day and model, labels (NaN where unknown) and predictions of each group of sorted rows."""
     if not joined.num_rows:
         return
-    names = [PARTITION, *_MODEL]
+    names = [PARTITION, *_MODEL, "shadow"]
     counts = joined.group_by(names, use_threads=False).aggregate([([], "count_all")])
     labels = joined.column("label").fill_null(math.nan).to_numpy()
     predictions = joined.column(prediction).to_numpy()

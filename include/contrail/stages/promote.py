@@ -1,12 +1,13 @@
 """Decide whether a candidate may become champion, on rows after its training, and write down why.
 
 Both models are scored anew on the same rows; stored metrics are never compared. Every decision leaves one record, as
-JSON and as a page for an approver; aliases move only on a pass.
+JSON and as a page for an approver. The champion changes only on a pass; a version that fails against it alone may be
+kept as challenger, to be scored in shadow.
 """
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from contrail.adapters.registry import CHALLENGER, CHAMPION, LATEST, RegisteredM
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
-from contrail.methods.gates import CONSTANT, Check, Evidence, check_metrics, judge, passed
+from contrail.methods.gates import CONSTANT, Check, Evidence, ShadowDay, check_metrics, judge, passed, worth_shadowing
 from contrail.methods.metrics import HEADLINE, METRICS, by_group, finite
 from contrail.methods.splits import out_of_time_window
-from contrail.partitions import as_ranges
+from contrail.partitions import Partitions, as_ranges
 from contrail.spec import PipelineSpec
 from contrail.stages.alias_moves import asked_by, move_aliases
 from contrail.stages.base import StageResult, StageRun, result_of
@@ -66,11 +67,12 @@ def run(run: StageRun) -> StageResult:
     against = f"version {contest.incumbent.version}" if contest.incumbent else "no champion"
     run.progress(f"version {contest.challenger.version} against {against} on {rows.num_rows:,} labelled rows")
 
-    evidence = _evidence(spec, contest, rows)
+    evidence = _evidence(spec, contest, rows, _shadow_days(run, contest))
     checks = judge(evidence, spec.gate)
     record = _record(run, contest, evidence, checks)
     reports = _keep(run, contest, record)
     if not passed(checks):
+        _after_refusal(run, contest, kept=record["in_shadow"])
         run.progress(f"refused: {len(record['reasons'])} of {len(checks)} checks failed")
         raise GateRefusedError(_refusal(record, reports))
     _move_aliases(run, contest, record)
@@ -139,7 +141,7 @@ def _check_inputs(run: StageRun) -> None:
         )
 
 
-def _evidence(spec: PipelineSpec, contest: _Contest, rows: pa.Table) -> Evidence:
+def _evidence(spec: PipelineSpec, contest: _Contest, rows: pa.Table, shadow: tuple[ShadowDay, ...] = ()) -> Evidence:
     package = contest.challenger.package
     problems = package.differences(spec)
     if problems:
@@ -161,7 +163,29 @@ def _evidence(spec: PipelineSpec, contest: _Contest, rows: pa.Table) -> Evidence
         rate_table=table.predict(rows) if table.features else None,
         groups={name: _texts(rows.column(name)) for name in features},
         integrity=tuple(problems),
+        shadow=shadow,
         **({"no_champion": f"the champion no longer fits the pipeline ({'; '.join(outdated)})"} if outdated else {}),
+    )
+
+
+def _shadow_days(run: StageRun, contest: _Contest) -> tuple[ShadowDay, ...]:
+    """The measured days on which the challenger was scored beside this champion, after both of their trainings."""
+    measured = run.lake.partitions("performance")
+    if not (contest.incumbent and measured and "shadow" in run.lake.table("performance").schema().column_names):
+        return ()
+    trainings = [model.package.card.training for model in (contest.challenger, contest.incumbent)]
+    first = max(out_of_time_window(training.end, training.embargo_days, 1).start for training in trainings)
+    if first > max(measured):
+        return ()
+    metric = run.pipeline.spec.gate.metric
+    names = [PARTITION, "model_version", "labelled", "shadow", metric]
+    rows = run.lake.scan("performance", Partitions(first, max(measured)), names).to_pylist()
+    rows = [row for row in rows if row[metric] is not None]
+    theirs = {r[PARTITION]: r for r in rows if r["model_version"] == contest.incumbent.version and not r["shadow"]}
+    ours = {r[PARTITION]: r for r in rows if r["model_version"] == contest.challenger.version and r["shadow"]}
+    return tuple(
+        ShadowDay(day, ours[day]["labelled"], ours[day][metric], theirs[day][metric])
+        for day in sorted(ours.keys() & theirs.keys())
     )
 
 
@@ -176,10 +200,12 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
     spec, challenger = run.pipeline.spec, contest.challenger
     failed = [check for check in checks if check.passed is False]
     incumbent = f"version {contest.incumbent.version}" if contest.incumbent else "no champion"
+    in_shadow = bool(spec.gate.shadow and contest.incumbent and worth_shadowing(checks))
+    unseen = f" Version {challenger.version} is scored beside it, unseen by analysts." if in_shadow else ""
     summary = (
         f"It becomes champion in place of {incumbent}; every check passed."
         if not failed
-        else f"{len(failed)} of {len(checks)} checks failed. {_stays(contest)}"
+        else f"{len(failed)} of {len(checks)} checks failed. {_stays(contest)}{unseen}"
     )
     return {
         "format": 1,
@@ -187,6 +213,7 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
         "title": spec.title,
         "version": challenger.version,
         "verdict": "refused" if failed else "pass",
+        "in_shadow": in_shadow,
         "summary": summary,
         "reasons": [f"{check.title}: {_explain(check)}" for check in failed],
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -205,6 +232,7 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
         "checks": [check.model_dump(mode="json") for check in checks],
         "metric_names": list(METRICS[spec.task]),
         "metrics": {name: finite(values) for name, values in evidence.metrics().items()},
+        "shadow": [asdict(day) | {"day": str(day.day)} for day in evidence.shadow],
         "segments": {name: _segment_rows(evidence, name) for name in evidence.groups},
         "provenance": _provenance(run, contest),
     }
@@ -298,7 +326,7 @@ def _keep(run: StageRun, contest: _Contest, record: dict[str, Any]) -> list[str]
         "decided_at": record["decided_at"],
     }
     if record["verdict"] == "refused":
-        tags["status"] = "refused"
+        tags["status"] = "challenger" if record["in_shadow"] else "refused"
     registry.tag_version(run.settings, contest.entry, tags)
     return [str(folder / name) for name in contents]
 
@@ -309,6 +337,19 @@ def _refusal(record: dict[str, Any], reports: list[str]) -> str:
         f"{record['pipeline']} version {record['version']} is refused on {record['window']['start']} to "
         f"{record['window']['end']}. {record['summary']}\n{reasons}\nThe record: {reports[0]}"
     )
+
+
+def _after_refusal(run: StageRun, contest: _Contest, kept: bool) -> None:
+    """Keep a sound version as challenger; take one that is no longer sound out of the shadow."""
+    settings, entry = run.settings, contest.entry
+    champion = registry.alias_version(settings, entry.name, CHAMPION)
+    if champion in (None, entry.version):
+        return
+    since, said = run.partitions.end + timedelta(days=1), f"version {entry.version} was refused on {run.partitions}"
+    if kept:
+        move_aliases(run, entry, (CHALLENGER,), since, f"{said} against the champion alone: scored in shadow")
+    elif registry.alias_version(settings, entry.name, CHALLENGER) == entry.version:
+        move_aliases(run, registry.describe_version(settings, entry.name, str(champion)), (CHALLENGER,), since, said)
 
 
 def _move_aliases(run: StageRun, contest: _Contest, record: dict[str, Any]) -> None:

@@ -1,17 +1,19 @@
 """Predict every entity of a range with one model version, with the reasons of each score, in one atomic commit.
 
+A challenger's predictions go to a table of their own, where analysts do not see them (shadow scoring).
 What the model is was decided by promote; how good the predictions turn out is for performance.
 """
 
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contrail.adapters.registry import CHAMPION, RegisteredModel, resolve
-from contrail.errors import MissingInputError, SpecError
+from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, alias_version, resolve
+from contrail.errors import ContrailError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import PartitionState
@@ -26,6 +28,10 @@ _CHUNK_ROWS = 1_000_000
 
 def run(run: StageRun) -> StageResult:
     """Score the range and replace its partitions of ``predictions``.
+
+    When it is the champion that scores and the challenger is another version, the challenger's predictions replace the
+    same partitions of ``predictions_shadow`` after that. A challenger that cannot is named in ``details["shadow"]``;
+    it never stops the champion.
 
     Options: ``model``, a version number or ``champion`` (the default) or ``challenger``.
 
@@ -43,25 +49,53 @@ def run(run: StageRun) -> StageResult:
     run.progress(f"scoring with {model.name} version {model.version}")
 
     started = time.monotonic()
-    scored_at = datetime.now(UTC)
-    parts = [_predictions(run, model, chunk, snapshot, scored_at) for chunk in _chunks(run.partitions, published)]
-    rows = pa.concat_tables(parts)
+    rows = _score(run, model, published, snapshot)
     seconds = time.monotonic() - started
     run.progress(f"{rows.num_rows:,} rows predicted and explained in {seconds:.1f} s")
     provenance = run.provenance({"features": snapshot}, model_name=model.name, model_version=model.version)
     made = run.lake.publish(datasets.predictions(spec), rows, run.partitions, provenance)
+    shadow = _shadow(run, model, published, snapshot)
     return result_of(
         run,
         rows=rows.num_rows,
-        snapshots={"predictions": made},
+        snapshots={"predictions": made, **shadow.pop("snapshots", {})},
         details={
             "model_name": model.name,
             "model_version": model.version,
             "feature_snapshot": snapshot,
             "without_entities": [str(days) for days in as_ranges(empty)],
             "predict_seconds": round(seconds, 3),
+            "shadow": shadow,
         },
     )
+
+
+def _score(
+    run: StageRun, model: RegisteredModel, published: dict[date, PartitionState], snapshot: int | None
+) -> pa.Table:
+    scored_at = datetime.now(UTC)
+    chunks = _chunks(run.partitions, published)
+    return pa.concat_tables([_predictions(run, model, chunk, snapshot, scored_at) for chunk in chunks])
+
+
+def _shadow(
+    run: StageRun, champion: RegisteredModel, published: dict[date, PartitionState], snapshot: int | None
+) -> dict[str, Any]:
+    """Score with the challenger beside the champion; what was done, or why it was not."""
+    version = alias_version(run.settings, champion.name, CHALLENGER)
+    if run.options.get("model", CHAMPION) != CHAMPION or version in (None, champion.version):
+        return {}
+    try:
+        model = resolve(run.settings, champion.name, str(version))
+        _check_fit(run.pipeline.spec, model)
+        rows = _score(run, model, published, snapshot)
+        provenance = run.provenance({"features": snapshot}, model_name=model.name, model_version=model.version)
+        made = run.lake.publish(datasets.predictions_shadow(run.pipeline.spec), rows, run.partitions, provenance)
+    except ContrailError as error:
+        run.progress(f"not scored in shadow: {error}")
+        return {"model_version": version, "skipped": str(error)}
+    run.progress(f"{rows.num_rows:,} rows scored in shadow with version {version}")
+    return {"model_version": version, "rows": rows.num_rows, "snapshots": {"predictions_shadow": made}}
 
 
 def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:

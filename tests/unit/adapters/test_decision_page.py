@@ -31,6 +31,7 @@ RECORD = {
     "checks": [CHECK, {**CHECK, "name": "other", "passed": None, "value": None, "bound": None, "interval": None}],
     "metric_names": ["auc"],
     "metrics": {"challenger": {"auc": 0.7}, "constant": {}},
+    "shadow": [],
     "segments": {"depot": [{"group": "A", "rows": 5, "label_mean": 0.2, "challenger": {"auc": 0.6}, "champion": {}}]},
     "provenance": {"model_sha256": "abc"},
 }
@@ -65,6 +66,13 @@ def test_what_is_not_known_is_a_dash_and_what_was_skipped_is_said_so():
 def test_who_asked_and_why_is_said():
     assert "by run r1, asked for by ann: new &lt;depot&gt;." in render_decision(RECORD)
     assert "asked for by pipeline." in render_decision({**RECORD, "person": "pipeline", "reason": None})
+
+
+def test_days_in_shadow_are_shown_when_there_are_any():
+    day = {"day": "2024-03-01", "rows": 1234, "challenger": 0.4321, "champion": 0.4567}
+    page = render_decision({**RECORD, "shadow": [day]})
+    assert all(text in page for text in ("In shadow, 1 days", "2024-03-01", "1,234", "0.4321", "0.4567"))
+    assert "In shadow" not in render_decision(RECORD)
 
 
 def test_a_record_that_lacks_something_is_not_rendered_half():

@@ -1,12 +1,23 @@
 import time
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
 
 from contrail.errors import SpecError
 from contrail.methods import metrics
-from contrail.methods.gates import Evidence, check_metrics, judge, paired_improvement, passed
+from contrail.methods.gates import (
+    Check,
+    Evidence,
+    ShadowDay,
+    check_metrics,
+    judge,
+    paired_improvement,
+    passed,
+    pooled,
+    worth_shadowing,
+)
 from contrail.spec import GateSpec, SegmentFloor
 
 GATE = GateSpec(min_rows=100, bootstrap_samples=500, max_calibration_error=0.1)
@@ -111,6 +122,51 @@ def test_a_day_effect_makes_the_interval_wider_than_independent_rows_would():
     of_days = paired_improvement("rmse", labels, day, *args)
     of_rows = paired_improvement("rmse", labels, np.arange(2000), *args)
     assert of_days.high - of_days.low > 2 * (of_rows.high - of_rows.low)
+
+
+def shadow_days(*pairs: tuple[float, float], rows: int = 100) -> tuple[ShadowDay, ...]:
+    """Days with the challenger's and the champion's log loss."""
+    return tuple(ShadowDay(date(2024, 4, day), rows, *pair) for day, pair in enumerate(pairs, start=1))
+
+
+def test_shadow_is_a_check_once_there_are_enough_days():
+    gate = GATE.model_copy(update={"min_shadow_days": 3})
+    assert "shadow" not in by_name(made_evidence(), gate)
+    early = by_name(made_evidence(shadow=shadow_days((0.6, 0.5), (0.6, 0.5))), gate)["shadow"]
+    assert early.passed is None
+    assert "skipped: 3 days are needed" in early.detail
+    worse = by_name(made_evidence(shadow=shadow_days((0.6, 0.5), (0.6, 0.5), (0.4, 0.5))), gate)["shadow"]
+    assert worse.passed is False
+    assert worse.value == pytest.approx(-0.1 / 3)
+    assert "not worse on 1 of 3 days" in worse.detail
+    assert by_name(made_evidence(shadow=shadow_days((0.6, 0.5), (0.4, 0.5), (0.4, 0.5))), gate)["shadow"].passed
+    patient = gate.model_copy(update={"min_improvement": -0.05})
+    assert by_name(made_evidence(shadow=shadow_days(*[(0.54, 0.5)] * 3)), patient)["shadow"].passed
+
+
+def test_in_shadow_a_higher_auc_is_better():
+    gate = GATE.model_copy(update={"min_shadow_days": 1, "metric": "auc"})
+    assert by_name(made_evidence(shadow=shadow_days((0.7, 0.6))), gate)["shadow"].passed
+    assert by_name(made_evidence(shadow=shadow_days((0.6, 0.7))), gate)["shadow"].passed is False
+
+
+def test_days_are_pooled_as_their_rows_would_be():
+    rng = np.random.default_rng(1)
+    labels, predictions = rng.normal(size=30), rng.normal(size=30)
+    parts = [slice(0, 10), slice(10, 30)]
+    for name, metric in (("rmse", metrics.rmse), ("mae", metrics.mae)):
+        values = [metric(labels[part], predictions[part]) for part in parts]
+        assert pooled(name, values, [10, 20]) == pytest.approx(metric(labels, predictions))
+
+
+def test_only_a_version_that_fails_against_the_champion_alone_is_worth_shadowing():
+    def check(name: str, ok: bool | None) -> Check:
+        return Check(name=name, title=name, passed=ok, detail="")
+
+    sound = [check("enough_rows", True), check("beats_champion", False), check("calibration", None)]
+    assert worth_shadowing(sound)
+    assert not worth_shadowing([*sound, check("beats_constant", False)])
+    assert not worth_shadowing([check("beats_champion", True)])
 
 
 def test_no_champion_is_skipped_and_said_so():

@@ -20,7 +20,7 @@ from contrail.stages.base import StageResult
 DAYS = Partitions(date(2024, 1, 1), date(2024, 1, 6))
 LANDED = Partitions(date(2024, 1, 1), date(2024, 1, 5))  # so 6 January has no labels, and 5 January not all
 ROWS = 40
-TRAINING_MEANS = {"3": 0.25, "4": 0.75}
+TRAINING_MEANS = {"3": 0.25, "4": 0.75, "5": 0.5}
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
@@ -160,6 +160,32 @@ def test_each_model_has_its_own_baseline(scored: Toy) -> None:
     for version, mean, baseline in rows:
         p = TRAINING_MEANS[version]
         assert baseline == pytest.approx(-(mean * math.log(p) + (1 - mean) * math.log(1 - p)))
+
+
+def test_a_challenger_in_shadow_has_rows_of_its_own(scored: Toy) -> None:
+    unseen = [row | {"probability": 0.5} for row in predictions(DAYS, dict.fromkeys(DAYS, "5"))]
+    publish(scored, datasets.predictions_shadow(scored.spec), unseen, DAYS)
+    result = scored.run("performance", "2024-01-01", "2024-01-02")
+    assert (result.rows, result.details["measured"]) == (4, 2)
+    rows = scored.sql(
+        "SELECT strftime(partition_date, '%d'), model_version, shadow, rows, labelled FROM performance ORDER BY 1, 2"
+    )
+    days = [("01", 40, 39), ("02", 40, 39)]
+    assert rows == [(day, v, v == "5", n, labelled) for day, n, labelled in days for v in ("3", "5")]
+    losses = scored.sql("SELECT log_loss FROM performance WHERE model_version = '5'")
+    assert losses == [(pytest.approx(math.log(2)),)] * 2
+    inputs = scored.lake.history("performance")[0]["inputs"]
+    assert inputs["predictions_shadow"] == scored.lake.snapshot_id("predictions_shadow")  # type: ignore[index]
+
+
+def test_a_challenger_that_became_champion_is_measured_once_a_day(scored: Toy) -> None:
+    publish(scored, datasets.predictions_shadow(scored.spec), predictions(DAYS, dict.fromkeys(DAYS, "4")), DAYS)
+    publish(scored, datasets.predictions(scored.spec), predictions(DAYS, {date(2024, 1, 2): "4"}), DAYS)
+    scored.run("performance", "2024-01-01", "2024-01-02")
+    rows = scored.sql(
+        "SELECT strftime(partition_date, '%d'), model_version, shadow, rows FROM performance ORDER BY 1, 2"
+    )
+    assert rows == [("01", "3", False, 40), ("01", "4", True, 40), ("02", "4", False, 40)]
 
 
 def test_days_without_predictions_are_named(scored: Toy) -> None:

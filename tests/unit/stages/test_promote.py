@@ -247,3 +247,102 @@ def test_a_regression_goes_through_train_promote_and_score(toy):
     joined = "predictions p JOIN validated_deliveries d USING (ship_date, parcel)"
     error = toy.sql(f"SELECT sqrt(avg((p.prediction - d.delay) ** 2)) FROM {joined}")[0][0]
     assert error == pytest.approx(result.details["metrics"]["challenger"]["rmse"])
+
+
+# ---- shadow ----
+
+EARLIER = ("2024-02-11", "2024-02-26")
+
+
+@pytest.fixture
+def shadowed(ready):
+    """A champion, and a sound second version that a strict gate with ``shadow`` refused against the champion alone."""
+    ready.run("promote", *EARLIER)
+    train(ready, "2024-01-30", max_depth=2)
+    strict = ready.spec.gate.model_copy(update={"min_improvement": 0.5, "shadow": True, "min_shadow_days": 7})
+    with_spec(ready, gate=strict)
+    with pytest.raises(GateRefusedError) as refused:
+        ready.run("promote", *EARLIER)
+    assert "Version 2 is scored beside it, unseen by analysts" in str(refused.value)
+    return ready
+
+
+def compete(toy, end: str) -> None:
+    """Days scored by champion and challenger, and measured."""
+    toy.run("score", "2024-02-27", end)
+    toy.run("performance", "2024-02-27", end)
+
+
+def shadow_check(record: dict) -> dict | None:
+    return next((check for check in record["checks"] if check["name"] == "shadow"), None)
+
+
+def test_a_sound_version_becomes_challenger_and_is_scored_beside_the_champion(shadowed):
+    assert aliases() == {"champion": "1", "challenger": "2"}
+    assert tags("2")["status"] == "challenger"
+    assert moves(shadowed)[-1] == (
+        "challenger", "1", "2", "02-27",
+        "version 2 was refused on 2024-02-11..2024-02-26 against the champion alone: scored in shadow", "pipeline",
+    )  # fmt: skip
+    compete(shadowed, "2024-03-01")
+    found = shadowed.sql("SELECT DISTINCT model_version, shadow FROM performance ORDER BY 1")
+    assert found == [("1", False), ("2", True)]
+
+
+def test_without_shadow_in_the_spec_no_challenger_is_kept(ready):
+    ready.run("promote", *EARLIER)
+    train(ready, "2024-01-30", max_depth=2)
+    with_spec(ready, gate=ready.spec.gate.model_copy(update={"min_improvement": 0.5}))
+    with pytest.raises(GateRefusedError):
+        ready.run("promote", *EARLIER)
+    assert aliases() == {"champion": "1", "challenger": "1"}
+    assert tags("2")["status"] == "refused"
+
+
+def test_an_unsound_version_is_never_kept_and_leaves_the_shadow(shadowed):
+    floor = SegmentFloor(feature="depot", metric="auc", floor=0.99, min_rows=50)
+    gate = shadowed.spec.gate.model_copy(update={"min_improvement": 0.5, "shadow": True, "segments": (floor,)})
+    with_spec(shadowed, gate=gate)
+    with pytest.raises(GateRefusedError):
+        shadowed.run("promote", *GATE)
+    assert aliases() == {"champion": "1", "challenger": "1"}
+    assert moves(shadowed)[-1][:3] == ("challenger", "2", "1")
+
+
+def test_days_in_shadow_are_in_the_record_and_a_check_when_they_are_enough(shadowed):
+    compete(shadowed, "2024-03-01")
+    with pytest.raises(GateRefusedError):
+        shadowed.run("promote", *GATE)
+    check = shadow_check(record_of("2"))
+    assert check is not None
+    assert check["passed"] is None
+    assert "on 240 labelled rows" in check["detail"]
+    assert "skipped: 7 days are needed" in check["detail"]
+    days = record_of("2")["shadow"]
+    assert [day["day"] for day in days] == ["2024-02-27", "2024-02-28", "2024-02-29", "2024-03-01"]
+    compete(shadowed, "2024-03-09")
+    with pytest.raises(GateRefusedError, match="Not worse than the champion in shadow"):
+        shadowed.run("promote", *GATE)
+    assert aliases()["challenger"] == "1", "what failed in shadow too is not kept there"
+    own, theirs = (
+        shadowed.sql(f"SELECT sum(log_loss * labelled) / sum(labelled) FROM performance WHERE model_version = '{v}'")[0]
+        for v in ("2", "1")
+    )
+    assert shadow_check(record_of("2"))["value"] == pytest.approx(theirs[0] - own[0])
+
+
+def test_a_challenger_that_held_in_shadow_is_promoted_with_that_evidence(shadowed):
+    compete(shadowed, "2024-03-09")
+    with_spec(shadowed, gate=shadowed.spec.gate.model_copy(update={"min_improvement": -0.2, "shadow": True}))
+    result = shadowed.run("promote", *GATE)
+    assert shadow_check(record_of("2"))["passed"] is True
+    assert "In shadow, 12 days beside the champion" in Path(result.reports[0]).read_text()
+    assert aliases() == {"champion": "2", "challenger": "2"}
+
+
+def test_days_that_either_model_was_trained_on_are_no_evidence(shadowed):
+    shadowed.run("score", "2024-01-20", "2024-03-09")
+    shadowed.run("performance", "2024-01-20", "2024-03-09")
+    with pytest.raises(GateRefusedError):
+        shadowed.run("promote", *GATE)
+    assert record_of("2")["shadow"][0]["day"] == "2024-02-02", "version 1 ends on 31 January, with an embargo of a day"

@@ -117,6 +117,59 @@ def test_a_version_can_be_pinned(ready):
     assert {version for (version,) in rows(ready, "model_version")} == {"2"}
 
 
+@pytest.fixture
+def challenged(ready):
+    """A second version as challenger."""
+    ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1, "max_depth": 1})
+    registry.set_alias(settings(), registry.describe_version(settings(), "toy", "2"), "challenger")
+    return ready
+
+
+def shadow_rows(toy, columns: str = "* EXCLUDE (scoring_run, scored_at)"):
+    return toy.sql(f"SELECT {columns} FROM predictions_shadow ORDER BY partition_date, parcel")
+
+
+def test_a_challenger_is_scored_beside_the_champion_and_analysts_do_not_see_it(challenged):
+    result = challenged.run("score", *DAYS)
+    assert {version for (version,) in rows(challenged, "model_version")} == {"1"}
+    assert challenged.sql("SELECT DISTINCT model_version FROM predictions_latest") == [("1",)]
+    assert {version for (version,) in shadow_rows(challenged, "model_version")} == {"2"}
+    key = "partition_date, ship_date, parcel, feature_snapshot, scoring_run"
+    assert shadow_rows(challenged, key) == rows(challenged, key)
+    assert shadow_rows(challenged, "probability") != rows(challenged, "probability")
+    assert result.details["model_version"] == "1"
+    assert result.details["shadow"] == {"model_version": "2", "rows": 300}
+    assert set(result.snapshots) == {"predictions", "predictions_shadow"}
+    assert challenged.lake.history("predictions_shadow")[0]["model_version"] == "2"
+    shadow, shown = (make(challenged.spec) for make in (datasets.predictions_shadow, datasets.predictions))
+    assert shadow.columns == shown.columns
+
+
+def test_a_pinned_version_or_a_challenger_that_is_champion_casts_no_shadow(challenged):
+    assert challenged.run("score", *DAYS, model="2").details["shadow"] == {}
+    registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "challenger")
+    assert challenged.run("score", *DAYS).details["shadow"] == {}
+    assert not challenged.lake.exists("predictions_shadow")
+
+
+def test_a_challenger_that_cannot_score_does_not_stop_the_champion(challenged, monkeypatch, collect):
+    fits = score._check_fit
+
+    def only_the_champion(spec, model):
+        if model.version == "2":
+            raise SpecError("toy version 2 does not fit")
+        fits(spec, model)
+
+    monkeypatch.setattr(score, "_check_fit", only_the_champion)
+    run = challenged.stage_run("score", *DAYS)
+    object.__setattr__(run, "progress", collect)
+    result = score.run(run)
+    assert result.rows == 300
+    assert result.details["shadow"] == {"model_version": "2", "skipped": "toy version 2 does not fit"}
+    assert "not scored in shadow: toy version 2 does not fit" in collect.lines
+    assert not challenged.lake.exists("predictions_shadow")
+
+
 def test_without_a_champion_it_says_what_to_run(toy):
     copy_empty_registry(settings())
     with pytest.raises(MissingInputError, match=r"has no champion. Run: contrail stage promote"):
