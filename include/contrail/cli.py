@@ -124,7 +124,9 @@ def stage(
     pipeline: PipelineOption,
     from_: FromOption,
     to: ToOption = None,
-    model: Annotated[str, typer.Option(help="score, drift, promote: a version, or champion or challenger.")] = "",
+    model: Annotated[
+        str, typer.Option(help="score, drift, promote: a version, champion or challenger; score: as-of.")
+    ] = "",
     set_: Annotated[
         list[str],
         typer.Option("--set", help="train: parameters as name=value or as a JSON object."),

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contrail.errors import EngineError, MissingInputError
 from contrail.methods.model_package import ModelPackage
+from contrail.partitions import Partitions, as_ranges
 from contrail.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 CHAMPION, CHALLENGER, LATEST = "champion", "challenger", "latest"
+AS_OF = "as-of"  # the champion as of each partition; not one version, so only ``champions_as_of`` knows it
 _LOADER = "contrail.methods.model_package"
 _MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
 _SOURCE = ".source"
@@ -261,6 +264,47 @@ def alias_version(settings: Settings, name: str, alias: str) -> str | None:
         return _find(settings, name, alias).version
     except MissingInputError:
         return None
+
+
+def champions_as_of(settings: Settings, name: str, partitions: Partitions) -> list[tuple[Partitions, str]]:
+    """The version that was champion for each partition, as ranges in order.
+
+    A version is champion from the partition in its tag ``champion_from_partition``, until a version that was promoted
+    after it begins.
+
+    Raises:
+        MissingInputError: naming the partitions from before the first champion.
+    """
+    terms = _champion_terms(settings, name)
+    versions = {day: [term.version for term in terms if term.first <= day] for day in partitions}
+    if before := [day for day, found in versions.items() if not found]:
+        begins = f"its first champion is of {min(term.first for term in terms)}" if terms else "it never had one"
+        ranges = ", ".join(str(days) for days in as_ranges(before))
+        raise MissingInputError(
+            f"pipeline '{name}' had no champion as of {len(before)} of {len(partitions)} partitions: {ranges}; {begins}. "
+            "Begin later, or name a model: champion, challenger or a version number."
+        )
+    found: list[tuple[Partitions, str]] = []
+    for day, (*_, version) in versions.items():
+        if found and found[-1][1] == version:
+            found[-1] = (Partitions(found[-1][0].start, day), version)
+        else:
+            found.append((Partitions(day, day), version))
+    return found
+
+
+@dataclass(frozen=True)
+class _Term:
+    version: str
+    first: date
+
+
+def _champion_terms(settings: Settings, name: str) -> list[_Term]:
+    """When each version became champion, in the order of their promotions."""
+    every = client(settings).search_model_versions(f"name = '{name}'")
+    promoted = [one for one in every if {"champion_from", "champion_from_partition"} <= one.tags.keys()]
+    promoted.sort(key=lambda one: (one.tags["champion_from"], int(one.version)))
+    return [_Term(str(one.version), date.fromisoformat(one.tags["champion_from_partition"])) for one in promoted]
 
 
 def resolve(settings: Settings, name: str, ref: str) -> RegisteredModel:

@@ -7,9 +7,10 @@ JSON and as a page for an approver; aliases move only on a pass.
 import json
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -316,7 +317,20 @@ def _move_aliases(run: StageRun, contest: _Contest, record: dict[str, Any]) -> N
     registry.set_alias(settings, entry, CHAMPION)
     if again:
         return
-    registry.tag_version(settings, entry, {"status": "champion", "champion_from": record["decided_at"]})
+    tags = {"champion_from": record["decided_at"], "champion_from_partition": str(_first_partition(run))}
+    registry.tag_version(settings, entry, {"status": "champion", **tags})
     if contest.incumbent:
         before = registry.describe_version(settings, entry.name, contest.incumbent.version)
         registry.tag_version(settings, before, {"status": "former champion", "champion_until": record["decided_at"]})
+
+
+def _first_partition(run: StageRun) -> date:
+    """The first partition that a version promoted now is champion for: the next whose cut-off comes.
+
+    A pipeline that ended long ago is replayed: there, now is the day after the rows that the decision rests on.
+    """
+    spec = run.pipeline.spec
+    if spec.last_partition:
+        return run.partitions.end + timedelta(days=1)
+    now = datetime.now(ZoneInfo(spec.timezone))
+    return now.date() if now.time() <= spec.cutoff else now.date() + timedelta(days=1)

@@ -10,13 +10,15 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contrail.adapters.registry import CHAMPION, RegisteredModel, resolve
+from contrail.adapters.registry import AS_OF, CHAMPION, RegisteredModel, champions_as_of, resolve
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.lake.lake import PartitionState
+from contrail.lake.lake import Lake, PartitionState
 from contrail.methods.reasons import reason_columns
 from contrail.partitions import Partitions, as_ranges
+from contrail.pipeline import Pipeline
+from contrail.settings import Settings
 from contrail.spec import PipelineSpec
 from contrail.stages.base import StageResult, StageRun, result_of
 
@@ -27,7 +29,8 @@ _CHUNK_ROWS = 1_000_000
 def run(run: StageRun) -> StageResult:
     """Score the range and replace its partitions of ``predictions``.
 
-    Options: ``model``, a version number or ``champion`` (the default) or ``challenger``.
+    Options: ``model``, a version number, ``champion`` (the default), ``challenger``, or ``as-of``, which is the
+    champion as of each partition; ``each_partition``, for a commit a partition instead of one.
 
     Raises:
         MissingInputError: naming the partitions without features, or when there is no such model. Nothing is
@@ -35,33 +38,57 @@ def run(run: StageRun) -> StageResult:
         SpecError: when the model does not fit the pipeline as it is now.
     """
     spec = run.pipeline.spec
-    model = resolve(run.settings, run.pipeline.name, str(run.options.get("model", CHAMPION)))
-    _check_fit(spec, model)
+    models = models_of(run.pipeline, run.settings, run.partitions, str(run.options.get("model", CHAMPION)))
     snapshot = run.lake.snapshot_id("features")
     published = run.lake.partitions("features")
-    empty = _check_features(run, published)
-    run.progress(f"scoring with {model.name} version {model.version}")
+    empty = check_features(run.pipeline, run.lake, run.partitions)
+    used = {model.version: model for _, model in models}
+    versions = ",".join(used)
+    run.progress(f"scoring with {run.pipeline.name} version {versions}")
 
     started = time.monotonic()
     scored_at = datetime.now(UTC)
-    parts = [_predictions(run, model, chunk, snapshot, scored_at) for chunk in _chunks(run.partitions, published)]
-    rows = pa.concat_tables(parts)
+    jobs = [(model, chunk) for days, model in models for chunk in _chunks(days, published)]
+    rows = pa.concat_tables(_predictions(run, model, chunk, snapshot, scored_at) for model, chunk in jobs)
     seconds = time.monotonic() - started
     run.progress(f"{rows.num_rows:,} rows predicted and explained in {seconds:.1f} s")
-    provenance = run.provenance({"features": snapshot}, model_name=model.name, model_version=model.version)
-    made = run.lake.publish(datasets.predictions(spec), rows, run.partitions, provenance)
+    provenance = run.provenance(
+        {"features": snapshot},
+        model_name=run.pipeline.name,
+        model_version=versions,
+        model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in used.values()),
+    )
+    each = bool(run.options.get("each_partition"))
+    made = run.lake.publish(datasets.predictions(spec), rows, run.partitions, provenance, each_partition=each)
     return result_of(
         run,
         rows=rows.num_rows,
         snapshots={"predictions": made},
         details={
-            "model_name": model.name,
-            "model_version": model.version,
+            "model_name": run.pipeline.name,
+            "model_version": versions,
             "feature_snapshot": snapshot,
             "without_entities": [str(days) for days in as_ranges(empty)],
             "predict_seconds": round(seconds, 3),
         },
     )
+
+
+def models_of(
+    pipeline: Pipeline, settings: Settings, partitions: Partitions, ref: str
+) -> list[tuple[Partitions, RegisteredModel]]:
+    """The model that scores each part of a range; one part, unless ``ref`` is ``as-of``.
+
+    Raises:
+        MissingInputError: when there is no such model.
+        SpecError: when a model does not fit the pipeline as it is now.
+    """
+    as_of = ref == AS_OF
+    parts = champions_as_of(settings, pipeline.name, partitions) if as_of else [(partitions, ref)]
+    models = {version: resolve(settings, pipeline.name, version) for _, version in parts}
+    for model in models.values():
+        _check_fit(pipeline.spec, model)
+    return [(days, models[version]) for days, version in parts]
 
 
 def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:
@@ -72,18 +99,23 @@ def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:
         )
 
 
-def _check_features(run: StageRun, published: dict[date, PartitionState]) -> list[date]:
-    """The days of the range that have nothing to predict; every other day must have features."""
-    without = [day for day in run.partitions if day not in published]
-    entities = run.lake.partitions(f"validated_{run.pipeline.spec.entities}") if without else {}
+def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> list[date]:
+    """The days of the range that have nothing to predict; every other day must have features.
+
+    Raises:
+        MissingInputError: naming the days that have none.
+    """
+    published = lake.partitions("features")
+    without = [day for day in partitions if day not in published]
+    entities = lake.partitions(f"validated_{pipeline.spec.entities}") if without else {}
     # A hole between days with entities is a day without any; after the last of them it is a day not ingested yet.
     empty = [day for day in without if _had_no_entities(day, entities)]
     if missing := sorted(set(without) - set(empty)):
         ranges = ", ".join(str(days) for days in as_ranges(missing))
         raise MissingInputError(
-            f"{run.pipeline.name}: no features for {len(missing)} of {len(run.partitions)} partitions: {ranges}. "
+            f"{pipeline.name}: no features for {len(missing)} of {len(partitions)} partitions: {ranges}. "
             f"Nothing was scored; predictions are as they were. Run: contrail stage features --pipeline "
-            f"{run.pipeline.name} --from {missing[0]} --to {missing[-1]}"
+            f"{pipeline.name} --from {missing[0]} --to {missing[-1]}"
         )
     return empty
 

@@ -117,6 +117,44 @@ def test_a_version_can_be_pinned(ready):
     assert {version for (version,) in rows(ready, "model_version")} == {"2"}
 
 
+def promote(version: str, promoted: str, first: str) -> None:
+    tags = {"champion_from": promoted, "champion_from_partition": first}
+    registry.tag_version(settings(), registry.describe_version(settings(), "toy", version), tags)
+
+
+def test_each_partition_can_have_the_champion_of_its_date_in_one_commit(ready):
+    for _ in range(2):
+        ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1})
+    promote("1", "2024-02-01T10:00:00+00:00", "2024-02-02")
+    promote("2", "2024-02-11T10:00:00+00:00", "2024-02-12")
+    # Promoted last, it counts from its own first partition on, whatever was promoted for that day before.
+    promote("3", "2024-02-20T10:00:00+00:00", "2024-02-14")
+    made = ready.run("score", *DAYS, model="as-of")
+    assert len(ready.lake.history("predictions")) == 1
+    by_day = ready.sql("SELECT DISTINCT partition_date, model_version FROM predictions ORDER BY ALL")
+    assert [(day.day, version) for day, version in by_day] == [(10, "1"), (11, "1"), (12, "2"), (13, "2"), (14, "3")]
+    assert made.details["model_version"] == "1,2,3"
+    entry = ready.lake.history("predictions")[0]
+    assert entry["model_version"] == "1,2,3"
+    assert len(str(entry["model_sha256"]).split(",")) == 3
+
+
+def test_a_partition_from_before_the_first_champion_is_refused(ready):
+    promote("1", "2024-02-01T10:00:00+00:00", "2024-02-12")
+    with pytest.raises(
+        MissingInputError, match=r"no champion as of 2 of 5 partitions: 2024-02-10\.\.2024-02-11; .* of 2024-02-12"
+    ):
+        ready.run("score", *DAYS, model="as-of")
+
+
+def test_each_partition_can_have_a_commit_of_its_own(ready):
+    ready.run("score", *DAYS)
+    before = rows(ready)
+    ready.run("score", *DAYS, each_partition=True)
+    assert len(ready.lake.history("predictions")) == 1 + 5
+    assert rows(ready) == before
+
+
 def test_without_a_champion_it_says_what_to_run(toy):
     copy_empty_registry(settings())
     with pytest.raises(MissingInputError, match=r"has no champion. Run: contrail stage promote"):
