@@ -15,8 +15,8 @@ from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.settings import Settings
 
 
-def _silent(_: str) -> None:
-    return None
+def silent(_: str) -> None:
+    """Progress that nobody wants to read."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StageRun:
     lake: Lake
     run_id: str
     options: dict[str, Any] = field(default_factory=dict)
-    progress: Callable[[str], None] = _silent
+    progress: Callable[[str], None] = silent
     started: float = field(default_factory=time.monotonic)
 
     @property
