@@ -7,7 +7,7 @@ that was killed goes on where it stopped.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Any, Literal
@@ -83,14 +83,18 @@ class Request:
 
 @dataclass(frozen=True)
 class PartitionPlan:
-    """One partition of one stage: rows that it will have, rows that are published, what is done and why."""
+    """One partition of one stage: rows that it will have, rows that are published, what is done and why.
+
+    ``version`` and ``run`` made what is published; empty where there is nothing, or no model, or it is not known.
+    """
 
     day: date
     rows: int
     published: int
     action: str
     why: str
-    made_by: str = ""
+    version: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,8 @@ class StagePlan:
                     "published": sum(one.published for one in group),
                     "action": group[0].action,
                     "why": group[0].why,
-                    "made_by": group[0].made_by,
+                    "version": group[0].version,
+                    "runs": sorted({one.run for one in group if one.run}),
                 }
                 for days, group in self.groups()
             ],
@@ -144,7 +149,7 @@ class StagePlan:
 
 
 def _fate(one: PartitionPlan) -> tuple[str, str, str]:
-    return one.action, one.why, one.made_by
+    return one.action, one.why, one.version
 
 
 @dataclass(frozen=True)
@@ -271,10 +276,13 @@ class _Planner:
         published = states[day].rows if day in states else 0
         rows = self.entities[day].rows if day in self.entities else 0
         maker = self.lineage(table).maker(day)
-        why = self._why(stage, day, maker)
         if maker is None and day not in states:
             return PartitionPlan(day, rows, 0, NEW, "nothing is published")
-        return PartitionPlan(day, rows, published, REPLACE if why else SAME, why or "holds exactly this", _by(maker))
+        why = self._why(stage, day, maker)
+        version = self.versions.get(day, "") if stage == "score" else ""
+        run = str(maker.provenance["run_id"]) if maker else ""
+        action, why = (REPLACE, why) if why else (SAME, "holds exactly this")
+        return PartitionPlan(day, rows, published, action, why, version, run)
 
     @cached_property
     def states(self) -> dict[str, dict[date, PartitionState]]:
@@ -334,19 +342,11 @@ class _Planner:
         return {pair[PARTITION]: pair["model_version"] for pair in pairs}
 
 
-def _by(maker: Commit | None) -> str:
-    """Who made a partition, for a person."""
-    if maker is None:
-        return "unknown"
-    model = maker.provenance.get("model_version")
-    return (f"version {model}, " if model else "") + f"run {maker.provenance.get('run_id', 'unknown')}"
-
-
 def _inside(one: PartitionPlan, jobs: list[Partitions]) -> PartitionPlan:
     """A partition that holds the result but lies inside a job is made again with it."""
     if one.action != SAME or not any(one.day in job for job in jobs):
         return one
-    return PartitionPlan(one.day, one.rows, one.published, REPLACE, "lies between others of the job", one.made_by)
+    return replace(one, action=REPLACE, why="lies between others of the job")
 
 
 def estimate(lineage: Lineage, stage: str, job_rows: list[int]) -> Estimate:

@@ -265,7 +265,10 @@ def _print_plan(plan: "Plan", console: Console) -> None:
     for stage in shown["stages"]:
         for group in stage["partitions"]:
             counts = (f"{group[key]:,}" for key in ("days", "rows", "published"))
-            table.add_row(stage["stage"], group["partitions"], *counts, group["action"], group["why"], group["made_by"])
+            version = [f"version {group['version']}"] if group["version"] else []
+            runs = [f"{len(group['runs'])} runs"] if len(group["runs"]) > 1 else [f"run {run}" for run in group["runs"]]
+            made_by = ", ".join(version + runs)
+            table.add_row(stage["stage"], group["partitions"], *counts, group["action"], group["why"], made_by)
         if not stage["partitions"]:
             table.add_row(stage["stage"], shown["partitions"], f"{shown['days']:,}", "", "", "run", "", "")
     console.print(table)
