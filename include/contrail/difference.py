@@ -9,7 +9,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from contrail.errors import MissingInputError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lake import Lake
@@ -70,16 +69,9 @@ def _compare(
 
 def _rows(lake: Lake, dataset: Dataset, partitions: Partitions, names: list[str], snapshot: int | None) -> pa.Table:
     """The compared columns of the range, with a mark that tells a row that is not there from one full of nulls."""
-    if snapshot is None:
-        rows = dataset.arrow_schema().empty_table().select(names)
-    else:
-        try:
-            rows = lake.scan(dataset.name, partitions, names, snapshot)
-        except ValueError as error:
-            raise MissingInputError(
-                f"{lake.namespace}.{dataset.name} has no snapshot {snapshot} any more: it has expired, and what it held "
-                f"cannot be compared. contrail history {dataset.name} --pipeline {lake.namespace} lists what is kept."
-            ) from error
+    empty = snapshot is None
+    rows = dataset.arrow_schema().empty_table() if empty else lake.scan(dataset.name, partitions, names, snapshot)
+    rows = rows.select(names)
     return rows.append_column("there", pa.repeat(pa.scalar(True), rows.num_rows))
 
 

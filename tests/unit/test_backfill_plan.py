@@ -170,7 +170,9 @@ def test_scores_follow_features_that_are_made_first(ready):
 
 def features_planner(toy, commits: dict[str, list[str]], day: str = "2024-02-10") -> str:
     """Why features of a day, made from snapshots 1 of every table, are made again after commits 2, 3, … of some."""
-    planner = backfill_plan._Planner(toy.pipeline, toy.settings, toy.lake, Request(Partitions.parse(day), ("features",)))
+    planner = backfill_plan._Planner(
+        toy.pipeline, toy.settings, toy.lake, Request(Partitions.parse(day), ("features",))
+    )
     inputs = {f"validated_{table}": 1 for table in toy.spec.tables}
     for name in inputs:
         labels = ["all", *commits.get(name, [])]
@@ -210,7 +212,9 @@ def test_a_partition_between_two_others_of_a_job_is_made_again_with_it(ready):
 
 def test_missing_inputs_are_refused_before_anything_runs(ready):
     late = Partitions.parse("2024-02-15", "2024-02-18")
-    with pytest.raises(MissingInputError, match=r"validated_parcels has no rows for 2 of 4 .* 2024-02-17\.\.2024-02-18"):
+    with pytest.raises(
+        MissingInputError, match=r"validated_parcels has no rows for 2 of 4 .* 2024-02-17\.\.2024-02-18"
+    ):
         plan(ready, ("features", "score"), late)
     with pytest.raises(MissingInputError, match=r"no features for 3 of 4 partitions: 2024-02-16\.\.2024-02-18"):
         plan(ready, ("score",), late)

@@ -157,9 +157,20 @@ class Lake:
     # ---- readers ----
 
     def files(self, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
-        """URIs of the Parquet files that hold exactly the rows of these partitions, sorted."""
+        """URIs of the Parquet files that hold exactly the rows of these partitions, sorted.
+
+        Raises:
+            MissingInputError: if the table does not exist, or no longer has the snapshot.
+        """
         days = list(partitions) if partitions else None
-        scan = self.table(name).scan(row_filter=_row_filter(days, {}), snapshot_id=snapshot_id)
+        table = self.table(name)
+        if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
+            # PyIceberg would find no files, as if the table had been empty.
+            raise MissingInputError(
+                f"{self.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
+                f"--pipeline {self.namespace} lists those that it has."
+            )
+        scan = table.scan(row_filter=_row_filter(days, {}), snapshot_id=snapshot_id)
         return sorted(task.file.file_path for task in scan.plan_files())
 
     def scan(
@@ -172,7 +183,7 @@ class Lake:
         """Rows of a table as Arrow, in the order of its files.
 
         Raises:
-            MissingInputError: if the table does not exist.
+            MissingInputError: if the table does not exist, or no longer has the snapshot.
         """
         table = self.table(name)
         schema = _plain(schema_to_pyarrow(table.schema(), include_field_ids=False))

@@ -106,6 +106,12 @@ def test_scan_reads_partitions_columns_and_old_snapshots(lake: Lake) -> None:
     assert set(lake.scan("items", snapshot_id=first)["colour"].to_pylist()) == {"red"}
 
 
+def test_a_snapshot_that_is_not_there_is_not_an_empty_one(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    with pytest.raises(MissingInputError, match=r"shop\.items has no snapshot 42, or it has expired"):
+        lake.scan("items", snapshot_id=42)
+
+
 def test_partitions_say_rows_and_when(lake: Lake) -> None:
     lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance())
     before = lake.partitions("items")
