@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 
 from contrail.adapters import registry
 from contrail.lake import datasets
+from contrail.lake.model_history import AliasMove, append_moves
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.settings import RegistrySettings, Settings
@@ -71,3 +72,10 @@ def copy_empty_registry(settings: Settings) -> None:
     database = settings.home_path / "mlflow" / "mlflow.db"
     database.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(_EMPTY["mlflow"], database)
+
+
+def record_champion(toy, version: str, effective_from: date, improvement: float | None = None) -> None:
+    """A move of the alias champion, later than those to lower versions."""
+    now = datetime(2024, 3, 1, int(version), tzinfo=UTC)
+    move = AliasMove("champion", None, version, effective_from, now, "why", "pipeline", f"r{version}", improvement)
+    append_moves(toy.lake, toy.spec, [move], Provenance(f"r{version}", "promote", "", "", ""))

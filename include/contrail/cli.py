@@ -26,9 +26,11 @@ from contrail.errors import ContrailError, SpecError
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline, load_pipeline, pipeline_names
 from contrail.settings import current_person, settings
-from contrail.stages import VERBS
+from contrail.stages import RANGE_STAGES, VERBS
 
 if TYPE_CHECKING:
+    from contrail.backfill import Record
+    from contrail.backfill_plan import Plan
     from contrail.lake.lake import Lake
 
 app = typer.Typer(
@@ -125,7 +127,9 @@ def stage(
     pipeline: PipelineOption,
     from_: FromOption,
     to: ToOption = None,
-    model: Annotated[str, typer.Option(help="score, drift, promote: a version, or champion or challenger.")] = "",
+    model: Annotated[
+        str, typer.Option(help="score, drift, promote: a version, champion or challenger; score: as-of.")
+    ] = "",
     set_: Annotated[
         list[str],
         typer.Option("--set", help="train: parameters as name=value or as a JSON object."),
@@ -175,6 +179,124 @@ def stage(
     )
     for path in result.reports:
         out.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def backfill(
+    pipeline: PipelineOption,
+    from_: FromOption,
+    to: ToOption = None,
+    stages: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(RANGE_STAGES)}.")] = "features,score",
+    model: Annotated[
+        str, typer.Option(help="champion, challenger, a version, or as-of: the champion as of each partition.")
+    ] = "champion",
+    publish: Annotated[
+        str, typer.Option(help="whole: one job, one commit. chunk: a commit a chunk. partition: a commit a day.")
+    ] = "whole",
+    chunk_days: Annotated[
+        int | None,
+        typer.Option(help="Partitions a job, with --publish chunk or partition. Default: the environment's."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    report: Annotated[bool, typer.Option(help="End with the difference report.")] = True,
+    backfill_id: Annotated[
+        str | None, typer.Option("--id", help="Name of this backfill, for commands that are parts of one.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run stages over a range as a few large jobs: the plan first, the difference last.
+
+    What already holds exactly this result is left as it is, so a backfill that was killed goes on where it stopped:
+    give the same command again.
+
+    Examples:
+    - `contrail backfill -p flight_delay --from 2013-10-01 --to 2013-12-31 --dry-run`
+    - `contrail backfill -p flight_delay --from 2013-10-01 --to 2013-12-31 --stages score --model 2`
+    - `contrail backfill -p flight_delay --from 2013-01-01 --to 2013-12-31 --publish chunk --chunk-days 92`
+
+    The report is in `<reports>/<pipeline>/backfills`, as HTML and JSON.
+    """
+    from contrail.backfill import Backfills
+    from contrail.backfill_plan import Request
+
+    partitions = Partitions.parse(from_, to)
+    named = tuple(name.strip() for name in stages.split(",") if name.strip())
+    request = Request(partitions, named, model, publish, chunk_days)
+    loaded = load_pipeline(pipeline)
+    backfills = Backfills(loaded, settings(), _lake(loaded))
+    plan = backfills.plan(request)
+    _print_plan(plan, err if as_json else out)
+    result: dict[str, Any] = {"plan": plan.as_dict(), "jobs": [], "reports": []}
+    if not dry_run and not (plan.nothing_to_do and backfill_id is None and not backfills.interrupted(plan)):
+        with _progress(f"backfill {pipeline} {partitions}") as progress:
+            record = backfills.open(plan, backfill_id, progress)
+            result["id"] = record.id
+            result["jobs"] = [job.as_dict() for job in backfills.run(plan, record, progress)]
+            result["reports"] = backfills.finish(record) if report else []
+        _print_backfill(record, result, err if as_json else out)
+    if as_json:
+        typer.echo(json.dumps(result, default=_plain))
+
+
+@app.command()
+def difference(
+    pipeline: PipelineOption,
+    backfill_id: Annotated[str, typer.Option("--id", help="The backfill's name.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Write the difference report of a backfill: what is published now against what was there before it."""
+    from contrail.backfill import Backfills
+
+    loaded = load_pipeline(pipeline)
+    backfills = Backfills(loaded, settings(), _lake(loaded))
+    record = backfills.record(backfill_id)
+    with _progress(f"difference {pipeline} {record.partitions}") as progress:
+        progress("comparing with what was published before")
+        result = {"id": record.id, "reports": backfills.finish(record)}
+    _print_backfill(record, result, err if as_json else out)
+    if as_json:
+        totals = {table: compared["total"] for table, compared in record.difference.items()}
+        typer.echo(json.dumps({**result, "difference": totals}, default=_plain))
+
+
+def _print_plan(plan: "Plan", console: Console) -> None:
+    shown = plan.as_dict()
+    title = f"Plan: {plan.pipeline} {shown['partitions']} ({shown['days']} partitions)"
+    table = Table("stage", "partitions", "days", "rows", "published", "what", "why", "made by", title=title)
+    for stage in shown["stages"]:
+        for group in stage["partitions"]:
+            counts = (f"{group[key]:,}" for key in ("days", "rows", "published"))
+            version = [f"version {group['version']}"] if group["version"] else []
+            runs = [f"{len(group['runs'])} runs"] if len(group["runs"]) > 1 else [f"run {run}" for run in group["runs"]]
+            made_by = ", ".join(version + runs)
+            table.add_row(stage["stage"], group["partitions"], *counts, group["action"], group["why"], made_by)
+        if not stage["partitions"]:
+            table.add_row(stage["stage"], shown["partitions"], f"{shown['days']:,}", "", "", "run", "", "")
+    console.print(table)
+    for stage in shown["stages"]:
+        jobs = f"{len(stage['jobs'])} job(s): {', '.join(stage['jobs'])}" if stage["jobs"] else "no jobs"
+        seconds = stage["estimated_seconds"]
+        taken = "time not known" if seconds is None else f"about {seconds:.1f} s"
+        console.print(f"{stage['stage']}: {jobs}; {taken} ({stage['estimated_from']})", highlight=False, soft_wrap=True)
+    for model in shown["models"]:
+        console.print(f"model: version {model['version']} for {model['partitions']}", highlight=False)
+    for name, rows in shown["expected_difference"].items():
+        more, fewer = rows["more_rows"], rows["fewer_rows"]
+        console.print(f"expected difference of {name}: {more:,} rows more, {fewer:,} fewer", highlight=False)
+    minutes = shown["estimated_minutes"]
+    taken = "not known yet" if minutes is None else f"about {minutes} minutes"
+    console.print(f"publish: {shown['publish']}; time: {taken}; cost: {shown['cost']}", highlight=False)
+    if plan.nothing_to_do:
+        console.print("Every partition already holds exactly this result: there is nothing to do.", highlight=False)
+
+
+def _print_backfill(record: "Record", result: dict[str, Any], console: Console) -> None:
+    from contrail.adapters.difference_page import summary as sentences
+
+    jobs = f": {len(result['jobs'])} job(s)" if "jobs" in result else ""
+    console.print(f"[green]✓[/] backfill {record.id}{jobs}", highlight=False, soft_wrap=True)
+    for line in [*(sentences(record.difference) if result["reports"] else []), *result["reports"]]:
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -28,3 +28,13 @@ def lock_hash(project: Path) -> str:
     """SHA-256 of ``requirements.txt``, the lock of every library; empty when it is not there."""
     path = project / "requirements.txt"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+
+
+@cache
+def code_hash() -> str:
+    """SHA-256 of Contrail's own Python, as it lies on the disk: exact where a revision is dirty or unknown."""
+    package = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

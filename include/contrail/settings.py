@@ -73,6 +73,7 @@ class Settings(_Frozen):
     engine: EngineSettings = EngineSettings()
     registry: RegistrySettings
     snapshots_kept: int = 200
+    backfill_chunk_days: int = 92
 
     @property
     def landing(self) -> UPath:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
@@ -36,6 +37,7 @@ from pyiceberg.io.pyarrow import _dataframe_to_data_files, schema_to_pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.transforms import IdentityTransform
 from sqlalchemy.exc import OperationalError
 from tenacity import (
@@ -50,6 +52,7 @@ from upath import UPath
 from contrail.errors import CommitConflictError, DataError, MissingInputError
 from contrail.lake import audit
 from contrail.lake.datasets import PARTITION, Dataset
+from contrail.lake.lineage import ALL_PARTITIONS, Lineage, commit_of
 from contrail.lake.provenance import PREFIX, Provenance
 from contrail.partitions import Partitions, as_ranges
 from contrail.settings import Settings
@@ -154,9 +157,20 @@ class Lake:
     # ---- readers ----
 
     def files(self, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
-        """URIs of the Parquet files that hold exactly the rows of these partitions, sorted."""
+        """URIs of the Parquet files that hold exactly the rows of these partitions, sorted.
+
+        Raises:
+            MissingInputError: if the table does not exist, or no longer has the snapshot.
+        """
         days = list(partitions) if partitions else None
-        scan = self.table(name).scan(row_filter=_row_filter(days, {}), snapshot_id=snapshot_id)
+        table = self.table(name)
+        if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
+            # PyIceberg would find no files, as if the table had been empty.
+            raise MissingInputError(
+                f"{self.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
+                f"--pipeline {self.namespace} lists those that it has."
+            )
+        scan = table.scan(row_filter=_row_filter(days, {}), snapshot_id=snapshot_id)
         return sorted(task.file.file_path for task in scan.plan_files())
 
     def scan(
@@ -169,7 +183,7 @@ class Lake:
         """Rows of a table as Arrow, in the order of its files.
 
         Raises:
-            MissingInputError: if the table does not exist.
+            MissingInputError: if the table does not exist, or no longer has the snapshot.
         """
         table = self.table(name)
         schema = _plain(schema_to_pyarrow(table.schema(), include_field_ids=False))
@@ -241,6 +255,7 @@ class Lake:
         partitions: Partitions | Iterable[date] | None,
         provenance: Provenance,
         scope: Mapping[str, str] | None = None,
+        each_partition: bool = False,
     ) -> int:
         """Audit staged rows, then replace these partitions in one atomic commit.
 
@@ -253,6 +268,7 @@ class Lake:
             partitions: The partitions that are replaced; None replaces an unpartitioned table whole.
             provenance: Goes into the snapshot's summary.
             scope: Narrows the replacement by further partition columns, for example ``{"stage": "ingest"}``.
+            each_partition: One commit a partition instead, in order; all rows are audited before the first.
 
         Returns:
             The id of the table's snapshot that holds the rows.
@@ -263,14 +279,23 @@ class Lake:
         """
         days = None if partitions is None else sorted(set(partitions))
         staged = audit.check(dataset, rows, days, scope or {})
-        label = "all" if days is None else ",".join(str(r) for r in as_ranges(days))
-        attempts = Retrying(
-            retry=retry_if_exception_type(_CONFLICTS),
-            wait=wait_random_exponential(multiplier=0.1, max=5),
-            stop=stop_after_attempt(_ATTEMPTS),
-        )
+        summary = provenance.summary() | {f"{PREFIX}job_rows": str(staged.num_rows)}
+        if not (each_partition and days):
+            return self._replace(dataset, staged, days, summary, scope or {})
+        return [self._replace(dataset, _of(staged, day), [day], summary, scope or {}) for day in days][-1]
+
+    def _replace(
+        self,
+        dataset: Dataset,
+        staged: pa.Table,
+        days: list[date] | None,
+        summary: dict[str, str],
+        scope: Mapping[str, str],
+    ) -> int:
+        label = ALL_PARTITIONS if days is None else ",".join(str(r) for r in as_ranges(days))
+        summary = summary | {f"{PREFIX}partitions": label}
         try:
-            return attempts(self._commit, dataset, staged, _row_filter(days, scope or {}), provenance.summary(label))
+            return _retrying()(self._commit, dataset, staged, _row_filter(days, scope), summary)
         except RetryError as error:
             raise CommitConflictError(
                 f"{self.namespace}.{dataset.name} {label}: {_ATTEMPTS} commits were lost to other writers. "
@@ -344,13 +369,24 @@ class Lake:
         return [
             {
                 "snapshot": snapshot.snapshot_id,
-                "committed_at": datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC).isoformat(timespec="seconds"),
+                "committed_at": _moment(snapshot),
                 "current": bool(current and snapshot.snapshot_id == current.snapshot_id),
                 "tags": tags.get(snapshot.snapshot_id, []),
                 **_summary(snapshot),
             }
             for snapshot in sorted(table.snapshots(), key=lambda s: s.timestamp_ms, reverse=True)
         ]
+
+    def lineage(self, name: str) -> Lineage:
+        """The commits that the table's current state is made of; none when it does not exist."""
+        table = self.table(name) if self.exists(name) else None
+        if table is None:
+            return Lineage(())
+        entries = (
+            {"snapshot": snapshot.snapshot_id, "committed_at": _moment(snapshot), **_summary(snapshot)}
+            for snapshot in ancestors_of(table.current_snapshot(), table.metadata)
+        )
+        return Lineage(tuple(commit_of(entry) for entry in entries))
 
     def rollback(self, name: str, snapshot_id: int) -> None:
         """Make an earlier snapshot the current one, in one atomic commit; later snapshots stay readable by id.
@@ -368,10 +404,40 @@ class Lake:
 
     def tag(self, name: str, snapshot_id: int, tag: str) -> None:
         """Name a snapshot so that it never expires; naming it again is harmless."""
-        table = self.table(name)
-        existing = table.refs().get(tag)
-        if existing is None or existing.snapshot_id != snapshot_id:
-            table.manage_snapshots().create_tag(snapshot_id, tag).commit()
+
+        def commit() -> None:
+            table = self.table(name)
+            existing = table.refs().get(tag)
+            if existing is None or existing.snapshot_id != snapshot_id:
+                table.manage_snapshots().create_tag(snapshot_id, tag).commit()
+
+        _retrying()(commit)
+
+    def untag(self, name: str, tag: str) -> None:
+        """Remove a snapshot's name, so that it may expire; a name that is not there is no fault."""
+
+        def commit() -> None:
+            table = self.table(name)
+            if tag in table.refs():
+                table.manage_snapshots().remove_tag(tag).commit()
+
+        _retrying()(commit)
+
+
+def _retrying() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(_CONFLICTS),
+        wait=wait_random_exponential(multiplier=0.1, max=5),
+        stop=stop_after_attempt(_ATTEMPTS),
+    )
+
+
+def _of(staged: pa.Table, day: date) -> pa.Table:
+    return staged.filter(pc.equal(staged[PARTITION], pa.scalar(day, pa.date32())))
+
+
+def _moment(snapshot: "Snapshot") -> str:
+    return datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _summary(snapshot: "Snapshot") -> dict[str, object]:

@@ -7,16 +7,21 @@ not (``contrail.stages.alias_moves``).
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from itertools import groupby
 
 import pyarrow as pa
 
+from contrail.errors import MissingInputError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
+from contrail.partitions import Partitions, as_ranges
 from contrail.spec import PipelineSpec
 
 TABLE = "model_history"
+CHAMPION = "champion"
+AS_OF = "as-of"  # in place of a model: the champion as of each partition
 
 
 @dataclass(frozen=True)
@@ -67,3 +72,27 @@ def in_effect(moves: Sequence[AliasMove], partition: date) -> AliasMove | None:
 def at_clock(moves: Sequence[AliasMove], instant: datetime) -> AliasMove | None:
     """The last move made until an instant, whatever partitions it was for."""
     return next((move for move in reversed(moves) if move.moved_at <= instant), None)
+
+
+def champions_as_of(lake: Lake, name: str, partitions: Partitions) -> list[tuple[Partitions, str]]:
+    """The version that is champion for each partition, as ranges in order.
+
+    Raises:
+        MissingInputError: naming the partitions from before the first champion.
+    """
+    moves = read_moves(lake, CHAMPION)
+    found = {day: in_effect(moves, day) for day in partitions}
+    if before := [day for day, move in found.items() if move is None]:
+        begins = f"its first is of {min(move.effective_from for move in moves)}" if moves else "it never had one"
+        ranges = ", ".join(str(days) for days in as_ranges(before))
+        raise MissingInputError(
+            f"pipeline '{name}' had no champion as of {len(before)} of {len(partitions)} partitions: {ranges}; {begins}. "
+            "Begin later, or name a model: champion, challenger or a version number."
+        )
+    return [
+        (Partitions(days[0], days[-1]), version)
+        for version, days in (
+            (version, list(group))
+            for version, group in groupby(partitions, key=lambda day: found[day].version_after)  # type: ignore[union-attr]
+        )
+    ]

@@ -19,12 +19,11 @@ class Provenance:
     inputs: Mapping[str, int | None] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
 
-    def summary(self, partitions: str) -> dict[str, str]:
+    def summary(self) -> dict[str, str]:
         """The snapshot properties, all text, under the prefix ``contrail.``."""
         values = {
             "run_id": self.run_id,
             "stage": self.stage,
-            "partitions": partitions,
             "pipeline_hash": self.pipeline_hash,
             "code_revision": self.code_revision,
             "lock_hash": self.lock_hash,

@@ -10,3 +10,6 @@ VERBS = {
     "drift": "Compare each day's features with the training window; raise drift when it lasts.",
     "performance": "Measure realised quality of the partitions whose labels have arrived.",
 }
+
+# Those that work on a range of partitions; a backfill is made of them.
+RANGE_STAGES = ("ingest", "validate", "features", "score", "drift", "performance")

@@ -1,5 +1,6 @@
 """What every stage is given and gives back. No stage's work belongs here."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,12 +11,12 @@ from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline
-from contrail.revision import code_revision, lock_hash
+from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.settings import Settings
 
 
-def _silent(_: str) -> None:
-    return None
+def silent(_: str) -> None:
+    """Progress that nobody wants to read."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class StageRun:
     lake: Lake
     run_id: str
     options: dict[str, Any] = field(default_factory=dict)
-    progress: Callable[[str], None] = _silent
+    progress: Callable[[str], None] = silent
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def staging(self) -> UPath:
@@ -55,7 +57,9 @@ class StageRun:
         return Partitions(max(shifted.start, first), shifted.end) if shifted.end >= first else None
 
     def provenance(self, inputs: Mapping[str, int | None], **extra: str) -> Provenance:
-        """What a snapshot published by this run says about its making."""
+        """What a snapshot published by this run says about its making; ``seconds`` are those until this call."""
+        backfill = {"backfill": str(self.options["backfill"])} if self.options.get("backfill") else {}
+        seconds = f"{time.monotonic() - self.started:.3f}"
         return Provenance(
             run_id=self.run_id,
             stage=self.stage,
@@ -63,7 +67,7 @@ class StageRun:
             code_revision=code_revision(self.settings.project_path),
             lock_hash=lock_hash(self.settings.project_path),
             inputs=inputs,
-            extra=extra,
+            extra={"code_hash": code_hash(), "seconds": seconds, **backfill, **extra},
         )
 
     def report_folder(self, kind: str) -> UPath:

@@ -13,8 +13,10 @@ from contrail.adapters.engine import spark_session
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
+from contrail.lake.lake import Lake
 from contrail.methods.windows import VISIBLE, FeatureWindow
-from contrail.partitions import as_ranges
+from contrail.partitions import Partitions, as_ranges
+from contrail.pipeline import Pipeline
 from contrail.stages.base import StageResult, StageRun, result_of
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 def run(run: StageRun) -> StageResult:
     """Build and publish ``features`` for the range, in one commit.
 
+    Options: ``each_partition``, for a commit a partition instead.
+
     Raises:
         MissingInputError: naming the partitions whose entities are not validated. Nothing is published.
         EngineError: if the engine cannot be reached.
@@ -31,7 +35,7 @@ def run(run: StageRun) -> StageResult:
     spec = run.pipeline.spec
     names = [f"validated_{table}" for table in spec.tables]
     snapshots = {name: run.lake.snapshot_id(name) for name in names}
-    _check_entities(run)
+    check_entities(run.pipeline, run.lake, run.partitions)
     holes = _holes(run)
     for table, ranges in holes.items():
         run.progress(f"{table} has no partition for {', '.join(ranges)}; windows that reach there hold less")
@@ -41,24 +45,29 @@ def run(run: StageRun) -> StageResult:
     built = run.pipeline.function("features", "build")(tables, window)
     _write(run, built, window)
     run.progress("auditing and publishing")
-    published = run.lake.publish(
-        datasets.features(spec), run.staging / "features", run.partitions, run.provenance(snapshots)
-    )
+    each, staged = bool(run.options.get("each_partition")), run.staging / "features"
+    made_from = run.provenance(snapshots)
+    published = run.lake.publish(datasets.features(spec), staged, run.partitions, made_from, each_partition=each)
     rows = sum(state.rows for day, state in run.lake.partitions("features").items() if day in run.partitions)
     details = {"engine": run.settings.engine.kind, "look_back_missing": holes}
     return result_of(run, rows=rows, snapshots={"features": published}, details=details)
 
 
-def _check_entities(run: StageRun) -> None:
-    name = f"validated_{run.pipeline.spec.entities}"
-    run.lake.table(name)
-    published = run.lake.partitions(name)
-    if missing := [day for day in run.partitions if day not in published]:
+def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> None:
+    """Whether every partition has its entities.
+
+    Raises:
+        MissingInputError: naming those that have none.
+    """
+    name = f"validated_{pipeline.spec.entities}"
+    lake.table(name)
+    published = lake.partitions(name)
+    if missing := [day for day in partitions if day not in published]:
         ranges = ", ".join(str(days) for days in as_ranges(missing))
         raise MissingInputError(
-            f"{run.pipeline.name}: {name} has no rows for {len(missing)} of {len(run.partitions)} partitions: {ranges}. "
+            f"{pipeline.name}: {name} has no rows for {len(missing)} of {len(partitions)} partitions: {ranges}. "
             f"Nothing was built; features are as they were. Run ingest and validate for them, and see "
-            f"contrail status --pipeline {run.pipeline.name}"
+            f"contrail status --pipeline {pipeline.name}"
         )
 
 

@@ -8,9 +8,10 @@ kept as challenger, to be scored in shadow.
 import json
 import tempfile
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -356,10 +357,8 @@ def _move_aliases(run: StageRun, contest: _Contest, record: dict[str, Any]) -> N
     """The challenger's alias first: should the second call fail, the champion is still the old one."""
     settings, entry = run.settings, contest.entry
     again = registry.alias_version(settings, entry.name, CHAMPION) == entry.version
-    # The cut-off after the gate's rows: what the version was judged on ends there.
-    since = run.partitions.end + timedelta(days=1)
     aliases = (CHAMPION,) if again else (CHALLENGER, CHAMPION)
-    move_aliases(run, entry, aliases, since, _reason(run), _improvement(run.pipeline.spec, record))
+    move_aliases(run, entry, aliases, _first_partition(run), _reason(run), _improvement(run.pipeline.spec, record))
     if again:
         return
     registry.tag_version(settings, entry, {"status": "champion", "champion_from": record["decided_at"]})
@@ -376,3 +375,15 @@ def _improvement(spec: PipelineSpec, record: dict[str, Any]) -> float | None:
     """Over the constant baseline, in the metric that performance compares with it every day."""
     own, constant = (record["metrics"][name].get(HEADLINE[spec.task]) for name in ("challenger", CONSTANT))
     return None if own is None or constant is None else float(constant - own)
+
+
+def _first_partition(run: StageRun) -> date:
+    """The first partition that a version promoted now is champion for: the next whose cut-off comes.
+
+    A pipeline that ended long ago is replayed: there, now is the day after the rows that the decision rests on.
+    """
+    spec = run.pipeline.spec
+    if spec.last_partition:
+        return run.partitions.end + timedelta(days=1)
+    now = datetime.now(ZoneInfo(spec.timezone))
+    return now.date() if now.time() <= spec.cutoff else now.date() + timedelta(days=1)

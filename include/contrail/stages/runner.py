@@ -11,7 +11,7 @@ from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.pipeline import load_pipeline
 from contrail.settings import settings
-from contrail.stages.base import StageResult, StageRun
+from contrail.stages.base import StageResult, StageRun, silent
 
 
 def new_run_id() -> str:
@@ -42,7 +42,7 @@ def make_run(
         lake=Lake(settings(), pipeline.name),
         run_id=run_id or new_run_id(),
         options=options or {},
-        **({"progress": progress} if progress else {}),
+        progress=progress or silent,
     )
 
 

@@ -16,9 +16,12 @@ from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, al
 from contrail.errors import ContrailError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.lake.lake import PartitionState
+from contrail.lake.lake import Lake, PartitionState
+from contrail.lake.model_history import AS_OF, champions_as_of
 from contrail.methods.reasons import reason_columns
 from contrail.partitions import Partitions, as_ranges
+from contrail.pipeline import Pipeline
+from contrail.settings import Settings
 from contrail.spec import PipelineSpec
 from contrail.stages.base import StageResult, StageRun, result_of
 
@@ -33,7 +36,8 @@ def run(run: StageRun) -> StageResult:
     same partitions of ``predictions_shadow`` after that. A challenger that cannot is named in ``details["shadow"]``;
     it never stops the champion.
 
-    Options: ``model``, a version number or ``champion`` (the default) or ``challenger``.
+    Options: ``model``, a version number, ``champion`` (the default), ``challenger``, or ``as-of``, which is the
+    champion as of each partition; ``each_partition``, for a commit a partition instead of one.
 
     Raises:
         MissingInputError: naming the partitions without features, or when there is no such model. Nothing is
@@ -41,27 +45,35 @@ def run(run: StageRun) -> StageResult:
         SpecError: when the model does not fit the pipeline as it is now.
     """
     spec = run.pipeline.spec
-    model = resolve(run.settings, run.pipeline.name, str(run.options.get("model", CHAMPION)))
-    _check_fit(spec, model)
+    models = models_of(run.pipeline, run.settings, run.lake, run.partitions, str(run.options.get("model", CHAMPION)))
     snapshot = run.lake.snapshot_id("features")
     published = run.lake.partitions("features")
-    empty = _check_features(run, published)
-    run.progress(f"scoring with {model.name} version {model.version}")
+    empty = check_features(run.pipeline, run.lake, run.partitions)
+    used = {model.version: model for _, model in models}
+    versions = ",".join(used)
+    run.progress(f"scoring with {run.pipeline.name} version {versions}")
 
     started = time.monotonic()
-    rows = _score(run, model, published, snapshot)
+    scored_at = datetime.now(UTC)
+    rows = _score(run, models, published, snapshot, scored_at)
     seconds = time.monotonic() - started
     run.progress(f"{rows.num_rows:,} rows predicted and explained in {seconds:.1f} s")
-    provenance = run.provenance({"features": snapshot}, model_name=model.name, model_version=model.version)
-    made = run.lake.publish(datasets.predictions(spec), rows, run.partitions, provenance)
-    shadow = _shadow(run, model, published, snapshot)
+    provenance = run.provenance(
+        {"features": snapshot},
+        model_name=run.pipeline.name,
+        model_version=versions,
+        model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in used.values()),
+    )
+    each = bool(run.options.get("each_partition"))
+    made = run.lake.publish(datasets.predictions(spec), rows, run.partitions, provenance, each_partition=each)
+    shadow = _shadow(run, models, published, snapshot)
     return result_of(
         run,
         rows=rows.num_rows,
         snapshots={"predictions": made, **shadow.pop("snapshots", {})},
         details={
-            "model_name": model.name,
-            "model_version": model.version,
+            "model_name": run.pipeline.name,
+            "model_version": versions,
             "feature_snapshot": snapshot,
             "without_entities": [str(days) for days in as_ranges(empty)],
             "predict_seconds": round(seconds, 3),
@@ -71,31 +83,62 @@ def run(run: StageRun) -> StageResult:
 
 
 def _score(
-    run: StageRun, model: RegisteredModel, published: dict[date, PartitionState], snapshot: int | None
+    run: StageRun,
+    models: list[tuple[Partitions, RegisteredModel]],
+    published: dict[date, PartitionState],
+    snapshot: int | None,
+    scored_at: datetime,
 ) -> pa.Table:
-    scored_at = datetime.now(UTC)
-    chunks = _chunks(run.partitions, published)
-    return pa.concat_tables([_predictions(run, model, chunk, snapshot, scored_at) for chunk in chunks])
+    jobs = [(model, chunk) for days, model in models for chunk in _chunks(days, published)]
+    return pa.concat_tables(_predictions(run, model, chunk, snapshot, scored_at) for model, chunk in jobs)
 
 
 def _shadow(
-    run: StageRun, champion: RegisteredModel, published: dict[date, PartitionState], snapshot: int | None
+    run: StageRun,
+    models: list[tuple[Partitions, RegisteredModel]],
+    published: dict[date, PartitionState],
+    snapshot: int | None,
 ) -> dict[str, Any]:
     """Score with the challenger beside the champion; what was done, or why it was not."""
+    if run.options.get("model", CHAMPION) != CHAMPION:
+        return {}
+    ((_, champion),) = models
     version = alias_version(run.settings, champion.name, CHALLENGER)
-    if run.options.get("model", CHAMPION) != CHAMPION or version in (None, champion.version):
+    if version in (None, champion.version):
         return {}
     try:
         model = resolve(run.settings, champion.name, str(version))
         _check_fit(run.pipeline.spec, model)
-        rows = _score(run, model, published, snapshot)
-        provenance = run.provenance({"features": snapshot}, model_name=model.name, model_version=model.version)
+        rows = _score(run, [(run.partitions, model)], published, snapshot, datetime.now(UTC))
+        provenance = run.provenance(
+            {"features": snapshot},
+            model_name=model.name,
+            model_version=model.version,
+            model_sha256=model.package.card.sha256["model.ubj"],
+        )
         made = run.lake.publish(datasets.predictions_shadow(run.pipeline.spec), rows, run.partitions, provenance)
     except ContrailError as error:
         run.progress(f"not scored in shadow: {error}")
         return {"model_version": version, "skipped": str(error)}
     run.progress(f"{rows.num_rows:,} rows scored in shadow with version {version}")
     return {"model_version": version, "rows": rows.num_rows, "snapshots": {"predictions_shadow": made}}
+
+
+def models_of(
+    pipeline: Pipeline, settings: Settings, lake: Lake, partitions: Partitions, ref: str
+) -> list[tuple[Partitions, RegisteredModel]]:
+    """The model that scores each part of a range; one part, unless ``ref`` is ``as-of``.
+
+    Raises:
+        MissingInputError: when there is no such model.
+        SpecError: when a model does not fit the pipeline as it is now.
+    """
+    as_of = ref == AS_OF
+    parts = champions_as_of(lake, pipeline.name, partitions) if as_of else [(partitions, ref)]
+    models = {version: resolve(settings, pipeline.name, version) for _, version in parts}
+    for model in models.values():
+        _check_fit(pipeline.spec, model)
+    return [(days, models[version]) for days, version in parts]
 
 
 def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:
@@ -106,18 +149,23 @@ def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:
         )
 
 
-def _check_features(run: StageRun, published: dict[date, PartitionState]) -> list[date]:
-    """The days of the range that have nothing to predict; every other day must have features."""
-    without = [day for day in run.partitions if day not in published]
-    entities = run.lake.partitions(f"validated_{run.pipeline.spec.entities}") if without else {}
+def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> list[date]:
+    """The days of the range that have nothing to predict; every other day must have features.
+
+    Raises:
+        MissingInputError: naming the days that have none.
+    """
+    published = lake.partitions("features")
+    without = [day for day in partitions if day not in published]
+    entities = lake.partitions(f"validated_{pipeline.spec.entities}") if without else {}
     # A hole between days with entities is a day without any; after the last of them it is a day not ingested yet.
     empty = [day for day in without if _had_no_entities(day, entities)]
     if missing := sorted(set(without) - set(empty)):
         ranges = ", ".join(str(days) for days in as_ranges(missing))
         raise MissingInputError(
-            f"{run.pipeline.name}: no features for {len(missing)} of {len(run.partitions)} partitions: {ranges}. "
+            f"{pipeline.name}: no features for {len(missing)} of {len(partitions)} partitions: {ranges}. "
             f"Nothing was scored; predictions are as they were. Run: contrail stage features --pipeline "
-            f"{run.pipeline.name} --from {missing[0]} --to {missing[-1]}"
+            f"{pipeline.name} --from {missing[0]} --to {missing[-1]}"
         )
     return empty
 

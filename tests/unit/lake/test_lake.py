@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from contrail.errors import DataError, MissingInputError
+from contrail.errors import AuditError, DataError, MissingInputError
 from contrail.lake.datasets import Dataset
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
@@ -106,6 +106,12 @@ def test_scan_reads_partitions_columns_and_old_snapshots(lake: Lake) -> None:
     assert set(lake.scan("items", snapshot_id=first)["colour"].to_pylist()) == {"red"}
 
 
+def test_a_snapshot_that_is_not_there_is_not_an_empty_one(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    with pytest.raises(MissingInputError, match=r"shop\.items has no snapshot 42, or it has expired"):
+        lake.scan("items", snapshot_id=42)
+
+
 def test_partitions_say_rows_and_when(lake: Lake) -> None:
     lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance())
     before = lake.partitions("items")
@@ -136,6 +142,37 @@ def test_rollback_and_forward(lake: Lake) -> None:
     assert contents(lake) == [(DAY1, "blue", 3)]
     with pytest.raises(DataError, match="no snapshot 42"):
         lake.rollback("items", 42)
+
+
+def test_the_lineage_leaves_out_what_was_rolled_back(lake: Lake) -> None:
+    assert lake.lineage("items").commits == ()
+    first = lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance("run-1"))
+    second = lake.publish(ITEMS, rows([DAY2]), [DAY2], provenance("run-2"))
+    assert [commit.snapshot for commit in lake.lineage("items").commits] == [second, first]
+    lake.rollback("items", first)
+    maker = lake.lineage("items").maker(DAY2)
+    assert maker is not None
+    assert (maker.snapshot, maker.provenance["run_id"], maker.provenance["job_rows"]) == (first, "run-1", "6")
+
+
+def test_each_partition_may_have_a_commit_of_its_own(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1, DAY2, DAY3], "old"), [DAY1, DAY2, DAY3], provenance())
+    lake.publish(ITEMS, rows([DAY1, DAY2], "new"), [DAY1, DAY2, DAY3], provenance(), each_partition=True)
+    assert contents(lake) == [(DAY1, "new", 3), (DAY2, "new", 3)]
+    entries = lake.history("items")[:3]
+    assert [entry["partitions"] for entry in entries] == ["2024-01-03", "2024-01-02", "2024-01-01"]
+    assert {entry["job_rows"] for entry in entries} == {"6"}, "the rows of the whole job"
+    with pytest.raises(AuditError):
+        lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1], provenance(), each_partition=True)
+    assert len(lake.history("items")) == 4, "all rows are audited before the first commit"
+
+
+def test_a_name_can_be_taken_from_a_snapshot_again(lake: Lake) -> None:
+    first = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    lake.tag("items", first, "before-x")
+    lake.untag("items", "before-x")
+    lake.untag("items", "before-x")
+    assert lake.history("items")[0]["tags"] == []
 
 
 def test_old_snapshots_expire_but_tagged_ones_stay(lake: Lake) -> None:

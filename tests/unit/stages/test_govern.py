@@ -1,18 +1,17 @@
 """The governor on published drift, performance and alias moves; the rules themselves are in methods/test_governor."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from tests.conftest import Toy
+from tests.toy_tables import record_champion
 from tests.unit.stages.test_performance import publish
 from tests.unit.test_cli import run
 
 from contrail.errors import SpecError
 from contrail.lake import datasets
-from contrail.lake.model_history import AliasMove, append_moves
-from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.stages import govern
 
@@ -60,18 +59,12 @@ def publish_performance(toy: Toy, improvement: float = 0.1, labelled: int = 57, 
     publish(toy, datasets.performance(toy.spec), rows, DAYS)
 
 
-def record_move(toy: Toy, version: str, effective_from: date, improvement: float | None) -> None:
-    now = datetime(2024, 3, 1, int(version), tzinfo=UTC)
-    move = AliasMove("champion", None, version, effective_from, now, "why", "pipeline", f"r{version}", improvement)
-    append_moves(toy.lake, toy.spec, [move], Provenance(f"r{version}", "promote", "", "", ""))
-
-
 @pytest.fixture
 def shifted(toy: Toy, windows: Windows) -> Toy:
     """Drift from 3 March on, labels for nearly all rows, and a champion from the gate that ended on 30 January."""
     publish_drift(toy, SHIFT)
     publish_performance(toy)
-    record_move(toy, "1", AS_OF, 0.1)
+    record_champion(toy, "1", AS_OF, 0.1)
     return toy
 
 
@@ -146,7 +139,7 @@ def test_a_training_that_was_asked_for_and_is_not_there_yet_counts(shifted: Toy)
 
 
 def test_drift_against_another_model_than_the_champion_does_not_count(shifted: Toy) -> None:
-    record_move(shifted, "2", date(2024, 3, 4), 0.1)
+    record_champion(shifted, "2", date(2024, 3, 4), 0.1)
     found = shifted.run("govern", "2024-03-05").details
     assert (found["decision"], found["model_version"]) == ("hold", "2")
     assert shifted.run("govern", "2024-03-03").details["model_version"] == "1"
@@ -155,7 +148,7 @@ def test_drift_against_another_model_than_the_champion_does_not_count(shifted: T
 def test_decay_of_the_champion_retrains(toy: Toy, windows: Windows) -> None:
     publish_drift(toy, [])
     publish_performance(toy, improvement=0.05)
-    record_move(toy, "1", AS_OF, 0.1)
+    record_champion(toy, "1", AS_OF, 0.1)
     found = toy.run("govern", "2024-03-05").details
     assert (found["decision"], found["trigger"]) == ("retrain", "performance")
 

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_tr
 
 from contrail.adapters import registry
 from contrail.errors import DataError, GateRefusedError, MissingInputError
+from contrail.pipeline import Pipeline
 from contrail.settings import settings
 from contrail.spec import SegmentFloor
 from contrail.stages import promote
@@ -98,6 +101,26 @@ def test_a_move_that_a_dead_run_did_not_record_is_recorded_by_the_next(ready, mo
     assert aliases()["champion"] == "1"
     ready.run("promote", *GATE)
     assert [move[:3] for move in moves(ready)] == [("champion", None, "1")]
+
+
+def test_a_replayed_pipeline_has_its_champion_from_the_day_after_the_decisions_rows(ready):
+    ready.run("promote", *GATE)
+    assert ready.sql("SELECT DISTINCT partition_date FROM model_history") == [(date(2024, 3, 10),)]
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "first"), [(time(9), date(2026, 5, 4)), (time(8), date(2026, 5, 4)), (time(7), date(2026, 5, 5))]
+)
+def test_a_running_pipeline_has_its_champion_from_the_next_cutoff(toy, monkeypatch, cutoff, first):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 5, 4, 12, tzinfo=UTC).astimezone(tz)  # 08:00 in New York
+
+    monkeypatch.setattr(promote, "datetime", Clock)
+    spec = toy.spec.model_copy(update={"last_partition": None, "cutoff": cutoff})
+    run = dataclasses.replace(toy.stage_run("promote", *GATE), pipeline=Pipeline(folder=toy.pipeline.folder, spec=spec))
+    assert promote._first_partition(run) == first
 
 
 def test_a_worse_model_is_refused_with_numbers_after_everything_is_recorded(ready):

@@ -3,7 +3,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
+from tests.toy_tables import copy_empty_registry, publish_toy, record_champion, skip_what_only_train_needs
 
 from contrail.adapters import registry
 from contrail.errors import MissingInputError, SpecError
@@ -168,6 +168,39 @@ def test_a_challenger_that_cannot_score_does_not_stop_the_champion(challenged, m
     assert result.details["shadow"] == {"model_version": "2", "skipped": "toy version 2 does not fit"}
     assert "not scored in shadow: toy version 2 does not fit" in collect.lines
     assert not challenged.lake.exists("predictions_shadow")
+
+
+def test_each_partition_can_have_the_champion_of_its_date_in_one_commit(ready):
+    for _ in range(2):
+        ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1})
+    record_champion(ready, "1", date.fromisoformat("2024-02-02"))
+    record_champion(ready, "2", date.fromisoformat("2024-02-12"))
+    # Promoted last, it counts from its own first partition on, whatever was promoted for that day before.
+    record_champion(ready, "3", date.fromisoformat("2024-02-14"))
+    made = ready.run("score", *DAYS, model="as-of")
+    assert len(ready.lake.history("predictions")) == 1
+    by_day = ready.sql("SELECT DISTINCT partition_date, model_version FROM predictions ORDER BY ALL")
+    assert [(day.day, version) for day, version in by_day] == [(10, "1"), (11, "1"), (12, "2"), (13, "2"), (14, "3")]
+    assert made.details["model_version"] == "1,2,3"
+    entry = ready.lake.history("predictions")[0]
+    assert entry["model_version"] == "1,2,3"
+    assert len(str(entry["model_sha256"]).split(",")) == 3
+
+
+def test_a_partition_from_before_the_first_champion_is_refused(ready):
+    record_champion(ready, "1", date.fromisoformat("2024-02-12"))
+    with pytest.raises(
+        MissingInputError, match=r"no champion as of 2 of 5 partitions: 2024-02-10\.\.2024-02-11; .* of 2024-02-12"
+    ):
+        ready.run("score", *DAYS, model="as-of")
+
+
+def test_each_partition_can_have_a_commit_of_its_own(ready):
+    ready.run("score", *DAYS)
+    before = rows(ready)
+    ready.run("score", *DAYS, each_partition=True)
+    assert len(ready.lake.history("predictions")) == 1 + 5
+    assert rows(ready) == before
 
 
 def test_without_a_champion_it_says_what_to_run(toy):

@@ -1,0 +1,169 @@
+"""`contrail backfill` in processes of its own: killed, at the same time as others, and what it leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+
+from contrail.adapters import registry
+from contrail.pipeline import load_pipeline
+from contrail.settings import settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backfill")]
+
+FIRST, LAST = "2024-01-01", "2024-03-10"
+RANGE = ("2024-02-20", "2024-02-27")
+ROWS = "SELECT * EXCLUDE (scoring_run, scored_at, feature_snapshot) FROM predictions ORDER BY partition_date, parcel"
+FEATURES = "SELECT * FROM features ORDER BY partition_date, parcel"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A toy home with validated tables, and two versions; the first is champion. Nothing is scored."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTRAIL_HOME", str(tmp_path_factory.mktemp("backfill")))
+        patch.setenv("CONTRAIL_PROJECT", str(PROJECT))
+        patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
+        settings.cache_clear()
+        toy = Toy(load_pipeline("toy"), settings())
+        toy.land(FIRST, LAST)
+        for verb in ("ingest", "validate"):
+            toy.run(verb, FIRST, LAST)
+        toy.run("features", FIRST, "2024-02-10")
+        for depth in (3, 5):
+            toy.run("train", FIRST, "2024-02-09", params={"max_depth": depth, "nthread": 1})
+        registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
+        yield toy
+    settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_published_in_the_range(toy: Toy) -> None:
+    """Each test begins with the tables as the fixture has left them."""
+    first = toy.lake.history("features")[-1]["snapshot"]
+    toy.lake.rollback("features", int(str(first)))
+    if toy.lake.exists("predictions"):
+        toy.lake.catalog.drop_table((toy.lake.namespace, "predictions"))
+
+
+def command(start: str, end: str, *arguments: str) -> list[str]:
+    asked = ["--pipeline", "toy", "--from", start, "--to", end, *arguments]
+    return [sys.executable, "-m", "contrail", "backfill", *asked, "--json"]
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": f"{PROJECT / 'include'}{os.pathsep}{PROJECT / 'plugins'}"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(arguments, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    printed, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return found
+
+
+def kill_at(process: subprocess.Popen[str], line: str) -> None:
+    """Kill the process and everything that it started as soon as it says this."""
+    assert process.stderr is not None
+    for said in process.stderr:
+        if line in said:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return
+    raise AssertionError(f"it ended without saying '{line}'")
+
+
+def alone(toy: Toy) -> tuple[Any, Any]:
+    """What one uninterrupted run leaves, taken away again."""
+    toy.run("features", *RANGE)
+    toy.run("score", *RANGE)
+    found = toy.sql(FEATURES), toy.sql(ROWS)
+    toy.lake.rollback("features", int(str(toy.lake.history("features")[-1]["snapshot"])))
+    toy.lake.catalog.drop_table((toy.lake.namespace, "predictions"))
+    return found
+
+
+@pytest.mark.parametrize("moment", ["features 2024-02-24..2024-02-25, job 3 of 4", "score 2024-02-22..2024-02-23"])
+def test_killed_between_its_jobs_it_goes_on_where_it_stopped(toy: Toy, moment: str) -> None:
+    expected = alone(toy)
+    chunks = ("--publish", "chunk", "--chunk-days", "2")
+    kill_at(start(*command(*RANGE, *chunks)), moment)
+    made = {entry["partitions"]: entry["snapshot"] for entry in toy.lake.history("features")}
+    result = finish(start(*command(*RANGE, *chunks)))
+    done = [(job["stage"], job["partitions"]) for job in result["jobs"]]
+    whole = [
+        (stage, f"2024-02-{day}..2024-02-{day + 1}") for stage in ("features", "score") for day in (20, 22, 24, 26)
+    ]
+    stopped = next(i for i, job in enumerate(whole) if " ".join(job) in moment)
+    # The killed job may have committed just before it died; those before it certainly had.
+    assert done in (whole[stopped:], whole[stopped + 1 :])
+    kept = {entry["partitions"]: entry["snapshot"] for entry in toy.lake.history("features")}
+    assert made.items() <= kept.items()
+    assert (toy.sql(FEATURES), toy.sql(ROWS)) == expected
+    record = json.loads(Path(result["reports"][1]).read_text())
+    assert record["difference"]["predictions"]["total"]["added"] == 8 * 60, "those from before the kill count too"
+    tags = {tag for entry in toy.lake.history("features") for tag in entry["tags"]}  # type: ignore[attr-defined]
+    assert not {tag for tag in tags if tag.startswith("before-")}
+    again = finish(start(*command(*RANGE, *chunks)))
+    assert again["plan"]["nothing_to_do"]
+    assert again["jobs"] == again["reports"] == []
+
+
+def test_two_that_overlap_and_a_daily_run_all_finish_and_leave_what_one_would(toy: Toy) -> None:
+    expected = alone(toy)
+    toy.run("features", *RANGE)
+    day = [sys.executable, "-m", "contrail", "stage", "score", "-p", "toy", "--from", "2024-02-24", "--json"]
+    running = [
+        start(*command("2024-02-20", "2024-02-25", "--publish", "partition")),
+        start(*command("2024-02-22", "2024-02-27", "--publish", "partition")),
+        start(*day),
+    ]
+    results = [finish(process) for process in running]
+    assert (toy.sql(FEATURES), toy.sql(ROWS)) == expected
+    # Each row's receipt names the run that won its partition, as the last commit of that partition does.
+    lineage = toy.lake.lineage("predictions")
+    runs = {job["run_id"] for result in results[:2] for job in result["jobs"]} | {results[2]["run_id"]}
+    for partition, run in toy.sql("SELECT DISTINCT partition_date, scoring_run FROM predictions"):
+        maker = lineage.maker(partition)
+        assert maker is not None
+        assert maker.provenance["run_id"] == run
+        assert run in runs
+
+
+def test_two_with_other_models_leave_each_partition_whole(toy: Toy) -> None:
+    toy.run("features", *RANGE)
+    results = [
+        finish(process)
+        for process in [
+            start(*command(*RANGE, "--stages", "score", "--model", model, "--publish", "partition"))
+            for model in ("1", "2")
+        ]
+    ]
+    assert [result["plan"]["model"] for result in results] == ["1", "2"]
+    versions = toy.sql("SELECT partition_date, count(DISTINCT model_version), count(*) FROM predictions GROUP BY 1")
+    assert {(models, rows) for _, models, rows in versions} == {(1, 60)}
+    lineage = toy.lake.lineage("predictions")
+    for partition, version in toy.sql("SELECT DISTINCT partition_date, model_version FROM predictions"):
+        maker = lineage.maker(partition)
+        assert maker is not None
+        assert maker.provenance["model_version"] == version
+
+
+def test_a_dry_run_writes_nothing(toy: Toy) -> None:
+    before = toy.lake.snapshot_id("features")
+    result = finish(start(*command(*RANGE, "--dry-run")))
+    assert result["plan"]["expected_difference"] == {
+        "features": {"more_rows": 480, "fewer_rows": 0},
+        "predictions": {"more_rows": 480, "fewer_rows": 0},
+    }
+    assert result["plan"]["stages"][0]["jobs"] == ["2024-02-20..2024-02-27"]
+    assert toy.lake.snapshot_id("features") == before
+    assert not toy.lake.exists("predictions")
