@@ -60,6 +60,14 @@ class Format(StrEnum):
     json = "json"
 
 
+class Approval(StrEnum):
+    """An approver's answer."""
+
+    approved = "approved"
+    refused = "refused"
+    awaited = "awaited"
+
+
 # One list of the verbs, in contrail.stages; mypy cannot see through the call.
 Verb = StrEnum("Verb", {verb: verb for verb in VERBS})  # type: ignore[misc]
 
@@ -140,6 +148,11 @@ def stage(
     as_of_cutoff: Annotated[
         bool, typer.Option(help="ingest, validate: what is known at the cut-off, as the daily DAG does.")
     ] = False,
+    approval: Annotated[
+        Approval | None, typer.Option(help="promote: what an approver has answered, or that one is awaited.")
+    ] = None,
+    person: Annotated[str | None, typer.Option(help="promote: who answered.")] = None,
+    reason: Annotated[str | None, typer.Option(help="promote: why, for the record.")] = None,
     run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -163,6 +176,9 @@ def stage(
         "register": register,
         "metrics_path": metrics,
         "report": report,
+        "approval": approval.value if approval else None,
+        "person": person,
+        "reason": reason,
     }
     partitions = Partitions.parse(from_, to)
     chosen = {key: value for key, value in options.items() if value is not None}
@@ -551,7 +567,7 @@ def promote(
         raise SpecError("--to needs --from: give both days of the gate, or neither")
     loaded = load_pipeline(pipeline)
     window = Partitions.parse(from_, to) if from_ else newest_gate(loaded.spec, _lake(loaded))
-    options = {"model": model, "person": current_person(), "reason": reason}
+    options = {"model": model, "approval": "approved", "person": current_person(), "reason": reason}
     with _progress(f"promote {pipeline} {window}") as progress:
         result = run_stage("promote", pipeline, window, options=options, progress=progress)
     if as_json:

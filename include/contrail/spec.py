@@ -126,6 +126,8 @@ class GateSpec(_Frozen):
     bootstrap_samples: int = Field(default=1000, ge=100)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     min_rows: int = Field(default=1000, ge=1)
+    approval: Literal["none", "person"] = Field(default="none", description="Whether a person must agree to a pass.")
+    approval_hours: float = Field(default=24, gt=0, description="Without an answer by then, it is refused.")
     shadow: bool = Field(
         default=False,
         description="A version that fails only against the champion becomes challenger and is scored beside it, unseen.",

@@ -27,6 +27,7 @@ from contrail.pipeline import load_pipeline
 from contrail.spec import PipelineSpec
 from contrail.stages import VERBS
 from contrail.training_windows import training_windows
+from contrail_airflow.approval import ApprovalOperator, answer
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
 from contrail_airflow.operators import GovernOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
@@ -73,10 +74,10 @@ class _Builder:
             **arguments,
         )
 
-    def stage(self, verb: str, **arguments: Any) -> StageOperator:
+    def stage(self, verb: str, *, task_id: str | None = None, **arguments: Any) -> StageOperator:
         command = f"contrail stage {verb} --pipeline {self.spec.name} --from DATE --to DATE"
         doc = f"{VERBS[verb]}\n\nThe same from a shell: `{command}`"
-        return StageOperator(task_id=verb, verb=verb, pipeline=self.spec.name, doc_md=doc, **arguments)
+        return StageOperator(task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, **arguments)
 
     def asset(self, table: str) -> Asset:
         return Asset(
@@ -170,15 +171,20 @@ class _Builder:
             "A new candidate, and the gate that decides whether it becomes champion.\n\n"
             f"The gate's rows are the {spec.gate.window_days} days before `as_of`; training reads up to "
             f"{spec.train.window_days} days before those, with {spec.train.embargo_days} days between. "
-            "A refused candidate fails the task `promote`; the champion stays."
+            "A refused candidate fails the task `judge` or `promote`; the champion stays.\n\n" + self._approval_doc()
         )
         cron = spec.schedule.train
         timetable = CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None
         windows = _Windows(spec)
+        macros = {"train_window": windows.train, "gate_window": windows.gate, "answer": answer}
         params = {
             "as_of": Param(
                 None, type=["null", "string"], format="date", title="As of",
                 description="Use only what was known at the cut-off of this day. Empty: the day of the run.",
+            ),
+            "approval": Param(
+                spec.gate.approval == "person", type="boolean", title="Wait for an approver",
+                description="A pipeline whose gate asks for a person waits for one whatever is chosen here.",
             ),
             "set": Param(
                 {}, type="object", title="XGBoost parameters", description='For example {"max_depth": 8}.'
@@ -187,7 +193,7 @@ class _Builder:
         asked = "params.as_of, dag_run.run_after"
         with self.dag(
             "train", doc, schedule=timetable, start_date=self.start(), end_date=self.end(), max_active_runs=1,
-            params=params, user_defined_macros={"train_window": windows.train, "gate_window": windows.gate},
+            params=params, user_defined_macros=macros,
         ) as dag:  # fmt: skip
             train = self.stage(
                 "train",
@@ -195,14 +201,47 @@ class _Builder:
                 partition_to="{{ train_window(" + asked + ").end }}",
                 arguments=["--set", "{{ params.set | tojson }}"],
             )
+            version = "{{ ti.xcom_pull(task_ids='train')['details']['model_version'] }}"
+            gate = {
+                "verb": "promote",
+                "partition_from": "{{ gate_window(" + asked + ").start }}",
+                "partition_to": "{{ gate_window(" + asked + ").end }}",
+            }
+            judge = self.stage(
+                task_id="judge", skip_unless=self._if_awaited("yes"), **gate,
+                arguments=["--model", version, "--approval", "awaited"],
+            )  # fmt: skip
+            approve = self._approve()
             promote = self.stage(
-                "promote",
-                partition_from="{{ gate_window(" + asked + ").start }}",
-                partition_to="{{ gate_window(" + asked + ").end }}",
-                arguments=["--model", "{{ ti.xcom_pull(task_ids='train')['details']['model_version'] }}"],
+                **gate,
+                arguments=["--model", version, *("{{ answer(ti)[" + str(i) + "] }}" for i in range(3))],
+                trigger_rule="none_failed",  # without an approver, judge and approve are skipped
             )
-            train >> promote
+            train >> judge >> approve >> promote
         return dag
+
+    def _if_awaited(self, value: str) -> str:
+        always = "true" if self.spec.gate.approval == "person" else "false"
+        return "{{ " + repr(value) + " if " + always + " or params.approval else '' }}"
+
+    def _approval_doc(self) -> str:
+        asks = (
+            "asks for a person" if self.spec.gate.approval == "person" else "asks for no person, unless you choose so"
+        )
+        return (
+            f"The gate {asks}. Then the task `approve` waits, up to {self.spec.gate.approval_hours:g} hours, in Airflow "
+            "under Required Actions, with the decision record; without an answer the candidate is refused."
+        )
+
+    def _approve(self) -> ApprovalOperator:
+        return ApprovalOperator(
+            task_id="approve",
+            subject=f"{self.spec.title}: may the new version become champion?",
+            body="{{ (ti.xcom_pull(task_ids='judge') or {}).get('details', {}).get('record', '') }}",
+            response_timeout=timedelta(hours=self.spec.gate.approval_hours),
+            skip_unless=self._if_awaited("yes"),
+            doc_md="Wait for an approver. Without an answer in time, or on Refuse, the champion stays.",
+        )
 
     def backfill(self) -> DAG:
         first = self.spec.first_partition

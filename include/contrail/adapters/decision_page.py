@@ -1,4 +1,4 @@
-"""The decision record as one self-contained page for an approver (Jinja2). It shows; it decides nothing."""
+"""The decision record for an approver: a self-contained page (Jinja2), and Markdown. It shows; it decides nothing."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +26,34 @@ def render_decision(record: Mapping[str, Any]) -> str:
     strips = {check["name"]: strip(check) for check in record["checks"] if check["interval"]}
     template = environment.get_template("decision.html.j2")
     return template.render(record=record, strips=strips, better="higher" if _higher(record) else "lower")
+
+
+def decision_text(record: Mapping[str, Any]) -> str:
+    """The record in Markdown, short enough for the form in which a person answers."""
+    names = record["metric_names"]
+    rows = [
+        [who, *(_number(values.get(name)) for name in names)]
+        for who, values in record["metrics"].items()
+        if any(values.get(name) is not None for name in names)
+    ]
+    checks = [
+        [{True: "✓", False: "✗", None: "–"}[check["passed"]], check["title"], check["detail"]]
+        for check in record["checks"]
+    ]
+    window = record["window"]
+    return "\n\n".join(
+        [
+            f"**{record['title']}, version {record['version']}.** {record['summary']}",
+            f"Judged on {window['start']} to {window['end']}, {_count(window['rows'])} rows with known outcomes.",
+            _markdown(["", *names], rows),
+            _markdown(["", "check", "found"], checks),
+        ]
+    )
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in cells)
 
 
 def strip(check: Mapping[str, Any]) -> dict[str, float]:

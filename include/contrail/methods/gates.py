@@ -49,6 +49,9 @@ class Interval(_Frozen):
     confidence: float
 
 
+Answer = Literal["approved", "refused"]
+
+
 class Check(_Frozen):
     """One condition: ``value`` compared with ``bound``; ``passed`` is None when it did not apply."""
 
@@ -167,6 +170,18 @@ def worth_shadowing(checks: list[Check]) -> bool:
 def passed(checks: list[Check]) -> bool:
     """Whether no check failed."""
     return all(check.passed is not False for check in checks)
+
+
+def approval_check(answer: Answer | None, person: str, reason: str) -> Check:
+    """The check that a person agrees. Without an answer it has not failed: it waits."""
+    detail = {"approved": f"approved by {person}", "refused": f"refused by {person}", None: "waits for an approver"}
+    return Check(
+        name="approval",
+        title="Approved by a person",
+        passed=None if answer is None else answer == "approved",
+        comparison="=",
+        detail=detail[answer] + (f": {reason}" if answer and reason else ""),
+    )
 
 
 def _integrity(evidence: Evidence) -> Check:

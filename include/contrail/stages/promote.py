@@ -19,12 +19,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.adapters import registry
-from contrail.adapters.decision_page import render_decision
+from contrail.adapters.decision_page import decision_text, render_decision
 from contrail.adapters.registry import CHALLENGER, CHAMPION, LATEST, RegisteredModel, VersionInfo
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
-from contrail.methods.gates import CONSTANT, Check, Evidence, ShadowDay, check_metrics, judge, passed, worth_shadowing
+from contrail.methods.gates import (
+    CONSTANT,
+    Check,
+    Evidence,
+    ShadowDay,
+    approval_check,
+    check_metrics,
+    judge,
+    passed,
+    worth_shadowing,
+)
 from contrail.methods.metrics import HEADLINE, METRICS, by_group, finite
 from contrail.methods.splits import out_of_time_window
 from contrail.partitions import Partitions, as_ranges
@@ -32,6 +42,7 @@ from contrail.spec import PipelineSpec
 from contrail.stages.alias_moves import asked_by, move_aliases
 from contrail.stages.base import StageResult, StageRun, result_of
 
+WAITS = "waits"
 # Groups shown on the page, the largest; the gate's own floors look at all.
 _SHOWN_GROUPS = 15
 _SHOWN_ROWS = 20
@@ -52,7 +63,9 @@ def run(run: StageRun) -> StageResult:
     Judging a version again on the same rows gives the same decision: once it is champion it is compared with the
     champion that it replaced.
 
-    Options: ``model``, the version to judge, by default the newest; ``person`` and ``reason``, for the record.
+    Options: ``model``, the version to judge, by default the newest; ``approval``, what a person has answered:
+    ``approved``, ``refused``, or ``awaited`` to record a pass that waits for one; ``person`` and ``reason``, for the
+    record. Where the gate asks for a person, a pass without an answer is refused.
 
     Raises:
         GateRefusedError: with each failed check and its numbers, after everything is recorded; the champion stays.
@@ -69,19 +82,23 @@ def run(run: StageRun) -> StageResult:
     run.progress(f"version {contest.challenger.version} against {against} on {rows.num_rows:,} labelled rows")
 
     evidence = _evidence(spec, contest, rows, _shadow_days(run, contest))
-    checks = judge(evidence, spec.gate)
+    checks = [*judge(evidence, spec.gate), *_approval(run)]
     record = _record(run, contest, evidence, checks)
     reports = _keep(run, contest, record)
     if not passed(checks):
         _after_refusal(run, contest, kept=record["in_shadow"])
         run.progress(f"refused: {len(record['reasons'])} of {len(checks)} checks failed")
         raise GateRefusedError(_refusal(record, reports))
-    _move_aliases(run, contest, record)
-    run.progress(f"passed: version {contest.challenger.version} is champion")
+    if record["verdict"] == WAITS:
+        run.progress(f"version {contest.challenger.version} passed every other check and waits for an approver")
+    else:
+        _move_aliases(run, contest, record)
+        run.progress(f"passed: version {contest.challenger.version} is champion")
     return result_of(
         run,
         rows=rows.num_rows,
         details={
+            **({"record": decision_text(record)} if record["verdict"] == WAITS else {}),
             "model_name": contest.challenger.name,
             "model_version": contest.challenger.version,
             "verdict": record["verdict"],
@@ -90,6 +107,22 @@ def run(run: StageRun) -> StageResult:
         },
         reports=reports,
     )
+
+
+def _approval(run: StageRun) -> list[Check]:
+    answer = run.options.get("approval")
+    if answer is None and run.pipeline.spec.gate.approval == "none":
+        return []
+    if answer == "awaited":
+        return [approval_check(None, "", "")]
+    return [approval_check(answer or "refused", *_answered(run, answer))]
+
+
+def _answered(run: StageRun, answer: str | None) -> tuple[str, str]:
+    if answer is None:
+        name = run.pipeline.name
+        return "rule", f"nobody was asked; use the DAG {name}__train, or contrail promote --pipeline {name} --model …"
+    return asked_by(run), str(run.options.get("reason") or "")
 
 
 # ---- who and on what ----
@@ -203,8 +236,11 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
     incumbent = f"version {contest.incumbent.version}" if contest.incumbent else "no champion"
     in_shadow = bool(spec.gate.shadow and contest.incumbent and worth_shadowing(checks))
     unseen = f" Version {challenger.version} is scored beside it, unseen by analysts." if in_shadow else ""
+    waits = any(check.name == "approval" and check.passed is None for check in checks)
     summary = (
-        f"It becomes champion in place of {incumbent}; every check passed."
+        f"It passed every other check and waits for an approver to take the place of {incumbent}."
+        if waits and not failed
+        else f"It becomes champion in place of {incumbent}; every check passed."
         if not failed
         else f"{len(failed)} of {len(checks)} checks failed. {_stays(contest)}{unseen}"
     )
@@ -213,7 +249,7 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
         "pipeline": spec.name,
         "title": spec.title,
         "version": challenger.version,
-        "verdict": "refused" if failed else "pass",
+        "verdict": "refused" if failed else WAITS if waits else "pass",
         "in_shadow": in_shadow,
         "summary": summary,
         "reasons": [f"{check.title}: {_explain(check)}" for check in failed],

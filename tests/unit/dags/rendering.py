@@ -13,7 +13,7 @@ GOLDEN = Path(__file__).parent / "golden"
 DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
 
 
-def render(dag: Any, decision: str = "retrain", **params: Any) -> str:
+def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: Any) -> str:
     """A line for each task: its id, and its command or that it is skipped.
 
     The run is of the pipeline's day above, at 02:00 in New York, when a scheduled training run begins.
@@ -21,7 +21,11 @@ def render(dag: Any, decision: str = "retrain", **params: Any) -> str:
     pipeline, _, suffix = dag.dag_id.partition("__")
     day = DAYS[pipeline]
     given = {"from": day, "to": day} if suffix == "backfill" else {}
-    returned = {"train": {"details": {"model_version": "3"}}, "govern": {"details": {"decision": decision}}}
+    returned: dict[str, Any] = {
+        "train": {"details": {"model_version": "3"}},
+        "govern": {"details": {"decision": decision}},
+    }
+    returned |= {"judge": {"details": {"record": "the record"}}, "approve": answered}
     context = {
         "partition_key": day,
         "params": {**dag.params.dump(), **given, **params},
@@ -31,13 +35,22 @@ def render(dag: Any, decision: str = "retrain", **params: Any) -> str:
     lines = []
     for task in dag.tasks:
         task.render_template_fields(context)
-        command = _trigger(task) if task.task_id == "retrain" else " ".join(["contrail", *task.command("RUN")[3:]])
+        command = (
+            _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")[3:]])
+        )
         lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")
     return "".join(lines)
 
 
 def _trigger(task: Any) -> str:
     return f"airflow dags trigger {task.trigger_dag_id} --run-id {task.trigger_run_id} --conf {json.dumps(task.conf)}"
+
+
+def _approval(task: Any) -> str:
+    return f"airflow waits {task.response_timeout} for {[user['id'] for user in task.assigned_users]}: {task.body}"
+
+
+_SHOWN = {"retrain": _trigger, "approve": _approval}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Policy of every DAG, and the exact commands that they run."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 from tests.unit.dags.rendering import GOLDEN, render
 
-from contrail.pipeline import pipeline_names
+from contrail.pipeline import load_pipeline, pipeline_names
 from contrail.settings import settings
+from contrail_airflow import dag_builder
+from contrail_airflow.approval import ApprovalOperator
 from contrail_airflow.dag_builder import HEAVY_POOL, build_dags, days_before
 from contrail_airflow.notifications import StageNotifier
 from contrail_airflow.operators import GovernOperator, RetrainOperator, StageOperator
@@ -30,7 +33,7 @@ TASKS = {
     "daily": ["ingest", "validate", "features"],
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
-    "train": ["train", "promote"],
+    "train": ["train", "judge", "approve", "promote"],
     "backfill": ["ingest", "validate", "features", "score", "drift", "performance"],
 }
 
@@ -61,12 +64,12 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
         assert deadline.interval == timedelta(minutes=120)
         for task in dag.tasks:
             name = f"{dag_id}.{task.task_id}"
-            assert isinstance(task, StageOperator | RetrainOperator), name
+            assert isinstance(task, StageOperator | RetrainOperator | ApprovalOperator), name
             assert task.owner not in ("", "airflow"), name
             assert task.retries >= 1, name
             assert task.retry_exponential_backoff, name
             assert task.max_retry_delay, name
-            assert task.execution_timeout, name
+            assert task.execution_timeout or task.response_timeout, name
             assert task.doc_md, name
             assert task.pool == HEAVY_POOL, name
             for callbacks in (task.on_failure_callback, task.on_success_callback):
@@ -115,6 +118,37 @@ def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]
     assert "promote --pipeline flight_delay --from 2013-09-03 --to 2013-09-30 " in chosen
 
 
+def test_a_training_asks_nobody_unless_wanted(dags: dict[str, Any]) -> None:
+    lines = render(dags["flight_delay__train"]).splitlines()
+    assert lines[1:3] == ["judge: (skipped)", "approve: (skipped)"]
+    assert "--approval" not in lines[3]
+
+
+def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[str, Any]) -> None:
+    answered = {
+        "chosen_options": ["Approve"],
+        "params_input": {"reason": "new carrier"},
+        "responded_by_user": {"id": "approver", "name": "approver"},
+    }
+    lines = render(dags["flight_delay__train"], answered=answered, approval=True).splitlines()
+    assert lines[1].endswith("--run-id RUN --json --model 3 --approval awaited")
+    assert lines[2] == "approve: airflow waits 1 day, 0:00:00 for ['approver', 'admin']: the record"
+    assert lines[3].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
+    refused = {"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": None}
+    lines = render(dags["flight_delay__train"], answered=refused, approval=True).splitlines()
+    assert lines[3].endswith("--json --model 3 --approval=refused --person=nobody, in time")
+
+
+def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_pipeline("flight_delay")
+    gate = loaded.spec.gate.model_copy(update={"approval": "person", "approval_hours": 2})
+    strict = dataclasses.replace(loaded, spec=loaded.spec.model_copy(update={"gate": gate}))
+    monkeypatch.setattr(dag_builder, "load_pipeline", lambda name: strict)
+    train = build_dags("flight_delay")["flight_delay__train"]
+    assert "judge: contrail stage promote" in render(train, approval=False)
+    assert train.get_task("approve").response_timeout == timedelta(hours=2)
+
+
 def test_performance_is_measured_when_labels_are_mature() -> None:
     assert days_before("2013-03-01", 2) == "2013-02-27"
 
@@ -123,7 +157,10 @@ def test_chains_are_in_order(dags: dict[str, Any]) -> None:
     daily = dags["flight_delay__daily"]
     assert daily.get_task("ingest").downstream_task_ids == {"validate"}
     assert daily.get_task("validate").downstream_task_ids == {"features"}
-    assert dags["flight_delay__train"].get_task("train").downstream_task_ids == {"promote"}
+    train = dags["flight_delay__train"]
+    assert train.get_task("train").downstream_task_ids == {"judge"}
+    assert train.get_task("judge").downstream_task_ids == {"approve"}
+    assert train.get_task("approve").downstream_task_ids == {"promote"}
 
 
 def test_the_governor_decides_after_both_measures_and_one_day_at_a_time(dags: dict[str, Any]) -> None:

@@ -369,3 +369,39 @@ def test_days_that_either_model_was_trained_on_are_no_evidence(shadowed):
     with pytest.raises(GateRefusedError):
         shadowed.run("promote", *GATE)
     assert record_of("2")["shadow"][0]["day"] == "2024-02-02", "version 1 ends on 31 January, with an embargo of a day"
+
+
+# ---- a person's answer ----
+
+
+def test_an_awaited_pass_is_recorded_and_moves_nothing(ready):
+    result = ready.run("promote", *GATE, approval="awaited")
+    assert aliases() == {"champion": None, "challenger": None}
+    assert result.details["verdict"] == "waits"
+    assert "toy" not in result.details["record"].splitlines()[1]
+    assert "| – | Approved by a person | waits for an approver |" in result.details["record"]
+    assert tags("1")["decision"] == "waits"
+    assert record_of("1")["summary"].startswith("It passed every other check and waits for an approver")
+
+
+def test_an_approval_names_the_person_and_the_reason(ready):
+    ready.run("promote", *GATE, approval="approved", person="ann", reason="new depot")
+    assert aliases()["champion"] == "1"
+    check = record_of("1")["checks"][-1]
+    assert (check["name"], check["passed"], check["detail"]) == ("approval", True, "approved by ann: new depot")
+    assert {move[-2:] for move in moves(ready)} == {("new depot", "ann")}
+
+
+def test_a_persons_refusal_is_final_and_recorded(ready):
+    with pytest.raises(GateRefusedError, match="Approved by a person: refused by ann: too few rows"):
+        ready.run("promote", *GATE, approval="refused", person="ann", reason="too few rows")
+    assert aliases()["champion"] is None
+    assert tags("1")["decision"] == "refused"
+
+
+def test_a_gate_that_asks_for_a_person_refuses_without_one(ready):
+    with_spec(ready, gate=ready.spec.gate.model_copy(update={"approval": "person"}))
+    with pytest.raises(GateRefusedError, match="nobody was asked; use the DAG toy__train"):
+        ready.run("promote", *GATE)
+    ready.run("promote", *GATE, approval="approved", person="ann")
+    assert aliases()["champion"] == "1"
