@@ -26,6 +26,7 @@ from contrail.stages.base import StageResult, StageRun, result_of
 from contrail.training_windows import as_of_training
 
 MONITOR = "monitor"
+_MONTH = 31
 
 
 def run(run: StageRun) -> StageResult:
@@ -59,8 +60,10 @@ def run(run: StageRun) -> StageResult:
 
 
 def _recorded(run: StageRun) -> dict[tuple[date, str], dict[str, Any]]:
-    """The decisions so far, by day and who asked."""
-    rows = run.lake.scan("governor").to_pylist() if run.lake.exists("governor") else []
+    """The decisions near the day, by day and who asked: as far as a cool-down or a month's budget reaches."""
+    reach = max(run.pipeline.spec.retrain.cooldown_days, _MONTH)
+    near = Partitions(run.partitions.start - timedelta(days=reach), run.partitions.end + timedelta(days=reach))
+    rows = run.lake.scan("governor", near).to_pylist() if run.lake.exists("governor") else []
     return {(row[PARTITION], row["asked"]): row for row in rows}
 
 

@@ -212,3 +212,21 @@ def test_nothing_after_the_day_is_read(shifted: Toy) -> None:
     assert shifted.run("govern", "2024-03-02").details["evidence"] == before
     assert max(before["improvements"]) == "2024-02-29"
     assert max(before["drift"]) == "2024-03-02"
+
+
+def test_a_day_reads_a_bounded_history(shifted: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    shifted.run("govern", "2024-03-01")
+    scan, read = type(shifted.lake).scan, {}
+
+    def spy(self: Any, name: str, partitions: Partitions | None = None, *rest: Any) -> Any:
+        read[name] = partitions
+        return scan(self, name, partitions, *rest)
+
+    monkeypatch.setattr(type(shifted.lake), "scan", spy)
+    shifted.run("govern", "2024-03-05")
+    assert read == {
+        "governor": Partitions(date(2024, 2, 3), date(2024, 4, 5)),
+        "model_history": None,  # a row a move, of which there are few
+        "drift": Partitions(date(2024, 3, 1), date(2024, 3, 5)),
+        "performance": Partitions(date(2024, 2, 26), date(2024, 3, 3)),
+    }
