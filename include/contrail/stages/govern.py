@@ -154,9 +154,9 @@ def _trainings(run: StageRun, decided: set[date]) -> tuple[Training, ...]:
     spec = run.pipeline.spec
     windows = registry.training_windows_of(run.settings, spec.name)
     known = [
-        Training(as_of_training(spec, Partitions.parse(*window.split("..")).end), f"version {version}")
+        Training(as_of_training(spec, Partitions.parse(*window.split("..")).end), f"the training of version {version}")
         for version, window in windows.items()
     ]
     pending = decided - {training.as_of for training in known} - {run.partitions.start}
-    asked_for = [Training(day, "what the governor asked for") for day in pending]
+    asked_for = [Training(day, "the training that the governor asked for") for day in pending]
     return tuple(sorted([*known, *asked_for], key=lambda training: (training.as_of, training.what)))
