@@ -211,6 +211,16 @@ class MainJob:
                 if not cascade.active and time.monotonic() - silent_since > _SILENT_SECONDS:
                     raise MainJobError(f"no run came for {cascade.missing}; see {api.url}/dags/{name}__daily")
                 self._pause()
+        self._retrainings(api)
+
+    def _retrainings(self, api: AirflowApi) -> None:
+        """Wait for trainings that the governor has started. A candidate that its gate refuses is not this job's failure."""
+        dag_id = f"{self.pipeline.name}__train"
+        for run in reversed(api.runs(dag_id, state=["queued", "running"])):
+            self._say(f"[bold]the governor asked for a training: {run['dag_run_id']}[/]")
+            state = api.wait(dag_id, run["dag_run_id"], lambda _: None, self.embedded.check)
+            told = "[green]done[/]" if state == "success" else "[yellow]refused or failed[/]; the champion stays"
+            self._say(f"  {'train':<12} {told}")
 
     def _pause(self) -> None:
         self.embedded.check()

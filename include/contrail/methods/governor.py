@@ -121,12 +121,10 @@ def _cooldown(evidence: RetrainEvidence, retrain: RetrainSpec) -> str | None:
     if last is None:
         return None
     if last.as_of > evidence.day:
-        return f"{last.what} was trained as of {last.as_of}, after this day: it has seen what this day shows"
+        return f"{last.what} is as of {last.as_of}, after this day: it has seen what this day shows"
     end = last.as_of + timedelta(days=retrain.cooldown_days)
     if evidence.day < end:
-        return (
-            f"{last.what} was trained as of {last.as_of}; the cool-down of {retrain.cooldown_days} days ends on {end}"
-        )
+        return f"{last.what} is as of {last.as_of}; the cool-down of {retrain.cooldown_days} days ends on {end}"
     return None
 
 

@@ -26,6 +26,7 @@ from contrail.stages.base import StageResult, StageRun, result_of
 from contrail.training_windows import as_of_training
 
 MONITOR = "monitor"
+_MONTH = 31
 
 
 def run(run: StageRun) -> StageResult:
@@ -59,8 +60,10 @@ def run(run: StageRun) -> StageResult:
 
 
 def _recorded(run: StageRun) -> dict[tuple[date, str], dict[str, Any]]:
-    """The decisions so far, by day and who asked."""
-    rows = run.lake.scan("governor").to_pylist() if run.lake.exists("governor") else []
+    """The decisions near the day, by day and who asked: as far as a cool-down or a month's budget reaches."""
+    reach = max(run.pipeline.spec.retrain.cooldown_days, _MONTH)
+    near = Partitions(run.partitions.start - timedelta(days=reach), run.partitions.end + timedelta(days=reach))
+    rows = run.lake.scan("governor", near).to_pylist() if run.lake.exists("governor") else []
     return {(row[PARTITION], row["asked"]): row for row in rows}
 
 
@@ -151,9 +154,9 @@ def _trainings(run: StageRun, decided: set[date]) -> tuple[Training, ...]:
     spec = run.pipeline.spec
     windows = registry.training_windows_of(run.settings, spec.name)
     known = [
-        Training(as_of_training(spec, Partitions.parse(*window.split("..")).end), f"version {version}")
+        Training(as_of_training(spec, Partitions.parse(*window.split("..")).end), f"the training of version {version}")
         for version, window in windows.items()
     ]
     pending = decided - {training.as_of for training in known} - {run.partitions.start}
-    asked_for = [Training(day, "what the governor asked for") for day in pending]
+    asked_for = [Training(day, "the training that the governor asked for") for day in pending]
     return tuple(sorted([*known, *asked_for], key=lambda training: (training.as_of, training.what)))

@@ -50,11 +50,15 @@ _SHOWN_ROWS = 20
 
 @dataclass(frozen=True)
 class _Contest:
-    """Who is judged against whom; no incumbent when the registry has no champion."""
+    """Who is judged against whom; no incumbent when the registry has no champion.
+
+    ``again``: the challenger is champion already, and is judged against the champion that it replaced.
+    """
 
     challenger: RegisteredModel
     entry: VersionInfo
     incumbent: RegisteredModel | None
+    again: bool = False
 
 
 def run(run: StageRun) -> StageResult:
@@ -133,11 +137,12 @@ def _contest(run: StageRun) -> _Contest:
     challenger = registry.resolve(settings, name, str(run.options.get("model", LATEST)))
     entry = registry.describe_version(settings, name, challenger.version)
     champion = registry.alias_version(settings, name, CHAMPION)
-    if champion == challenger.version:
+    again = champion == challenger.version
+    if again:
         # It has passed before: what it was compared with then is what it must be compared with now.
         champion = entry.tags.get("decision_against") or None
     incumbent = registry.resolve(settings, name, champion) if champion else None
-    return _Contest(challenger, entry, incumbent)
+    return _Contest(challenger, entry, incumbent, again)
 
 
 def _check_out_of_time(run: StageRun, contest: _Contest) -> None:
@@ -234,7 +239,7 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
     spec, challenger = run.pipeline.spec, contest.challenger
     failed = [check for check in checks if check.passed is False]
     incumbent = f"version {contest.incumbent.version}" if contest.incumbent else "no champion"
-    in_shadow = bool(spec.gate.shadow and contest.incumbent and worth_shadowing(checks))
+    in_shadow = bool(spec.gate.shadow and contest.incumbent and not contest.again and worth_shadowing(checks))
     unseen = f" Version {challenger.version} is scored beside it, unseen by analysts." if in_shadow else ""
     waits = any(check.name == "approval" and check.passed is None for check in checks)
     summary = (
@@ -380,7 +385,7 @@ def _after_refusal(run: StageRun, contest: _Contest, kept: bool) -> None:
     """Keep a sound version as challenger; take one that is no longer sound out of the shadow."""
     settings, entry = run.settings, contest.entry
     champion = registry.alias_version(settings, entry.name, CHAMPION)
-    if champion in (None, entry.version):
+    if champion is None or contest.again:
         return
     since, said = run.partitions.end + timedelta(days=1), f"version {entry.version} was refused on {run.partitions}"
     if kept:
@@ -392,10 +397,9 @@ def _after_refusal(run: StageRun, contest: _Contest, kept: bool) -> None:
 def _move_aliases(run: StageRun, contest: _Contest, record: dict[str, Any]) -> None:
     """The challenger's alias first: should the second call fail, the champion is still the old one."""
     settings, entry = run.settings, contest.entry
-    again = registry.alias_version(settings, entry.name, CHAMPION) == entry.version
-    aliases = (CHAMPION,) if again else (CHALLENGER, CHAMPION)
+    aliases = (CHAMPION,) if contest.again else (CHALLENGER, CHAMPION)
     move_aliases(run, entry, aliases, _first_partition(run), _reason(run), _improvement(run.pipeline.spec, record))
-    if again:
+    if contest.again:
         return
     registry.tag_version(settings, entry, {"status": "champion", "champion_from": record["decided_at"]})
     if contest.incumbent:

@@ -135,7 +135,8 @@ def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[
     assert lines[2] == "approve: airflow waits 1 day, 0:00:00 for ['approver', 'admin']: the record"
     assert lines[3].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
     refused = {"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": None}
-    lines = render(dags["flight_delay__train"], answered=refused, approval=True).splitlines()
+    fresh = build_dags("flight_delay")["flight_delay__train"]
+    lines = render(fresh, answered=refused, approval=True).splitlines()
     assert lines[3].endswith("--json --model 3 --approval=refused --person=nobody, in time")
 
 

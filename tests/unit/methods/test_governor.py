@@ -90,10 +90,10 @@ def test_performance_never_asks_without_a_margin():
     [
         (
             DAY - timedelta(days=27),
-            "version 4 was trained as of 2024-05-24; the cool-down of 28 days ends on 2024-06-21",
+            "version 4 is as of 2024-05-24; the cool-down of 28 days ends on 2024-06-21",
         ),
-        (DAY, "version 4 was trained as of 2024-06-20; the cool-down of 28 days ends on 2024-07-18"),
-        (DAY + timedelta(days=5), "version 4 was trained as of 2024-06-25, after this day"),
+        (DAY, "version 4 is as of 2024-06-20; the cool-down of 28 days ends on 2024-07-18"),
+        (DAY + timedelta(days=5), "version 4 is as of 2024-06-25, after this day"),
     ],
 )
 def test_a_cool_down_refuses_in_days_of_partitions(trained: date, reason: str):

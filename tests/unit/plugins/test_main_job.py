@@ -106,3 +106,29 @@ def test_other_days_and_runs_without_a_partition_are_not_ours(api: FakeApi) -> N
     api.add("daily", "2024-01-01", "failed")
     api.add("daily", None, "failed")
     assert watched.changes() == []
+
+
+class TrainingApi:
+    """Airflow with trainings under way; the newest first, as its API lists them."""
+
+    def __init__(self, **states: str) -> None:
+        self.states = states
+        self.asked: list[Any] = []
+
+    def runs(self, dag_id: str, **filters: Any) -> list[dict[str, Any]]:
+        self.asked.append((dag_id, filters))
+        return [{"dag_run_id": run_id} for run_id in reversed(self.states)]
+
+    def wait(self, dag_id: str, run_id: str, *_: Any) -> str:
+        self.asked.append(run_id)
+        return self.states[run_id]
+
+
+def test_a_training_that_the_governor_started_is_waited_for_and_may_be_refused(
+    toy: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api: Any = TrainingApi(governor_1="success", governor_2="failed")
+    MainJob(toy.pipeline)._retrainings(api)
+    assert api.asked == [("toy__train", {"state": ["queued", "running"]}), "governor_1", "governor_2"]
+    said = capsys.readouterr().out
+    assert said.index("governor_1") < said.index("done") < said.index("governor_2") < said.index("the champion stays")

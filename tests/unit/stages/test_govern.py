@@ -86,7 +86,7 @@ def test_days_one_by_one_read_as_a_story(shifted: Toy, windows: Windows) -> None
     reasons = shifted.sql("SELECT reasons FROM governor WHERE partition_date = DATE '2024-03-06'")[0][0]
     assert reasons.splitlines() == [
         "drift on 4 of the last 5 days; 3 ask for a training",
-        "version 2 was trained as of 2024-03-05; the cool-down of 28 days ends on 2024-04-02",
+        "the training of version 2 is as of 2024-03-05; the cool-down of 28 days ends on 2024-04-02",
     ]
 
 
@@ -108,7 +108,7 @@ def test_a_row_says_what_was_seen_decided_and_why(shifted: Toy) -> None:
     assert list(evidence["improvements"]) == [str(day) for day in Partitions(date(2024, 2, 26), date(2024, 3, 3))]
     assert evidence["reference"] == 0.1
     assert (evidence["labelled"], evidence["rows"]) == (7 * 57, 7 * 60)
-    assert evidence["trainings"] == [{"as_of": "2024-01-31", "what": "version 1"}]
+    assert evidence["trainings"] == [{"as_of": "2024-01-31", "what": "the training of version 1"}]
     assert result.details["evidence"] == evidence
     inputs = shifted.lake.history("governor")[0]["inputs"]
     assert inputs == {name: shifted.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
@@ -135,7 +135,7 @@ def test_a_training_that_was_asked_for_and_is_not_there_yet_counts(shifted: Toy)
     shifted.run("govern", "2024-03-05")
     found = shifted.run("govern", "2024-03-06").details
     assert found["decision"] == "refused"
-    assert "what the governor asked for was trained as of 2024-03-05; the cool-down" in found["reasons"][1]
+    assert "the training that the governor asked for is as of 2024-03-05; the cool-down" in found["reasons"][1]
 
 
 def test_drift_against_another_model_than_the_champion_does_not_count(shifted: Toy) -> None:
@@ -185,7 +185,7 @@ def test_a_refusal_is_printed_with_its_reason_and_is_no_error(
     code, out, _ = run(monkeypatch, capsys, "govern", "-p", "toy", "--on", "2024-03-05")
     assert code == 0
     assert "refused for 2024-03-05, asked for by drift" in out
-    assert "version 2 was trained as of 2024-02-26; the cool-down of 28 days ends on 2024-03-25" in out
+    assert "the training of version 2 is as of 2024-02-26; the cool-down of 28 days ends on 2024-03-25" in out
 
 
 def test_an_empty_lake_holds(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,3 +205,21 @@ def test_nothing_after_the_day_is_read(shifted: Toy) -> None:
     assert shifted.run("govern", "2024-03-02").details["evidence"] == before
     assert max(before["improvements"]) == "2024-02-29"
     assert max(before["drift"]) == "2024-03-02"
+
+
+def test_a_day_reads_a_bounded_history(shifted: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    shifted.run("govern", "2024-03-01")
+    scan, read = type(shifted.lake).scan, {}
+
+    def spy(self: Any, name: str, partitions: Partitions | None = None, *rest: Any) -> Any:
+        read[name] = partitions
+        return scan(self, name, partitions, *rest)
+
+    monkeypatch.setattr(type(shifted.lake), "scan", spy)
+    shifted.run("govern", "2024-03-05")
+    assert read == {
+        "governor": Partitions(date(2024, 2, 3), date(2024, 4, 5)),
+        "model_history": None,  # a row a move, of which there are few
+        "drift": Partitions(date(2024, 3, 1), date(2024, 3, 5)),
+        "performance": Partitions(date(2024, 2, 26), date(2024, 3, 3)),
+    }

@@ -312,6 +312,17 @@ def test_a_sound_version_becomes_challenger_and_is_scored_beside_the_champion(sh
     assert found == [("1", False), ("2", True)]
 
 
+def test_a_champion_that_is_judged_again_and_refused_is_not_its_own_challenger(shadowed):
+    with_spec(shadowed, gate=shadowed.spec.gate.model_copy(update={"min_improvement": -0.2, "shadow": True}))
+    shadowed.run("promote", *EARLIER)
+    before = moves(shadowed)
+    with_spec(shadowed, gate=shadowed.spec.gate.model_copy(update={"min_improvement": 0.5, "shadow": True}))
+    with pytest.raises(GateRefusedError) as refused:
+        shadowed.run("promote", *EARLIER)
+    assert "unseen" not in str(refused.value)
+    assert moves(shadowed) == before
+
+
 def test_without_shadow_in_the_spec_no_challenger_is_kept(ready):
     ready.run("promote", *EARLIER)
     train(ready, "2024-01-30", max_depth=2)

@@ -146,7 +146,8 @@ def test_a_challenger_is_scored_beside_the_champion_and_analysts_do_not_see_it(c
 
 
 def test_a_pinned_version_or_a_challenger_that_is_champion_casts_no_shadow(challenged):
-    assert challenged.run("score", *DAYS, model="2").details["shadow"] == {}
+    for pinned in ("1", "2"):
+        assert challenged.run("score", *DAYS, model=pinned).details["shadow"] == {}
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "challenger")
     assert challenged.run("score", *DAYS).details["shadow"] == {}
     assert not challenged.lake.exists("predictions_shadow")
