@@ -127,8 +127,6 @@ def test_two_that_overlap_and_a_daily_run_all_finish_and_leave_what_one_would(to
         start(*day),
     ]
     results = [finish(process) for process in running]
-    a, b = toy.sql(ROWS), expected[1]
-    print(len(a), len(b), [(x, y) for x, y in zip(a, b) if x != y][:3])
     assert (toy.sql(FEATURES), toy.sql(ROWS)) == expected
     # Each row's receipt names the run that won its partition, as the last commit of that partition does.
     lineage = toy.lake.lineage("predictions")
