@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from contrail.pipeline import pipeline_names
+from contrail.stages import RANGE_STAGES
 from contrail_airflow.dag_builder import build_dags
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -19,13 +20,13 @@ def render(dag: Any, **params: Any) -> str:
     """
     pipeline, _, suffix = dag.dag_id.partition("__")
     day = DAYS[pipeline]
-    given = {"from": day, "to": day} if suffix == "backfill" else {}
-    trained = {"details": {"model_version": "3"}}
+    given = {"from": day, "to": day, "stages": list(RANGE_STAGES)} if suffix == "backfill" else {}
+    results = {"train": {"details": {"model_version": "3"}}, "plan": {"plan": {"model": "3"}}}
     context = {
         "partition_key": day,
         "params": {**dag.params.dump(), **given, **params},
         "dag_run": SimpleNamespace(run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00")),
-        "ti": SimpleNamespace(xcom_pull=lambda task_ids: trained if task_ids == "train" else None),
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: results[task_ids]),
     }
     lines = []
     for task in dag.tasks:
