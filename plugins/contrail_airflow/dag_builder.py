@@ -4,7 +4,6 @@
 ``__monitor`` after it by asset, ``__train`` for models, ``__backfill`` for a range as a few large jobs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -25,16 +24,21 @@ from airflow.sdk.exceptions import AirflowFailException
 from contrail.errors import SpecError
 from contrail.pipeline import load_pipeline
 from contrail.spec import PipelineSpec
-from contrail.stages import VERBS
+from contrail.stages import RANGE_STAGES, VERBS
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import ApprovalOperator, answer
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
-from contrail_airflow.operators import GovernOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators import BackfillOperator, GovernOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
 HEAVY_POOL = "heavy"
-RANGE_STAGES = ("ingest", "validate", "features", "score", "drift", "performance")
+MODELS = {"champion now": "champion", "champion as of each date": "as-of"}
+PUBLISH_FORMS = {
+    "whole": "Everything at once, in one job",
+    "chunk": "A job of some days at a time",
+    "partition": "A day at a time",
+}
 
 
 @dataclass(frozen=True)
@@ -246,45 +250,80 @@ class _Builder:
     def backfill(self) -> DAG:
         first = self.spec.first_partition
         doc = (
-            "A range of days as a few large jobs, one a stage; not one small job a day.\n\n"
-            "Give the first and last day, and choose the stages. Repeating a range is safe."
+            "A range of days as a few large jobs, with a plan before and a difference report after.\n\n"
+            "Give the first and last day, and choose stages and model. The task `plan` shows what would be done: exact "
+            "partitions, rows, what is there already and which model made it, and the time; with *Dry run* nothing else "
+            "runs. What already holds exactly the result is left as it is, so repeating a range is safe, and a run that was "
+            "stopped goes on where it was: clear its failed task. The task `difference` writes a report to "
+            f"`reports/{self.spec.name}/backfills`.\n\n"
+            f"The same from a shell: `contrail backfill --pipeline {self.spec.name} --from DATE --to DATE --dry-run`"
         )
         params = {
             "from": Param(
                 None, type=["null", "string"], format="date", title="First day",
                 description=f"The pipeline's first day is {first}.",
             ),
-            "to": Param(None, type=["null", "string"], format="date", title="Last day", description="Inclusive."),
+            "to": Param(
+                None, type=["null", "string"], format="date", title="Last day",
+                description="Inclusive. Empty: the first day alone.",
+            ),
             "stages": Param(
-                list(RANGE_STAGES), type="array", examples=list(RANGE_STAGES), title="Stages", minItems=1,
+                ["features", "score"], type="array", examples=list(RANGE_STAGES), title="Stages", minItems=1,
                 items={"type": "string", "enum": list(RANGE_STAGES)},
-                description="Stages to run, in the order of the chain.",
+                description="Stages to run, in the order of the chain. Scores follow features that are built again.",
             ),
             "model": Param(
-                "champion", type="string", title="Model",
-                description="champion, challenger or a version number, for score and drift.",
+                "champion now", type="string", title="Model", examples=[*MODELS, "challenger"],
+                pattern=f"^({'|'.join([*MODELS, *MODELS.values(), 'challenger'])}|[0-9]+)$",
+                description="champion now; champion as of each date, so that each day has the model that was champion "
+                "then; challenger; or the number of a version. Pinned when the plan is made.",
             ),
+            "publish": Param(
+                "whole", type="string", enum=list(PUBLISH_FORMS), values_display=PUBLISH_FORMS, title="Publish",
+                description="What readers see at once. Interrupted, a part that is published is not computed again.",
+            ),
+            "chunk_days": Param(
+                None, type=["null", "integer"], minimum=1, title="Days a job",
+                description="For chunks and days: how many days one job computes. Empty: the environment's setting.",
+            ),
+            "dry_run": Param(False, type="boolean", title="Dry run", description="Show the plan and stop there."),
         }  # fmt: skip
-        with self.dag("backfill", doc, schedule=None, start_date=self.start(), max_active_runs=1, params=params) as dag:
-            self._chain(RANGE_STAGES)
+        with self.dag(
+            "backfill", doc, schedule=None, start_date=self.start(), max_active_runs=1, params=params,
+            user_defined_macros={"model_ref": model_ref},
+        ) as dag:  # fmt: skip
+            how = [
+                "--publish",
+                "{{ params.publish }}",
+                "{{ '--chunk-days=' ~ params.chunk_days if params.chunk_days else '' }}",
+            ]
+            asked = ["--stages", "{{ params.stages | join(',') }}", "--model", "{{ model_ref(params.model) }}"]
+            pinned = ["--model", "{{ ti.xcom_pull(task_ids='plan')['plan']['model'] }}"]
+            previous = self._part("plan", "Show what would be done; nothing runs.", "yes", [*asked, *how])
+            for verb in RANGE_STAGES:
+                unless = "{{ 'yes' if '" + verb + "' in params.stages and not params.dry_run else '' }}"
+                model = pinned if verb in ("score", "drift") else []
+                task = self._part(verb, VERBS[verb], unless, [*model, *how])
+                previous >> task
+                previous = task
+            words = "Compare with what was published before: rows, score shift, decisions flipped."
+            previous >> self._part("difference", words, "{{ '' if params.dry_run else 'yes' }}", [])
         return dag
 
-    def _chain(self, verbs: Sequence[str]) -> None:
-        previous: StageOperator | None = None
-        for verb in verbs:
-            task = self.stage(
-                verb,
-                partition_from="{{ params['from'] or '' }}",
-                partition_to="{{ params['to'] or params['from'] or '' }}",
-                arguments=["--model", "{{ params.model }}"] if verb in ("score", "drift") else [],
-                no_partition="no days were given. Fill in `from`, for example " + str(self.spec.first_partition),
-                skip_unless="{{ 'yes' if '" + verb + "' in params.stages else '' }}",
-                # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
-                trigger_rule="none_failed",
-            )
-            if previous:
-                previous >> task
-            previous = task
+    def _part(self, verb: str, doc: str, skip_unless: str, arguments: list[str]) -> BackfillOperator:
+        return BackfillOperator(
+            task_id=verb,
+            verb=verb,
+            pipeline=self.spec.name,
+            doc_md=doc,
+            partition_from="{{ params['from'] or '' }}",
+            partition_to="{{ params['to'] or params['from'] or '' }}",
+            arguments=arguments,
+            no_partition="no days were given. Fill in `from`, for example " + str(self.spec.first_partition),
+            skip_unless=skip_unless,
+            # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
+            trigger_rule="none_failed",
+        )
 
 
 @dataclass(frozen=True)
@@ -305,6 +344,11 @@ class _Windows:
 
     def gate(self, as_of: str | None, run_after: datetime) -> Any:
         return self._both(as_of, run_after).gate
+
+
+def model_ref(asked: str) -> str:
+    """The command line's word for a model of the form; a template macro."""
+    return MODELS.get(asked, asked)
 
 
 def days_before(partition_key: str, days: int) -> str:

@@ -1,4 +1,4 @@
-"""The operators that run stages: the same commands that a person types, each in a process of its own.
+"""The operators that run stages and backfills: the same commands that a person types, each in a process of its own.
 
 No stage's work belongs here. The command's exit code says whether a retry can help.
 """
@@ -104,9 +104,11 @@ class StageOperator(BaseOperator):
             raise AirflowSkipException(f"{self.verb} was not asked for")
         if self.partition_from in ("", "None"):
             raise AirflowFailException(self.no_partition)
-        task_instance = context["ti"]
-        run_id = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{task_instance.run_id}-{task_instance.try_number}")
-        return self._run(self.command(run_id))
+        return self._run(self.command(self.name_of(context["ti"])))
+
+    def name_of(self, task_instance: Any) -> str:
+        """The name of this attempt in the provenance."""
+        return _as_name(f"{task_instance.run_id}-{task_instance.try_number}")
 
     def _run(self, command: list[str]) -> dict[str, Any]:
         self.log.info("Running: %s", " ".join(command[2:]))
@@ -192,6 +194,37 @@ class RetrainOperator(TriggerDagRunOperator):
         if not self.skip_unless.strip():
             raise AirflowSkipException("the governor did not decide to retrain; its task says why")
         super().execute(context)
+
+
+class BackfillOperator(StageOperator):
+    """Run ``contrail backfill`` for a part of a backfill, or ``contrail difference`` at its end.
+
+    Every task and every attempt of a run is a part of the one backfill that is named after the run; an attempt after one
+    that was killed goes on where that one stopped.
+
+    Args:
+        verb: A stage; ``plan``, which shows what all stages asked for would do and does nothing; or ``difference``.
+        **kwargs: As for ``StageOperator``.
+
+    Returns (XCom): the plan, or what was done.
+    """
+
+    def command(self, run_id: str) -> list[str]:
+        """The command line of this task."""
+        contrail = [sys.executable, "-m", "contrail"]
+        if self.verb == "difference":
+            return [*contrail, "difference", "--pipeline", self.pipeline, "--id", run_id, "--json"]
+        range_ = ["--pipeline", self.pipeline, "--from", self.partition_from, "--to", self.partition_to]
+        part = ["--dry-run"] if self.verb == "plan" else ["--stages", self.verb, "--id", run_id, "--no-report"]
+        return [*contrail, "backfill", *range_, *part, "--json", *(a for a in self.arguments if a)]
+
+    def name_of(self, task_instance: Any) -> str:
+        """The name of the backfill, the same for each of its tasks and attempts."""
+        return _as_name(task_instance.run_id)
+
+
+def _as_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
 
 
 def _end_with_leader(pid: int) -> None:

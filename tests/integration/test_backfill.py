@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setenv("CONTRAIL_HOME", str(tmp_path_factory.mktemp("backfill")))
         patch.setenv("CONTRAIL_PROJECT", str(PROJECT))
         patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
+        patch.setenv("PYTHONPATH", f"{PROJECT / 'include'}{os.pathsep}{PROJECT / 'plugins'}")
         settings.cache_clear()
         toy = Toy(load_pipeline("toy"), settings())
         toy.land(FIRST, LAST)
@@ -58,9 +60,8 @@ def command(start: str, end: str, *arguments: str) -> list[str]:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{PROJECT / 'include'}{os.pathsep}{PROJECT / 'plugins'}"}
     pipe = subprocess.PIPE
-    return subprocess.Popen(arguments, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    return subprocess.Popen(arguments, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -167,3 +168,36 @@ def test_a_dry_run_writes_nothing(toy: Toy) -> None:
     assert result["plan"]["stages"][0]["jobs"] == ["2024-02-20..2024-02-27"]
     assert toy.lake.snapshot_id("features") == before
     assert not toy.lake.exists("predictions")
+
+
+def run_form(**params: Any) -> dict[str, Any]:
+    """The tasks of the backfill DAG one after the other, without Airflow around them; what each returned, or None."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from contrail_airflow.dag_builder import build_dags
+
+    dag, results = build_dags("toy")["toy__backfill"], {}
+    instance = SimpleNamespace(run_id="manual__2026", try_number=1, xcom_pull=lambda task_ids: results[task_ids])
+    for task in dag.tasks:
+        context: Any = {"params": {**dag.params.dump(), **params}, "ti": instance}
+        task.render_template_fields(context)
+        try:
+            results[task.task_id] = task.execute(context)
+        except AirflowSkipException:
+            results[task.task_id] = None
+    return results
+
+
+def test_the_form_shows_a_plan_does_it_and_reports(toy: Toy) -> None:
+    days = {"from": RANGE[0], "to": RANGE[1]}
+    dry = run_form(**days, dry_run=True)
+    assert [task for task, result in dry.items() if result] == ["plan"]
+    assert dry["plan"]["plan"]["expected_difference"]["predictions"] == {"more_rows": 480, "fewer_rows": 0}
+    assert not toy.lake.exists("predictions")
+    done = run_form(**days, model="2")
+    assert [task for task, result in done.items() if result] == ["plan", "features", "score", "difference"]
+    assert done["features"]["id"] == done["score"]["id"] == done["difference"]["id"] == "manual__2026"
+    assert done["difference"]["difference"]["predictions"]["added"] == 480
+    assert done["difference"]["difference"]["features"]["added"] == 480
+    assert toy.sql("SELECT DISTINCT model_version FROM predictions") == [("2",)]
+    assert Path(done["difference"]["reports"][0]).stat().st_size > 1000

@@ -60,7 +60,11 @@ from contrail.settings import Settings
 if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
+# PyIceberg would try a lost commit again by itself, with the files to replace as they were before the winner's commit: two
+# writers of a new partition would both append to it. Every conflict must come to ``publish``, which looks again.
+_NO_RETRIES = {"commit.retry.num-retries": "0"}
 _PROPERTIES = {
+    **_NO_RETRIES,
     "format-version": "2",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
@@ -341,6 +345,9 @@ class Lake:
             except (TableAlreadyExistsError, NamespaceAlreadyExistsError):
                 pass  # another run made it between our look and our create
         table = self.catalog.load_table(identifier)
+        if not _NO_RETRIES.items() <= table.properties.items():
+            with table.transaction() as transaction:
+                transaction.set_properties(_NO_RETRIES)
         if set(table.schema().column_names) != set(schema.column_names):
             audit.check_evolution(dataset, table.schema())
             with table.update_schema() as update:

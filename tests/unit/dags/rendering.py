@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from contrail.pipeline import pipeline_names
+from contrail.stages import RANGE_STAGES
 from contrail_airflow.dag_builder import build_dags
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -20,10 +21,11 @@ def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: 
     """
     pipeline, _, suffix = dag.dag_id.partition("__")
     day = DAYS[pipeline]
-    given = {"from": day, "to": day} if suffix == "backfill" else {}
+    given = {"from": day, "to": day, "stages": list(RANGE_STAGES)} if suffix == "backfill" else {}
     returned: dict[str, Any] = {
         "train": {"details": {"model_version": "3"}},
         "govern": {"details": {"decision": decision}},
+        "plan": {"plan": {"model": "3"}},
     }
     returned |= {"judge": {"details": {"record": "the record"}}, "approve": answered}
     context = {

@@ -13,8 +13,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 from tests.unit.dags.rendering import GOLDEN, render
 
+from contrail.backfill_plan import PUBLISH
 from contrail.pipeline import load_pipeline, pipeline_names
 from contrail.settings import settings
+from contrail.stages import RANGE_STAGES
 from contrail_airflow import dag_builder
 from contrail_airflow.approval import ApprovalOperator
 from contrail_airflow.dag_builder import HEAVY_POOL, build_dags, days_before
@@ -34,7 +36,7 @@ TASKS = {
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
     "train": ["train", "judge", "approve", "promote"],
-    "backfill": ["ingest", "validate", "features", "score", "drift", "performance"],
+    "backfill": ["plan", "ingest", "validate", "features", "score", "drift", "performance", "difference"],
 }
 
 
@@ -87,23 +89,65 @@ def test_tasks_run_the_commands_of_the_golden_file(dags: dict[str, Any], dag_id:
 
 
 def test_a_backfill_runs_only_the_stages_asked_for(dags: dict[str, Any]) -> None:
-    chosen = render(dags["flight_delay__backfill"], stages=["features", "score"], model="2", to=None)
-    range_ = "--pipeline flight_delay --from 2013-11-01 --to 2013-11-01 --run-id RUN --json"
+    asked = {"stages": ["features", "score"], "model": "2", "publish": "chunk", "chunk_days": 31}
+    chosen = render(dags["flight_delay__backfill"], to=None, **asked)
+    range_ = "contrail backfill --pipeline flight_delay --from 2013-11-01 --to 2013-11-01"
+    how = "--publish chunk --chunk-days=31"
     assert chosen.splitlines() == [
+        f"plan: {range_} --dry-run --json --stages features,score --model 2 {how}",
         "ingest: (skipped)",
         "validate: (skipped)",
-        f"features: contrail stage features {range_}",
-        f"score: contrail stage score {range_} --model 2",
+        f"features: {range_} --stages features --id RUN --no-report --json {how}",
+        f"score: {range_} --stages score --id RUN --no-report --json --model 3 {how}",
         "drift: (skipped)",
         "performance: (skipped)",
+        "difference: contrail difference --pipeline flight_delay --id RUN --json",
     ]
 
 
-def test_a_backfill_refuses_a_stage_that_does_not_exist(dags: dict[str, Any]) -> None:
+def test_a_dry_run_stops_after_its_plan(dags: dict[str, Any]) -> None:
+    plan, *rest = render(dags["flight_delay__backfill"], stages=["features", "score"], dry_run=True).splitlines()
+    assert plan.endswith("--dry-run --json --stages features,score --model champion --publish whole")
+    assert {line.partition(": ")[2] for line in rest} == {"(skipped)"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [("champion now", "champion"), ("champion as of each date", "as-of"), ("challenger", "challenger"), ("12", "12")],
+)
+def test_the_model_is_asked_for_in_words(dags: dict[str, Any], asked: str, passed: str) -> None:
+    dag = dags["flight_delay__backfill"]
+    assert f" --model {passed} " in render(dag, model=asked).splitlines()[0]
+    assert dag.params.get_param("model").resolve(asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("param", "wrong"),
+    [
+        ("stages", ["scores"]), ("stages", []), ("model", "best"), ("model", ""), ("publish", "daily"),
+        ("chunk_days", 0), ("dry_run", "no"), ("from", "yesterday"),
+    ],
+)  # fmt: skip
+def test_a_backfill_refuses_what_does_not_exist(dags: dict[str, Any], param: str, wrong: Any) -> None:
+    with pytest.raises(ParamValidationError):
+        dags["flight_delay__backfill"].params.get_param(param).resolve(wrong)
+
+
+def test_every_field_of_the_backfills_form_has_a_title_and_help(dags: dict[str, Any]) -> None:
     params = dags["flight_delay__backfill"].params
-    for wrong in (["scores"], []):
-        with pytest.raises(ParamValidationError):
-            params.get_param("stages").resolve(wrong)
+    assert list(params) == ["from", "to", "stages", "model", "publish", "chunk_days", "dry_run"]
+    for name in params:
+        assert params.get_param(name).schema["title"], name
+        assert params.get_param(name).description, name
+    assert {params.get_param(name).schema["format"] for name in ("from", "to")} == {"date"}
+    assert set(params.get_param("publish").schema["enum"]) == set(PUBLISH)
+
+
+def test_the_main_jobs_request_still_fits_the_backfills_form(dags: dict[str, Any]) -> None:
+    conf = {"from": "2013-01-01", "to": "2013-09-30", "stages": list(RANGE_STAGES), "model": "champion"}
+    params = dags["flight_delay__backfill"].params
+    for name, value in conf.items():
+        assert params.get_param(name).resolve(value) == value
 
 
 def test_a_training_day_that_is_too_early_is_not_tried_again(dags: dict[str, Any]) -> None:

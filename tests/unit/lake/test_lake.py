@@ -3,13 +3,14 @@
 import multiprocessing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from contrail.errors import AuditError, DataError, MissingInputError
 from contrail.lake.datasets import Dataset
-from contrail.lake.lake import Lake
+from contrail.lake.lake import Lake, _write_files
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.settings import settings
@@ -215,9 +216,13 @@ def _publish_many(home: str, colour: str, days: list[date]) -> None:
 
 
 @pytest.mark.slow
-def test_writers_at_the_same_time_all_finish_and_leave_whole_partitions(lake: Lake, home: Path) -> None:
+@pytest.mark.parametrize("there_before", [True, False])
+def test_writers_at_the_same_time_all_finish_and_leave_whole_partitions(
+    lake: Lake, home: Path, there_before: bool
+) -> None:
     """Three processes replace overlapping partitions: each partition ends as exactly one of them wrote it."""
-    lake.publish(ITEMS, rows([DAY1, DAY2, DAY3], "old"), [DAY1, DAY2, DAY3], provenance())
+    if there_before:
+        lake.publish(ITEMS, rows([DAY1, DAY2, DAY3], "old"), [DAY1, DAY2, DAY3], provenance())
     context = multiprocessing.get_context("spawn")
     work = {"red": [DAY1, DAY2], "blue": [DAY2, DAY3], "green": [DAY1, DAY3]}
     writers = [context.Process(target=_publish_many, args=(str(home), c, d)) for c, d in work.items()]
@@ -228,4 +233,22 @@ def test_writers_at_the_same_time_all_finish_and_leave_whole_partitions(lake: La
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     found = contents(lake)
     assert [(day, count) for day, _, count in found] == [(DAY1, 3), (DAY2, 3), (DAY3, 3)]
-    assert len(lake.history("items")) == 13
+    assert len(lake.history("items")) == 12 + there_before
+
+
+def test_two_first_writers_of_a_partition_do_not_both_stay(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one commits between the first one's look at what to replace and its commit."""
+    lake.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
+    with lake.table("items").transaction() as transaction:  # a table from before the property was set
+        transaction.set_properties({"commit.retry.num-retries": "4"})
+    other, met = Lake(settings(), "shop"), []
+
+    def write(*arguments: Any) -> Any:
+        if not met:
+            met.append("the other")
+            other.publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance())
+        return _write_files(*arguments)
+
+    monkeypatch.setattr("contrail.lake.lake._write_files", write)
+    lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
+    assert contents(lake) == [(DAY1, "red", 3), (DAY3, "red", 3)]

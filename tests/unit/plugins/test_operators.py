@@ -21,7 +21,7 @@ from contrail.errors import (
     PartitionRefusedError,
     SpecError,
 )
-from contrail_airflow.operators import StageOperator
+from contrail_airflow.operators import BackfillOperator, StageOperator
 
 CONTEXT: Any = {"ti": SimpleNamespace(run_id="backfill__2024-01-05T00:00:00+00:00", try_number=2)}
 
@@ -49,6 +49,24 @@ def test_the_command_is_what_a_person_types() -> None:
         "-m", "contrail", "stage", "score", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07",
         "--run-id", "run-1", "--json", "--model", "champion",
     ]  # fmt: skip
+
+
+def test_the_parts_of_a_backfill_have_one_name() -> None:
+    range_ = ["--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07"]
+
+    def part(verb: str, **arguments: Any) -> tuple[str, list[str]]:
+        given = {"partition_from": "2024-01-05", "partition_to": "2024-01-07", **arguments}
+        task = BackfillOperator(task_id=verb, verb=verb, pipeline="toy", **given)
+        name = task.name_of(CONTEXT["ti"])
+        return name, task.command(name)[2:]
+
+    name = "backfill__2024-01-05T00-00-00-00-00"
+    assert part("plan") == (name, ["contrail", "backfill", *range_, "--dry-run", "--json"])
+    assert part("score", arguments=["--model", "2", ""]) == (
+        name,
+        ["contrail", "backfill", *range_, "--stages", "score", "--id", name, "--no-report", "--json", "--model", "2"],
+    )
+    assert part("difference") == (name, ["contrail", "difference", "--pipeline", "toy", "--id", name, "--json"])
 
 
 def test_the_run_id_names_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
