@@ -647,8 +647,8 @@ def govern(
         typer.echo(json.dumps(result.as_dict(), default=_plain))
         return
     found = result.details
-    asked = f", asked for by {found['trigger']}" if found["trigger"] else ""
-    out.print(f"[bold]{found['decision']}[/] for {on}{asked}", highlight=False)
+    trigger = f" (trigger: {found['trigger']})" if found["trigger"] else ""
+    out.print(f"[bold]{found['decision']}[/] for {on}{trigger}", highlight=False)
     for line in found["reasons"]:
         out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 

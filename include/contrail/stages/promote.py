@@ -385,7 +385,7 @@ def _after_refusal(run: StageRun, contest: _Contest, kept: bool) -> None:
     """Keep a sound version as challenger; take one that is no longer sound out of the shadow."""
     settings, entry = run.settings, contest.entry
     champion = registry.alias_version(settings, entry.name, CHAMPION)
-    if champion is None or contest.again:
+    if champion is None:
         return
     since, said = run.partitions.end + timedelta(days=1), f"version {entry.version} was refused on {run.partitions}"
     if kept:

@@ -184,7 +184,7 @@ def test_a_refusal_is_printed_with_its_reason_and_is_no_error(
     windows["2"] = "2024-01-06..2024-02-10"
     code, out, _ = run(monkeypatch, capsys, "govern", "-p", "toy", "--on", "2024-03-05")
     assert code == 0
-    assert "refused for 2024-03-05, asked for by drift" in out
+    assert "refused for 2024-03-05 (trigger: drift)" in out
     assert "the training of version 2 is as of 2024-02-26; the cool-down of 28 days ends on 2024-03-25" in out
 
 
