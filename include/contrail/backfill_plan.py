@@ -6,7 +6,7 @@ that was killed goes on where it stopped.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -86,11 +86,12 @@ class Request:
 class PartitionPlan:
     """One partition of one stage: rows that it will have, rows that are published, what is done and why.
 
+    ``rows`` is None where the backfill's own earlier stages decide it.
     ``version`` and ``run`` made what is published; empty where there is nothing, or no model, or it is not known.
     """
 
     day: date
-    rows: int
+    rows: int | None
     published: int
     action: str
     why: str
@@ -135,7 +136,7 @@ class StagePlan:
                 {
                     "partitions": str(days),
                     "days": len(days),
-                    "rows": sum(one.rows for one in group),
+                    "rows": _sum(one.rows for one in group),
                     "published": sum(one.published for one in group),
                     "action": group[0].action,
                     "why": group[0].why,
@@ -175,13 +176,15 @@ class Plan:
         return None if None in parts else round(sum(part for part in parts if part is not None), 1)
 
     @property
-    def expected(self) -> dict[str, dict[str, int]]:
-        """Per table, the rows that will be new and the rows that will be there no more."""
-        found = {}
+    def expected(self) -> dict[str, dict[str, int | None]]:
+        """Per table, the rows that will be new and the rows that will be there no more; None: not known yet."""
+        found: dict[str, dict[str, int | None]] = {}
         for stage in self.stages:
-            changes = [one.rows - one.published for one in stage.partitions if one.action != SAME]
+            changed = [one for one in stage.partitions if one.action != SAME]
+            changes = [None if one.rows is None else one.rows - one.published for one in changed]
             if stage.partitions:
-                more, fewer = sum(c for c in changes if c > 0), -sum(c for c in changes if c < 0)
+                more = _sum(None if change is None else max(change, 0) for change in changes)
+                fewer = _sum(None if change is None else max(-change, 0) for change in changes)
                 found[TABLES[stage.stage]] = {"more_rows": more, "fewer_rows": fewer}
         return found
 
@@ -201,6 +204,16 @@ class Plan:
             "estimated_minutes": None if seconds is None else round(seconds / 60, 2),
             "cost": COST,
         }
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """The sum; None when a part is not known."""
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
 
 
 def make_plan(pipeline: Pipeline, settings: Settings, lake: Lake, request: Request) -> Plan:
@@ -232,6 +245,11 @@ class _Planner:
             return []
         return score.models_of(self.pipeline, self.settings, self.lake, self.request.partitions, self.request.model)
 
+    @property
+    def _lands(self) -> bool:
+        """Whether the backfill makes the inputs of features itself."""
+        return bool(set(_LANDING) & set(self.request.stages))
+
     @cached_property
     def entities(self) -> dict[date, PartitionState]:
         return self.lake.partitions(f"validated_{self.spec.entities}")
@@ -255,7 +273,7 @@ class _Planner:
         partitions = [_inside(one, jobs) for one in partitions]
         if stage == "features":
             self._features_done = {one.day for one in partitions if one.action != SAME}
-        rows = [sum(one.rows for one in partitions if one.day in job) for job in jobs]
+        rows = [_sum(one.rows for one in partitions if one.day in job) for job in jobs]
         return StagePlan(stage, partitions, jobs, estimate(self.lineage(TABLES[stage]), stage, rows))
 
     def _range_jobs(self, stage: str) -> list[Partitions]:
@@ -264,7 +282,7 @@ class _Planner:
 
     def _check(self, stage: str) -> None:
         """Refuse what the stage would refuse, before anything has run."""
-        if set(_LANDING) & set(self.request.stages):
+        if self._lands:
             return
         if stage == "features":
             features.check_entities(self.pipeline, self.lake, self.request.partitions)
@@ -275,7 +293,7 @@ class _Planner:
         table = TABLES[stage]
         states = self.states[table]
         published = states[day].rows if day in states else 0
-        rows = self.entities[day].rows if day in self.entities else 0
+        rows = self.entities[day].rows if day in self.entities else None if self._lands else 0
         maker = self.lineage(table).maker(day)
         if maker is None and day not in states:
             return PartitionPlan(day, rows, 0, NEW, "nothing is published")
@@ -304,7 +322,7 @@ class _Planner:
         return lock_hash(self.settings.project_path)
 
     def _features_changed(self, day: date, maker: Commit) -> str:
-        if set(_LANDING) & set(self.request.stages):
+        if self._lands:
             return "its inputs are made first"
         read = maker.provenance["inputs"]
         for name, table in self.spec.tables.items():
@@ -350,7 +368,7 @@ def _inside(one: PartitionPlan, jobs: list[Partitions]) -> PartitionPlan:
     return replace(one, action=REPLACE, why="lies between others of the job")
 
 
-def estimate(lineage: Lineage, stage: str, job_rows: list[int]) -> Estimate:
+def estimate(lineage: Lineage, stage: str, job_rows: Sequence[int | None]) -> Estimate:
     """Seconds of jobs of these rows, each reckoned from the earlier run of the stage that is nearest in rows.
 
     A job that is larger takes more in proportion; one that is smaller, at most as long.
@@ -368,6 +386,8 @@ def estimate(lineage: Lineage, stage: str, job_rows: list[int]) -> Estimate:
     used: dict[str, None] = {}
     total = 0.0
     for rows in job_rows:
+        if rows is None:
+            return Estimate(None, "its rows are not known before its inputs are made")
         nearest = min(reversed(runs), key=lambda run: abs(math.log(max(rows, 1) / runs[run][0])))
         known, seconds = runs[nearest]
         total += seconds * max(1.0, rows / known)

@@ -281,7 +281,7 @@ def _print_plan(plan: "Plan", console: Console) -> None:
     table = Table("stage", "partitions", "days", "rows", "published", "what", "why", "made by", title=title)
     for stage in shown["stages"]:
         for group in stage["partitions"]:
-            counts = (f"{group[key]:,}" for key in ("days", "rows", "published"))
+            counts = (_number(group[key]) for key in ("days", "rows", "published"))
             version = [f"version {group['version']}"] if group["version"] else []
             runs = [f"{len(group['runs'])} runs"] if len(group["runs"]) > 1 else [f"run {run}" for run in group["runs"]]
             made_by = ", ".join(version + runs)
@@ -297,13 +297,17 @@ def _print_plan(plan: "Plan", console: Console) -> None:
     for model in shown["models"]:
         console.print(f"model: version {model['version']} for {model['partitions']}", highlight=False)
     for name, rows in shown["expected_difference"].items():
-        more, fewer = rows["more_rows"], rows["fewer_rows"]
-        console.print(f"expected difference of {name}: {more:,} rows more, {fewer:,} fewer", highlight=False)
+        more, fewer = _number(rows["more_rows"]), _number(rows["fewer_rows"])
+        console.print(f"expected difference of {name}: {more} rows more, {fewer} fewer", highlight=False)
     minutes = shown["estimated_minutes"]
     taken = "not known yet" if minutes is None else f"about {minutes} minutes"
     console.print(f"publish: {shown['publish']}; time: {taken}; cost: {shown['cost']}", highlight=False)
     if plan.nothing_to_do:
         console.print("Every partition already holds exactly this result: there is nothing to do.", highlight=False)
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
 
 
 def _print_backfill(record: "Record", result: dict[str, Any], console: Console) -> None:

@@ -170,14 +170,14 @@ def test_a_dry_run_writes_nothing(toy: Toy) -> None:
     assert not toy.lake.exists("predictions")
 
 
-def run_form(**params: Any) -> dict[str, Any]:
+def run_form(run_id: str, **params: Any) -> dict[str, Any]:
     """The tasks of the backfill DAG one after the other, without Airflow around them; what each returned, or None."""
     from airflow.sdk.exceptions import AirflowSkipException
 
     from contrail_airflow.dag_builder import build_dags
 
     dag, results = build_dags("toy")["toy__backfill"], {}
-    instance = SimpleNamespace(run_id="manual__2026", try_number=1, xcom_pull=lambda task_ids: results[task_ids])
+    instance = SimpleNamespace(run_id=run_id, try_number=1, xcom_pull=lambda task_ids: results[task_ids])
     for task in dag.tasks:
         context: Any = {"params": {**dag.params.dump(), **params}, "ti": instance}
         task.render_template_fields(context)
@@ -190,11 +190,11 @@ def run_form(**params: Any) -> dict[str, Any]:
 
 def test_the_form_shows_a_plan_does_it_and_reports(toy: Toy) -> None:
     days = {"from": RANGE[0], "to": RANGE[1]}
-    dry = run_form(**days, dry_run=True)
+    dry = run_form("dry", **days, dry_run=True)
     assert [task for task, result in dry.items() if result] == ["plan"]
     assert dry["plan"]["plan"]["expected_difference"]["predictions"] == {"more_rows": 480, "fewer_rows": 0}
     assert not toy.lake.exists("predictions")
-    done = run_form(**days, model="2")
+    done = run_form("manual__2026", **days, model="2")
     assert [task for task, result in done.items() if result] == ["plan", "features", "score", "difference"]
     assert done["features"]["id"] == done["score"]["id"] == done["difference"]["id"] == "manual__2026"
     assert done["difference"]["difference"]["predictions"]["added"] == 480

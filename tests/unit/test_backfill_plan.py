@@ -221,6 +221,8 @@ def test_missing_inputs_are_refused_before_anything_runs(ready):
     found = plan(ready, ("validate", "features"), late)
     assert {one.why for one in found.stages[1].partitions[:1]} == {"the pipeline's files have changed"}
     assert [str(job) for job in found.stages[0].jobs] == [str(late)]
+    assert found.expected == {"features": {"more_rows": None, "fewer_rows": None}}
+    assert found.stages[1].estimate.seconds is None, "the rows of days that are not validated are not known"
 
 
 def test_a_model_is_needed_only_to_score(toy):

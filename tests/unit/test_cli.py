@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from tests.conftest import Toy
+from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 
 from contrail import cli
+from contrail.adapters import registry
 from contrail.errors import SpecError
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
+from contrail.settings import settings
 
 DAY = date(2024, 1, 5)
 
@@ -95,6 +98,62 @@ def test_describe_documents_every_column(
         assert undocumented == [], dataset.name
 
 
+@pytest.fixture
+def scored(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """A champion and features of five days; nothing is scored."""
+    publish_toy(toy, "2024-01-01", "2024-02-05")
+    copy_empty_registry(settings())
+    skip_what_only_train_needs(monkeypatch)
+    toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
+    registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
+    return toy
+
+
+SCORE = ("backfill", "-p", "toy", "--from", "2024-02-01", "--to", "2024-02-05", "--stages", "score")
+
+
+def test_a_backfills_dry_run_prints_the_plan_and_does_nothing(
+    scored: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(monkeypatch, capsys, *SCORE, "--dry-run")
+    assert code == 0
+    for words in (
+        "Plan: toy 2024-02-01..2024-02-05 (5 partitions)",
+        "nothing is published",
+        "score: 1 job(s): 2024-02-01..2024-02-05; time not known (no history yet)",
+        "model: version 1 for 2024-02-01..2024-02-05",
+        "expected difference of predictions: 300 rows more, 0 fewer",
+        "publish: whole; time: not known yet; cost: 0 on this machine",
+    ):
+        assert words in out
+    assert not scored.lake.exists("predictions")
+    assert list(settings().reports.glob("**/backfills/*")) == []
+
+
+def test_a_backfill_runs_once_and_then_has_nothing_to_do(
+    scored: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = run(monkeypatch, capsys, *SCORE)
+    assert "1 job(s)" in out
+    assert "predictions: 300 rows added, 0 removed, 0 changed, 300 now; 0 decisions flipped." in out
+    reports = {path.suffix for path in settings().reports.glob("toy/backfills/*")}
+    assert reports == {".html", ".json"}
+    _, out, _ = run(monkeypatch, capsys, *SCORE)
+    assert "there is nothing to do" in out
+    assert "✓" not in out
+
+
+def test_parts_of_a_backfill_have_one_report_at_the_end(
+    scored: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(monkeypatch, capsys, *SCORE, "--id", "b1", "--no-report", "--json")
+    result = json.loads(out)
+    assert (code, result["id"], len(result["jobs"]), result["reports"]) == (0, "b1", 1, [])
+    assert "Plan: toy" in err, "the plan is for people, the JSON for the script"
+    _, out, _ = run(monkeypatch, capsys, "difference", "-p", "toy", "--id", "b1", "--json")
+    assert json.loads(out)["difference"]["predictions"]["added"] == 300
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -105,6 +164,8 @@ def test_describe_documents_every_column(
         (["stage", "ingest", "-p", "[/x]", "--from", "2024-01-01"], 2, "no pipeline '[/x]'"),
         (["history", "predictions", "-p", "toy"], 3, "no table 'predictions'"),
         (["query", "SELECT 1", "-p", "nope"], 2, "Known: toy"),
+        (["backfill", "-p", "toy", "--from", "2024-01-01", "--stages", "train"], 2, "--stages train: no such stages"),
+        (["difference", "-p", "toy", "--id", "b1"], 3, "has no backfill 'b1'. Known: none yet"),
     ],
 )
 def test_errors_say_what_to_do_without_a_traceback(
