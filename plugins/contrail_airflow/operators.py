@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,7 @@ class StageOperator(BaseOperator):
             output.seek(0)
             printed = output.read()
         if code:
-            self._fail(code, lines)
+            self._fail(code, list(lines))
         result = self._result(printed)
         self.log.info("Done: %s", json.dumps(result))
         return result
@@ -148,8 +148,10 @@ class StageOperator(BaseOperator):
             raise AirflowFailException(f"{self.verb} ended well but its last line is not a JSON object: {last[:200]!r}")
         return result
 
-    def _fail(self, code: int, lines: Iterable[str]) -> None:
-        said = "\n".join(lines)
+    def _fail(self, code: int, lines: Sequence[str]) -> None:
+        # Contrail's own error begins with this mark; progress comes before it.
+        begins = next((i for i, line in enumerate(lines) if line.startswith("✗")), 0)
+        said = "\n".join(lines[begins:])
         if code == RETRYABLE or code < 0 or code > 128:
             raise StageStopped(self.verb, code, said, "a retry may pass")
         raise StageRefused(self.verb, code, said, "a retry would fail again")

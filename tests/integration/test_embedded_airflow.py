@@ -6,15 +6,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.conftest import PROJECT, TOY_PIPELINES
 
 from contrail.lake.lake import Lake
+from contrail.pipeline import load_pipeline
 from contrail.settings import settings
 from contrail_airflow.api import AirflowApi, AirflowApiError
 from contrail_airflow.embedded import Embedded
+from contrail_airflow.main_job import MainJob
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("airflow")]
 
@@ -111,8 +114,10 @@ def test_the_main_job_then_airflows_own_backfill_twice(environment: dict[str, st
     assert embedded.stop() == []
 
 
-def test_roles_and_a_failed_day(environment: dict[str, str]) -> None:
-    """What each kind of user may do, asked over the API; and what people are told of a day without its file."""
+def test_roles_a_failed_day_and_an_approval(environment: dict[str, str]) -> None:
+    """What each kind of user may do, asked over the API; what people are told of a day without its file; an approver's answer."""
+    if not Lake(settings(), "toy").exists("predictions"):  # this test alone
+        main_job(environment)
     embedded = Embedded(settings())
     embedded.start()
     try:
@@ -141,7 +146,36 @@ def test_roles_and_a_failed_day(environment: dict[str, str]) -> None:
         lines = (settings().home_path / "notifications.jsonl").read_text().splitlines()
         told = [line for line in map(json.loads, lines) if "2024-04-20" in line["where"]]
         assert [line["kind"] for line in told] == ["refusal"]
-        assert "missing_file" in told[0]["happened"]
+        assert told[0]["happened"].startswith("✗ FileRefusedError: 2 landed files refused")
         assert told[0]["link"].startswith(api.url)
+
+        _approve_a_promotion(api, scientist, embedded.api("approver"))
     finally:
         embedded.stop()
+
+
+def _approve_a_promotion(api: AirflowApi, scientist: AirflowApi, approver: AirflowApi) -> None:
+    """A training that waits for a person: a scientist may ask for it and not answer it, an approver may."""
+    pipeline = load_pipeline("toy")
+    as_of = str(MainJob(pipeline).plan.windows.gate.end + timedelta(days=1))
+    scientist.pause("toy__train", False)
+    run_id = scientist.trigger("toy__train", {"as_of": as_of, "approval": True})
+    waiting = f"dags/toy__train/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+    end = time.monotonic() + 180
+    while not any(task["state"] == "awaiting_input" for task in api.tasks("toy__train", run_id)):
+        states = {task["task_id"]: task["state"] for task in api.tasks("toy__train", run_id)}
+        assert time.monotonic() < end and "failed" not in states.values(), states
+        time.sleep(1)
+    body = api.call("GET", waiting)["body"]
+    assert "waits for an approver" in body
+    assert "| log_loss |" in body.replace("| auc | log_loss |", "| log_loss |")
+    answer = {"chosen_options": ["Approve"], "params_input": {"reason": "looks right"}}
+    with pytest.raises(AirflowApiError, match=": 403 "):
+        scientist.call("PATCH", waiting, json=answer)
+    approver.call("PATCH", waiting, json=answer)
+    assert approver.wait("toy__train", run_id, lambda task: None) == "success"
+    with Lake(settings(), "toy").connect() as connection:
+        (newest,) = connection.sql(
+            "SELECT person, reason FROM model_history WHERE alias = 'champion' ORDER BY moved_at DESC LIMIT 1"
+        ).fetchall()
+    assert newest == ("approver", "looks right")

@@ -188,3 +188,10 @@ def _until(condition: Any, seconds: float = 20) -> None:
         assert time.monotonic() < end, "timed out"
         time.sleep(0.05)
     os.sched_yield()
+
+
+def test_the_error_leaves_out_the_progress_before_it(run: Any) -> None:
+    script = "import sys; print('1.0 s  reading', file=sys.stderr); print('✗ DataError: bad', file=sys.stderr); sys.exit(3)"
+    with pytest.raises(StageRefused) as raised:
+        run(script)
+    assert raised.value.said == "✗ DataError: bad"
