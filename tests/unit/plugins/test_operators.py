@@ -21,7 +21,7 @@ from contrail.errors import (
     PartitionRefusedError,
     SpecError,
 )
-from contrail_airflow.operators import BackfillOperator, StageOperator
+from contrail_airflow.operators import BackfillOperator, StageOperator, StageRefused
 
 CONTEXT: Any = {"ti": SimpleNamespace(run_id="backfill__2024-01-05T00:00:00+00:00", try_number=2)}
 
@@ -191,7 +191,9 @@ def _until(condition: Any, seconds: float = 20) -> None:
 
 
 def test_the_error_leaves_out_the_progress_before_it(run: Any) -> None:
-    script = "import sys; print('1.0 s  reading', file=sys.stderr); print('✗ DataError: bad', file=sys.stderr); sys.exit(3)"
+    script = (
+        "import sys; print('1.0 s  reading', file=sys.stderr); print('✗ DataError: bad', file=sys.stderr); sys.exit(3)"
+    )
     with pytest.raises(StageRefused) as raised:
         run(script)
     assert raised.value.said == "✗ DataError: bad"
