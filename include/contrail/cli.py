@@ -255,6 +255,43 @@ def backfill(
 
 
 @app.command()
+def late(
+    pipeline: PipelineOption,
+    on: Annotated[str, typer.Option("--on", help="The day at whose cut-off to look back.", show_default=False)],
+    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in files of past days that came late or anew, and rebuild the features that they touch.
+
+    Days are scored again only where `score.late_data` says `rescore`; what became different is in the table
+    `corrections`, with a report for each.
+
+    Example: `contrail late -p flight_delay --on 2013-11-03`
+    """
+    from contrail.backfill import Backfills
+    from contrail.late import correct
+
+    loaded = load_pipeline(pipeline)
+    day = Partitions.parse(on)
+    with _progress(f"late {pipeline} {day}") as progress:
+        found = correct(Backfills(loaded, settings(), _lake(loaded)), day.start, run_id, progress)
+    if as_json:
+        typer.echo(json.dumps({"details": asdict(found)}))
+        return
+    if not found.files:
+        out.print("[green]✓[/] nothing came late", highlight=False)
+        return
+    out.print(
+        f"[green]✓[/] taken in: {', '.join(found.files)}; {len(found.days)} days are different now, "
+        f"{found.decisions_flipped} decisions flipped",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for path in found.reports:
+        out.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def difference(
     pipeline: PipelineOption,
     backfill_id: Annotated[str, typer.Option("--id", help="The backfill's name.", show_default=False)],

@@ -95,6 +95,15 @@ def of_result(where: str, stage: str, pipeline: str, details: Mapping[str, Any],
             "the files and the rows that they replaced (`contrail history`)",
             f"nothing, or see what is stale: `contrail status -p {pipeline}`", link,
         )  # fmt: skip
+    if stage == "late" and details.get("files"):
+        days = details.get("days") or []
+        changed = f"{len(days)} published days became different: {days[0]} to {days[-1]}" if days else "nothing changed"
+        return Message(
+            Kind.late_data, where, f"files came late: {', '.join(details['files'])}; {changed}, "
+            f"{details.get('decisions_flipped', 0)} decisions flipped",
+            "what was published before, under its snapshot (`contrail history`)",
+            f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM corrections\"` and its reports", link,
+        )  # fmt: skip
     return None
 
 

@@ -140,6 +140,9 @@ class ScoreSpec(_Frozen):
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     reasons: int = Field(default=3, ge=0, le=10)
+    late_data: Literal["keep", "rescore"] = Field(
+        default="keep", description="Whether days whose features changed after late data are scored again."
+    )
 
 
 class DriftSpec(_Frozen):
@@ -190,6 +193,7 @@ class ScheduleSpec(_Frozen):
     retries: int = Field(default=2, ge=0)
     retry_delay_seconds: int = Field(default=30, ge=1)
     timeout_minutes: int = Field(default=60, ge=1)
+    late_days: int = Field(default=14, ge=1, description="How far back each day's run looks for late files.")
     deadline_minutes: int = Field(default=120, ge=1, description="A run that has not ended by then is reported.")
 
 

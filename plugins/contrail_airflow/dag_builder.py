@@ -28,7 +28,7 @@ from contrail.stages import RANGE_STAGES, VERBS
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import ApprovalOperator, answer
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
-from contrail_airflow.operators import BackfillOperator, GovernOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators import BackfillOperator, DayOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
@@ -112,11 +112,26 @@ class _Builder:
         dates = {"start_date": self.start(), "end_date": self.end()}
         in_order: dict[str, Any] = {"max_active_tis_per_dag": 1, "weight_rule": EarlierPartitionFirst()}
         with self.dag("daily", doc, schedule=timetable, max_active_runs=2, **dates) as dag:
-            ingest = self.stage("ingest", arguments=["--as-of-cutoff"], **in_order)
+            late = self._late(**in_order)
+            # Trouble with a past day is told, and is no reason to leave this one out.
+            ingest = self.stage("ingest", arguments=["--as-of-cutoff"], trigger_rule="all_done", **in_order)
             validate = self.stage("validate", arguments=["--as-of-cutoff"], **in_order)
             features = self.stage("features", outlets=[self.asset("features")], **in_order)
-            ingest >> validate >> features
+            late >> ingest >> validate >> features
         return dag
+
+    def _late(self, **arguments: Any) -> DayOperator:
+        spec = self.spec
+        again = "scores them again" if spec.score.late_data == "rescore" else "leaves their predictions as they are"
+        doc = (
+            f"Take in files of the last {spec.schedule.late_days} days that came late or anew; rebuilds the features that "
+            f"they touch and {again}. What became different is in `corrections`. A backfill skips this.\n\n"
+            f"The same from a shell: `contrail late --pipeline {spec.name} --on DATE`"
+        )
+        return DayOperator(
+            task_id="late", verb="late", pipeline=spec.name, doc_md=doc, **arguments,
+            skip_unless="{{ '' if run_id.startswith('backfill__') else 'yes' }}",
+        )  # fmt: skip
 
     def score(self) -> DAG:
         doc = "Predictions of a day by the champion, as soon as the day's features are published."
@@ -146,13 +161,13 @@ class _Builder:
             measured >> self._govern() >> self._retrain()
         return dag
 
-    def _govern(self) -> GovernOperator:
+    def _govern(self) -> DayOperator:
         command = f"contrail govern --pipeline {self.spec.name} --on DATE"
         doc = (
             f"Decide whether to retrain. A refusal is a decision, not a failure.\n\nThe same from a shell: `{command}`"
         )
         # One day at a time: each must see what the others decided.
-        return GovernOperator(
+        return DayOperator(
             task_id="govern", verb="govern", pipeline=self.spec.name, doc_md=doc, max_active_tis_per_dag=1
         )
 

@@ -166,16 +166,16 @@ class StageOperator(BaseOperator):
             _signal_group(self._process.pid, signal.SIGKILL)
 
 
-class GovernOperator(StageOperator):
-    """Run ``contrail govern`` for the run's partition.
+class DayOperator(StageOperator):
+    """Run ``contrail govern`` or ``contrail late`` for the run's partition.
 
-    Returns (XCom): its result; ``details.decision`` is retrain, hold or refused, ``details.reasons`` say why.
+    Returns (XCom): its result; what was decided or found is in ``details``.
     """
 
     def command(self, run_id: str) -> list[str]:
         """The command line of this task."""
-        govern = [sys.executable, "-m", "contrail", "govern", "--pipeline", self.pipeline]
-        return [*govern, "--on", self.partition_from, "--run-id", run_id, "--json"]
+        command = [sys.executable, "-m", "contrail", self.verb, "--pipeline", self.pipeline]
+        return [*command, "--on", self.partition_from, "--run-id", run_id, "--json"]
 
 
 class RetrainOperator(TriggerDagRunOperator):

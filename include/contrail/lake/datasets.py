@@ -320,6 +320,28 @@ def governor(_: PipelineSpec) -> Dataset:
     )
 
 
+def corrections(_: PipelineSpec) -> Dataset:
+    """``corrections``: published days that late data made different."""
+    return Dataset(
+        name="corrections",
+        doc="Days of features or predictions that became different after they were published, because data came late.",
+        columns={
+            PARTITION: _column("date", "Day whose rows became different."),
+            "published": _column("string", "Table: features or predictions."),
+            "corrected_at": _column("timestamp", "When, UTC."),
+            "cause": _column("string", "Tables and days of the files that came late or anew."),
+            "rows_changed": _column("int", "Rows that are different, new or gone."),
+            "rows": _column("int", "Rows that the day has now."),
+            "largest_shift": _column("float", "Largest change of a score; null for features.", required=False),
+            "decisions_flipped": _column("int", "Decisions that became the other one."),
+            "backfill": _column("string", "The report's name under reports/<pipeline>/backfills."),
+            "run_id": _column("string", "Run that took in the files."),
+        },
+        key=("published",),
+        partition_by=(PARTITION, "backfill"),
+    )
+
+
 def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
     """Every table of a pipeline, by name."""
     found = [
@@ -337,6 +359,7 @@ def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
                 performance,
                 model_history,
                 governor,
+                corrections,
             )
         ),
     ]

@@ -176,7 +176,7 @@ def _raw_rows(run: StageRun, table: str, day: date | None, path: UPath, content:
 
 def _without_file(run: StageRun, table: str, day: date | None, known: bool) -> _File:
     # A landing zone may be cleaned up: rows that are in the lake already need no file.
-    if known or run.pipeline.spec.tables[table].may_be_empty:
+    if known or run.pipeline.spec.tables[table].may_be_empty or run.options.get("leave_missing"):
         return _File(day)
     folder = run.settings.landing / run.pipeline.name / table
     name = "<date>.csv.gz" if day else "reference.csv.gz"

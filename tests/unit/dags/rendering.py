@@ -30,6 +30,7 @@ def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: 
     returned |= {"judge": {"details": {"record": "the record"}}, "approve": answered}
     context = {
         "partition_key": day,
+        "run_id": "scheduled__x",
         "params": {**dag.params.dump(), **given, **params},
         "dag_run": SimpleNamespace(run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00")),
         "ti": SimpleNamespace(xcom_pull=lambda task_ids: returned.get(task_ids)),

@@ -21,7 +21,7 @@ from contrail_airflow import dag_builder
 from contrail_airflow.approval import ApprovalOperator
 from contrail_airflow.dag_builder import HEAVY_POOL, build_dags, days_before
 from contrail_airflow.notifications import StageNotifier
-from contrail_airflow.operators import GovernOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators import DayOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -32,7 +32,7 @@ DAG_IDS = {
     for suffix in ("daily", "score", "monitor", "train", "backfill")
 }
 TASKS = {
-    "daily": ["ingest", "validate", "features"],
+    "daily": ["late", "ingest", "validate", "features"],
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
     "train": ["train", "judge", "approve", "promote"],
@@ -200,6 +200,8 @@ def test_performance_is_measured_when_labels_are_mature() -> None:
 
 def test_chains_are_in_order(dags: dict[str, Any]) -> None:
     daily = dags["flight_delay__daily"]
+    assert daily.get_task("late").downstream_task_ids == {"ingest"}
+    assert daily.get_task("ingest").trigger_rule == "all_done", "a past day's trouble does not stop this one"
     assert daily.get_task("ingest").downstream_task_ids == {"validate"}
     assert daily.get_task("validate").downstream_task_ids == {"features"}
     train = dags["flight_delay__train"]
@@ -211,7 +213,7 @@ def test_chains_are_in_order(dags: dict[str, Any]) -> None:
 def test_the_governor_decides_after_both_measures_and_one_day_at_a_time(dags: dict[str, Any]) -> None:
     monitor = dags["flight_delay__monitor"]
     govern = monitor.get_task("govern")
-    assert isinstance(govern, GovernOperator)
+    assert isinstance(govern, DayOperator)
     assert govern.upstream_task_ids == {"drift", "performance"}
     assert govern.downstream_task_ids == {"retrain"}
     assert govern.max_active_tis_per_dag == 1

@@ -1,0 +1,119 @@
+"""Files of past days that come anew: what they touch is built again, and the difference is written down."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Toy
+from tests.landed import lines_of, write_lines
+from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
+
+from contrail.backfill import Backfills
+from contrail.errors import FileRefusedError
+from contrail.late import correct
+from contrail.partitions import Partitions
+from contrail.settings import settings
+
+FIRST, ON = "2024-01-01", "2024-02-20"
+DAY = Partitions.parse(ON).start
+FEATURES = "SELECT * FROM features ORDER BY partition_date, parcel"
+SCORES = "SELECT partition_date, parcel, probability FROM predictions ORDER BY ALL"
+
+
+@pytest.fixture
+def toy_on(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The toy pipeline as its daily runs leave it on 20 February, with predictions since the 10th."""
+    copy_empty_registry(settings())
+    skip_what_only_train_needs(monkeypatch)
+    toy.land(FIRST, ON)
+    for verb in ("ingest", "validate"):
+        toy.run(verb, FIRST, ON, as_of_cutoff=True)
+    toy.run("features", FIRST, ON)
+    toy.run("train", FIRST, "2024-01-25", params={"nthread": 1})
+    toy.run("promote", "2024-01-27", "2024-02-09")
+    toy.run("score", "2024-02-10", ON)
+    return toy
+
+
+def backfills(toy: Toy, **score: Any) -> Backfills:
+    spec = toy.spec.model_copy(update={"score": toy.spec.score.model_copy(update=score)})
+    return Backfills(dataclasses.replace(toy.pipeline, spec=spec), toy.settings, toy.lake)
+
+
+def deliver_anew(toy: Toy, day: str) -> Path:
+    """The day's deliveries again, all an hour later: other late rates for the seven days after it."""
+    head, *rows = lines_of(toy, "deliveries", day)
+    delay = head.split(",").index("delay")
+    cells = [row.split(",") for row in rows]
+    for row in cells:
+        row[delay] = str(float(row[delay]) + 60)
+    return write_lines(toy, "deliveries", day, [head, *(",".join(row) for row in cells)], revision=2)
+
+
+def corrections(toy: Toy) -> list[tuple[Any, ...]]:
+    return toy.sql(
+        "SELECT published, strftime(partition_date, '%m-%d'), rows_changed > 0, decisions_flipped "
+        "FROM corrections ORDER BY 1, 2"
+    )
+
+
+def test_without_late_files_nothing_happens(toy_on: Toy) -> None:
+    before = toy_on.lake.snapshot_id("features")
+    found = correct(backfills(toy_on), DAY)
+    assert (found.files, found.days) == ([], [])
+    assert toy_on.lake.snapshot_id("features") == before
+    assert not toy_on.lake.exists("corrections")
+
+
+def test_features_follow_and_predictions_stay_as_they_were(toy_on: Toy) -> None:
+    before, scores = toy_on.sql(FEATURES), toy_on.sql(SCORES)
+    deliver_anew(toy_on, "2024-02-15")
+    found = correct(backfills(toy_on), DAY)
+    assert found.files == ["deliveries 2024-02-15"]
+    assert found.days == [f"2024-02-{day}" for day in range(16, 21)]
+    assert corrections(toy_on) == [("features", f"02-{day}", True, 0) for day in range(16, 21)]
+    assert toy_on.sql(SCORES) == scores
+    after = toy_on.sql(FEATURES)
+    assert after != before
+    toy_on.run("features", FIRST, ON)
+    assert toy_on.sql(FEATURES) == after, "what a build of the whole range gives"
+    assert all(Path(path).exists() for path in found.reports)
+    assert correct(backfills(toy_on), DAY).files == [], "once"
+
+
+def test_where_the_spec_says_so_days_are_scored_again_and_the_correction_says_how(toy_on: Toy) -> None:
+    scores = toy_on.sql(SCORES)
+    deliver_anew(toy_on, "2024-02-15")
+    found = correct(backfills(toy_on, late_data="rescore"), DAY)
+    changed = {str(a[0]) for a, b in zip(scores, toy_on.sql(SCORES), strict=True) if a != b}
+    assert changed == {f"2024-02-{day}" for day in range(16, 21)}
+    assert [row[:2] for row in corrections(toy_on) if row[0] == "predictions"] == [
+        ("predictions", f"02-{day}") for day in range(16, 21)
+    ]
+    assert found.decisions_flipped == sum(row[3] for row in corrections(toy_on))
+    assert toy_on.sql("SELECT DISTINCT cause FROM corrections") == [("deliveries 2024-02-15",)]
+
+
+def test_a_run_that_died_after_ingest_is_finished_by_the_next(toy_on: Toy) -> None:
+    deliver_anew(toy_on, "2024-02-15")
+    toy_on.run("ingest", "2024-02-15", as_of_cutoff=False)
+    assert correct(backfills(toy_on), DAY).files == ["deliveries 2024-02-15"]
+
+
+def test_a_bad_late_file_does_not_stop_a_good_one(toy_on: Toy) -> None:
+    deliver_anew(toy_on, "2024-02-15")
+    deliver_anew(toy_on, "2024-02-12").write_bytes(b"not gzip")
+    with pytest.raises(FileRefusedError, match=r"2024-02-12\.2\.csv\.gz"):
+        correct(backfills(toy_on), DAY)
+    assert {row[1] for row in corrections(toy_on)} == {f"02-{day}" for day in range(16, 21)}
+
+
+def test_a_file_that_is_still_missing_is_left_to_its_own_days_run(toy_on: Toy) -> None:
+    later = Partitions.parse("2024-02-23").start
+    assert correct(backfills(toy_on), later).files == ["deliveries 2024-02-20"], "not the files of 21 and 22 February"
+
+
+def test_a_file_older_than_the_look_back_is_left_alone(toy_on: Toy) -> None:
+    deliver_anew(toy_on, "2024-02-02")
+    assert correct(backfills(toy_on), DAY).files == []
