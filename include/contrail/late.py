@@ -77,7 +77,8 @@ def correct(
 def _window(backfills: Backfills, on: date) -> Partitions | None:
     spec = backfills.pipeline.spec
     first = max(on - timedelta(days=spec.schedule.late_days), spec.first_partition)
-    return Partitions(first, on - timedelta(days=1)) if first < on else None
+    last = min(on - timedelta(days=1), spec.last_partition or on)
+    return Partitions(first, last) if first <= last else None
 
 
 def _states(backfills: Backfills, layer: str) -> _States:

@@ -117,3 +117,7 @@ def test_a_file_that_is_still_missing_is_left_to_its_own_days_run(toy_on: Toy) -
 def test_a_file_older_than_the_look_back_is_left_alone(toy_on: Toy) -> None:
     deliver_anew(toy_on, "2024-02-02")
     assert correct(backfills(toy_on), DAY).files == []
+
+
+def test_a_pipeline_that_ended_has_no_late_days_to_wait_for(toy: Toy) -> None:
+    assert correct(backfills(toy), Partitions.parse("2024-04-20").start).files == []
