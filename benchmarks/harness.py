@@ -68,7 +68,7 @@ def table(title: str, rows: list[Row], note: str = "") -> str:
     base = rows[0].median
     lines = [f"## {title}", "", f"| | median | min–max | ratio to {rows[0].name} |", "|---|---|---|---|"]
     lines += [
-        f"| {r.name} | {r.median:,.2f} {r.unit} | {r.low:,.2f}–{r.high:,.2f} | {r.median / base:.2f} |" for r in rows
+        f"| {r.name} | {r.median:,.2f} {r.unit} | {r.low:,.2f}–{r.high:,.2f} | {r.median / base:.3g} |" for r in rows
     ]
     return "\n".join([*lines, "", *([note, ""] if note else [])])
 
