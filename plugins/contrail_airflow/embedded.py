@@ -468,7 +468,8 @@ def main() -> None:
     action, embedded = given.action, Embedded(settings())
     if action == "airflow":
         command = [sys.executable, "-m", "airflow", *given.arguments]
-        raise SystemExit(subprocess.run(command, env=embedded.environment(), check=False).returncode)
+        environment = embedded.environment() | {"PYTHONWARNINGS": "ignore"}  # Airflow's own, about its libraries
+        raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)
     try:
         with interruptible():
             {"up": up, "down": down, "status": _print_state}[action](embedded)
