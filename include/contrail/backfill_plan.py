@@ -12,8 +12,12 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from contrail.adapters.registry import CHAMPION, RegisteredModel
+from contrail.difference import compare, compared_columns
 from contrail.errors import SpecError
+from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake, PartitionState
 from contrail.lake.lineage import Commit, Lineage
@@ -31,6 +35,8 @@ NEW, REPLACE, SAME = "new", "replace", "same"
 COST = "0 on this machine"
 # Stages before features change what features read, so what they would leave is not known before they have run.
 _LANDING = ("ingest", "validate")
+# So many days of a backfill are scored for its plan: seconds, whatever its range.
+_SAMPLED_DAYS = 3
 _HASHES = {
     "pipeline_hash": "the pipeline's files have changed",
     "code_hash": "Contrail's code has changed",
@@ -109,12 +115,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage: its partitions, none for a stage that takes the range as it is, and its jobs."""
+    """One stage: its partitions, none for a stage that takes the range as it is, and its jobs.
+
+    ``sample`` compares some of the partitions as they would become with what is published; None where the backfill's
+    own earlier stages decide it, or nothing is published yet.
+    """
 
     stage: str
     partitions: list[PartitionPlan]
     jobs: list[Partitions]
     estimate: Estimate
+    sample: dict[str, Any] | None = None
 
     def groups(self) -> list[tuple[Partitions, list[PartitionPlan]]]:
         """Neighbouring partitions that meet the same fate, as ranges."""
@@ -176,16 +187,19 @@ class Plan:
         return None if None in parts else round(sum(part for part in parts if part is not None), 1)
 
     @property
-    def expected(self) -> dict[str, dict[str, int | None]]:
-        """Per table, the rows that will be new and the rows that will be there no more; None: not known yet."""
-        found: dict[str, dict[str, int | None]] = {}
+    def expected(self) -> dict[str, dict[str, Any]]:
+        """Per table, the rows that will be new and the rows that will be there no more; None: not known yet.
+
+        ``sample`` has the shift of the scores, as ``contrail.difference`` gives it, on some of the partitions.
+        """
+        found: dict[str, dict[str, Any]] = {}
         for stage in self.stages:
             changed = [one for one in stage.partitions if one.action != SAME]
             changes = [None if one.rows is None else one.rows - one.published for one in changed]
             if stage.partitions:
                 more = _sum(None if change is None else max(change, 0) for change in changes)
                 fewer = _sum(None if change is None else max(-change, 0) for change in changes)
-                found[TABLES[stage.stage]] = {"more_rows": more, "fewer_rows": fewer}
+                found[TABLES[stage.stage]] = {"more_rows": more, "fewer_rows": fewer, "sample": stage.sample}
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -274,7 +288,26 @@ class _Planner:
         if stage == "features":
             self._features_done = {one.day for one in partitions if one.action != SAME}
         rows = [_sum(one.rows for one in partitions if one.day in job) for job in jobs]
-        return StagePlan(stage, partitions, jobs, estimate(self.lineage(TABLES[stage]), stage, rows))
+        sample = self._sample(partitions) if stage == "score" else None
+        return StagePlan(stage, partitions, jobs, estimate(self.lineage(TABLES[stage]), stage, rows), sample)
+
+    def _sample(self, partitions: list[PartitionPlan]) -> dict[str, Any] | None:
+        """Score a few of the days that would be replaced, and compare."""
+        certain = [
+            p.day for p in partitions if p.action == REPLACE and p.published and p.day not in self._features_done
+        ]
+        if self._lands or not certain:
+            return None
+        days = sorted({certain[round(i * (len(certain) - 1) / (_SAMPLED_DAYS - 1))] for i in range(_SAMPLED_DAYS)})
+        dataset = datasets.predictions(self.spec)
+        names = compared_columns(self.spec, dataset)
+        parts: list[tuple[pa.Table, pa.Table]] = []
+        for day in days:
+            one, model = Partitions(day, day), next(model for range_, model in self.models if day in range_)
+            will = score.outcomes(self.spec, self.lake, model, one).select(names)
+            parts.append((self.lake.scan(dataset.name, one, names).select(names), will))
+        before, after = (pa.concat_tables(side) for side in zip(*parts, strict=True))
+        return {"days": [str(day) for day in days], **compare(self.spec, dataset, before, after)["total"]}
 
     def _range_jobs(self, stage: str) -> list[Partitions]:
         """A stage that takes the range as it is; drift measures each part of it against that part's own model."""

@@ -313,6 +313,8 @@ def difference(
 
 
 def _print_plan(plan: "Plan", console: Console) -> None:
+    from contrail.adapters.difference_page import summary as sentences
+
     shown = plan.as_dict()
     title = f"Plan: {plan.pipeline} {shown['partitions']} ({shown['days']} partitions)"
     table = Table("stage", "partitions", "days", "rows", "published", "what", "why", "made by", title=title)
@@ -336,6 +338,9 @@ def _print_plan(plan: "Plan", console: Console) -> None:
     for name, rows in shown["expected_difference"].items():
         more, fewer = _number(rows["more_rows"]), _number(rows["fewer_rows"])
         console.print(f"expected difference of {name}: {more} rows more, {fewer} fewer", highlight=False)
+        if rows["sample"]:
+            (words,) = sentences({name: {"total": rows["sample"]}})
+            console.print(f"  scored for this plan: {', '.join(rows['sample']['days'])}: {words}", highlight=False)
     minutes = shown["estimated_minutes"]
     taken = "not known yet" if minutes is None else f"about {minutes} minutes"
     console.print(f"publish: {shown['publish']}; time: {taken}; cost: {shown['cost']}", highlight=False)

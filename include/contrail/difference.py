@@ -36,23 +36,33 @@ def difference(
         dataset.name: {
             "before": before.get(dataset.name),
             "after": after.get(dataset.name),
-            **_compare(lake, spec, dataset, partitions, before.get(dataset.name), after.get(dataset.name)),
+            **compare(
+                spec,
+                dataset,
+                *(_rows(lake, spec, dataset, partitions, side.get(dataset.name)) for side in (before, after)),
+            ),
         }
         for dataset in made
         if after.get(dataset.name) is not None
     }
 
 
-def _compare(
-    lake: Lake, spec: PipelineSpec, dataset: Dataset, partitions: Partitions, before: int | None, after: int | None
-) -> dict[str, Any]:
+def compared_columns(spec: PipelineSpec, dataset: Dataset) -> list[str]:
+    """The columns that a comparison of ``features`` or ``predictions`` reads."""
     scored = dataset.name == "predictions"
     values = _scores(spec) if scored else _feature_values(dataset, spec)
-    names = [PARTITION, *spec.key, *values, *(["model_version"] if scored else [])]
+    return [PARTITION, *spec.key, *values, *(["model_version"] if scored else [])]
+
+
+def compare(spec: PipelineSpec, dataset: Dataset, before: pa.Table, after: pa.Table) -> dict[str, Any]:
+    """``total`` and ``days`` of the difference of two tables with the ``compared_columns``."""
+    scored = dataset.name == "predictions"
+    values = _scores(spec) if scored else _feature_values(dataset, spec)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for side, snapshot in (("b", before), ("a", after)):
-            connection.register(side, _rows(lake, dataset, partitions, names, snapshot))
+        for side, rows in (("b", before), ("a", after)):
+            # A mark that tells a row that is not there from one full of nulls.
+            connection.register(side, rows.append_column("there", pa.repeat(pa.scalar(True), rows.num_rows)))
         columns = _common(values) + (_score_columns(spec) if scored else [])
         keys = ", ".join(f'"{name}"' for name in (PARTITION, *spec.key))
         joined = f"FROM b FULL JOIN a USING ({keys})"
@@ -67,12 +77,11 @@ def _compare(
     }
 
 
-def _rows(lake: Lake, dataset: Dataset, partitions: Partitions, names: list[str], snapshot: int | None) -> pa.Table:
-    """The compared columns of the range, with a mark that tells a row that is not there from one full of nulls."""
-    empty = snapshot is None
-    rows = dataset.arrow_schema().empty_table() if empty else lake.scan(dataset.name, partitions, names, snapshot)
-    rows = rows.select(names)
-    return rows.append_column("there", pa.repeat(pa.scalar(True), rows.num_rows))
+def _rows(lake: Lake, spec: PipelineSpec, dataset: Dataset, partitions: Partitions, snapshot: int | None) -> pa.Table:
+    names = compared_columns(spec, dataset)
+    if snapshot is None:
+        return dataset.arrow_schema().empty_table().select(names)
+    return lake.scan(dataset.name, partitions, names, snapshot).select(names)
 
 
 def _scores(spec: PipelineSpec) -> list[str]:

@@ -162,8 +162,8 @@ def test_a_dry_run_writes_nothing(toy: Toy) -> None:
     before = toy.lake.snapshot_id("features")
     result = finish(start(*command(*RANGE, "--dry-run")))
     assert result["plan"]["expected_difference"] == {
-        "features": {"more_rows": 480, "fewer_rows": 0},
-        "predictions": {"more_rows": 480, "fewer_rows": 0},
+        "features": {"more_rows": 480, "fewer_rows": 0, "sample": None},
+        "predictions": {"more_rows": 480, "fewer_rows": 0, "sample": None},
     }
     assert result["plan"]["stages"][0]["jobs"] == ["2024-02-20..2024-02-27"]
     assert toy.lake.snapshot_id("features") == before
@@ -192,7 +192,11 @@ def test_the_form_shows_a_plan_does_it_and_reports(toy: Toy) -> None:
     days = {"from": RANGE[0], "to": RANGE[1]}
     dry = run_form("dry", **days, dry_run=True)
     assert [task for task, result in dry.items() if result] == ["plan"]
-    assert dry["plan"]["plan"]["expected_difference"]["predictions"] == {"more_rows": 480, "fewer_rows": 0}
+    assert dry["plan"]["plan"]["expected_difference"]["predictions"] == {
+        "more_rows": 480,
+        "fewer_rows": 0,
+        "sample": None,
+    }
     assert not toy.lake.exists("predictions")
     done = run_form("manual__2026", **days, model="2")
     assert [task for task, result in done.items() if result] == ["plan", "features", "score", "difference"]

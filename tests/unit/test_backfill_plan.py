@@ -8,6 +8,7 @@ from tests.toy_tables import copy_empty_registry, publish_toy, record_champion, 
 from contrail import backfill_plan
 from contrail.adapters import registry
 from contrail.backfill_plan import Request, estimate, make_plan
+from contrail.difference import difference
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.lineage import Lineage, commit_of
@@ -93,7 +94,7 @@ def test_what_is_not_published_is_new_and_what_holds_the_result_is_left(ready):
     assert [str(job) for job in found.stages[0].jobs] == ["2024-02-13..2024-02-14"]
     first = found.as_dict()["stages"][0]["partitions"][0]
     assert (first["rows"], first["published"], first["version"], first["runs"]) == (180, 180, "1", [result.run_id])
-    assert found.expected == {"predictions": {"more_rows": 120, "fewer_rows": 0}}
+    assert found.expected == {"predictions": {"more_rows": 120, "fewer_rows": 0, "sample": None}}
     ready.run("score", "2024-02-13", "2024-02-14")
     assert plan(ready).nothing_to_do
 
@@ -111,6 +112,32 @@ def test_another_model_replaces(ready):
     planner = backfill_plan._Planner(ready.pipeline, ready.settings, ready.lake, Request(DAYS, ("score",)))
     planner.__dict__["models"] = [(DAYS, registry.RegisteredModel("toy", "1", model.folder, model.package))]
     assert {one.why for one in planner.plan("score").partitions} == {"version 1 is another model now"}
+
+
+def test_the_expected_difference_is_the_one_that_comes_out(ready):
+    score_all(ready)
+    ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1, "max_depth": 2})
+    days = Partitions.parse("2024-02-10", "2024-02-12")  # as many as are sampled
+    expected = plan(ready, model="2", partitions=days).expected["predictions"]["sample"]
+    before = ready.lake.snapshot_id("predictions")
+    assert expected.pop("days") == ["2024-02-10", "2024-02-11", "2024-02-12"]
+    ready.run("score", "2024-02-10", "2024-02-12", model="2")
+    after = ready.lake.snapshot_id("predictions")
+    found = difference(ready.lake, ready.spec, days, {"predictions": before}, {"predictions": after})
+    assert expected == found["predictions"]["total"]
+    assert expected["changed"] > 100
+    assert (expected["versions_before"], expected["versions_after"]) == ("1", "2")
+
+
+def test_a_long_range_is_sampled_at_its_ends_and_between(ready):
+    ready.run("score", "2024-02-05", "2024-02-15")
+    ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1})
+    long = Partitions.parse("2024-02-05", "2024-02-15")
+    sample = plan(ready, model="2", partitions=long).expected["predictions"]["sample"]
+    assert sample["days"] == ["2024-02-05", "2024-02-10", "2024-02-15"]
+    # What the backfill's own earlier stages decide is not known before they have run.
+    rebuilt = plan(ready, ("ingest", "validate", "features", "score"), model="2", partitions=long)
+    assert rebuilt.expected["predictions"]["sample"] is None
 
 
 def test_features_that_were_published_since_are_scored_again_and_no_others(ready):
@@ -221,7 +248,7 @@ def test_missing_inputs_are_refused_before_anything_runs(ready):
     found = plan(ready, ("validate", "features"), late)
     assert {one.why for one in found.stages[1].partitions[:1]} == {"the pipeline's files have changed"}
     assert [str(job) for job in found.stages[0].jobs] == [str(late)]
-    assert found.expected == {"features": {"more_rows": None, "fewer_rows": None}}
+    assert found.expected == {"features": {"more_rows": None, "fewer_rows": None, "sample": None}}
     assert found.stages[1].estimate.seconds is None, "the rows of days that are not validated are not known"
 
 

@@ -202,6 +202,15 @@ def _predictions(
     return pa.table(columns)
 
 
+def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> pa.Table:
+    """What the model says of a range now, without reasons and without publishing: key, score, decision, version."""
+    package = model.package
+    rows = lake.scan("features", partitions, dict.fromkeys([PARTITION, *spec.key, *package.card.features]))
+    columns = {name: rows.column(name) for name in (PARTITION, *spec.key)}
+    columns |= _outcome(spec, pa.array(package.predict_matrix(package.matrix(rows)), pa.float64()))
+    return pa.table({**columns, "model_version": pa.repeat(pa.scalar(model.version), rows.num_rows)})
+
+
 def _outcome(spec: PipelineSpec, predicted: pa.Array) -> dict[str, pa.Array]:
     if spec.task == "regression":
         return {"prediction": predicted}
