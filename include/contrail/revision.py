@@ -13,7 +13,12 @@ def _git(project: Path, *arguments: str) -> str:
 
 @cache
 def code_revision(project: Path) -> str:
-    """The git commit, with ``+dirty`` when tracked files differ from it; ``unknown`` outside a checkout."""
+    """The git commit, with ``+dirty`` when tracked files differ from it; ``unknown`` outside a checkout.
+
+    The code that travels to a remote job has no checkout; a file ``REVISION`` names the one that it was built from.
+    """
+    if (travelled := project / "REVISION").exists():
+        return travelled.read_text().strip()
     try:
         commit = _git(project, "rev-parse", "HEAD")
     except FileNotFoundError:  # no git on this machine

@@ -6,6 +6,7 @@ does not belong here but in the pipeline's spec.
 
 import getpass
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from upath import UPath
 
 from contrail.errors import SpecError
+from contrail.targets import DispatchSettings
 from contrail.validation_errors import explain
 
 # For libraries that read them when they are loaded: no calls home from a batch job, and threads that share the cores.
@@ -28,6 +30,9 @@ _LIBRARY_DEFAULTS = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "RUST_LOG": "error",  # the embedded engine tells of every session
 }
+
+
+_BRACES = re.compile(r"\{([a-z_]+)\}")
 
 
 class _Frozen(BaseModel):
@@ -44,7 +49,11 @@ class CatalogSettings(_Frozen):
 
 
 class EngineSettings(_Frozen):
-    """Which engine runs the feature code. ``sail`` is embedded; ``spark`` needs a JVM or a remote address."""
+    """Which engine runs the feature code. ``sail`` is embedded; ``spark`` needs a JVM or a remote address.
+
+    ``master`` is a Spark master, the address of a Spark Connect server (``sc://…``), or ``spark-submit`` for a driver
+    that ``spark-submit`` has started with a master of its own.
+    """
 
     kind: Literal["sail", "spark"] = "sail"
     master: str = "local[2]"
@@ -58,7 +67,10 @@ class RegistrySettings(_Frozen):
 
 
 class Settings(_Frozen):
-    """One environment (``include/environments/<name>.yaml``), with ``{home}`` and ``{project}`` filled in."""
+    """One environment (``include/environments/<name>.yaml``), with what stands in braces filled in.
+
+    ``variables`` are the environment variables that a job elsewhere needs to read the same file.
+    """
 
     name: str
     project_path: Path
@@ -68,12 +80,15 @@ class Settings(_Frozen):
     landing_uri: str
     staging_uri: str
     reports_uri: str
+    refused_uri: str
     data_versions_remote_uri: str
     catalog: CatalogSettings
     engine: EngineSettings = EngineSettings()
     registry: RegistrySettings
     snapshots_kept: int = 200
     backfill_chunk_days: int = 92
+    dispatch: DispatchSettings = DispatchSettings()
+    variables: dict[str, str] = {}
 
     @property
     def landing(self) -> UPath:
@@ -86,6 +101,11 @@ class Settings(_Frozen):
         return UPath(self.staging_uri)
 
     @property
+    def refused(self) -> UPath:
+        """Folder of refused files: ``<pipeline>/<table>/…``."""
+        return UPath(self.refused_uri)
+
+    @property
     def reports(self) -> UPath:
         """Folder of reports for people: ``<pipeline>/<kind>/…``."""
         return UPath(self.reports_uri)
@@ -96,14 +116,32 @@ def _load(environment: str, project: Path, home: Path, engine: str | None) -> Se
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
         raise SpecError(f"CONTRAIL_ENV={environment}: there is no {path}. Known environments: {known}.")
-    text = path.read_text().replace("{home}", str(home)).replace("{project}", str(project))
+    variables: dict[str, str] = {}
+    text = _BRACES.sub(
+        lambda found: _filled(path, found[1], {"home": home, "project": project}, variables), path.read_text()
+    )
     values = yaml.safe_load(text)
     if engine:
-        values["engine"] = {**values.get("engine", {}), "kind": engine}
+        known_kind = engine in ("sail", "spark")
+        values["engine"] = values.get("engine", {}) | (
+            {"kind": engine} if known_kind else {"kind": "spark", "master": engine}
+        )
+    variables["CONTRAIL_ENV"] = environment
     try:
-        return Settings(name=environment, project_path=project, home_path=home, **values)
+        return Settings(name=environment, project_path=project, home_path=home, variables=variables, **values)
     except ValidationError as error:
         raise SpecError(explain(path, error, Settings)) from error
+
+
+def _filled(path: Path, name: str, own: dict[str, Path], used: dict[str, str]) -> str:
+    """What stands for ``{name}``: a folder of this process, or the environment variable ``CONTRAIL_NAME``."""
+    if name in own:
+        return str(own[name])
+    variable = f"CONTRAIL_{name.upper()}"
+    if variable not in os.environ:
+        raise SpecError(f"{path} says {{{name}}}: set the environment variable {variable}")
+    used[variable] = os.environ[variable]
+    return used[variable]
 
 
 @cache
@@ -112,7 +150,8 @@ def settings() -> Settings:
 
     Environment variables: ``CONTRAIL_ENV`` (default ``dev``), ``CONTRAIL_PROJECT`` (the repository),
     ``CONTRAIL_HOME`` (where data live, default ``<project>/.contrail``), ``CONTRAIL_PIPELINES`` and
-    ``CONTRAIL_DAGS`` (the folders of pipelines and of DAG files), ``CONTRAIL_ENGINE`` (``sail`` or ``spark``).
+    ``CONTRAIL_DAGS`` (the folders of pipelines and of DAG files), ``CONTRAIL_ENGINE`` (``sail``, ``spark``, or a Spark
+    master or Connect address), and those that the environment's file names in braces.
 
     Raises:
         SpecError: for an unknown environment or a wrong key in its file.

@@ -1,26 +1,38 @@
-"""The operators that run stages and backfills: the same commands that a person types, each in a process of its own.
+"""The operators that run stages and backfills: the same commands that a person types, here or on Google Cloud.
 
-No stage's work belongs here. The command's exit code says whether a retry can help.
+Which stage runs where is the environment file's. No stage's work belongs here. The command's exit code says whether a
+retry can help.
 """
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
-from contrail.errors import CommitConflictError
+from contrail.dispatch.code import publish_code
+from contrail.dispatch.outcome import read_outcome, read_tail
+from contrail.dispatch.payload import Job, job_folder, render_process
+from contrail.errors import CommitConflictError, ContrailError
+from contrail.settings import settings
+from contrail.targets import LocalTarget, SparkTarget
+from contrail_airflow.remote_jobs import (
+    GoogleTarget,
+    RemoteJob,
+    RemoteJobs,
+    advice,
+    describe,
+    ending,
+    jobs_of,
+    target_from,
+)
+from contrail_airflow.stage_process import SHOWN_LINES, StageProcess
+from contrail_airflow.triggers import RemoteJobTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -40,9 +52,8 @@ class StageRefused(StageStopped, AirflowFailException):
 
 
 RETRYABLE = CommitConflictError.exit_code
-_SHOWN_LINES = 12
-# Airflow kills a task 5 s after it has asked it to end; the stage must be gone by then.
-_TERM_SECONDS = 3
+# A job may wait so long for machines before its own time begins.
+_QUEUE_MINUTES = 60
 
 
 class StageOperator(BaseOperator):
@@ -83,12 +94,11 @@ class StageOperator(BaseOperator):
         self.arguments = list(arguments)
         self.skip_unless = skip_unless
         self.no_partition = no_partition
-        self._process: subprocess.Popen[str] | None = None
-        self._watcher: threading.Thread | None = None
+        self._end: Callable[[], None] | None = None
 
     def command(self, run_id: str) -> list[str]:
-        """The command line of this task."""
-        stage = [sys.executable, "-m", "contrail", "stage", self.verb, "--pipeline", self.pipeline]
+        """The arguments of ``contrail`` that do this task."""
+        stage = ["stage", self.verb, "--pipeline", self.pipeline]
         partitions = ["--from", self.partition_from, "--to", self.partition_to]
         return [*stage, *partitions, "--run-id", run_id, "--json", *(a for a in self.arguments if a)]
 
@@ -104,35 +114,41 @@ class StageOperator(BaseOperator):
             raise AirflowSkipException(f"{self.verb} was not asked for")
         if self.partition_from in ("", "None"):
             raise AirflowFailException(self.no_partition)
-        return self._run(self.command(self.name_of(context["ti"])))
+        return self._dispatch(self.job(context["ti"]))
+
+    def job(self, task_instance: Any) -> Job:
+        """The command of this attempt, with what tells it from every other."""
+        same = f"{self.partition_from}..{self.partition_to}"
+        return Job(
+            command=tuple(self.command(self.name_of(task_instance))),
+            pipeline=self.pipeline,
+            stage=self.verb,
+            partitions=self.partition_from if self.partition_from == self.partition_to else same,
+            run=_as_name(task_instance.run_id),
+            work=f"{task_instance.dag_id}/{task_instance.run_id}/{task_instance.task_id}/{task_instance.map_index}",
+            attempt=task_instance.try_number,
+        )
 
     def name_of(self, task_instance: Any) -> str:
         """The name of this attempt in the provenance."""
         return _as_name(f"{task_instance.run_id}-{task_instance.try_number}")
 
-    def _run(self, command: list[str]) -> dict[str, Any]:
-        self.log.info("Running: %s", " ".join(command[2:]))
-        lines: deque[str] = deque(maxlen=_SHOWN_LINES)
-        with tempfile.TemporaryFile("w+") as output:
-            # A session of its own: ending its process group ends the stage with everything that it started.
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
-            )
-            self._watcher = threading.Thread(target=_end_with_leader, args=(self._process.pid,), daemon=True)
-            self._watcher.start()
-            try:
-                assert self._process.stderr is not None
-                for line in self._process.stderr:
-                    lines.append(line.rstrip())
-                    self.log.info("%s", lines[-1])
-                self._watcher.join()
-            finally:
-                self.on_kill()
-            code = self._process.wait()
-            output.seek(0)
-            printed = output.read()
+    def _dispatch(self, job: Job) -> dict[str, Any]:
+        target = settings().dispatch.target_of(job.pipeline, job.stage)
+        if isinstance(target, LocalTarget | SparkTarget):
+            return self._run_here(job, target)
+        return self._run_there(job, target)
+
+    # ---- a process on this machine ----
+
+    def _run_here(self, job: Job, target: LocalTarget | SparkTarget) -> dict[str, Any]:
+        payload = render_process(job, target)
+        self.log.info("Running: contrail %s", " ".join(job.command))
+        process = StageProcess(payload["command"], payload["environment"])
+        self._end = process.end
+        code, lines, printed = process.wait(lambda line: self.log.info("%s", line))
         if code:
-            self._fail(code, list(lines))
+            self._fail(code, lines)
         result = self._result(printed)
         self.log.info("Done: %s", json.dumps(result))
         return result
@@ -157,13 +173,73 @@ class StageOperator(BaseOperator):
         raise StageRefused(self.verb, code, said, "a retry would fail again")
 
     def on_kill(self) -> None:
-        """End the stage if it still runs; what it has not published is not visible to anybody."""
-        if not (self._process and self._watcher and self._watcher.is_alive()):
-            return
-        _signal_group(self._process.pid, signal.SIGTERM)
-        self._watcher.join(_TERM_SECONDS)
-        if self._watcher.is_alive():
-            _signal_group(self._process.pid, signal.SIGKILL)
+        """End the stage, here or there, if it still runs; what it has not published is not visible to anybody."""
+        if self._end:
+            self._end()
+
+    # ---- a job on Google Cloud ----
+
+    def _run_there(self, job: Job, target: GoogleTarget) -> dict[str, Any]:
+        """Submit the job, or take up one that runs for this task already, and wait for it in the triggerer."""
+        from google.api_core.exceptions import GoogleAPICallError, RetryError
+
+        jobs = jobs_of(target, settings())
+        try:
+            taken, remote = self._running(jobs, job) or (job, jobs.submit(job, publish_code(settings())))
+        except (GoogleAPICallError, RetryError) as error:
+            again, what = advice(error)
+            self._stop(again, f"✗ {job.id} was not submitted to {target.kind}: {what}\n{error}")
+        except ContrailError as error:
+            self._stop(error.retryable, f"✗ {type(error).__name__}: {error}")
+        self._end = partial(jobs.cancel, remote.name)
+        self.log.info("%s runs: contrail %s\n%s", target.kind, " ".join(taken.command), remote.link)
+        described = describe(target)
+        raise TaskDeferred(
+            trigger=RemoteJobTrigger(described, remote.name),
+            method_name=self.resume.__name__,
+            kwargs={"target": described, "folder": job_folder(taken, settings().dispatch)},
+            timeout=timedelta(minutes=target.timeout_minutes + _QUEUE_MINUTES),
+        )
+
+    def _running(self, jobs: RemoteJobs, job: Job) -> tuple[Job, RemoteJob] | None:
+        """The remote job of this attempt; or one that runs on after the attempt that submitted it was lost."""
+        if found := jobs.find(job):
+            return job, found
+        for earlier in job.earlier():
+            if (found := jobs.find(earlier)) and found.state == "active":
+                self.log.info("Taking up %s: its attempt was lost, the job was not", earlier.id)
+                return earlier, found
+        return None
+
+    def resume(self, context: "Context", event: dict[str, Any], target: dict[str, Any], folder: str) -> dict[str, Any]:
+        """Give back what the remote job left, or say why it ended; Airflow calls this when the trigger has fired.
+
+        Raises:
+            StageRefused: as for a stage here; for a job that was cancelled; for one that cannot run as it is.
+            StageStopped: as for a stage here; for a job that ended without a result and may pass another time.
+        """
+        name = event["name"]
+        if trouble := event.get("trouble"):
+            self._stop(True, f"✗ {name} could not be looked at: {trouble}")
+        remote = jobs_of(target_from(target), settings()).look(name)
+        self.log.info("%s has %s\n%s", name, event["state"], remote.link)
+        if event["state"] == "cancelled":
+            self._stop(False, f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}")
+        outcome = read_outcome(folder)
+        if outcome is None or (event["state"] == "failed" and not outcome.code):
+            again, what = ending(event["message"])
+            last = "\n".join(read_tail(remote.log_uri, SHOWN_LINES))
+            self._stop(again, f"✗ {name}: {what}\n{event['message']}\n{last}\n{remote.link}")
+        for line in outcome.said:
+            self.log.info("%s", line)
+        if outcome.code:
+            self._fail(outcome.code, [*outcome.said[-SHOWN_LINES:], remote.link])
+        return self._result(json.dumps(outcome.result))
+
+    def _stop(self, again: bool, said: str) -> NoReturn:
+        if again:
+            raise StageStopped(self.verb, RETRYABLE, said, "a retry may pass")
+        raise StageRefused(self.verb, 1, said, "a retry would fail again")
 
 
 class DayOperator(StageOperator):
@@ -173,8 +249,8 @@ class DayOperator(StageOperator):
     """
 
     def command(self, run_id: str) -> list[str]:
-        """The command line of this task."""
-        command = [sys.executable, "-m", "contrail", self.verb, "--pipeline", self.pipeline]
+        """The arguments of ``contrail`` that do this task."""
+        command = [self.verb, "--pipeline", self.pipeline]
         return [*command, "--on", self.partition_from, "--run-id", run_id, "--json"]
 
 
@@ -212,13 +288,12 @@ class BackfillOperator(StageOperator):
     """
 
     def command(self, run_id: str) -> list[str]:
-        """The command line of this task."""
-        contrail = [sys.executable, "-m", "contrail"]
+        """The arguments of ``contrail`` that do this task."""
         if self.verb == "difference":
-            return [*contrail, "difference", "--pipeline", self.pipeline, "--id", run_id, "--json"]
+            return ["difference", "--pipeline", self.pipeline, "--id", run_id, "--json"]
         range_ = ["--pipeline", self.pipeline, "--from", self.partition_from, "--to", self.partition_to]
         part = ["--dry-run"] if self.verb == "plan" else ["--stages", self.verb, "--id", run_id, "--no-report"]
-        return [*contrail, "backfill", *range_, *part, "--json", *(a for a in self.arguments if a)]
+        return ["backfill", *range_, *part, "--json", *(a for a in self.arguments if a)]
 
     def name_of(self, task_instance: Any) -> str:
         """The name of the backfill, the same for each of its tasks and attempts."""
@@ -227,18 +302,3 @@ class BackfillOperator(StageOperator):
 
 def _as_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
-
-
-def _end_with_leader(pid: int) -> None:
-    """Kill what is left of the stage's process group as soon as the stage itself is gone.
-
-    A child that outlives it (its engine, after an out-of-memory kill) would keep the pipe open and the task waiting
-    until its timeout. WNOWAIT leaves the exit status to ``Popen.wait``, so the process id cannot have a new owner yet.
-    """
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    _signal_group(pid, signal.SIGKILL)
-
-
-def _signal_group(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, number)

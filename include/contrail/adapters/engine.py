@@ -32,7 +32,8 @@ def spark_session(engine: EngineSettings) -> "SparkSession":
     """The engine's session, started on first use and kept until the process ends.
 
     ``sail`` listens on a free port of the loopback address. For ``spark``, ``master`` is any Spark master
-    (``local[2]``, ``spark://host:7077``, ``yarn``) or the address of a Spark Connect server (``sc://host:port``).
+    (``local[2]``, ``spark://host:7077``, ``yarn``), the address of a Spark Connect server (``sc://host:port``), or
+    ``spark-submit``.
 
     Raises:
         EngineError: if the engine cannot be started or reached.
@@ -72,7 +73,9 @@ def _spark(master: str) -> "SparkSession":
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
-    builder = SparkSession.builder.master(master).appName("contrail")
+    builder = SparkSession.builder.appName("contrail")
+    if master != "spark-submit":  # whose driver has a master already
+        builder = builder.master(master)
     for key, value in {**_SESSION, **(_LOCAL_SPARK if master.startswith("local") else {})}.items():
         builder = builder.config(key, value)
     try:

@@ -201,7 +201,7 @@ def _check_not_future(run: StageRun, table: str, day: date) -> None:
 def _keep(run: StageRun, table: str, path: UPath) -> str:
     """Copy a refused file, by its content, to where a re-delivery does not overwrite it."""
     content = path.read_bytes()
-    folder = run.settings.home_path / "refused" / run.pipeline.name / table
+    folder = run.settings.refused / run.pipeline.name / table
     kept = folder / f"{path.name.removesuffix('.csv.gz')}-{hashlib.sha256(content).hexdigest()[:16]}.csv.gz"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)

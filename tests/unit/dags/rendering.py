@@ -38,9 +38,7 @@ def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: 
     lines = []
     for task in dag.tasks:
         task.render_template_fields(context)
-        command = (
-            _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")[3:]])
-        )
+        command = _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")])
         lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")
     return "".join(lines)
 

@@ -23,7 +23,15 @@ from contrail.errors import (
 )
 from contrail_airflow.operators import BackfillOperator, StageOperator, StageRefused
 
-CONTEXT: Any = {"ti": SimpleNamespace(run_id="backfill__2024-01-05T00:00:00+00:00", try_number=2)}
+CONTEXT: Any = {
+    "ti": SimpleNamespace(
+        dag_id="toy__backfill",
+        run_id="backfill__2024-01-05T00:00:00+00:00",
+        task_id="score",
+        map_index=-1,
+        try_number=2,
+    )
+}
 
 
 def operator(**arguments: Any) -> StageOperator:
@@ -36,17 +44,21 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Execute the operator with a Python script in place of the stage."""
 
     def execute(script: str, **arguments: Any) -> Any:
-        task = operator(**arguments)
-        monkeypatch.setattr(task, "command", lambda run_id: [sys.executable, "-c", script])
-        return task.execute(CONTEXT)
+        _replace_stage(monkeypatch, script)
+        return operator(**arguments).execute(CONTEXT)
 
     return execute
 
 
+def _replace_stage(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    payload = {"command": [sys.executable, "-c", script], "environment": {}}
+    monkeypatch.setattr("contrail_airflow.operators.render_process", lambda job, target: payload)
+
+
 def test_the_command_is_what_a_person_types() -> None:
     command = operator(arguments=["--model", "champion", ""]).command("run-1")
-    assert command[1:] == [
-        "-m", "contrail", "stage", "score", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07",
+    assert command == [
+        "stage", "score", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07",
         "--run-id", "run-1", "--json", "--model", "champion",
     ]  # fmt: skip
 
@@ -58,27 +70,21 @@ def test_the_parts_of_a_backfill_have_one_name() -> None:
         given = {"partition_from": "2024-01-05", "partition_to": "2024-01-07", **arguments}
         task = BackfillOperator(task_id=verb, verb=verb, pipeline="toy", **given)
         name = task.name_of(CONTEXT["ti"])
-        return name, task.command(name)[2:]
+        return name, task.command(name)
 
     name = "backfill__2024-01-05T00-00-00-00-00"
-    assert part("plan") == (name, ["contrail", "backfill", *range_, "--dry-run", "--json"])
+    assert part("plan") == (name, ["backfill", *range_, "--dry-run", "--json"])
     assert part("score", arguments=["--model", "2", ""]) == (
         name,
-        ["contrail", "backfill", *range_, "--stages", "score", "--id", name, "--no-report", "--json", "--model", "2"],
+        ["backfill", *range_, "--stages", "score", "--id", name, "--no-report", "--json", "--model", "2"],
     )
-    assert part("difference") == (name, ["contrail", "difference", "--pipeline", "toy", "--id", name, "--json"])
+    assert part("difference") == (name, ["difference", "--pipeline", "toy", "--id", name, "--json"])
 
 
-def test_the_run_id_names_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, seen = operator(), []
-
-    def remember(run_id: str) -> list[str]:
-        seen.append(run_id)
-        return [sys.executable, "-c", "print('{}')"]
-
-    monkeypatch.setattr(task, "command", remember)
-    task.execute(CONTEXT)
-    assert seen == ["backfill__2024-01-05T00-00-00-00-00-2"]
+def test_the_run_id_names_the_attempt() -> None:
+    job = operator().job(CONTEXT["ti"])
+    assert job.command[-2:] == ("backfill__2024-01-05T00-00-00-00-00-2", "--json")
+    assert (job.pipeline, job.stage, job.partitions, job.attempt) == ("toy", "score", "2024-01-05..2024-01-07", 2)
 
 
 def test_the_result_is_the_last_line_of_output(run: Any) -> None:
@@ -136,7 +142,7 @@ def test_a_stage_that_ignores_the_signal_is_killed(monkeypatch: pytest.MonkeyPat
         "import os, pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         f"pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(300)"
     )
-    monkeypatch.setattr("contrail_airflow.operators._TERM_SECONDS", 0.2)
+    monkeypatch.setattr("contrail_airflow.stage_process._TERM_SECONDS", 0.2)
     _kill_while_running(operator(), script, mark, monkeypatch)
 
 
@@ -158,7 +164,7 @@ def test_killing_the_task_ends_the_stage_and_its_children(monkeypatch: pytest.Mo
 
 def _kill_while_running(task: StageOperator, script: str, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the script as the stage until it has written a process id to ``mark``; kill the task; the process is gone."""
-    monkeypatch.setattr(task, "command", lambda run_id: [sys.executable, "-c", script])
+    _replace_stage(monkeypatch, script)
     failure: list[BaseException] = []
 
     def execute() -> None:

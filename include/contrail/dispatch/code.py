@@ -1,0 +1,91 @@
+"""The code of a remote job: one wheel of this checkout, known by its content and uploaded once."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from upath import UPath
+
+from contrail.dispatch.payload import Code
+from contrail.errors import EngineError
+from contrail.revision import code_revision, lock_hash
+from contrail.settings import Settings
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+_PROJECT_FILES = ("requirements.txt", "include/environments")
+# The version is not what tells one wheel from another: the SHA-256 is.
+_PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "contrail-job"
+version = "0"
+[tool.hatch.build.targets.wheel]
+packages = ["contrail", "contrail_project"]
+"""
+# The first moment that a zip archive can name: the same files make the same bytes.
+_EPOCH = "315532800"
+
+
+def build_wheel(settings: Settings, folder: Path) -> Path:
+    """Build the wheel: the package ``contrail``, and as ``contrail_project`` the pipelines, environments and lock.
+
+    The same checkout gives the same bytes.
+
+    Raises:
+        EngineError: when the build fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="contrail-wheel-") as place:
+        source = Path(place)
+        ignore = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(_PACKAGE, source / "contrail", ignore=ignore)
+        project = source / "contrail_project"
+        for name in _PROJECT_FILES:
+            found = settings.project_path / name
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if found.is_dir() else shutil.copy2
+            copy(found, project / name)
+        shutil.copytree(settings.pipelines_path, project / "include" / "pipelines", ignore=ignore)
+        (source / "pyproject.toml").write_text(_PYPROJECT)
+        done = subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+            cwd=source, env={**os.environ, "SOURCE_DATE_EPOCH": _EPOCH}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise EngineError(f"the job's wheel could not be built from {settings.project_path}:\n{done.stderr[-2000:]}")
+    (wheel,) = folder.glob("contrail_job-*.whl")
+    return wheel
+
+
+def publish_code(settings: Settings) -> Code:
+    """Build the code of this checkout and put it under the jobs' folder, unless it is there already.
+
+    Raises:
+        EngineError: when it cannot be built or put there.
+    """
+    folder = UPath(f"{settings.dispatch.jobs_uri}/code")
+    with tempfile.TemporaryDirectory(prefix="contrail-wheel-") as place:
+        wheel = build_wheel(settings, Path(place))
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        try:
+            wheel_uri = _put(wheel, folder / digest)
+            bootstrap_uri = _put(_BOOTSTRAP, folder / hashlib.sha256(_BOOTSTRAP.read_bytes()).hexdigest())
+        except OSError as error:
+            raise EngineError(f"the job's code could not be put into {folder}: {error}") from error
+    project = settings.project_path
+    return Code(wheel_uri, digest, bootstrap_uri, code_revision(project), lock_hash(project))
+
+
+def _put(path: Path, folder: UPath) -> str:
+    target = folder / path.name
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        # An object store shows an object when it is whole; two that upload the same content change nothing.
+        target.write_bytes(path.read_bytes())
+    return str(target)

@@ -1,0 +1,168 @@
+"""What is sent to a target for one command: a pure function from a job to plain values."""
+
+import hashlib
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contrail.targets import DataprocTarget, DispatchSettings, LocalTarget, SparkTarget, VertexTarget
+
+_MAX_LABEL = 63
+_MAX_ID = 63
+_SPARK_SUBMIT = "spark-submit"
+# A job that is stopped by its own time limit must leave its message before the task gives up.
+_BOOTSTRAP_IN_IMAGE = "/opt/contrail/bootstrap.py"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command of ``contrail``, as an attempt of a piece of work.
+
+    ``work`` names the work among all others (an orchestrator's run and task), the same for each attempt.
+    """
+
+    command: tuple[str, ...]
+    pipeline: str
+    stage: str
+    partitions: str
+    run: str
+    work: str
+    attempt: int
+
+    @property
+    def id(self) -> str:
+        """4 to 63 of ``[a-z0-9-]``, the same whenever it is asked for."""
+        digest = hashlib.sha256(self.work.encode()).hexdigest()[:12]
+        tail = f"-{digest}-a{self.attempt}"
+        stem = re.sub(r"[^a-z0-9]+", "-", f"contrail-{self.pipeline}-{self.stage}".lower())
+        return stem[: _MAX_ID - len(tail)].rstrip("-") + tail
+
+    def earlier(self) -> list["Job"]:
+        """The attempts before this one, the last of them first."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return [Job(**{**values, "attempt": n}) for n in range(self.attempt - 1, 0, -1)]
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code that a remote job runs: a wheel and the bootstrap beside it, known by their content."""
+
+    wheel_uri: str
+    wheel_sha256: str
+    bootstrap_uri: str
+    revision: str
+    lock_sha256: str
+
+
+def render_process(job: Job, target: LocalTarget | SparkTarget) -> dict[str, Any]:
+    """``command`` and ``environment`` of a process on this machine."""
+    environment = {"CONTRAIL_ENGINE": target.master} if isinstance(target, SparkTarget) else {}
+    return {"command": [sys.executable, "-m", "contrail", *job.command], "environment": environment}
+
+
+def job_folder(job: Job, dispatch: DispatchSettings) -> str:
+    """Where a remote job leaves its result and the end of its log."""
+    return f"{dispatch.jobs_uri}/{job.pipeline}/{job.id}"
+
+
+def render_batch(
+    job: Job, target: DataprocTarget, dispatch: DispatchSettings, code: Code, variables: Mapping[str, str]
+) -> dict[str, Any]:
+    """A Dataproc Serverless batch, as the fields of ``google.cloud.dataproc_v1.Batch``.
+
+    Args:
+        job: What to run.
+        target: Where.
+        dispatch: Gives the folder of jobs and the labels.
+        code: What runs it.
+        variables: Environment variables of the job.
+    """
+    execution: dict[str, Any] = {
+        "service_account": target.service_account,
+        "subnetwork_uri": target.subnetwork,
+        "ttl": {"seconds": target.timeout_minutes * 60},
+    }
+    if target.staging_bucket:
+        execution["staging_bucket"] = target.staging_bucket
+    variables = {**variables, "CONTRAIL_ENGINE": _SPARK_SUBMIT}
+    return {
+        "labels": labels(job, dispatch),
+        "pyspark_batch": {
+            "main_python_file_uri": code.bootstrap_uri,
+            "args": _arguments(job, dispatch, code, variables),
+        },
+        "runtime_config": {
+            "version": target.runtime_version,
+            "container_image": target.image,
+            "properties": dict(target.properties),
+        },
+        "environment_config": {"execution_config": execution},
+    }
+
+
+def render_custom_job(
+    job: Job, target: VertexTarget, dispatch: DispatchSettings, code: Code, variables: Mapping[str, str]
+) -> dict[str, Any]:
+    """A Vertex AI custom job, as the fields of ``google.cloud.aiplatform_v1.CustomJob``; as for ``render_batch``."""
+    machine: dict[str, Any] = {"machine_type": target.machine_type}
+    if target.accelerator_type:
+        machine |= {"accelerator_type": target.accelerator_type, "accelerator_count": target.accelerator_count}
+    spot = job.attempt <= target.spot_attempts
+    spec: dict[str, Any] = {
+        "worker_pool_specs": [
+            {
+                "machine_spec": machine,
+                "replica_count": 1,
+                "disk_spec": {"boot_disk_type": "pd-ssd", "boot_disk_size_gb": target.boot_disk_gb},
+                "container_spec": {
+                    "image_uri": target.image,
+                    "command": ["python", _BOOTSTRAP_IN_IMAGE],
+                    "args": _arguments(job, dispatch, code, variables),
+                },
+            }
+        ],
+        "scheduling": {
+            "strategy": "SPOT" if spot else "STANDARD",
+            "timeout": {"seconds": target.timeout_minutes * 60},
+            # A restart would be a second attempt that nobody asked for: an attempt is the orchestrator's.
+            "disable_retries": True,
+        },
+        "service_account": target.service_account,
+    }
+    if target.network:
+        spec["network"] = target.network
+    return {"display_name": job.id, "job_spec": spec, "labels": labels(job, dispatch)}
+
+
+def labels(job: Job, dispatch: DispatchSettings) -> dict[str, str]:
+    """Labels of a remote job: what it does, for whom, and who pays."""
+    own = {
+        "app": "contrail",
+        "pipeline": job.pipeline,
+        "stage": job.stage,
+        "partition": job.partitions.replace("..", "_"),
+        "run": job.run,
+        "attempt": str(job.attempt),
+        "contrail_job": job.id,
+    }
+    return {**dispatch.labels, **{name: _label(value) for name, value in own.items()}}
+
+
+def _label(value: str) -> str:
+    return re.sub(r"[^a-z0-9_-]+", "-", value.lower()).strip("-")[:_MAX_LABEL]
+
+
+def _arguments(job: Job, dispatch: DispatchSettings, code: Code, variables: Mapping[str, str]) -> list[str]:
+    given = [f"--variable={name}={value}" for name, value in sorted(variables.items())]
+    return [
+        f"--wheel={code.wheel_uri}",
+        f"--sha256={code.wheel_sha256}",
+        f"--revision={code.revision}",
+        f"--lock={code.lock_sha256}",
+        f"--folder={job_folder(job, dispatch)}",
+        *given,
+        "--",
+        *job.command,
+    ]

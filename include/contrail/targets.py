@@ -1,0 +1,131 @@
+"""Where a job may run: this machine, a Spark cluster, Dataproc Serverless, Vertex AI. Typed, checked when loaded.
+
+How a job is written down for a target is in ``contrail.dispatch``; which stage goes where, in the environment file.
+"""
+
+from typing import Annotated, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Machines of Vertex AI that come with accelerators: the type, and how many each size has.
+# Source: Google Cloud, "Configure compute resources for custom training", machine and GPU types.
+_L4, _A100, _H100 = "NVIDIA_L4", "NVIDIA_TESLA_A100", "NVIDIA_H100_80GB"
+MACHINES: dict[str, tuple[str, int]] = {
+    **{f"g2-standard-{cores}": (_L4, 1) for cores in (4, 8, 12, 16, 32)},
+    "g2-standard-24": (_L4, 2),
+    "g2-standard-48": (_L4, 4),
+    "g2-standard-96": (_L4, 8),
+    **{f"a2-highgpu-{count}g": (_A100, count) for count in (1, 2, 4, 8)},
+    "a2-megagpu-16g": (_A100, 16),
+    **{f"a2-ultragpu-{count}g": ("NVIDIA_A100_80GB", count) for count in (1, 2, 4, 8)},
+    **{f"a3-highgpu-{count}g": (_H100, count) for count in (1, 2, 4, 8)},
+    "a3-megagpu-8g": ("NVIDIA_H100_MEGA_80GB", 8),
+    "a3-ultragpu-8g": ("NVIDIA_H200_141GB", 8),
+}
+_N1_ACCELERATORS = ("NVIDIA_TESLA_T4", "NVIDIA_TESLA_V100", "NVIDIA_TESLA_P4", "NVIDIA_TESLA_P100")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LocalTarget(_Frozen):
+    """A process on the machine of the task."""
+
+    kind: Literal["local"] = "local"
+
+
+class SparkTarget(_Frozen):
+    """A process on the machine of the task, whose engine is a Spark master or a Spark Connect server."""
+
+    kind: Literal["spark"]
+    master: str = Field(pattern=r"^(spark|sc|yarn|k8s|local)", description="spark://host:7077, sc://host:15002, …")
+
+
+class _GoogleTarget(_Frozen):
+    project: str
+    region: str
+    service_account: str
+    image: str = Field(description="Job image in Artifact Registry, made by the Dockerfile's target `job`.")
+    timeout_minutes: int = Field(default=120, ge=10)
+    connection: str = Field(default="google_cloud_default", description="Airflow's connection that submits.")
+
+
+class DataprocTarget(_GoogleTarget):
+    """A Dataproc Serverless batch."""
+
+    kind: Literal["dataproc"]
+    subnetwork: str
+    runtime_version: str = "3.0"
+    staging_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]+$", description="Without gs://.")
+    properties: dict[Annotated[str, Field(pattern=r"^(spark|dataproc)\.")], str] = {}
+
+
+class VertexTarget(_GoogleTarget):
+    """A Vertex AI custom job of one machine. The first ``spot_attempts`` attempts run on spot machines."""
+
+    kind: Literal["vertex"]
+    machine_type: str
+    accelerator_type: str | None = None
+    accelerator_count: int = Field(default=0, ge=0)
+    spot_attempts: int = Field(default=0, ge=0)
+    boot_disk_gb: int = Field(default=100, ge=100)
+    network: str | None = Field(
+        default=None, description="projects/NUMBER/global/networks/NAME, for private addresses."
+    )
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        has = (self.accelerator_type, self.accelerator_count)
+        if self.machine_type in MACHINES:
+            kind, count = wanted = MACHINES[self.machine_type]
+            if has != wanted:
+                raise ValueError(f"{self.machine_type} comes with accelerator_type {kind}, accelerator_count {count}")
+        elif self.machine_type.startswith(("g2-", "a2-", "a3-")):
+            raise ValueError(f"no machine type {self.machine_type} is known; those with a GPU: {', '.join(MACHINES)}")
+        elif bool(self.accelerator_type) != bool(self.accelerator_count):
+            raise ValueError("accelerator_type and accelerator_count go together")
+        elif self.accelerator_type and not self.machine_type.startswith("n1-"):
+            raise ValueError(f"{self.machine_type} takes no accelerator; only n1-* and {', '.join(MACHINES)} do")
+        elif self.accelerator_type and self.accelerator_type not in _N1_ACCELERATORS:
+            raise ValueError(f"n1 machines take {', '.join(_N1_ACCELERATORS)}, not {self.accelerator_type}")
+        return self
+
+
+Stage = Literal["ingest", "validate", "features", "train", "promote", "score", "drift", "performance"]
+Target = Annotated[LocalTarget | SparkTarget | DataprocTarget | VertexTarget, Field(discriminator="kind")]
+LOCAL = "local"
+
+
+class DispatchSettings(_Frozen):
+    """Which stage runs where: ``stages`` names a target for a stage, ``pipelines`` another one for a pipeline's stage.
+
+    A stage that is not named runs on this machine. ``jobs_uri`` is the folder of remote jobs: their code and results.
+    """
+
+    targets: dict[str, Target] = {}
+    stages: dict[Stage, str] = {}
+    pipelines: dict[str, dict[Stage, str]] = {}
+    jobs_uri: str | None = None
+    labels: dict[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
+    ] = Field(default={}, description="Of every remote job, for example team and cost_centre.")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for where, chosen in {
+            "stages": self.stages,
+            **{f"pipelines.{n}": p for n, p in self.pipelines.items()},
+        }.items():
+            for stage, name in chosen.items():
+                if name not in self.targets and name != LOCAL:
+                    known = ", ".join([*self.targets, LOCAL])
+                    raise ValueError(f"{where}.{stage}: no target '{name}'; targets: {known}")
+        if not self.jobs_uri and any(target.kind in ("dataproc", "vertex") for target in self.targets.values()):
+            raise ValueError("jobs_uri is needed: remote jobs take their code from there and leave their results")
+        return self
+
+    def target_of(self, pipeline: str, stage: str) -> Target:
+        """Where a stage of a pipeline runs."""
+        name = {**self.stages, **self.pipelines.get(pipeline, {})}.get(cast(Stage, stage), LOCAL)
+        return self.targets.get(name) or LocalTarget()

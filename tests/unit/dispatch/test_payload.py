@@ -1,0 +1,175 @@
+"""What is sent to a target: golden payloads, ids that say which attempt, labels that Google accepts."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from contrail.dispatch.payload import Code, Job, job_folder, labels, render_batch, render_custom_job, render_process
+from contrail.stages import VERBS
+from contrail.targets import DispatchSettings, LocalTarget, SparkTarget, Stage, VertexTarget
+
+GOLDEN = Path(__file__).with_name("golden")
+DISPATCH = DispatchSettings.model_validate(
+    yaml.safe_load("""
+    jobs_uri: gs://demo-artifacts/jobs
+    labels: {team: data-science, cost_centre: cc-42}
+    stages: {features: spark, train: gpu}
+    pipelines: {bike_demand: {train: local}}
+    targets:
+      cluster: {kind: spark, master: "spark://head:7077"}
+      spark:
+        kind: dataproc
+        project: demo
+        region: europe-west1
+        service_account: spark@demo.iam.gserviceaccount.com
+        image: europe-west1-docker.pkg.dev/demo/contrail/job:1
+        subnetwork: projects/demo/regions/europe-west1/subnetworks/jobs
+        properties: {spark.executor.instances: "4"}
+      gpu:
+        kind: vertex
+        project: demo
+        region: europe-west1
+        service_account: train@demo.iam.gserviceaccount.com
+        image: europe-west1-docker.pkg.dev/demo/contrail/job:1
+        machine_type: g2-standard-8
+        accelerator_type: NVIDIA_L4
+        accelerator_count: 1
+        spot_attempts: 2
+    """)
+)
+CODE = Code(
+    "gs://demo-artifacts/jobs/code/ab/contrail.whl", "ab", "gs://demo-artifacts/jobs/code/cd/bootstrap.py", "9f9", "ef"
+)
+JOB = Job(
+    command=("stage", "features", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07", "--json"),
+    pipeline="toy",
+    stage="features",
+    partitions="2024-01-05..2024-01-07",
+    run="scheduled__2024-01-05",
+    work="toy__daily/scheduled__2024-01-05/features/-1",
+    attempt=1,
+)
+VARIABLES = {"CONTRAIL_ENV": "prod", "CONTRAIL_GCP_PROJECT": "demo"}
+
+
+def check_golden(name: str, found: Any) -> None:
+    """Compare with the file; it is reviewed and written by hand or by deleting it and running the test twice."""
+    path = GOLDEN / f"{name}.json"
+    text = json.dumps(found, indent=2) + "\n"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        pytest.fail(f"{path} was missing and has been written: review it")
+    assert text == path.read_text()
+
+
+def test_a_batch() -> None:
+    target = DISPATCH.target_of("toy", "features")
+    check_golden("dataproc", render_batch(JOB, target, DISPATCH, CODE, VARIABLES))  # type: ignore[arg-type]
+
+
+def test_a_custom_job() -> None:
+    target = DISPATCH.target_of("toy", "train")
+    job = replace(JOB, stage="train")
+    check_golden("vertex", render_custom_job(job, target, DISPATCH, CODE, VARIABLES))  # type: ignore[arg-type]
+
+
+def test_spot_machines_come_first_and_an_on_demand_one_after_them() -> None:
+    target = DISPATCH.target_of("toy", "train")
+    assert isinstance(target, VertexTarget)
+    strategies = [
+        render_custom_job(replace(JOB, attempt=n), target, DISPATCH, CODE, {})["job_spec"]["scheduling"]["strategy"]
+        for n in (1, 2, 3)
+    ]
+    assert strategies == ["SPOT", "SPOT", "STANDARD"]
+
+
+def test_the_payloads_are_what_googles_types_take() -> None:
+    from google.cloud.aiplatform_v1.types import CustomJob
+    from google.cloud.dataproc_v1.types import Batch
+
+    spark, gpu = DISPATCH.targets["spark"], DISPATCH.targets["gpu"]
+    batch = Batch(render_batch(JOB, spark, DISPATCH, CODE, VARIABLES))  # type: ignore[arg-type]
+    assert batch.environment_config.execution_config.ttl.total_seconds() == 7200
+    custom = CustomJob(render_custom_job(JOB, gpu, DISPATCH, CODE, VARIABLES))  # type: ignore[arg-type]
+    assert custom.job_spec.scheduling.strategy.name == "SPOT"
+    assert custom.job_spec.worker_pool_specs[0].machine_spec.accelerator_type.name == "NVIDIA_L4"
+
+
+def test_a_process_is_told_its_engine() -> None:
+    assert render_process(JOB, LocalTarget())["environment"] == {}
+    there = render_process(JOB, SparkTarget(kind="spark", master="spark://head:7077"))
+    assert there["environment"] == {"CONTRAIL_ENGINE": "spark://head:7077"}
+    assert there["command"][1:4] == ["-m", "contrail", "stage"]
+
+
+@given(
+    work=st.text(max_size=200),
+    attempt=st.integers(1, 99),
+    pipeline=st.from_regex(r"[a-z][a-z0-9_]{0,80}", fullmatch=True),
+)
+def test_an_id_is_legal_and_names_the_work_and_the_attempt(work: str, attempt: int, pipeline: str) -> None:
+    job = replace(JOB, work=work, attempt=attempt, pipeline=pipeline)
+    assert re.fullmatch(r"[a-z][a-z0-9-]{2,61}[a-z0-9]", job.id)
+    assert job.id == replace(job, run="another", command=()).id
+    assert job.id != replace(job, attempt=attempt + 1).id
+    assert job.id != replace(job, work=work + "x").id
+    assert job_folder(job, DISPATCH).endswith(job.id)
+
+
+@given(run=st.text(max_size=200), partitions=st.text(max_size=100))
+def test_labels_are_legal(run: str, partitions: str) -> None:
+    found = labels(replace(JOB, run=run, partitions=partitions), DISPATCH)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name) for name in found)
+    assert all(re.fullmatch(r"[a-z0-9_-]{0,63}", value) for value in found.values())
+    assert (found["team"], found["cost_centre"], found["contrail_job"]) == ("data-science", "cc-42", JOB.id)
+
+
+def test_earlier_attempts_come_last_first() -> None:
+    assert [job.attempt for job in replace(JOB, attempt=3).earlier()] == [2, 1]
+    assert JOB.earlier() == []
+
+
+def test_where_a_stage_runs() -> None:
+    assert DISPATCH.target_of("toy", "train").kind == "vertex"
+    assert DISPATCH.target_of("bike_demand", "train").kind == "local"
+    assert DISPATCH.target_of("toy", "score").kind == "local"
+    assert DISPATCH.target_of("toy", "late").kind == "local", "what is no stage stays here"
+    assert set(Stage.__args__) == set(VERBS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("stages.train", "tpu", "stages.train: no target 'tpu'; targets: cluster, spark, gpu, local"),
+        ("pipelines.toy", {"score": "tpu"}, "pipelines.toy.score: no target 'tpu'"),
+        ("stages.trian", "gpu", "Input should be 'ingest'"),
+        ("jobs_uri", None, "jobs_uri is needed"),
+        ("labels.Team", "x", "should match pattern"),
+        ("targets.gpu.accelerator_type", "NVIDIA_TESLA_T4", "g2-standard-8 comes with accelerator_type NVIDIA_L4, "),
+        ("targets.gpu.accelerator_count", 2, "accelerator_count 1"),
+        ("targets.gpu.machine_type", "g2-standard-7", "no machine type g2-standard-7 is known"),
+        ("targets.gpu.machine_type", "e2-standard-8", "e2-standard-8 takes no accelerator"),
+        ("targets.gpu.machine_type", "n1-standard-8", "n1 machines take NVIDIA_TESLA_T4"),
+        ("targets.spark.properties", {"master": "x"}, "should match pattern"),
+        ("targets.cluster.master", "http://head", "should match pattern"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_when_it_is_loaded(path: str, value: Any, words: str) -> None:
+    values = DISPATCH.model_dump()
+    *parents, last = path.split(".")
+    place = values
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    with pytest.raises(ValidationError) as raised:
+        DispatchSettings.model_validate(values)
+    assert words in str(raised.value)
