@@ -18,6 +18,7 @@ from contrail.adapters.difference_page import render_difference
 from contrail.backfill_plan import TABLES, Plan, Request, make_plan
 from contrail.difference import difference
 from contrail.errors import MissingInputError, SpecError
+from contrail.files import write_whole
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline
@@ -169,11 +170,8 @@ class Backfills:
         return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
     def _write(self, record: Record) -> None:
-        """Write a record whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f".{record.id}.{new_run_id()}"
-        unfinished.write_text(json.dumps(vars(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        unfinished.rename(self.folder / f"{record.id}.json")
+        text = json.dumps(vars(record), indent=1, allow_nan=False) + "\n"
+        write_whole(self.folder / f"{record.id}.json", text.encode())
 
     # ---- the difference ----
 

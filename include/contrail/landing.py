@@ -6,12 +6,12 @@ For sources that make their own files (the shipped pipelines, tests). Reading th
 import gzip
 from collections.abc import Iterator
 from typing import Literal
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 from upath import UPath
 
+from contrail.files import write_whole
 from contrail.partitions import Partitions
 
 REFERENCE = "reference"
@@ -85,9 +85,5 @@ def _write(path: UPath, text: str) -> bool:
     content = gzip.compress(text.encode(), compresslevel=6, mtime=0)
     if path.exists() and path.read_bytes() == content:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A reader lists *.csv.gz: it never sees a half-written file.
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    unfinished.write_bytes(content)
-    unfinished.rename(path)
+    write_whole(path, content)
     return True

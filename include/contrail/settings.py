@@ -45,7 +45,7 @@ class CatalogSettings(_Frozen):
     type: Literal["sql", "rest"]
     uri: str
     warehouse_uri: str
-    properties: dict[str, str] = {}
+    properties: dict[str, str | dict[str, str]] = {}
 
 
 class EngineSettings(_Frozen):

@@ -23,8 +23,10 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from contrail.errors import SpecError
 from contrail.pipeline import load_pipeline
+from contrail.settings import settings
 from contrail.spec import PipelineSpec
 from contrail.stages import RANGE_STAGES, VERBS
+from contrail.targets import VertexTarget
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import ApprovalOperator, answer
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
@@ -32,7 +34,7 @@ from contrail_airflow.operators import BackfillOperator, DayOperator, RetrainOpe
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
-HEAVY_POOL = "heavy"
+HEAVY_POOL, GPU_POOL = "heavy", "gpu"
 MODELS = {"champion now": "champion", "champion as of each date": "as-of"}
 PUBLISH_FORMS = {
     "whole": "Everything at once, in one job",
@@ -81,7 +83,15 @@ class _Builder:
     def stage(self, verb: str, *, task_id: str | None = None, **arguments: Any) -> StageOperator:
         command = f"contrail stage {verb} --pipeline {self.spec.name} --from DATE --to DATE"
         doc = f"{VERBS[verb]}\n\nThe same from a shell: `{command}`"
-        return StageOperator(task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, **arguments)
+        pool = GPU_POOL if verb == "train" and self._trains_on_gpu() else HEAVY_POOL
+        return StageOperator(
+            task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, pool=pool, **arguments
+        )
+
+    def _trains_on_gpu(self) -> bool:
+        """Whether trainings take turns on a GPU: this machine's, or one that is rented by the minute."""
+        target = settings().dispatch.target_of(self.spec.name, "train")
+        return self.spec.train.device == "cuda" or (isinstance(target, VertexTarget) and target.accelerator_count > 0)
 
     def asset(self, table: str) -> Asset:
         return Asset(

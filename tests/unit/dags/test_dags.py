@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 from tests.unit.dags.rendering import GOLDEN, render
 
@@ -17,9 +18,10 @@ from contrail.backfill_plan import PUBLISH
 from contrail.pipeline import load_pipeline, pipeline_names
 from contrail.settings import settings
 from contrail.stages import RANGE_STAGES
+from contrail.targets import DispatchSettings, VertexTarget
 from contrail_airflow import dag_builder
 from contrail_airflow.approval import ApprovalOperator
-from contrail_airflow.dag_builder import HEAVY_POOL, build_dags, days_before
+from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL, build_dags, days_before
 from contrail_airflow.notifications import StageNotifier
 from contrail_airflow.operators import DayOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
@@ -76,6 +78,20 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
             assert task.pool == HEAVY_POOL, name
             for callbacks in (task.on_failure_callback, task.on_success_callback):
                 assert [type(callback) for callback in callbacks] == [StageNotifier], name
+
+
+def test_trainings_on_a_gpu_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = VertexTarget(
+        kind="vertex", project="p", region="r", service_account="s", image="i", machine_type="g2-standard-8",
+        accelerator_type="NVIDIA_L4", accelerator_count=1,
+    )  # fmt: skip
+    dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"gpu": gpu}, stages={"train": "gpu"})
+    current = settings().model_copy(update={"dispatch": dispatch})
+    monkeypatch.setattr("contrail_airflow.dag_builder.settings", lambda: current)
+    pools = {task.task_id: task.pool for task in build_dags("bike_demand")["bike_demand__train"].tasks}
+    assert pools == {name: GPU_POOL if name == "train" else HEAVY_POOL for name in pools}
+    made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
+    assert {entry["pool_name"] for entry in made} == {HEAVY_POOL, GPU_POOL}
 
 
 def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:

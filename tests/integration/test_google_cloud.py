@@ -1,0 +1,179 @@
+"""The chain with everything on (loopback) Google Cloud: storage, catalog, features by Dataproc, training by Vertex AI.
+
+Google's clients, Airflow's hooks and PyIceberg are the real ones and unmodified; see tests/loopback.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+from tests.java import java_home
+from tests.loopback.cloud import LoopbackCloud
+
+from contrail.pipeline import load_pipeline
+from contrail.settings import settings
+from contrail_airflow.operators import StageOperator, StageRefused, StageStopped
+from contrail_airflow.remote_jobs import RemoteJobs, jobs_of
+from contrail_airflow.triggers import RemoteJobTrigger
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("google")]
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
+    """The toy pipeline in ``prod``, validated to 25 January."""
+    folder = tmp_path_factory.mktemp("cloud")
+    before = dict(os.environ)
+    if java := java_home(folder):
+        os.environ["JAVA_HOME"] = java
+    started = LoopbackCloud(folder)
+    os.environ.update(started.environment)
+    os.environ.update(
+        CONTRAIL_ENV="prod",
+        CONTRAIL_HOME=str(folder / "home"),
+        CONTRAIL_PROJECT=str(PROJECT),
+        CONTRAIL_PIPELINES=str(TOY_PIPELINES),
+        CONTRAIL_MLFLOW_URI=f"sqlite:///{folder}/mlflow.db",
+        AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT="google-cloud-platform://",
+    )
+    settings.cache_clear()
+    try:
+        toy = Toy(load_pipeline("toy"), settings())
+        toy.land("2024-01-01", "2024-01-25")
+        for verb in ("ingest", "validate"):
+            toy.run(verb, "2024-01-01", "2024-01-25")
+        yield toy
+    finally:
+        started.stop()
+        os.environ.clear()
+        os.environ.update(before)
+        settings.cache_clear()
+
+
+def operator(verb: str, start: str, end: str, *arguments: str) -> StageOperator:
+    return StageOperator(
+        task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, arguments=arguments
+    )
+
+
+def context(run_id: str, verb: str, attempt: int = 1) -> Any:
+    names = {"dag_id": f"toy__{verb}", "run_id": run_id, "task_id": verb, "map_index": -1, "try_number": attempt}
+    return {"ti": SimpleNamespace(**names)}
+
+
+def submit(task: StageOperator, given: Any) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(given)
+    return deferred.value
+
+
+def wait(trigger: Any) -> dict[str, Any]:
+    """What the trigger fires with, as a triggerer that has just been started would run it."""
+
+    async def first() -> dict[str, Any]:
+        _, arguments = trigger.serialize()
+        async for event in RemoteJobTrigger(**{**arguments, "poll_seconds": 0.2}).run():
+            return dict(event.payload)
+        raise AssertionError("no event")
+
+    return asyncio.run(asyncio.wait_for(first(), 300))
+
+
+def perform(verb: str, start: str, end: str, *arguments: str, run_id: str = "run") -> dict[str, Any]:
+    """The task from its start to its end, with the wait between."""
+    task = operator(verb, start, end, *arguments)
+    deferred = submit(task, context(run_id, verb))
+    assert deferred.kwargs is not None
+    return task.resume(context(run_id, verb), wait(deferred.trigger), **deferred.kwargs)
+
+
+def jobs(verb: str) -> RemoteJobs:
+    target = settings().dispatch.target_of("toy", verb)
+    assert target.kind in ("dataproc", "vertex")
+    return jobs_of(target, settings())  # type: ignore[arg-type]
+
+
+def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy) -> None:
+    built = perform("features", "2024-01-01", "2024-01-24")
+    assert (built["rows"], built["details"]["engine"]) == (cloud.sql("SELECT count(*) FROM features")[0][0], "spark")
+    trained = perform("train", "2024-01-01", "2024-01-14", "--set", "nthread=1")
+    assert trained["details"]["model_version"] == "1"
+    cloud.run("promote", "2024-01-16", "2024-01-24")
+    cloud.run("score", "2024-01-16", "2024-01-24")
+    rows = cloud.sql("SELECT partition_date, parcel, round(probability, 9), reason_1 FROM predictions ORDER BY ALL")
+    assert len({row[0] for row in rows}) == 9
+    history = cloud.lake.history("features")[0]
+    assert history["lock_hash"]
+    assert history["code_revision"] not in ("", "unknown"), "the wheel names the checkout that it was built from"
+
+
+def test_a_lost_worker_and_a_new_triggerer_leave_one_job(cloud: Toy) -> None:
+    task = operator("features", "2024-01-20", "2024-01-21")
+    first = submit(task, context("lost", "features"))
+    # The worker is gone before it could defer; the retry finds the job, and so does a triggerer that starts anew.
+    second = submit(operator("features", "2024-01-20", "2024-01-21"), context("lost", "features", attempt=2))
+    assert second.trigger.name == first.trigger.name
+    event = wait(second.trigger)
+    assert event["state"] == "succeeded"
+    service: Any = jobs("features")
+    names = [batch.name for batch in service._hook.list_batches(**service._place)]
+    assert len([name for name in names if first.trigger.name[:-1] in name]) == 1
+    assert second.kwargs is not None
+    assert task.resume(context("lost", "features", attempt=2), event, **second.kwargs)["rows"] == 120
+
+
+def test_killing_the_deferred_task_cancels_the_job(cloud: Toy) -> None:
+    for verb in ("features", "train"):
+        deferred = submit(operator(verb, "2024-01-01", "2024-01-14"), context("killed", verb))
+        asyncio.run(deferred.trigger.on_kill())
+        event = wait(deferred.trigger)
+        assert event["state"] == "cancelled"
+        assert deferred.kwargs is not None
+        with pytest.raises(StageRefused, match="was cancelled"):
+            operator(verb, "2024-01-01", "2024-01-14").resume(context("killed", verb), event, **deferred.kwargs)
+
+
+def test_a_stages_error_there_is_said_here(cloud: Toy) -> None:
+    with pytest.raises(StageRefused, match="has no rows for 2 of 2 partitions") as refused:
+        perform("features", "2024-03-01", "2024-03-02", run_id="no-rows")
+    assert refused.value.code == 3
+    with pytest.raises(StageRefused, match="MissingInputError"):
+        perform("train", "2025-01-01", "2025-01-31", run_id="no-rows")
+
+
+def test_other_code_than_was_submitted_does_not_run(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contrail_airflow import operators
+
+    publish = operators.publish_code
+    monkeypatch.setattr(operators, "publish_code", lambda current: _with(publish(current), wheel_sha256="0" * 64))
+    with pytest.raises(StageRefused, match="the job was submitted with 0000"):
+        perform("train", "2024-01-01", "2024-01-14", run_id="other-code")
+
+
+def _with(code: Any, **changed: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(code, **changed)
+
+
+def test_an_image_that_is_not_there_is_refused_at_once(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRAIL_JOB_IMAGE", "eu.pkg.dev/nobody/knows:1")
+    settings.cache_clear()
+    try:
+        with pytest.raises(StageStopped, match="image not found"):
+            operator("train", "2024-01-01", "2024-01-14").execute(context("no-image", "train"))
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+
+
+def test_nothing_of_the_chain_lies_on_the_disk_of_the_worker(cloud: Toy) -> None:
+    home = cloud.settings.home_path
+    left = {path.name for path in home.iterdir()} if home.exists() else set()
+    assert left <= {"models", "training_sets", ".dvc", ".dvcignore"}, left
+    assert cloud.settings.staging.exists() is False or not list(cloud.settings.staging.glob("**/*.parquet"))

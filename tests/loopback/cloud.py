@@ -1,0 +1,137 @@
+"""Start the loopback cloud: ``python -m tests.loopback.cloud FOLDER`` says when it is ready and runs until it is ended.
+
+The clients are led there by their environment alone: Cloud Storage by its emulator variable, the gRPC services by a
+proxy that sends ``*.googleapis.com`` to them and refuses everything else, so that no test reaches the outside.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent import futures
+from contextlib import suppress
+from pathlib import Path
+
+import grpc
+
+from tests.loopback.catalog import RestCatalogServer
+from tests.loopback.identity import PROJECT, Identity, make_certificates
+from tests.loopback.storage import StorageServer, free_port
+
+REGION = "europe-west1"
+IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/contrail/job:test"
+BUCKETS = ("landing", "lake", "artifacts")
+_BOOTSTRAP = Path(__file__).resolve().parents[2] / "include" / "contrail" / "dispatch" / "bootstrap.py"
+_OURS = re.compile(rb"[a-z0-9-]+-(dataproc|aiplatform)\.googleapis\.com:443")
+
+
+class LoopbackCloud:
+    """The cloud as a process of its own; ``environment`` leads a client there."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(folder)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()
+        if not said:
+            raise RuntimeError(f"the loopback cloud did not start (exit status {self._process.wait()})")
+        self.environment: dict[str, str] = json.loads(said)
+
+    def stop(self) -> None:
+        """End it with everything that it runs."""
+        os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait()
+
+
+class _Proxy:
+    """A CONNECT proxy to the services alone."""
+
+    def __init__(self, services: int) -> None:
+        self._services = services
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            client, _ = self._server.accept()
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head and (part := client.recv(4096)):
+            head += part
+        verb, address = (*head.split(b" ", 2), b"", b"")[:2]
+        if verb != b"CONNECT" or not _OURS.fullmatch(address):
+            client.sendall(b"HTTP/1.1 502 refused\r\n\r\n")
+            client.close()
+            return
+        inside = socket.create_connection(("127.0.0.1", self._services))
+        client.sendall(b"HTTP/1.1 200 ok\r\n\r\n")
+        threading.Thread(target=_pump, args=(client, inside), daemon=True).start()
+        _pump(inside, client)
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while part := source.recv(65536):
+            target.sendall(part)
+    for end in (source, target):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+def main() -> None:
+    """Run until the process is ended."""
+    folder = Path(sys.argv[1])
+    root = folder / "storage"
+    store = StorageServer(root)
+    identity = Identity(folder)
+    environment = {
+        "STORAGE_EMULATOR_HOST": store.address,
+        # Under the emulator each open would otherwise wait a minute for an answer that it does not give.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        "GOOGLE_APPLICATION_CREDENTIALS": str(identity.key_file),
+        "GOOGLE_CLOUD_PROJECT": PROJECT,
+    }
+    os.environ.update(environment)
+    from tests.loopback.jobs import Bucketeer, Dataproc, Vertex, handlers
+
+    buckets = Bucketeer(PROJECT)
+    for name in BUCKETS:
+        buckets.client.create_bucket(name)
+    catalog = RestCatalogServer(folder, "gs://lake/warehouse")
+    key, certificate, authority = make_certificates(folder)
+    server = grpc.server(futures.ThreadPoolExecutor(32))
+    services = free_port()
+    server.add_generic_rpc_handlers(
+        handlers(Dataproc(folder, root, buckets), Vertex(folder, IMAGE, _BOOTSTRAP))  # type: ignore[arg-type]
+    )
+    server.add_secure_port(f"127.0.0.1:{services}", grpc.ssl_server_credentials([(key, certificate)]))
+    server.start()
+    environment |= {
+        **{f"CONTRAIL_{name.upper()}_BUCKET": name for name in BUCKETS},
+        "CONTRAIL_GCP_PROJECT": PROJECT,
+        "CONTRAIL_GCP_REGION": REGION,
+        "CONTRAIL_CATALOG_URI": catalog.address,
+        "CONTRAIL_JOB_IMAGE": IMAGE,
+        "CONTRAIL_SUBNETWORK": f"projects/{PROJECT}/regions/{REGION}/subnetworks/jobs",
+        "CONTRAIL_SPARK_ACCOUNT": f"spark@{PROJECT}.iam.gserviceaccount.com",
+        "CONTRAIL_TRAIN_ACCOUNT": f"train@{PROJECT}.iam.gserviceaccount.com",
+        "https_proxy": f"http://127.0.0.1:{_Proxy(services).port}",
+        "no_proxy": "127.0.0.1,localhost",
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(authority),
+    }
+    print(json.dumps(environment), flush=True)
+    server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    main()

