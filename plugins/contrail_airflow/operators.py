@@ -4,6 +4,7 @@ No stage's work belongs here. The command's exit code says whether a retry can h
 """
 
 import json
+import logging
 import os
 import re
 import signal
@@ -30,7 +31,7 @@ class StageStopped(AirflowException):
     """A stage ended with an error. ``code`` is its exit status, ``said`` the last lines that it printed."""
 
     def __init__(self, verb: str, code: int, said: str, hint: str) -> None:
-        super().__init__(f"{verb} stopped with code {code}; {hint}.\n{said}")
+        super().__init__(f"{verb} stopped with code {code}; {hint}. The lines above say why.")
         self.code = code
         self.said = said
 
@@ -41,6 +42,7 @@ class StageRefused(StageStopped, AirflowFailException):
 
 RETRYABLE = CommitConflictError.exit_code
 _SHOWN_LINES = 12
+_ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before
 # Airflow kills a task 5 s after it has asked it to end; the stage must be gone by then.
 _TERM_SECONDS = 3
 
@@ -122,9 +124,11 @@ class StageOperator(BaseOperator):
             self._watcher.start()
             try:
                 assert self._process.stderr is not None
+                level = logging.INFO
                 for line in self._process.stderr:
                     lines.append(line.rstrip())
-                    self.log.info("%s", lines[-1])
+                    level = logging.ERROR if line.startswith(_ERROR_MARK) else level  # and all that follows
+                    self.log.log(level, "%s", lines[-1])
                 self._watcher.join()
             finally:
                 self.on_kill()
@@ -149,8 +153,7 @@ class StageOperator(BaseOperator):
         return result
 
     def _fail(self, code: int, lines: Sequence[str]) -> None:
-        # Contrail's own error begins with this mark; progress comes before it.
-        begins = next((i for i, line in enumerate(lines) if line.startswith("✗")), 0)
+        begins = next((i for i, line in enumerate(lines) if line.startswith(_ERROR_MARK)), 0)
         said = "\n".join(lines[begins:])
         if code == RETRYABLE or code < 0 or code > 128:
             raise StageStopped(self.verb, code, said, "a retry may pass")
