@@ -38,7 +38,8 @@ class ApprovalOperator(HITLOperator):
             **{**kwargs, "execution_timeout": None},
         )
         # Set here, or the form would ask for the DAG's own parameters too.
-        self.params = ParamsDict({"reason": Param("", type="string", title="Reason", description="For the record.")})
+        why = "Why, for the record. Both buttons wait for it."
+        self.params = ParamsDict({"reason": Param("", type="string", title="Reason", description=why)})
         self.skip_unless = skip_unless
 
     def execute(self, context: "Context") -> Any:

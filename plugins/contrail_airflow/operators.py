@@ -5,6 +5,7 @@ retry can help.
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -31,7 +32,7 @@ from contrail_airflow.remote_jobs import (
     jobs_of,
     target_from,
 )
-from contrail_airflow.stage_process import SHOWN_LINES, StageProcess
+from contrail_airflow.stage_process import StageProcess
 from contrail_airflow.triggers import RemoteJobTrigger
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class StageStopped(AirflowException):
     """A stage ended with an error. ``code`` is its exit status, ``said`` the last lines that it printed."""
 
     def __init__(self, verb: str, code: int, said: str, hint: str) -> None:
-        super().__init__(f"{verb} stopped with code {code}; {hint}.\n{said}")
+        super().__init__(f"{verb} stopped with code {code}; {hint}. The lines above say why.")
         self.code = code
         self.said = said
 
@@ -52,6 +53,8 @@ class StageRefused(StageStopped, AirflowFailException):
 
 
 RETRYABLE = CommitConflictError.exit_code
+_ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before
+SHOWN_LINES = 12
 # A job may wait so long for machines before its own time begins.
 _QUEUE_MINUTES = 60
 
@@ -146,12 +149,23 @@ class StageOperator(BaseOperator):
         self.log.info("Running: contrail %s", " ".join(job.command))
         process = StageProcess(payload["command"], payload["environment"])
         self._end = process.end
-        code, lines, printed = process.wait(lambda line: self.log.info("%s", line))
+        code, lines, printed = process.wait(self._teller())
         if code:
             self._fail(code, lines)
         result = self._result(printed)
         self.log.info("Done: %s", json.dumps(result))
         return result
+
+    def _teller(self) -> Callable[[str], None]:
+        """Logs lines; from an error on, as errors."""
+        level = logging.INFO
+
+        def tell(line: str) -> None:
+            nonlocal level
+            level = logging.ERROR if line.startswith(_ERROR_MARK) else level
+            self.log.log(level, "%s", line)
+
+        return tell
 
     def _result(self, printed: str) -> dict[str, Any]:
         """The stage's last line; a stage that says nothing has not kept its promise, and a retry would not help."""
@@ -164,10 +178,11 @@ class StageOperator(BaseOperator):
             raise AirflowFailException(f"{self.verb} ended well but its last line is not a JSON object: {last[:200]!r}")
         return result
 
-    def _fail(self, code: int, lines: Sequence[str]) -> None:
-        # Contrail's own error begins with this mark; progress comes before it.
-        begins = next((i for i, line in enumerate(lines) if line.startswith("✗")), 0)
-        said = "\n".join(lines[begins:])
+    def _fail(self, code: int, lines: Sequence[str], link: str = "") -> NoReturn:
+        marked = [i for i, line in enumerate(lines) if line.startswith(_ERROR_MARK)]
+        # Libraries may have more to say after it, when the process ends.
+        shown = lines[marked[-1] :][:SHOWN_LINES] if marked else lines[-SHOWN_LINES:]
+        said = "\n".join([*shown, *([link] if link else [])])
         if code == RETRYABLE or code < 0 or code > 128:
             raise StageStopped(self.verb, code, said, "a retry may pass")
         raise StageRefused(self.verb, code, said, "a retry would fail again")
@@ -230,13 +245,15 @@ class StageOperator(BaseOperator):
             again, what = ending(event["message"])
             last = "\n".join(read_tail(remote.log_uri, SHOWN_LINES))
             self._stop(again, f"✗ {name}: {what}\n{event['message']}\n{last}\n{remote.link}")
+        tell = self._teller()
         for line in outcome.said:
-            self.log.info("%s", line)
+            tell(line)
         if outcome.code:
-            self._fail(outcome.code, [*outcome.said[-SHOWN_LINES:], remote.link])
+            self._fail(outcome.code, outcome.said, remote.link)
         return self._result(json.dumps(outcome.result))
 
     def _stop(self, again: bool, said: str) -> NoReturn:
+        self.log.error("%s", said)
         if again:
             raise StageStopped(self.verb, RETRYABLE, said, "a retry may pass")
         raise StageRefused(self.verb, 1, said, "a retry would fail again")

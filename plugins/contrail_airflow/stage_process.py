@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-SHOWN_LINES = 12
+_KEPT_LINES = 200
 # Airflow kills a task 5 s after it has asked it to end; the stage must be gone by then.
 _TERM_SECONDS = 3
 
@@ -29,7 +29,7 @@ class StageProcess:
 
     def wait(self, tell: Callable[[str], None]) -> tuple[int, list[str], str]:
         """Hand each line of progress to ``tell``; the exit status, the last lines and the standard output."""
-        lines: deque[str] = deque(maxlen=SHOWN_LINES)
+        lines: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
             assert self._process.stderr is not None
             for line in self._process.stderr:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Toy
-from tests.landed import lines_of, write_lines
+from tests.landed import deliver_anew
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
 
 from contrail.backfill import Backfills
@@ -39,16 +39,6 @@ def toy_on(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
 def backfills(toy: Toy, **score: Any) -> Backfills:
     spec = toy.spec.model_copy(update={"score": toy.spec.score.model_copy(update=score)})
     return Backfills(dataclasses.replace(toy.pipeline, spec=spec), toy.settings, toy.lake)
-
-
-def deliver_anew(toy: Toy, day: str) -> Path:
-    """The day's deliveries again, all an hour later: other late rates for the seven days after it."""
-    head, *rows = lines_of(toy, "deliveries", day)
-    delay = head.split(",").index("delay")
-    cells = [row.split(",") for row in rows]
-    for row in cells:
-        row[delay] = str(float(row[delay]) + 60)
-    return write_lines(toy, "deliveries", day, [head, *(",".join(row) for row in cells)], revision=2)
 
 
 def corrections(toy: Toy) -> list[tuple[Any, ...]]:

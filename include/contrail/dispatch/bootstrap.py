@@ -100,7 +100,7 @@ def _leave(folder: str, code: int, printed: str, lines: list[str]) -> None:
         result = json.loads(last)
     for name, text in (
         ("log.txt", "\n".join(lines) + "\n"),
-        ("result.json", json.dumps({"code": code, "result": result, "said": lines[-20:]})),
+        ("result.json", json.dumps({"code": code, "result": result, "said": lines})),
     ):
         with fsspec.open(f"{folder}/{name}", "w", auto_mkdir=True) as target:
             target.write(text)

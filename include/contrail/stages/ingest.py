@@ -88,8 +88,9 @@ def _message(run: StageRun, tables: Sequence[_Table], refusals: Sequence[Refusal
     return (
         f"{len(refusals)} landed files refused; {taken} other new files are in the lake.\n"
         f"{describe(refusals)}\n"
-        "What the lake held for the refused partitions stays readable. Land mended files under "
-        f"{run.settings.landing / run.pipeline.name}, by the same name or as <date>.2.csv.gz, and run again:\n"
+        "What the lake held for the refused partitions stays readable.\n"
+        f"Land mended files, by the same name or as <date>.2.csv.gz, in {run.settings.landing / run.pipeline.name} "
+        "and run again:\n"
         f"  contrail stage ingest -p {run.pipeline.name} --from {days.start} --to {days.end}"
     )
 

@@ -21,7 +21,7 @@ from contrail.errors import (
     PartitionRefusedError,
     SpecError,
 )
-from contrail_airflow.operators import BackfillOperator, StageOperator, StageRefused
+from contrail_airflow.operators import BackfillOperator, StageOperator, StageRefused, StageStopped
 
 CONTEXT: Any = {
     "ti": SimpleNamespace(
@@ -93,16 +93,18 @@ def test_the_result_is_the_last_line_of_output(run: Any) -> None:
 
 @pytest.mark.parametrize("error", [CommitConflictError, EngineError])
 def test_an_error_that_may_pass_is_retried(run: Any, error: type[ContrailError]) -> None:
-    with pytest.raises(AirflowException) as raised:
+    with pytest.raises(StageStopped) as raised:
         run(f"import sys; print('lost', file=sys.stderr); sys.exit({error.exit_code})")
     assert not isinstance(raised.value, AirflowFailException)
-    assert "lost" in str(raised.value)
+    assert raised.value.said == "lost"
 
 
 @pytest.mark.parametrize("error", [SpecError, PartitionRefusedError, AuditError, GateRefusedError])
 def test_an_error_that_would_come_again_is_not_retried(run: Any, error: type[ContrailError]) -> None:
-    with pytest.raises(AirflowFailException, match="raw rows are bad"):
+    with pytest.raises(StageRefused) as raised:
         run(f"import sys; print('raw rows are bad', file=sys.stderr); sys.exit({error.exit_code})")
+    assert isinstance(raised.value, AirflowFailException)
+    assert raised.value.said == "raw rows are bad"
 
 
 def test_a_killed_stage_is_retried(run: Any) -> None:
@@ -196,10 +198,13 @@ def _until(condition: Any, seconds: float = 20) -> None:
     os.sched_yield()
 
 
-def test_the_error_leaves_out_the_progress_before_it(run: Any) -> None:
-    script = (
-        "import sys; print('1.0 s  reading', file=sys.stderr); print('✗ DataError: bad', file=sys.stderr); sys.exit(3)"
-    )
+def test_the_error_leaves_out_the_progress_before_it_and_is_logged_once_as_an_error(
+    run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["1.0 s  reading", "✗ DataError: bad", "  mend it"]
     with pytest.raises(StageRefused) as raised:
-        run(script)
-    assert raised.value.said == "✗ DataError: bad"
+        run(f"import sys; sys.stderr.write({chr(10).join(lines)!r}); sys.exit(3)")
+    assert raised.value.said == "✗ DataError: bad\n  mend it"
+    assert "mend it" not in str(raised.value)
+    logged = [line for line in capsys.readouterr().out.splitlines() if "[error" in line]
+    assert [said in line for said, line in zip(lines[1:], logged, strict=True)] == [True, True]

@@ -1,0 +1,144 @@
+"""One home and one running Airflow for the end-to-end tests, on the toy pipeline, and a browser to see it with."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from contrail.pipeline import load_pipeline
+from contrail.settings import settings
+from contrail_airflow.embedded import Embedded, running
+from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+
+DAGS = ("daily", "score", "monitor", "train", "backfill")
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_BROWSER_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="package")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a home whose only pipeline is toy."""
+    own = {
+        "CONTRAIL_HOME": str(tmp_path_factory.mktemp("airflow") / "home"),
+        "CONTRAIL_PROJECT": str(PROJECT),
+        "CONTRAIL_PIPELINES": str(TOY_PIPELINES),
+        "CONTRAIL_DAGS": str(PROJECT / "tests" / "dags"),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT / "include"), str(PROJECT / "plugins")]),
+    }
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    settings.cache_clear()
+    yield {**os.environ}
+    Embedded(settings()).stop()
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="package")
+def main_job(environment: dict[str, str]) -> Callable[[], str]:
+    """Run the main job, which starts and stops Airflow; what it printed."""
+
+    def run() -> str:
+        command = [sys.executable, "-m", "contrail_airflow.main_job", "--pipeline", "toy"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="package")
+def first_run(main_job: Callable[[], str]) -> str:
+    """What the main job printed in the empty home; the toy pipeline is trained and scored since."""
+    return main_job()
+
+
+@pytest.fixture(scope="package")
+def airflow(first_run: str) -> Iterator[Embedded]:
+    """Airflow, running on that home with every DAG unpaused."""
+    embedded = Embedded(settings())
+    with running(embedded) as api:
+        api.wait_for_dags([f"toy__{suffix}" for suffix in DAGS], 60)
+        for suffix in DAGS:
+            api.pause(f"toy__{suffix}", False)
+        yield embedded
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """A real browser without a window.
+
+    Skips when there is none, or fails where CONTRAIL_TEST_BROWSER=required says that there must be one.
+    """
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if path is None:
+        reason = f"no browser: none of {', '.join(_BROWSERS)} is on PATH (Debian: apt-get install chromium)"
+        required = os.environ.get("CONTRAIL_TEST_BROWSER") == "required"
+        (pytest.fail if required else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_BROWSER_OPTIONS)
+        yield browser
+        browser.close()
+
+
+class Person:
+    """Somebody at the browser, logged in to Airflow; ``shoot`` keeps what is on the screen."""
+
+    def __init__(self, page: Page, url: str, screenshots: Path) -> None:
+        self.page = page
+        self.url = url
+        self._screenshots = screenshots
+
+    def open(self, path: str) -> None:
+        """Go to a page of Airflow."""
+        self.page.goto(f"{self.url}/{path}")
+
+    def open_log(self, task_id: str, state: str) -> Locator:
+        """From the page of a run to the log of one of its tasks, when that is in this state."""
+        row = self.page.get_by_role("row").filter(has_text=task_id).filter(has_text=state)
+        row.get_by_role("link", name=task_id, exact=True).click()
+        return self.page.get_by_test_id("virtualized-list")
+
+    def shoot(self, name: str) -> None:
+        """Save the window as an image."""
+        self.page.screenshot(path=self._screenshots / f"{name}.png")
+
+
+@pytest.fixture
+def log_in(chromium: Browser, airflow: Embedded, tmp_path: Path) -> Iterator[Callable[[str], Person]]:
+    """Log in through the form as one of the roles; on a failure the last screens are in ``tmp_path``."""
+    contexts: list[Any] = []
+
+    def enter(role: str) -> Person:
+        context = chromium.new_context(viewport={"width": 1400, "height": 900}, locale="en-US")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        person = Person(page, airflow.state().airflow_url, tmp_path)
+        person.open("")
+        page.get_by_label("Username").fill(role)
+        page.get_by_label("Password").fill(airflow.passwords()[role])
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Browse").wait_for()
+        return person
+
+    yield enter
+    for number, context in enumerate(contexts):
+        context.pages[0].screenshot(path=tmp_path / f"last-{number}.png")
+        context.close()
+
+
+@pytest.fixture
+def toy(airflow: Embedded) -> Toy:
+    """The toy pipeline in the home of the running Airflow."""
+    return Toy(load_pipeline("toy"), settings())

@@ -1,0 +1,119 @@
+"""What people see of a running Airflow in a real browser: the form, the approval, and why a day stopped."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from contrail.settings import settings
+from contrail.training_windows import training_windows
+from contrail_airflow.api import AirflowApi, AirflowApiError
+from contrail_airflow.embedded import Embedded
+from contrail_airflow.main_job import make_plan
+from tests.conftest import Toy
+from tests.e2e.conftest import Person
+from tests.landed import landed_path
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("airflow")]
+LogIn = Callable[[str], Person]
+expect.set_options(timeout=120_000)  # a task's log is there when the task has run
+
+
+def test_a_scientist_asks_for_a_backfill_in_the_form_and_reads_its_plan(log_in: LogIn) -> None:
+    scientist = log_in("scientist")
+    page = scientist.page
+    scientist.open("dags/toy__backfill")
+    page.get_by_role("button", name="Trigger").click()
+    form = page.get_by_role("dialog").filter(has_text="Trigger Dag - Late parcels: backfill")
+    expect(form).to_contain_text("The pipeline's first day is 2024-01-01.")
+    form.locator("[name=element_from]").fill("2024-03-01")
+    form.locator("[name=element_to]").fill("2024-03-05")
+    form.locator("label:has([name=element_dry_run])").click()
+    scientist.shoot("form")
+    form.get_by_role("button", name="Trigger", exact=True).click()
+    log = scientist.open_log("plan", "Success")
+    expect(log).to_contain_text("Plan: toy 2024-03-01..2024-03-05 (5 partitions)")
+    expect(log).to_contain_text("model: version 1 for 2024-03-01..2024-03-05")
+    expect(log).to_contain_text("Every partition already holds exactly this result: there is nothing to do.")
+    scientist.shoot("plan")
+
+
+def test_an_engineer_finds_why_a_day_stopped(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
+    whole = landed_path(toy, "parcels", "2024-03-10").read_bytes()
+    landed_path(toy, "parcels", "2024-03-10", revision=2).write_bytes(whole[:400])
+    api = airflow.api("engineer")
+    day = {"logical_date": None, "partition_key": "2024-03-10"}
+    run_id = api.call("POST", "dags/toy__daily/dagRuns", json=day)["dag_run_id"]
+    assert api.wait("toy__daily", run_id, lambda task: None) == "failed"
+
+    engineer = log_in("engineer")
+    page = engineer.page
+    engineer.open("dags")
+    page.get_by_role("link", name="Late parcels: daily").click()
+    page.get_by_test_id("stat").filter(has_text="Latest Run").get_by_role("link").first.click()
+    log = engineer.open_log("ingest", "Failed")
+    expect(log).to_contain_text("parcels 2024-03-10: truncated_gzip: the gzip stream ends too early, after 400 bytes")
+    expect(log).to_contain_text("parcels/2024-03-10.2.csv.gz")
+    expect(log).to_contain_text("contrail stage ingest -p toy --from 2024-03-10 --to 2024-03-10")
+    expect(log).to_contain_text("a retry would fail again")
+    engineer.shoot("failure")
+
+    lines = (settings().home_path / "notifications.jsonl").read_text().splitlines()
+    (told,) = [line for line in map(json.loads, lines) if line["where"] == "toy ingest 2024-03-10"]
+    assert told["kind"] == "refusal"
+    assert told["happened"].startswith("✗ FileRefusedError: 1 landed files refused")
+    page.goto(told["link"])
+    expect(log).to_contain_text("truncated_gzip")
+
+
+def test_an_approver_reads_the_decision_record_and_approves(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
+    scientist = airflow.api("scientist")
+    as_of = make_plan(toy.pipeline).windows.gate.end + timedelta(days=1)
+    run_id = scientist.trigger("toy__train", {"as_of": str(as_of), "approval": True})
+    _wait_for_the_question(scientist, run_id)
+    answer: dict[str, Any] = {"chosen_options": ["Approve"], "params_input": {"reason": "mine"}}
+    with pytest.raises(AirflowApiError, match=": 403 "):
+        scientist.call("PATCH", f"dags/toy__train/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails", json=answer)
+
+    approver = log_in("approver")
+    page = approver.page
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="Required Actions").click()
+    page.get_by_role("link", name="Late parcels: may the new version become champion?").click()
+    window = training_windows(toy.spec, as_of).gate
+    for words in (
+        "Late parcels, version 2. It passed every other check and waits for an approver to take the place of version 1.",
+        f"Judged on {window.start} to {window.end}, 840 rows with known outcomes.",
+        "Better than the champion",
+        "log loss better by",
+    ):
+        expect(page.get_by_text(words).first).to_be_visible()
+    approve = page.get_by_role("button", name="Approve")
+    expect(approve).to_be_disabled()
+    expect(page.get_by_text("Both buttons wait for it.")).to_be_visible()
+    approver.shoot("question")
+    page.locator("[name=element_reason]").fill("looks right")
+    approve.click()
+    expect(page.get_by_text("response successful")).to_be_visible()
+    approver.shoot("answered")
+
+    assert scientist.wait("toy__train", run_id, lambda task: None) == "success"
+    moves = "SELECT version_before, version_after, person, reason, moved_at > scored_at FROM model_history, "
+    moves += "(SELECT max(scored_at) AS scored_at FROM predictions) WHERE alias = 'champion' ORDER BY moved_at"
+    assert toy.sql(moves)[-1] == ("1", "2", "approver", "looks right", True)
+    approver.open("required_actions?response_received=true")
+    row = page.get_by_role("row").filter(has_text="Late parcels: may the new version become champion?")
+    expect(row).to_contain_text("approver")
+    approver.shoot("answers")
+
+
+def _wait_for_the_question(api: AirflowApi, run_id: str) -> None:
+    end = time.monotonic() + 180
+    while not any(task["state"] == "awaiting_input" for task in api.tasks("toy__train", run_id)):
+        states = {task["task_id"]: task["state"] for task in api.tasks("toy__train", run_id)}
+        assert time.monotonic() < end and "failed" not in states.values(), states
+        time.sleep(1)
