@@ -97,6 +97,9 @@ class TrainSpec(_Frozen):
     embargo_days: int = Field(default=2, ge=0)
     rounds: int = Field(default=500, ge=1)
     early_stopping_rounds: int = Field(default=30, ge=1)
+    checkpoint_rounds: int = Field(
+        default=0, ge=0, description="A training that is interrupted goes on after a multiple of these; 0: begins anew."
+    )
     refit: bool = Field(default=True, description="Fit again on the whole window with the rounds found.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from contrail.errors import EngineError, SpecError
+from contrail.methods.boosting import Checkpoints, History, NoCheckpoints, best_round, boost
 from contrail.methods.encoding import feature_types
 from contrail.spec import TrainSpec
 
@@ -55,7 +56,7 @@ class Fitted:
     rounds: int
     device: Device
     validation_predictions: npt.NDArray[np.float64]
-    history: dict[str, dict[str, list[float]]]
+    history: History
     importance: dict[str, float]
 
 
@@ -144,7 +145,14 @@ def _cuda_devices() -> int:
     return count.value
 
 
-def fit_trees(rows: TrainingRows, fit: Rows, validation: Rows, train: TrainSpec, params: Params) -> Fitted:
+def fit_trees(
+    rows: TrainingRows,
+    fit: Rows,
+    validation: Rows,
+    train: TrainSpec,
+    params: Params,
+    checkpoints: Checkpoints | None = None,
+) -> Fitted:
     """Fit, stop early on the validation rows, and fit again on all rows with the rounds found if asked to.
 
     Args:
@@ -153,28 +161,20 @@ def fit_trees(rows: TrainingRows, fit: Rows, validation: Rows, train: TrainSpec,
         validation: Which rows stop the rounds.
         train: Rounds, early stopping, refit and device.
         params: From ``booster_params``.
+        checkpoints: Where to go on from and keep what is done; by default an interrupted training begins anew.
     """
-    import xgboost
-
+    checkpoints = checkpoints or NoCheckpoints()
     device = choose_device(train.device, len(rows.labels))
     params = {**params, "device": device}
     fit_data = _quantile_matrix(rows, fit, params)
     checked = _quantile_matrix(rows, validation, params, fit_data)
-    history: dict[str, dict[str, list[float]]] = {}
-    booster = xgboost.train(
-        params,
-        fit_data,
-        train.rounds,
-        evals=[(fit_data, "fit"), (checked, "validation")],
-        early_stopping_rounds=train.early_stopping_rounds,
-        evals_result=history,
-        verbose_eval=False,
-    )
-    rounds = int(booster.best_iteration) + 1
+    booster, history = boost("fit", params, fit_data, train.rounds, train, checkpoints, checked)
+    rounds = best_round(history) + 1
     booster = booster[:rounds]
     predictions = np.asarray(booster.inplace_predict(rows.matrix[validation]), np.float64)
     if train.refit:
-        booster = xgboost.train(params, _quantile_matrix(rows, np.ones_like(fit), params), rounds)
+        every = _quantile_matrix(rows, np.ones_like(fit), params)
+        booster, _ = boost("refit", params, every, rounds, train, checkpoints)
     # What is left of the machine and of early stopping would make equal trees differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))
     gains = {name: float(gain) for name, gain in booster.get_score(importance_type="total_gain").items()}

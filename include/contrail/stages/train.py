@@ -3,7 +3,9 @@
 No alias moves here: whether a candidate may predict for people is decided by promote.
 """
 
+import base64
 import csv
+import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
@@ -20,16 +22,18 @@ from contrail.adapters import data_versions, registry
 from contrail.adapters.plots import PlotData, draw_all
 from contrail.adapters.registry import LoggedRun, TrainingLog, TrainingSet
 from contrail.errors import DataError, MissingInputError
+from contrail.files import write_whole
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
 from contrail.methods import metrics
 from contrail.methods.baselines import RateTable, fit_rate_table
+from contrail.methods.boosting import Checkpoint
 from contrail.methods.drift import build_reference
 from contrail.methods.encoding import category_table, encode
 from contrail.methods.fit import Fitted, Params, TrainingRows, booster_params, fit_trees, override
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.methods.splits import Split, split_window
-from contrail.revision import code_revision, lock_hash
+from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.spec import PipelineSpec, TrainSpec
 from contrail.stages.base import StageResult, StageRun, result_of
 
@@ -90,7 +94,8 @@ def run(run: StageRun) -> StageResult:
     data = encode_window(window.rows, spec)
     fit_rows, validation_rows = split.masks(window.days)
     _check_labels(spec, window.labels, fit_rows, validation_rows, split)
-    fitted = fit_trees(data, fit_rows, validation_rows, train, params)
+    checkpoints = _Checkpoints(run, params, train, md5["training_set"])
+    fitted = fit_trees(data, fit_rows, validation_rows, train, params, checkpoints)
     validation = _validation(spec, train, window, fit_rows, validation_rows, fitted)
     found = _metrics(spec, train, validation)
     run.progress(_headline(spec, fitted, found))
@@ -104,6 +109,7 @@ def run(run: StageRun) -> StageResult:
         logged = _log(run, saved.card, found, artifacts, Path(place) / "package", md5)
     version = _register(run, saved.card, logged, found) if run.options.get("register", True) else None
     _write_metrics(run, found, saved.card)
+    checkpoints.remove()
     return result_of(
         run,
         rows=window.rows.num_rows,
@@ -186,6 +192,38 @@ def _version_data(run: StageRun, window: _Window) -> dict[str, str]:
         if snapshot is not None and run.options.get("register", True):
             run.lake.tag(name, snapshot, f"training-{snapshot}")
     return {name: hashes[own] for name, own in paths.items()}
+
+
+class _Checkpoints:
+    """Checkpoints of the trainings of exactly these rows by exactly these settings, code and libraries.
+
+    They outlive the run that made them: the attempt after it, on another machine, goes on from there.
+    """
+
+    def __init__(self, run: StageRun, params: Params, train: TrainSpec, rows_md5: str) -> None:
+        made_of = [params, train.model_dump(), rows_md5, code_hash(), lock_hash(run.settings.project_path)]
+        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
+        self.folder = run.settings.staging / run.pipeline.name / "checkpoints" / digest
+        self.run = run
+
+    def load(self, name: str) -> Checkpoint | None:
+        path = self.folder / f"{name}.json"
+        if not path.exists():
+            return None
+        kept = json.loads(path.read_text())
+        found = Checkpoint(base64.b64decode(kept["model"]), kept["history"])
+        self.run.progress(f"going on with {name} after the checkpoint of run {kept['run']}")
+        return found
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        # One file, so that the trees and their history are of the same round whenever the run is killed.
+        model = base64.b64encode(checkpoint.model).decode()
+        kept = {"run": self.run.run_id, "model": model, "history": checkpoint.history}
+        write_whole(self.folder / f"{name}.json", json.dumps(kept).encode())
+
+    def remove(self) -> None:
+        if self.folder.exists():
+            self.folder.fs.rm(str(self.folder), recursive=True)
 
 
 # ---- how good it is ----

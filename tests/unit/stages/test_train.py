@@ -177,3 +177,39 @@ def test_rows_are_read_again_when_a_table_was_published_meanwhile(ready, monkeyp
     window = train._read(ready.stage_run("train", *WINDOW))
     assert len(calls) == 2
     assert window.snapshots["features"] == ready.lake.snapshot_id("features")
+
+
+def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monkeypatch):
+    asked = {"params": {"checkpoint_rounds": 2, "rounds": 9}, "register": False}
+    whole = trained(ready, **asked).details["model_sha256"]
+    folder = ready.settings.staging / "toy" / "checkpoints"
+    assert not list(folder.glob("**/*.json")), "a training that has ended leaves none"
+
+    save, saved = train._Checkpoints.save, []
+
+    def killed(checkpoints, name, checkpoint):
+        save(checkpoints, name, checkpoint)
+        saved.append(name)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train._Checkpoints, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(ready, **asked)
+    assert len(list(folder.glob("**/*.json"))) == 1
+    monkeypatch.setattr(train._Checkpoints, "save", save)
+    run = ready.stage_run("train", *WINDOW, params={**ONE_THREAD, **asked["params"]}, register=False)
+    told = []
+    object.__setattr__(run, "progress", told.append)
+    assert train.run(run).details["model_sha256"] == whole
+    assert [line for line in told if "going on with fit after the checkpoint of run" in line]
+
+
+def test_a_checkpoint_of_other_rows_is_not_gone_on_from(ready):
+    run = ready.stage_run("train", *WINDOW)
+    folders = {
+        train._Checkpoints(run, params, ready.spec.train, md5).folder
+        for params in ({"seed": 0}, {"seed": 1})
+        for md5 in ("a", "b")
+    }
+    assert len(folders) == 4

@@ -1,0 +1,119 @@
+"""Boosting in parts: a training that was interrupted goes on at its last checkpoint and ends with the same trees.
+
+XGBoost keeps no state of its random numbers in a model, so a training that is taken up again would draw others. Here
+each part of ``checkpoint_rounds`` begins as if it had been taken up: from the trees so far, with a seed of its own. So
+an uninterrupted training is the same sequence of parts.
+"""
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from contrail.spec import TrainSpec
+
+if TYPE_CHECKING:
+    import xgboost
+
+History = dict[str, dict[str, list[float]]]
+# XGBoost's own list of metrics that are better when they are larger.
+_LARGER_IS_BETTER = ("auc", "aucpr", "map", "ndcg", "pre")
+
+
+class Checkpoint(NamedTuple):
+    """The trees so far, and the metrics of each round so far."""
+
+    model: bytes
+    history: History
+
+
+class Checkpoints(Protocol):
+    """Where checkpoints are kept, by the name of the training that they belong to."""
+
+    def load(self, name: str) -> Checkpoint | None:
+        """The newest; None when there is none."""
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        """Keep one, in place of the one before."""
+
+
+class NoCheckpoints:
+    """Keeps none: an interrupted training begins anew."""
+
+    def load(self, name: str) -> None:
+        """None."""
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        """Nothing."""
+
+
+def boost(
+    name: str,
+    params: dict[str, Any],
+    data: "xgboost.QuantileDMatrix",
+    rounds: int,
+    train: TrainSpec,
+    checkpoints: Checkpoints,
+    validation: "xgboost.QuantileDMatrix | None" = None,
+) -> tuple["xgboost.Booster", History]:
+    """Fit up to ``rounds`` trees; with ``validation``, until it has not become better for ``early_stopping_rounds``.
+
+    Returns:
+        The trees and each round's metrics of ``fit`` and ``validation``, empty without ``validation``.
+    """
+    import xgboost
+
+    part = train.checkpoint_rounds or rounds
+    booster: xgboost.Booster | None = None
+    model, history = checkpoints.load(name) or (None, {})
+    if model is not None:
+        booster = xgboost.Booster(params, model_file=bytearray(model))
+    done = booster.num_boosted_rounds() if booster else 0
+    while done < rounds and not _stopped(history, train):
+        seen: History = {}
+        booster = xgboost.train(
+            {**params, "seed": int(params["seed"]) + done // part},
+            data,
+            min(part - done % part, rounds - done),
+            evals=[(data, "fit"), (validation, "validation")] if validation else [],
+            evals_result=seen,
+            verbose_eval=False,
+            xgb_model=bytearray(model) if model else None,
+            callbacks=[_stop_early(history, train)] if validation else [],
+        )
+        history = _joined(history, seen)
+        done = booster.num_boosted_rounds()
+        model = bytes(booster.save_raw("ubj"))
+        if done < rounds and train.checkpoint_rounds:
+            checkpoints.save(name, Checkpoint(model, history))
+    assert booster is not None
+    return booster, history
+
+
+def best_round(history: History) -> int:
+    """Index of the round with the best last metric of ``validation``, the first of equals."""
+    metric, values = list(history["validation"].items())[-1]
+    sign = -1 if metric.split("@")[0] in _LARGER_IS_BETTER else 1
+    return min(range(len(values)), key=lambda i: sign * values[i])
+
+
+def _stopped(history: History, train: TrainSpec) -> bool:
+    if "validation" not in history:
+        return False
+    (values, *_) = history["validation"].values()
+    return len(values) - 1 - best_round(history) >= train.early_stopping_rounds
+
+
+def _joined(before: History, after: History) -> History:
+    return {
+        part: {metric: [*before.get(part, {}).get(metric, []), *values] for metric, values in metrics.items()}
+        for part, metrics in after.items()
+    }
+
+
+def _stop_early(before: History, train: TrainSpec) -> "xgboost.callback.TrainingCallback":
+    """XGBoost's own rule for stopping, over the rounds of earlier parts too."""
+    import xgboost
+
+    class StopEarly(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return _stopped(_joined(before, evals_log), train)
+
+    return StopEarly()
