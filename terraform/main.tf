@@ -11,6 +11,9 @@ locals {
   # Compute jobs write here and nowhere else; only the publisher makes rows visible.
   staging_prefix = "staging/"
 
+  read       = "roles/storage.objectViewer"
+  read_write = "roles/storage.objectUser"
+
   groups = { for role, address in var.groups : role => "group:${address}" }
 }
 
@@ -107,53 +110,53 @@ module "storage" {
     landing = {
       noncurrent_days = 90
       nearline_days   = 90
-      access = [
-        { role = "roles/storage.objectUser", member = module.identity.airflow.member },
-        { role = "roles/storage.objectUser", member = local.groups.engineers },
-        { role = "roles/storage.objectViewer", member = module.dataproc.account.member },
-        { role = "roles/storage.objectViewer", member = local.groups.scientists },
-      ]
+      access = {
+        airflow    = { role = local.read_write, member = module.identity.airflow.member }
+        engineers  = { role = local.read_write, member = local.groups.engineers }
+        spark      = { role = local.read, member = module.dataproc.account.member }
+        scientists = { role = local.read, member = local.groups.scientists }
+      }
     }
 
-    # Staged rows and the Iceberg warehouse. Iceberg keeps its own history, so old objects are only a short safety net.
+    # Staged rows and the Iceberg warehouse. Iceberg keeps its own history; old versions are a short safety net.
     lake = {
       noncurrent_days = 7
       expire_prefixes = { (local.staging_prefix) = 14 }
-      access = [
-        { role = "roles/storage.objectUser", member = module.identity.airflow.member },
-        { role = "roles/storage.objectViewer", member = module.dataproc.account.member },
-        { role = "roles/storage.objectUser", member = module.dataproc.account.member, prefix = local.staging_prefix },
-        { role = "roles/storage.objectViewer", member = module.vertex.account.member },
-        { role = "roles/storage.objectUser", member = module.vertex.account.member, prefix = local.staging_prefix },
-        { role = "roles/storage.objectViewer", member = local.groups.engineers },
-        { role = "roles/storage.objectViewer", member = local.groups.scientists },
-      ]
+      access = {
+        airflow      = { role = local.read_write, member = module.identity.airflow.member }
+        spark        = { role = local.read, member = module.dataproc.account.member }
+        spark-stages = { role = local.read_write, member = module.dataproc.account.member, prefix = local.staging_prefix }
+        train        = { role = local.read, member = module.vertex.account.member }
+        train-stages = { role = local.read_write, member = module.vertex.account.member, prefix = local.staging_prefix }
+        engineers    = { role = local.read, member = local.groups.engineers }
+        scientists   = { role = local.read, member = local.groups.scientists }
+      }
     }
 
     # MLflow's artifacts, code wheels, reports, DVC's remote.
     artifacts = {
       noncurrent_days = 90
-      access = [
-        { role = "roles/storage.objectUser", member = module.identity.airflow.member },
-        { role = "roles/storage.objectUser", member = module.delivery.deployer.member, prefix = "code/" },
-        { role = "roles/storage.objectViewer", member = module.dataproc.account.member },
-        { role = "roles/storage.objectViewer", member = module.vertex.account.member },
-        { role = "roles/storage.objectViewer", member = local.groups.engineers },
-        { role = "roles/storage.objectViewer", member = local.groups.scientists },
-        { role = "roles/storage.objectViewer", member = local.groups.approvers },
-      ]
+      access = {
+        airflow    = { role = local.read_write, member = module.identity.airflow.member }
+        deployer   = { role = local.read_write, member = module.delivery.deployer.member, prefix = "code/" }
+        spark      = { role = local.read, member = module.dataproc.account.member }
+        train      = { role = local.read, member = module.vertex.account.member }
+        engineers  = { role = local.read, member = local.groups.engineers }
+        scientists = { role = local.read, member = local.groups.scientists }
+        approvers  = { role = local.read, member = local.groups.approvers }
+      }
     }
 
     # What Dataproc and Vertex write for themselves: dependencies, driver output, job directories.
     scratch = {
       noncurrent_days = 1
       expire_prefixes = { "" = 14 }
-      access = [
-        { role = "roles/storage.objectUser", member = module.identity.airflow.member },
-        { role = "roles/storage.objectUser", member = module.dataproc.account.member },
-        { role = "roles/storage.objectUser", member = module.vertex.account.member },
-        { role = "roles/storage.objectViewer", member = local.groups.engineers },
-      ]
+      access = {
+        airflow   = { role = local.read_write, member = module.identity.airflow.member }
+        spark     = { role = local.read_write, member = module.dataproc.account.member }
+        train     = { role = local.read_write, member = module.vertex.account.member }
+        engineers = { role = local.read, member = local.groups.engineers }
+      }
     }
   }
 

@@ -1,16 +1,9 @@
 # Buckets: uniform access, no public access, versions as the safety net, and an end for everything that may end.
 
 locals {
-  # Who may read or write objects may also look at the bucket itself, which the storage clients do first.
-  viewers = merge([
-    for name, bucket in var.buckets : {
-      for member in toset(bucket.access[*].member) : "${name} ${member}" => { bucket = name, member = member }
-    }
-  ]...)
-
   grants = merge([
     for name, bucket in var.buckets : {
-      for grant in bucket.access : "${name} ${grant.member} ${grant.role} ${grant.prefix}" => merge(grant, { bucket = name })
+      for who, grant in bucket.access : "${name} ${who}" => merge(grant, { bucket = name })
     }
   ]...)
 }
@@ -84,7 +77,8 @@ resource "google_storage_bucket" "this" {
 }
 
 resource "google_storage_bucket_iam_member" "viewer" {
-  for_each = local.viewers
+  # Who may read a bucket's objects may also look at the bucket itself, which the storage clients do first.
+  for_each = { for key, grant in local.grants : key => grant if grant.prefix == "" }
 
   bucket = google_storage_bucket.this[each.value.bucket].name
   role   = "roles/storage.legacyBucketReader"

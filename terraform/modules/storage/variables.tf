@@ -15,7 +15,8 @@ variable "buckets" {
     nearline_days   = optional(number)
     # Objects under a prefix ("" is all) are deleted this many days after they were written.
     expire_prefixes = optional(map(number), {})
-    access = list(object({
+    # By a name of our own, since the members themselves are not known before the accounts exist.
+    access = map(object({
       role   = string
       member = string
       prefix = optional(string, "")
