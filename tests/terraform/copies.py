@@ -5,8 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
-ROOT = PROJECT / "terraform"
+ROOT = Path(__file__).resolve().parents[2] / "terraform"
 
 
 @dataclass(frozen=True)
