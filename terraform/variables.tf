@@ -104,10 +104,10 @@ variable "monthly_budget" {
   }
 }
 
-variable "airflow_resource_type" {
-  description = "The monitored resource type under which Airflow's log arrives: k8s_container on GKE, gce_instance on a VM."
+variable "log_resource_type" {
+  description = "The monitored resource type of the log `contrail`: global, unless an agent writes it (k8s_container, gce_instance)."
   type        = string
-  default     = "k8s_container"
+  default     = "global"
 }
 
 variable "github_repository" {

@@ -1,14 +1,14 @@
 mock_provider "google" {}
 
 variables {
-  project_id            = "some-project"
-  environment           = "prod"
-  labels                = { app = "contrail" }
-  emails                = ["on-call@example.com"]
-  pipelines             = ["flight_delay", "bike_demand"]
-  airflow_resource_type = "k8s_container"
-  billing_account       = "000000-000000-000000"
-  monthly_budget        = 100
+  project_id        = "some-project"
+  environment       = "prod"
+  labels            = { app = "contrail" }
+  emails            = ["on-call@example.com"]
+  pipelines         = ["flight_delay", "bike_demand"]
+  log_resource_type = "k8s_container"
+  billing_account   = "000000-000000-000000"
+  monthly_budget    = 100
 }
 
 run "alerts" {

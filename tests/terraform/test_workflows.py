@@ -27,7 +27,11 @@ def test_zizmor_finds_nothing() -> None:
     ("old", "new", "finding"),
     [
         ("@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7", "unpinned-uses"),
-        ("permissions:\n      contents: read\n    steps:", "permissions: write-all\n    steps:", "excessive-permissions"),
+        (
+            "permissions:\n      contents: read\n    steps:",
+            "permissions: write-all\n    steps:",
+            "excessive-permissions",
+        ),
         ("run: bash .ci/run", 'run: echo "${{ github.event.pull_request.title }}"', "template-injection"),
     ],
 )

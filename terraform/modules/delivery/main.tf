@@ -10,13 +10,14 @@ locals {
     "roles/browser",
     "roles/cloudsql.viewer",
     "roles/compute.viewer",
+    "roles/iam.roleViewer",
     "roles/iam.securityReviewer",
     "roles/iam.serviceAccountViewer",
     "roles/iam.workloadIdentityPoolViewer",
     "roles/logging.viewer",
     "roles/monitoring.viewer",
     "roles/secretmanager.viewer",
-    "roles/serviceusage.serviceUsageViewer",
+    "roles/serviceusage.serviceUsageConsumer",
     "roles/storage.bucketViewer",
   ]
 

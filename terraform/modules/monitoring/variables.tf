@@ -23,8 +23,8 @@ variable "pipelines" {
   type        = set(string)
 }
 
-variable "airflow_resource_type" {
-  description = "The monitored resource type of Airflow's log entries."
+variable "log_resource_type" {
+  description = "The monitored resource type of the entries of the log `contrail`."
   type        = string
 }
 
