@@ -61,7 +61,7 @@ check: $(VENV)/.dev  ## Lint, types, import rules
 $(INFRA)/.installed: $(VENV)/.uv requirements-infra.txt
 	@echo "Installing the locked tools for terraform/ (about 100 packages)…"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(INFRA)
-	@$(UV) pip sync --quiet --compile-bytecode --python $(INFRA)/bin/python --require-hashes requirements-infra.txt
+	@$(UV) pip sync --quiet --python $(INFRA)/bin/python --require-hashes requirements-infra.txt
 	@touch $@
 
 check-infra: $(INFRA)/.installed  ## Check terraform/ against the real provider's schema, and the workflows, offline

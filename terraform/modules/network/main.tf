@@ -7,7 +7,6 @@ resource "google_compute_network" "this" {
 }
 
 resource "google_compute_subnetwork" "jobs" {
-  #checkov:skip=CKV_GCP_76:The subnet has IPv4 addresses only, so there is no IPv6 access to make private.
   name                     = "contrail-jobs"
   region                   = var.region
   network                  = google_compute_network.this.id
