@@ -61,7 +61,8 @@ run "buckets" {
   assert {
     condition = alltrue([
       for rule in google_storage_bucket.this["lake"].lifecycle_rule :
-      one(rule.condition).matches_prefix != null || one(rule.condition).with_state == "ARCHIVED" || one(rule.action).type == "AbortIncompleteMultipartUpload"
+      one(rule.condition).matches_prefix != null || one(rule.condition).with_state == "ARCHIVED"
+      if one(rule.action).type == "Delete"
     ])
     error_message = "No rule deletes published objects."
   }

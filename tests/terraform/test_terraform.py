@@ -90,6 +90,10 @@ DEFECTS_OF_SENSE = {
     "analysts read the tables": Defect(
         "modules/bigquery/main.tf", "for_each = toset(var.readers)", "for_each = toset(var.analysts)", "do not read"
     ),
+    "published rows expire": Defect(BUCKETS, "? null : [lifecycle_rule.key]", "? null : null", "published objects"),
+    "views may not read": Defect(
+        "modules/bigquery/main.tf", "google_bigquery_dataset.analysts.dataset_id", '"other"', "may read the published"
+    ),
     "any branch deploys": Defect(
         DELIVERY, ":environment:${var.environment}", ":ref:refs/heads/main", "Only a job in the"
     ),
