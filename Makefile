@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for v in python3.12 python3.13 python3.11 python3; do command -v $$v >/dev/null 2>&1 && $$v -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] < (3,14))' 2>/dev/null && { command -v $$v; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+INFRA := .venv-infra
 UV = $(BIN)/uv
 PIPELINE ?= flight_delay
 AIRFLOW = PYTHONPATH=$(CURDIR)/include:$(CURDIR)/plugins $(BIN)/python -m
@@ -57,6 +58,15 @@ check: $(VENV)/.dev  ## Lint, types, import rules
 	@$(BIN)/mypy
 	@PYTHONPATH=include:plugins $(BIN)/lint-imports --no-cache
 
+$(INFRA)/.installed: $(VENV)/.uv requirements-infra.txt
+	@echo "Installing the locked tools for terraform/ (about 100 packages)…"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(INFRA)
+	@$(UV) pip sync --quiet --python $(INFRA)/bin/python --require-hashes requirements-infra.txt
+	@touch $@
+
+check-infra: $(INFRA)/.installed  ## Check terraform/ against the real provider's schema, and the workflows, offline
+	@$(INFRA)/bin/python -m pytest -n 2 --confcutdir=tests/terraform tests/terraform
+
 bench: $(VENV)/.dev  ## Measure; prints ratios side by side and writes benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py
 
@@ -64,8 +74,9 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements.txt requirements-dev.in -o requirements-dev.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps requirements-data.in -o requirements-data.txt
+	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-infra.in -o requirements-infra.txt
 
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow test test-fast check bench lock clean
+.PHONY: help setup run up down airflow test test-fast check check-infra bench lock clean

@@ -1,0 +1,247 @@
+# One environment of Contrail in one project. The root only wires modules; README.md says what each is for.
+
+locals {
+  labels = {
+    app         = "contrail"
+    environment = var.environment
+    team        = var.team
+    cost_centre = var.cost_centre
+  }
+
+  # Compute jobs write here and nowhere else; only the publisher makes rows visible.
+  staging_prefix = "staging/"
+
+  read       = "roles/storage.objectViewer"
+  read_write = "roles/storage.objectUser"
+
+  groups = { for role, address in var.groups : role => "group:${address}" }
+}
+
+provider "google" {
+  project        = var.project_id
+  region         = var.region
+  default_labels = local.labels
+
+  # The budget's API bills its calls to the caller's project, which a person's own credentials do not name.
+  billing_project       = var.project_id
+  user_project_override = true
+}
+
+module "services" {
+  source = "./modules/services"
+
+  project_id = var.project_id
+}
+
+module "network" {
+  source = "./modules/network"
+
+  region      = var.region
+  subnet_cidr = var.subnet_cidr
+
+  depends_on = [module.services]
+}
+
+module "identity" {
+  source = "./modules/identity"
+
+  project_id = var.project_id
+  groups     = local.groups
+
+  depends_on = [module.services]
+}
+
+# --- jobs: the account under which each kind runs, and who may start it ------------------------------------------
+
+module "dataproc" {
+  source = "./modules/job_account"
+
+  project_id   = var.project_id
+  account_id   = "spark-job"
+  display_name = "Contrail Spark jobs on Dataproc Serverless"
+  submitter    = module.identity.airflow.member
+
+  submitter_role = "roles/dataproc.serverlessEditor"
+  worker_roles   = ["roles/dataproc.worker"]
+
+  depends_on = [module.services]
+}
+
+module "vertex" {
+  source = "./modules/job_account"
+
+  project_id   = var.project_id
+  account_id   = "train-job"
+  display_name = "Contrail training jobs on Vertex AI"
+  submitter    = module.identity.airflow.member
+
+  submitter_role = google_project_iam_custom_role.vertex_submitter.id
+  worker_roles   = ["roles/logging.logWriter"]
+
+  depends_on = [module.services]
+}
+
+# roles/aiplatform.user would also open models, endpoints, notebooks and data sets.
+resource "google_project_iam_custom_role" "vertex_submitter" {
+  role_id     = "contrailVertexSubmitter"
+  title       = "Contrail: submit Vertex AI custom jobs"
+  description = "Create, watch, cancel and delete custom jobs; nothing else of Vertex AI."
+  permissions = [
+    "aiplatform.customJobs.cancel",
+    "aiplatform.customJobs.create",
+    "aiplatform.customJobs.delete",
+    "aiplatform.customJobs.get",
+    "aiplatform.customJobs.list",
+  ]
+
+  depends_on = [module.services]
+}
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+module "storage" {
+  source = "./modules/storage"
+
+  name_prefix = var.project_id
+  region      = var.region
+
+  buckets = {
+    # What was landed cannot be had again: it is kept, in cheaper storage when nobody rereads it.
+    landing = {
+      noncurrent_days = 90
+      nearline_days   = 90
+      access = {
+        airflow    = { role = local.read_write, member = module.identity.airflow.member }
+        engineers  = { role = local.read_write, member = local.groups.engineers }
+        spark      = { role = local.read, member = module.dataproc.account.member }
+        scientists = { role = local.read, member = local.groups.scientists }
+      }
+    }
+
+    # Staged rows and the Iceberg warehouse. Iceberg keeps its own history; old versions are a short safety net.
+    lake = {
+      noncurrent_days = 7
+      expire_prefixes = { (local.staging_prefix) = 14 }
+      access = {
+        airflow      = { role = local.read_write, member = module.identity.airflow.member }
+        spark        = { role = local.read, member = module.dataproc.account.member }
+        spark-stages = { role = local.read_write, member = module.dataproc.account.member, prefix = local.staging_prefix }
+        train        = { role = local.read, member = module.vertex.account.member }
+        train-stages = { role = local.read_write, member = module.vertex.account.member, prefix = local.staging_prefix }
+        engineers    = { role = local.read, member = local.groups.engineers }
+        scientists   = { role = local.read, member = local.groups.scientists }
+      }
+    }
+
+    # MLflow's artifacts, code wheels, reports, DVC's remote.
+    artifacts = {
+      noncurrent_days = 90
+      access = {
+        airflow    = { role = local.read_write, member = module.identity.airflow.member }
+        deployer   = { role = local.read_write, member = module.delivery.deployer.member, prefix = "code/" }
+        spark      = { role = local.read, member = module.dataproc.account.member }
+        train      = { role = local.read, member = module.vertex.account.member }
+        engineers  = { role = local.read, member = local.groups.engineers }
+        scientists = { role = local.read, member = local.groups.scientists }
+        approvers  = { role = local.read, member = local.groups.approvers }
+      }
+    }
+
+    # What Dataproc and Vertex write for themselves: dependencies, driver output, job directories.
+    scratch = {
+      noncurrent_days = 1
+      expire_prefixes = { "" = 14 }
+      access = {
+        airflow   = { role = local.read_write, member = module.identity.airflow.member }
+        spark     = { role = local.read_write, member = module.dataproc.account.member }
+        train     = { role = local.read_write, member = module.vertex.account.member }
+        engineers = { role = local.read, member = local.groups.engineers }
+      }
+    }
+  }
+
+  depends_on = [module.services]
+}
+
+module "bigquery" {
+  source = "./modules/bigquery"
+
+  project_id = var.project_id
+  region     = var.region
+  publisher  = module.identity.airflow.email
+  readers    = [var.groups.engineers, var.groups.scientists]
+  analysts   = values(var.groups)
+
+  depends_on = [module.services]
+}
+
+module "registry" {
+  source = "./modules/registry"
+
+  region  = var.region
+  writers = [module.delivery.deployer.member]
+  readers = [module.identity.airflow.member, module.dataproc.account.member, module.vertex.account.member]
+
+  depends_on = [module.services]
+}
+
+module "database" {
+  source = "./modules/database"
+
+  region     = var.region
+  network_id = module.network.network_id
+  settings   = var.database
+  labels     = local.labels
+  databases  = ["airflow", "mlflow", "catalog"]
+  user       = module.identity.airflow.email
+
+  # The address range that the network lends to Google's services must exist first.
+  depends_on = [module.network]
+}
+
+module "secrets" {
+  source = "./modules/secrets"
+
+  region = var.region
+  reader = module.identity.airflow.member
+  editor = local.groups.engineers
+
+  # The names that Airflow's secrets backend for Google Secret Manager looks for.
+  secret_ids = [
+    "airflow-config-fernet-key",
+    "airflow-config-api-secret-key",
+    "airflow-config-jwt-secret",
+    "airflow-connections-contrail_slack",
+    "airflow-connections-contrail_smtp",
+  ]
+
+  depends_on = [module.services]
+}
+
+# --- watching and delivering --------------------------------------------------------------------------------------
+
+module "monitoring" {
+  source = "./modules/monitoring"
+
+  project_id        = var.project_id
+  environment       = var.environment
+  labels            = local.labels
+  emails            = var.alert_emails
+  pipelines         = var.pipelines
+  log_resource_type = var.log_resource_type
+  billing_account   = var.billing_account
+  monthly_budget    = var.monthly_budget
+
+  depends_on = [module.services]
+}
+
+module "delivery" {
+  source = "./modules/delivery"
+
+  project_id        = var.project_id
+  environment       = var.environment
+  github_repository = var.github_repository
+  state_bucket      = var.state_bucket
+
+  depends_on = [module.services]
+}

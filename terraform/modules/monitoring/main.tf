@@ -1,0 +1,183 @@
+# What a person is told by mail. Contrail's own messages (Slack, mail, README) say more; these also come when Airflow is
+# silent, and when a bill grows.
+
+locals {
+  # Contrail writes each message and each publication as one JSON entry of this log; README, "The log that alerts read".
+  log = "projects/${var.project_id}/logs/contrail"
+
+  channels = [for channel in google_monitoring_notification_channel.email : channel.id]
+
+  # Longer than a day by an hour, so that a run that is a little later than yesterday's is no alarm.
+  publication_window = "25h"
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each = var.emails
+
+  display_name = "Contrail ${var.environment}: ${each.key}"
+  type         = "email"
+  labels       = { email_address = each.key }
+  user_labels  = var.labels
+}
+
+# --- a job or a stage failed --------------------------------------------------------------------------------------
+
+resource "google_monitoring_alert_policy" "stage_failed" {
+  display_name          = "Contrail ${var.environment}: a stage failed"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "Contrail told of a failure, a refusal or a missed deadline"
+    condition_matched_log {
+      filter = "logName=\"${local.log}\" AND jsonPayload.kind=(\"failure\" OR \"refusal\" OR \"deadline\")"
+      label_extractors = {
+        kind  = "EXTRACT(jsonPayload.kind)"
+        where = "EXTRACT(jsonPayload.where)"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+    notification_rate_limit {
+      period = "300s"
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "$${log.extracted_label.kind}: $${log.extracted_label.where}. The log entry says what was kept and what to do."
+  }
+}
+
+# Beside Contrail's own word: the services' logs, which are there even if Airflow died while it waited for the job.
+resource "google_monitoring_alert_policy" "job_errors" {
+  for_each = {
+    cloud_dataproc_batch = "a Spark batch logged errors"
+    ml_job               = "a training job logged errors"
+  }
+
+  display_name          = "Contrail ${var.environment}: ${each.value}"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = each.value
+    condition_matched_log {
+      filter = "resource.type=\"${each.key}\" AND severity>=ERROR"
+    }
+  }
+
+  # A failing job writes many such lines; one mail an hour is enough to go and look.
+  alert_strategy {
+    auto_close = "86400s"
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "See the job's log, then the task's in Airflow: `contrail status -p <pipeline>` shows where the day stopped."
+  }
+}
+
+# --- a day without predictions ------------------------------------------------------------------------------------
+
+resource "google_logging_metric" "published" {
+  name        = "contrail_partitions_published"
+  description = "Partitions of predictions that were published, by pipeline."
+  filter      = "logName=\"${local.log}\" AND jsonPayload.kind=\"published\" AND jsonPayload.table=\"predictions\""
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+
+    labels {
+      key         = "pipeline"
+      value_type  = "STRING"
+      description = "The pipeline's name."
+    }
+  }
+
+  label_extractors = { pipeline = "EXTRACT(jsonPayload.pipeline)" }
+}
+
+# PromQL, because a condition of the kind "absent" looks back 23.5 hours at most, less than a daily run needs, and
+# says nothing before the first value.
+resource "google_monitoring_alert_policy" "not_published" {
+  for_each = var.pipelines
+
+  display_name          = "Contrail ${var.environment}: ${each.key} published no predictions"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = local.channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "No partition published in ${local.publication_window}"
+    condition_prometheus_query_language {
+      query = join("", [
+        "absent_over_time(logging_googleapis_com:user_${google_logging_metric.published.name}",
+        "{monitored_resource=\"${var.log_resource_type}\", pipeline=\"${each.key}\"}[${local.publication_window}])",
+      ])
+      duration            = "0s"
+      evaluation_interval = "300s"
+
+      # The metric exists from the first publication on.
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "Analysts still read the last complete day. `contrail status -p ${each.key}` shows where today's stopped."
+  }
+}
+
+# --- the bill -----------------------------------------------------------------------------------------------------
+
+data "google_project" "this" {
+  project_id = var.project_id
+}
+
+resource "google_billing_budget" "this" {
+  billing_account = var.billing_account
+  display_name    = "Contrail ${var.environment}"
+
+  budget_filter {
+    projects        = ["projects/${data.google_project.this.number}"]
+    calendar_period = "MONTH"
+  }
+
+  amount {
+    specified_amount {
+      units = tostring(var.monthly_budget)
+    }
+  }
+
+  threshold_rules {
+    threshold_percent = 0.5
+  }
+  threshold_rules {
+    threshold_percent = 0.9
+  }
+  threshold_rules {
+    threshold_percent = 1.0
+  }
+  # Early enough to stop what runs away.
+  threshold_rules {
+    threshold_percent = 1.0
+    spend_basis       = "FORECASTED_SPEND"
+  }
+
+  all_updates_rule {
+    monitoring_notification_channels = local.channels
+  }
+}

@@ -1,0 +1,60 @@
+# A network in which nothing has a public address. Google's APIs are reached by Private Google Access, Cloud SQL by
+# private services access. There is no Cloud NAT: jobs bring their libraries along and need nothing of the internet.
+
+resource "google_compute_network" "this" {
+  name                    = "contrail"
+  auto_create_subnetworks = false
+}
+
+resource "google_compute_subnetwork" "jobs" {
+  name                     = "contrail-jobs"
+  region                   = var.region
+  network                  = google_compute_network.this.id
+  ip_cidr_range            = var.subnet_cidr
+  stack_type               = "IPV4_ONLY"
+  private_ip_google_access = true
+
+  log_config {
+    aggregation_interval = "INTERVAL_10_MIN"
+    flow_sampling        = 0.1
+    metadata             = "EXCLUDE_ALL_METADATA"
+  }
+}
+
+# The driver and the executors of a batch talk to each other on ports of their own choosing, within the subnet.
+resource "google_compute_firewall" "spark" {
+  name          = "contrail-spark-internal"
+  description   = "Spark drivers and executors, within the subnet of the jobs."
+  network       = google_compute_network.this.id
+  direction     = "INGRESS"
+  source_ranges = [var.subnet_cidr]
+
+  allow {
+    protocol = "tcp"
+  }
+  allow {
+    protocol = "udp"
+  }
+  allow {
+    protocol = "icmp"
+  }
+
+  log_config {
+    metadata = "EXCLUDE_ALL_METADATA"
+  }
+}
+
+# Addresses that Google's own networks (Cloud SQL, Vertex jobs with `network`) use towards this one.
+resource "google_compute_global_address" "services" {
+  name          = "contrail-services"
+  network       = google_compute_network.this.id
+  purpose       = "VPC_PEERING"
+  address_type  = "INTERNAL"
+  prefix_length = 20
+}
+
+resource "google_service_networking_connection" "services" {
+  network                 = google_compute_network.this.id
+  service                 = "servicenetworking.googleapis.com"
+  reserved_peering_ranges = [google_compute_global_address.services.name]
+}

@@ -1,0 +1,9 @@
+output "network_id" {
+  description = "projects/…/global/networks/…"
+  value       = google_compute_network.this.id
+}
+
+output "subnet_id" {
+  description = "projects/…/regions/…/subnetworks/…"
+  value       = google_compute_subnetwork.jobs.id
+}

@@ -1,0 +1,103 @@
+# Buckets: uniform access, no public access, versions as the safety net, and an end for everything that may end.
+
+locals {
+  grants = merge([
+    for name, bucket in var.buckets : {
+      for who, grant in bucket.access : "${name} ${who}" => merge(grant, { bucket = name })
+    }
+  ]...)
+}
+
+resource "google_storage_bucket" "this" {
+  #checkov:skip=CKV_GCP_62:Writes are in Cloud Audit Logs (modules/services), which name the account; usage logs do not.
+  for_each = var.buckets
+
+  name                        = "${var.name_prefix}-${each.key}"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  versioning {
+    enabled = true
+  }
+
+  # Versions are the safety net; soft delete beside them would be a second copy of each, and paid for.
+  soft_delete_policy {
+    retention_duration_seconds = 0
+  }
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      days_since_noncurrent_time = each.value.noncurrent_days
+      with_state                 = "ARCHIVED"
+    }
+  }
+
+  lifecycle_rule {
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+    condition {
+      age = 7
+    }
+  }
+
+  dynamic "lifecycle_rule" {
+    for_each = each.value.expire_prefixes
+
+    content {
+      action {
+        type = "Delete"
+      }
+      condition {
+        age            = lifecycle_rule.value
+        matches_prefix = lifecycle_rule.key == "" ? null : [lifecycle_rule.key]
+        with_state     = "LIVE"
+      }
+    }
+  }
+
+  dynamic "lifecycle_rule" {
+    for_each = each.value.nearline_days == null ? [] : [each.value.nearline_days]
+
+    content {
+      action {
+        type          = "SetStorageClass"
+        storage_class = "NEARLINE"
+      }
+      condition {
+        age                   = lifecycle_rule.value
+        matches_storage_class = ["STANDARD"]
+      }
+    }
+  }
+}
+
+resource "google_storage_bucket_iam_member" "viewer" {
+  # Who may read a bucket's objects may also look at the bucket itself, which the storage clients do first.
+  for_each = { for key, grant in local.grants : key => grant if grant.prefix == "" }
+
+  bucket = google_storage_bucket.this[each.value.bucket].name
+  role   = "roles/storage.legacyBucketReader"
+  member = each.value.member
+}
+
+resource "google_storage_bucket_iam_member" "objects" {
+  for_each = local.grants
+
+  bucket = google_storage_bucket.this[each.value.bucket].name
+  role   = each.value.role
+  member = each.value.member
+
+  dynamic "condition" {
+    for_each = each.value.prefix == "" ? [] : [each.value.prefix]
+
+    content {
+      title      = "only-${trimsuffix(condition.value, "/")}"
+      expression = "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.this[each.value.bucket].name}/objects/${condition.value}\")"
+    }
+  }
+}

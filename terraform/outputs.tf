@@ -1,0 +1,62 @@
+# What include/environments/<environment>.yaml and the Airflow deployment need to know.
+
+output "bucket_uris" {
+  description = "gs:// addresses by use: landing, lake, artifacts, scratch."
+  value       = module.storage.uris
+}
+
+output "staging_uri" {
+  description = "Where compute jobs write rows that are not published yet."
+  value       = "${module.storage.uris["lake"]}/${trimsuffix(local.staging_prefix, "/")}"
+}
+
+output "warehouse_uri" {
+  description = "The Iceberg warehouse, which only the publisher writes."
+  value       = "${module.storage.uris["lake"]}/warehouse"
+}
+
+output "service_accounts" {
+  description = "Mail addresses of the accounts: airflow runs the orchestrator, the others are what its jobs run as."
+  value = {
+    airflow  = module.identity.airflow.email
+    spark    = module.dataproc.account.email
+    train    = module.vertex.account.email
+    deployer = module.delivery.deployer.email
+    planner  = module.delivery.planner.email
+  }
+}
+
+output "network_uri" {
+  description = "The network, for Vertex custom jobs that need private addresses."
+  value       = module.network.network_id
+}
+
+output "subnet_uri" {
+  description = "The subnet of Dataproc Serverless batches (environment_config.execution_config.subnetwork_uri)."
+  value       = module.network.subnet_id
+}
+
+output "image_repository" {
+  description = "Where images are pushed and pulled: <this>/<image>:<tag>."
+  value       = module.registry.uri
+}
+
+output "sql_connection_name" {
+  description = "What the Cloud SQL Auth Proxy connects to."
+  value       = module.database.connection_name
+}
+
+output "sql_user" {
+  description = "The Postgres user of the airflow account; it has no password, the proxy logs in by IAM."
+  value       = module.database.user_name
+}
+
+output "bigquery_datasets" {
+  description = "The publisher's dataset and the analysts'."
+  value       = module.bigquery.dataset_ids
+}
+
+output "workload_identity_provider" {
+  description = "What GitHub Actions logs in with; there are no keys."
+  value       = module.delivery.workload_identity_provider
+}

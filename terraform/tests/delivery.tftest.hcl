@@ -1,0 +1,35 @@
+mock_provider "google" {
+  mock_resource "google_iam_workload_identity_pool" {
+    defaults = { name = "projects/1/locations/global/workloadIdentityPools/github" }
+  }
+}
+
+variables {
+  project_id        = "some-project"
+  environment       = "prod"
+  github_repository = "acme/contrail"
+  state_bucket      = "some-project-tfstate"
+}
+
+run "federation" {
+  # Applied, so that the pool's name, which the members hold, is known.
+  command = apply
+  module {
+    source = "./modules/delivery"
+  }
+
+  assert {
+    condition     = google_iam_workload_identity_pool_provider.github.attribute_condition == "assertion.repository == \"acme/contrail\""
+    error_message = "Tokens of other repositories are refused."
+  }
+
+  assert {
+    condition     = endswith(google_service_account_iam_member.deployer.member, "/subject/repo:acme/contrail:environment:prod")
+    error_message = "Only a job in the GitHub environment prod may deploy to prod."
+  }
+
+  assert {
+    condition     = !anytrue([for role in keys(google_project_iam_member.planner) : endswith(role, "Admin") || endswith(role, "ditor") || endswith(role, ".admin")])
+    error_message = "The planner only reads."
+  }
+}

@@ -1,0 +1,23 @@
+mock_provider "google" {}
+
+variables {
+  region      = "europe-west1"
+  subnet_cidr = "10.10.0.0/20"
+}
+
+run "private" {
+  command = plan
+  module {
+    source = "./modules/network"
+  }
+
+  assert {
+    condition     = google_compute_subnetwork.jobs.private_ip_google_access && !google_compute_network.this.auto_create_subnetworks
+    error_message = "Google's APIs are reached without a public address, from this subnet alone."
+  }
+
+  assert {
+    condition     = google_compute_firewall.spark.source_ranges == toset(["10.10.0.0/20"])
+    error_message = "What comes in comes from the subnet itself."
+  }
+}

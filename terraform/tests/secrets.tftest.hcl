@@ -1,0 +1,25 @@
+mock_provider "google" {}
+
+variables {
+  region     = "europe-west1"
+  secret_ids = ["one", "two"]
+  reader     = "serviceAccount:airflow@example.com"
+  editor     = "group:engineers@example.com"
+}
+
+run "secrets" {
+  command = plan
+  module {
+    source = "./modules/secrets"
+  }
+
+  assert {
+    condition     = alltrue([for secret in google_secret_manager_secret.this : secret.deletion_protection])
+    error_message = "A secret is not deleted by accident."
+  }
+
+  assert {
+    condition     = alltrue([for grant in google_secret_manager_secret_iam_member.editor : grant.role == "roles/secretmanager.secretVersionAdder"])
+    error_message = "Who sets a value cannot read it."
+  }
+}
