@@ -8,8 +8,11 @@ locals {
     cost_centre = var.cost_centre
   }
 
-  # Compute jobs write here and nowhere else; only the publisher makes rows visible.
+  # Rows that are not published yet; they expire.
   staging_prefix = "staging/"
+
+  # BigLake's Iceberg catalog, whose calls are counted on the caller's project.
+  catalog_roles = ["roles/biglake.editor", "roles/serviceusage.serviceUsageConsumer"]
 
   read       = "roles/storage.objectViewer"
   read_write = "roles/storage.objectUser"
@@ -62,7 +65,7 @@ module "dataproc" {
   submitter    = module.identity.airflow.member
 
   submitter_role = "roles/dataproc.serverlessEditor"
-  worker_roles   = ["roles/dataproc.worker"]
+  worker_roles   = concat(["roles/dataproc.worker"], local.catalog_roles)
 
   depends_on = [module.services]
 }
@@ -76,7 +79,7 @@ module "vertex" {
   submitter    = module.identity.airflow.member
 
   submitter_role = google_project_iam_custom_role.vertex_submitter.id
-  worker_roles   = ["roles/logging.logWriter"]
+  worker_roles   = concat(["roles/logging.logWriter"], local.catalog_roles)
 
   depends_on = [module.services]
 }
@@ -118,18 +121,16 @@ module "storage" {
       }
     }
 
-    # Staged rows and the Iceberg warehouse. Iceberg keeps its own history; old versions are a short safety net.
+    # Staged rows and the Iceberg warehouse. A stage audits and publishes its rows where it runs. Iceberg keeps its own history; old versions are a short safety net.
     lake = {
       noncurrent_days = 7
       expire_prefixes = { (local.staging_prefix) = 14 }
       access = {
-        airflow      = { role = local.read_write, member = module.identity.airflow.member }
-        spark        = { role = local.read, member = module.dataproc.account.member }
-        spark-stages = { role = local.read_write, member = module.dataproc.account.member, prefix = local.staging_prefix }
-        train        = { role = local.read, member = module.vertex.account.member }
-        train-stages = { role = local.read_write, member = module.vertex.account.member, prefix = local.staging_prefix }
-        engineers    = { role = local.read, member = local.groups.engineers }
-        scientists   = { role = local.read, member = local.groups.scientists }
+        airflow    = { role = local.read_write, member = module.identity.airflow.member }
+        spark      = { role = local.read_write, member = module.dataproc.account.member }
+        train      = { role = local.read_write, member = module.vertex.account.member }
+        engineers  = { role = local.read, member = local.groups.engineers }
+        scientists = { role = local.read, member = local.groups.scientists }
       }
     }
 
@@ -138,9 +139,8 @@ module "storage" {
       noncurrent_days = 90
       access = {
         airflow    = { role = local.read_write, member = module.identity.airflow.member }
-        deployer   = { role = local.read_write, member = module.delivery.deployer.member, prefix = "code/" }
-        spark      = { role = local.read, member = module.dataproc.account.member }
-        train      = { role = local.read, member = module.vertex.account.member }
+        spark      = { role = local.read_write, member = module.dataproc.account.member }
+        train      = { role = local.read_write, member = module.vertex.account.member }
         engineers  = { role = local.read, member = local.groups.engineers }
         scientists = { role = local.read, member = local.groups.scientists }
         approvers  = { role = local.read, member = local.groups.approvers }

@@ -11,7 +11,7 @@ output "staging_uri" {
 }
 
 output "warehouse_uri" {
-  description = "The Iceberg warehouse, which only the publisher writes."
+  description = "The Iceberg warehouse, which stages publish to."
   value       = "${module.storage.uris["lake"]}/warehouse"
 }
 
@@ -59,4 +59,20 @@ output "bigquery_datasets" {
 output "workload_identity_provider" {
   description = "What GitHub Actions logs in with; there are no keys."
   value       = module.delivery.workload_identity_provider
+}
+
+output "environment" {
+  description = "The environment variables that include/environments/<environment>.yaml asks for; CONTRAIL_MLFLOW_URI and CONTRAIL_JOB_IMAGE come from your deployment."
+  value = {
+    CONTRAIL_GCP_PROJECT      = var.project_id
+    CONTRAIL_GCP_REGION       = var.region
+    CONTRAIL_LANDING_BUCKET   = trimprefix(module.storage.uris["landing"], "gs://")
+    CONTRAIL_LAKE_BUCKET      = trimprefix(module.storage.uris["lake"], "gs://")
+    CONTRAIL_ARTIFACTS_BUCKET = trimprefix(module.storage.uris["artifacts"], "gs://")
+    CONTRAIL_SCRATCH_BUCKET   = trimprefix(module.storage.uris["scratch"], "gs://")
+    CONTRAIL_CATALOG_URI      = "https://biglake.googleapis.com/iceberg/v1/restcatalog"
+    CONTRAIL_SPARK_ACCOUNT    = module.dataproc.account.email
+    CONTRAIL_TRAIN_ACCOUNT    = module.vertex.account.email
+    CONTRAIL_SUBNETWORK       = module.network.subnet_id
+  }
 }

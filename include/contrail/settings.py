@@ -9,7 +9,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -69,7 +69,7 @@ class RegistrySettings(_Frozen):
 class Settings(_Frozen):
     """One environment (``include/environments/<name>.yaml``), with what stands in braces filled in.
 
-    ``variables`` are the environment variables that a job elsewhere needs to read the same file.
+    A file that ``extends`` another one has only what is different. ``variables`` are the environment variables that a job elsewhere needs to read the same file.
     """
 
     name: str
@@ -112,25 +112,34 @@ class Settings(_Frozen):
 
 
 def _load(environment: str, project: Path, home: Path, engine: str | None) -> Settings:
-    path = project / "include" / "environments" / f"{environment}.yaml"
+    folder = project / "include" / "environments"
+    path = folder / f"{environment}.yaml"
     if not path.exists():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise SpecError(f"CONTRAIL_ENV={environment}: there is no {path}. Known environments: {known}.")
-    variables: dict[str, str] = {}
-    text = _BRACES.sub(
-        lambda found: _filled(path, found[1], {"home": home, "project": project}, variables), path.read_text()
-    )
-    values = yaml.safe_load(text)
+    variables = {"CONTRAIL_ENV": environment}
+    values = _read(path, {"home": home, "project": project}, variables)
     if engine:
-        known_kind = engine in ("sail", "spark")
-        values["engine"] = values.get("engine", {}) | (
-            {"kind": engine} if known_kind else {"kind": "spark", "master": engine}
-        )
-    variables["CONTRAIL_ENV"] = environment
+        chosen = {"kind": engine} if engine in ("sail", "spark") else {"kind": "spark", "master": engine}
+        values["engine"] = {**values.get("engine", {}), **chosen}
     try:
         return Settings(name=environment, project_path=project, home_path=home, variables=variables, **values)
     except ValidationError as error:
         raise SpecError(explain(path, error, Settings)) from error
+
+
+def _read(path: Path, own: dict[str, Path], used: dict[str, str]) -> dict[str, Any]:
+    """The values of a file, over those of the environment that it extends."""
+    text = _BRACES.sub(lambda found: _filled(path, found[1], own, used), path.read_text())
+    values = yaml.safe_load(text)
+    base = values.pop("extends", None)
+    return _merged(_read(path.with_name(f"{base}.yaml"), own, used), values) if base else values
+
+
+def _merged(base: Any, over: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
 
 
 def _filled(path: Path, name: str, own: dict[str, Path], used: dict[str, str]) -> str:

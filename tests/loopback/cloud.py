@@ -24,7 +24,7 @@ from tests.loopback.storage import StorageServer, free_port
 
 REGION = "europe-west1"
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/contrail/job:test"
-BUCKETS = ("landing", "lake", "artifacts")
+BUCKETS = ("landing", "lake", "artifacts", "scratch")
 _BOOTSTRAP = Path(__file__).resolve().parents[2] / "include" / "contrail" / "dispatch" / "bootstrap.py"
 _OURS = re.compile(rb"[a-z0-9-]+-(dataproc|aiplatform)\.googleapis\.com:443")
 

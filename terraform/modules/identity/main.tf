@@ -12,11 +12,13 @@ locals {
     airflow = {
       member = google_service_account.airflow.member
       roles = [
+        "roles/biglake.editor", # the Iceberg catalog
         "roles/bigquery.jobUser",
         "roles/cloudsql.client",
         "roles/cloudsql.instanceUser",
         "roles/logging.logWriter",
         "roles/monitoring.metricWriter",
+        "roles/serviceusage.serviceUsageConsumer",
       ]
     }
     engineers = {

@@ -6,7 +6,7 @@ resource "google_service_account" "this" {
 }
 
 # roles/dataproc.worker would let the job write every bucket of the project. Its objects are granted bucket by bucket
-# instead, so that a job can stage rows but never touch what is published.
+# instead, so that a job never touches what was landed, which cannot be had again.
 resource "google_project_iam_member" "worker" {
   for_each = toset(var.worker_roles)
 

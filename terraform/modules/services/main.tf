@@ -4,6 +4,7 @@ resource "google_project_service" "this" {
   for_each = toset([
     "aiplatform.googleapis.com",
     "artifactregistry.googleapis.com",
+    "biglake.googleapis.com",
     "bigquery.googleapis.com",
     "billingbudgets.googleapis.com",
     "cloudresourcemanager.googleapis.com",
