@@ -69,7 +69,8 @@ class RegistrySettings(_Frozen):
 class Settings(_Frozen):
     """One environment (``include/environments/<name>.yaml``), with what stands in braces filled in.
 
-    A file that ``extends`` another one has only what is different. ``variables`` are the environment variables that a job elsewhere needs to read the same file.
+    A file that ``extends`` another one has only what is different. ``variables`` are the environment
+    variables that a job elsewhere needs to read the same file.
     """
 
     name: str
