@@ -66,6 +66,13 @@ class RegistrySettings(_Frozen):
     artifact_uri: str
 
 
+class CloudLogSettings(_Frozen):
+    """The log of Cloud Logging that alerts read: each message to people, and each publication of predictions."""
+
+    project: str
+    name: str = "contrail"
+
+
 class Settings(_Frozen):
     """One environment (``include/environments/<name>.yaml``), with what stands in braces filled in.
 
@@ -89,6 +96,7 @@ class Settings(_Frozen):
     snapshots_kept: int = 200
     backfill_chunk_days: int = 92
     dispatch: DispatchSettings = DispatchSettings()
+    cloud_log: CloudLogSettings | None = None
     variables: dict[str, str] = {}
 
     @property

@@ -1,8 +1,9 @@
 """Telling people: Airflow notifiers that hand Contrail's messages to a file, and to Slack and mail where connected.
 
-Every message is in the task's log and a line of ``notifications.jsonl`` in Contrail's home. With a connection
-``contrail_slack`` (Slack incoming webhook) or ``contrail_smtp`` (SMTP; the extra ``to`` holds the addresses) it is
-sent there too. A message that cannot be sent is logged and never fails a task.
+Every message is in the task's log and a line of ``notifications.jsonl`` in Contrail's home; where the environment names
+a log of Cloud Logging, it is an entry there, and so is each publication of predictions: alerts are made of them. With
+a connection ``contrail_slack`` (Slack incoming webhook) or ``contrail_smtp`` (SMTP; the extra ``to`` holds the
+addresses) it is sent there too. A message that cannot be sent is logged and never fails a task.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook, BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from contrail.messages import Message, of_deadline, of_failure, of_result
+from contrail.messages import Kind, Message, of_deadline, of_failure, of_result
 from contrail.settings import settings
 from contrail_airflow.operators import StageOperator, StageStopped
 
@@ -33,6 +34,7 @@ class StageNotifier(BaseNotifier):
         if message := _of_task(context):
             self.log.info("%s", message.text())
             deliver(message)
+        _tell_of_publication(context)
 
 
 class DeadlineNotifier(BaseNotifier):
@@ -66,10 +68,39 @@ def _of_task(context: "Context") -> Message | None:
     return of_result(where, task.verb, task.pipeline, details, link)
 
 
+def _tell_of_publication(context: "Context") -> None:
+    """Predictions that were published are everyday news to people, and their absence an alert."""
+    task = context["task"]
+    if not isinstance(task, StageOperator) or task.verb != "score" or context.get("exception"):
+        return
+    where = {"pipeline": task.pipeline, "table": "predictions", "from": task.partition_from, "to": task.partition_to}
+    try:
+        _to_cloud_log({"kind": "published", **where})
+    except Exception as error:  # as for messages
+        _log.warning("The publication could not be logged: %s", error)
+
+
+def _to_cloud_log(entry: dict[str, str], severity: str = "INFO") -> bool:
+    log = settings().cloud_log
+    if log is None:
+        return False
+    from google.cloud import logging as cloud
+
+    client: Any = cloud.Client
+    client(project=log.project).logger(log.name).log_struct(entry, severity=severity)
+    return True
+
+
+def _message_to_cloud_log(message: Message) -> bool:
+    trouble = message.kind in (Kind.failure, Kind.refusal, Kind.deadline)
+    return _to_cloud_log(message.as_dict(), "ERROR" if trouble else "NOTICE")
+
+
 def deliver(message: Message) -> list[str]:
     """Hand a message to every channel; the names of those that took it."""
     taken = []
-    for name, send in (("file", _to_file), (SLACK, _to_slack), (SMTP, _to_mail)):
+    channels = (("file", _to_file), ("cloud log", _message_to_cloud_log), (SLACK, _to_slack), (SMTP, _to_mail))
+    for name, send in channels:
         try:
             if send(message):
                 taken.append(name)

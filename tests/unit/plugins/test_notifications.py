@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from contrail.messages import Message, of_deadline
+from contrail.settings import CloudLogSettings, settings
 from contrail_airflow import notifications
 from contrail_airflow.notifications import SLACK, SMTP, DeadlineNotifier, StageNotifier, deliver
 from contrail_airflow.operators import StageOperator, StageRefused
@@ -116,3 +117,48 @@ def test_a_channel_that_fails_leaves_the_others(
     connections[SMTP] = SimpleNamespace(extra_dejson={})
     assert deliver(_message()) == ["file"]
     assert "has no receiver" in caplog.text
+
+
+@pytest.fixture
+def cloud_log(home: Path, connections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The entries of Cloud Logging: project, log, what, severity."""
+    import google.cloud.logging
+
+    entries: list[Any] = []
+
+    class Client:
+        def __init__(self, project: str) -> None:
+            self.project = project
+
+        def logger(self, name: str) -> Any:
+            def log_struct(entry: dict[str, Any], severity: str) -> None:
+                entries.append((self.project, name, entry, severity))
+
+            return SimpleNamespace(log_struct=log_struct)
+
+    monkeypatch.setattr(google.cloud.logging, "Client", Client)
+    current = settings().model_copy(update={"cloud_log": CloudLogSettings(project="demo")})
+    monkeypatch.setattr(notifications, "settings", lambda: current)
+    return entries
+
+
+def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]) -> None:
+    StageNotifier()(context(exception=StageRefused("validate", 3, "bad", "no retry")))
+    scored = context()
+    scored["task"].verb = "score"
+    StageNotifier()(scored)
+    StageNotifier()(context())
+    (failed, published) = cloud_log
+    assert failed[:2] == ("demo", "contrail")
+    # These names are read by terraform/modules/monitoring.
+    assert (failed[2]["kind"], failed[2]["where"], failed[3]) == ("refusal", "toy validate 2024-01-05", "ERROR")
+    assert {name: published[2][name] for name in ("kind", "pipeline", "table")} == {
+        "kind": "published", "pipeline": "toy", "table": "predictions",
+    }  # fmt: skip
+
+
+def test_a_failed_scoring_publishes_nothing(cloud_log: list[Any]) -> None:
+    failed = context(exception=StageRefused("score", 3, "no features", "no retry"))
+    failed["task"].verb = "score"
+    StageNotifier()(failed)
+    assert [entry["kind"] for _, _, entry, _ in cloud_log] == ["refusal"]
