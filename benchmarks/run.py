@@ -1,5 +1,6 @@
-"""Run every benchmark, print the tables, and write RESULTS.md. Name some to run only those."""
+"""Run every benchmark, or those that are named, print the tables, and write them into RESULTS.md."""
 
+import subprocess
 import sys
 from datetime import date
 from importlib import import_module
@@ -7,24 +8,31 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.harness import PROJECT, RUNS, machine, prepare
+from benchmarks.harness import HOME, PROJECT, RUNS, machine, prepare
 
 ALL = ("features", "scoring", "daily_cost", "airflow_overhead", "model_quality")
+KEPT = HOME / "sections"
 
 
 def main() -> None:
-    """Measure and write."""
-    wanted = sys.argv[1:] or list(ALL)
+    """Measure and write; sections that are not measured now stay as they were, with the day that they are of."""
     prepare()
-    sections = []
-    for name in wanted:
+    KEPT.mkdir(exist_ok=True)
+    for name in sys.argv[1:] or ALL:
         print(f"\n== {name}", flush=True)
         section = import_module(f"benchmarks.{name}").measure()
         print("\n" + section, flush=True)
-        sections.append(section)
-    if wanted == list(ALL):
-        head = f"# Results\n\n{date.today()}, {machine()}. Medians of {RUNS} runs. Made by `make bench`.\n\n"
-        (PROJECT / "benchmarks" / "RESULTS.md").write_text(head + "\n".join(sections))
+        (KEPT / f"{name}.md").write_text(
+            section.rstrip() + f"\n\n*`make bench`, {date.today()}, revision {_revision()}*\n"
+        )
+    kept = [path.read_text() for name in ALL if (path := KEPT / f"{name}.md").exists()]
+    head = f"# Results\n\n{machine()}. Medians of {RUNS} runs unless a section says otherwise.\n\n"
+    (PROJECT / "benchmarks" / "RESULTS.md").write_text(head + "\n".join(kept))
+
+
+def _revision() -> str:
+    command = ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":
