@@ -28,7 +28,6 @@ from contrail.methods.drift import (
     WHOLE_DAY,
     DayStatistics,
     DayVerdict,
-    check_format,
     day_statistics,
     history_days,
     verdicts,
@@ -144,7 +143,6 @@ def _inputs(run: StageRun) -> list[str]:
 def _measure(run: StageRun, snapshot: int | None) -> _Measured:
     spec = run.pipeline.spec
     model = resolve(run.settings, run.pipeline.name, str(run.options.get("model", "champion")))
-    check_format(model.package.reference)
     # One more day: whether drift begins on the first day needs the verdict of the day before it.
     window = run.partitions.reaching_back(history_days(spec.drift) + 1)
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)
