@@ -75,9 +75,9 @@ def of_failure(where: str, code: int, said: str, link: str = "") -> Message:
 
 def of_result(where: str, stage: str, pipeline: str, details: Mapping[str, Any], link: str = "") -> Message | None:
     """What a stage's result says to people; None when it is everyday news."""
-    if stage == "drift" and (begins := details.get("drift_begins")):
+    if stage == "drift" and (found := _drift_found(details)):
         return Message(
-            Kind.drift, where, f"the features began to differ from the training window on {', '.join(begins)}",
+            Kind.drift, where, "; ".join(found),
             "the predictions are published as always; each day's verdict is in `drift`",
             f"read the drift report and `contrail query -p {pipeline} \"SELECT * FROM drift WHERE unusual\"`", link,
         )  # fmt: skip
@@ -105,6 +105,14 @@ def of_result(where: str, stage: str, pipeline: str, details: Mapping[str, Any],
             f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM corrections\"` and its reports", link,
         )  # fmt: skip
     return None
+
+
+def _drift_found(details: Mapping[str, Any]) -> list[str]:
+    begun = {
+        "the features began to differ from the training window": details.get("drift_begins"),
+        "the labels known by then began to differ from what the model expects": details.get("label_drift_begins"),
+    }
+    return [f"{what} on {', '.join(days)}" for what, days in begun.items() if days]
 
 
 def of_deadline(where: str, minutes: int) -> Message:

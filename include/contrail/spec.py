@@ -149,9 +149,15 @@ class ScoreSpec(_Frozen):
 
 
 class DriftSpec(_Frozen):
-    """A day is unusual at ``false_alarm_rate``; drift is raised at ``raise_days`` of ``of_days`` unusual days."""
+    """Features of a day are unusual at ``false_alarm_rate``; drift is raised at ``raise_days`` of ``of_days`` such days.
 
-    false_alarm_rate: float = Field(default=0.01, gt=0, lt=0.5)
+    Drift of the label is raised when the mean residual of its last ``raise_days`` labelled days is unusual at
+    ``false_alarm_rate``: on days like those of the training window that is less than once a quarter at the default.
+    """
+
+    false_alarm_rate: float = Field(
+        default=0.01, gt=0, lt=0.5, description="Share of usual days that pass a threshold by chance."
+    )
     raise_days: int = Field(default=3, ge=1)
     of_days: int = Field(default=5, ge=1)
     clear_days: int = Field(default=1, ge=0, description="Drift is cleared at so many unusual days or fewer.")

@@ -18,6 +18,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
 from contrail.lake.lake import Lake
 from contrail.methods import metrics
+from contrail.methods.label_drift import LABEL
 from contrail.partitions import Partitions, as_ranges
 from contrail.pipeline import Pipeline
 from contrail.settings import settings
@@ -117,8 +118,10 @@ def _drift(lake: Lake) -> dict[str, Any] | None:
         return None
     rows = lake.scan("drift", columns=[PARTITION, "feature", "verdict"]).to_pylist()
     verdicts = {row[PARTITION]: row["verdict"] for row in rows if row["feature"] == "*"}
+    labels = [row[PARTITION] for row in rows if row["feature"] == LABEL and row["verdict"] == "drift"]
     return {
         "days": dict(Counter(verdicts.values())),
+        "label_drift": [str(r) for r in as_ranges(labels)],
         "drift": [str(r) for r in as_ranges(day for day, verdict in verdicts.items() if verdict == "drift")],
         "last": {"partition": str(max(verdicts)), "verdict": verdicts[max(verdicts)]} if verdicts else None,
     }
@@ -165,6 +168,7 @@ def _drift_line(drift: dict[str, Any] | None) -> str:
         return "not checked yet"
     days = ", ".join(f"{count} days {verdict}" for verdict, count in sorted(drift["days"].items()))
     raised = f"; raised on {', '.join(drift['drift'][-3:])}" if drift["drift"] else ""
+    raised += f"; of the label on {', '.join(drift['label_drift'][-3:])}" if drift["label_drift"] else ""
     return f"{drift['last']['verdict']} on {drift['last']['partition']}  [dim]{days}{raised}[/]"
 
 

@@ -153,8 +153,8 @@ class _Builder:
     def monitor(self) -> DAG:
         days = self.spec.label.mature_after_days
         doc = (
-            "Drift of a day, the realised performance of the day whose labels have become mature, and whether to "
-            "retrain.\n\n"
+            "Drift of a day's features and of the newest mature labels, the realised performance of the day whose labels "
+            "have become mature, and whether to retrain.\n\n"
             f"Labels are mature after {days} more day(s), so the run for day D measures D-{days + 1}. The task `govern` "
             "decides from both, and says why in its log, in its XCom and in the table `governor`; `retrain` starts the "
             "DAG `train` as of the day when it so decides, and is skipped otherwise."

@@ -38,6 +38,16 @@ def test_drift_is_told_on_the_day_it_begins_only() -> None:
     assert of_result("toy drift 2024-02-02", "drift", "toy", {"drift_begins": [], "verdict": "drift"}) is None
 
 
+def test_drift_of_the_label_is_told_with_that_of_the_features() -> None:
+    of_label = {"drift_begins": [], "label_drift_begins": ["2024-02-03"]}
+    alone = of_result("toy drift", "drift", "toy", of_label)
+    assert alone and alone.kind is Kind.drift
+    assert alone.happened == "the labels known by then began to differ from what the model expects on 2024-02-03"
+    both = of_result("toy drift", "drift", "toy", {**of_label, "drift_begins": ["2024-02-01", "2024-02-02"]})
+    assert both and both.happened.startswith("the features began to differ")
+    assert both.happened.endswith(f"on 2024-02-01, 2024-02-02; {alone.happened}")
+
+
 def test_a_promotion_names_both_versions() -> None:
     details = {"verdict": "pass", "model_version": "3", "champion_before": "2"}
     message = of_result("toy promote", "promote", "toy", details)

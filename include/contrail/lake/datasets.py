@@ -215,20 +215,29 @@ def predictions_shadow(spec: PipelineSpec) -> Dataset:
 
 
 def drift(_: PipelineSpec) -> Dataset:
-    """``drift``: a row a feature and day, and the day's verdict in the row with feature ``*``."""
+    """``drift``: a row a feature and day, a verdict on the features in the row ``*``, one on the label in ``label``."""
     return Dataset(
         name="drift",
-        doc="How unusual each day's features are against the model's training window; feature * is the verdict.",
+        doc="How unusual a day's features (verdict: feature *) and the newest mature labels (verdict: feature label) "
+        "are against the model's training window.",
         columns={
             **_PARTITION_COLUMN,
-            "feature": _column("string", "Feature, or * for the whole day."),
-            "statistic": _column("string", "Name of the statistic."),
+            "feature": _column(
+                "string",
+                "Feature; * for all of the day's; label for the labels of mature_after_days + 1 days before, the newest "
+                "that were mature at the day's cut-off (no row until they are).",
+            ),
+            "statistic": _column(
+                "string",
+                "earth_mover (a feature), max_exceedance (*) or mean_residual (label: mean label minus mean prediction "
+                "of the last raise_days days, each held to its usual range, as the distance from the usual).",
+            ),
             "value": _column("float", "Its value on this day.", required=False),
             "threshold": _column("float", "Value that a usual day rarely passes, from the training window."),
             "unusual": _column("bool", "value > threshold."),
-            "unusual_days": _column("int", "Unusual days among the last of_days (verdict row).", required=False),
-            "verdict": _column("string", "ok, watch or drift (verdict row).", required=False),
-            "rows": _column("int", "Rows of the partition."),
+            "unusual_days": _column("int", "Unusual days among the last of_days (row *).", required=False),
+            "verdict": _column("string", "ok, watch or drift (row *); ok or drift (row label).", required=False),
+            "rows": _column("int", "Rows of the partition; labelled rows of the day measured (row label)."),
             "model_name": _column("string", "Model whose training window is the reference."),
             "model_version": _column("string", "Its version."),
         },
@@ -307,7 +316,9 @@ def governor(_: PipelineSpec) -> Dataset:
             PARTITION: _column("date", "Day that was decided for; nothing after it was looked at."),
             "asked": _column("string", "monitor (every day) or by-hand."),
             "decision": _column("string", "retrain, hold or refused."),
-            "trigger": _column("string", "drift, performance or by-hand; null when nothing asked.", required=False),
+            "trigger": _column(
+                "string", "drift, label-drift, performance or by-hand; null when nothing asked.", required=False
+            ),
             "reasons": _column("string", "Sentences, one a line: what was found, then what refused it."),
             "evidence": _column("string", "What was looked at, as JSON."),
             "model_version": _column("string", "Champion of the day.", required=False),

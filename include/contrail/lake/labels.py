@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
@@ -14,11 +15,13 @@ def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
     keys = ", ".join(spec.key)
     selected = ", ".join(f"e.{key}" for key in spec.key)
     known = f"AND visible_from <= DATE '{as_of}'" if as_of else ""
+    # Without the limit a range of days would see labels that each day by itself does not.
+    mature = f"o.{PARTITION} <= e.{PARTITION} + {spec.label.mature_after_days}"
     return f"""
         SELECT e.{PARTITION}, {selected}, CAST(({spec.label.expression}) AS DOUBLE) AS label
         FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}) e
         JOIN (SELECT * FROM validated_{spec.label.table} WHERE true {known}) o USING ({keys})
-        WHERE ({spec.label.expression}) IS NOT NULL"""
+        WHERE ({spec.label.expression}) IS NOT NULL AND {mature}"""
 
 
 def _tables(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> dict[str, Partitions]:
@@ -34,8 +37,22 @@ def _tables(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> dict[str,
     return wanted
 
 
+def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> list[date]:
+    """Entity partitions whose labels are all known: the label table has each partition until they are mature.
+
+    Raises:
+        MissingInputError: if the label table does not exist.
+    """
+    later = range(spec.label.mature_after_days + 1)
+    window = Partitions(partitions.start, partitions.end + timedelta(days=spec.label.mature_after_days))
+    there = set(pc.unique(lake.scan(f"validated_{spec.label.table}", window, [PARTITION]).column(0)).to_pylist())
+    return [day for day in partitions if all(day + timedelta(days=after) in there for after in later)]
+
+
 def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
     """Labels of the entities of these partitions: ``partition_date``, the key, ``label`` (float, never null).
+
+    One that became known only after its partition was mature is not used.
 
     Args:
         lake: Where the validated tables are.

@@ -26,7 +26,7 @@ from contrail.spec import DriftSpec, PipelineSpec
 STATISTIC = "earth_mover"
 DAY_STATISTIC = "max_exceedance"
 WHOLE_DAY = "*"
-FORMAT = 1
+FORMAT = 2
 
 Verdict = Literal["ok", "watch", "drift"]
 Floats = npt.NDArray[np.float64]
@@ -301,8 +301,9 @@ def day_statistics(features: pa.Table, reference: Reference) -> DayStatistics:
         reference: As ``build_reference`` made it.
 
     Raises:
-        DataError: if the features lack a column of the reference.
+        DataError: if the reference is of an earlier format, or the features lack a column of it.
     """
+    check_format(reference)
     names = tuple(reference["features"])
     if missing := [name for name in names if name not in features.column_names]:
         raise DataError(f"features lack the columns {missing} of the model's drift reference; train a model with them.")
@@ -322,6 +323,19 @@ def day_statistics(features: pa.Table, reference: Reference) -> DayStatistics:
         day_values=_exceedances(values, medians, thresholds).max(axis=1),
         day_threshold=reference["day_threshold"],
     )
+
+
+def check_format(reference: Reference) -> None:
+    """Refuse a reference that another version of this module stored.
+
+    Raises:
+        DataError: naming both formats and what to do.
+    """
+    if (found := reference.get("format")) != FORMAT:
+        raise DataError(
+            f"the model's drift reference has format {found}; this version of Contrail reads format {FORMAT}, which also "
+            "says what labels are usual. Its predictions are not affected. Train and promote a model, then run drift again."
+        )
 
 
 def _values(column: pa.ChunkedArray, stored: Bins, codes: Codes, weekdays: Codes) -> Floats:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Params = dict[str, int | float | str | bool]
 Rows = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 Device = Literal["cpu", "cuda"]
 
 _OBJECTIVES = {
@@ -181,6 +182,26 @@ def fit_trees(
     total = sum(gains.values()) or 1.0
     importance = {name: gains.get(name, 0.0) / total for name in rows.names}
     return Fitted(bytes(booster.save_raw("ubj")), rounds, device, predictions, history, importance)
+
+
+def predict_unseen(rows: TrainingRows, parts: npt.NDArray[np.int64], params: Params, rounds: int) -> Floats:
+    """Predict each part of the rows by trees fitted on the other parts: what the model would say of days to come.
+
+    Args:
+        rows: The whole training window.
+        parts: Number of each row's part, at least two of them.
+        params: As the model was fitted, ``device`` included.
+        rounds: As many as the model has.
+    """
+    import xgboost
+
+    predictions = np.empty(len(rows.labels))
+    for part in np.unique(parts):
+        own = parts == part
+        booster = xgboost.train(params, _quantile_matrix(rows, ~own, params), rounds)
+        booster.set_param({"device": "cpu"})
+        predictions[own] = booster.inplace_predict(rows.matrix[own])
+    return predictions
 
 
 def _quantile_matrix(

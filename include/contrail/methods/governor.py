@@ -17,7 +17,7 @@ from contrail.spec import RetrainSpec
 RETRAIN, BY_HAND = "retrain", "by-hand"
 
 Outcome = Literal["retrain", "hold", "refused"]
-Trigger = Literal["drift", "performance", "by-hand"]
+Trigger = Literal["drift", "label-drift", "performance", "by-hand"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Training:
 class RetrainEvidence:
     """What was known at a day's cut-off.
 
-    ``drift`` has the day's verdicts against the champion, by day, of the last ``drift_of_days`` days.
+    ``drift`` and ``label_drift`` have verdicts against the champion, by day, of the last ``drift_of_days`` days.
     ``improvements`` has how much better than the constant baseline the champion was, by day, for the last
     ``performance_days`` days that may have their labels; ``reference`` is the same at its gate. ``labelled`` of ``rows``
     predictions of those days, of any model, have a label. ``asked`` is the reason that a person gave.
@@ -41,6 +41,7 @@ class RetrainEvidence:
     day: date
     champion: str | None
     drift: Mapping[date, str]
+    label_drift: Mapping[date, str]
     improvements: Mapping[date, float]
     reference: float | None
     labelled: int
@@ -67,7 +68,7 @@ class _Finding:
 
 def decide(evidence: RetrainEvidence, retrain: RetrainSpec) -> Decision:
     """Retrain, hold (nothing asks for it) or refuse (something does, and something forbids it)."""
-    findings = [*_asked(evidence), _drift(evidence, retrain), _performance(evidence, retrain)]
+    findings = [*_asked(evidence), *_drift(evidence, retrain), _performance(evidence, retrain)]
     raised = [finding for finding in findings if finding.found]
     if not raised:
         return Decision("hold", None, tuple(finding.reason for finding in findings))
@@ -84,10 +85,16 @@ def _asked(evidence: RetrainEvidence) -> list[_Finding]:
     return [_Finding("by-hand", True, f"a person asks for it: {evidence.asked}")] if evidence.asked else []
 
 
-def _drift(evidence: RetrainEvidence, retrain: RetrainSpec) -> _Finding:
-    days = sum(verdict == "drift" for verdict in evidence.drift.values())
-    reason = f"drift on {days} of the last {retrain.drift_of_days} days; {retrain.drift_days} ask for a training"
-    return _Finding("drift", days >= retrain.drift_days, reason)
+def _drift(evidence: RetrainEvidence, retrain: RetrainSpec) -> list[_Finding]:
+    """Of the features and of the label, each by itself: a day of one and two of the other are not one lasting shift."""
+    seen: dict[Trigger, Mapping[date, str]] = {"drift": evidence.drift, "label-drift": evidence.label_drift}
+    found = []
+    for trigger, verdicts in seen.items():
+        days = sum(verdict == "drift" for verdict in verdicts.values())
+        what = trigger.replace("-", " ")
+        reason = f"{what} on {days} of the last {retrain.drift_of_days} days; {retrain.drift_days} ask for a training"
+        found.append(_Finding(trigger, days >= retrain.drift_days, reason))
+    return found
 
 
 def _performance(evidence: RetrainEvidence, retrain: RetrainSpec) -> _Finding:

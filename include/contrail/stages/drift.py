@@ -1,15 +1,18 @@
-"""Say of each day how unusual its features are against the training window of the model that scores them.
+"""Say of each day how unusual its features, and the labels known by then, are against the model's training window.
 
-Reads features and the drift reference that was stored with the model; publishes ``drift``. Never calls training:
-what follows from a verdict is for others to decide. The statistics are in ``contrail.methods.drift``.
+Reads features, labels and the drift reference that was stored with the model; publishes ``drift``. Never calls
+training: what follows from a verdict is for others to decide. The statistics are in ``contrail.methods.drift`` and
+``contrail.methods.label_drift``.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from upath import UPath
 
 from contrail.adapters.drift_report import ReportLine, write_drift_report
@@ -17,6 +20,8 @@ from contrail.adapters.registry import RegisteredModel, resolve
 from contrail.errors import MissingInputError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
+from contrail.lake.labels import mature_days, read_labels
+from contrail.methods import label_drift
 from contrail.methods.drift import (
     DAY_STATISTIC,
     STATISTIC,
@@ -27,11 +32,25 @@ from contrail.methods.drift import (
     history_days,
     verdicts,
 )
+from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageResult, StageRun, result_of
 
 _REPORT_ROWS = 5_000
 _REPORT_LINES = 40
+
+
+@dataclass(frozen=True)
+class _LabelDay:
+    """The newest labels that were mature at a partition's cut-off."""
+
+    rows: int
+    value: float
+    threshold: float
+
+    @property
+    def verdict(self) -> str:
+        return "drift" if self.value > self.threshold else "ok"
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,7 @@ class _Measured:
     features: pa.Table
     statistics: DayStatistics
     verdicts: list[DayVerdict]
+    labels: dict[date, _LabelDay]
     partitions: Partitions
 
     @property
@@ -55,13 +75,25 @@ class _Measured:
         drifting = [verdict.verdict == "drift" for verdict in self.verdicts]
         return [self.statistics.days[i] for i in self.inside if drifting[i] and not (i and drifting[i - 1])]
 
+    @property
+    def label_drift(self) -> list[date]:
+        """Days of the range, and the one before it, on which drift of the label was raised."""
+        return [day for day, label in self.labels.items() if label.verdict == "drift"]
+
+    @property
+    def label_begins(self) -> list[date]:
+        """Days of the range on which drift of the label was raised anew."""
+        raised = self.label_drift
+        return [day for day in raised if day in self.partitions and day - timedelta(days=1) not in raised]
+
 
 def run(run: StageRun) -> StageResult:
     """Measure the days of the range and publish their verdicts, in one commit.
 
     The verdict of a day also depends on the days before it, so a bounded number of feature partitions before the
     range is read too (``history_days``); they are measured against the same model. So runs over the same days, split
-    in any way and in any order, publish the same rows.
+    in any way and in any order, publish the same rows. The row of the label is of the newest day whose labels were
+    mature at the partition's cut-off; a partition without it has its other rows all the same.
 
     Options: ``model`` (default champion); ``report``, an Evidently page: ``always``, ``never`` or ``alarm``, which is
     when drift begins within the range or the range has several days.
@@ -69,14 +101,18 @@ def run(run: StageRun) -> StageResult:
     Raises:
         MissingInputError: if there is no model, or no partition of the range has features.
     """
-    snapshot = run.lake.snapshot_id("features")
-    measured = _measure(run, snapshot)
+    inputs = {name: run.lake.snapshot_id(name) for name in _inputs(run)}
+    measured = _measure(run, inputs["features"])
     own = [measured.verdicts[i] for i in measured.inside]
     drifting = sum(verdict.verdict == "drift" for verdict in own)
-    run.progress(f"days measured: {len(own)}, with drift: {drifting}")
+    labels = [day for day in measured.labels if day in run.partitions]
+    label_drifting = [day for day in measured.label_drift if day in run.partitions]
+    run.progress(
+        f"days measured: {len(own)}, with drift: {drifting}; labels: {len(labels)}, with drift: {len(label_drifting)}"
+    )
     rows = _rows(measured)
     model = {"model_name": measured.model.name, "model_version": str(measured.model.version)}
-    provenance = run.provenance({"features": snapshot}, **model)
+    provenance = run.provenance(inputs, **model)
     published = run.lake.publish(datasets.drift(run.pipeline.spec), rows, run.partitions, provenance)
     without = set(run.partitions) - {verdict.day for verdict in own}
     return result_of(
@@ -90,9 +126,18 @@ def run(run: StageRun) -> StageResult:
             "drift_begins": [str(day) for day in measured.begins],
             "verdict": own[-1].verdict,
             "without_features": [str(days) for days in as_ranges(without)],
+            "label_drift_days": len(label_drifting),
+            "label_drift_begins": [str(day) for day in measured.label_begins],
+            "without_labels": [str(days) for days in as_ranges(set(run.partitions) - set(labels))],
         },
         reports=_report(run, measured),
     )
+
+
+def _inputs(run: StageRun) -> list[str]:
+    spec, lake = run.pipeline.spec, run.lake
+    labelled = [f"validated_{spec.entities}", f"validated_{spec.label.table}"]
+    return ["features", *(labelled if all(lake.exists(name) for name in labelled) else [])]
 
 
 def _measure(run: StageRun, snapshot: int | None) -> _Measured:
@@ -103,7 +148,7 @@ def _measure(run: StageRun, snapshot: int | None) -> _Measured:
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)
     statistics = day_statistics(features, model.package.reference)
     found = verdicts(list(zip(statistics.days, statistics.unusual_days, strict=True)), spec.drift)
-    measured = _Measured(model, features, statistics, found, run.partitions)
+    measured = _Measured(model, features, statistics, found, _labels(run, model, snapshot), run.partitions)
     if not measured.inside:
         raise MissingInputError(
             f"{run.pipeline.name}: no partition of {run.partitions} has features; drift was left as it was. Run: "
@@ -112,7 +157,60 @@ def _measure(run: StageRun, snapshot: int | None) -> _Measured:
     return measured
 
 
+def _labels(run: StageRun, model: RegisteredModel, snapshot: int | None) -> dict[date, _LabelDay]:
+    """Labels by the partition at whose cut-off they were the newest mature ones; those of one more, to see a begin.
+
+    The predictions are made anew, by the model in question: published ones may be another version's.
+    """
+    spec, reference = run.pipeline.spec, model.package.reference[LABEL]
+    if len(_inputs(run)) == 1:
+        return {}
+    lag = timedelta(days=spec.label.mature_after_days + 1)
+    partitions = run.partitions.reaching_back(1)
+    window = partitions.shift(-lag.days).reaching_back(reference["of_days"] - 1)
+    by = [PARTITION, *spec.key]
+    features = run.lake.scan("features", window, list(dict.fromkeys([*by, *spec.features.columns])), snapshot)
+    predicted = features.select(by).append_column("prediction", pa.array(model.package.predict(features)))
+    mature = pa.array(mature_days(run.lake, spec, window), pa.date32())
+    # Sorted by key, since a sum in another order differs in the last digit.
+    rows = predicted.join(read_labels(run.lake, spec, window), keys=by, join_type="inner")
+    rows = rows.filter(pc.is_in(rows.column(PARTITION), value_set=mature)).sort_by([(n, "ascending") for n in by])
+    days, labels, predictions = (rows.column(name).to_numpy() for name in (PARTITION, "label", "prediction"))
+    residuals = day_residuals(days, labels, predictions)
+    counts = Counter(days.astype(object).tolist())
+    found = {day: label_statistic(residuals, day - lag, reference) for day in partitions}
+    threshold = reference["threshold"]
+    return {day: _LabelDay(counts[day - lag], v, threshold) for day, v in found.items() if v is not None}
+
+
 def _rows(measured: _Measured) -> pa.Table:
+    features = _feature_rows(measured)
+    return pa.concat_tables([features, pa.Table.from_pylist(_label_rows(measured), schema=features.schema)])
+
+
+def _label_rows(measured: _Measured) -> list[dict[str, Any]]:
+    """A row a day whose labels were mature, where there are features."""
+    days = {measured.statistics.days[i] for i in measured.inside}
+    return [
+        {
+            PARTITION: day,
+            "feature": LABEL,
+            "statistic": label_drift.STATISTIC,
+            "value": label.value,
+            "threshold": label.threshold,
+            "unusual": label.verdict == "drift",
+            "unusual_days": None,
+            "verdict": label.verdict,
+            "rows": label.rows,
+            "model_name": measured.model.name,
+            "model_version": str(measured.model.version),
+        }
+        for day, label in measured.labels.items()
+        if day in days
+    ]
+
+
+def _feature_rows(measured: _Measured) -> pa.Table:
     """A row a day and feature, then a row a day with the verdict."""
     statistics, inside = measured.statistics, measured.inside
     values, thresholds = statistics.values[inside], statistics.thresholds
@@ -148,7 +246,9 @@ def _rows(measured: _Measured) -> pa.Table:
 
 def _report(run: StageRun, measured: _Measured) -> list[str]:
     wanted = run.options.get("report", "alarm")
-    if wanted == "never" or (wanted == "alarm" and not measured.begins and len(run.partitions) == 1):
+    if wanted == "never" or (
+        wanted == "alarm" and not (measured.begins or measured.label_begins) and len(run.partitions) == 1
+    ):
         return []
     spec = run.pipeline.spec
     # A verdict rests on of_days days: a single day's page would show less than what raised it.
@@ -186,7 +286,9 @@ def _lines(measured: _Measured, shown: Partitions) -> list[ReportLine]:
     """The last days that are not ok, or the last day when all are."""
     statistics = measured.statistics
     days = [(i, verdict) for i, verdict in enumerate(measured.verdicts) if verdict.day in shown]
-    chosen = [entry for entry in days if entry[1].verdict != "ok"][-_REPORT_LINES:] or days[-1:]
+    of_label = {day for day in measured.label_drift if day in shown}
+    strange = [(i, verdict) for i, verdict in days if verdict.verdict != "ok" or verdict.day in of_label]
+    chosen = strange[-_REPORT_LINES:] or days[-1:]
     past = statistics.values > statistics.thresholds
     excess = np.where(past, statistics.values / np.maximum(statistics.thresholds, 1e-6), 0)
     return [
@@ -195,7 +297,10 @@ def _lines(measured: _Measured, shown: Partitions) -> list[ReportLine]:
             verdict=verdict.verdict,
             unusual_days=str(verdict.unusual_days),
             exceedance=f"{statistics.day_values[i]:.2f} (limit {statistics.day_threshold:.2f})",
-            features=", ".join(statistics.features[j] for j in np.argsort(-excess[i], kind="stable") if past[i, j]),
+            features=", ".join(
+                [statistics.features[j] for j in np.argsort(-excess[i], kind="stable") if past[i, j]]
+                + ["label (drift)"] * (verdict.day in of_label)
+            ),
         )
         for i, verdict in chosen
     ]

@@ -19,6 +19,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.model_history import in_effect, read_moves
 from contrail.methods.drift import WHOLE_DAY
 from contrail.methods.governor import BY_HAND, RETRAIN, Decision, RetrainEvidence, Training, decide
+from contrail.methods.label_drift import LABEL
 from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions
 from contrail.stages.alias_moves import asked_by
@@ -26,6 +27,7 @@ from contrail.stages.base import StageResult, StageRun, result_of
 from contrail.training_windows import as_of_training
 
 MONITOR = "monitor"
+_BY_DAY = ("drift", "label_drift", "improvements")
 _MONTH = 31
 
 
@@ -73,7 +75,7 @@ def _details(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(run: StageRun, asked: str, evidence: RetrainEvidence, decision: Decision) -> dict[str, Any]:
-    plain = {**asdict(evidence), "drift": _by_day(evidence.drift), "improvements": _by_day(evidence.improvements)}
+    plain = {**asdict(evidence), **{name: _by_day(getattr(evidence, name)) for name in _BY_DAY}}
     return {
         PARTITION: evidence.day,
         "asked": asked,
@@ -102,11 +104,12 @@ def _evidence(run: StageRun, decided: set[date]) -> RetrainEvidence:
     move = in_effect(moves, day)
     champion = move.version_after if move else registry.alias_version(run.settings, spec.name, CHAMPION)
     shown = [m.improvement for m in moves if m.version_after == champion and m.improvement is not None]
-    measured = _measured(run)
+    measured, drift = _measured(run), _drift(run, champion)
     return RetrainEvidence(
         day=day,
         champion=champion,
-        drift=_drift(run, champion),
+        drift=drift[WHOLE_DAY],
+        label_drift=drift[LABEL],
         improvements={
             row[PARTITION]: row["improvement"]
             for row in measured
@@ -120,17 +123,17 @@ def _evidence(run: StageRun, decided: set[date]) -> RetrainEvidence:
     )
 
 
-def _drift(run: StageRun, champion: str | None) -> dict[date, str]:
-    """Verdicts of the last days, of those that were measured against this champion."""
+def _drift(run: StageRun, champion: str | None) -> dict[str, dict[date, str]]:
+    """Verdicts of the last days on features and label, of those that were measured against this champion."""
+    found: dict[str, dict[date, str]] = {WHOLE_DAY: {}, LABEL: {}}
     if not run.lake.exists("drift"):
-        return {}
+        return found
     days = run.partitions.reaching_back(run.pipeline.spec.retrain.drift_of_days - 1)
     rows = run.lake.scan("drift", days, [PARTITION, "feature", "verdict", "model_version"]).to_pylist()
-    return {
-        row[PARTITION]: row["verdict"]
-        for row in rows
-        if row["feature"] == WHOLE_DAY and row["model_version"] == champion
-    }
+    for row in rows:
+        if row["feature"] in found and row["model_version"] == champion:
+            found[row["feature"]][row[PARTITION]] = row["verdict"]
+    return found
 
 
 def _measured(run: StageRun) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ Joins published predictions, and the challenger's in shadow, with labels and pub
 
 import math
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from contrail.adapters.registry import resolve
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.lake.labels import read_labels
+from contrail.lake.labels import mature_days, read_labels
 from contrail.methods import metrics
 from contrail.partitions import Partitions, as_ranges
 from contrail.spec import PipelineSpec
@@ -41,7 +41,7 @@ def run(run: StageRun) -> StageResult:
     spec, lake = run.pipeline.spec, run.lake
     tables = ("predictions", f"validated_{spec.entities}", f"validated_{spec.label.table}")
     inputs = {name: lake.snapshot_id(name) for name in (*tables, *([_SHADOW] if lake.exists(_SHADOW) else []))}
-    mature = _mature(run)
+    mature = mature_days(lake, spec, run.partitions)
     immature = [str(days) for days in as_ranges(set(run.partitions) - set(mature))]
     if not mature:
         run.progress(f"no partition of {run.partitions} has all its labels yet")
@@ -60,14 +60,6 @@ def run(run: StageRun) -> StageResult:
             "without_predictions": [str(days) for days in as_ranges(set(mature) - measured)],
         },
     )
-
-
-def _mature(run: StageRun) -> list[date]:
-    label = run.pipeline.spec.label
-    window = Partitions(run.partitions.start, run.partitions.end + timedelta(days=label.mature_after_days))
-    validated = set(pc.unique(run.lake.scan(f"validated_{label.table}", window, [PARTITION]).column(0)).to_pylist())
-    needed = range(label.mature_after_days + 1)
-    return [day for day in run.partitions if all(day + timedelta(days=later) in validated for later in needed)]
 
 
 def _measure(run: StageRun, mature: list[date]) -> pa.Table:

@@ -30,7 +30,8 @@ from contrail.methods.baselines import RateTable, fit_rate_table
 from contrail.methods.boosting import Checkpoint
 from contrail.methods.drift import build_reference
 from contrail.methods.encoding import category_table, encode
-from contrail.methods.fit import Fitted, Params, TrainingRows, booster_params, fit_trees, override
+from contrail.methods.fit import Fitted, Params, TrainingRows, booster_params, fit_trees, override, predict_unseen
+from contrail.methods.label_drift import LABEL, LabelReference, build_label_reference, day_residuals, parts_of
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.methods.splits import Split, split_window
 from contrail.revision import code_hash, code_revision, lock_hash
@@ -328,7 +329,20 @@ def _package(
         rate_table=_rate_table(window, train),
         training=record,
     )
-    return ModelPackage(card, fitted.model, build_reference(features, spec))
+    reference = {**build_reference(features, spec), LABEL: _label_reference(run, params, window, data, fitted)}
+    return ModelPackage(card, fitted.model, reference)
+
+
+def _label_reference(
+    run: StageRun, params: Params, window: _Window, data: TrainingRows, fitted: Fitted
+) -> LabelReference:
+    spec = run.pipeline.spec
+    parts = parts_of(window.days)
+    predicted = predict_unseen(data, parts, {**params, "device": fitted.device}, fitted.rounds)
+    # The labels of the window's last days were not all known yet.
+    mature = window.days <= np.datetime64(run.partitions.end - timedelta(days=spec.label.mature_after_days))
+    residuals = day_residuals(window.days[mature], window.labels[mature], predicted[mature])
+    return build_label_reference(residuals, spec.drift)
 
 
 def _rate_table(window: _Window, train: TrainSpec) -> RateTable:

@@ -8,7 +8,7 @@ from tests.conftest import Toy
 
 from contrail.errors import MissingInputError
 from contrail.lake import datasets
-from contrail.lake.labels import read_labels, read_training_rows
+from contrail.lake.labels import mature_days, read_labels, read_training_rows
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 
@@ -69,6 +69,27 @@ def test_a_label_counts_from_the_cutoff_that_sees_it(
 ) -> None:
     # Parcel 3 has no outcome: missing, never zero.
     assert labels(labelled, as_of) == expected
+
+
+@pytest.mark.parametrize("end", [DAY, DAY + timedelta(days=5)])
+def test_a_label_after_its_day_was_mature_is_not_used_in_a_range_either(labelled: Toy, end: date) -> None:
+    late = NEXT + timedelta(days=1)
+    dataset = datasets.validated(labelled.spec, "deliveries")
+    row = {
+        "partition_date": late, "ship_date": DAY, "parcel": 3, "delay": 90.0,
+        "delivered_at": datetime(2024, 1, 7, tzinfo=UTC), "visible_from": late + timedelta(days=1),
+    }  # fmt: skip
+    labelled.lake.publish(dataset, pa.Table.from_pylist([row], schema=dataset.arrow_schema()), [late], RUN)
+    rows = read_labels(labelled.lake, labelled.spec, Partitions(DAY, end)).to_pylist()
+    assert {row["parcel"] for row in rows} == {1, 2}
+
+
+def test_a_day_is_mature_when_the_label_table_has_the_days_after_it(labelled: Toy) -> None:
+    days = Partitions(DAY - timedelta(days=2), DAY + timedelta(days=2))
+    assert mature_days(labelled.lake, labelled.spec, days) == [DAY]
+    with pytest.raises(MissingInputError, match="validated_deliveries"):
+        labelled.lake.catalog.drop_table("toy.validated_deliveries")
+        mature_days(labelled.lake, labelled.spec, days)
 
 
 def test_training_rows_are_features_with_a_label_in_the_order_of_the_key(labelled: Toy) -> None:

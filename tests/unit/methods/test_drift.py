@@ -280,6 +280,12 @@ def test_features_without_a_column_of_the_reference_are_refused(reference: drift
         drift.day_statistics(features(LATER, 1).drop_columns(["rain"]), reference)
 
 
+@pytest.mark.parametrize("stored", [1, None])
+def test_a_reference_of_another_format_is_refused(reference: drift.Reference, stored: int | None) -> None:
+    with pytest.raises(DataError, match=f"has format {stored}; .* reads format 2.*Train and promote a model"):
+        drift.day_statistics(features(LATER, 1), {**reference, "format": stored})
+
+
 def test_no_rows_have_no_days(reference: drift.Reference) -> None:
     found = drift.day_statistics(features(LATER, 1).slice(0, 0), reference)
     assert found.days == ()

@@ -8,7 +8,7 @@ import pytest
 
 from contrail.errors import EngineError, SpecError
 from contrail.methods import fit
-from contrail.methods.fit import TrainingRows, booster_params, choose_device, fit_trees, override
+from contrail.methods.fit import TrainingRows, booster_params, choose_device, fit_trees, override, predict_unseen
 from contrail.spec import TrainSpec
 
 PARAMS = {"max_depth": 3, "subsample": 0.8, "nthread": 1}  # on a busy machine two threads wait for each other
@@ -83,6 +83,20 @@ def test_validation_predictions_are_of_the_model_that_did_not_see_those_rows():
     p = found.validation_predictions
     loss = -np.mean(labels * np.log(p) + (1 - labels) * np.log(1 - p))
     assert loss == pytest.approx(min(found.history["validation"]["logloss"]), abs=1e-4)
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_each_part_is_predicted_by_a_model_that_has_not_seen_it(task):
+    rows, params = made_rows(task), booster_params(task, TRAIN)
+    parts = np.arange(2000) * 3 // 2000
+    found = predict_unseen(rows, parts, params, 10)
+    assert np.corrcoef(found, rows.labels)[0, 1] > 0.3
+    for part in range(3):
+        other = rows.labels.copy()
+        other[parts == part] = other[parts == part][::-1]
+        again = predict_unseen(TrainingRows(rows.matrix, other, rows.names, rows.categories), parts, params, 10)
+        assert np.array_equal(again[parts == part], found[parts == part])
+        assert not np.array_equal(again[parts != part], found[parts != part])
 
 
 def test_a_scientists_changes_go_to_settings_or_to_xgboost_by_their_name():

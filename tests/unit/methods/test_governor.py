@@ -22,6 +22,7 @@ QUIET = RetrainEvidence(
     day=DAY,
     champion="3",
     drift=last("ok", "ok", "ok", "ok", "ok"),
+    label_drift=last("ok", "ok", "ok", "ok", "ok"),
     improvements=last(0.06, 0.05, 0.04, 0.05),
     reference=0.05,
     labelled=95,
@@ -40,6 +41,7 @@ def test_nothing_asks_on_a_quiet_day_and_it_says_how_far_from_asking_it_is():
     assert (found.decision, found.trigger) == ("hold", None)
     assert found.reasons == (
         "drift on 0 of the last 5 days; 3 ask for a training",
+        "label drift on 0 of the last 5 days; 3 ask for a training",
         "the champion's improvement over the baseline is 0.05 in the median of 4 days (0.05 at its gate); "
         "below 0.03 asks for a training",
     )
@@ -51,6 +53,18 @@ def test_drift_must_last():
     found = decide(DRIFT, SPEC)
     assert (found.decision, found.trigger) == ("retrain", "drift")
     assert found.reasons == ("drift on 3 of the last 5 days; 3 ask for a training",)
+
+
+def test_drift_of_the_label_asks_by_itself_and_must_last():
+    lasting = last("ok", "ok", "drift", "drift", "drift")
+    found = decide(replace(QUIET, label_drift=lasting), SPEC)
+    assert (found.decision, found.trigger) == ("retrain", "label-drift")
+    assert found.reasons == ("label drift on 3 of the last 5 days; 3 ask for a training",)
+    short = last("ok", "ok", "ok", "drift", "drift")
+    assert decide(replace(QUIET, label_drift=short), SPEC).decision == "hold"
+    assert decide(replace(QUIET, label_drift=short, drift=short), SPEC).decision == "hold", "they do not add up"
+    both = decide(replace(DRIFT, label_drift=lasting), SPEC)
+    assert (both.trigger, len(both.reasons)) == ("drift", 2)
 
 
 def test_watched_days_are_not_drift():

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.conftest import Toy
+from tests.unit.stages.test_performance import publish
 
-from contrail.errors import MissingInputError
+from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
 from contrail.methods.drift import build_reference
 from contrail.partitions import Partitions
@@ -46,13 +47,20 @@ def features(partitions: Partitions) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+EXPECTED = 0.3
+USUAL_LABELS = {
+    "run_days": 3, "of_days": 5, "low": -0.1, "high": 0.1, "centre": 0.0, "threshold": 0.06, "days": 33,
+}  # fmt: skip
+
+
 class Model:
-    """Stands in for the registry: one champion, and what was asked for."""
+    """Stands in for the registry: one champion that expects 0.3 everywhere, and what was asked for."""
 
     def __init__(self, toy: Toy) -> None:
         self.asked: list[str] = []
-        reference = build_reference(features(TRAINED), toy.spec)
-        self.model = SimpleNamespace(name="toy", version="3", package=SimpleNamespace(reference=reference))
+        self.reference = {**build_reference(features(TRAINED), toy.spec), "label": USUAL_LABELS}
+        package = SimpleNamespace(reference=self.reference, predict=lambda rows: np.full(len(rows), EXPECTED))
+        self.model = SimpleNamespace(name="toy", version="3", package=package)
 
     def resolve(self, _: Any, name: str, ref: str) -> Any:
         self.asked.append(f"{name}/{ref}")
@@ -151,6 +159,15 @@ def test_a_day_reads_a_bounded_history(
     monkeypatch.setattr(type(toy.lake), "scan", spy)
     run("2024-03-10")
     assert read == [("features", Partitions(date(2024, 2, 13), date(2024, 3, 10)))]
+    read.clear()
+    publish_labels(toy)
+    run("2024-03-10")
+    # Labels of 8 March, what their hysteresis needs before, and a day to see whether drift begins.
+    assert read == [
+        ("features", Partitions(date(2024, 2, 13), date(2024, 3, 10))),
+        ("features", Partitions(date(2024, 3, 3), date(2024, 3, 8))),
+        ("validated_deliveries", Partitions(date(2024, 3, 3), date(2024, 3, 9))),
+    ]
 
 
 def test_days_without_features_have_no_rows_and_are_named(toy: Toy, run: Callable[..., StageResult]) -> None:
@@ -164,6 +181,133 @@ def test_days_without_features_have_no_rows_and_are_named(toy: Toy, run: Callabl
 def test_a_range_without_any_features_is_refused(toy: Toy, run: Callable[..., StageResult]) -> None:
     with pytest.raises(MissingInputError, match=r"no partition of 2024-03-20 has features.*--from 2024-03-20"):
         run("2024-03-20")
+    assert not toy.lake.exists("drift")
+
+
+# ---- drift of the label ----
+
+SHIFTED = Partitions(date(2024, 2, 24), date(2024, 3, 10))  # labels; with the storm on 18 February
+STORM = date(2024, 2, 18)
+
+
+def publish_labels(toy: Toy, end: date = LAST, first: date = date(2024, 2, 1), undelivered: int = 0) -> None:
+    """Of 60 parcels 18 are late as expected, 30 in ``SHIFTED``, 60 in the ``STORM``; one is delivered on the next day."""
+    entities, outcomes = [], []
+    for day in Partitions(first, LAST):
+        late = 60 if day == STORM else 30 if day in SHIFTED else 18
+        for n in range(ROWS):
+            landed = day + timedelta(days=int(n == 0))
+            entities.append({"partition_date": day, "ship_date": day, "parcel": n})
+            outcomes.append({"partition_date": landed, "ship_date": day, "parcel": n, "delay": 60.0 * (n < late)})
+    known = Partitions(first, end)
+    publish(toy, datasets.validated(toy.spec, "parcels"), entities, Partitions(first, LAST))
+    seen = [row for row in outcomes if row["partition_date"] in known and row["parcel"] < ROWS - undelivered]
+    publish(toy, datasets.validated(toy.spec, "deliveries"), seen, known)
+
+
+@pytest.fixture
+def labelled(toy: Toy, run: Callable[..., StageResult]) -> Callable[..., StageResult]:
+    publish_labels(toy)
+    return run
+
+
+def label_rows(toy: Toy) -> dict[str, tuple[Any, ...]]:
+    found = toy.sql(
+        "SELECT strftime(partition_date, '%m-%d'), verdict, value, unusual, rows FROM drift "
+        "WHERE feature = 'label' ORDER BY 1"
+    )
+    return {row[0]: row[1:] for row in found}
+
+
+def test_a_shift_of_the_label_is_raised_within_three_days_of_mature_labels_and_a_storm_is_not(
+    toy: Toy, labelled: Callable[..., StageResult]
+) -> None:
+    result = labelled("2024-02-12", "2024-03-10")
+    # Labels of 24 February are mature, after one more day, at the cut-off of the 26th.
+    assert result.details["label_drift_begins"] == ["2024-02-27"]
+    assert result.details["label_drift_days"] == 13
+    found = label_rows(toy)
+    assert [found[f"02-{day}"][0] for day in (19, 20, 21, 22, 26)] == ["ok"] * 5
+    assert [found[f"02-{day}"][1] for day in (19, 20, 21, 22, 23)] == pytest.approx([0, 0.1 / 3, 0.1 / 3, 0.1 / 3, 0])
+    assert found["02-27"] == ("drift", pytest.approx(0.2 / 3), True, ROWS)
+    assert found["03-10"] == ("drift", pytest.approx(0.1), True, ROWS)
+    assert verdicts(toy)["03-10"] == "ok", "the features have their own"
+
+
+def test_rows_of_the_label_say_what_they_are(toy: Toy, labelled: Callable[..., StageResult]) -> None:
+    labelled("2024-03-10")
+    rows = toy.sql("SELECT statistic, threshold, unusual_days, model_name, model_version FROM drift "
+                   "WHERE feature = 'label'")  # fmt: skip
+    assert rows == [("mean_residual", 0.06, None, "toy", "3")]
+    names = ("features", "validated_parcels", "validated_deliveries")
+    assert toy.lake.history("drift")[0]["inputs"] == {name: toy.lake.snapshot_id(name) for name in names}
+
+
+@pytest.mark.parametrize("days", [1, 4])
+def test_any_split_in_any_order_leaves_the_same_rows_of_the_label(
+    toy: Toy, labelled: Callable[..., StageResult], days: int
+) -> None:
+    labelled("2024-02-12", "2024-03-10")
+    everything = "SELECT * FROM drift ORDER BY ALL"
+    expected = toy.sql(everything)
+    begins = []
+    for start in reversed(list(Partitions(date(2024, 2, 12), LAST))[::days]):
+        part = labelled(str(start), str(min(start + timedelta(days=days - 1), LAST)))
+        begins += part.details["label_drift_begins"]
+    assert toy.sql(everything) == expected
+    assert begins == ["2024-02-27"]
+
+
+def test_a_day_whose_labels_come_late_has_its_row_later_as_if_they_had_come_in_time(
+    toy: Toy, labelled: Callable[..., StageResult]
+) -> None:
+    labelled("2024-02-12", "2024-03-10")
+    expected = toy.sql("SELECT * FROM drift ORDER BY ALL")
+    publish(toy, datasets.validated(toy.spec, "deliveries"), [], Partitions(date(2024, 3, 4), LAST))
+    result = labelled("2024-02-12", "2024-03-10")
+    # Labels of 3 March need 4 March's file; they are the newest that the cut-off of 5 March could see.
+    assert result.details["without_labels"] == ["2024-03-05..2024-03-10"]
+    assert max(label_rows(toy)) == "03-04"
+    assert len(verdicts(toy)) == 28, "features do not wait"
+    publish_labels(toy)
+    assert labelled("2024-03-05", "2024-03-10").details["without_labels"] == []
+    assert toy.sql("SELECT * FROM drift ORDER BY ALL") == expected
+
+
+def test_what_a_day_could_not_know_does_not_change_it(toy: Toy, labelled: Callable[..., StageResult]) -> None:
+    labelled("2024-02-27")
+    expected = label_rows(toy)
+    publish_labels(toy, end=date(2024, 2, 26))
+    labelled("2024-02-27")
+    assert label_rows(toy) == expected
+
+
+def test_without_a_label_table_features_are_measured_alone(toy: Toy, run: Callable[..., StageResult]) -> None:
+    result = run("2024-03-09", "2024-03-10")
+    assert result.details["without_labels"] == ["2024-03-09..2024-03-10"]
+    assert label_rows(toy) == {}
+
+
+def test_a_label_without_a_prediction_and_a_prediction_without_a_label_do_not_count(
+    toy: Toy, labelled: Callable[..., StageResult]
+) -> None:
+    some = features(Partitions(TRAINED.start, LAST))
+    keep = np.array([n >= 6 for n in some.column("parcel").to_pylist()])
+    publish_features(toy, Partitions(TRAINED.start, LAST), some.filter(pa.array(keep)))
+    publish_labels(toy, undelivered=9)
+    labelled("2024-02-16")
+    # Of the 18 late parcels the first six are not predicted, and the last nine of all have no outcome: 12 of 45.
+    ((verdict, value, _, rows),) = label_rows(toy).values()
+    assert (rows, value) == (45, pytest.approx(EXPECTED - 12 / 45))
+    assert verdict == "ok"
+
+
+def test_a_model_with_a_reference_of_an_earlier_format_is_refused(
+    toy: Toy, model: Model, labelled: Callable[..., StageResult]
+) -> None:
+    model.reference["format"] = 1
+    with pytest.raises(DataError, match="has format 1"):
+        labelled("2024-03-10")
     assert not toy.lake.exists("drift")
 
 
@@ -214,6 +358,14 @@ def test_the_report_of_a_day_shows_the_days_that_raised_drift(
     ]
     assert reference.column_names == current.column_names == list(toy.spec.features.columns)
     assert categories == ["depot"]
+
+
+def test_the_report_is_made_when_drift_of_the_label_begins_and_shows_it(
+    labelled: Callable[..., StageResult], drawn: list[Any]
+) -> None:
+    assert labelled("2024-02-27", report="alarm").reports
+    assert drawn[0][3][-1].features == "label (drift)"
+    assert not labelled("2024-02-28", report="alarm").reports
 
 
 def test_samples_are_bounded_spread_over_the_days_and_repeatable() -> None:

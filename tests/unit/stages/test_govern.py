@@ -1,6 +1,7 @@
 """The governor on published drift, performance and alias moves; the rules themselves are in methods/test_governor."""
 
 import json
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -34,12 +35,18 @@ def windows(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Windows:
     return found
 
 
-def publish_drift(toy: Toy, drifting: Partitions | list[date], version: str = "1") -> None:
+def publish_drift(
+    toy: Toy, drifting: Partitions | list[date], version: str = "1", of_label: Partitions | Sequence[date] = ()
+) -> None:
     """A verdict for each of ``DAYS``; in the rows of features, which carry none, there is nothing to see."""
     verdicts = [
         {"partition_date": day, "feature": name, "verdict": verdict, "model_version": version}
         for day in DAYS
-        for name, verdict in (("*", "drift" if day in drifting else "ok"), ("weight", None))
+        for name, verdict in (
+            ("*", "drift" if day in drifting else "ok"),
+            ("label", "drift" if day in of_label else "ok"),
+            ("weight", None),
+        )
     ]
     publish(toy, datasets.drift(toy.spec), verdicts, DAYS)
 
@@ -96,6 +103,24 @@ def test_one_strange_day_does_not_retrain(toy: Toy, windows: Windows) -> None:
     for day in range(5, 10):
         toy.run("govern", f"2024-03-0{day}")
     assert set(decisions(toy).values()) == {"hold"}
+
+
+def test_a_lasting_shift_of_the_label_retrains_and_a_strange_day_of_it_does_not(toy: Toy, windows: Windows) -> None:
+    publish_performance(toy)
+    record_champion(toy, "1", AS_OF, 0.1)
+    publish_drift(toy, [], of_label=[date(2024, 3, 5)])
+    assert toy.run("govern", "2024-03-05").details["decision"] == "hold"
+    publish_drift(toy, [], of_label=SHIFT)
+    found = toy.run("govern", "2024-03-05").details
+    assert (found["decision"], found["trigger"]) == ("retrain", "label-drift")
+    assert found["evidence"]["label_drift"] == {f"2024-03-0{d}": "drift" if d > 2 else "ok" for d in range(1, 6)}
+    assert set(found["evidence"]["drift"].values()) == {"ok"}
+
+
+def test_drift_of_the_label_against_another_model_does_not_count(toy: Toy, windows: Windows) -> None:
+    publish_performance(toy)
+    publish_drift(toy, [], version="7", of_label=SHIFT)
+    assert toy.run("govern", "2024-03-05").details["evidence"]["label_drift"] == {}
 
 
 def test_a_row_says_what_was_seen_decided_and_why(shifted: Toy) -> None:

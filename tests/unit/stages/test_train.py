@@ -11,6 +11,9 @@ from contrail.adapters import registry
 from contrail.adapters.data_versions import fetch
 from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.lake.datasets import PARTITION
+from contrail.lake.labels import read_training_rows
+from contrail.methods.fit import predict_unseen
+from contrail.methods.label_drift import build_label_reference, day_residuals, parts_of
 from contrail.partitions import Partitions
 from contrail.pipeline import load_pipeline
 from contrail.settings import settings
@@ -108,6 +111,21 @@ def test_the_snapshots_that_were_read_are_tagged_so_that_they_never_expire(world
 def test_drift_is_referred_to_all_rows_of_the_window_labelled_or_not(world, version):
     days = Partitions.parse(version.reference["first_day"], version.reference["last_day"])
     assert version.reference["rows"] == len(days) * 60
+
+
+def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labels_were_known(world, version):
+    toy, _ = world
+    reference = version.reference["label"]
+    assert reference["days"] == 40 - toy.spec.label.mature_after_days
+    rows = read_training_rows(toy.lake, toy.spec, Partitions.parse(*WINDOW), as_of=date(2024, 2, 10))
+    days, training = rows[PARTITION].to_numpy(), version.card.training
+    unseen = predict_unseen(
+        train.encode_window(rows, toy.spec), parts_of(days), {**training.params, "device": "cpu"}, training.rounds
+    )
+    residuals = day_residuals(days, rows["label"].to_numpy(), unseen)
+    assert max(residuals) == date(2024, 2, 9)
+    known = {day: residual for day, residual in residuals.items() if day < date(2024, 2, 9)}
+    assert reference == build_label_reference(known, toy.spec.drift)
 
 
 def test_mlflow_has_metrics_overall_by_segment_and_by_month_and_the_plots(world):
