@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.harness import PROJECT, RUNS, machine, prepare
 
-ALL = ("features", "scoring", "daily_cost", "airflow_overhead", "model_quality")
+ALL = ("features", "scoring", "daily_cost", "airflow_overhead", "model_quality", "quarter")
 
 
 def main() -> None:
