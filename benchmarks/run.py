@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.harness import HOME, PROJECT, RUNS, machine, prepare
 
-ALL = ("features", "scoring", "daily_cost", "airflow_overhead", "model_quality", "drift_calibration")
+ALL = ("features", "scoring", "daily_cost", "airflow_overhead", "model_quality", "drift_calibration", "quarter")
 KEPT = HOME / "sections"
 
 

@@ -98,9 +98,10 @@ def of_result(where: str, stage: str, pipeline: str, details: Mapping[str, Any],
     if stage == "late" and details.get("files"):
         days = details.get("days") or []
         changed = f"{len(days)} published days became different: {days[0]} to {days[-1]}" if days else "nothing changed"
+        flipped = details.get("decisions_flipped", 0)
         return Message(
-            Kind.late_data, where, f"files came late: {', '.join(details['files'])}; {changed}, "
-            f"{details.get('decisions_flipped', 0)} decisions flipped",
+            Kind.late_data, where, f"files came late: {', '.join(details['files'])}; {changed}"
+            + (f", {flipped} decisions flipped" if flipped else ""),
             "what was published before, under its snapshot (`contrail history`)",
             f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM corrections\"` and its reports", link,
         )  # fmt: skip

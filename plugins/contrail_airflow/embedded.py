@@ -11,6 +11,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -47,6 +48,9 @@ _AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.Si
 _HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 _HEALTHY_SECONDS = 180
 _STOP_SECONDS = 20
+# Held from the choice of a port until it is taken: two that start at once would choose the same, and the slower would
+# take the other's answers for its own.
+_PORTS = Path(tempfile.gettempdir()) / f"contrail-ports-{os.getuid()}.lock"
 # Who is asked to end when, and for how long. The API server after the scheduler: a task that is told to end reports to
 # it, and is then not taken for a lost one. The triggerer holds no work here, and takes 10 s to notice.
 _STOP_ORDER = (
@@ -217,16 +221,17 @@ class Embedded:
         passwords = self.passwords()
         environment = self.environment()
         self._migrate(environment)
-        port = _free_port(8080, "Airflow")
-        state.airflow_url = f"http://127.0.0.1:{port}"
-        environment |= {
-            "AIRFLOW__API__BASE_URL": state.airflow_url,
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{state.airflow_url}/execution/",
-        }
-        options = _OPTIONS | {"api-server": ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]}
-        for name in COMPONENTS:
-            self._spawn(state, name, [sys.executable, "-m", "airflow", name, *options.get(name, [])], environment)
-        self._wait(state, COMPONENTS, lambda: _healthy(state.airflow_url))
+        with exclusive(_PORTS):
+            port = _free_port(8080, "Airflow")
+            state.airflow_url = f"http://127.0.0.1:{port}"
+            environment |= {
+                "AIRFLOW__API__BASE_URL": state.airflow_url,
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{state.airflow_url}/execution/",
+            }
+            options = _OPTIONS | {"api-server": ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]}
+            for name in COMPONENTS:
+                self._spawn(state, name, [sys.executable, "-m", "airflow", name, *options.get(name, [])], environment)
+            self._wait(state, COMPONENTS, lambda: _healthy(state.airflow_url))
         self._apply_settings(AirflowApi(state.airflow_url, ADMIN.name, passwords[ADMIN.name]))
         state.ready = True
 

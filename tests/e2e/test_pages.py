@@ -65,7 +65,7 @@ def test_an_engineer_finds_why_a_day_stopped(airflow: Embedded, log_in: LogIn, t
     lines = (settings().home_path / "notifications.jsonl").read_text().splitlines()
     (told,) = [line for line in map(json.loads, lines) if line["where"] == "toy ingest 2024-03-10"]
     assert told["kind"] == "refusal"
-    assert told["happened"].startswith("✗ FileRefusedError: 1 landed files refused")
+    assert told["happened"].startswith("✗ FileRefusedError: 1 landed file refused")
     page.goto(told["link"])
     expect(log).to_contain_text("truncated_gzip")
 

@@ -69,3 +69,11 @@ def test_everyday_results_are_no_news() -> None:
 
 def test_a_deadline_says_how_long() -> None:
     assert "120 minutes" in of_deadline("toy__daily run", 120).happened
+
+
+def test_what_late_files_changed_is_told_and_decisions_only_where_there_are_any() -> None:
+    found = {"files": ["weighings 2024-01-04"], "days": ["2024-01-05", "2024-01-06"], "decisions_flipped": 0}
+    message = of_result("toy late 2024-01-07", "late", "toy", found)
+    assert message and message.happened.endswith("; 2 published days became different: 2024-01-05 to 2024-01-06")
+    message = of_result("toy late 2024-01-07", "late", "toy", {**found, "decisions_flipped": 3})
+    assert message and message.happened.endswith(", 3 decisions flipped")

@@ -21,7 +21,7 @@ from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageResult, StageRun, result_of
-from contrail.stages.refusals import Refusal, describe, publish_refusals, reference_partition
+from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
 
 _NAME = re.compile(r"(?P<stem>reference|\d{4}-\d{2}-\d{2})(?:\.(?P<revision>\d+))?\.csv\.gz")
 _THREADS = 8
@@ -86,7 +86,7 @@ def _message(run: StageRun, tables: Sequence[_Table], refusals: Sequence[Refusal
     days = Partitions(min(r.partition for r in refusals), max(r.partition for r in refusals))
     taken = sum(len(table.taken) for table in tables)
     return (
-        f"{len(refusals)} landed files refused; {taken} other new files are in the lake.\n"
+        f"{counted(len(refusals), 'landed file')} refused; other new files in the lake: {taken}.\n"
         f"{describe(refusals)}\n"
         "What the lake held for the refused partitions stays readable.\n"
         f"Land mended files, by the same name or as <date>.2.csv.gz, in {run.settings.landing / run.pipeline.name} "

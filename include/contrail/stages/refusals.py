@@ -77,6 +77,11 @@ def describe(refusals: Sequence[Refusal]) -> str:
     return "\n".join([*shown, *more])
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _paragraph(group: Sequence[Refusal]) -> str:
     first = group[0]
     days = ", ".join(str(found) for found in as_ranges(refusal.partition for refusal in group))

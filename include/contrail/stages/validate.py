@@ -32,7 +32,7 @@ from contrail.methods.table_check import ROW, TableCheck
 from contrail.partitions import Partitions
 from contrail.spec import PipelineSpec, TableSpec
 from contrail.stages.base import StageResult, StageRun, result_of
-from contrail.stages.refusals import Refusal, describe, publish_refusals, reference_partition
+from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
 
 _REPORTS_KEPT = 50
 _BAD_SHARE = "bad_share"
@@ -98,8 +98,8 @@ def _message(run: StageRun, outcomes: Sequence[_Outcome], refusals: Sequence[Ref
     days = Partitions(min(r.partition for r in refusals), max(r.partition for r in refusals))
     good = sum(outcome.report.good for outcome in outcomes)
     return (
-        f"{len({(r.table, r.partition) for r in refusals})} partitions refused; all others are published "
-        f"({good:,} rows).\n{describe(refusals)}\n"
+        f"{counted(len({(r.table, r.partition) for r in refusals}), 'partition')} refused; all others are published "
+        f"({counted(good, 'row')}).\n{describe(refusals)}\n"
         "Readers see what was published before. Each bad row is in quarantine with its file and line:\n"
         f'  contrail query -p {run.pipeline.name} "SELECT * FROM quarantine WHERE partition_date BETWEEN '
         f"'{days.start}' AND '{days.end}'\"\n"
@@ -168,7 +168,7 @@ def _validate_table(run: StageRun, name: str, contracts: Mapping[str, Contract],
         _check_partitions(run, table, checks)
         outcome = _publish(run, table)
     report = outcome.report
-    refused = f", {len(outcome.refusals)} partitions refused" if outcome.refusals else ""
+    refused = f", {counted(len(outcome.refusals), 'partition')} refused" if outcome.refusals else ""
     run.progress(f"{name}: {report.good:,} good rows, {report.bad:,} in quarantine{refused}")
     return outcome
 

@@ -107,7 +107,7 @@ def test_missing_files_are_one_paragraph_a_table(toy: Toy) -> None:
     with pytest.raises(FileRefusedError) as caught:
         toy.run("ingest", DAY, "2024-01-20")
     message = str(caught.value)
-    assert "30 landed files refused; 3 other new files are in the lake" in message
+    assert "30 landed files refused; other new files in the lake: 3" in message
     assert "parcels 2024-01-06..2024-01-20 (15 partitions): missing_file" in message
     assert "contrail stage ingest -p toy --from 2024-01-06 --to 2024-01-20" in message
     assert len(refused(toy)) == 30

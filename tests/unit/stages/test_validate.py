@@ -94,7 +94,7 @@ def test_a_partition_with_too_many_bad_rows_is_refused_and_the_old_one_stays(lan
     with pytest.raises(PartitionRefusedError) as caught:
         landed.run("validate", DAY, LAST)
     message = str(caught.value)
-    assert "1 partitions refused; all others are published (300 rows)" in message
+    assert "1 partition refused; all others are published (300 rows)" in message
     assert "at most 0.1 of a partition's rows may be bad. Found bad_share=0.11666" in message
     assert f"(not_null:depot 7). First: parcels/{DAY}.csv.gz, line 2: not_null:depot: column depot" in message
     assert count(landed, "validated_parcels") == 180  # as before
