@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 from croniter import croniter
 from upath import UPath
@@ -39,7 +40,7 @@ DAY = timedelta(days=1)
 
 # What is planted, by the dates of the files. The contracts refuse Fahrenheit, and nothing else of this.
 FAHRENHEIT = date(2019, 6, 3)  # a day's weather in °F; delivered again in °C an evening later
-STRANGE = date(2019, 6, 6)  # a day of free rides: twice as many
+STRANGE = date(2019, 6, 5)  # a cloudburst: 250 mm of rain in a day
 MORE_FROM, MORE = date(2019, 6, 10), 1.4  # for good: the rides of a second operator are counted too
 PARTIAL = date(2019, 8, 14)  # half the afternoon's rides are missing; delivered whole four evenings later
 EXPERIMENT = date(2019, 8, 22)  # a scientist trains with these parameters
@@ -60,10 +61,8 @@ class Feed:
         """The files of the evening before ``day``: its own hours, and the rides and weather that are over."""
         over = day - DAY
         self._deliver("hours", day)
-        self._deliver("weather", over, *([_in_fahrenheit] if over == FAHRENHEIT else []))
-        share = 2.0 if over == STRANGE else 0.5 if over == PARTIAL else 1.0
-        afternoon = range(12, 18) if over == PARTIAL else range(24)
-        self._deliver("counts", over, lambda rows: _rides(rows, share, afternoon), *self._more(over))
+        self._deliver("weather", over, *_WEATHER.get(over, ()))
+        self._deliver("counts", over, *self._more(over), *([_without_afternoon] if over == PARTIAL else []))
         if over == FAHRENHEIT + DAY:
             self._deliver("weather", FAHRENHEIT, revision=2)
         if over == PARTIAL + 4 * DAY:
@@ -91,6 +90,17 @@ def _rides(rows: pd.DataFrame, share: float, hours: range = range(24)) -> pd.Dat
 
 def _in_fahrenheit(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**{name: (rows[name].astype(float) * 1.8 + 32).astype(str) for name in ("temp_min", "temp_max")})
+
+
+def _without_afternoon(rows: pd.DataFrame) -> pd.DataFrame:
+    return _rides(rows, 0.5, range(12, 18))
+
+
+def _cloudburst(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(precipitation="250.0")
+
+
+_WEATHER = {FAHRENHEIT: (_in_fahrenheit,), STRANGE: (_cloudburst,)}
 
 
 # ---- the days ----
@@ -181,9 +191,10 @@ class Simulation:
         return bool(cron) and croniter(cron, midnight - timedelta(seconds=1)).get_next(datetime).date() == day
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the tables, as an analyst asks for them."""
-        with self.lake.connect() as connection:
+        """Rows of the tables, as an analyst asks for them; none of a table that nothing has made yet."""
+        with self.lake.connect() as connection, suppress(duckdb.CatalogException):
             return list(connection.sql(query).fetchall())
+        return []
 
 
 @contextmanager
@@ -347,7 +358,7 @@ def measure() -> str:
             raise SystemExit(f"{story}\n\nThis did not happen: {'; '.join(missing)}")
     return (
         f"## A quarter, a day at a time\n\n{PIPELINE}, {QUARTER}, {seconds:.1f} s a day for its whole chain in one process. "
-        f"Planted: weather in Fahrenheit ({FAHRENHEIT}); a day of free rides ({STRANGE}); {MORE - 1:.0%} more rides for good "
+        f"Planted: weather in Fahrenheit ({FAHRENHEIT}); a cloudburst ({STRANGE}); {MORE - 1:.0%} more rides for good "
         f"(from {MORE_FROM}); half an afternoon that came late ({PARTIAL}); an experiment with bad parameters "
         f"({EXPERIMENT}). What follows is read from the tables and the messages.\n\n```\n{story}\n```\n"
     )
