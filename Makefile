@@ -53,6 +53,9 @@ test: $(VENV)/.dev  ## Run all tests
 test-fast: $(VENV)/.dev  ## Run the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 -m "not slow"
 
+test-gcp: $(VENV)/.dev  ## Run the chain with Google's clients against a Google Cloud on this machine (part of `make test`)
+	@$(BIN)/python -m pytest -n 0 -v tests/integration/test_google_cloud.py
+
 check: $(VENV)/.dev  ## Lint, types, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -79,4 +82,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow test test-fast check check-infra bench lock clean
+.PHONY: help setup run up down airflow test test-fast test-gcp check check-infra bench lock clean
