@@ -46,6 +46,12 @@ def test_compose_refuses_to_start_without_any_one_secret(missing: str, tmp_path:
     assert f"required variable {missing} is missing a value: run `make compose-env`" in done.stderr
 
 
+def test_no_secret_has_a_default_anywhere() -> None:
+    used = re.findall(r"\$\{(\w+)(:?[-?+])?", (PROJECT / "docker-compose.yaml").read_text())
+    assert {name for name, kind in used if kind == ":?"} == set(make_environment())
+    assert not {name for name, kind in used if kind != ":?"} & set(make_environment())
+
+
 def test_the_secrets_are_private_new_each_time_and_never_overwritten(tmp_path: Path) -> None:
     path, other = tmp_path / ".env", tmp_path / "other"
     assert write_environment(path)
