@@ -47,6 +47,9 @@ down:  ## Stop what `make up` started, and only that
 airflow: $(VENV)/.run  ## Airflow's own command line on the embedded Airflow: make airflow ARGS="dags list"
 	@$(AIRFLOW) contrail_airflow.embedded airflow $(ARGS)
 
+compose-env:  ## Make .env with new random passwords for docker-compose.yaml, unless it is there
+	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.compose_env
+
 test: $(VENV)/.dev  ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
@@ -82,4 +85,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow test test-fast test-gcp check check-infra bench lock clean
+.PHONY: help setup run up down airflow compose-env test test-fast test-gcp check check-infra bench lock clean

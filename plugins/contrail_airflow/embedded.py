@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -40,6 +39,7 @@ from contrail_airflow.processes import (
     wait_until,
 )
 from contrail_airflow.roles import ADMIN, ROLES
+from contrail_airflow.settings_file import apply_settings
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 # With the API server and the files on this machine, Airflow's log servers would only be open ports to the network.
@@ -232,7 +232,8 @@ class Embedded:
             for name in COMPONENTS:
                 self._spawn(state, name, [sys.executable, "-m", "airflow", name, *options.get(name, [])], environment)
             self._wait(state, COMPONENTS, lambda: _healthy(state.airflow_url))
-        self._apply_settings(AirflowApi(state.airflow_url, ADMIN.name, passwords[ADMIN.name]))
+        api = AirflowApi(state.airflow_url, ADMIN.name, passwords[ADMIN.name])
+        apply_settings(api, self.settings.project_path / "airflow_settings.yaml")
         state.ready = True
 
     def start_mlflow(self) -> None:
@@ -331,44 +332,6 @@ class Embedded:
             )
         if dead := [process.name for process in waited if not process.alive()]:
             raise EmbeddedError(f"{dead[0]} stopped while starting:\n{self.log_tail(dead[0])}")
-
-    def _apply_settings(self, api: AirflowApi) -> None:
-        """Make the pools, connections and variables of airflow_settings.yaml."""
-        path = self.settings.project_path / "airflow_settings.yaml"
-        wanted = yaml.safe_load(path.read_text())["airflow"]
-        actions = []
-        for kind, entries in (
-            ("pools", [_pool(entry) for entry in wanted.get("pools") or []]),
-            ("connections", [_connection(entry) for entry in wanted.get("connections") or []]),
-            ("variables", [_variable(entry) for entry in wanted.get("variables") or []]),
-        ):
-            action = {"action": "create", "entities": entries, "action_on_existence": "overwrite"}
-            actions += [(kind, action)] if entries else []
-        for kind, action in actions:
-            api.call("PATCH", kind, json={"actions": [action]})
-
-
-def _pool(entry: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": entry["pool_name"],
-        "slots": entry["pool_slot"],
-        "description": entry.get("pool_description", ""),
-        # A task that waits for a rented GPU in the triggerer still holds it.
-        "include_deferred": entry.get("pool_include_deferred", False),
-    }
-
-
-def _connection(entry: dict[str, Any]) -> dict[str, Any]:
-    names = {"conn_id": "connection_id", "conn_type": "conn_type", "conn_host": "host", "conn_schema": "schema"}
-    names |= {"conn_login": "login", "conn_password": "password", "conn_port": "port"}
-    found = {ours: entry[theirs] for theirs, ours in names.items() if entry.get(theirs)}
-    if entry.get("conn_extra"):
-        found["extra"] = json.dumps(entry["conn_extra"])
-    return found
-
-
-def _variable(entry: dict[str, Any]) -> dict[str, Any]:
-    return {"key": entry["variable_name"], "value": entry["variable_value"]}
 
 
 def _healthy(url: str) -> bool:

@@ -72,7 +72,9 @@ def _prepare(asked: argparse.Namespace, place: Path) -> dict[str, str]:
     project = code / "contrail_project"
     (project / "REVISION").write_text(asked.revision)
     given = dict(entry.split("=", 1) for entry in asked.variable)
-    paths = {"CONTRAIL_PROJECT": str(project), "CONTRAIL_HOME": str(place / "home"), "PYTHONPATH": str(code)}
+    # After ours comes what the service has put there: the Spark that it brings.
+    modules = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
+    paths = {"CONTRAIL_PROJECT": str(project), "CONTRAIL_HOME": str(place / "home"), "PYTHONPATH": modules}
     return {**os.environ, **paths, **given}
 
 

@@ -29,7 +29,8 @@ def slow_components(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
         monkeypatch.setattr(embedded, "_PORTS", tmp_path / "ports.lock")
         monkeypatch.setattr(Embedded, "_spawn", spawn)
-        for name in ("_migrate", "_wait", "_apply_settings"):
+        monkeypatch.setattr(embedded, "apply_settings", lambda *_: None)
+        for name in ("_migrate", "_wait"):
             monkeypatch.setattr(Embedded, name, lambda *_: None)
         yield
 

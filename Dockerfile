@@ -1,0 +1,62 @@
+# Two images of one lock: `airflow` runs every service of Airflow, `job` runs a stage on Dataproc Serverless or Vertex AI.
+#   docker build --target job --build-arg REVISION="$(git rev-parse HEAD)" --tag … .
+# The slim image of Airflow holds no provider, so that the lock alone decides every library.
+ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.12
+ARG PYTHON_IMAGE=python:3.12-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS job
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# Google Cloud, "Use custom containers with Serverless for Apache Spark": procps and tini for Spark's scripts, jemalloc, a
+# user `spark` with uid and gid 1099 and a home. Spark and Java are mounted at run time.
+# Debian keeps one version of a package in a release: nothing to pin.
+# hadolint ignore=DL3008
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends libjemalloc2 procps tini \
+  && rm -rf /var/lib/apt/lists/* \
+  && groupadd --gid 1099 spark \
+  && useradd --uid 1099 --gid 1099 --create-home --home-dir /home/spark spark
+ENV LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 \
+    PYSPARK_PYTHON=/usr/local/bin/python \
+    PYTHONUNBUFFERED=1
+COPY requirements.txt /opt/contrail/
+# The lock is complete: --no-deps spares pip the resolving, --require-hashes refuses anything else.
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/contrail/requirements.txt \
+  && sha256sum /opt/contrail/requirements.txt | cut --delimiter=' ' --fields=1 > /opt/contrail/requirements.sha256
+COPY include/contrail/dispatch/bootstrap.py /opt/contrail/
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="contrail-job" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 1099
+WORKDIR /home/spark
+# It runs to its end; whoever submitted it watches it.
+HEALTHCHECK NONE
+
+FROM ${AIRFLOW_IMAGE} AS airflow
+COPY requirements.txt requirements-data.txt /opt/contrail/
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/contrail/requirements.txt \
+      --requirement /opt/contrail/requirements-data.txt
+USER 0
+# Volumes take their owner from these folders when they are first mounted.
+RUN install --directory --owner=airflow --group=root --mode=0770 /var/lib/contrail /opt/airflow/logs
+# Owned by root: no process of Airflow can change the code that it runs.
+COPY pyproject.toml airflow_settings.yaml /opt/contrail/
+COPY dags /opt/contrail/dags
+COPY plugins /opt/contrail/plugins
+COPY include /opt/contrail/include
+ARG REVISION=unknown
+# Every published row names it; there is no git in the image.
+RUN printf '%s' "${REVISION}" > /opt/contrail/REVISION
+LABEL org.opencontainers.image.title="contrail" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 50000
+ENV CONTRAIL_PROJECT=/opt/contrail \
+    CONTRAIL_HOME=/var/lib/contrail \
+    PYTHONPATH=/opt/contrail/include:/opt/contrail/plugins \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/contrail/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/contrail/plugins \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False \
+    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
+CMD ["api-server"]
+# For the API server; docker-compose.yaml has those of the other services.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
+  CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://localhost:8080/api/v2/version"]
