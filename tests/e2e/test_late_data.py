@@ -10,7 +10,7 @@ from contrail_airflow.embedded import Embedded
 from tests.conftest import Toy
 from tests.landed import deliver_anew
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("airflow")]
 
 
 def test_a_late_file_is_taken_in_by_a_later_days_run_which_writes_and_tells_the_correction(

@@ -18,7 +18,7 @@ from tests.conftest import Toy
 from tests.e2e.conftest import Person
 from tests.landed import landed_path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("airflow")]
 LogIn = Callable[[str], Person]
 expect.set_options(timeout=120_000)  # a task's log is there when the task has run
 

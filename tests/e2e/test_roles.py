@@ -5,7 +5,7 @@ import pytest
 from contrail_airflow.api import AirflowApi, AirflowApiError
 from contrail_airflow.embedded import Embedded
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("airflow")]
 
 
 def test_each_role_may_do_its_own_work_and_no_more(airflow: Embedded) -> None:
