@@ -1,9 +1,9 @@
 """How often is drift raised for nothing, and how soon for something? On the days of flight_delay's training window.
 
 Stationary data are days of that window in a shuffled order, judged by references that were built without them. A
-moderate shift is Cohen's medium effect, chosen after exploratory runs on the same data: half a standard deviation of a feature's
-rows (d = 0.5), and a label rate moved by 0.5 in 2·arcsin(√rate) (h = 0.5: 26 % to 50 %; 24 % to 34 % is h = 0.22,
-between small and medium).
+moderate shift is Cohen's medium effect, chosen after exploratory runs on the same data: half a standard deviation of a
+feature's rows (d = 0.5), and a label rate moved by 0.5 in 2·arcsin(√rate) (h = 0.5: 26 % to 50 %; 24 % to 34 % is
+h = 0.22, between small and medium).
 """
 
 import os
