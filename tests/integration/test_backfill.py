@@ -177,8 +177,10 @@ def run_form(run_id: str, **params: Any) -> dict[str, Any]:
     from contrail_airflow.dag_builder import build_dags
 
     dag, results = build_dags("toy")["toy__backfill"], {}
-    instance = SimpleNamespace(run_id=run_id, try_number=1, xcom_pull=lambda task_ids: results[task_ids])
+    names = {"dag_id": dag.dag_id, "run_id": run_id, "map_index": -1, "try_number": 1}
+    instance = SimpleNamespace(**names, task_id="", xcom_pull=lambda task_ids: results[task_ids])
     for task in dag.tasks:
+        instance.task_id = task.task_id
         context: Any = {"params": {**dag.params.dump(), **params}, "ti": instance}
         task.render_template_fields(context)
         try:

@@ -7,6 +7,7 @@ commit. Nothing else writes to a table. No stage's rules belong here.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.transforms import IdentityTransform
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from tenacity import (
     RetryError,
     Retrying,
@@ -336,16 +337,16 @@ class Lake:
                 PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name)
                 for i, name in enumerate(dataset.partition_by)
             ]
-            try:
+            # Another run may make either between our look and our create; the SQL catalog says so as the database does.
+            with suppress(NamespaceAlreadyExistsError, IntegrityError):
                 self.catalog.create_namespace_if_not_exists(self.namespace)
+            with suppress(TableAlreadyExistsError, IntegrityError):
                 return self.catalog.create_table(
                     identifier,
                     schema,
                     partition_spec=PartitionSpec(*fields),
                     properties={**_PROPERTIES, "comment": dataset.doc},
                 )
-            except (TableAlreadyExistsError, NamespaceAlreadyExistsError):
-                pass  # another run made it between our look and our create
         table = self.catalog.load_table(identifier)
         if not _NO_RETRIES.items() <= table.properties.items():
             with table.transaction() as transaction:

@@ -252,3 +252,17 @@ def test_two_first_writers_of_a_partition_do_not_both_stay(lake: Lake, monkeypat
     monkeypatch.setattr("contrail.lake.lake._write_files", write)
     lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
     assert contents(lake) == [(DAY1, "red", 3), (DAY3, "red", 3)]
+
+
+def test_a_namespace_that_another_run_has_just_made_is_no_error(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy.exc import IntegrityError
+
+    make = lake.catalog.create_namespace_if_not_exists
+
+    def lost_the_race(namespace: str) -> None:
+        make(namespace)
+        raise IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed"))
+
+    monkeypatch.setattr(lake.catalog, "create_namespace_if_not_exists", lost_the_race)
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    assert contents(lake) == [(DAY1, "red", 3)]
