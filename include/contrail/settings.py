@@ -66,6 +66,19 @@ class RegistrySettings(_Frozen):
     artifact_uri: str
 
 
+class AnalystsSettings(_Frozen):
+    """The warehouse that analysts query; without one they query the lake by DuckDB (``contrail query``).
+
+    ``dataset`` holds the tables and is not for them, ``views_dataset`` the views that they may read.
+    """
+
+    kind: Literal["bigquery"]
+    project: str
+    location: str
+    dataset: str
+    views_dataset: str
+
+
 class Settings(_Frozen):
     """One environment (``include/environments/<name>.yaml``), with what stands in braces filled in.
 
@@ -88,6 +101,7 @@ class Settings(_Frozen):
     snapshots_kept: int = 200
     backfill_chunk_days: int = 92
     dispatch: DispatchSettings = DispatchSettings()
+    analysts: AnalystsSettings | None = None
     variables: dict[str, str] = {}
 
     @property
