@@ -33,6 +33,12 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@
 
+# The emulator's gRPC is not ours: a virtual environment of its own, of the same Python.
+.venv-bigquery/.installed: $(VENV)/.uv requirements-bigquery-emulator.txt
+	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-bigquery
+	@$(UV) pip install --quiet --python .venv-bigquery/bin/python --require-hashes -r requirements-bigquery-emulator.txt
+	@touch $@
+
 setup: $(VENV)/.run  ## Install everything that running needs into .venv
 
 run: $(VENV)/.run  ## The main job on real data, through Airflow: land, train, promote, score, check drift
@@ -50,7 +56,7 @@ airflow: $(VENV)/.run  ## Airflow's own command line on the embedded Airflow: ma
 compose-env:  ## Make .env with new random passwords for docker-compose.yaml, unless it is there
 	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.compose_env
 
-test: $(VENV)/.dev  ## Run all tests
+test: $(VENV)/.dev .venv-bigquery/.installed  ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-fast: $(VENV)/.dev  ## Run the tests that take seconds
@@ -81,6 +87,7 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements.txt requirements-dev.in -o requirements-dev.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps requirements-data.in -o requirements-data.txt
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-infra.in -o requirements-infra.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements-bigquery-emulator.in -o requirements-bigquery-emulator.txt
 
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail

@@ -255,6 +255,40 @@ def backfill(
 
 
 @app.command()
+def publish(
+    pipeline: PipelineOption,
+    from_: FromOption,
+    to: ToOption = None,
+    table: Annotated[
+        list[str], typer.Option("--table", help="predictions, performance or drift; may be given again. Default: all.")
+    ] = [],  # noqa: B006
+    again: Annotated[bool, typer.Option("--again", help="Also replace what is recorded as published.")] = False,
+    run_id: Annotated[str | None, typer.Option(help="Name of this run in the records.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy predictions, performance and drift to the analysts' warehouse, and compare it with the lake.
+
+    Only partitions that are different there are replaced, all of them at once; the rest is left as it is. Needs an
+    environment with `analysts`, such as prod; in dev, analysts use `contrail query`.
+
+    Example: `contrail publish -p flight_delay --from 2013-11-01 --to 2013-11-30`
+    """
+    from contrail.stages.runner import run_stage
+
+    partitions, options = Partitions.parse(from_, to), {"tables": table, "again": again}
+    with _progress(f"publish {pipeline} {partitions}") as progress:
+        result = run_stage("publish", pipeline, partitions, run_id=run_id, options=options, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(result.as_dict(), default=_plain))
+        return
+    for name, copied in result.details["tables"].items():
+        replaced = (
+            f"{copied['rows']:,} rows: {', '.join(copied['partitions'])}" if copied["partitions"] else "unchanged"
+        )
+        out.print(f"[green]✓[/] {name}: {replaced}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def late(
     pipeline: PipelineOption,
     on: Annotated[str, typer.Option("--on", help="The day at whose cut-off to look back.", show_default=False)],

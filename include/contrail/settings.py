@@ -73,6 +73,19 @@ class CloudLogSettings(_Frozen):
     name: str = "contrail"
 
 
+class AnalystsSettings(_Frozen):
+    """The warehouse that analysts query; without one they query the lake by DuckDB (``contrail query``).
+
+    ``dataset`` holds the tables and is not for them, ``views_dataset`` the views that they may read.
+    """
+
+    kind: Literal["bigquery"]
+    project: str
+    location: str
+    dataset: str
+    views_dataset: str
+
+
 class Settings(_Frozen):
     """One environment (``include/environments/<name>.yaml``), with what stands in braces filled in.
 
@@ -97,6 +110,7 @@ class Settings(_Frozen):
     backfill_chunk_days: int = 92
     dispatch: DispatchSettings = DispatchSettings()
     cloud_log: CloudLogSettings | None = None
+    analysts: AnalystsSettings | None = None
     variables: dict[str, str] = {}
 
     @property

@@ -30,7 +30,7 @@ from contrail.targets import VertexTarget
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import ApprovalOperator, answer
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
-from contrail_airflow.operators import BackfillOperator, DayOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators import BackfillOperator, DayOperator, PublishOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
@@ -87,6 +87,22 @@ class _Builder:
         return StageOperator(
             task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, pool=pool, **arguments
         )
+
+    def publish(self, first: str, last: str, *tables: str) -> list[PublishOperator]:
+        """The task that copies tables to the analysts' warehouse; none where they query the lake."""
+        if settings().analysts is None:
+            return []
+        doc = (
+            f"Copy {' and '.join(tables)} to the analysts' warehouse where they are different, and compare it with the lake.\n\n"
+            f"The same from a shell: `contrail publish --pipeline {self.spec.name} --from DATE --to DATE`"
+        )
+        arguments = [argument for table in tables for argument in ("--table", table)]
+        return [
+            PublishOperator(
+                task_id="publish", verb="publish", pipeline=self.spec.name, doc_md=doc, arguments=arguments,
+                partition_from=first, partition_to=last,
+            )
+        ]  # fmt: skip
 
     def _trains_on_gpu(self) -> bool:
         """Whether trainings take turns on a GPU: this machine's, or one that is rented by the minute."""
@@ -146,8 +162,14 @@ class _Builder:
     def score(self) -> DAG:
         doc = "Predictions of a day by the champion, as soon as the day's features are published."
         timetable = PartitionedAssetTimetable(assets=self.asset("features"))
-        with self.dag("score", doc, schedule=timetable, max_active_runs=2) as dag:
-            self.stage("score", outlets=[self.asset("predictions")])
+        # Where late data score past days again, those days go to the analysts with this one.
+        back = self.spec.schedule.late_days if self.spec.score.late_data == "rescore" else 0
+        first = "{{ days_before(partition_key, " + str(back) + ") }}"
+        with self.dag(
+            "score", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
+        ) as dag:
+            score = self.stage("score", outlets=[self.asset("predictions")])
+            score >> self.publish(first, "{{ partition_key }}", "predictions")
         return dag
 
     def monitor(self) -> DAG:
@@ -169,6 +191,8 @@ class _Builder:
                 self.stage("performance", partition_from=mature, partition_to=mature),
             ]
             measured >> self._govern() >> self._retrain()
+            for publish in self.publish(mature, "{{ partition_key }}", "drift", "performance"):
+                measured >> publish
         return dag
 
     def _govern(self) -> DayOperator:

@@ -259,6 +259,18 @@ class StageOperator(BaseOperator):
         raise StageRefused(self.verb, 1, said, "a retry would fail again")
 
 
+class PublishOperator(StageOperator):
+    """Run ``contrail publish`` for a range of partitions.
+
+    Returns (XCom): its result; what was replaced is in ``details``.
+    """
+
+    def command(self, run_id: str) -> list[str]:
+        """The arguments of ``contrail`` that do this task."""
+        command = [self.verb, "--pipeline", self.pipeline, "--from", self.partition_from, "--to", self.partition_to]
+        return [*command, "--run-id", run_id, "--json", *(a for a in self.arguments if a)]
+
+
 class DayOperator(StageOperator):
     """Run ``contrail govern`` or ``contrail late`` for the run's partition.
 

@@ -87,7 +87,7 @@ class StorageServer:
             "-external-url", self.address,
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _wait_for(inner)
+        wait_for(inner)
         handler = type("Door", (_Door,), {"root": root, "inner": inner})
         self._door = QuietServer(handler, int(self.address.rpartition(":")[2]))
 
@@ -136,7 +136,7 @@ class _Door(QuietHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _forward  # noqa: N815
 
 
-def _wait_for(port: int, seconds: float = 20) -> None:
+def wait_for(port: int, seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while True:
         try:

@@ -353,6 +353,25 @@ def corrections(_: PipelineSpec) -> Dataset:
     )
 
 
+def publications(_: PipelineSpec) -> Dataset:
+    """``publications``: the warehouse's own record of what was copied there; it is not in the lake."""
+    return Dataset(
+        name="publications",
+        doc="Each replacement of a partition in the warehouse, in the transaction that made it; the newest one counts.",
+        columns={
+            **_PARTITION_COLUMN,
+            "published": _column("string", "Table: predictions, performance or drift."),
+            "lake_snapshot": _column("int", "Iceberg snapshot of the lake's table that the rows are from."),
+            "row_count": _column("int", "Rows of the partition."),
+            "checksum": _column("int", "Sum over the rows of the first 8 hex digits of the MD5 of all columns."),
+            "job": _column("string", "BigQuery job that replaced the partition."),
+            "run_id": _column("string", "Run that asked for it."),
+            "published_at": _column("timestamp", "When, UTC."),
+        },
+        key=("published",),
+    )
+
+
 def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
     """Every table of a pipeline, by name."""
     found = [

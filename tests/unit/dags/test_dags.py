@@ -16,7 +16,7 @@ from tests.unit.dags.rendering import GOLDEN, render
 
 from contrail.backfill_plan import PUBLISH
 from contrail.pipeline import load_pipeline, pipeline_names
-from contrail.settings import settings
+from contrail.settings import AnalystsSettings, settings
 from contrail.stages import RANGE_STAGES
 from contrail.targets import DispatchSettings, VertexTarget
 from contrail_airflow import dag_builder
@@ -92,6 +92,22 @@ def test_trainings_on_a_gpu_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pools == {name: GPU_POOL if name == "train" else HEAVY_POOL for name in pools}
     made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
     assert {entry["pool_name"] for entry in made} == {HEAVY_POOL, GPU_POOL}
+
+
+def test_a_warehouse_is_published_to_after_scores_and_measures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    analysts = AnalystsSettings(kind="bigquery", project="p", location="EU", dataset="d", views_dataset="v")
+    current = settings().model_copy(update={"analysts": analysts})
+    monkeypatch.setattr("contrail_airflow.dag_builder.settings", lambda: current)
+    dags = build_dags("flight_delay")
+    score, monitor = dags["flight_delay__score"], dags["flight_delay__monitor"]
+    assert score.get_task("publish").upstream_task_ids == {"score"}
+    assert monitor.get_task("publish").upstream_task_ids == {"drift", "performance"}
+    start = "publish: contrail publish --pipeline flight_delay --from"
+    assert f"{start} 2013-11-01 --to 2013-11-01 --run-id RUN --json --table predictions\n" in render(score)
+    # Performance is of the day whose labels are mature now, drift of the day itself.
+    assert f"{start} 2013-10-30 --to 2013-11-01 --run-id RUN --json --table drift --table performance\n" in render(
+        monitor
+    )
 
 
 def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:

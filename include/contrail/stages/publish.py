@@ -1,0 +1,185 @@
+"""Copy what analysts query from the lake to the warehouse, a partition at a time, and compare the two.
+
+A partition is copied when its record in the warehouse is not of the rows that the lake has now. What is not to be seen
+by analysts is left out by the views, which are made here too. Rows are computed elsewhere.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contrail.adapters.bigquery import Warehouse
+from contrail.errors import DataError, SpecError
+from contrail.lake import datasets
+from contrail.lake.datasets import PARTITION, Dataset
+from contrail.lake.publication import (
+    TABLES,
+    Fingerprint,
+    Fingerprints,
+    differences,
+    fingerprints,
+    published,
+    views,
+)
+from contrail.partitions import as_ranges
+from contrail.stages.base import StageResult, StageRun, result_of
+
+# Looks at the lake again when somebody has committed to it meanwhile.
+_ROUNDS = 3
+
+
+def run(run: StageRun) -> StageResult:
+    """Publish the range's predictions, performance and drift, those tables that the lake has.
+
+    Options: ``tables``, names of the tables, instead of all; ``again``, to replace partitions that are recorded as
+    published already.
+
+    Raises:
+        SpecError: when the environment has no ``analysts``, or the warehouse's tables cannot take the columns.
+        MissingInputError: when a table was asked for that the lake does not have.
+        DataError: naming the partitions in which warehouse and lake differ.
+        CommitConflictError: another publisher was first; a retry may pass.
+    """
+    analysts = run.settings.analysts
+    if analysts is None:
+        raise SpecError(
+            f"the environment '{run.settings.name}' has no `analysts`: there is no warehouse to publish to. Analysts query "
+            f'the lake here: contrail query --pipeline {run.pipeline.name} "SELECT * FROM predictions_latest"'
+        )
+    asked = tuple(run.options.get("tables") or ())
+    if unknown := sorted(set(asked) - set(TABLES)):
+        raise SpecError(f"not published: {', '.join(unknown)}. Tables: {', '.join(TABLES)}")
+    warehouse = Warehouse(analysts, run.pipeline.name, run.settings.dispatch.labels)
+    tables = list(published(run.pipeline.spec))
+    for dataset in (*tables, datasets.publications(run.pipeline.spec)):
+        warehouse.ensure(dataset)
+    for view in views(run.pipeline.spec):
+        warehouse.ensure_view(view)
+    wanted = [dataset for dataset in tables if dataset.name in (asked or TABLES)]
+    copied = {d.name: _publish(run, warehouse, d) for d in wanted if d.name in asked or run.lake.exists(d.name)}
+    return result_of(
+        run,
+        rows=sum(entry["rows"] for entry in copied.values()),
+        unchanged=not any(entry["partitions"] for entry in copied.values()),
+        details={"tables": copied},
+    )
+
+
+@dataclass(frozen=True)
+class _State:
+    """A table of the lake at one snapshot."""
+
+    snapshot: int
+    rows: pa.Table
+    fingerprints: Fingerprints
+
+
+def _publish(run: StageRun, warehouse: Warehouse, dataset: Dataset) -> dict[str, Any]:
+    copied: set[date] = set()
+    rows = 0
+    for attempt in range(1, _ROUNDS + 1):
+        state = _read(run, dataset)
+        records = warehouse.publications(dataset.name, run.partitions)
+        again = bool(run.options.get("again")) and attempt == 1
+        if days := _outdated(run, state, records, again):
+            rows = _copy(run, warehouse, dataset, state, days, records)
+            copied |= set(days)
+        wrong = differences(state.fingerprints, warehouse.fingerprints(dataset, run.partitions))
+        if not wrong:
+            break
+        if attempt == _ROUNDS or run.lake.snapshot_id(dataset.name) == state.snapshot:
+            raise _unequal(run, warehouse, dataset, wrong)
+    shown = [str(days) for days in as_ranges(copied)]
+    run.progress(f"{dataset.name}: {', '.join(shown) or 'no partition'} replaced; warehouse and lake are the same")
+    return {"rows": rows, "partitions": shown, "lake_snapshot": state.snapshot}
+
+
+def _read(run: StageRun, dataset: Dataset) -> _State:
+    run.lake.table(dataset.name)  # says which tables there are, when this is none
+    snapshot = run.lake.snapshot_id(dataset.name) or 0
+    rows = run.lake.scan(dataset.name, run.partitions, list(dataset.columns), snapshot or None)
+    return _State(snapshot, rows, fingerprints(dataset, rows, run.partitions))
+
+
+def _outdated(run: StageRun, state: _State, records: Mapping[date, Mapping[str, Any]], again: bool) -> list[date]:
+    """The partitions whose record is not of the lake's rows.
+
+    Rows are compared, not snapshots: a snapshot of a table is another one as soon as another day was published, and one
+    that has expired tells nothing. Every row names its run, so that a partition that was computed again is outdated.
+    """
+    if again:
+        return sorted({*state.fingerprints, *records})
+    recorded = {day: Fingerprint(record["row_count"], record["checksum"]) for day, record in records.items()}
+    return differences(state.fingerprints, recorded)
+
+
+def _copy(
+    run: StageRun,
+    warehouse: Warehouse,
+    dataset: Dataset,
+    state: _State,
+    days: list[date],
+    before: Mapping[date, Mapping[str, Any]],
+) -> int:
+    """Load, look at what was loaded, replace; the number of rows."""
+    rows = state.rows.filter(pc.is_in(state.rows.column(PARTITION), value_set=pa.array(days, pa.date32())))
+    wanted = {day: found for day in days if (found := state.fingerprints.get(day))}
+    work = work_name(run.pipeline.name, dataset.name, {day: _change(before.get(day), wanted.get(day)) for day in days})
+    staging = f"{warehouse.name_of(dataset.name)}__{work.rpartition('-')[2]}" if wanted else None
+    if staging:
+
+        def loaded() -> bool:
+            return not differences(wanted, warehouse.fingerprints(dataset, run.partitions, staging))
+
+        run.progress(f"{dataset.name}: loading {rows.num_rows:,} rows of {len(days)} partitions")
+        warehouse.load(staging, dataset, rows, f"{work}-load", loaded)
+        if not loaded():
+            raise DataError(f"{staging} does not hold the lake's rows. Readers see what was there before.")
+    warehouse.replace(
+        dataset,
+        staging,
+        f"{work}-replace",
+        {day: _record(run, dataset, state.snapshot, wanted.get(day, Fingerprint())) for day in days},
+    )
+    if staging:
+        warehouse.drop(staging)
+    return rows.num_rows
+
+
+def _change(before: Mapping[str, Any] | None, wanted: Fingerprint | None) -> list[Any]:
+    return [before and before["job"], wanted and wanted.rows, wanted and wanted.checksum]
+
+
+def work_name(pipeline: str, table: str, changes: Mapping[date, list[Any]]) -> str:
+    """The name of the jobs that make these changes: the same for whoever tries it again.
+
+    A change is from the job that published the partition before, to the rows that it is to have. By the rows alone, going
+    back to what was published once would find the job of that time and leave everything as it is.
+    """
+    told = json.dumps([pipeline, table, [[str(day), *change] for day, change in sorted(changes.items())]])
+    return f"contrail-{pipeline}-{table}-{hashlib.sha256(told.encode()).hexdigest()[:20]}"
+
+
+def _record(run: StageRun, dataset: Dataset, snapshot: int, found: Fingerprint) -> dict[str, Any]:
+    return {
+        "published": dataset.name,
+        "lake_snapshot": snapshot,
+        "row_count": found.rows,
+        "checksum": found.checksum,
+        "run_id": run.run_id,
+    }
+
+
+def _unequal(run: StageRun, warehouse: Warehouse, dataset: Dataset, wrong: list[date]) -> DataError:
+    days = ", ".join(str(part) for part in as_ranges(wrong))
+    return DataError(
+        f"{warehouse.name_of(dataset.name)} is not what the lake has in {len(wrong)} of {len(run.partitions)} partitions: "
+        f"{days}. Somebody has changed rows there. To replace them: contrail publish --pipeline {run.pipeline.name} "
+        f"--from {wrong[0]} --to {wrong[-1]} --table {dataset.name} --again"
+    )
