@@ -248,7 +248,9 @@ def backfill(
             record = backfills.open(plan, backfill_id, progress)
             result["id"] = record.id
             result["jobs"] = [job.as_dict() for job in backfills.run(plan, record, progress)]
-            result["reports"] = backfills.finish(record) if report else []
+            if report:
+                result["reports"] = backfills.finish(record)
+                _show_analysts(pipeline, partitions, progress)
         _print_backfill(record, result, err if as_json else out)
     if as_json:
         typer.echo(json.dumps(result, default=_plain))
@@ -286,6 +288,14 @@ def publish(
             f"{copied['rows']:,} rows: {', '.join(copied['partitions'])}" if copied["partitions"] else "unchanged"
         )
         out.print(f"[green]✓[/] {name}: {replaced}", highlight=False, soft_wrap=True)
+
+
+def _show_analysts(pipeline: str, partitions: Partitions, progress: Callable[[str], None]) -> None:
+    """Publish what a person's command has changed, where analysts have a warehouse."""
+    from contrail.stages.runner import run_stage
+
+    if settings().analysts:
+        run_stage("publish", pipeline, partitions, progress=progress)
 
 
 @app.command()
@@ -689,6 +699,8 @@ def rollback_model(
     if not dry_run:
         with _progress(f"rollback-model {pipeline}") as progress:
             done |= roll_back(plan, person=current_person(), reason=reason, progress=progress)
+            if plan.scored:
+                _show_analysts(pipeline, Partitions(min(plan.scored), max(plan.scored)), progress)
     if as_json:
         typer.echo(json.dumps(done, default=_plain))
     elif dry_run:

@@ -88,19 +88,18 @@ class _Builder:
             task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, pool=pool, **arguments
         )
 
-    def publish(self, first: str, last: str, *tables: str) -> list[PublishOperator]:
-        """The task that copies tables to the analysts' warehouse; none where they query the lake."""
+    def publish(self, first: str, last: str, **arguments: Any) -> list[PublishOperator]:
+        """The task that shows a range to the analysts; none where they query the lake."""
         if settings().analysts is None:
             return []
         doc = (
-            f"Copy {' and '.join(tables)} to the analysts' warehouse where they are different, and compare it with the lake.\n\n"
-            f"The same from a shell: `contrail publish --pipeline {self.spec.name} --from DATE --to DATE`"
+            "Copy predictions, performance and drift to the analysts' warehouse where they are different, and compare it "
+            f"with the lake.\n\nThe same from a shell: `contrail publish --pipeline {self.spec.name} --from DATE --to DATE`"
         )
-        arguments = [argument for table in tables for argument in ("--table", table)]
         return [
             PublishOperator(
-                task_id="publish", verb="publish", pipeline=self.spec.name, doc_md=doc, arguments=arguments,
-                partition_from=first, partition_to=last,
+                task_id="publish", verb="publish", pipeline=self.spec.name, doc_md=doc, partition_from=first,
+                partition_to=last, **arguments,
             )
         ]  # fmt: skip
 
@@ -169,7 +168,7 @@ class _Builder:
             "score", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
         ) as dag:
             score = self.stage("score", outlets=[self.asset("predictions")])
-            score >> self.publish(first, "{{ partition_key }}", "predictions")
+            score >> self.publish(first, "{{ partition_key }}")
         return dag
 
     def monitor(self) -> DAG:
@@ -191,7 +190,7 @@ class _Builder:
                 self.stage("performance", partition_from=mature, partition_to=mature),
             ]
             measured >> self._govern() >> self._retrain()
-            for publish in self.publish(mature, "{{ partition_key }}", "drift", "performance"):
+            for publish in self.publish(mature, "{{ partition_key }}"):
                 measured >> publish
         return dag
 
@@ -356,7 +355,8 @@ class _Builder:
                 previous >> task
                 previous = task
             words = "Compare with what was published before: rows, score shift, decisions flipped."
-            previous >> self._part("difference", words, "{{ '' if params.dry_run else 'yes' }}", [])
+            real = "{{ '' if params.dry_run else 'yes' }}"
+            previous >> [self._part("difference", words, real, []), *self.publish(*_RANGE, **_asked(real))]
         return dag
 
     def _part(self, verb: str, doc: str, skip_unless: str, arguments: list[str]) -> BackfillOperator:
@@ -365,14 +365,21 @@ class _Builder:
             verb=verb,
             pipeline=self.spec.name,
             doc_md=doc,
-            partition_from="{{ params['from'] or '' }}",
-            partition_to="{{ params['to'] or params['from'] or '' }}",
+            partition_from=_RANGE[0],
+            partition_to=_RANGE[1],
             arguments=arguments,
             no_partition="no days were given. Fill in `from`, for example " + str(self.spec.first_partition),
-            skip_unless=skip_unless,
-            # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
-            trigger_rule="none_failed",
+            **_asked(skip_unless),
         )
+
+
+# The days that the backfill's form asks for.
+_RANGE = ("{{ params['from'] or '' }}", "{{ params['to'] or params['from'] or '' }}")
+
+
+def _asked(unless: str) -> dict[str, Any]:
+    # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
+    return {"skip_unless": unless, "trigger_rule": "none_failed"}
 
 
 @dataclass(frozen=True)

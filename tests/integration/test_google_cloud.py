@@ -4,16 +4,14 @@ Google's clients, Airflow's hooks and PyIceberg are the real ones and unmodified
 """
 
 import asyncio
-import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
-from tests.conftest import PROJECT, TOY_PIPELINES, Toy
-from tests.java import java_home
-from tests.loopback.cloud import LoopbackCloud
+from tests.conftest import TOY_PIPELINES, Toy
+from tests.loopback.cloud import production
 from tests.unit.plugins.test_remote_stages import stopping
 
 from contrail.pipeline import load_pipeline
@@ -28,32 +26,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_grou
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
     """The toy pipeline in ``prod``, validated to 25 January."""
-    folder = tmp_path_factory.mktemp("cloud")
-    before = dict(os.environ)
-    if java := java_home(folder):
-        os.environ["JAVA_HOME"] = java
-    started = LoopbackCloud(folder)
-    os.environ.update(started.environment)
-    os.environ.update(
-        CONTRAIL_ENV="prod",
-        CONTRAIL_HOME=str(folder / "home"),
-        CONTRAIL_PROJECT=str(PROJECT),
-        CONTRAIL_PIPELINES=str(TOY_PIPELINES),
-        CONTRAIL_MLFLOW_URI=f"sqlite:///{folder}/mlflow.db",
-        AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT="google-cloud-platform://",
-    )
-    settings.cache_clear()
-    try:
+    variables = {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://"}
+    with production(tmp_path_factory.mktemp("cloud"), CONTRAIL_PIPELINES=str(TOY_PIPELINES), **variables):
         toy = Toy(load_pipeline("toy"), settings())
         toy.land("2024-01-01", "2024-01-25")
         for verb in ("ingest", "validate"):
             toy.run(verb, "2024-01-01", "2024-01-25")
         yield toy
-    finally:
-        started.stop()
-        os.environ.clear()
-        os.environ.update(before)
-        settings.cache_clear()
 
 
 def operator(verb: str, start: str, end: str, *arguments: str) -> StageOperator:

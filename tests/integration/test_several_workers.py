@@ -35,7 +35,7 @@ class LostWorker(threading.Thread):
         self.airflow.lose(self.worker)
 
 
-def _run(toy: Toy, plan: Plan, last: date) -> None:
+def run_stages(toy: Toy, plan: Plan, last: date) -> None:
     """Everything up to this day, stage by stage in this process, without Airflow."""
     first, scored = str(plan.history.start), (str(plan.stretch.start), str(last))
     toy.land(first, str(last))
@@ -52,7 +52,7 @@ def test_a_day_is_complete_although_a_worker_is_lost(
 ) -> None:
     monkeypatch.setattr(main_job, "DAILY_DAYS", 1)
     plan = make_plan(toy.pipeline)
-    _run(toy, plan, plan.daily.end)
+    run_stages(toy, plan, plan.daily.end)
     wanted = toy.sql(_PUBLISHED)
     for name, value in {
         "CONTRAIL_ENV": "compose",
@@ -65,7 +65,7 @@ def test_a_day_is_complete_although_a_worker_is_lost(
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     shared = Toy(toy.pipeline, settings())
-    _run(shared, plan, plan.stretch.end)
+    run_stages(shared, plan, plan.stretch.end)
 
     job = MainJob(toy.pipeline)
     assert [label for label, _ in job.steps()] == [f"day by day {plan.daily}"]

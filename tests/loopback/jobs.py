@@ -111,8 +111,8 @@ class Bucketeer:
 class Dataproc:
     """``BatchController`` and ``Operations``."""
 
-    def __init__(self, folder: Path, storage_root: Path, buckets: Bucketeer) -> None:
-        self.folder, self.storage_root, self.buckets = folder, storage_root, buckets
+    def __init__(self, folder: Path, storage_root: Path, buckets: Bucketeer, held: Path) -> None:
+        self.folder, self.storage_root, self.buckets, self.held = folder, storage_root, buckets, held
         self.batches: dict[str, batches.Batch] = {}
         self.processes: dict[str, Process] = {}
         self._lock = threading.RLock()
@@ -133,6 +133,8 @@ class Dataproc:
             batch.state = State.PENDING
             self.batches[name] = batch
             self.processes[name] = Process(lambda process: self._work(batch, process))
+        while self.held.exists():
+            time.sleep(0.1)
         return self._operation(batch)
 
     def _check(self, request: batches.CreateBatchRequest) -> None:

@@ -102,12 +102,11 @@ def test_a_warehouse_is_published_to_after_scores_and_measures(home: Path, monke
     score, monitor = dags["flight_delay__score"], dags["flight_delay__monitor"]
     assert score.get_task("publish").upstream_task_ids == {"score"}
     assert monitor.get_task("publish").upstream_task_ids == {"drift", "performance"}
+    assert dags["flight_delay__backfill"].get_task("publish").upstream_task_ids == {"performance"}
     start = "publish: contrail publish --pipeline flight_delay --from"
-    assert f"{start} 2013-11-01 --to 2013-11-01 --run-id RUN --json --table predictions\n" in render(score)
+    assert f"{start} 2013-11-01 --to 2013-11-01 --run-id RUN --json\n" in render(score)
     # Performance is of the day whose labels are mature now, drift of the day itself.
-    assert f"{start} 2013-10-30 --to 2013-11-01 --run-id RUN --json --table drift --table performance\n" in render(
-        monitor
-    )
+    assert f"{start} 2013-10-30 --to 2013-11-01 --run-id RUN --json\n" in render(monitor)
 
 
 def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:
