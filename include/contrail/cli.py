@@ -214,6 +214,9 @@ def backfill(
         typer.Option(help="Partitions a job, with --publish chunk or partition. Default: the environment's."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    begin: Annotated[
+        bool, typer.Option("--begin", help="Show the plan, keep what is there before, and stop: parts follow by --id.")
+    ] = False,
     report: Annotated[bool, typer.Option(help="End with the difference report.")] = True,
     backfill_id: Annotated[
         str | None, typer.Option("--id", help="Name of this backfill, for commands that are parts of one.")
@@ -247,8 +250,9 @@ def backfill(
         with _progress(f"backfill {pipeline} {partitions}") as progress:
             record = backfills.open(plan, backfill_id, progress)
             result["id"] = record.id
-            result["jobs"] = [job.as_dict() for job in backfills.run(plan, record, progress)]
-            if report:
+            if not begin:
+                result["jobs"] = [job.as_dict() for job in backfills.run(plan, record, progress)]
+            if report and not begin:
                 result["reports"] = backfills.finish(record)
                 _show_analysts(pipeline, partitions, progress)
         _print_backfill(record, result, err if as_json else out)

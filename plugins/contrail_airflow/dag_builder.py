@@ -19,6 +19,7 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # its stub lacks the de
     Param,
     PartitionedAssetTimetable,
 )
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from contrail.errors import SpecError
@@ -30,11 +31,19 @@ from contrail.targets import VertexTarget
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import ApprovalOperator, answer
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
-from contrail_airflow.operators import BackfillOperator, DayOperator, PublishOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators import (
+    BackfillOperator,
+    DayOperator,
+    JobsOperator,
+    PublishOperator,
+    RetrainOperator,
+    StageOperator,
+)
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
 HEAVY_POOL, GPU_POOL = "heavy", "gpu"
+JOBS = ("features", "score")  # the stages of a backfill that may be several jobs; the others take the range as it is
 MODELS = {"champion now": "champion", "champion as of each date": "as-of"}
 PUBLISH_FORMS = {
     "whole": "Everything at once, in one job",
@@ -347,17 +356,31 @@ class _Builder:
             ]
             asked = ["--stages", "{{ params.stages | join(',') }}", "--model", "{{ model_ref(params.model) }}"]
             pinned = ["--model", "{{ ti.xcom_pull(task_ids='plan')['plan']['model'] }}"]
-            previous = self._part("plan", "Show what would be done; nothing runs.", "yes", [*asked, *how])
+            mode = ["{{ '--dry-run' if params.dry_run else '--begin' }}"]
+            plan = previous = self._part("plan", "Show what would be done.", "yes", [*mode, *asked, *how])
             for verb in RANGE_STAGES:
-                unless = "{{ 'yes' if '" + verb + "' in params.stages and not params.dry_run else '' }}"
                 model = pinned if verb in ("score", "drift") else []
-                task = self._part(verb, VERBS[verb], unless, [*model, *how])
+                unless = "{{ 'yes' if '" + verb + "' in params.stages and not params.dry_run else '' }}"
+                if verb in JOBS:
+                    words = f"The jobs of {verb} that the plan has; each is a task."
+                    jobs = JobsOperator(task_id=f"{verb}_jobs", stage=verb, skip_unless=unless, doc_md=words)
+                    plan >> jobs
+                    task: Any = self._jobs(jobs, verb, [*model, *how])
+                else:
+                    task = self._part(verb, VERBS[verb], unless, [*model, *how])
                 previous >> task
                 previous = task
             words = "Compare with what was published before: rows, score shift, decisions flipped."
             real = "{{ '' if params.dry_run else 'yes' }}"
             previous >> [self._part("difference", words, real, []), *self.publish(*_RANGE, **_asked(real))]
         return dag
+
+    def _jobs(self, jobs: JobsOperator, verb: str, arguments: list[str]) -> MappedOperator:
+        """A task for each job of a stage, side by side as far as the pool and the stage's target allow."""
+        return BackfillOperator.partial(
+            task_id=verb, verb=verb, pipeline=self.spec.name, doc_md=VERBS[verb], arguments=arguments,
+            trigger_rule="none_failed",
+        ).expand_kwargs(jobs.output)  # fmt: skip
 
     def _part(self, verb: str, doc: str, skip_unless: str, arguments: list[str]) -> BackfillOperator:
         return BackfillOperator(

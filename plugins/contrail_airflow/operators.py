@@ -310,7 +310,7 @@ class BackfillOperator(StageOperator):
     that was killed goes on where that one stopped.
 
     Args:
-        verb: A stage; ``plan``, which shows what all stages asked for would do and does nothing; or ``difference``.
+        verb: A stage; ``plan``, which shows what all stages asked for would do; or ``difference``.
         **kwargs: As for ``StageOperator``.
 
     Returns (XCom): the plan, or what was done.
@@ -321,12 +321,39 @@ class BackfillOperator(StageOperator):
         if self.verb == "difference":
             return ["difference", "--pipeline", self.pipeline, "--id", run_id, "--json"]
         range_ = ["--pipeline", self.pipeline, "--from", self.partition_from, "--to", self.partition_to]
-        part = ["--dry-run"] if self.verb == "plan" else ["--stages", self.verb, "--id", run_id, "--no-report"]
-        return ["backfill", *range_, *part, "--json", *(a for a in self.arguments if a)]
+        part = [] if self.verb == "plan" else ["--stages", self.verb, "--no-report"]
+        return ["backfill", *range_, *part, "--id", run_id, "--json", *(a for a in self.arguments if a)]
 
     def name_of(self, task_instance: Any) -> str:
         """The name of the backfill, the same for each of its tasks and attempts."""
         return _as_name(task_instance.run_id)
+
+
+class JobsOperator(BaseOperator):
+    """The jobs that a backfill's plan has for a stage.
+
+    Args:
+        stage: The stage.
+        skip_unless: Templated; there are no jobs when it renders to nothing.
+        **kwargs: As for every operator.
+
+    Returns (XCom): the arguments of a ``BackfillOperator`` for each.
+    """
+
+    template_fields: Sequence[str] = ("skip_unless",)
+
+    def __init__(self, *, stage: str, skip_unless: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage
+        self.skip_unless = skip_unless
+
+    def execute(self, context: "Context") -> list[dict[str, str]]:
+        """Read the plan; an empty list when the stage was not asked for, or has nothing to do."""
+        if not self.skip_unless.strip():
+            return []
+        planned = context["ti"].xcom_pull(task_ids="plan")["plan"]["stages"]
+        jobs = [job.split("..") for stage in planned if stage["stage"] == self.stage for job in stage["jobs"]]
+        return [{"partition_from": job[0], "partition_to": job[-1]} for job in jobs]
 
 
 def _as_name(text: str) -> str:
