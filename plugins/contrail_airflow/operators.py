@@ -269,11 +269,10 @@ class StageOperator(BaseOperator):
         return {**result, "cost": cost} if cost else result
 
     def _settle(self, job_id: str, remote: RemoteJob) -> dict[str, Any] | None:
+        """The cost of a job that has ended. No trouble with it fails the task: a retry would pay for the work again."""
         try:
             return costs.settle(job_id, remote) if (costs := self._costs()) else None
-        except (
-            Exception
-        ) as error:  # a job that did its work has not failed by its receipt; a retry would pay for another
+        except Exception as error:
             self.log.warning("The cost of %s could not be written down: %s", job_id, error)
             return None
 

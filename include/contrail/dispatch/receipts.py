@@ -52,7 +52,7 @@ class Receipt(BaseModel):
     target: str
     labels: dict[str, str]
     submitted_at: datetime
-    prices: str = Field(description="File and date of the price table.")
+    prices: str = Field(description="File, date and region of the price table.")
     currency: str
     estimate: float | None
     estimated_from: str
@@ -93,7 +93,7 @@ def month_of(moment: datetime | date) -> str:
 
 
 def _shown(prices: PriceTable) -> str:
-    return f"{prices.file} of {prices.read_on}"
+    return f"{prices.file} of {prices.read_on}, {prices.region}"
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,13 @@ class Month:
         }
 
     def __str__(self) -> str:
-        ended = f"{money(sum(one.counted for one in self.ended), self.currency)} on {so_many(len(self.ended), 'job')}"
-        verb = "runs" if len(self.open) == 1 else "run"
-        running = sum(one.counted for one in self.open)
-        also = f", and {money(running, self.currency)} expected for {len(self.open)} that {verb}" if self.open else ""
-        return f"{ended} in {self.month}{also}"
+        said = f"{money(sum(one.counted for one in self.ended), self.currency)} on {so_many(len(self.ended), 'job')}"
+        said += f" in {self.month}"
+        if self.open:
+            running = money(sum(one.counted for one in self.open), self.currency)
+            said += f", and {running} expected for {len(self.open)} that {'runs' if len(self.open) == 1 else 'run'}"
+        unknown = [one for one in [*self.ended, *self.open] if one.cost is None and one.estimate is None]
+        return said + (f" ({so_many(len(unknown), 'job')} without a price not counted)" if unknown else "")
 
 
 class Receipts:

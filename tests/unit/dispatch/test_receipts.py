@@ -82,7 +82,7 @@ def test_a_receipt_is_a_small_file_that_says_everything(current: Settings, tmp_p
         "run",
     )
     assert (left["target"], left["labels"]["pipeline"]) == ("gpu", "toy")
-    assert (left["prices"], left["currency"]) == ("prices.yaml of 2026-01-01", "EUR")
+    assert (left["prices"], left["currency"]) == ("prices.yaml of 2026-01-01, here", "EUR")
 
 
 def test_a_job_that_runs_counts_as_estimated_until_its_cost_is_known(current: Settings) -> None:
@@ -190,6 +190,8 @@ def test_a_job_without_a_price_is_refused_only_where_there_is_a_budget(current: 
         reserve(made(tmp_path, a100, monthly_budget=10), job("first"))
     receipt = reserve(made(tmp_path, a100), job("second"))
     assert (receipt.estimate, receipt.estimated_from) == (None, "no price for a2-highgpu-1g in prices.yaml")
+    month = receipts_of(current).month("2026-11")
+    assert "expected for 1 that runs (1 job without a price not counted)" in str(month)
 
 
 def test_a_job_whose_use_is_not_said_counts_as_estimated(current: Settings) -> None:
