@@ -37,10 +37,14 @@ class JobCosts:
     def settle(self, job_id: str, remote: RemoteJob) -> dict[str, Any] | None:
         """Complete the receipt of a job that has ended; its cost, for the task's result.
 
-        None where it has no receipt, as one that was submitted before there was a price table.
+        None for a job without a receipt, as one from before there was a price table; and while its service has not said
+        what it used, which may be some time after its end: then it stays open until the next job of the pipeline.
         """
         receipt = next((one for one in self._receipts.recent(utc_now()) if one.job == job_id), None)
         if receipt is None or remote.state == "active":
+            return None
+        if remote.usage is None:
+            self._log.info("the service has not said yet what %s used; it counts as estimated until then", job_id)
             return None
         closed = self._close(receipt, remote)
         month = self._receipts.month(closed.month)

@@ -21,10 +21,10 @@ from contrail.dispatch.payload import Code, Job
 from contrail.dispatch.receipts import Month, Receipts
 from contrail.errors import BudgetError
 from contrail.messages import Kind, of_failure
-from contrail.methods.cost import BatchUsage
+from contrail.methods.cost import BatchUsage, MachineUsage
 from contrail.settings import Settings, settings
-from contrail.targets import DispatchSettings
-from contrail_airflow import costs, operators, triggers
+from contrail.targets import DataprocTarget, DispatchSettings
+from contrail_airflow import costs, operators, remote_jobs, triggers
 from contrail_airflow.costs import JobCosts
 from contrail_airflow.operators import StageOperator, StageRefused, StageStopped
 from contrail_airflow.remote_jobs import RemoteJob, State, advice, describe, ending, target_from
@@ -373,6 +373,19 @@ def test_an_end_that_nobody_saw_is_settled_before_the_next_job(priced: Priced) -
     assert priced.month.counted == pytest.approx(12 + 24)
 
 
+def test_a_use_that_is_not_said_at_once_is_asked_for_again(priced: Priced) -> None:
+    deferred = submit()
+    priced.service.end(deferred.trigger.name, "succeeded")
+    leave(deferred, 0, {"rows": 3})
+    assert resume(deferred, state="succeeded") == {"rows": 3}
+    assert [(one.state, one.counted) for one in priced.month.receipts] == [("open", pytest.approx(24))]
+    priced.service.end(deferred.trigger.name, "succeeded", usage=HOUR)
+    priced.later(16)
+    submit(run_id="scheduled__2")
+    assert [one.state for one in priced.month.receipts] == ["succeeded", "open"]
+    assert priced.month.counted == pytest.approx(12 + 12)
+
+
 def test_a_worker_that_is_lost_before_it_submits_leaves_no_cost(
     priced: Priced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,3 +427,31 @@ def test_a_receipt_that_cannot_be_written_does_not_fail_a_job_that_did_its_work(
     monkeypatch.setattr(receipts_module, "write_whole", full)
     assert resume(deferred, state="succeeded") == {"rows": 3}
     assert "could not be written down: no space left" in capsys.readouterr().out
+
+
+def test_what_a_batch_used_is_what_its_service_says() -> None:
+    from google.cloud.dataproc_v1.types import Batch
+
+    target = target_from({"kind": "dataproc", "subnetwork": "s", **PLACE})
+    assert isinstance(target, DataprocTarget)
+    used = {"milli_dcu_seconds": 720_500, "shuffle_storage_gb_seconds": 72_000}
+    batch = Batch({"runtime_info": {"approximate_usage": used}})
+    assert remote_jobs._batch_usage(batch, target) == BatchUsage(dcu_seconds=720.5, shuffle_gb_seconds=72_000)
+    assert remote_jobs._batch_usage(Batch({"runtime_info": {"output_uri": "gs://x"}}), target) is None
+
+
+def test_a_custom_job_is_billed_from_its_first_running_on_the_machine_that_it_had() -> None:
+    from google.cloud.aiplatform_v1.types import CustomJob
+
+    machine = {"machine_type": "g2-standard-8", "accelerator_type": "NVIDIA_L4", "accelerator_count": 1}
+    spec = {"worker_pool_specs": [{"machine_spec": machine, "replica_count": 1}], "scheduling": {"strategy": "SPOT"}}
+    asked = {"create_time": START, "job_spec": spec}
+    assert remote_jobs._machine_usage(CustomJob(asked)) is None, "it has not ended"
+    ended = {**asked, "start_time": START + timedelta(minutes=5), "end_time": START + timedelta(minutes=15)}
+    used = remote_jobs._machine_usage(CustomJob(ended))
+    assert used == MachineUsage(**machine, spot=True, seconds=600.0)
+    never_ran = remote_jobs._machine_usage(CustomJob({**asked, "end_time": START + timedelta(minutes=15)}))
+    assert never_ran is not None
+    assert never_ran.seconds == 0
+    on_demand = {**ended, "job_spec": {**spec, "scheduling": {"strategy": "STANDARD"}}}
+    assert remote_jobs._machine_usage(CustomJob(on_demand)) == used.model_copy(update={"spot": False})
