@@ -842,8 +842,8 @@ def pipelines() -> None:
 
 def main() -> None:
     """Run the command line; an error that Contrail knows is printed without a traceback."""
-    settings()  # before any library is imported: it switches off their calls home
     try:
+        settings()  # before any library is imported: it switches off their calls home
         app(standalone_mode=False)
     except ContrailError as error:
         # Messages quote landed text, which may look like markup.

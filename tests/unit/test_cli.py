@@ -260,3 +260,12 @@ def test_the_documented_month_is_what_the_documented_command_prints(
     found = json.loads(out)
     for what, amount in [*found["lines"].items(), ("all of it", found["total"])]:
         assert f"| {what} | USD {amount:.2f} |" in page
+
+
+def test_a_wrong_environment_is_said_in_a_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONTRAIL_ENV", "nowhere")
+    settings.cache_clear()
+    code, _, err = run(monkeypatch, capsys, "pipelines")
+    assert (code, "✗ SpecError: " in err) == (SpecError.exit_code, True)
