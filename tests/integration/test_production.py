@@ -4,10 +4,12 @@ Airflow is on Postgres, Redis and two Celery workers. The workers are lost while
 while it waits for another.
 """
 
+import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from google.cloud import bigquery
@@ -17,6 +19,7 @@ from tests.loopback.cloud import LoopbackCloud, production
 from tests.loopback.identity import PROJECT as GOOGLE_PROJECT
 from tests.servers import WORKERS, Servers, SeveralWorkers
 
+from contrail.pipeline import load_pipeline
 from contrail.settings import settings
 from contrail_airflow import main_job
 from contrail_airflow.main_job import MainJob, make_plan
@@ -24,7 +27,6 @@ from contrail_airflow.main_job import MainJob, make_plan
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("airflow")]
 
 _PUBLISHED = "SELECT partition_date, parcel, round(probability, 9), reason_1 FROM predictions ORDER BY ALL"
-_TRAINING = "SELECT 1 FROM task_instance WHERE task_id = 'train' AND state = 'deferred'"
 _RETRIED = "SELECT task_id, max(try_number) FROM task_instance WHERE try_number > 1 GROUP BY 1"
 
 
@@ -38,12 +40,17 @@ class Trouble(threading.Thread):
         self.lost: list[str] = []
 
     def run(self) -> None:
-        with self.cloud.answers_held():
+        with self.cloud.batches_held():
             _when(lambda: bool(self.cloud.jobs()))
             for name in WORKERS:
                 self._lose(name)
-        _when(lambda: bool(self.airflow.servers.query("airflow", "airflow", _TRAINING)))
+            self._when_waiting("features", attempt=2)
+        self._when_waiting("train", attempt=1)
         self._lose("triggerer")
+
+    def _when_waiting(self, task: str, attempt: int) -> None:
+        query = f"SELECT 1 FROM task_instance WHERE state = 'deferred' AND (task_id, try_number) = ('{task}', {attempt})"
+        _when(lambda: bool(self.airflow.servers.query("airflow", "airflow", query)))
 
     def _lose(self, name: str) -> None:
         self.airflow.replace(name)
@@ -55,6 +62,23 @@ def _when(seen: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+@pytest.fixture
+def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The toy pipeline with fewer days, in an empty home on this machine."""
+    spec = shutil.copytree(TOY_PIPELINES, tmp_path / "pipelines") / "toy" / "pipeline.yaml"
+    text = spec.read_text()
+    for before, after in {
+        "last_partition: 2024-03-10": "last_partition: 2024-02-07",
+        "window_days: 40": "window_days: 20",
+    }.items():
+        assert before in text
+        text = text.replace(before, after)
+    spec.write_text(text)
+    monkeypatch.setenv("CONTRAIL_PIPELINES", str(tmp_path / "pipelines"))
+    settings.cache_clear()
+    return Toy(load_pipeline("toy"), settings())
+
+
 def test_the_chain_is_complete_and_reconciled_although_workers_and_triggerer_are_lost(
     servers: Servers, toy: Toy, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,8 +86,7 @@ def test_the_chain_is_complete_and_reconciled_although_workers_and_triggerer_are
     plan = make_plan(toy.pipeline)
     run_stages(toy, plan, plan.daily.end)
     wanted = toy.sql(_PUBLISHED)
-    folders = {"CONTRAIL_PIPELINES": str(TOY_PIPELINES), "CONTRAIL_DAGS": str(PROJECT / "tests" / "dags")}
-    with production(tmp_path_factory.mktemp("production"), **folders) as cloud:
+    with production(tmp_path_factory.mktemp("production"), CONTRAIL_DAGS=str(PROJECT / "tests" / "dags")) as cloud:
         job = MainJob(toy.pipeline)
         job.embedded = airflow = SeveralWorkers(settings(), servers)
         trouble = Trouble(airflow, cloud)

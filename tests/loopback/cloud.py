@@ -28,7 +28,7 @@ from tests.loopback.storage import StorageServer, free_port
 
 REGION = "europe-west1"
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/contrail/job:test"
-HELD = "answers-held"
+HELD = "batches-held"
 BUCKETS = ("landing", "lake", "artifacts", "scratch")
 DATASETS = ("contrail", "contrail_analysts")
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -52,8 +52,8 @@ class LoopbackCloud:
         self.environment: dict[str, str] = json.loads(said)
 
     @contextmanager
-    def answers_held(self) -> Iterator[None]:
-        """Dataproc makes the batches that it is asked for, and does not say so before the end of the block."""
+    def batches_held(self) -> Iterator[None]:
+        """Dataproc makes the batches that it is asked for; before the end of the block it does not say so, nor start them."""
         held = self.folder / HELD
         held.touch()
         try:

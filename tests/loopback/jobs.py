@@ -134,9 +134,12 @@ class Dataproc:
             batch.state = State.PENDING
             self.batches[name] = batch
             self.processes[name] = Process(lambda process: self._work(batch, process))
+        self._wait_while_held()
+        return self._operation(batch)
+
+    def _wait_while_held(self) -> None:
         while self.held.exists():
             time.sleep(0.1)
-        return self._operation(batch)
 
     def _check(self, request: batches.CreateBatchRequest) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,61}[a-z0-9]", request.batch_id):
@@ -153,6 +156,7 @@ class Dataproc:
         folder = self.folder / "batches" / batch.name.rsplit("/", 1)[1]
         folder.mkdir(parents=True)
         log = folder / "driveroutput"
+        self._wait_while_held()
         batch.state = State.RUNNING
         ttl = batch.environment_config.execution_config.ttl
         try:
