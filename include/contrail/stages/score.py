@@ -85,13 +85,16 @@ def _score(
     scored_at: datetime,
 ) -> pa.Table:
     """The rows of ``dataset`` for the range, each part of it by its model."""
-    features = run.lake.schema("features")
-    parts, wanted = [], set(_kept(run.pipeline.spec))
+    files: dict[str, list[str]] = {}
     for days, model in models:
-        scorer = Scorer(model.package, _scoring(run, model, snapshot, scored_at))
-        parts.append(MapPart(run.lake.files("features", days, snapshot), scorer))
-        wanted |= set(model.package.card.features)
-    inputs = pa.schema([field for field in features if field.name in wanted])
+        files.setdefault(model.version, []).extend(run.lake.files("features", days, snapshot))
+    used = {model.version: model for _, model in models}
+    parts = [
+        MapPart(files[version], Scorer(model.package, _scoring(run, model, snapshot, scored_at)))
+        for version, model in used.items()
+    ]
+    wanted = {*_kept(run.pipeline.spec), *(name for model in used.values() for name in model.package.card.features)}
+    inputs = pa.schema([field for field in run.lake.schema("features") if field.name in wanted])
     return map_files(run.settings.engine, parts, inputs, dataset.staged_schema(), run.staging / dataset.name)
 
 
