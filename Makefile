@@ -62,8 +62,8 @@ test: $(VENV)/.dev .venv-bigquery/.installed  ## Run all tests
 test-fast: $(VENV)/.dev  ## Run the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-gcp: $(VENV)/.dev  ## Run the chain with Google's clients against a Google Cloud on this machine (part of `make test`)
-	@$(BIN)/python -m pytest -n 0 -v tests/integration/test_google_cloud.py
+test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain with Google's clients against a Google Cloud on this machine (part of `make test`)
+	@$(BIN)/python -m pytest -n 0 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
 
 check: $(VENV)/.dev  ## Lint, types, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -296,7 +296,7 @@ def measure() -> str:
     storms, storm_features, storm_label = _storms(world, usual)
     days, real_features, real_label = _really(world)
     residuals = np.array(list(_residuals(world, 0.0).values()))
-    chance = world.spec.drift.false_alarm_rate
+    chance = world.spec.drift.label_false_alarm_rate
     label_lines = [
         f"| {of:.0%} to {to:.0%} (h = {_h(of, to):.2f}) | {share:.0%} | "
         f"{_ideal((to - of) / (1 - of) * (1 - rate), residuals, chance):.0%} |"
@@ -322,7 +322,8 @@ def measure() -> str:
         "",
         *feature_lines,
         "",
-        f"Best possible is a test of that feature's mean of three days alone, at {chance:.0%} false alarms, that knows how "
+        f"Best possible is a test of that feature's mean of three days alone, at {world.spec.drift.false_alarm_rate:.0%} false "
+        "alarms, that knows how "
         "such means usually spread and takes them for normal: the weather of three days is no sign of drift.",
         "",
         "| label rate | raised within three days | best possible |",

@@ -47,6 +47,11 @@ class Record:
     difference: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def range(self) -> Partitions:
+        """``partitions``, parsed."""
+        return Partitions.parse(*self.partitions.split(".."))
+
+    @property
     def tag(self) -> str:
         """The name of the snapshots from before, while the backfill is open."""
         return f"before-{self.id}"
@@ -105,7 +110,7 @@ class Backfills:
     # ---- the record ----
 
     def open(self, plan: Plan, backfill_id: str | None = None, progress: Callable[[str], None] = silent) -> Record:
-        """The record of this backfill: an open one of the same request, or a new one.
+        """The record of this backfill: an open one of the same request, one that this is a part of, or a new one.
 
         Raises:
             SpecError: for an id that is no file name, or one of a backfill of other partitions.
@@ -115,13 +120,15 @@ class Backfills:
         found = self._read(backfill_id) if backfill_id else self._interrupted(plan)
         if found is None:
             return self._begin(plan, backfill_id or new_run_id())
-        if found.partitions != str(plan.request.partitions):
-            raise SpecError(f"backfill {found.id} is of {found.partitions}, not of {plan.request.partitions}")
+        asked, whole = plan.request.partitions, found.range
+        if asked.start not in whole or asked.end not in whole:
+            raise SpecError(f"backfill {found.id} is of {found.partitions}, not of {asked}")
         if not backfill_id:
             progress(f"going on with backfill {found.id}, which began at {found.started_at} and did not end")
-        found.stages = list(dict.fromkeys([*found.stages, *plan.request.stages]))
-        found.state = RUNNING
-        self._write(found)
+        stages = list(dict.fromkeys([*found.stages, *plan.request.stages]))
+        if (stages, RUNNING) != (found.stages, found.state):  # its parts may run side by side: none of them writes then
+            found.stages, found.state = stages, RUNNING
+            self._write(found)
         return found
 
     def interrupted(self, plan: Plan) -> bool:
@@ -184,9 +191,7 @@ class Backfills:
             MissingInputError: if a snapshot from before has expired.
         """
         after = {table: self.lake.snapshot_id(table) for stage, table in TABLES.items() if stage in record.stages}
-        record.difference = difference(
-            self.lake, self.pipeline.spec, Partitions.parse(*record.partitions.split("..")), record.before, after
-        )
+        record.difference = difference(self.lake, self.pipeline.spec, record.range, record.before, after)
         record.state, record.finished_at = DONE, _now()
         self._write(record)
         page = self.folder / f"{record.id}.html"

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from contrail.adapters.registry import CHAMPION, RegisteredModel
 from contrail.difference import compare, compared_columns
+from contrail.dispatch.receipts import Receipts, utc_now
 from contrail.errors import SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
@@ -27,12 +28,13 @@ from contrail.pipeline import Pipeline
 from contrail.revision import code_hash, lock_hash
 from contrail.settings import Settings
 from contrail.stages import RANGE_STAGES, features, score
+from contrail.targets import LocalTarget, SparkTarget
 
 Publish = Literal["whole", "chunk", "partition"]
 PUBLISH: tuple[Publish, ...] = ("whole", "chunk", "partition")
 TABLES = {"features": "features", "score": "predictions"}
 NEW, REPLACE, SAME = "new", "replace", "same"
-COST = "0 on this machine"
+HERE = "0 on this machine"
 # Stages before features change what features read, so what they would leave is not known before they have run.
 _LANDING = ("ingest", "validate")
 # So many days of a backfill are scored for its plan: seconds, whatever its range.
@@ -167,13 +169,17 @@ def _fate(one: PartitionPlan) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A backfill before it runs. ``model`` is pinned: a version, or ``as-of``; empty when no stage needs one."""
+    """A backfill before it runs. ``model`` is pinned: a version, or ``as-of``; empty when no stage needs one.
+
+    ``cost`` says what its DAG will pay for stages that run elsewhere, from their history.
+    """
 
     pipeline: str
     request: Request
     model: str
     models: list[tuple[Partitions, str]]
     stages: list[StagePlan]
+    cost: str = HERE
 
     @property
     def nothing_to_do(self) -> bool:
@@ -216,7 +222,7 @@ class Plan:
             "nothing_to_do": self.nothing_to_do,
             "expected_difference": self.expected,
             "estimated_minutes": None if seconds is None else round(seconds / 60, 2),
-            "cost": COST,
+            "cost": self.cost,
         }
 
 
@@ -241,7 +247,20 @@ def make_plan(pipeline: Pipeline, settings: Settings, lake: Lake, request: Reque
     stages = [found.plan(stage) for stage in RANGE_STAGES if stage in request.stages]
     versions = [(days, model.version) for days, model in found.models]
     pinned = AS_OF if request.model == AS_OF else (versions[0][1] if versions else "")
-    return Plan(pipeline.name, request, pinned if versions else "", versions, stages)
+    cost = _cost(settings, pipeline.name, stages)
+    return Plan(pipeline.name, request, pinned if versions else "", versions, stages, cost)
+
+
+def _cost(settings: Settings, pipeline: str, stages: list[StagePlan]) -> str:
+    """What each stage costs on its target: its jobs are one job of the DAG there."""
+    receipts, found = Receipts.of(settings, pipeline), []
+    for stage in stages:
+        name, days = settings.dispatch.target_name(pipeline, stage.stage), sum(len(job) for job in stage.jobs)
+        if not days or isinstance(settings.dispatch.target_of(pipeline, stage.stage), LocalTarget | SparkTarget):
+            continue
+        known = receipts.expected(stage.stage, days, utc_now()) if receipts else "the environment has no price table"
+        found.append(f"{stage.stage} on {name}: {known}")
+    return "; ".join(found) or HERE
 
 
 class _Planner:

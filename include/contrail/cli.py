@@ -31,7 +31,9 @@ from contrail.stages import RANGE_STAGES, VERBS
 if TYPE_CHECKING:
     from contrail.backfill import Record
     from contrail.backfill_plan import Plan
+    from contrail.dispatch.receipts import Month
     from contrail.lake.lake import Lake
+    from contrail.prices import PriceTable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -214,6 +216,9 @@ def backfill(
         typer.Option(help="Partitions a job, with --publish chunk or partition. Default: the environment's."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    begin: Annotated[
+        bool, typer.Option("--begin", help="Show the plan, keep what is there before, and stop: parts follow by --id.")
+    ] = False,
     report: Annotated[bool, typer.Option(help="End with the difference report.")] = True,
     backfill_id: Annotated[
         str | None, typer.Option("--id", help="Name of this backfill, for commands that are parts of one.")
@@ -247,8 +252,11 @@ def backfill(
         with _progress(f"backfill {pipeline} {partitions}") as progress:
             record = backfills.open(plan, backfill_id, progress)
             result["id"] = record.id
-            result["jobs"] = [job.as_dict() for job in backfills.run(plan, record, progress)]
-            result["reports"] = backfills.finish(record) if report else []
+            if not begin:
+                result["jobs"] = [job.as_dict() for job in backfills.run(plan, record, progress)]
+            if report and not begin:
+                result["reports"] = backfills.finish(record)
+                _show_analysts(pipeline, partitions, progress)
         _print_backfill(record, result, err if as_json else out)
     if as_json:
         typer.echo(json.dumps(result, default=_plain))
@@ -286,6 +294,14 @@ def publish(
             f"{copied['rows']:,} rows: {', '.join(copied['partitions'])}" if copied["partitions"] else "unchanged"
         )
         out.print(f"[green]✓[/] {name}: {replaced}", highlight=False, soft_wrap=True)
+
+
+def _show_analysts(pipeline: str, partitions: Partitions, progress: Callable[[str], None]) -> None:
+    """Publish what a person's command has changed, where analysts have a warehouse."""
+    from contrail.stages.runner import run_stage
+
+    if settings().analysts:
+        run_stage("publish", pipeline, partitions, progress=progress)
 
 
 @app.command()
@@ -583,6 +599,85 @@ def summary(pipeline: PipelineOption, as_json: JsonOption = False) -> None:
         print_summary(found, out)
 
 
+@app.command()
+def cost(
+    pipeline: PipelineOption,
+    month: Annotated[
+        str | None, typer.Option(help="YYYY-MM, of the jobs' submission (UTC). Default: this one.")
+    ] = None,
+    assume: Annotated[
+        list[str],
+        typer.Option(help="A guess instead of receipts: STAGE=JOBSxMINUTES of a month; may be given again."),
+    ] = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a pipeline's remote jobs cost in a month: each one's estimate beside its cost, and what is left.
+
+    A job that runs, or whose end Airflow has not seen, counts as estimated. Prices are the environment's
+    (`dispatch.prices`), so is the budget (`dispatch.monthly_budget`).
+
+    Examples:
+    - `contrail cost -p flight_delay --month 2026-11`
+    - `contrail cost -p flight_delay --assume features=30x4 --assume train=1x10`
+    """
+    from contrail.dispatch.receipts import Receipts, month_of, utc_now
+    from contrail.methods.cost import Assumption
+
+    receipts = Receipts.of(settings(), load_pipeline(pipeline).name)
+    if receipts is None:
+        raise SpecError(f"the environment {settings().name} has no price table: dispatch.prices in its file names one")
+    if assume:
+        lines = receipts.assumed([Assumption.parse(text) for text in assume])
+        _print_assumed(pipeline, receipts.prices, lines, as_json)
+        return
+    try:
+        wanted = month_of(date.fromisoformat(f"{month}-01")) if month else month_of(utc_now())
+    except ValueError as error:
+        raise SpecError(f"--month {month}: write it as YYYY-MM, for example 2026-11") from error
+    found = receipts.month(wanted)
+    if as_json:
+        typer.echo(json.dumps({"pipeline": pipeline, **found.as_dict()}))
+    else:
+        _print_month(pipeline, found)
+
+
+def _print_month(pipeline: str, month: "Month") -> None:
+    from contrail.methods.cost import money
+
+    table = Table("submitted (UTC)", "stage", "partitions", "target", "state", title=f"{pipeline}: {month.month}")
+    for name in ("minutes", "estimate", "cost"):
+        table.add_column(name, justify="right")
+    table.add_column("note")
+    for one in month.receipts:
+        amounts = ("" if amount is None else money(amount, one.currency) for amount in (one.estimate, one.cost))
+        minutes = "" if one.seconds is None else f"{one.seconds / 60:.1f}"
+        about = one.note or (one.estimated_from if one.state == "open" else "")
+        what = (one.stage, one.partitions, one.target, one.state)
+        table.add_row(f"{one.submitted_at:%Y-%m-%d %H:%M}", *what, minutes, *amounts, escape(about))
+    out.print(table)
+    budget, left = ("" if amount is None else money(amount, month.currency) for amount in (month.budget, month.left))
+    room = f"; budget {budget}, {left} left" if budget else "; no budget is set"
+    out.print(f"{month}{room}", highlight=False, soft_wrap=True)
+
+
+def _print_assumed(pipeline: str, prices: "PriceTable", lines: list[tuple[str, float]], as_json: bool) -> None:
+    from contrail.methods.cost import money
+
+    total = sum(amount for _, amount in lines)
+    if as_json:
+        parts = {"read_on": prices.read_on, "region": prices.region, "currency": prices.currency}
+        typer.echo(
+            json.dumps({"pipeline": pipeline, "prices": parts, "lines": dict(lines), "total": total}, default=_plain)
+        )
+        return
+    table = Table("of a month", title=f"{pipeline}: assumed, not measured")
+    table.add_column("cost", justify="right")
+    for what, amount in [*lines, ("all of it", total)]:
+        table.add_row(what, money(amount, prices.currency))
+    out.print(table)
+    out.print(f"List prices of {prices.region} on {prices.read_on} ({prices.file}).", highlight=False)
+
+
 # ---- models: who is champion, and changing it ----
 
 
@@ -689,6 +784,8 @@ def rollback_model(
     if not dry_run:
         with _progress(f"rollback-model {pipeline}") as progress:
             done |= roll_back(plan, person=current_person(), reason=reason, progress=progress)
+            if plan.scored:
+                _show_analysts(pipeline, Partitions(min(plan.scored), max(plan.scored)), progress)
     if as_json:
         typer.echo(json.dumps(done, default=_plain))
     elif dry_run:
@@ -745,8 +842,8 @@ def pipelines() -> None:
 
 def main() -> None:
     """Run the command line; an error that Contrail knows is printed without a traceback."""
-    settings()  # before any library is imported: it switches off their calls home
     try:
+        settings()  # before any library is imported: it switches off their calls home
         app(standalone_mode=False)
     except ContrailError as error:
         # Messages quote landed text, which may look like markup.

@@ -22,6 +22,10 @@ class SpecError(ContrailError):
     exit_code = 2
 
 
+class NoPriceError(SpecError):
+    """The price table has no price for what a job uses: its cost is not known, which is not the same as nothing."""
+
+
 class DataError(ContrailError):
     """The data broke a rule; the same data will break it again."""
 
@@ -48,6 +52,12 @@ class GateRefusedError(ContrailError):
     """The promotion gate refused the challenger; the champion stays."""
 
     exit_code = 4
+
+
+class BudgetError(ContrailError):
+    """A job would cost more than what is left of its pipeline's budget of the month; nothing was submitted."""
+
+    exit_code = 5
 
 
 class CommitConflictError(ContrailError):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from contrail.errors import CommitConflictError, DataError, GateRefusedError
+from contrail.errors import BudgetError, CommitConflictError, DataError, GateRefusedError
 
 
 class Kind(StrEnum):
@@ -60,6 +60,11 @@ def of_failure(where: str, code: int, said: str, link: str = "") -> Message:
         return Message(
             Kind.refusal, where, said, "the champion stays; the decision record is with the refused version",
             "read the record; train another candidate, or change the gate in pipeline.yaml with a reason", link,
+        )  # fmt: skip
+    if code == BudgetError.exit_code:
+        return Message(
+            Kind.refusal, where, said, "everything; no job was submitted, so that this run has cost nothing",
+            "wait for the next month, or change the budget or the stage's target as said above; then clear the task", link,
         )  # fmt: skip
     if code == DataError.exit_code:
         return Message(

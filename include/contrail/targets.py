@@ -3,6 +3,7 @@
 How a job is written down for a target is in ``contrail.dispatch``; which stage goes where, in the environment file.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -60,6 +61,11 @@ class DataprocTarget(_GoogleTarget):
     staging_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]+$", description="Without gs://.")
     properties: dict[Annotated[str, Field(pattern=r"^(spark|dataproc)\.")], str] = {}
 
+    @property
+    def size(self) -> str:
+        """What a person would call it."""
+        return f"Dataproc Serverless, {self.properties.get('spark.executor.instances', '2')} executors"
+
 
 class VertexTarget(_GoogleTarget):
     """A Vertex AI custom job of one machine. The first ``spot_attempts`` attempts run on spot machines."""
@@ -73,6 +79,15 @@ class VertexTarget(_GoogleTarget):
     network: str | None = Field(
         default=None, description="projects/NUMBER/global/networks/NAME, for private addresses."
     )
+
+    @property
+    def size(self) -> str:
+        """What a person would call it; a first attempt's."""
+        return f"Vertex AI, {self.machine_type}{' on spot' if self.on_spot(1) else ''}"
+
+    def on_spot(self, attempt: int) -> bool:
+        """Whether this attempt of a piece of work, counted from 1, runs on a spot machine."""
+        return attempt <= self.spot_attempts
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
@@ -94,13 +109,15 @@ class VertexTarget(_GoogleTarget):
 
 Stage = Literal["ingest", "validate", "features", "train", "promote", "score", "drift", "performance"]
 Target = Annotated[LocalTarget | SparkTarget | DataprocTarget | VertexTarget, Field(discriminator="kind")]
+Budget = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LOCAL = "local"
 
 
 class DispatchSettings(_Frozen):
     """Which stage runs where: ``stages`` names a target for a stage, ``pipelines`` another one for a pipeline's stage.
 
-    A stage that is not named runs on this machine. ``jobs_uri`` is the folder of remote jobs: their code and results.
+    A stage that is not named runs on this machine. ``jobs_uri`` is the folder of remote jobs: their code, results and
+    receipts. With ``prices``, a file of ``include/prices``, each remote job has an estimate before it and a cost after it.
     """
 
     targets: dict[str, Target] = {}
@@ -110,6 +127,9 @@ class DispatchSettings(_Frozen):
     labels: dict[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
     ] = Field(default={}, description="Of every remote job, for example team and cost_centre.")
+    prices: Path | None = Field(default=None, description="Price table; without one, no cost is reckoned.")
+    monthly_budget: Budget | None = Field(default=None, description="Of each pipeline, in the table's currency.")
+    monthly_budgets: dict[str, Budget] = Field(default={}, description="Of the pipelines that have another one.")
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -123,9 +143,18 @@ class DispatchSettings(_Frozen):
                     raise ValueError(f"{where}.{stage}: no target '{name}'; targets: {known}")
         if not self.jobs_uri and any(target.kind in ("dataproc", "vertex") for target in self.targets.values()):
             raise ValueError("jobs_uri is needed: remote jobs take their code from there and leave their results")
+        if not self.prices and (self.monthly_budget is not None or self.monthly_budgets):
+            raise ValueError("monthly_budget needs prices: without a price table nobody knows what a job costs")
         return self
+
+    def target_name(self, pipeline: str, stage: str) -> str:
+        """The name of the target of a pipeline's stage."""
+        return {**self.stages, **self.pipelines.get(pipeline, {})}.get(cast(Stage, stage), LOCAL)
 
     def target_of(self, pipeline: str, stage: str) -> Target:
         """Where a stage of a pipeline runs."""
-        name = {**self.stages, **self.pipelines.get(pipeline, {})}.get(cast(Stage, stage), LOCAL)
-        return self.targets.get(name) or LocalTarget()
+        return self.targets.get(self.target_name(pipeline, stage)) or LocalTarget()
+
+    def budget_of(self, pipeline: str) -> float | None:
+        """What the remote jobs of a pipeline may cost in a month; None where nobody has set it."""
+        return self.monthly_budgets.get(pipeline, self.monthly_budget)

@@ -19,6 +19,7 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # its stub lacks the de
     Param,
     PartitionedAssetTimetable,
 )
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from contrail.errors import SpecError
@@ -30,11 +31,19 @@ from contrail.targets import VertexTarget
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import ApprovalOperator, answer
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
-from contrail_airflow.operators import BackfillOperator, DayOperator, PublishOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators import (
+    BackfillOperator,
+    DayOperator,
+    JobsOperator,
+    PublishOperator,
+    RetrainOperator,
+    StageOperator,
+)
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
 HEAVY_POOL, GPU_POOL = "heavy", "gpu"
+JOBS = ("features", "score")  # the stages of a backfill that may be several jobs; the others take the range as it is
 MODELS = {"champion now": "champion", "champion as of each date": "as-of"}
 PUBLISH_FORMS = {
     "whole": "Everything at once, in one job",
@@ -88,19 +97,18 @@ class _Builder:
             task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, pool=pool, **arguments
         )
 
-    def publish(self, first: str, last: str, *tables: str) -> list[PublishOperator]:
-        """The task that copies tables to the analysts' warehouse; none where they query the lake."""
+    def publish(self, first: str, last: str, **arguments: Any) -> list[PublishOperator]:
+        """The task that shows a range to the analysts; none where they query the lake."""
         if settings().analysts is None:
             return []
         doc = (
-            f"Copy {' and '.join(tables)} to the analysts' warehouse where they are different, and compare it with the lake.\n\n"
-            f"The same from a shell: `contrail publish --pipeline {self.spec.name} --from DATE --to DATE`"
+            "Copy predictions, performance and drift to the analysts' warehouse where they are different, and compare it "
+            f"with the lake.\n\nThe same from a shell: `contrail publish --pipeline {self.spec.name} --from DATE --to DATE`"
         )
-        arguments = [argument for table in tables for argument in ("--table", table)]
         return [
             PublishOperator(
-                task_id="publish", verb="publish", pipeline=self.spec.name, doc_md=doc, arguments=arguments,
-                partition_from=first, partition_to=last,
+                task_id="publish", verb="publish", pipeline=self.spec.name, doc_md=doc, partition_from=first,
+                partition_to=last, **arguments,
             )
         ]  # fmt: skip
 
@@ -169,7 +177,7 @@ class _Builder:
             "score", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
         ) as dag:
             score = self.stage("score", outlets=[self.asset("predictions")])
-            score >> self.publish(first, "{{ partition_key }}", "predictions")
+            score >> self.publish(first, "{{ partition_key }}")
         return dag
 
     def monitor(self) -> DAG:
@@ -191,7 +199,7 @@ class _Builder:
                 self.stage("performance", partition_from=mature, partition_to=mature),
             ]
             measured >> self._govern() >> self._retrain()
-            for publish in self.publish(mature, "{{ partition_key }}", "drift", "performance"):
+            for publish in self.publish(mature, "{{ partition_key }}"):
                 measured >> publish
         return dag
 
@@ -348,16 +356,31 @@ class _Builder:
             ]
             asked = ["--stages", "{{ params.stages | join(',') }}", "--model", "{{ model_ref(params.model) }}"]
             pinned = ["--model", "{{ ti.xcom_pull(task_ids='plan')['plan']['model'] }}"]
-            previous = self._part("plan", "Show what would be done; nothing runs.", "yes", [*asked, *how])
+            mode = ["{{ '--dry-run' if params.dry_run else '--begin' }}"]
+            plan = previous = self._part("plan", "Show what would be done.", "yes", [*mode, *asked, *how])
             for verb in RANGE_STAGES:
-                unless = "{{ 'yes' if '" + verb + "' in params.stages and not params.dry_run else '' }}"
                 model = pinned if verb in ("score", "drift") else []
-                task = self._part(verb, VERBS[verb], unless, [*model, *how])
+                unless = "{{ 'yes' if '" + verb + "' in params.stages and not params.dry_run else '' }}"
+                if verb in JOBS:
+                    words = f"The jobs of {verb} that the plan has; each is a task."
+                    jobs = JobsOperator(task_id=f"{verb}_jobs", stage=verb, skip_unless=unless, doc_md=words)
+                    plan >> jobs
+                    task: Any = self._jobs(jobs, verb, [*model, *how])
+                else:
+                    task = self._part(verb, VERBS[verb], unless, [*model, *how])
                 previous >> task
                 previous = task
             words = "Compare with what was published before: rows, score shift, decisions flipped."
-            previous >> self._part("difference", words, "{{ '' if params.dry_run else 'yes' }}", [])
+            real = "{{ '' if params.dry_run else 'yes' }}"
+            previous >> [self._part("difference", words, real, []), *self.publish(*_RANGE, **_asked(real))]
         return dag
+
+    def _jobs(self, jobs: JobsOperator, verb: str, arguments: list[str]) -> MappedOperator:
+        """A task for each job of a stage, side by side as far as the pool and the stage's target allow."""
+        return BackfillOperator.partial(
+            task_id=verb, verb=verb, pipeline=self.spec.name, doc_md=VERBS[verb], arguments=arguments,
+            trigger_rule="none_failed",
+        ).expand_kwargs(jobs.output)  # fmt: skip
 
     def _part(self, verb: str, doc: str, skip_unless: str, arguments: list[str]) -> BackfillOperator:
         return BackfillOperator(
@@ -365,14 +388,21 @@ class _Builder:
             verb=verb,
             pipeline=self.spec.name,
             doc_md=doc,
-            partition_from="{{ params['from'] or '' }}",
-            partition_to="{{ params['to'] or params['from'] or '' }}",
+            partition_from=_RANGE[0],
+            partition_to=_RANGE[1],
             arguments=arguments,
             no_partition="no days were given. Fill in `from`, for example " + str(self.spec.first_partition),
-            skip_unless=skip_unless,
-            # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
-            trigger_rule="none_failed",
+            **_asked(skip_unless),
         )
+
+
+# The days that the backfill's form asks for.
+_RANGE = ("{{ params['from'] or '' }}", "{{ params['to'] or params['from'] or '' }}")
+
+
+def _asked(unless: str) -> dict[str, Any]:
+    # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
+    return {"skip_unless": unless, "trigger_rule": "none_failed"}
 
 
 @dataclass(frozen=True)

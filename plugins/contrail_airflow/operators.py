@@ -19,9 +19,11 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from contrail.dispatch.code import publish_code
 from contrail.dispatch.outcome import read_outcome, read_tail
 from contrail.dispatch.payload import Job, job_folder, render_process
+from contrail.dispatch.receipts import Receipts
 from contrail.errors import CommitConflictError, ContrailError
 from contrail.settings import settings
 from contrail.targets import LocalTarget, SparkTarget
+from contrail_airflow.costs import JobCosts
 from contrail_airflow.remote_jobs import (
     GoogleTarget,
     RemoteJob,
@@ -71,7 +73,8 @@ class StageOperator(BaseOperator):
         skip_unless: Templated; the task is skipped when it renders to nothing.
         no_partition: What to tell a person whose run has no partition.
 
-    Returns (XCom): the stage's result, see ``contrail.stages.base.StageResult``.
+    Returns (XCom): the stage's result, see ``contrail.stages.base.StageResult``; with ``cost`` (``amount``, ``estimate``,
+    ``currency``) where it ran as a remote job that has a price.
     """
 
     template_fields: Sequence[str] = ("partition_from", "partition_to", "arguments", "skip_unless")
@@ -200,12 +203,12 @@ class StageOperator(BaseOperator):
 
         jobs = jobs_of(target, settings())
         try:
-            taken, remote = self._running(jobs, job) or (job, jobs.submit(job, publish_code(settings())))
+            taken, remote = self._running(jobs, job) or (job, self._submit(jobs, job, target))
         except (GoogleAPICallError, RetryError) as error:
             again, what = advice(error)
             self._stop(again, f"✗ {job.id} was not submitted to {target.kind}: {what}\n{error}")
         except ContrailError as error:
-            self._stop(error.retryable, f"✗ {type(error).__name__}: {error}")
+            self._stop(error.retryable, f"✗ {type(error).__name__}: {error}", error.exit_code)
         self._end = partial(jobs.cancel, remote.name)
         self.log.info("%s runs: contrail %s\n%s", target.kind, " ".join(taken.command), remote.link)
         described = describe(target)
@@ -216,12 +219,23 @@ class StageOperator(BaseOperator):
             timeout=timedelta(minutes=target.timeout_minutes + _QUEUE_MINUTES),
         )
 
+    def _submit(self, jobs: RemoteJobs, job: Job, target: GoogleTarget) -> RemoteJob:
+        """Start the job, if the budget has room for it."""
+        if costs := self._costs():
+            costs.reserve(job, target)
+        return jobs.submit(job, publish_code(settings()))
+
+    def _costs(self) -> JobCosts | None:
+        """The costs of the pipeline's remote jobs; None where the environment has no price table."""
+        receipts = Receipts.of(settings(), self.pipeline)
+        return JobCosts(receipts, jobs_of, self.log) if receipts else None
+
     def _running(self, jobs: RemoteJobs, job: Job) -> tuple[Job, RemoteJob] | None:
         """The remote job of this attempt; or one that runs on after the attempt that submitted it was lost."""
-        if found := jobs.find(job):
+        if found := jobs.find(job.id):
             return job, found
         for earlier in job.earlier():
-            if (found := jobs.find(earlier)) and found.state == "active":
+            if (found := jobs.find(earlier.id)) and found.state == "active":
                 self.log.info("Taking up %s: its attempt was lost, the job was not", earlier.id)
                 return earlier, found
         return None
@@ -238,6 +252,7 @@ class StageOperator(BaseOperator):
             self._stop(True, f"✗ {name} could not be looked at: {trouble}")
         remote = jobs_of(target_from(target), settings()).look(name)
         self.log.info("%s has %s\n%s", name, event["state"], remote.link)
+        cost = self._settle(folder.rsplit("/", 1)[1], remote)  # however it ended, it is paid for
         if event["state"] == "cancelled":
             self._stop(False, f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}")
         outcome = read_outcome(folder)
@@ -250,13 +265,22 @@ class StageOperator(BaseOperator):
             tell(line)
         if outcome.code:
             self._fail(outcome.code, outcome.said, remote.link)
-        return self._result(json.dumps(outcome.result))
+        result = self._result(json.dumps(outcome.result))
+        return {**result, "cost": cost} if cost else result
 
-    def _stop(self, again: bool, said: str) -> NoReturn:
+    def _settle(self, job_id: str, remote: RemoteJob) -> dict[str, Any] | None:
+        """The cost of a job that has ended. No trouble with it fails the task: a retry would pay for the work again."""
+        try:
+            return costs.settle(job_id, remote) if (costs := self._costs()) else None
+        except Exception as error:
+            self.log.warning("The cost of %s could not be written down: %s", job_id, error)
+            return None
+
+    def _stop(self, again: bool, said: str, code: int = 1) -> NoReturn:
         self.log.error("%s", said)
         if again:
             raise StageStopped(self.verb, RETRYABLE, said, "a retry may pass")
-        raise StageRefused(self.verb, 1, said, "a retry would fail again")
+        raise StageRefused(self.verb, code, said, "a retry would fail again")
 
 
 class PublishOperator(StageOperator):
@@ -310,7 +334,7 @@ class BackfillOperator(StageOperator):
     that was killed goes on where that one stopped.
 
     Args:
-        verb: A stage; ``plan``, which shows what all stages asked for would do and does nothing; or ``difference``.
+        verb: A stage; ``plan``, which shows what all stages asked for would do; or ``difference``.
         **kwargs: As for ``StageOperator``.
 
     Returns (XCom): the plan, or what was done.
@@ -321,12 +345,39 @@ class BackfillOperator(StageOperator):
         if self.verb == "difference":
             return ["difference", "--pipeline", self.pipeline, "--id", run_id, "--json"]
         range_ = ["--pipeline", self.pipeline, "--from", self.partition_from, "--to", self.partition_to]
-        part = ["--dry-run"] if self.verb == "plan" else ["--stages", self.verb, "--id", run_id, "--no-report"]
-        return ["backfill", *range_, *part, "--json", *(a for a in self.arguments if a)]
+        part = [] if self.verb == "plan" else ["--stages", self.verb, "--no-report"]
+        return ["backfill", *range_, *part, "--id", run_id, "--json", *(a for a in self.arguments if a)]
 
     def name_of(self, task_instance: Any) -> str:
         """The name of the backfill, the same for each of its tasks and attempts."""
         return _as_name(task_instance.run_id)
+
+
+class JobsOperator(BaseOperator):
+    """The jobs that a backfill's plan has for a stage.
+
+    Args:
+        stage: The stage.
+        skip_unless: Templated; there are no jobs when it renders to nothing.
+        **kwargs: As for every operator.
+
+    Returns (XCom): the arguments of a ``BackfillOperator`` for each.
+    """
+
+    template_fields: Sequence[str] = ("skip_unless",)
+
+    def __init__(self, *, stage: str, skip_unless: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage
+        self.skip_unless = skip_unless
+
+    def execute(self, context: "Context") -> list[dict[str, str]]:
+        """Read the plan; an empty list when the stage was not asked for, or has nothing to do."""
+        if not self.skip_unless.strip():
+            return []
+        planned = context["ti"].xcom_pull(task_ids="plan")["plan"]["stages"]
+        jobs = [job.split("..") for stage in planned if stage["stage"] == self.stage for job in stage["jobs"]]
+        return [{"partition_from": job[0], "partition_to": job[-1]} for job in jobs]
 
 
 def _as_name(text: str) -> str:

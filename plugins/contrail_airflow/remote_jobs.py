@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from contrail.dispatch.payload import Code, Job, render_batch, render_custom_job
+from contrail.methods.cost import BatchUsage, MachineUsage, tier_of
 from contrail.settings import Settings
 from contrail.targets import DataprocTarget, VertexTarget
 
@@ -22,20 +23,25 @@ _CONSOLE = "https://console.cloud.google.com"
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as its service knows it. ``name`` finds it again; ``log_uri`` is where its driver's log lies, if anywhere."""
+    """A job as its service knows it. ``name`` finds it again; ``log_uri`` is where its driver's log lies, if anywhere.
+
+    ``usage`` is what it is billed for, None while the service does not say; ``seconds`` from its creation to its end.
+    """
 
     name: str
     state: State
     message: str
     link: str
     log_uri: str = ""
+    usage: BatchUsage | MachineUsage | None = None
+    seconds: float | None = None
 
 
 class RemoteJobs(Protocol):
     """What the operator and its trigger ask of a service. Errors are those of ``google.api_core.exceptions``."""
 
-    def find(self, job: Job) -> RemoteJob | None:
-        """The job that was submitted for this attempt; None when there is none."""
+    def find(self, job_id: str) -> RemoteJob | None:
+        """The job that was submitted for an attempt; None when there is none."""
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Start it. One that was started for this attempt before is given back instead."""
@@ -62,12 +68,12 @@ class DataprocJobs:
         self._hook = DataprocHook(gcp_conn_id=target.connection)
         self._place = {"region": target.region, "project_id": target.project}
 
-    def find(self, job: Job) -> RemoteJob | None:
-        """The batch of this attempt."""
+    def find(self, job_id: str) -> RemoteJob | None:
+        """The batch of an attempt."""
         from google.api_core.exceptions import NotFound
 
         try:
-            return self.look(job.id)
+            return self.look(job_id)
         except NotFound:
             return None
 
@@ -86,7 +92,11 @@ class DataprocJobs:
         states: dict[str, State] = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled"}
         link = f"{_CONSOLE}/dataproc/batches/{self.target.region}/{name}?project={self.target.project}"
         state = states.get(batch.state.name, "active")
-        return RemoteJob(name, state, batch.state_message, link, batch.runtime_info.output_uri)
+        used, seconds = None, None
+        if state != "active":
+            used = _batch_usage(batch, self.target)
+            seconds = _seconds(batch.create_time, batch.state_time)
+        return RemoteJob(name, state, batch.state_message, link, batch.runtime_info.output_uri, used, seconds)
 
     def cancel(self, name: str) -> None:
         """Cancel the operation that runs the batch."""
@@ -104,17 +114,17 @@ class VertexJobs:
         self._hook = CustomJobHook(gcp_conn_id=target.connection)
         self._place = {"region": target.region, "project_id": target.project}
 
-    def find(self, job: Job) -> RemoteJob | None:
-        """The custom job with this attempt's label."""
-        wanted = f'labels.contrail_job="{job.id}"'
+    def find(self, job_id: str) -> RemoteJob | None:
+        """The custom job with an attempt's label."""
+        wanted = f'labels.contrail_job="{job_id}"'
         found = self._hook.list_custom_jobs(
             filter=wanted, page_size=None, page_token=None, read_mask=None, **self._place
         )
-        return next((self._known(one) for one in found if one.labels.get("contrail_job") == job.id), None)
+        return next((self._known(one) for one in found if one.labels.get("contrail_job") == job_id), None)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Create the custom job unless one has its label."""
-        if found := self.find(job):
+        if found := self.find(job.id):
             return found
         body = render_custom_job(job, self.target, self.settings.dispatch, code, self.settings.variables)
         return self._known(self._hook.create_custom_job(custom_job=body, **self._place))
@@ -138,7 +148,40 @@ class VertexJobs:
         }
         project = self.target.project
         link = f"{_CONSOLE}/vertex-ai/locations/{self.target.region}/training/{name}?project={project}"
-        return RemoteJob(name, states.get(job.state.name, "active"), job.error.message, link)
+        seconds = _seconds(job.create_time, job.end_time)
+        state = states.get(job.state.name, "active")
+        return RemoteJob(name, state, job.error.message, link, "", _machine_usage(job), seconds)
+
+
+def _seconds(start: Any, end: Any) -> float | None:
+    """Between two moments of a service; None while it has not said both."""
+    return (end - start).total_seconds() if start and end else None
+
+
+def _batch_usage(batch: "Batch", target: DataprocTarget) -> BatchUsage | None:
+    """What an ended batch used, approximately, as its service says; None when it has not said so."""
+    if "approximate_usage" not in batch.runtime_info:
+        return None
+    used = batch.runtime_info.approximate_usage
+    return BatchUsage(
+        tier=tier_of(target), dcu_seconds=used.milli_dcu_seconds / 1000,
+        shuffle_gb_seconds=used.shuffle_storage_gb_seconds, accelerator_type=used.accelerator_type,
+        accelerator_seconds=used.milli_accelerator_seconds / 1000,
+    )  # fmt: skip
+
+
+def _machine_usage(job: "CustomJob") -> MachineUsage | None:
+    """The machine of an ended custom job from its first running to its end; no seconds when it never ran."""
+    if not job.end_time:
+        return None
+    machine = job.job_spec.worker_pool_specs[0].machine_spec
+    return MachineUsage(
+        machine_type=machine.machine_type,
+        accelerator_type=machine.accelerator_type.name if machine.accelerator_count else "",
+        accelerator_count=machine.accelerator_count,
+        spot=job.job_spec.scheduling.strategy.name == "SPOT",
+        seconds=_seconds(job.start_time, job.end_time) or 0.0,
+    )
 
 
 def advice(error: Exception) -> tuple[bool, str]:

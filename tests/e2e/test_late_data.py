@@ -29,3 +29,16 @@ def test_a_late_file_is_taken_in_by_a_later_days_run_which_writes_and_tells_the_
     assert told["where"] == "toy late 2024-03-08"
     assert "files came late: deliveries 2024-03-04; 4 published days became different" in told["happened"]
     assert told["link"].startswith(api.url)
+
+
+def test_the_jobs_of_a_backfill_are_tasks_of_their_own(airflow: Embedded, toy: Toy) -> None:
+    """Of the days that are different now, whose scores were left as they are."""
+    api = airflow.api("scientist")
+    asked = {"from": "2024-03-05", "to": "2024-03-07", "stages": ["score"], "publish": "chunk", "chunk_days": 2}
+    run_id = api.trigger("toy__backfill", asked)
+    assert api.wait("toy__backfill", run_id, lambda task: None) == "success"
+    tasks = api.tasks("toy__backfill", run_id)
+    assert [(t["map_index"], t["state"]) for t in tasks if t["task_id"] == "score"] == [(0, "success"), (1, "success")]
+    assert [t["state"] for t in tasks if t["task_id"] == "features"] == ["skipped"]
+    made = [entry["partitions"] for entry in toy.lake.history("predictions")[:2]]
+    assert sorted(made) == ["2024-03-05..2024-03-06", "2024-03-07"]

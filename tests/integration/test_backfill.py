@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.sdk.exceptions import AirflowSkipException
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
 from contrail.adapters import registry
@@ -172,22 +174,28 @@ def test_a_dry_run_writes_nothing(toy: Toy) -> None:
 
 def run_form(run_id: str, **params: Any) -> dict[str, Any]:
     """The tasks of the backfill DAG one after the other, without Airflow around them; what each returned, or None."""
-    from airflow.sdk.exceptions import AirflowSkipException
-
     from contrail_airflow.dag_builder import build_dags
 
-    dag, results = build_dags("toy")["toy__backfill"], {}
+    dag = build_dags("toy")["toy__backfill"]
+    results: dict[str, Any] = {}
     names = {"dag_id": dag.dag_id, "run_id": run_id, "map_index": -1, "try_number": 1}
     instance = SimpleNamespace(**names, task_id="", xcom_pull=lambda task_ids: results[task_ids])
+    context: Any = {"params": {**dag.params.dump(), **params}, "ti": instance}
     for task in dag.tasks:
         instance.task_id = task.task_id
-        context: Any = {"params": {**dag.params.dump(), **params}, "ti": instance}
-        task.render_template_fields(context)
-        try:
-            results[task.task_id] = task.execute(context)
-        except AirflowSkipException:
-            results[task.task_id] = None
+        if isinstance(task, MappedOperator):
+            results[task.task_id] = [_execute(task.unmap(job), context) for job in results.pop(f"{task.task_id}_jobs")]
+        else:
+            results[task.task_id] = _execute(task, context)
     return results
+
+
+def _execute(task: Any, context: Any) -> Any:
+    task.render_template_fields(context)
+    try:
+        return task.execute(context)
+    except AirflowSkipException:
+        return None
 
 
 def test_the_form_shows_a_plan_does_it_and_reports(toy: Toy) -> None:
@@ -200,9 +208,12 @@ def test_the_form_shows_a_plan_does_it_and_reports(toy: Toy) -> None:
         "sample": None,
     }
     assert not toy.lake.exists("predictions")
-    done = run_form("manual__2026", **days, model="2")
+    done = run_form("manual__2026", **days, model="2", publish="chunk", chunk_days=3)
     assert [task for task, result in done.items() if result] == ["plan", "features", "score", "difference"]
-    assert done["features"]["id"] == done["score"]["id"] == done["difference"]["id"] == "manual__2026"
+    assert [part["plan"]["partitions"] for part in done["score"]] == [
+        "2024-02-20..2024-02-22", "2024-02-23..2024-02-25", "2024-02-26..2024-02-27"
+    ]  # fmt: skip
+    assert {part["id"] for part in [*done["features"], *done["score"], done["difference"]]} == {"manual__2026"}
     assert done["difference"]["difference"]["predictions"]["added"] == 480
     assert done["difference"]["difference"]["features"]["added"] == 480
     assert toy.sql("SELECT DISTINCT model_version FROM predictions") == [("2",)]

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ FIRST, LAST = str(DAYS[0]), str(DAYS[-1])
 TABLE = f"{GOOGLE_PROJECT}.contrail.toy_predictions"
 VIEWS = f"{GOOGLE_PROJECT}.contrail_analysts"
 ROWS = 40
+# The server knows each job for good, as BigQuery does: no two tests may publish the same rows.
+_MINUTES = count()
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Cloud:
 
     server: BigQueryServer
     toy: Toy
+    scored_at: datetime
     bodies: list[bytes] = field(default_factory=list)
 
     @cached_property
@@ -58,7 +62,7 @@ class Cloud:
 
     def score(self, day: date, run_id: str, version: str = "1") -> int:
         """Predictions of a day in the lake, other ones for every run."""
-        rows = [_prediction(day, parcel, run_id, version) for parcel in range(ROWS)]
+        rows = [self._prediction(day, parcel, run_id, version) for parcel in range(ROWS)]
         dataset = datasets.predictions(self.toy.spec)
         return self.toy.lake.publish(
             dataset, pa.Table.from_pylist(rows, dataset.arrow_schema()), [day], _provenance(run_id)
@@ -72,19 +76,18 @@ class Cloud:
         assert {count for _, _, count in found} <= {ROWS}
         return {day: runs for day, runs, _ in found}
 
+    def _prediction(self, day: date, parcel: int, run_id: str, version: str) -> dict[str, Any]:
+        value = (parcel * 7919 + len(run_id)) % 1000 / 1000 + 1e-5
+        return {
+            "partition_date": day, "ship_date": day, "parcel": parcel, "probability": value, "decision": value > 0.5,
+            "reason_1": "depot", "reason_1_value": "Zürich|'x'", "reason_1_contribution": -value / 3, "reason_2": None,
+            "model_name": "toy", "model_version": version, "feature_snapshot": 2**62 + parcel, "scoring_run": run_id,
+            "scored_at": self.scored_at + timedelta(microseconds=parcel),
+        }  # fmt: skip
+
 
 def _provenance(run_id: str) -> Provenance:
     return Provenance(run_id, "test", "", "", "")
-
-
-def _prediction(day: date, parcel: int, run_id: str, version: str) -> dict[str, Any]:
-    value = (parcel * 7919 + len(run_id)) % 1000 / 1000 + 1e-5
-    return {
-        "partition_date": day, "ship_date": day, "parcel": parcel, "probability": value, "decision": value > 0.5,
-        "reason_1": "depot", "reason_1_value": "Zürich|'x'", "reason_1_contribution": -value / 3, "reason_2": None,
-        "model_name": "toy", "model_version": version, "feature_snapshot": 2**62 + parcel, "scoring_run": run_id,
-        "scored_at": datetime(2024, 1, 8, 6, 0, 0, parcel, tzinfo=UTC),
-    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +120,8 @@ def cloud(server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }.items():
         monkeypatch.setenv(name, str(value))
     settings.cache_clear()
-    found = Cloud(server, Toy(load_pipeline("toy"), settings()))
+    scored_at = datetime(2024, 1, 8, 6, next(_MINUTES), tzinfo=UTC)
+    found = Cloud(server, Toy(load_pipeline("toy"), settings()), scored_at)
     for name in ("contrail", "contrail_analysts"):
         found.client.create_dataset(name)
     for day in DAYS:

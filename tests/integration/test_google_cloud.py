@@ -4,18 +4,17 @@ Google's clients, Airflow's hooks and PyIceberg are the real ones and unmodified
 """
 
 import asyncio
-import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
-from tests.conftest import PROJECT, TOY_PIPELINES, Toy
-from tests.java import java_home
-from tests.loopback.cloud import LoopbackCloud
+from tests.conftest import TOY_PIPELINES, Toy
+from tests.loopback.cloud import production
 from tests.unit.plugins.test_remote_stages import stopping
 
+from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.pipeline import load_pipeline
 from contrail.settings import settings
 from contrail_airflow import operators
@@ -29,32 +28,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_grou
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
     """The toy pipeline in ``prod``, validated to 25 January."""
-    folder = tmp_path_factory.mktemp("cloud")
-    before = dict(os.environ)
-    if java := java_home(folder):
-        os.environ["JAVA_HOME"] = java
-    started = LoopbackCloud(folder)
-    os.environ.update(started.environment)
-    os.environ.update(
-        CONTRAIL_ENV="prod",
-        CONTRAIL_HOME=str(folder / "home"),
-        CONTRAIL_PROJECT=str(PROJECT),
-        CONTRAIL_PIPELINES=str(TOY_PIPELINES),
-        CONTRAIL_MLFLOW_URI=f"sqlite:///{folder}/mlflow.db",
-        AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT="google-cloud-platform://",
-    )
-    settings.cache_clear()
-    try:
+    variables = {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://"}
+    with production(tmp_path_factory.mktemp("cloud"), CONTRAIL_PIPELINES=str(TOY_PIPELINES), **variables):
         toy = Toy(load_pipeline("toy"), settings())
         toy.land("2024-01-01", "2024-01-25")
         for verb in ("ingest", "validate"):
             toy.run(verb, "2024-01-01", "2024-01-25")
         yield toy
-    finally:
-        started.stop()
-        os.environ.clear()
-        os.environ.update(before)
-        settings.cache_clear()
 
 
 def operator(verb: str, start: str, end: str, *arguments: str) -> StageOperator:
@@ -100,11 +80,25 @@ def jobs(verb: str) -> RemoteJobs:
     return jobs_of(target, settings())  # type: ignore[arg-type]
 
 
+def receipts(run: str) -> list[Receipt]:
+    """Those of a run, whatever the month."""
+    found = Receipts.of(settings(), "toy")
+    assert found is not None
+    return [one for one in found.recent(utc_now()) if one.run == run]
+
+
 def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     built = perform("features", "2024-01-01", "2024-01-24")
     assert (built["rows"], built["details"]["engine"]) == (cloud.sql("SELECT count(*) FROM features")[0][0], "spark")
     trained = perform("train", "2024-01-01", "2024-01-14", "--set", "nthread=1")
     assert trained["details"]["model_version"] == "1"
+    by_stage = {one.stage: one for one in receipts("run")}
+    assert {stage: one.state for stage, one in by_stage.items()} == {"features": "succeeded", "train": "succeeded"}
+    for stage, result in (("features", built), ("train", trained)):
+        paid = result["cost"]["amount"]
+        assert 0 < paid == by_stage[stage].cost < by_stage[stage].estimate
+    assert by_stage["train"].usage is not None
+    assert by_stage["train"].usage.spot is True  # type: ignore[union-attr]  # of a first attempt
     cloud.run("promote", "2024-01-16", "2024-01-24")
     cloud.run("score", "2024-01-16", "2024-01-24")
     rows = cloud.sql("SELECT partition_date, parcel, round(probability, 9), reason_1 FROM predictions ORDER BY ALL")
@@ -134,6 +128,7 @@ def test_a_lost_worker_and_a_new_triggerer_leave_one_job(cloud: Toy) -> None:
     assert len([name for name in names if first.trigger.name[:-1] in name]) == 1
     assert second.kwargs is not None
     assert task.resume(context("lost", "features", attempt=2), event, **second.kwargs)["rows"] == 120
+    assert [(one.attempt, one.state) for one in receipts("lost")] == [(1, "succeeded")], "it is paid for once"
 
 
 def test_killing_the_deferred_task_cancels_the_job(cloud: Toy) -> None:
@@ -145,6 +140,22 @@ def test_killing_the_deferred_task_cancels_the_job(cloud: Toy) -> None:
         assert deferred.kwargs is not None
         with stopping(StageRefused, "was cancelled"):
             operator(verb, "2024-01-01", "2024-01-14").resume(context("killed", verb), event, **deferred.kwargs)
+    assert {one.state for one in receipts("killed")} == {"cancelled"}, "and what it used until then is paid for"
+    assert all(one.cost is not None for one in receipts("killed"))
+
+
+def test_a_job_over_the_budget_is_never_submitted(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contrail_airflow import operators
+
+    dispatch = settings().dispatch.model_copy(update={"monthly_budgets": {"toy": 0.001}})
+    poor = settings().model_copy(update={"dispatch": dispatch})
+    monkeypatch.setattr(operators, "settings", lambda: poor)
+    for verb in ("features", "train"):
+        with stopping(StageRefused, "the budget is USD 0.0010 (dispatch.monthly_budgets.toy in"):
+            operator(verb, "2024-01-01", "2024-01-14").execute(context("poor", verb))
+    assert [one.state for one in receipts("poor")] == ["refused", "refused"]
+    for one in receipts("poor"):
+        assert jobs(one.stage).find(one.job) is None
 
 
 def test_a_stages_error_there_is_said_here(cloud: Toy) -> None:

@@ -1,251 +1,41 @@
-"""The topology of docker-compose.yaml as processes of this machine: Postgres, Redis, Celery with two workers.
+"""The topology of docker-compose.yaml as processes of this machine; see tests/servers.py. A worker is lost."""
 
-The servers are Debian's. The settings, roles and databases are those that Compose would give the containers; only
-addresses and waiting times differ.
-"""
-
-import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
-import redis
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+from tests.servers import WORKERS, Servers, SeveralWorkers
 
 from contrail.settings import settings
 from contrail_airflow import main_job
-from contrail_airflow.compose_env import make_environment
-from contrail_airflow.embedded import Embedded, State
 from contrail_airflow.main_job import MainJob, Plan, make_plan
-from contrail_airflow.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("airflow")]
 
-WORKERS = ("worker-1", "worker-2")
-_MARK = "CONTRAIL_TEST_WORKER"
-# A lost worker costs a minute and a half with Compose's waiting times.
-_QUICKER = {
-    "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
-    "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "10",
-    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "2",
-}
 _PUBLISHED = "SELECT partition_date, parcel, round(probability, 12), reason_1 FROM predictions ORDER BY ALL"
 
 
-# ---- the servers ----
-
-
-class Servers:
-    """Postgres and Redis on ports of their own, with the passwords of a fresh .env."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.secrets = make_environment()
-        self.postgres_port, self.redis_port = _free_port(), _free_port()
-
-    def query(self, user: str, database: str, text: str) -> list[tuple[Any, ...]]:
-        password = self.secrets[f"{user.upper()}_DB_PASSWORD" if user != "postgres" else "POSTGRES_PASSWORD"]
-        place = {"host": "127.0.0.1", "port": self.postgres_port, "dbname": database}
-        connection = psycopg2.connect(user=user, password=password, **place)
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(text)
-                return list(cursor.fetchall())
-        finally:
-            connection.close()
-
-    @contextmanager
-    def running(self, programs: Path) -> Iterator[None]:
-        """Both servers, with the databases that Postgres's container makes when it first starts."""
-        # Postgres refuses to run as root; Debian's package has made a user for it.
-        owner: dict[str, Any] = (
-            {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-        )
-        if owner:
-            shutil.chown(self.folder, "postgres", "postgres")
-        data, password = self.folder / "data", self.folder / "password"
-        password.write_text(self.secrets["POSTGRES_PASSWORD"])
-        if owner:
-            shutil.chown(password, "postgres")
-        init = ["--auth=scram-sha-256", f"--pwfile={password}", "--username=postgres", "--no-sync", f"--pgdata={data}"]
-        subprocess.run([programs / "initdb", *init], check=True, capture_output=True, cwd=self.folder, **owner)
-        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder), "fsync": "off"}
-        settings_of_server = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        command = [programs / "postgres", "-D", data, "-p", str(self.postgres_port), *settings_of_server]
-        with (
-            _process(command, self.folder / "postgres.log", signal.SIGINT, cwd=self.folder, **owner),
-            _process(["redis-server", "-"], self.folder / "redis.log", signal.SIGTERM, said=self._redis()),
-        ):
-            assert wait_until(self._answer, 30), (self.folder / "postgres.log").read_text()
-            self._make_databases(programs)
-            yield
-
-    def _redis(self) -> str:
-        return f"port {self.redis_port}\nbind 127.0.0.1\nrequirepass {self.secrets['REDIS_PASSWORD']}\nsave ''\n"
-
-    def _answer(self) -> bool:
-        with suppress(psycopg2.OperationalError, redis.ConnectionError):
-            found = redis.Redis(port=self.redis_port, password=self.secrets["REDIS_PASSWORD"]).ping()
-            return bool(found and self.query("postgres", "postgres", "SELECT 1"))
-        return False
-
-    def _make_databases(self, programs: Path) -> None:
-        place = {"PGHOST": "127.0.0.1", "PGPORT": str(self.postgres_port)}
-        own = {"POSTGRES_USER": "postgres", "PGPASSWORD": self.secrets["POSTGRES_PASSWORD"], **self.secrets}
-        path = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
-        subprocess.run(["sh", PROJECT / "docker" / "postgres-init.sh"], env=place | own | path, check=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def _process(command: list[Any], log: Path, ending: int, said: str = "", **options: Any) -> Iterator[None]:
-    with log.open("w") as file:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, text=True, **options)
-    assert process.stdin
-    process.stdin.write(said)
-    process.stdin.close()
-    try:
-        yield
-    finally:
-        process.send_signal(ending)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    """Skips when there are no servers, or fails where CONTRAIL_TEST_SERVERS=required says that there must be."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))  # Debian keeps them out of PATH
-    if not found or shutil.which("redis-server") is None:
-        reason = "no Postgres or Redis server (Debian: apt-get install postgresql redis-server)"
-        (pytest.fail if os.environ.get("CONTRAIL_TEST_SERVERS") == "required" else pytest.skip)(reason)
-    # Not pytest's own folder, which only its owner may enter: Postgres is another user.
-    with tempfile.TemporaryDirectory(prefix="contrail-servers-") as folder:
-        started = Servers(Path(folder))
-        with started.running(found[-1].parent):
-            yield started
-
-
-# ---- Airflow ----
-
-
-class SeveralWorkers(Embedded):
-    """The embedded Airflow's components on these servers, and two workers that know only what a worker's container does."""
-
-    servers: Servers
-
-    def environment(self) -> dict[str, str]:
-        return {**super().environment(), **self._compose("scheduler"), **_QUICKER}
-
-    def _compose(self, service: str) -> dict[str, str]:
-        """The environment that Compose gives a service, with the addresses of this machine."""
-        env_file = self.servers.folder / ".env"
-        env_file.write_text("".join(f"{name}='{value}'\n" for name, value in self.servers.secrets.items()))
-        command = [Path(sys.executable).parent / "docker-compose", "--env-file", env_file, "config", "--format", "json"]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-        text = json.dumps(json.loads(done.stdout)["services"][service]["environment"])
-        for there, here in {
-            "@postgres/": f"@127.0.0.1:{self.servers.postgres_port}/",
-            '"postgres"': f'"127.0.0.1:{self.servers.postgres_port}"',
-            "@redis:6379/": f"@127.0.0.1:{self.servers.redis_port}/",
-            "http://api-server:8080": self.state().airflow_url,
-        }.items():
-            text = text.replace(there, here)
-        return dict(json.loads(text))
-
-    def _start(self, state: State) -> None:
-        super()._start(state)
-        embedded = Embedded.environment(self)
-        foreign = {name for name in embedded if name.startswith("AIRFLOW__")} - {
-            "AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER", "AIRFLOW__CORE__LOAD_EXAMPLES"
-        }  # fmt: skip
-        image = {name: value for name, value in embedded.items() if name not in foreign}
-        logs = {"AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs")}
-        for name in WORKERS:
-            own = {"AIRFLOW_HOME": str(self.home / name), _MARK: name}
-            command = ["airflow", "celery", "worker", "--skip-serve-logs", "--celery-hostname", name]
-            environment = image | self._compose("worker") | logs | _QUICKER | own
-            self._spawn(state, name, [sys.executable, "-m", *command], environment)
-        workers = [process for process in state.processes if process.name in WORKERS]
-        ready = [lambda name=name: f"{name} ready." in self.log_tail(name, 1000) for name in WORKERS]
-        assert wait_until(lambda: all(is_ready() for is_ready in ready), 90), self.log_tail(WORKERS[0], 50)
-        assert all(process.alive() for process in workers)
-
-
-# ---- losing a worker ----
-
-
 class LostWorker(threading.Thread):
-    """Kills the first worker that is seen at a stage of one of these days, with everything that it has started."""
+    """Kills the first worker that is seen at a stage of one of these days."""
 
-    def __init__(self, days: set[str]) -> None:
+    def __init__(self, airflow: SeveralWorkers, days: set[str]) -> None:
         super().__init__(daemon=True)
+        self.airflow = airflow
         self.days = days
-        self.name_of_worker = self.stage = ""
+        self.worker = self.stage = ""
 
     def run(self) -> None:
-        while not self.stage:
+        while not (found := self.airflow.stage_of_worker(self.days)):
             time.sleep(0.1)
-            for pid, command in _stages():
-                if self.days & set(command) and (worker := _environment(pid).get(_MARK)):
-                    self.name_of_worker, self.stage = worker, " ".join(command[3:])
-                    break
-        wait_until(lambda: not [_kill(pid) for pid in _pids() if _environment(pid).get(_MARK) == worker], 10)
+        self.worker, self.stage = found
+        self.airflow.lose(self.worker)
 
 
-def _pids() -> list[int]:
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-
-
-def _stages() -> Iterator[tuple[int, list[str]]]:
-    for pid in _pids():
-        with suppress(OSError):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-            if command[1:4] == ["-m", "contrail", "stage"]:
-                yield pid, command
-
-
-def _environment(pid: int) -> dict[str, str]:
-    try:
-        entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return {}
-    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-# ---- the test ----
-
-
-def _run(toy: Toy, plan: Plan, last: date) -> None:
+def run_stages(toy: Toy, plan: Plan, last: date) -> None:
     """Everything up to this day, stage by stage in this process, without Airflow."""
     first, scored = str(plan.history.start), (str(plan.stretch.start), str(last))
     toy.land(first, str(last))
@@ -262,7 +52,7 @@ def test_a_day_is_complete_although_a_worker_is_lost(
 ) -> None:
     monkeypatch.setattr(main_job, "DAILY_DAYS", 1)
     plan = make_plan(toy.pipeline)
-    _run(toy, plan, plan.daily.end)
+    run_stages(toy, plan, plan.daily.end)
     wanted = toy.sql(_PUBLISHED)
     for name, value in {
         "CONTRAIL_ENV": "compose",
@@ -275,21 +65,19 @@ def test_a_day_is_complete_although_a_worker_is_lost(
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     shared = Toy(toy.pipeline, settings())
-    _run(shared, plan, plan.stretch.end)
+    run_stages(shared, plan, plan.stretch.end)
 
     job = MainJob(toy.pipeline)
     assert [label for label, _ in job.steps()] == [f"day by day {plan.daily}"]
-    embedded = SeveralWorkers(settings())
-    embedded.servers = servers
-    job.embedded = embedded
-    lost = LostWorker({str(day) for day in plan.daily})
+    job.embedded = embedded = SeveralWorkers(settings(), servers)
+    lost = LostWorker(embedded, {str(day) for day in plan.daily})
     lost.start()
     try:
         job.run()
     finally:
         embedded.stop()
 
-    assert lost.name_of_worker in WORKERS, "no worker was lost"
+    assert lost.worker, "no worker was lost"
     for name in WORKERS:
         assert "Executing workload in Celery" in embedded.log_tail(name, 100_000), f"{name} had nothing to do"
     runs = servers.query("airflow", "airflow", "SELECT dag_id, state, count(*) FROM dag_run GROUP BY 1, 2 ORDER BY 1")

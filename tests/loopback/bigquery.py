@@ -1,7 +1,8 @@
 """BigQuery: bqemulator, in a virtual environment of its own, behind a door that adds what it lacks and tests rely on.
 
-The service answers 409 to a job id that it knows, where the emulator runs the job again; and a new column in a table's
-metadata is one of the table, where the emulator changes the metadata alone. The emulator takes a NULL for REQUIRED
+The service answers 409 to a job id that it knows, where the emulator runs the job again; 404 to a table for a dataset that
+is not there, where the emulator fails; and a new column in a table's metadata is one of the table, where the emulator
+changes the metadata alone. The emulator takes a NULL for REQUIRED
 columns, knows no access rights, and partitions or clusters only by name. A query that comes between the statements of a
 transaction stops it for good.
 """
@@ -21,6 +22,7 @@ from tests.loopback.storage import free_port, wait_for
 VENV = Path(__file__).resolve().parents[2] / ".venv-bigquery"
 _START_SECONDS = 60
 _JOBS = re.compile(r"(?:/upload)?(/bigquery/v2/projects/[^/]+)/jobs(?:\?.*)?")
+_TABLES = re.compile(r"(/bigquery/v2/projects/[^/]+/datasets/([^/]+))/tables(?:\?.*)?")
 _TABLE = re.compile(r"/bigquery/v2/projects/([^/]+)/datasets/([^/]+)/tables/([^/?]+)(?:\?.*)?")
 _BOUNDARY = re.compile(rb'boundary="?([^";]+)"?')
 
@@ -89,6 +91,10 @@ class _Door(QuietHandler):
             and self._ask("GET", f"{submitted[1]}/jobs/{job}", b"", {})[0] == 200
         ):
             self._send(409, _refusal(409, "duplicate", f"Already Exists: Job {job}"))
+            return
+        made = _TABLES.fullmatch(self.path) if self.command == "POST" else None
+        if made and self._ask("GET", made[1], b"", {})[0] == 404:
+            self._send(404, _refusal(404, "notFound", f"Not found: Dataset {made[2]}"))
             return
         status, headers, content = self._ask(self.command, self.path, body, dict(self.headers.items()))
         if self.command == "PATCH" and status == 200 and (found := _TABLE.fullmatch(self.path)):

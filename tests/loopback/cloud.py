@@ -12,20 +12,27 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent import futures
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
 
+from contrail.settings import settings
+from tests.java import java_home
+from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.catalog import RestCatalogServer
 from tests.loopback.identity import PROJECT, Identity, make_certificates
 from tests.loopback.storage import StorageServer, free_port
 
 REGION = "europe-west1"
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/contrail/job:test"
+HELD = "answers-held"
 BUCKETS = ("landing", "lake", "artifacts", "scratch")
-_BOOTSTRAP = Path(__file__).resolve().parents[2] / "include" / "contrail" / "dispatch" / "bootstrap.py"
+DATASETS = ("contrail", "contrail_analysts")
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_BOOTSTRAP = _CHECKOUT / "include" / "contrail" / "dispatch" / "bootstrap.py"
 _OURS = re.compile(rb"[a-z0-9-]+-(dataproc|aiplatform)\.googleapis\.com:443")
 
 
@@ -44,10 +51,61 @@ class LoopbackCloud:
             raise RuntimeError(f"the loopback cloud did not start (exit status {self._process.wait()})")
         self.environment: dict[str, str] = json.loads(said)
 
+    @contextmanager
+    def answers_held(self) -> Iterator[None]:
+        """Dataproc makes the batches that it is asked for, and does not say so before the end of the block."""
+        held = self.folder / HELD
+        held.touch()
+        try:
+            yield
+        finally:
+            held.unlink()
+
+    def jobs(self) -> dict[str, str]:
+        """The state of each batch and each custom job, by the name that its submitter gave it."""
+        from google.cloud import aiplatform_v1, dataproc_v1
+
+        parent = f"projects/{PROJECT}/locations/{REGION}"
+        batches = dataproc_v1.BatchControllerClient(client_options=_service("dataproc")).list_batches(parent=parent)
+        custom = aiplatform_v1.JobServiceClient(client_options=_service("aiplatform")).list_custom_jobs(parent=parent)
+        return {
+            **{batch.name.rsplit("/", 1)[1]: batch.state.name for batch in batches},
+            **{job.labels["contrail_job"]: job.state.name for job in custom},
+        }
+
     def stop(self) -> None:
         """End it with everything that it runs."""
         os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait()
+
+
+def _service(name: str) -> dict[str, str]:
+    return {"api_endpoint": f"{REGION}-{name}.googleapis.com:443"}
+
+
+@contextmanager
+def production(folder: Path, **variables: str) -> Iterator[LoopbackCloud]:
+    """``CONTRAIL_ENV=prod`` on a cloud of its own, with further environment variables."""
+    before = dict(os.environ)
+    if java := java_home(folder):
+        os.environ["JAVA_HOME"] = java
+    cloud = LoopbackCloud(folder)
+    os.environ.update(cloud.environment)
+    os.environ.update(
+        CONTRAIL_ENV="prod",
+        CONTRAIL_HOME=str(folder / "home"),
+        CONTRAIL_PROJECT=str(_CHECKOUT),
+        CONTRAIL_MLFLOW_URI=f"sqlite:///{folder}/mlflow.db",
+        **variables,
+    )
+    settings.cache_clear()
+    try:
+        yield cloud
+    finally:
+        cloud.stop()
+        os.environ.clear()
+        os.environ.update(before)
+        settings.cache_clear()
 
 
 class _Proxy:
@@ -93,26 +151,33 @@ def main() -> None:
     folder = Path(sys.argv[1])
     root = folder / "storage"
     store = StorageServer(root)
+    bigquery = BigQueryServer(folder)
     identity = Identity(folder)
     environment = {
         "STORAGE_EMULATOR_HOST": store.address,
+        "BIGQUERY_EMULATOR_HOST": bigquery.address,
         # Under the emulator each open would otherwise wait a minute for an answer that it does not give.
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "GOOGLE_APPLICATION_CREDENTIALS": str(identity.key_file),
         "GOOGLE_CLOUD_PROJECT": PROJECT,
     }
     os.environ.update(environment)
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.bigquery import Client
+
     from tests.loopback.jobs import Bucketeer, Dataproc, Vertex, handlers
 
     buckets = Bucketeer(PROJECT)
     for name in BUCKETS:
         buckets.client.create_bucket(name)
+    for name in DATASETS:
+        Client(PROJECT, credentials=AnonymousCredentials()).create_dataset(name)
     catalog = RestCatalogServer(folder, "gs://lake/warehouse")
     key, certificate, authority = make_certificates(folder)
     server = grpc.server(futures.ThreadPoolExecutor(32))
     services = free_port()
     server.add_generic_rpc_handlers(
-        handlers(Dataproc(folder, root, buckets), Vertex(folder, IMAGE, _BOOTSTRAP))  # type: ignore[arg-type]
+        handlers(Dataproc(folder, root, buckets, folder / HELD), Vertex(folder, IMAGE, _BOOTSTRAP))  # type: ignore[arg-type]
     )
     server.add_secure_port(f"127.0.0.1:{services}", grpc.ssl_server_credentials([(key, certificate)]))
     server.start()

@@ -23,6 +23,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from google.cloud.aiplatform_v1.types import custom_job, job_service, job_state
 from google.cloud.dataproc_v1.types import batches
+from google.cloud.dataproc_v1.types.shared import UsageMetrics
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.rpc import status_pb2
@@ -111,8 +112,8 @@ class Bucketeer:
 class Dataproc:
     """``BatchController`` and ``Operations``."""
 
-    def __init__(self, folder: Path, storage_root: Path, buckets: Bucketeer) -> None:
-        self.folder, self.storage_root, self.buckets = folder, storage_root, buckets
+    def __init__(self, folder: Path, storage_root: Path, buckets: Bucketeer, held: Path) -> None:
+        self.folder, self.storage_root, self.buckets, self.held = folder, storage_root, buckets, held
         self.batches: dict[str, batches.Batch] = {}
         self.processes: dict[str, Process] = {}
         self._lock = threading.RLock()
@@ -133,6 +134,8 @@ class Dataproc:
             batch.state = State.PENDING
             self.batches[name] = batch
             self.processes[name] = Process(lambda process: self._work(batch, process))
+        while self.held.exists():
+            time.sleep(0.1)
         return self._operation(batch)
 
     def _check(self, request: batches.CreateBatchRequest) -> None:
@@ -193,6 +196,14 @@ class Dataproc:
     def _end(self, batch: batches.Batch, state: State, message: str) -> None:
         with self._lock:
             batch.state_message = message
+            batch.state_time = datetime.now(UTC)
+            # As the service does for a batch that ran at all: the size that it starts with, for as long as it was there.
+            seconds = max(60, (batch.state_time - batch.create_time).total_seconds())
+            nodes = 1 + int(batch.runtime_config.properties.get("spark.executor.instances", 2))
+            batch.runtime_info.approximate_usage = UsageMetrics(
+                milli_dcu_seconds=round(nodes * 4_000 * seconds),
+                shuffle_storage_gb_seconds=round(nodes * 400 * seconds),
+            )
             batch.state = state
 
     def _operation(self, batch: batches.Batch) -> operations_pb2.Operation:

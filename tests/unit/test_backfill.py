@@ -202,6 +202,19 @@ def test_commands_with_one_id_are_parts_of_one_backfill(ready, backfills):
     assert [path.rsplit("/", 1)[1] for path in reports] == ["airflow-1.html", "airflow-1.json"]
 
 
+def test_parts_of_the_range_leave_the_record_of_the_whole(ready, backfills):
+    backfills.open(backfills.plan(request(stages=("features", "score"))), "airflow-1")
+    path = backfills.folder / "airflow-1.json"
+    begun = path.read_bytes()
+    for day in (DAYS.end, DAYS.start):  # side by side, so in any order
+        run(backfills, request(partitions=Partitions(day, day)), "airflow-1")
+        assert path.read_bytes() == begun
+    record = backfills.record("airflow-1")
+    backfills.finish(record)
+    assert (record.partitions, record.before["predictions"]) == (str(DAYS), None)
+    assert record.difference["predictions"]["total"]["added"] == 120
+
+
 def test_an_id_names_one_range(backfills):
     run(backfills, request(), "b1")
     with pytest.raises(SpecError, match=r"backfill b1 is of 2024-02-10\.\.2024-02-14, not of 2024-02-11"):

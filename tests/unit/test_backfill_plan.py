@@ -15,6 +15,7 @@ from contrail.lake.lineage import Lineage, commit_of
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline
 from contrail.settings import settings
+from contrail.targets import DispatchSettings
 
 DAYS = Partitions.parse("2024-02-10", "2024-02-14")
 
@@ -317,6 +318,27 @@ def test_without_history_it_says_so(ready):
     assert plan(ready).as_dict()["estimated_minutes"] == 0.0
     assert plan(ready, partitions=DAYS.shift(1)).stages[0].estimate.seconds >= 0
     assert plan(ready).as_dict()["cost"] == "0 on this machine"
+
+
+def test_the_cost_is_the_estimate_of_each_stage_on_its_target(ready, tmp_path):
+    place = {"project": "p", "region": "r", "service_account": "a", "image": "i"}
+    prices = settings().project_path / "include" / "prices" / "google_cloud.yaml"
+    dispatch = {
+        "jobs_uri": f"file://{tmp_path}/jobs", "stages": {"score": "there"},
+        "targets": {"there": {"kind": "vertex", "machine_type": "n1-standard-4", **place}},
+    }  # fmt: skip
+
+    def cost(**given):
+        chosen = DispatchSettings.model_validate({**dispatch, **given})
+        ready.settings = settings().model_copy(update={"dispatch": chosen})
+        return plan(ready).cost
+
+    assert cost() == "score on there: the environment has no price table"
+    at_most = "not known yet; at most this, by its limit of 120 minutes"
+    assert cost(prices=prices) == f"score on there: USD 0.44 ({at_most})"
+    assert cost(prices=prices, stages={"features": "there"}) == backfill_plan.HERE, "a stage that is not asked for"
+    score_all(ready)
+    assert cost(prices=prices) == backfill_plan.HERE, "nothing is left to do"
 
 
 def test_every_day_of_the_range_is_in_the_plan(ready):

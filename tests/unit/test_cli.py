@@ -1,15 +1,18 @@
 """The command line: what it prints, its exit codes, and that it stays quick to start."""
 
 import json
+import re
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
+from tests.unit.dispatch import test_receipts as receipts
+from tests.unit.test_settings import GIVEN as PROD
 
 from contrail import cli
 from contrail.adapters import registry
@@ -19,6 +22,7 @@ from contrail.lake.provenance import Provenance
 from contrail.settings import settings
 
 DAY = date(2024, 1, 5)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -190,3 +194,78 @@ def test_help_needs_no_heavy_library(home: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ---- what remote jobs cost ----
+
+
+@pytest.fixture
+def paid(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In November, a training of ten minutes that is over, and one that runs; 10 may be spent, at 6 an hour."""
+    (tmp_path / "prices.yaml").write_text(receipts.PRICES)
+    current = receipts.made(tmp_path, monthly_budget=10)
+    monkeypatch.setattr(cli, "settings", lambda: current)
+    receipts.end(current, receipts.reserve(current, receipts.job("first")), 10)
+    receipts.reserve(current, receipts.job("second", days="2024-01-05..2024-01-07"), receipts.NOVEMBER + HOUR)
+
+
+def test_cost_shows_each_estimate_beside_the_cost_and_what_is_left(
+    paid: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(monkeypatch, capsys, "cost", "-p", "toy", "--month", "2026-11")
+    assert code == 0
+    first, second = (line.split("│") for line in out.splitlines() if "2026-11-21" in line)
+    assert [cell.strip() for cell in first[5:9]] == ["succeeded", "10.5", "EUR 6.00", "EUR 1.00"]
+    assert [cell.strip() for cell in second[5:9]] == ["open", "", "EUR 3.00", ""]
+    assert "EUR 1.00 on 1 job in 2026-11, and EUR 3.00 expected for 1 that runs; budget EUR 10.00, EUR 6.00 left" in out
+    code, out, _ = run(monkeypatch, capsys, "cost", "-p", "toy", "--month", "2026-11", "--json")
+    found = json.loads(out)
+    assert (found["counted"], found["budget"], found["left"], len(found["jobs"])) == (4.0, 10.0, 6.0, 2)
+    code, out, _ = run(monkeypatch, capsys, "cost", "-p", "toy", "--month", "2026-10")
+    assert "EUR 0.00 on 0 jobs in 2026-10; budget EUR 10.00, EUR 10.00 left" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--month", "November"], "--month November: write it as YYYY-MM"),
+        (["--assume", "score=30x4"], "--assume score: it runs on Airflow's worker"),
+        (["--assume", "train=often"], "write it as STAGE=JOBSxMINUTES"),
+    ],
+)
+def test_cost_says_what_is_wrong_with_a_question(
+    paid: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    code, _, err = run(monkeypatch, capsys, "cost", "-p", "toy", *arguments)
+    assert (code, words in err) == (SpecError.exit_code, True)
+
+
+def test_where_nothing_runs_elsewhere_cost_says_so(
+    toy_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(monkeypatch, capsys, "cost", "-p", "toy")
+    assert (code, "the environment dev has no price table" in err) == (SpecError.exit_code, True)
+
+
+def test_the_documented_month_is_what_the_documented_command_prints(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**PROD, "CONTRAIL_ENV": "prod"}.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    page = (settings().project_path / "docs" / "gcp.md").read_text()
+    (command,) = re.findall(r"bin/contrail (cost .*--assume.*)", page)
+    code, out, _ = run(monkeypatch, capsys, *command.split(), "--json")
+    assert code == 0
+    found = json.loads(out)
+    for what, amount in [*found["lines"].items(), ("all of it", found["total"])]:
+        assert f"| {what} | USD {amount:.2f} |" in page
+
+
+def test_a_wrong_environment_is_said_in_a_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONTRAIL_ENV", "nowhere")
+    settings.cache_clear()
+    code, _, err = run(monkeypatch, capsys, "pipelines")
+    assert (code, "✗ SpecError: " in err) == (SpecError.exit_code, True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contrail.errors import CommitConflictError, GateRefusedError, PartitionRefusedError, SpecError
+from contrail.errors import BudgetError, CommitConflictError, GateRefusedError, PartitionRefusedError, SpecError
 from contrail.messages import Kind, of_deadline, of_failure, of_result
 
 
@@ -11,6 +11,7 @@ from contrail.messages import Kind, of_deadline, of_failure, of_result
     [
         (PartitionRefusedError.exit_code, Kind.refusal, "mend what is named above"),
         (GateRefusedError.exit_code, Kind.refusal, "read the record"),
+        (BudgetError.exit_code, Kind.refusal, "wait for the next month"),
         (SpecError.exit_code, Kind.failure, "would fail again"),
         (CommitConflictError.exit_code, Kind.failure, "retries are used up"),
         (-9, Kind.failure, "retries are used up"),

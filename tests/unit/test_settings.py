@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from contrail.errors import SpecError
+from contrail.methods.cost import expected_cost
+from contrail.prices import load_prices
 from contrail.settings import Settings, settings
-from contrail.targets import DataprocTarget
+from contrail.targets import DataprocTarget, VertexTarget
 
 PROJECT = Path(__file__).resolve().parents[2]
 GIVEN = {
@@ -34,6 +36,20 @@ def test_prod_is_filled_and_says_what_its_jobs_need(monkeypatch: pytest.MonkeyPa
     assert isinstance(target, DataprocTarget)
     assert (target.project, target.staging_bucket) == ("acme", "acme-scratch")
     assert found.variables == {**GIVEN, "CONTRAIL_ENV": "prod"}
+
+
+def test_the_price_tables_of_the_environments_price_their_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for environment in ("prod", "stage"):
+        dispatch = load(monkeypatch, environment).dispatch
+        assert dispatch.prices is not None
+        prices = load_prices(dispatch.prices)
+        for stage in ("features", "train"):
+            target = dispatch.target_of("flight_delay", stage)
+            assert isinstance(target, DataprocTarget | VertexTarget)
+            for attempt in (1, 3):  # on spot, and after it
+                estimate = expected_cost([], 1, target, prices, attempt)
+                assert estimate.amount is not None
+                assert estimate.amount <= (dispatch.budget_of("flight_delay") or 0), "the first job is not refused"
 
 
 def test_stage_is_prod_but_for_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,7 +242,8 @@ class Warehouse:
                 if ours or done():
                     return
         raise DataError(
-            f"BigQuery has {_MOST_ATTEMPTS} failed jobs {work}-*; look at the last one: bq show -j {job_id}"
+            f"BigQuery has {_MOST_ATTEMPTS} jobs {work}-* that failed, or whose rows somebody has dropped since; look at "
+            f"the last one: bq show -j {job_id}"
         )
 
 

@@ -18,7 +18,7 @@ from contrail.settings import Settings
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-_PROJECT_FILES = ("requirements.txt", "include/environments")
+_PROJECT_FILES = ("requirements.txt", "include/environments", "include/prices")
 # The version is not what tells one wheel from another: the SHA-256 is.
 _PYPROJECT = """\
 [build-system]
@@ -35,7 +35,7 @@ _EPOCH = "315532800"
 
 
 def build_wheel(settings: Settings, folder: Path) -> Path:
-    """Build the wheel: the package ``contrail``, and as ``contrail_project`` the pipelines, environments and lock.
+    """Build the wheel: the package ``contrail``, and as ``contrail_project`` pipelines, environments, prices and lock.
 
     The same checkout gives the same bytes.
 

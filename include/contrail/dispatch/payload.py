@@ -109,7 +109,6 @@ def render_custom_job(
     machine: dict[str, Any] = {"machine_type": target.machine_type}
     if target.accelerator_type:
         machine |= {"accelerator_type": target.accelerator_type, "accelerator_count": target.accelerator_count}
-    spot = job.attempt <= target.spot_attempts
     spec: dict[str, Any] = {
         "worker_pool_specs": [
             {
@@ -124,7 +123,7 @@ def render_custom_job(
             }
         ],
         "scheduling": {
-            "strategy": "SPOT" if spot else "STANDARD",
+            "strategy": "SPOT" if target.on_spot(job.attempt) else "STANDARD",
             "timeout": {"seconds": target.timeout_minutes * 60},
             # A restart would be a second attempt that nobody asked for: an attempt is the orchestrator's.
             "disable_retries": True,

@@ -51,7 +51,7 @@ def build_label_reference(residuals: Mapping[date, float], drift: DriftSpec) -> 
 
     Args:
         residuals: By day of the training window, from predictions that had not seen the day.
-        drift: ``raise_days`` in a row are looked at together; ``false_alarm_rate`` of such runs pass the threshold.
+        drift: ``raise_days`` in a row are looked at together; ``label_false_alarm_rate`` of such runs pass the threshold.
 
     Returns:
         ``low`` and ``high``, the usual range of a day; ``centre`` and ``threshold`` of the mean of ``run_days`` days.
@@ -76,7 +76,7 @@ def build_label_reference(residuals: Mapping[date, float], drift: DriftSpec) -> 
         "low": float(low),
         "high": float(high),
         "centre": float(centre),
-        "threshold": float(np.quantile(np.abs(runs - centre), 1 - drift.false_alarm_rate, method="weibull")),
+        "threshold": float(np.quantile(np.abs(runs - centre), 1 - drift.label_false_alarm_rate, method="weibull")),
         "days": len(values),
     }
 

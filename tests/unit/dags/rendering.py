@@ -6,9 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+
 from contrail.pipeline import pipeline_names
 from contrail.stages import RANGE_STAGES
 from contrail_airflow.dag_builder import build_dags
+from contrail_airflow.operators import JobsOperator
 
 GOLDEN = Path(__file__).parent / "golden"
 DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
@@ -37,6 +40,12 @@ def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: 
     }
     lines = []
     for task in dag.tasks:
+        if isinstance(task, JobsOperator):
+            continue
+        if isinstance(task, MappedOperator):  # one job, of the day
+            chosen = context["params"]
+            jobs = task.task_id in chosen["stages"] and not chosen["dry_run"]
+            task = task.unmap({"partition_from": day, "partition_to": day, "skip_unless": "yes" if jobs else ""})
         task.render_template_fields(context)
         command = _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")])
         lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 from tests.unit.dags.rendering import GOLDEN, render
 
@@ -23,7 +24,7 @@ from contrail_airflow import dag_builder
 from contrail_airflow.approval import ApprovalOperator
 from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL, build_dags, days_before
 from contrail_airflow.notifications import StageNotifier
-from contrail_airflow.operators import DayOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators import DayOperator, JobsOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -38,7 +39,18 @@ TASKS = {
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
     "train": ["train", "judge", "approve", "promote"],
-    "backfill": ["plan", "ingest", "validate", "features", "score", "drift", "performance", "difference"],
+    "backfill": [
+        "plan",
+        "ingest",
+        "validate",
+        "features_jobs",
+        "features",
+        "score_jobs",
+        "score",
+        "drift",
+        "performance",
+        "difference",
+    ],
 }
 
 
@@ -68,7 +80,8 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
         assert deadline.interval == timedelta(minutes=120)
         for task in dag.tasks:
             name = f"{dag_id}.{task.task_id}"
-            assert isinstance(task, StageOperator | RetrainOperator | ApprovalOperator), name
+            kind = task.operator_class if isinstance(task, MappedOperator) else type(task)
+            assert issubclass(kind, StageOperator | JobsOperator | RetrainOperator | ApprovalOperator), name
             assert task.owner not in ("", "airflow"), name
             assert task.retries >= 1, name
             assert task.retry_exponential_backoff, name
@@ -102,12 +115,11 @@ def test_a_warehouse_is_published_to_after_scores_and_measures(home: Path, monke
     score, monitor = dags["flight_delay__score"], dags["flight_delay__monitor"]
     assert score.get_task("publish").upstream_task_ids == {"score"}
     assert monitor.get_task("publish").upstream_task_ids == {"drift", "performance"}
+    assert dags["flight_delay__backfill"].get_task("publish").upstream_task_ids == {"performance"}
     start = "publish: contrail publish --pipeline flight_delay --from"
-    assert f"{start} 2013-11-01 --to 2013-11-01 --run-id RUN --json --table predictions\n" in render(score)
+    assert f"{start} 2013-11-01 --to 2013-11-01 --run-id RUN --json\n" in render(score)
     # Performance is of the day whose labels are mature now, drift of the day itself.
-    assert f"{start} 2013-10-30 --to 2013-11-01 --run-id RUN --json --table drift --table performance\n" in render(
-        monitor
-    )
+    assert f"{start} 2013-10-30 --to 2013-11-01 --run-id RUN --json\n" in render(monitor)
 
 
 def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:
@@ -126,11 +138,11 @@ def test_a_backfill_runs_only_the_stages_asked_for(dags: dict[str, Any]) -> None
     range_ = "contrail backfill --pipeline flight_delay --from 2013-11-01 --to 2013-11-01"
     how = "--publish chunk --chunk-days=31"
     assert chosen.splitlines() == [
-        f"plan: {range_} --dry-run --json --stages features,score --model 2 {how}",
+        f"plan: {range_} --id RUN --json --begin --stages features,score --model 2 {how}",
         "ingest: (skipped)",
         "validate: (skipped)",
-        f"features: {range_} --stages features --id RUN --no-report --json {how}",
-        f"score: {range_} --stages score --id RUN --no-report --json --model 3 {how}",
+        f"features: {range_} --stages features --no-report --id RUN --json {how}",
+        f"score: {range_} --stages score --no-report --id RUN --json --model 3 {how}",
         "drift: (skipped)",
         "performance: (skipped)",
         "difference: contrail difference --pipeline flight_delay --id RUN --json",
@@ -139,7 +151,7 @@ def test_a_backfill_runs_only_the_stages_asked_for(dags: dict[str, Any]) -> None
 
 def test_a_dry_run_stops_after_its_plan(dags: dict[str, Any]) -> None:
     plan, *rest = render(dags["flight_delay__backfill"], stages=["features", "score"], dry_run=True).splitlines()
-    assert plan.endswith("--dry-run --json --stages features,score --model champion --publish whole")
+    assert plan.endswith("--json --dry-run --stages features,score --model champion --publish whole")
     assert {line.partition(": ")[2] for line in rest} == {"(skipped)"}
 
 

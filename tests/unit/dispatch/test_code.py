@@ -32,6 +32,7 @@ def test_the_same_checkout_makes_the_same_wheel(current: Settings, tmp_path: Pat
         "contrail/templates/decision.html.j2",
         "contrail_project/requirements.txt",
         "contrail_project/include/environments/dev.yaml",
+        "contrail_project/include/prices/google_cloud.yaml",
         "contrail_project/include/pipelines/toy/pipeline.yaml",
     ):
         assert name in names

@@ -44,7 +44,7 @@ def test_false_alarms_on_stationary_days_are_less_than_one_a_quarter() -> None:
 
 
 def test_the_set_rate_is_what_sets_the_threshold() -> None:
-    often = build_label_reference(stationary(TRAINED, 0), DriftSpec(false_alarm_rate=0.2))
+    often = build_label_reference(stationary(TRAINED, 0), DriftSpec(label_false_alarm_rate=0.2))
     assert 0.12 < np.mean(raised(stationary(920, 1), often)) < 0.28
 
 

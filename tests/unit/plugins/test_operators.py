@@ -73,10 +73,10 @@ def test_the_parts_of_a_backfill_have_one_name() -> None:
         return name, task.command(name)
 
     name = "backfill__2024-01-05T00-00-00-00-00"
-    assert part("plan") == (name, ["backfill", *range_, "--dry-run", "--json"])
+    assert part("plan", arguments=["--begin"]) == (name, ["backfill", *range_, "--id", name, "--json", "--begin"])
     assert part("score", arguments=["--model", "2", ""]) == (
         name,
-        ["backfill", *range_, "--stages", "score", "--id", name, "--no-report", "--json", "--model", "2"],
+        ["backfill", *range_, "--stages", "score", "--no-report", "--id", name, "--json", "--model", "2"],
     )
     assert part("difference") == (name, ["difference", "--pipeline", "toy", "--id", name, "--json"])
 

@@ -2,24 +2,34 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from google.api_core import exceptions as google
 
+from contrail.dispatch import receipts as receipts_module
 from contrail.dispatch.payload import Code, Job
-from contrail.settings import settings
-from contrail.targets import DispatchSettings
-from contrail_airflow import operators, triggers
+from contrail.dispatch.receipts import Month, Receipts
+from contrail.errors import BudgetError
+from contrail.messages import Kind, of_failure
+from contrail.methods.cost import BatchUsage, MachineUsage
+from contrail.settings import Settings, settings
+from contrail.targets import DataprocTarget, DispatchSettings
+from contrail_airflow import costs, operators, remote_jobs, triggers
+from contrail_airflow.costs import JobCosts
 from contrail_airflow.operators import StageOperator, StageRefused, StageStopped
 from contrail_airflow.remote_jobs import RemoteJob, State, advice, describe, ending, target_from
 
+SIZE = {"spark.dynamicAllocation.enabled": "false"}  # 12 DCUs
 PLACE = {"project": "demo", "region": "r", "service_account": "a@demo", "image": "i"}
 
 
@@ -31,8 +41,8 @@ class Service:
     cancelled: list[str] = field(default_factory=list)
     error: Exception | None = None
 
-    def find(self, job: Job) -> RemoteJob | None:
-        return self.jobs.get(job.id)
+    def find(self, job_id: str) -> RemoteJob | None:
+        return self.jobs.get(job_id)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         if self.error:
@@ -48,23 +58,26 @@ class Service:
     def cancel(self, name: str) -> None:
         self.cancelled.append(name)
 
-    def end(self, name: str, state: State, message: str = "", log_uri: str = "") -> None:
-        self.jobs[name] = replace(self.jobs[name], state=state, message=message, log_uri=log_uri)
+    def end(self, name: str, state: State, message: str = "", log_uri: str = "", **used: Any) -> None:
+        self.jobs[name] = replace(self.jobs[name], state=state, message=message, log_uri=log_uri, **used)
+
+
+def current(tmp_path: Path, **dispatch: Any) -> Settings:
+    """Scores go to Dataproc."""
+    values = {
+        "jobs_uri": f"file://{tmp_path}/jobs",
+        "stages": {"score": "there"},
+        "targets": {"there": {"kind": "dataproc", "subnetwork": "s", "properties": SIZE, **PLACE}},
+        **dispatch,
+    }
+    return settings().model_copy(update={"dispatch": DispatchSettings.model_validate(values)})
 
 
 @pytest.fixture
 def service(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """Scores go to Dataproc, whose service is in memory."""
-    dispatch = DispatchSettings.model_validate(
-        {
-            "jobs_uri": f"file://{tmp_path}/jobs",
-            "stages": {"score": "there"},
-            "targets": {"there": {"kind": "dataproc", "subnetwork": "s", **PLACE}},
-        }
-    )
-    current = settings().model_copy(update={"dispatch": dispatch})
+    """Dataproc's service, in memory."""
     found = Service()
-    monkeypatch.setattr(operators, "settings", lambda: current)
+    monkeypatch.setattr(operators, "settings", lambda: current(tmp_path))
     monkeypatch.setattr(operators, "publish_code", lambda _: Code("w", "s", "b", "r", "l"))
     monkeypatch.setattr(operators, "jobs_of", lambda target, _: found)
     monkeypatch.setattr(triggers, "jobs_of", lambda target, _: found)
@@ -259,3 +272,186 @@ def test_a_target_travels_to_the_trigger_and_back() -> None:
     for values in ({"kind": "dataproc", "subnetwork": "s", **PLACE}, {**gpu, "accelerator_count": 1}):
         target = target_from(values)
         assert target_from(json.loads(json.dumps(describe(target)))) == target
+
+
+# ---- what it costs ----
+
+HOUR = BatchUsage(dcu_seconds=12 * 3600, shuffle_gb_seconds=0)
+START = datetime(2026, 11, 21, 6, tzinfo=UTC)
+
+
+@dataclass
+class Priced:
+    """The service where a DCU-hour costs 1 and a month may cost 40: a job of at most two hours, 24."""
+
+    service: Service
+    settings: Settings
+    clock: list[datetime]
+
+    @property
+    def month(self) -> Month:
+        receipts = Receipts.of(self.settings, "toy")
+        assert receipts is not None
+        return receipts.month("2026-11")
+
+    def later(self, minutes: int) -> None:
+        self.clock[0] += timedelta(minutes=minutes)
+
+
+@pytest.fixture
+def priced(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Priced:
+    table = {
+        "read_on": "2026-01-01", "region": "here", "currency": "EUR", "sources": ["https://x"],
+        "dataproc": {"standard": {"dcu_hour": 1, "shuffle_gb_month": 1e-9}},
+    }  # fmt: skip
+    (tmp_path / "prices.yaml").write_text(yaml.safe_dump(table))
+    found = Priced(service, current(tmp_path, prices=tmp_path / "prices.yaml", monthly_budget=40), [START])
+    monkeypatch.setattr(operators, "settings", lambda: found.settings)
+    monkeypatch.setattr(costs, "utc_now", lambda: found.clock[0])
+    return found
+
+
+def test_a_job_is_estimated_before_and_paid_for_after(priced: Priced, capsys: pytest.CaptureFixture[str]) -> None:
+    deferred = submit()
+    assert "estimated EUR 24.00, not known yet; at most this, by its limit of 120 minutes" in capsys.readouterr().out
+    assert [one.state for one in priced.month.receipts] == ["open"]
+    priced.service.end(deferred.trigger.name, "succeeded", usage=HOUR, seconds=3700.0)
+    leave(deferred, 0, {"rows": 3})
+    result = resume(deferred, state="succeeded")
+    assert result == {
+        "rows": 3,
+        "cost": {"amount": pytest.approx(12), "estimate": pytest.approx(24), "currency": "EUR"},
+    }
+    assert (
+        "cost EUR 12.00, estimated EUR 24.00 before. toy: EUR 12.00 on 1 job in 2026-11; EUR 28.00 are left"
+        in capsys.readouterr().out
+    )
+    submit(run_id="scheduled__2")
+    assert "estimated EUR 12.00, from 1 earlier job of 1 day" in capsys.readouterr().out
+
+
+def test_a_job_over_the_budget_is_never_submitted_and_not_retried(priced: Priced) -> None:
+    submit()
+    with stopping(StageRefused, "Nothing was submitted") as refused:
+        task().execute(context(run_id="scheduled__2"))
+    assert len(priced.service.jobs) == 1
+    assert refused.value.code == BudgetError.exit_code
+    message = of_failure("toy score", refused.value.code, refused.value.said)
+    assert message.kind is Kind.refusal
+    assert "EUR 24.00 expected for 1 that runs" in message.happened
+
+
+def test_a_job_that_is_taken_up_is_counted_once_and_never_refused(priced: Priced) -> None:
+    first = submit(1)
+    priced.settings = priced.settings.model_copy(
+        update={"dispatch": priced.settings.dispatch.model_copy(update={"monthly_budget": 1.0})}
+    )
+    second = submit(2)
+    assert second.trigger.name == first.trigger.name
+    priced.service.end(first.trigger.name, "succeeded", usage=HOUR)
+    leave(second, 0, {"rows": 3})
+    assert resume(second, state="succeeded")["cost"]["amount"] == pytest.approx(12)
+    assert [one.state for one in priced.month.receipts] == ["succeeded"]
+
+
+@pytest.mark.parametrize(("state", "message"), [("failed", "The instance was preempted."), ("cancelled", "")])
+def test_a_job_that_did_not_end_well_is_paid_for(priced: Priced, state: State, message: str) -> None:
+    deferred = submit()
+    priced.service.end(deferred.trigger.name, state, message, usage=HOUR)
+    with pytest.raises(StageStopped):
+        resume(deferred, state=state, message=message)
+    (receipt,) = priced.month.receipts
+    assert (receipt.state, receipt.cost) == (state, pytest.approx(12))
+
+
+def test_an_end_that_nobody_saw_is_settled_before_the_next_job(priced: Priced) -> None:
+    killed = submit()
+    priced.service.end(killed.trigger.name, "cancelled", usage=HOUR)
+    priced.later(16)
+    submit(run_id="scheduled__2")
+    assert [one.state for one in priced.month.receipts] == ["cancelled", "open"]
+    assert priced.month.counted == pytest.approx(12 + 24)
+
+
+def test_a_use_that_is_not_said_at_once_is_asked_for_again(priced: Priced) -> None:
+    deferred = submit()
+    priced.service.end(deferred.trigger.name, "succeeded")
+    leave(deferred, 0, {"rows": 3})
+    assert resume(deferred, state="succeeded") == {"rows": 3}
+    assert [(one.state, one.counted) for one in priced.month.receipts] == [("open", pytest.approx(24))]
+    priced.service.end(deferred.trigger.name, "succeeded", usage=HOUR)
+    priced.later(16)
+    submit(run_id="scheduled__2")
+    assert [one.state for one in priced.month.receipts] == ["succeeded", "open"]
+    assert priced.month.counted == pytest.approx(12 + 12)
+
+
+def test_a_worker_that_is_lost_before_it_submits_leaves_no_cost(
+    priced: Priced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_: Any) -> Code:
+        raise MemoryError
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(operators, "publish_code", lost)
+        task().execute(context())
+    assert priced.month.counted == pytest.approx(24)
+    priced.later(16)
+    submit(2)
+    assert [one.state for one in priced.month.receipts] == ["never submitted", "open"]
+
+
+def test_a_service_in_trouble_leaves_a_lost_job_as_it_is(priced: Priced, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit()
+    priced.later(16)
+    receipts = Receipts.of(priced.settings, "toy")
+    assert receipts is not None
+
+    def unavailable(*_: Any) -> Service:
+        raise google.ServiceUnavailable("later")
+
+    JobCosts(receipts, unavailable, logging.getLogger())._look_at(priced.month.receipts[0])
+    assert [one.state for one in priced.month.receipts] == ["open"]
+
+
+def test_a_receipt_that_cannot_be_written_does_not_fail_a_job_that_did_its_work(
+    priced: Priced, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deferred = submit()
+    priced.service.end(deferred.trigger.name, "succeeded", usage=HOUR)
+    leave(deferred, 0, {"rows": 3})
+
+    def full(*_: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(receipts_module, "write_whole", full)
+    assert resume(deferred, state="succeeded") == {"rows": 3}
+    assert "could not be written down: no space left" in capsys.readouterr().out
+
+
+def test_what_a_batch_used_is_what_its_service_says() -> None:
+    from google.cloud.dataproc_v1.types import Batch
+
+    target = target_from({"kind": "dataproc", "subnetwork": "s", **PLACE})
+    assert isinstance(target, DataprocTarget)
+    used = {"milli_dcu_seconds": 720_500, "shuffle_storage_gb_seconds": 72_000}
+    batch = Batch({"runtime_info": {"approximate_usage": used}})
+    assert remote_jobs._batch_usage(batch, target) == BatchUsage(dcu_seconds=720.5, shuffle_gb_seconds=72_000)
+    assert remote_jobs._batch_usage(Batch({"runtime_info": {"output_uri": "gs://x"}}), target) is None
+
+
+def test_a_custom_job_is_billed_from_its_first_running_on_the_machine_that_it_had() -> None:
+    from google.cloud.aiplatform_v1.types import CustomJob
+
+    machine = {"machine_type": "g2-standard-8", "accelerator_type": "NVIDIA_L4", "accelerator_count": 1}
+    spec = {"worker_pool_specs": [{"machine_spec": machine, "replica_count": 1}], "scheduling": {"strategy": "SPOT"}}
+    asked = {"create_time": START, "job_spec": spec}
+    assert remote_jobs._machine_usage(CustomJob(asked)) is None, "it has not ended"
+    ended = {**asked, "start_time": START + timedelta(minutes=5), "end_time": START + timedelta(minutes=15)}
+    used = remote_jobs._machine_usage(CustomJob(ended))
+    assert used == MachineUsage(**machine, spot=True, seconds=600.0)
+    never_ran = remote_jobs._machine_usage(CustomJob({**asked, "end_time": START + timedelta(minutes=15)}))
+    assert never_ran is not None
+    assert never_ran.seconds == 0
+    on_demand = {**ended, "job_spec": {**spec, "scheduling": {"strategy": "STANDARD"}}}
+    assert remote_jobs._machine_usage(CustomJob(on_demand)) == used.model_copy(update={"spot": False})

@@ -1,0 +1,94 @@
+"""The chain in ``prod`` through a running Airflow: Dataproc, Vertex AI, Cloud Storage, BigQuery; see tests/loopback.
+
+Airflow is on Postgres, Redis and two Celery workers. The workers are lost while one of them submits a job, the triggerer
+while it waits for another.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from google.cloud import bigquery
+from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+from tests.integration.test_several_workers import run_stages
+from tests.loopback.cloud import LoopbackCloud, production
+from tests.loopback.identity import PROJECT as GOOGLE_PROJECT
+from tests.servers import WORKERS, Servers, SeveralWorkers
+
+from contrail.settings import settings
+from contrail_airflow import main_job
+from contrail_airflow.main_job import MainJob, make_plan
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("airflow")]
+
+_PUBLISHED = "SELECT partition_date, parcel, round(probability, 9), reason_1 FROM predictions ORDER BY ALL"
+_TRAINING = "SELECT 1 FROM task_instance WHERE task_id = 'train' AND state = 'deferred'"
+_RETRIED = "SELECT task_id, max(try_number) FROM task_instance WHERE try_number > 1 GROUP BY 1"
+
+
+class Trouble(threading.Thread):
+    """The workers are lost when the first batch is made and nobody was told; the triggerer, while a training runs."""
+
+    def __init__(self, airflow: SeveralWorkers, cloud: LoopbackCloud) -> None:
+        super().__init__(daemon=True)
+        self.airflow = airflow
+        self.cloud = cloud
+        self.lost: list[str] = []
+
+    def run(self) -> None:
+        with self.cloud.answers_held():
+            _when(lambda: bool(self.cloud.jobs()))
+            for name in WORKERS:
+                self._lose(name)
+        _when(lambda: bool(self.airflow.servers.query("airflow", "airflow", _TRAINING)))
+        self._lose("triggerer")
+
+    def _lose(self, name: str) -> None:
+        self.airflow.replace(name)
+        self.lost.append(name)
+
+
+def _when(seen: Callable[[], bool]) -> None:
+    while not seen():
+        time.sleep(0.2)
+
+
+def test_the_chain_is_complete_and_reconciled_although_workers_and_triggerer_are_lost(
+    servers: Servers, toy: Toy, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_job, "DAILY_DAYS", 1)
+    plan = make_plan(toy.pipeline)
+    run_stages(toy, plan, plan.daily.end)
+    wanted = toy.sql(_PUBLISHED)
+    folders = {"CONTRAIL_PIPELINES": str(TOY_PIPELINES), "CONTRAIL_DAGS": str(PROJECT / "tests" / "dags")}
+    with production(tmp_path_factory.mktemp("production"), **folders) as cloud:
+        job = MainJob(toy.pipeline)
+        job.embedded = airflow = SeveralWorkers(settings(), servers)
+        trouble = Trouble(airflow, cloud)
+        trouble.start()
+        try:
+            job.run()
+        finally:
+            airflow.stop()
+        jobs = cloud.jobs()
+
+        assert trouble.lost == [*WORKERS, "triggerer"]
+        # What was submitted by a worker that was lost was taken up: of no task are there two jobs.
+        assert Counter(name.rpartition("-a")[0].rpartition("-")[0] for name in jobs) == {
+            "contrail-toy-features": 3,
+            "contrail-toy-train": 1,
+        }
+        assert {name[-3:] for name in jobs} == {"-a1"}
+        assert set(jobs.values()) == {"SUCCEEDED", "JOB_STATE_SUCCEEDED"}
+        assert ("features", 2) in servers.query("airflow", "airflow", _RETRIED)
+
+        there = Toy(toy.pipeline, settings())
+        assert there.sql(_PUBLISHED) == wanted
+        assert job.steps() == [], "every partition is complete, from landing to drift"
+        first, last = str(plan.stretch.start), str(plan.daily.end)
+        assert there.run("publish", first, last).unchanged, "Airflow has shown the analysts everything"
+        table = f"`{GOOGLE_PROJECT}.contrail_analysts.toy_predictions`"
+        shown = bigquery.Client(GOOGLE_PROJECT).query_and_wait(f"SELECT COUNT(*) AS n FROM {table}")
+        assert [row["n"] for row in shown] == [len(wanted)]

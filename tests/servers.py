@@ -1,0 +1,234 @@
+"""The topology of docker-compose.yaml as processes of this machine: Postgres, Redis, Celery with two workers.
+
+The servers are Debian's. The settings, roles and databases are those that Compose would give the containers; only
+addresses and waiting times differ.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import redis
+
+from contrail.settings import Settings
+from contrail_airflow.compose_env import make_environment
+from contrail_airflow.embedded import Embedded, State
+from contrail_airflow.processes import wait_until
+from tests.conftest import PROJECT
+
+WORKERS = ("worker-1", "worker-2")
+_MARK = "CONTRAIL_TEST_WORKER"
+# A lost component costs a minute and a half with Compose's waiting times.
+_QUICKER = {
+    "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
+    "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "10",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "2",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
+}
+
+
+# ---- the servers ----
+
+
+class Servers:
+    """Postgres and Redis on ports of their own, with the passwords of a fresh .env."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.secrets = make_environment()
+        self.postgres_port, self.redis_port = _free_port(), _free_port()
+
+    def query(self, user: str, database: str, text: str) -> list[tuple[Any, ...]]:
+        password = self.secrets[f"{user.upper()}_DB_PASSWORD" if user != "postgres" else "POSTGRES_PASSWORD"]
+        place = {"host": "127.0.0.1", "port": self.postgres_port, "dbname": database}
+        connection = psycopg2.connect(user=user, password=password, **place)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(text)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    @contextmanager
+    def running(self, programs: Path) -> Iterator[None]:
+        """Both servers, with the databases that Postgres's container makes when it first starts."""
+        # Postgres refuses to run as root; Debian's package has made a user for it.
+        owner: dict[str, Any] = (
+            {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+        )
+        if owner:
+            shutil.chown(self.folder, "postgres", "postgres")
+        data, password = self.folder / "data", self.folder / "password"
+        password.write_text(self.secrets["POSTGRES_PASSWORD"])
+        if owner:
+            shutil.chown(password, "postgres")
+        init = ["--auth=scram-sha-256", f"--pwfile={password}", "--username=postgres", "--no-sync", f"--pgdata={data}"]
+        subprocess.run([programs / "initdb", *init], check=True, capture_output=True, cwd=self.folder, **owner)
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder), "fsync": "off"}
+        settings_of_server = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        command = [programs / "postgres", "-D", data, "-p", str(self.postgres_port), *settings_of_server]
+        with (
+            _process(command, self.folder / "postgres.log", signal.SIGINT, cwd=self.folder, **owner),
+            _process(["redis-server", "-"], self.folder / "redis.log", signal.SIGTERM, said=self._redis()),
+        ):
+            assert wait_until(self._answer, 30), (self.folder / "postgres.log").read_text()
+            self._make_databases(programs)
+            yield
+
+    def _redis(self) -> str:
+        return f"port {self.redis_port}\nbind 127.0.0.1\nrequirepass {self.secrets['REDIS_PASSWORD']}\nsave ''\n"
+
+    def _answer(self) -> bool:
+        with suppress(psycopg2.OperationalError, redis.ConnectionError):
+            found = redis.Redis(port=self.redis_port, password=self.secrets["REDIS_PASSWORD"]).ping()
+            return bool(found and self.query("postgres", "postgres", "SELECT 1"))
+        return False
+
+    def _make_databases(self, programs: Path) -> None:
+        place = {"PGHOST": "127.0.0.1", "PGPORT": str(self.postgres_port)}
+        own = {"POSTGRES_USER": "postgres", "PGPASSWORD": self.secrets["POSTGRES_PASSWORD"], **self.secrets}
+        path = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
+        subprocess.run(["sh", PROJECT / "docker" / "postgres-init.sh"], env=place | own | path, check=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _process(command: list[Any], log: Path, ending: int, said: str = "", **options: Any) -> Iterator[None]:
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file, stderr=file, text=True, **options)
+    assert process.stdin
+    process.stdin.write(said)
+    process.stdin.close()
+    try:
+        yield
+    finally:
+        process.send_signal(ending)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+# ---- Airflow ----
+
+
+class SeveralWorkers(Embedded):
+    """The embedded Airflow's components on these servers, and two workers that know only what a worker's container does."""
+
+    def __init__(self, current: Settings, servers: Servers) -> None:
+        super().__init__(current)
+        self.servers = servers
+        self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
+        self._marks: dict[str, str] = {}
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **self._compose("scheduler"), **_QUICKER}
+
+    def _compose(self, service: str) -> dict[str, str]:
+        """The environment that Compose gives a service, with the addresses of this machine."""
+        env_file = self.servers.folder / ".env"
+        env_file.write_text("".join(f"{name}='{value}'\n" for name, value in self.servers.secrets.items()))
+        command = [Path(sys.executable).parent / "docker-compose", "--env-file", env_file, "config", "--format", "json"]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+        text = json.dumps(json.loads(done.stdout)["services"][service]["environment"])
+        for there, here in {
+            "@postgres/": f"@127.0.0.1:{self.servers.postgres_port}/",
+            '"postgres"': f'"127.0.0.1:{self.servers.postgres_port}"',
+            "@redis:6379/": f"@127.0.0.1:{self.servers.redis_port}/",
+            "http://api-server:8080": self.state().airflow_url,
+        }.items():
+            text = text.replace(there, here)
+        return dict(json.loads(text))
+
+    def _start(self, state: State) -> None:
+        super()._start(state)
+        embedded = Embedded.environment(self)
+        foreign = {name for name in embedded if name.startswith("AIRFLOW__")} - {
+            "AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER", "AIRFLOW__CORE__LOAD_EXAMPLES"
+        }  # fmt: skip
+        image = {name: value for name, value in embedded.items() if name not in foreign}
+        logs = {"AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs")}
+        for name in WORKERS:
+            own = {"AIRFLOW_HOME": str(self.home / name)}
+            command = ["airflow", "celery", "worker", "--skip-serve-logs", "--celery-hostname", name]
+            environment = image | self._compose("worker") | logs | _QUICKER | own
+            self._spawn(state, name, [sys.executable, "-m", *command], environment)
+        workers = [process for process in state.processes if process.name in WORKERS]
+        ready = [lambda name=name: f"{name} ready." in self.log_tail(name, 1000) for name in WORKERS]
+        assert wait_until(lambda: all(is_ready() for is_ready in ready), 90), self.log_tail(WORKERS[0], 50)
+        assert all(process.alive() for process in workers)
+
+    def _spawn(self, state: State, name: str, command: list[str], environment: dict[str, str]) -> None:
+        self._commands[name] = (command, environment)
+        self._marks[name] = f"{name}-{secrets.token_hex(4)}"
+        super()._spawn(state, name, command, environment | {_MARK: self._marks[name]})
+
+    # ---- losing a component ----
+
+    def lose(self, name: str) -> None:
+        """Kill a component with everything that it has started."""
+        _kill_marked(self._marks[name])
+
+    def replace(self, name: str) -> None:
+        """Kill a component with everything that it has started; another one takes its place, as Compose restarts it."""
+        lost = self._marks[name]
+        self._spawn(self.state(), name, *self._commands[name])
+        _kill_marked(lost)
+
+    def stage_of_worker(self, days: set[str]) -> tuple[str, str] | None:
+        """A worker that is at a stage of one of these days, and the stage's command."""
+        for pid, command in _stages():
+            mark = _environment(pid).get(_MARK)
+            for name in WORKERS:
+                if days & set(command) and mark == self._marks.get(name):
+                    return name, " ".join(command[3:])
+        return None
+
+
+def _kill_marked(mark: str) -> None:
+    wait_until(lambda: not [_kill(pid) for pid in _pids() if _environment(pid).get(_MARK) == mark], 10)
+
+
+def _pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def _stages() -> Iterator[tuple[int, list[str]]]:
+    for pid in _pids():
+        with suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if command[1:4] == ["-m", "contrail", "stage"]:
+                yield pid, command
+
+
+def _environment(pid: int) -> dict[str, str]:
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return {}
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
