@@ -100,6 +100,11 @@ class TrainSpec(_Frozen):
     checkpoint_rounds: int = Field(
         default=0, ge=0, description="A training that is interrupted goes on after a multiple of these; 0: begins anew."
     )
+    external_memory_rows: int = Field(
+        default=0,
+        ge=0,
+        description="A training of more rows keeps their bins on disk (CPU) or in the host's memory (GPU); 0: never.",
+    )
     refit: bool = Field(default=True, description="Fit again on the whole window with the rounds found.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = 0

@@ -17,6 +17,7 @@ from tests.unit.plugins.test_remote_stages import stopping
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.pipeline import load_pipeline
 from contrail.settings import settings
+from contrail_airflow import operators
 from contrail_airflow.operators import StageOperator, StageRefused, StageStopped
 from contrail_airflow.remote_jobs import RemoteJobs, jobs_of
 from contrail_airflow.triggers import RemoteJobTrigger
@@ -86,7 +87,7 @@ def receipts(run: str) -> list[Receipt]:
     return [one for one in found.recent(utc_now()) if one.run == run]
 
 
-def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy) -> None:
+def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     built = perform("features", "2024-01-01", "2024-01-24")
     assert (built["rows"], built["details"]["engine"]) == (cloud.sql("SELECT count(*) FROM features")[0][0], "spark")
     trained = perform("train", "2024-01-01", "2024-01-14", "--set", "nthread=1")
@@ -102,6 +103,13 @@ def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy) -> None
     cloud.run("score", "2024-01-16", "2024-01-24")
     rows = cloud.sql("SELECT partition_date, parcel, round(probability, 9), reason_1 FROM predictions ORDER BY ALL")
     assert len({row[0] for row in rows}) == 9
+    here = cloud.lake.scan("predictions").drop_columns(["scoring_run", "scored_at"])
+    dispatch = settings().dispatch
+    elsewhere = dispatch.model_copy(update={"stages": {**dispatch.stages, "score": "spark"}})
+    monkeypatch.setattr(operators, "settings", lambda: settings().model_copy(update={"dispatch": elsewhere}))
+    scored = perform("score", "2024-01-16", "2024-01-24")
+    assert cloud.sql("SELECT DISTINCT scoring_run FROM predictions") == [(scored["run_id"],)]
+    assert cloud.lake.scan("predictions").drop_columns(["scoring_run", "scored_at"]) == here
     history = cloud.lake.history("features")[0]
     assert history["lock_hash"]
     assert history["code_revision"] not in ("", "unknown"), "the wheel names the checkout that it was built from"
@@ -159,8 +167,6 @@ def test_a_stages_error_there_is_said_here(cloud: Toy) -> None:
 
 
 def test_other_code_than_was_submitted_does_not_run(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contrail_airflow import operators
-
     publish = operators.publish_code
     monkeypatch.setattr(operators, "publish_code", lambda current: _with(publish(current), wheel_sha256="0" * 64))
     with stopping(StageRefused, "the job was submitted with 0000"):

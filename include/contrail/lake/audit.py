@@ -10,7 +10,7 @@ from upath import UPath
 
 from contrail.errors import AuditError
 from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.parquet import parquet_files
+from contrail.lake.parquet import read_folder
 
 _KEPT = "Nothing was published; readers see what was there before."
 
@@ -32,21 +32,20 @@ def check(dataset: Dataset, rows: pa.Table | UPath, days: list[date] | None, sco
 
 
 def _read(folder: UPath) -> pa.Table:
-    files = sorted(str(path) for path in folder.glob("*.parquet"))
-    if not files:
-        raise AuditError(f"no staged Parquet files in {folder}: the job wrote nothing. {_KEPT}")
-    return parquet_files(files).to_table()
+    try:
+        return read_folder(folder)
+    except FileNotFoundError as error:
+        raise AuditError(f"no staged Parquet files in {folder}: the job wrote nothing. {_KEPT}") from error
 
 
 def _typed(dataset: Dataset, rows: pa.Table) -> pa.Table:
-    schema = dataset.arrow_schema()
+    schema = dataset.staged_schema()
     missing = [name for name in schema.names if name not in rows.column_names]
     extra = [name for name in rows.column_names if name not in schema.names]
     if missing or extra:
         raise AuditError(f"{dataset.name}: staged columns differ. Missing: {missing}. Not expected: {extra}. {_KEPT}")
-    loose = pa.schema([field.with_nullable(True) for field in schema])
     try:
-        return rows.select(schema.names).cast(loose)
+        return rows.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise AuditError(f"{dataset.name}: staged types differ: {error}. {_KEPT}") from error
 

@@ -52,8 +52,12 @@ class Dataset:
     partition_by: tuple[str, ...] = (PARTITION,)
 
     def arrow_schema(self) -> pa.Schema:
-        """The schema that staged rows must have."""
+        """The schema of published rows."""
         return pa.schema([pa.field(n, _TYPES[c.type][0], nullable=not c.required) for n, c in self.columns.items()])
+
+    def staged_schema(self) -> pa.Schema:
+        """The schema that staged rows must have: whether required values are there is for the audit to say."""
+        return pa.schema([field.with_nullable(True) for field in self.arrow_schema()])
 
     def iceberg_schema(self) -> Schema:
         """The same as an Iceberg schema, with each column's documentation."""

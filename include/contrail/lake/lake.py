@@ -161,6 +161,14 @@ class Lake:
 
     # ---- readers ----
 
+    def schema(self, name: str) -> pa.Schema:
+        """The columns of a table as Arrow, with which its files of any age can be read.
+
+        Raises:
+            MissingInputError: if the table does not exist.
+        """
+        return _plain(schema_to_pyarrow(self.table(name).schema(), include_field_ids=False))
+
     def files(self, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
         """URIs of the Parquet files that hold exactly the rows of these partitions, sorted.
 
@@ -190,8 +198,7 @@ class Lake:
         Raises:
             MissingInputError: if the table does not exist, or no longer has the snapshot.
         """
-        table = self.table(name)
-        schema = _plain(schema_to_pyarrow(table.schema(), include_field_ids=False))
+        schema = self.schema(name)
         files = self.files(name, partitions, snapshot_id)
         names = list(columns) if columns is not None else schema.names
         if not files:
@@ -248,8 +255,7 @@ class Lake:
             listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
             source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, union_by_name=true)"
         else:
-            schema = _plain(schema_to_pyarrow(self.table(name).schema(), include_field_ids=False))
-            connection.register(f"_empty_{name}", schema.empty_table())
+            connection.register(f"_empty_{name}", self.schema(name).empty_table())
             source = f'SELECT * FROM "_empty_{name}"'
         connection.execute(f'CREATE VIEW "{name}" AS {source}')
 

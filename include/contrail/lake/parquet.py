@@ -17,3 +17,15 @@ def parquet_files(uris: Sequence[str], schema: pa.Schema | None = None) -> pads.
         filesystem, prefix = PyFileSystem(FSSpecHandler(path.fs)), f"{path.protocol}://"
     paths = [uri.removeprefix(prefix) for uri in uris]
     return pads.dataset(paths, schema=schema, format="parquet", filesystem=filesystem)
+
+
+def read_folder(folder: UPath) -> pa.Table:
+    """The rows of all Parquet files right in a folder.
+
+    Raises:
+        FileNotFoundError: when there are none.
+    """
+    files = sorted(str(path) for path in folder.glob("*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"no Parquet files in {folder}")
+    return parquet_files(files).to_table()

@@ -47,11 +47,11 @@ class NoCheckpoints:
 def boost(
     name: str,
     params: dict[str, Any],
-    data: "xgboost.QuantileDMatrix",
+    data: "xgboost.DMatrix",
     rounds: int,
     train: TrainSpec,
     checkpoints: Checkpoints,
-    validation: "xgboost.QuantileDMatrix | None" = None,
+    validation: "xgboost.DMatrix | None" = None,
 ) -> tuple["xgboost.Booster", History]:
     """Fit up to ``rounds`` trees; with ``validation``, until it has not become better for ``early_stopping_rounds``.
 

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,10 @@ from pydantic import ValidationError
 
 from contrail.errors import EngineError, SpecError
 from contrail.methods.boosting import Checkpoints, History, NoCheckpoints, best_round, boost
-from contrail.methods.encoding import feature_types
+from contrail.methods.matrices import Floats, Rows, TrainingRows, binned, predict
 from contrail.spec import TrainSpec
 
-if TYPE_CHECKING:
-    import xgboost
-
 Params = dict[str, int | float | str | bool]
-Rows = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 Device = Literal["cpu", "cuda"]
 
 _OBJECTIVES = {
@@ -37,16 +32,6 @@ _OBJECTIVES = {
 _UNLISTED = {"eval_metric", "objective", "verbosity", "base_score"}
 # Below this a GPU does not pay: a year of 337,000 rows trains in seconds on two cores.
 _ROWS_FOR_CUDA = 1_000_000
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """Encoded rows with their labels, and the columns' names and categories."""
-
-    matrix: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.float32]
-    names: tuple[str, ...]
-    categories: Mapping[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -167,14 +152,14 @@ def fit_trees(
     checkpoints = checkpoints or NoCheckpoints()
     device = choose_device(train.device, len(rows.labels))
     params = {**params, "device": device}
-    fit_data = _quantile_matrix(rows, fit, params)
-    checked = _quantile_matrix(rows, validation, params, fit_data)
+    fit_data = binned(rows, fit, params)
+    checked = binned(rows, validation, params, fit_data)
     booster, history = boost("fit", params, fit_data, train.rounds, train, checkpoints, checked)
     rounds = best_round(history) + 1
     booster = booster[:rounds]
-    predictions = np.asarray(booster.inplace_predict(rows.matrix[validation]), np.float64)
+    predictions = predict(booster, rows, validation)
     if train.refit:
-        every = _quantile_matrix(rows, np.ones_like(fit), params)
+        every = binned(rows, np.ones_like(fit), params)
         booster, _ = boost("refit", params, every, rounds, train, checkpoints)
     # What is left of the machine and of early stopping would make equal trees differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))
@@ -198,25 +183,7 @@ def predict_unseen(rows: TrainingRows, parts: npt.NDArray[np.int64], params: Par
     predictions = np.empty(len(rows.labels))
     for part in np.unique(parts):
         own = parts == part
-        booster = xgboost.train(params, _quantile_matrix(rows, ~own, params), rounds)
+        booster = xgboost.train(params, binned(rows, ~own, params), rounds)
         booster.set_param({"device": "cpu"})
-        predictions[own] = booster.inplace_predict(rows.matrix[own])
+        predictions[own] = predict(booster, rows, own)
     return predictions
-
-
-def _quantile_matrix(
-    rows: TrainingRows, chosen: Rows, params: Params, reference: "xgboost.QuantileDMatrix | None" = None
-) -> "xgboost.QuantileDMatrix":
-    import xgboost
-
-    every = bool(chosen.all())
-    return xgboost.QuantileDMatrix(
-        rows.matrix if every else rows.matrix[chosen],
-        rows.labels if every else rows.labels[chosen],
-        feature_names=list(rows.names),
-        feature_types=feature_types(rows.names, rows.categories),
-        enable_categorical=True,
-        nthread=params["nthread"],
-        max_bin=params.get("max_bin", 256),
-        ref=reference,
-    )

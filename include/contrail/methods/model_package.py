@@ -7,7 +7,8 @@ also an MLflow model, whose loader is ``_load_pyfunc``. Where packages are kept 
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -90,16 +91,22 @@ class ModelPackage:
 
     @classmethod
     def load(cls, folder: Path) -> "ModelPackage":
-        """Read a package and check it.
+        """Read a package from its folder and check it.
 
         Raises:
             DataError: naming the file that is missing, changed or not understood.
         """
         try:
             files = {name: (folder / name).read_bytes() for name in (MODEL, CARD, REFERENCE)}
-            card = ModelCard.model_validate_json(files[CARD])
         except FileNotFoundError as error:
             raise DataError(f"model package {folder} has no {Path(str(error.filename)).name}") from error
+        return cls.from_files(files, folder)
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes], folder: Path) -> "ModelPackage":
+        """Make a package of its three files, which came from ``folder``, and check it; errors as of ``load``."""
+        try:
+            card = ModelCard.model_validate_json(files[CARD])
         except ValidationError as error:
             raise DataError(f"{folder / CARD} is not a model card of this version: {error}") from error
         for name, expected in card.sha256.items():
@@ -112,15 +119,20 @@ class ModelPackage:
         package._check_schema(folder)
         return package
 
+    def files(self) -> dict[str, bytes]:
+        """The three files by their names, the card with the hashes of the others; the same package, the same bytes."""
+        files = {MODEL: self.booster_bytes, REFERENCE: json.dumps(self.reference, sort_keys=True).encode()}
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        card = self.card.model_copy(update={"sha256": hashes}).model_dump(mode="json")
+        return {**files, CARD: (json.dumps(card, indent=1, allow_nan=False) + "\n").encode()}
+
     def save(self, folder: Path) -> "ModelPackage":
-        """Write the three files; the same package gives the same bytes. Returns the package with its hashes."""
+        """Write the three files. Returns the package with its hashes."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MODEL).write_bytes(self.booster_bytes)
-        (folder / REFERENCE).write_text(json.dumps(self.reference, sort_keys=True))
-        hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (MODEL, REFERENCE)}
-        card = self.card.model_copy(update={"sha256": hashes})
-        (folder / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1, allow_nan=False) + "\n")
-        return ModelPackage(card, self.booster_bytes, self.reference)
+        files = self.files()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        return replace(self, card=ModelCard.model_validate_json(files[CARD]))
 
     def _check_schema(self, folder: Path) -> None:
         names, kinds = self.booster.feature_names, self.booster.feature_types

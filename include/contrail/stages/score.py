@@ -5,28 +5,24 @@ What the model is was decided by promote; how good the predictions turn out is f
 """
 
 import time
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from contrail.adapters.batches import MapPart, map_files
 from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, alias_version, resolve
 from contrail.errors import ContrailError, MissingInputError, SpecError
 from contrail.lake import datasets
-from contrail.lake.datasets import PARTITION
+from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lake import Lake, PartitionState
 from contrail.lake.model_history import AS_OF, champions_as_of
-from contrail.methods.reasons import reason_columns
+from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
 from contrail.pipeline import Pipeline
 from contrail.settings import Settings
 from contrail.spec import PipelineSpec
 from contrail.stages.base import StageResult, StageRun, result_of
-
-# Rows that are held with all their contributions at a time: 60 features make 240 MB.
-_CHUNK_ROWS = 1_000_000
 
 
 def run(run: StageRun) -> StageResult:
@@ -47,15 +43,14 @@ def run(run: StageRun) -> StageResult:
     spec = run.pipeline.spec
     models = models_of(run.pipeline, run.settings, run.lake, run.partitions, str(run.options.get("model", CHAMPION)))
     snapshot = run.lake.snapshot_id("features")
-    published = run.lake.partitions("features")
     empty = check_features(run.pipeline, run.lake, run.partitions)
     used = {model.version: model for _, model in models}
     versions = ",".join(used)
     run.progress(f"scoring with {run.pipeline.name} version {versions}")
 
     started = time.monotonic()
-    scored_at = datetime.now(UTC)
-    rows = _score(run, models, published, snapshot, scored_at)
+    dataset = datasets.predictions(spec)
+    rows = _score(run, dataset, models, snapshot, datetime.now(UTC))
     seconds = time.monotonic() - started
     run.progress(f"{rows.num_rows:,} rows predicted and explained in {seconds:.1f} s")
     provenance = run.provenance(
@@ -65,8 +60,8 @@ def run(run: StageRun) -> StageResult:
         model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in used.values()),
     )
     each = bool(run.options.get("each_partition"))
-    made = run.lake.publish(datasets.predictions(spec), rows, run.partitions, provenance, each_partition=each)
-    shadow = _shadow(run, models, published, snapshot)
+    made = run.lake.publish(dataset, rows, run.partitions, provenance, each_partition=each)
+    shadow = _shadow(run, models, snapshot)
     return result_of(
         run,
         rows=rows.num_rows,
@@ -84,21 +79,42 @@ def run(run: StageRun) -> StageResult:
 
 def _score(
     run: StageRun,
+    dataset: Dataset,
     models: list[tuple[Partitions, RegisteredModel]],
-    published: dict[date, PartitionState],
     snapshot: int | None,
     scored_at: datetime,
 ) -> pa.Table:
-    jobs = [(model, chunk) for days, model in models for chunk in _chunks(days, published)]
-    return pa.concat_tables(_predictions(run, model, chunk, snapshot, scored_at) for model, chunk in jobs)
+    """The rows of ``dataset`` for the range, each part of it by its model."""
+    files: dict[str, list[str]] = {}
+    for days, model in models:
+        files.setdefault(model.version, []).extend(run.lake.files("features", days, snapshot))
+    used = {model.version: model for _, model in models}
+    parts = [
+        MapPart(files[version], Scorer(model.package, _scoring(run, model, snapshot, scored_at)))
+        for version, model in used.items()
+    ]
+    wanted = {*_kept(run.pipeline.spec), *(name for model in used.values() for name in model.package.card.features)}
+    inputs = pa.schema([field for field in run.lake.schema("features") if field.name in wanted])
+    return map_files(run.settings.engine, parts, inputs, dataset.staged_schema(), run.staging / dataset.name)
 
 
-def _shadow(
-    run: StageRun,
-    models: list[tuple[Partitions, RegisteredModel]],
-    published: dict[date, PartitionState],
-    snapshot: int | None,
-) -> dict[str, Any]:
+def _kept(spec: PipelineSpec) -> tuple[str, ...]:
+    return (PARTITION, *spec.key)
+
+
+def _scoring(run: StageRun, model: RegisteredModel, snapshot: int | None, scored_at: datetime) -> Scoring:
+    spec = run.pipeline.spec
+    receipt = Receipt(
+        model_name=model.name,
+        model_version=model.version,
+        feature_snapshot=snapshot,
+        scoring_run=run.run_id,
+        scored_at=scored_at,
+    )
+    return Scoring(kept=_kept(spec), threshold=spec.score.threshold, reasons=spec.score.reasons, receipt=receipt)
+
+
+def _shadow(run: StageRun, models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None) -> dict[str, Any]:
     """Score with the challenger beside the champion; what was done, or why it was not."""
     if run.options.get("model", CHAMPION) != CHAMPION:
         return {}
@@ -109,14 +125,15 @@ def _shadow(
     try:
         model = resolve(run.settings, champion.name, str(version))
         _check_fit(run.pipeline.spec, model)
-        rows = _score(run, [(run.partitions, model)], published, snapshot, datetime.now(UTC))
+        dataset = datasets.predictions_shadow(run.pipeline.spec)
+        rows = _score(run, dataset, [(run.partitions, model)], snapshot, datetime.now(UTC))
         provenance = run.provenance(
             {"features": snapshot},
             model_name=model.name,
             model_version=model.version,
             model_sha256=model.package.card.sha256["model.ubj"],
         )
-        made = run.lake.publish(datasets.predictions_shadow(run.pipeline.spec), rows, run.partitions, provenance)
+        made = run.lake.publish(dataset, rows, run.partitions, provenance)
     except ContrailError as error:
         run.progress(f"not scored in shadow: {error}")
         return {"model_version": version, "skipped": str(error)}
@@ -174,58 +191,10 @@ def _had_no_entities(day: date, entities: dict[date, PartitionState]) -> bool:
     return day not in entities and bool(entities) and min(entities) < day < max(entities)
 
 
-def _chunks(partitions: Partitions, published: dict[date, PartitionState]) -> Iterator[Partitions]:
-    """The range in as few parts as keep each part's rows bounded."""
-    start, rows = partitions.start, 0
-    for day in partitions:
-        own = published[day].rows if day in published else 0
-        if rows and rows + own > _CHUNK_ROWS:
-            yield Partitions(start, day - timedelta(days=1))
-            start, rows = day, 0
-        rows += own
-    yield Partitions(start, partitions.end)
-
-
-def _predictions(
-    run: StageRun, model: RegisteredModel, partitions: Partitions, snapshot: int | None, scored_at: datetime
-) -> pa.Table:
-    spec, package = run.pipeline.spec, model.package
-    names = dict.fromkeys([PARTITION, *spec.key, *package.card.features])
-    rows = run.lake.scan("features", partitions, names, snapshot)
-    matrix = package.matrix(rows)
-    columns = {name: rows.column(name) for name in (PARTITION, *spec.key)}
-    columns |= _outcome(spec, pa.array(package.predict_matrix(matrix), pa.float64()))
-    if spec.score.reasons:
-        contributions = package.contributions_matrix(matrix)
-        columns |= reason_columns(rows, package.card.features, contributions, spec.score.reasons)
-    columns |= _receipt(run, model, rows.num_rows, snapshot, scored_at)
-    return pa.table(columns)
-
-
 def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> pa.Table:
     """What the model says of a range now, without reasons and without publishing: key, score, decision, version."""
-    package = model.package
-    rows = lake.scan("features", partitions, dict.fromkeys([PARTITION, *spec.key, *package.card.features]))
-    columns = {name: rows.column(name) for name in (PARTITION, *spec.key)}
-    columns |= _outcome(spec, pa.array(package.predict_matrix(package.matrix(rows)), pa.float64()))
+    package, kept = model.package, _kept(spec)
+    rows = lake.scan("features", partitions, dict.fromkeys([*kept, *package.card.features]))
+    columns = {name: rows.column(name) for name in kept}
+    columns |= outcome_columns(spec.task, package.predict(rows), spec.score.threshold)
     return pa.table({**columns, "model_version": pa.repeat(pa.scalar(model.version), rows.num_rows)})
-
-
-def _outcome(spec: PipelineSpec, predicted: pa.Array) -> dict[str, pa.Array]:
-    if spec.task == "regression":
-        return {"prediction": predicted}
-    return {"probability": predicted, "decision": pc.greater_equal(predicted, spec.score.threshold)}
-
-
-def _receipt(
-    run: StageRun, model: RegisteredModel, rows: int, snapshot: int | None, scored_at: datetime
-) -> dict[str, pa.Array]:
-    """What each row says of its making, so that anyone can find its model and its features again."""
-    values = {
-        "model_name": pa.scalar(model.name),
-        "model_version": pa.scalar(model.version),
-        "feature_snapshot": pa.scalar(snapshot, pa.int64()),
-        "scoring_run": pa.scalar(run.run_id),
-        "scored_at": pa.scalar(scored_at, pa.timestamp("us", "UTC")),
-    }
-    return {name: pa.repeat(value, rows) for name, value in values.items()}

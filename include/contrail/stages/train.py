@@ -29,9 +29,10 @@ from contrail.methods import metrics
 from contrail.methods.baselines import RateTable, fit_rate_table
 from contrail.methods.boosting import Checkpoint
 from contrail.methods.drift import build_reference
-from contrail.methods.encoding import category_table, encode
-from contrail.methods.fit import Fitted, Params, TrainingRows, booster_params, fit_trees, override, predict_unseen
+from contrail.methods.encoding import category_table
+from contrail.methods.fit import Fitted, Params, booster_params, fit_trees, override, predict_unseen
 from contrail.methods.label_drift import LABEL, LabelReference, build_label_reference, day_residuals, parts_of
+from contrail.methods.matrices import TrainingRows
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.methods.splits import Split, split_window
 from contrail.revision import code_hash, code_revision, lock_hash
@@ -92,7 +93,7 @@ def run(run: StageRun) -> StageResult:
     run.progress(f"{window.rows.num_rows:,} labelled rows; fit {split.fit}, validation {split.validation}")
     md5 = _version_data(run, window)
 
-    data = encode_window(window.rows, spec)
+    data = encode_window(window.rows, spec, train.external_memory_rows)
     fit_rows, validation_rows = split.masks(window.days)
     _check_labels(spec, window.labels, fit_rows, validation_rows, split)
     checkpoints = _Checkpoints(run, params, train, md5["training_set"])
@@ -169,12 +170,13 @@ def _check_labels(
             )
 
 
-def encode_window(rows: pa.Table, spec: PipelineSpec) -> TrainingRows:
+def encode_window(rows: pa.Table, spec: PipelineSpec, external_memory_rows: int = 0) -> TrainingRows:
     """Training rows as XGBoost reads them, with the category tables that these rows define."""
     names = tuple(spec.features.columns)
     categories = category_table(rows, spec.features.categories)
     labels = rows.column("label").to_numpy().astype(np.float32)
-    return TrainingRows(encode(rows, names, categories), labels, names, categories)
+    external = 0 < external_memory_rows < rows.num_rows
+    return TrainingRows(rows.select(names), labels, names, categories, external)
 
 
 def _version_data(run: StageRun, window: _Window) -> dict[str, str]:

@@ -2,13 +2,16 @@ import hashlib
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from contrail.errors import EngineError, SpecError
 from contrail.methods import fit
-from contrail.methods.fit import TrainingRows, booster_params, choose_device, fit_trees, override, predict_unseen
+from contrail.methods.fit import booster_params, choose_device, fit_trees, override, predict_unseen
+from contrail.methods.matrices import TrainingRows
 from contrail.spec import TrainSpec
 
 PARAMS = {"max_depth": 3, "subsample": 0.8, "nthread": 1}  # on a busy machine two threads wait for each other
@@ -23,7 +26,9 @@ def made_rows(task: str = "binary", count: int = 2000) -> TrainingRows:
     matrix[rng.random(count) < 0.1, 2] = np.nan
     score = matrix[:, 0] + (matrix[:, 1] == 2)
     labels = rng.random(count) < 1 / (1 + np.exp(-score)) if task == "binary" else score * 10
-    return TrainingRows(matrix, labels.astype(np.float32), ("a", "b", "c", "d"), {"b": ["x", "y", "z"]})
+    a, b, c, d = matrix.T
+    features = pa.table({"a": a, "b": np.array(["x", "y", "z"])[b.astype(int)], "c": c, "d": d})
+    return TrainingRows(features, labels.astype(np.float32), ("a", "b", "c", "d"), {"b": ["x", "y", "z"]})
 
 
 def fitted(task: str = "binary", train: TrainSpec = TRAIN) -> fit.Fitted:
@@ -94,7 +99,7 @@ def test_each_part_is_predicted_by_a_model_that_has_not_seen_it(task):
     for part in range(3):
         other = rows.labels.copy()
         other[parts == part] = other[parts == part][::-1]
-        again = predict_unseen(TrainingRows(rows.matrix, other, rows.names, rows.categories), parts, params, 10)
+        again = predict_unseen(replace(rows, labels=other), parts, params, 10)
         assert np.array_equal(again[parts == part], found[parts == part])
         assert not np.array_equal(again[parts != part], found[parts != part])
 

@@ -1,11 +1,10 @@
 from datetime import date
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, record_champion, skip_what_only_train_needs
 
-from contrail.adapters import registry
+from contrail.adapters import batches, registry
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.partitions import Partitions
@@ -70,23 +69,14 @@ def test_scoring_again_leaves_the_same_rows_and_other_days_alone(ready):
     assert rows(ready) == before
 
 
-def test_a_range_scored_in_chunks_is_published_in_one_commit(ready, monkeypatch):
+def test_a_range_read_in_pieces_is_published_in_one_commit(ready, monkeypatch):
     ready.run("score", *DAYS)
     before = rows(ready)
-    monkeypatch.setattr(score, "_CHUNK_ROWS", 100)
-    chunks = list(score._chunks(Partitions.parse(*DAYS), ready.lake.partitions("features")))
-    assert [str(chunk) for chunk in chunks] == [f"2024-02-{day}" for day in range(10, 15)]
     snapshots = len(ready.lake.history("predictions"))
+    monkeypatch.setattr(batches, "_ROWS", 100)
     ready.run("score", *DAYS)
     assert len(ready.lake.history("predictions")) == snapshots + 1
     assert rows(ready) == before
-
-
-def test_chunks_cover_the_range_without_overlap(ready):
-    published = ready.lake.partitions("features")
-    score_range = Partitions.parse("2024-01-01", "2024-02-15")
-    whole = list(score._chunks(score_range, published))
-    assert whole == [score_range]
 
 
 def test_missing_features_are_named_and_nothing_is_published(ready):
@@ -216,8 +206,3 @@ def test_a_model_of_another_label_is_not_used(ready):
     with pytest.raises(SpecError, match=r"version 1 does not fit .* its label differs: delay > 15"):
         score._check_fit(changed, model)
     score._check_fit(ready.spec, model)
-
-
-def test_a_regression_has_a_prediction_and_no_decision(ready):
-    spec = ready.spec.model_copy(update={"task": "regression"})
-    assert list(score._outcome(spec, pa.array(np.array([1.5])))) == ["prediction"]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import xgboost
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy
 
@@ -231,3 +232,15 @@ def test_a_checkpoint_of_other_rows_is_not_gone_on_from(ready):
         for md5 in ("a", "b")
     }
     assert len(folders) == 4
+
+
+def test_a_training_with_bins_on_disk_makes_the_same_model(world, ready, monkeypatch):
+    _, whole = world
+    made, external = [], xgboost.ExtMemQuantileDMatrix
+    monkeypatch.setattr(xgboost, "ExtMemQuantileDMatrix", lambda *a, **k: made.append(k) or external(*a, **k))
+    params = {"max_depth": 2, "external_memory_rows": whole.rows}
+    assert trained(ready, params=params, register=False).details["model_sha256"] == whole.details["model_sha256"]
+    assert made == []
+    params["external_memory_rows"] -= 1
+    assert trained(ready, params=params, register=False).details["model_sha256"] == whole.details["model_sha256"]
+    assert len(made) > 3, "fit, validation, refit, and the parts that drift's reference is made of"

@@ -1,0 +1,99 @@
+"""From rows of features to rows of predictions with their reasons: one function, on whatever machine it runs.
+
+Pure: Arrow in, Arrow out, and bytes from which another process makes the same function. Where rows come from and where
+predictions go does not belong here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from contrail.methods.model_package import ModelPackage
+from contrail.methods.reasons import reason_columns
+
+_SCORING = "scoring.json"
+
+
+class Receipt(BaseModel):
+    """What each row says of its making, so that anyone can find its model and its features again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    feature_snapshot: int | None
+    scoring_run: str
+    scored_at: datetime
+
+    def columns(self, rows: int) -> dict[str, pa.Array]:
+        """The receipt as a column a field, ``rows`` long."""
+        values = {
+            "model_name": pa.scalar(self.model_name),
+            "model_version": pa.scalar(self.model_version),
+            "feature_snapshot": pa.scalar(self.feature_snapshot, pa.int64()),
+            "scoring_run": pa.scalar(self.scoring_run),
+            "scored_at": pa.scalar(self.scored_at, pa.timestamp("us", "UTC")),
+        }
+        return {name: pa.repeat(value, rows) for name, value in values.items()}
+
+
+class Scoring(BaseModel):
+    """What is made of a model's predictions: the columns that are kept, the decision, the reasons, the receipt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kept: tuple[str, ...]
+    threshold: float
+    reasons: int
+    receipt: Receipt
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Rows of features in, rows of predictions out: a row for a row, each the same whatever rows are beside it."""
+
+    package: ModelPackage
+    scoring: Scoring
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The predictions of rows that have the columns ``kept`` and the model's features.
+
+        Raises:
+            MissingInputError, DataError: as ``encode``.
+        """
+        package, scoring = self.package, self.scoring
+        matrix = package.matrix(rows)
+        columns = {name: rows.column(name) for name in scoring.kept}
+        columns |= outcome_columns(package.card.task, package.predict_matrix(matrix), scoring.threshold)
+        if scoring.reasons:
+            contributions = package.contributions_matrix(matrix)
+            columns |= reason_columns(rows, package.card.features, contributions, scoring.reasons)
+        return pa.table({**columns, **scoring.receipt.columns(rows.num_rows)})
+
+    def files(self) -> dict[str, bytes]:
+        """All that another process needs, as files by their names: the model's own and ``scoring.json``."""
+        return {**self.package.files(), _SCORING: self.scoring.model_dump_json().encode()}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> "Scorer":
+        """The same function again.
+
+        Raises:
+            DataError: if the model is not the one that was trained.
+        """
+        return cls(ModelPackage.from_files(files, Path()), Scoring.model_validate_json(files[_SCORING]))
+
+
+def outcome_columns(task: str, predicted: npt.NDArray[np.float64], threshold: float) -> dict[str, pa.Array]:
+    """What a task calls its predictions; a probability comes with the decision that it makes at ``threshold``."""
+    values = pa.array(predicted, pa.float64())
+    if task == "regression":
+        return {"prediction": values}
+    return {"probability": values, "decision": pc.greater_equal(values, threshold)}

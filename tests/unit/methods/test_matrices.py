@@ -1,0 +1,77 @@
+import gc
+import sys
+import tempfile
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.unit.methods.test_fit import TRAIN, made_rows
+
+from contrail.errors import DataError, EngineError
+from contrail.methods import matrices
+from contrail.methods.fit import booster_params, fit_trees, predict_unseen
+from contrail.methods.matrices import binned, predict
+
+FIRST = np.arange(2000) < 1500
+PARAMS = booster_params("binary", TRAIN)
+
+
+@pytest.mark.parametrize("size", [2000, 700, 64])
+@pytest.mark.parametrize("external", [False, True])
+def test_trees_are_the_same_bytes_in_any_batches_and_with_bins_anywhere(monkeypatch, size, external):
+    train = TRAIN.model_copy(update={"checkpoint_rounds": 7})
+    whole = fit_trees(made_rows(), FIRST, ~FIRST, train, PARAMS)
+    monkeypatch.setattr(matrices, "_BATCH_ROWS", size)
+    found = fit_trees(replace(made_rows(), external_memory=external), FIRST, ~FIRST, train, PARAMS)
+    assert found.model == whole.model
+    assert found.history == whole.history
+    np.testing.assert_array_equal(found.validation_predictions, whole.validation_predictions)
+
+
+def test_predictions_of_unseen_parts_are_the_same_with_bins_outside(monkeypatch):
+    parts = np.arange(2000) % 2
+    whole = predict_unseen(made_rows(), parts, PARAMS, 5)
+    monkeypatch.setattr(matrices, "_BATCH_ROWS", 300)
+    np.testing.assert_array_equal(predict_unseen(replace(made_rows(), external_memory=True), parts, PARAMS, 5), whole)
+
+
+def test_batches_are_the_chosen_rows_in_order(monkeypatch):
+    monkeypatch.setattr(matrices, "_BATCH_ROWS", 400)
+    rows, chosen = made_rows(), np.arange(2000) % 2 == 1
+    batches = list(rows.batches(chosen))
+    assert [len(matrix) for matrix, _ in batches] == [400, 400, 200]
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), rows.labels[chosen])
+    np.testing.assert_array_equal(np.concatenate([m[:, 0] for m, _ in batches]), rows.features["a"].to_numpy()[chosen])
+
+
+def test_bins_on_disk_are_there_as_long_as_their_matrix(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(matrices, "_BATCH_ROWS", 300)
+    matrix = binned(replace(made_rows(), external_memory=True), FIRST, PARAMS)
+    (folder,) = tmp_path.iterdir()
+    assert sum(path.stat().st_size for path in folder.iterdir()) > 1500 * 4
+    assert matrix.num_row() == 1500
+    del matrix
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_that_is_refused_is_named_as_it_would_be_alone(monkeypatch):
+    monkeypatch.setattr(matrices, "_BATCH_ROWS", 300)
+    rows = made_rows()
+    sizes = rows.features["d"].to_numpy().copy()
+    sizes[1400] = np.inf
+    wrong = replace(rows, features=rows.features.set_column(3, "d", pa.array(sizes)))
+    with pytest.raises(DataError, match=r"features \['d'\] have infinite values"):
+        binned(wrong, FIRST, PARAMS)
+
+
+def test_bins_outside_a_gpu_need_a_package_that_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(EngineError, match="needs the package cupy"):
+        binned(replace(made_rows(), external_memory=True), FIRST, {**PARAMS, "device": "cuda"})
+
+
+def test_nothing_chosen_is_nothing_predicted():
+    assert predict(None, made_rows(), np.zeros(2000, bool)).shape == (0,)
