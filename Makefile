@@ -56,13 +56,13 @@ airflow: $(VENV)/.run  ## Airflow's own command line on the embedded Airflow: ma
 compose-env:  ## Make .env with new random passwords for docker-compose.yaml, unless it is there
 	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.compose_env
 
-test: $(VENV)/.dev .venv-bigquery/.installed  ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+test: $(VENV)/.dev .venv-bigquery/.installed  ## Run all tests but one, which test-gcp runs
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not production"
 
 test-fast: $(VENV)/.dev  ## Run the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain with Google's clients against a Google Cloud on this machine (part of `make test`)
+test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain in prod, through Airflow, against a Google Cloud on this machine
 	@$(BIN)/python -m pytest -n 0 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
 
 check: $(VENV)/.dev  ## Lint, types, import rules

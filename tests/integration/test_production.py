@@ -24,7 +24,7 @@ from contrail.settings import settings
 from contrail_airflow import main_job
 from contrail_airflow.main_job import MainJob, make_plan
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.slow, pytest.mark.production, pytest.mark.timeout(2400), pytest.mark.xdist_group("airflow")]
 
 _PUBLISHED = "SELECT partition_date, parcel, round(probability, 9), reason_1 FROM predictions ORDER BY ALL"
 _RETRIED = "SELECT task_id, max(try_number) FROM task_instance WHERE try_number > 1 GROUP BY 1"
@@ -49,7 +49,9 @@ class Trouble(threading.Thread):
         self._lose("triggerer")
 
     def _when_waiting(self, task: str, attempt: int) -> None:
-        query = f"SELECT 1 FROM task_instance WHERE state = 'deferred' AND (task_id, try_number) = ('{task}', {attempt})"
+        query = (
+            f"SELECT 1 FROM task_instance WHERE state = 'deferred' AND (task_id, try_number) = ('{task}', {attempt})"
+        )
         _when(lambda: bool(self.airflow.servers.query("airflow", "airflow", query)))
 
     def _lose(self, name: str) -> None:
@@ -64,12 +66,13 @@ def _when(seen: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
-    """The toy pipeline with fewer days, in an empty home on this machine."""
+    """The toy pipeline with fewer days and shorter waits, in an empty home on this machine."""
     spec = shutil.copytree(TOY_PIPELINES, tmp_path / "pipelines") / "toy" / "pipeline.yaml"
     text = spec.read_text()
     for before, after in {
         "last_partition: 2024-03-10": "last_partition: 2024-02-07",
         "window_days: 40": "window_days: 20",
+        "schedule:\n": "schedule:\n  retry_delay_seconds: 5\n",
     }.items():
         assert before in text
         text = text.replace(before, after)
