@@ -5,6 +5,8 @@ computed in a session does not belong here.
 """
 
 import atexit
+import os
+import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -73,6 +75,8 @@ def _spark(master: str) -> "SparkSession":
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
+    if master.startswith("local"):  # whose executors would otherwise take the python3 of PATH
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("contrail")
     if master != "spark-submit":  # whose driver has a master already
         builder = builder.master(master)
