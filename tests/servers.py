@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from contrail_airflow.compose_env import make_environment
 from contrail_airflow.embedded import Embedded, State
 from contrail_airflow.processes import wait_until
 from tests.conftest import PROJECT
+from tests.loopback.storage import free_port
 
 WORKERS = ("worker-1", "worker-2")
 _MARK = "CONTRAIL_TEST_WORKER"
@@ -50,7 +50,7 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.secrets = make_environment()
-        self.postgres_port, self.redis_port = _free_port(), _free_port()
+        self.postgres_port, self.redis_port = free_port(), free_port()
 
     def query(self, user: str, database: str, text: str) -> list[tuple[Any, ...]]:
         password = self.secrets[f"{user.upper()}_DB_PASSWORD" if user != "postgres" else "POSTGRES_PASSWORD"]
@@ -103,12 +103,6 @@ class Servers:
         own = {"POSTGRES_USER": "postgres", "PGPASSWORD": self.secrets["POSTGRES_PASSWORD"], **self.secrets}
         path = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
         subprocess.run(["sh", PROJECT / "docker" / "postgres-init.sh"], env=place | own | path, check=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Record:
     @property
     def range(self) -> Partitions:
         """``partitions``, parsed."""
-        return Partitions.parse(*self.partitions.split(".."))
+        return Partitions.from_text(self.partitions)
 
     @property
     def tag(self) -> str:

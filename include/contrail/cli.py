@@ -254,9 +254,9 @@ def backfill(
             result["id"] = record.id
             if not begin:
                 result["jobs"] = [job.as_dict() for job in backfills.run(plan, record, progress)]
-            if report and not begin:
-                result["reports"] = backfills.finish(record)
-                _show_analysts(pipeline, partitions, progress)
+                if report:
+                    result["reports"] = backfills.finish(record)
+                    _show_analysts(pipeline, partitions, progress)
         _print_backfill(record, result, err if as_json else out)
     if as_json:
         typer.echo(json.dumps(result, default=_plain))

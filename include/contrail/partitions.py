@@ -35,6 +35,11 @@ class Partitions:
         except ValueError as error:
             raise SpecError(f"not a date: {error}. Write dates as YYYY-MM-DD, for example 2013-11-01.") from error
 
+    @classmethod
+    def from_text(cls, text: str) -> "Partitions":
+        """The range that ``str`` wrote."""
+        return cls.parse(*text.split(".."))
+
     def __iter__(self) -> Iterator[date]:
         return (self.start + timedelta(days=i) for i in range(len(self)))
 

@@ -21,6 +21,7 @@ from contrail.dispatch.outcome import read_outcome, read_tail
 from contrail.dispatch.payload import Job, job_folder, render_process
 from contrail.dispatch.receipts import Receipts
 from contrail.errors import CommitConflictError, ContrailError
+from contrail.partitions import Partitions
 from contrail.settings import settings
 from contrail.targets import LocalTarget, SparkTarget
 from contrail_airflow.costs import JobCosts
@@ -104,9 +105,12 @@ class StageOperator(BaseOperator):
 
     def command(self, run_id: str) -> list[str]:
         """The arguments of ``contrail`` that do this task."""
-        stage = ["stage", self.verb, "--pipeline", self.pipeline]
+        return ["stage", *self._of_range(run_id)]
+
+    def _of_range(self, run_id: str) -> list[str]:
+        pipeline = [self.verb, "--pipeline", self.pipeline]
         partitions = ["--from", self.partition_from, "--to", self.partition_to]
-        return [*stage, *partitions, "--run-id", run_id, "--json", *(a for a in self.arguments if a)]
+        return [*pipeline, *partitions, "--run-id", run_id, "--json", *(a for a in self.arguments if a)]
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the command, stream its progress into the task's log, and return its result.
@@ -291,8 +295,7 @@ class PublishOperator(StageOperator):
 
     def command(self, run_id: str) -> list[str]:
         """The arguments of ``contrail`` that do this task."""
-        command = [self.verb, "--pipeline", self.pipeline, "--from", self.partition_from, "--to", self.partition_to]
-        return [*command, "--run-id", run_id, "--json", *(a for a in self.arguments if a)]
+        return self._of_range(run_id)
 
 
 class DayOperator(StageOperator):
@@ -376,8 +379,8 @@ class JobsOperator(BaseOperator):
         if not self.skip_unless.strip():
             return []
         planned = context["ti"].xcom_pull(task_ids="plan")["plan"]["stages"]
-        jobs = [job.split("..") for stage in planned if stage["stage"] == self.stage for job in stage["jobs"]]
-        return [{"partition_from": job[0], "partition_to": job[-1]} for job in jobs]
+        jobs = [Partitions.from_text(job) for stage in planned if stage["stage"] == self.stage for job in stage["jobs"]]
+        return [{"partition_from": str(job.start), "partition_to": str(job.end)} for job in jobs]
 
 
 def _as_name(text: str) -> str:

@@ -235,7 +235,7 @@ class Receipts:
             BudgetError: when the month's budget has no room for it; its receipt says so.
         """
         recent = self.recent(now)
-        days = len(Partitions.parse(*job.partitions.split("..")))
+        days = len(Partitions.from_text(job.partitions))
         estimate = self._expected(job.stage, days, target, recent, job.attempt)
         # An attempt that was lost before it could submit has one already, maybe of the month before.
         known = next((one for one in recent if one.job == job.id), None)

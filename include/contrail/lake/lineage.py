@@ -53,5 +53,5 @@ class Lineage:
 def commit_of(entry: Mapping[str, Any]) -> Commit:
     """A commit from a snapshot's provenance; one that names no partitions counts as having touched them all."""
     label = str(entry.get("partitions", ALL_PARTITIONS))
-    parts = None if label == ALL_PARTITIONS else tuple(Partitions.parse(*part.split("..")) for part in label.split(","))
+    parts = None if label == ALL_PARTITIONS else tuple(Partitions.from_text(part) for part in label.split(","))
     return Commit(int(entry["snapshot"]), parts, entry)

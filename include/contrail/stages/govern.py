@@ -157,7 +157,7 @@ def _trainings(run: StageRun, decided: set[date]) -> tuple[Training, ...]:
     spec = run.pipeline.spec
     windows = registry.training_windows_of(run.settings, spec.name)
     known = [
-        Training(as_of_training(spec, Partitions.parse(*window.split("..")).end), f"the training of version {version}")
+        Training(as_of_training(spec, Partitions.from_text(window).end), f"the training of version {version}")
         for version, window in windows.items()
     ]
     pending = decided - {training.as_of for training in known} - {run.partitions.start}
