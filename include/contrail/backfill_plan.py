@@ -6,6 +6,7 @@ that was killed goes on where it stopped.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -23,6 +24,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake, PartitionState
 from contrail.lake.lineage import Commit, Lineage
 from contrail.lake.model_history import AS_OF
+from contrail.methods.cost import so_many
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline
 from contrail.revision import code_hash, lock_hash
@@ -252,14 +254,18 @@ def make_plan(pipeline: Pipeline, settings: Settings, lake: Lake, request: Reque
 
 
 def _cost(settings: Settings, pipeline: str, stages: list[StagePlan]) -> str:
-    """What each stage costs on its target: its jobs are one job of the DAG there."""
+    """What each stage costs on its target, where each job of a table's stage is a job, and other stages are one."""
     receipts, found = Receipts.of(settings, pipeline), []
     for stage in stages:
-        name, days = settings.dispatch.target_name(pipeline, stage.stage), sum(len(job) for job in stage.jobs)
-        if not days or isinstance(settings.dispatch.target_of(pipeline, stage.stage), LocalTarget | SparkTarget):
+        name, jobs = settings.dispatch.target_name(pipeline, stage.stage), [len(job) for job in stage.jobs]
+        if not jobs or isinstance(settings.dispatch.target_of(pipeline, stage.stage), LocalTarget | SparkTarget):
             continue
-        known = receipts.expected(stage.stage, days, utc_now()) if receipts else "the environment has no price table"
-        found.append(f"{stage.stage} on {name}: {known}")
+        if receipts is None:
+            found.append(f"{stage.stage} on {name}: the environment has no price table")
+            continue
+        for days, number in Counter(jobs if stage.stage in TABLES else [sum(jobs)]).items():
+            each = f"{number} jobs of {so_many(days, 'day')}, each " if number > 1 else ""
+            found.append(f"{stage.stage} on {name}: {each}{receipts.expected(stage.stage, days, utc_now())}")
     return "; ".join(found) or HERE
 
 

@@ -328,14 +328,19 @@ def test_the_cost_is_the_estimate_of_each_stage_on_its_target(ready, tmp_path):
         "targets": {"there": {"kind": "vertex", "machine_type": "n1-standard-4", **place}},
     }  # fmt: skip
 
-    def cost(**given):
+    def cost(asked={}, **given):  # noqa: B006
         chosen = DispatchSettings.model_validate({**dispatch, **given})
         ready.settings = settings().model_copy(update={"dispatch": chosen})
-        return plan(ready).cost
+        return plan(ready, **asked).cost
 
     assert cost() == "score on there: the environment has no price table"
     at_most = "not known yet; at most this, by its limit of 120 minutes"
     assert cost(prices=prices) == f"score on there: USD 0.44 ({at_most})"
+    in_parts = {"publish": "chunk", "chunk_days": 2}
+    assert len(DAYS) == 5
+    assert cost(in_parts, prices=prices) == (
+        f"score on there: 2 jobs of 2 days, each USD 0.44 ({at_most}); score on there: USD 0.44 ({at_most})"
+    )
     assert cost(prices=prices, stages={"features": "there"}) == backfill_plan.HERE, "a stage that is not asked for"
     score_all(ready)
     assert cost(prices=prices) == backfill_plan.HERE, "nothing is left to do"
