@@ -1,4 +1,4 @@
-"""Start the loopback cloud: ``python -m tests.loopback.cloud FOLDER`` says when it is ready and runs until it is ended.
+"""The loopback cloud: ``python -m tests.loopback.cloud FOLDER CERTIFICATES`` says when it is ready, and runs on.
 
 The clients are led there by their environment alone: Cloud Storage by its emulator variable, the gRPC services by a
 proxy that sends ``*.googleapis.com`` to them and refuses everything else, so that no test reaches the outside.
@@ -23,7 +23,7 @@ from contrail.settings import settings
 from tests.java import java_home
 from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.catalog import RestCatalogServer
-from tests.loopback.identity import PROJECT, Identity, make_certificates
+from tests.loopback.identity import PROJECT, Identity, certificates
 from tests.loopback.storage import StorageServer, free_port
 
 REGION = "europe-west1"
@@ -43,7 +43,10 @@ class LoopbackCloud:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(folder)], stdout=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, "-m", __name__, str(folder), str(certificates())],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
@@ -148,7 +151,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 def main() -> None:
     """Run until the process is ended."""
-    folder = Path(sys.argv[1])
+    folder, signed = map(Path, sys.argv[1:])
     root = folder / "storage"
     store = StorageServer(root)
     bigquery = BigQueryServer(folder)
@@ -173,13 +176,13 @@ def main() -> None:
     for name in DATASETS:
         Client(PROJECT, credentials=AnonymousCredentials()).create_dataset(name)
     catalog = RestCatalogServer(folder, "gs://lake/warehouse")
-    key, certificate, authority = make_certificates(folder)
+    pair = ((signed / "key").read_bytes(), (signed / "certificate").read_bytes())
     server = grpc.server(futures.ThreadPoolExecutor(32))
     services = free_port()
     server.add_generic_rpc_handlers(
         handlers(Dataproc(folder, root, buckets, folder / HELD), Vertex(folder, IMAGE, _BOOTSTRAP))  # type: ignore[arg-type]
     )
-    server.add_secure_port(f"127.0.0.1:{services}", grpc.ssl_server_credentials([(key, certificate)]))
+    server.add_secure_port(f"127.0.0.1:{services}", grpc.ssl_server_credentials([pair]))
     server.start()
     environment |= {
         **{f"CONTRAIL_{name.upper()}_BUCKET": name for name in BUCKETS},
@@ -192,7 +195,7 @@ def main() -> None:
         "CONTRAIL_TRAIN_ACCOUNT": f"train@{PROJECT}.iam.gserviceaccount.com",
         "https_proxy": f"http://127.0.0.1:{_Proxy(services).port}",
         "no_proxy": "127.0.0.1,localhost",
-        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(authority),
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(signed / "authority"),
     }
     print(json.dumps(environment), flush=True)
     server.wait_for_termination()

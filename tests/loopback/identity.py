@@ -1,8 +1,11 @@
 """Who calls: a service account's key made here, and the token server that it names, which checks the signature."""
 
+import atexit
 import datetime as dt
 import json
+import tempfile
 import urllib.parse
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +48,22 @@ def _certificate(
     return builder.sign(signer, hashes.SHA256())
 
 
-def make_certificates(folder: Path) -> tuple[bytes, bytes, Path]:
-    """Key and certificate of ``*.googleapis.com``, and the file of the throw-away authority that signed it."""
+@cache
+def certificates() -> Path:
+    """A folder with ``key`` and ``certificate`` of ``*.googleapis.com``, and of the throw-away ``authority`` that signed it.
+
+    The same for the whole process: gRPC reads the authorities that it trusts once.
+    """
+    place = tempfile.TemporaryDirectory(prefix="contrail-certificates-")
+    atexit.register(place.cleanup)
     authority, server = (rsa.generate_private_key(65537, 2048) for _ in range(2))
     root = _certificate("loopback", authority, None, authority, [])
     leaf = _certificate("googleapis.com", server, root, authority, ["*.googleapis.com", "localhost"])
-    file = folder / "authority.pem"
-    file.write_bytes(root.public_bytes(pem.Encoding.PEM))
-    return _private(server), leaf.public_bytes(pem.Encoding.PEM), file
+    folder = Path(place.name)
+    (folder / "key").write_bytes(_private(server))
+    for name, certificate in (("certificate", leaf), ("authority", root)):
+        (folder / name).write_bytes(certificate.public_bytes(pem.Encoding.PEM))
+    return folder
 
 
 class Identity:
