@@ -66,6 +66,11 @@ class DataprocTarget(_GoogleTarget):
         """What a person would call it."""
         return f"Dataproc Serverless, {self.properties.get('spark.executor.instances', '2')} executors"
 
+    @property
+    def accelerator_type(self) -> str:
+        """The GPU that each executor has; empty for none."""
+        return self.properties.get("spark.dataproc.executor.resource.accelerator.type", "")
+
 
 class VertexTarget(_GoogleTarget):
     """A Vertex AI custom job of one machine. The first ``spot_attempts`` attempts run on spot machines."""

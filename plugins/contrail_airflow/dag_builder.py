@@ -27,7 +27,7 @@ from contrail.pipeline import load_pipeline
 from contrail.settings import settings
 from contrail.spec import PipelineSpec
 from contrail.stages import RANGE_STAGES, VERBS
-from contrail.targets import VertexTarget
+from contrail.targets import DataprocTarget, VertexTarget
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import ApprovalOperator, answer
 from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
@@ -115,7 +115,8 @@ class _Builder:
     def _trains_on_gpu(self) -> bool:
         """Whether trainings take turns on a GPU: this machine's, or one that is rented by the minute."""
         target = settings().dispatch.target_of(self.spec.name, "train")
-        return self.spec.train.device == "cuda" or (isinstance(target, VertexTarget) and target.accelerator_count > 0)
+        rented = isinstance(target, VertexTarget | DataprocTarget) and target.accelerator_type
+        return self.spec.train.device == "cuda" or bool(rented)
 
     def asset(self, table: str) -> Asset:
         return Asset(

@@ -126,7 +126,11 @@ def usage_of(
     executors = _executors(target, most)
     driver, executor = (_node(target, role) for role in ("driver", "executor"))
     dcus, disks = (d + executors * e for d, e in zip(driver, executor, strict=True))
-    return BatchUsage(tier=tier_of(target), dcu_seconds=dcus * seconds, shuffle_gb_seconds=disks * seconds)
+    gpus = int(target.properties.get("spark.executor.resource.gpu.amount", "1")) if target.accelerator_type else 0
+    return BatchUsage(
+        tier=tier_of(target), dcu_seconds=dcus * seconds, shuffle_gb_seconds=disks * seconds,
+        accelerator_seconds=executors * gpus * seconds, accelerator_type=target.accelerator_type,
+    )  # fmt: skip
 
 
 def _executors(target: DataprocTarget, most: bool) -> int:

@@ -119,6 +119,14 @@ def test_a_machine_without_a_price_is_said_and_has_no_amount() -> None:
     assert expected_cost([], 1, premium, PRICES).amount is None
 
 
+def test_the_accelerators_of_a_batchs_executors_are_in_its_estimate() -> None:
+    kind, amount = "spark__dataproc__executor__resource__accelerator__type", "spark__executor__resource__gpu__amount"
+    size = {"spark__executor__instances": "3", "spark__dynamicAllocation__enabled": "false"}
+    plain, one, two = (usage_of(batch(**size, **gpus), 60) for gpus in ({}, {kind: "l4"}, {kind: "l4", amount: "2"}))
+    assert cost_of(one, PRICES) - cost_of(plain, PRICES) == pytest.approx(3 * 2 / 60)
+    assert cost_of(two, PRICES) - cost_of(plain, PRICES) == pytest.approx(6 * 2 / 60)
+
+
 def test_a_guess_is_jobs_times_minutes() -> None:
     assert Assumption.parse("train=4x15").cost(gpu(), PRICES) == 3.0
     assert Assumption.parse("features=30x2.5") == Assumption("features", 30, 2.5)
