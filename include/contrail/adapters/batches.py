@@ -4,33 +4,24 @@ The embedded engine and Spark Connect have no executors that could be given a mo
 this process, and no engine is started for it (docs/adr/0009). What the function does belongs to methods.
 """
 
-import atexit
-import re
-import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial, reduce
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 import pyarrow as pa
 from upath import UPath
 
-from contrail import errors
-from contrail.adapters.engine import spark_session
-from contrail.errors import ContrailError, EngineError
+from contrail.adapters.executors import has_executors, own_errors, session_with_code
 from contrail.lake.parquet import parquet_files, read_folder
 from contrail.settings import EngineSettings
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
-    from pyspark.errors import PySparkException
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
 # Rows that are given to the function at a time in this process: with the contributions of 60 features 240 MB.
 _ROWS = 1_000_000
-_OWN_ERROR = re.compile(r"^contrail\.errors\.(\w+): (.*)$", re.MULTILINE)
 
 
 class RowsFunction(Protocol):
@@ -74,7 +65,7 @@ def map_files(
     parts = [part for part in parts if part.files]
     if not parts:
         return outputs.empty_table()
-    if engine.kind == "spark" and not engine.master.startswith("sc://"):
+    if has_executors(engine):
         return _on_executors(engine, parts, inputs, outputs, folder)
     return pa.concat_tables(
         _typed(part.function(rows), outputs) for part in parts for rows in _read(part.files, inputs)
@@ -102,10 +93,9 @@ def _read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
 def _on_executors(
     engine: EngineSettings, parts: Sequence[MapPart], inputs: pa.Schema, outputs: pa.Schema, folder: UPath
 ) -> pa.Table:
-    from pyspark.errors import PySparkException
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    session = _session_with_code(engine)
+    session = session_with_code(engine)
 
     def mapped(part: MapPart) -> "DataFrame":
         sent = session.sparkContext.broadcast(part.function.files())
@@ -113,11 +103,9 @@ def _on_executors(
         rows = session.read.schema(from_arrow_schema(inputs)).parquet(*part.files)
         return rows.mapInArrow(function, from_arrow_schema(outputs))
 
-    try:
+    with own_errors():
         every = reduce(lambda above, below: above.union(below), map(mapped, parts))
         every.write.mode("overwrite").parquet(str(folder))
-    except PySparkException as error:
-        raise _own(error) from error
     return read_folder(folder)
 
 
@@ -136,28 +124,3 @@ def _map_batches(
 def _made(kind: type[RowsFunction], sent: "Broadcast[dict[str, bytes]]") -> RowsFunction:
     """Made once a Python worker: all tasks of a worker find the same object for the same broadcast."""
     return kind.from_files(sent.value)
-
-
-@cache
-def _session_with_code(engine: EngineSettings) -> "SparkSession":
-    """The engine's session, whose executors have been sent the package as it is here; libraries they have."""
-    session = spark_session(engine)
-    package = Path(errors.__file__).parent
-    # Executors may ask for it as long as the session lives.
-    place = tempfile.TemporaryDirectory(prefix="contrail-code-")
-    atexit.register(place.cleanup)
-    path = Path(place.name) / "contrail.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for source in sorted(package.rglob("*.py")):
-            archive.write(source, source.relative_to(package.parent))
-    session.sparkContext.addPyFile(str(path))
-    return session
-
-
-def _own(error: "PySparkException") -> ContrailError:
-    """The error that a function raised on an executor, or an engine's."""
-    if found := _OWN_ERROR.search(str(error)):
-        kind: type[ContrailError] = getattr(errors, found[1])
-        return kind(found[2])
-    said = [line for line in str(error).splitlines() if not line.startswith("\tat ")]
-    return EngineError("Apache Spark did not finish:\n" + "\n".join(said)[:2000])

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Rows of a partition file are instants in UTC; a zone is always named where a local time is wanted.
 _SESSION = {"spark.sql.session.timeZone": "UTC"}
+_NO_BAR = {"spark.ui.showConsoleProgress": "false"}  # it would stand between the lines of a log
 _LOCAL_SPARK = {
     "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "2g",
@@ -80,7 +80,7 @@ def _spark(master: str) -> "SparkSession":
     builder = SparkSession.builder.appName("contrail")
     if master != "spark-submit":  # whose driver has a master already
         builder = builder.master(master)
-    for key, value in {**_SESSION, **(_LOCAL_SPARK if master.startswith("local") else {})}.items():
+    for key, value in {**_SESSION, **_NO_BAR, **(_LOCAL_SPARK if master.startswith("local") else {})}.items():
         builder = builder.config(key, value)
     try:
         return builder.getOrCreate()

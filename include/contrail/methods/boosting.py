@@ -5,13 +5,16 @@ each part of ``checkpoint_rounds`` begins as if it had been taken up: from the t
 an uninterrupted training is the same sequence of parts.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from contrail.spec import TrainSpec
 
 if TYPE_CHECKING:
     import xgboost
+    from xgboost.callback import TrainingCallback
 
+Params = dict[str, int | float | str | bool]
 History = dict[str, dict[str, list[float]]]
 # XGBoost's own list of metrics that are better when they are larger.
 _LARGER_IS_BETTER = ("auc", "aucpr", "map", "ndcg", "pre")
@@ -44,19 +47,33 @@ class NoCheckpoints:
         """Nothing."""
 
 
+class Grow(Protocol):
+    """Adds rounds to a model by rows that it holds, and by others that it checks each round by, if there are any."""
+
+    def __call__(
+        self, params: Params, rounds: int, model: bytes | None, callbacks: "Sequence[TrainingCallback]"
+    ) -> tuple["xgboost.Booster", History]:
+        """``rounds`` more trees on ``model``, or the first ones.
+
+        Returns:
+            All trees, and each of these rounds' metrics of ``fit`` and ``validation``; empty without rows to check by.
+        """
+
+
 def boost(
     name: str,
-    params: dict[str, Any],
-    data: "xgboost.DMatrix",
+    params: Params,
+    grow: Grow,
     rounds: int,
     train: TrainSpec,
     checkpoints: Checkpoints,
-    validation: "xgboost.DMatrix | None" = None,
+    *,
+    checked: bool = False,
 ) -> tuple["xgboost.Booster", History]:
-    """Fit up to ``rounds`` trees; with ``validation``, until it has not become better for ``early_stopping_rounds``.
+    """Fit up to ``rounds`` trees; ``checked``, until validation has not become better for ``early_stopping_rounds``.
 
     Returns:
-        The trees and each round's metrics of ``fit`` and ``validation``, empty without ``validation``.
+        The trees and each round's metrics, as ``grow`` gives them.
     """
     import xgboost
 
@@ -67,16 +84,11 @@ def boost(
         booster = xgboost.Booster(params, model_file=bytearray(model))
     done = booster.num_boosted_rounds() if booster else 0
     while done < rounds and not _stopped(history, train):
-        seen: History = {}
-        booster = xgboost.train(
+        booster, seen = grow(
             {**params, "seed": int(params["seed"]) + done // part},
-            data,
             min(part - done % part, rounds - done),
-            evals=[(data, "fit"), (validation, "validation")] if validation else [],
-            evals_result=seen,
-            verbose_eval=False,
-            xgb_model=bytearray(model) if model else None,
-            callbacks=[_stop_early(history, train)] if validation else [],
+            model,
+            [_stop_early(history, train)] if checked else [],
         )
         history = _joined(history, seen)
         done = booster.num_boosted_rounds()

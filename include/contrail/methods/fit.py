@@ -1,28 +1,25 @@
 """Fit gradient-boosted trees on a window of rows, the same bytes for the same rows and parameters on a CPU.
 
-Pure but for the processor it runs on: rows in, trees out. Where rows come from and where models go does not belong
-here.
+Pure but for the machines that it runs on: rows in, trees out. Where rows come from, where trees are grown and where
+models go does not belong here.
 """
 
-import ctypes
 import difflib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from contrail.errors import EngineError, SpecError
-from contrail.methods.boosting import Checkpoints, History, NoCheckpoints, best_round, boost
-from contrail.methods.matrices import Floats, Rows, TrainingRows, binned, predict
+from contrail.errors import SpecError
+from contrail.methods.boosting import Checkpoints, History, NoCheckpoints, Params, best_round, boost
+from contrail.methods.matrices import Floats, Rows, TrainingRows, predict
+from contrail.methods.trainer import Device, ThisProcess, Trainer
 from contrail.spec import TrainSpec
-
-Params = dict[str, int | float | str | bool]
-Device = Literal["cpu", "cuda"]
 
 _OBJECTIVES = {
     "binary": {"objective": "binary:logistic", "eval_metric": "logloss"},
@@ -30,8 +27,6 @@ _OBJECTIVES = {
 }
 # Parameters that XGBoost knows but does not list in its configuration.
 _UNLISTED = {"eval_metric", "objective", "verbosity", "base_score"}
-# Below this a GPU does not pay: a year of 337,000 rows trains in seconds on two cores.
-_ROWS_FOR_CUDA = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Fitted:
     model: bytes
     rounds: int
     device: Device
+    workers: int
     validation_predictions: npt.NDArray[np.float64]
     history: History
     importance: dict[str, float]
@@ -104,33 +100,6 @@ def _names(config: Any) -> set[str]:
     return set(config) | {name for entry in config.values() for name in _names(entry)}
 
 
-def choose_device(wanted: Literal["auto", "cpu", "cuda"], rows: int) -> Device:
-    """Where to train. ``auto`` is a GPU when there is one and the rows are enough for it to pay.
-
-    Raises:
-        EngineError: when a GPU is asked for and there is none.
-    """
-    if wanted == "cpu" or (wanted == "auto" and rows < _ROWS_FOR_CUDA):
-        return "cpu"
-    if _cuda_devices():
-        return "cuda"
-    if wanted == "cuda":
-        raise EngineError("train.device is cuda, but no CUDA device is visible here. Use auto or cpu.")
-    return "cpu"
-
-
-def _cuda_devices() -> int:
-    """How many GPUs the driver shows; 0 without a driver. XGBoost has no call for it."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
-
-
 def fit_trees(
     rows: TrainingRows,
     fit: Rows,
@@ -138,6 +107,7 @@ def fit_trees(
     train: TrainSpec,
     params: Params,
     checkpoints: Checkpoints | None = None,
+    trainer: Trainer | None = None,
 ) -> Fitted:
     """Fit, stop early on the validation rows, and fit again on all rows with the rounds found if asked to.
 
@@ -148,28 +118,34 @@ def fit_trees(
         train: Rounds, early stopping, refit and device.
         params: From ``booster_params``.
         checkpoints: Where to go on from and keep what is done; by default an interrupted training begins anew.
+        trainer: What grows the trees; by default this process.
     """
-    checkpoints = checkpoints or NoCheckpoints()
-    device = choose_device(train.device, len(rows.labels))
+    checkpoints, trainer = checkpoints or NoCheckpoints(), trainer or ThisProcess()
+    device = trainer.device(train.device, len(rows.labels))
     params = {**params, "device": device}
-    fit_data = binned(rows, fit, params)
-    checked = binned(rows, validation, params, fit_data)
-    booster, history = boost("fit", params, fit_data, train.rounds, train, checkpoints, checked)
+    with trainer.holding(rows, fit, params, validation) as grow:
+        booster, history = boost("fit", params, grow, train.rounds, train, checkpoints, checked=True)
     rounds = best_round(history) + 1
     booster = booster[:rounds]
     predictions = predict(booster, rows, validation)
     if train.refit:
-        every = binned(rows, np.ones_like(fit), params)
-        booster, _ = boost("refit", params, every, rounds, train, checkpoints)
+        with trainer.holding(rows, np.ones_like(fit), params) as grow:
+            booster, _ = boost("refit", params, grow, rounds, train, checkpoints)
     # What is left of the machine and of early stopping would make equal trees differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))
     gains = {name: float(gain) for name, gain in booster.get_score(importance_type="total_gain").items()}
     total = sum(gains.values()) or 1.0
     importance = {name: gains.get(name, 0.0) / total for name in rows.names}
-    return Fitted(bytes(booster.save_raw("ubj")), rounds, device, predictions, history, importance)
+    return Fitted(bytes(booster.save_raw("ubj")), rounds, device, trainer.workers, predictions, history, importance)
 
 
-def predict_unseen(rows: TrainingRows, parts: npt.NDArray[np.int64], params: Params, rounds: int) -> Floats:
+def predict_unseen(
+    rows: TrainingRows,
+    parts: npt.NDArray[np.int64],
+    params: Params,
+    rounds: int,
+    trainer: Trainer | None = None,
+) -> Floats:
     """Predict each part of the rows by trees fitted on the other parts: what the model would say of days to come.
 
     Args:
@@ -177,13 +153,12 @@ def predict_unseen(rows: TrainingRows, parts: npt.NDArray[np.int64], params: Par
         parts: Number of each row's part, at least two of them.
         params: As the model was fitted, ``device`` included.
         rounds: As many as the model has.
+        trainer: As for ``fit_trees``.
     """
-    import xgboost
-
     predictions = np.empty(len(rows.labels))
     for part in np.unique(parts):
         own = parts == part
-        booster = xgboost.train(params, binned(rows, ~own, params), rounds)
-        booster.set_param({"device": "cpu"})
+        with (trainer or ThisProcess()).holding(rows, ~own, params) as grow:
+            booster, _ = grow(params, rounds, None, ())
         predictions[own] = predict(booster, rows, own)
     return predictions

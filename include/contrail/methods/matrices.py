@@ -82,7 +82,8 @@ def binned(
 
 
 def predict(booster: "xgboost.Booster", rows: TrainingRows, chosen: Rows) -> Floats:
-    """The booster's predictions of the chosen rows, in order."""
+    """The booster's predictions of the chosen rows, in order; on this machine's processors, wherever it was grown."""
+    booster.set_param({"device": "cpu"})
     parts = [booster.inplace_predict(matrix) for matrix, _ in rows.batches(chosen)]
     return np.concatenate(parts or [np.empty(0)]).astype(np.float64)
 

@@ -40,7 +40,8 @@ class TrainingRecord(_Frozen):
     """What a model was made from; enough, with the code and the lock file, to make it again to the same bytes.
 
     ``partitions`` is the window as ``start`` and ``end``; labels are those known at the cut-off of ``labels_as_of``.
-    ``params`` are all of XGBoost's, the threads and the seed included; ``options`` the training settings in force.
+    ``params`` are all of XGBoost's, the threads and the seed included; ``options`` the training settings in force. More
+    ``workers`` than one were executors of Spark, whose threads were Spark's to give.
     """
 
     start: date
@@ -53,6 +54,7 @@ class TrainingRecord(_Frozen):
     training_set_md5: str
     rounds: int
     device: Literal["cpu", "cuda"]
+    workers: int = 1
     params: dict[str, int | float | str | bool]
     options: dict[str, int | float | str | bool]
     code_revision: str

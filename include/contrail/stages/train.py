@@ -19,22 +19,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contrail.adapters import data_versions, registry
+from contrail.adapters.executors import has_executors
 from contrail.adapters.plots import PlotData, draw_all
 from contrail.adapters.registry import LoggedRun, TrainingLog, TrainingSet
+from contrail.adapters.spark_trainer import SparkTrainer
 from contrail.errors import DataError, MissingInputError
 from contrail.files import write_whole
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
 from contrail.methods import metrics
 from contrail.methods.baselines import RateTable, fit_rate_table
-from contrail.methods.boosting import Checkpoint
+from contrail.methods.boosting import Checkpoint, Params
 from contrail.methods.drift import build_reference
 from contrail.methods.encoding import category_table
-from contrail.methods.fit import Fitted, Params, booster_params, fit_trees, override, predict_unseen
+from contrail.methods.fit import Fitted, booster_params, fit_trees, override, predict_unseen
 from contrail.methods.label_drift import LABEL, LabelReference, build_label_reference, day_residuals, parts_of
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.methods.splits import Split, split_window
+from contrail.methods.trainer import ThisProcess, Trainer
 from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.spec import PipelineSpec, TrainSpec
 from contrail.stages.base import StageResult, StageRun, result_of
@@ -76,7 +79,7 @@ def run(run: StageRun) -> StageResult:
     """Train on the range and register the model as a candidate version.
 
     The range is cut into fit, embargo and validation (``pipeline.yaml``, ``train``); labels are those known at the
-    cut-off after the range. Same rows, parameters, threads and libraries give the same bytes on a CPU.
+    cut-off after the range. Same rows, parameters, threads, workers and libraries give the same bytes on a CPU.
 
     Options: ``params``, changes to the training settings and to XGBoost's parameters; ``register``, False to keep the
     run in MLflow without a version; ``metrics_path``, a file for the metrics as JSON.
@@ -89,6 +92,7 @@ def run(run: StageRun) -> StageResult:
     train = override(spec.train, run.options.get("params", {}))
     split = split_window(run.partitions, train.validation_days, train.embargo_days)
     params = booster_params(spec.task, train)
+    trainer = _trainer(run, train)
     window = _read(run)
     run.progress(f"{window.rows.num_rows:,} labelled rows; fit {split.fit}, validation {split.validation}")
     md5 = _version_data(run, window)
@@ -96,13 +100,14 @@ def run(run: StageRun) -> StageResult:
     data = encode_window(window.rows, spec, train.external_memory_rows)
     fit_rows, validation_rows = split.masks(window.days)
     _check_labels(spec, window.labels, fit_rows, validation_rows, split)
-    checkpoints = _Checkpoints(run, params, train, md5["training_set"])
-    fitted = fit_trees(data, fit_rows, validation_rows, train, params, checkpoints)
+    checkpoints = _Checkpoints(run, params, train, trainer.workers, md5["training_set"])
+    fitted = fit_trees(data, fit_rows, validation_rows, train, params, checkpoints, trainer)
     validation = _validation(spec, train, window, fit_rows, validation_rows, fitted)
     found = _metrics(spec, train, validation)
     run.progress(_headline(spec, fitted, found))
 
-    package = _package(run, train, params, window, data, fitted, md5)
+    label = _label_reference(run, params, window, data, fitted, trainer)
+    package = _package(run, train, params, window, data, fitted, label, md5)
     with tempfile.TemporaryDirectory(prefix="contrail-train-") as place:
         saved = package.save(Path(place) / "package")
         artifacts = Path(place) / "artifacts"
@@ -122,12 +127,19 @@ def run(run: StageRun) -> StageResult:
             "mlflow_run": logged.run_id,
             "rounds": fitted.rounds,
             "device": fitted.device,
+            "workers": fitted.workers,
             "training_set_md5": md5["training_set"],
             "model_sha256": saved.card.sha256["model.ubj"],
             "validation": found["validation"],
             "baselines": {name: found[name] for name in ("rate_table", "constant")},
         },
     )
+
+
+def _trainer(run: StageRun, train: TrainSpec) -> Trainer:
+    if train.workers > 1 and has_executors(run.settings.engine):
+        return SparkTrainer(run.settings.engine, train.workers, run.staging / "training-rows")
+    return ThisProcess()
 
 
 # ---- rows in ----
@@ -203,8 +215,8 @@ class _Checkpoints:
     They outlive the run that made them: the attempt after it, on another machine, goes on from there.
     """
 
-    def __init__(self, run: StageRun, params: Params, train: TrainSpec, rows_md5: str) -> None:
-        made_of = [params, train.model_dump(), rows_md5, code_hash(), lock_hash(run.settings.project_path)]
+    def __init__(self, run: StageRun, params: Params, train: TrainSpec, workers: int, rows_md5: str) -> None:
+        made_of = [params, train.model_dump(), workers, rows_md5, code_hash(), lock_hash(run.settings.project_path)]
         digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
         self.folder = run.settings.staging / run.pipeline.name / "checkpoints" / digest
         self.run = run
@@ -272,8 +284,9 @@ def _headline(spec: PipelineSpec, fitted: Fitted, found: dict[str, Any]) -> str:
     shown = metrics.HEADLINE[spec.task]
     own, table = found["validation"], found["rate_table"]
     area = f", AUC {own['auc']:.3f}" if spec.task == "binary" else ""
+    machines = f"{fitted.workers} executors' {fitted.device}" if fitted.workers > 1 else fitted.device
     return (
-        f"{fitted.rounds} rounds on {fitted.device}; validation {shown} {own[shown]:.4f}{area} "
+        f"{fitted.rounds} rounds on {machines}; validation {shown} {own[shown]:.4f}{area} "
         f"(rate table {table[shown]:.4f}, constant {found['constant'][shown]:.4f})"
     )
 
@@ -296,6 +309,7 @@ def _package(
     window: _Window,
     data: TrainingRows,
     fitted: Fitted,
+    label: LabelReference,
     md5: dict[str, str],
 ) -> ModelPackage:
     import xgboost
@@ -314,6 +328,7 @@ def _package(
         training_set_md5=md5["training_set"],
         rounds=fitted.rounds,
         device=fitted.device,
+        workers=fitted.workers,
         params=params,
         options=train.model_dump(include={"validation_days", "early_stopping_rounds", "rounds", "refit", "seed"}),
         code_revision=code_revision(project),
@@ -331,16 +346,16 @@ def _package(
         rate_table=_rate_table(window, train),
         training=record,
     )
-    reference = {**build_reference(features, spec), LABEL: _label_reference(run, params, window, data, fitted)}
+    reference = {**build_reference(features, spec), LABEL: label}
     return ModelPackage(card, fitted.model, reference)
 
 
 def _label_reference(
-    run: StageRun, params: Params, window: _Window, data: TrainingRows, fitted: Fitted
+    run: StageRun, params: Params, window: _Window, data: TrainingRows, fitted: Fitted, trainer: Trainer
 ) -> LabelReference:
     spec = run.pipeline.spec
     parts = parts_of(window.days)
-    predicted = predict_unseen(data, parts, {**params, "device": fitted.device}, fitted.rounds)
+    predicted = predict_unseen(data, parts, {**params, "device": fitted.device}, fitted.rounds, trainer)
     # The labels of the window's last days were not all known yet.
     mature = window.days <= np.datetime64(run.partitions.end - timedelta(days=spec.label.mature_after_days))
     residuals = day_residuals(window.days[mature], window.labels[mature], predicted[mature])
@@ -392,6 +407,7 @@ def _log(
         "embargo_days": training.embargo_days,
         "features": len(card.features),
         "device": training.device,
+        "workers": training.workers,
     }
     log = TrainingLog(
         run_name=f"{training.start}_{training.end}",

@@ -75,7 +75,7 @@ def test_each_part_has_its_function_and_a_column_that_a_file_lacks_is_null(tmp_p
 
 
 def test_no_files_are_no_rows_and_start_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "spark_session", lambda _: pytest.fail("an engine was started"))
+    monkeypatch.setattr(batches, "session_with_code", lambda _: pytest.fail("an engine was started"))
     for engine in (EMBEDDED, SPARK):
         empty = map_files(engine, [MapPart([], Add(1))], INPUTS, OUTPUTS, UPath(tmp_path))
         assert (empty.num_rows, empty.schema) == (0, OUTPUTS)
@@ -85,7 +85,7 @@ def test_no_files_are_no_rows_and_start_no_engine(tmp_path: Path, monkeypatch: p
 def test_without_executors_rows_stay_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: EngineSettings
 ) -> None:
-    monkeypatch.setattr(batches, "spark_session", lambda _: pytest.fail("an engine was started"))
+    monkeypatch.setattr(batches, "session_with_code", lambda _: pytest.fail("an engine was started"))
     assert len(mapped(tmp_path, engine)) == 4
 
 

@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import xgboost
 
 from contrail.methods.boosting import Checkpoint, NoCheckpoints, best_round, boost
+from contrail.methods.matrices import TrainingRows
+from contrail.methods.trainer import ThisProcess
 from contrail.spec import TrainSpec
 
 ROUNDS = 47
@@ -39,18 +42,28 @@ class Memory:
             raise KilledError
 
 
-def matrices() -> tuple[xgboost.QuantileDMatrix, xgboost.QuantileDMatrix]:
+def made_rows() -> TrainingRows:
     random = np.random.default_rng(0)
     x = random.normal(size=(900, 8)).astype(np.float32)
     y = (x[:, 0] + x[:, 1] * x[:, 2] + random.normal(size=900) > 0).astype(np.float32)
-    first = xgboost.QuantileDMatrix(x[:600], y[:600])
-    return first, xgboost.QuantileDMatrix(x[600:], y[600:], ref=first)
+    names = tuple("abcdefgh")
+    return TrainingRows(pa.table(dict(zip(names, x.T, strict=True))), y, names, {})
+
+
+ROWS, FIRST = made_rows(), np.arange(900) < 600
+
+
+def matrices() -> tuple[xgboost.QuantileDMatrix, xgboost.QuantileDMatrix]:
+    first, last = (next(ROWS.batches(chosen)) for chosen in (FIRST, ~FIRST))
+    names = {"feature_names": list(ROWS.names), "feature_types": ["q"] * 8}
+    data = xgboost.QuantileDMatrix(*first, **names)
+    return data, xgboost.QuantileDMatrix(*last, ref=data, **names)
 
 
 def train(checkpoints: Any, part: int, patience: int = 1000, **changed: Any) -> tuple[bytes, dict[str, Any]]:
-    spec = TrainSpec(checkpoint_rounds=part, early_stopping_rounds=patience)
-    data, validation = matrices()
-    booster, history = boost("fit", {**PARAMS, **changed}, data, ROUNDS, spec, checkpoints, validation)
+    spec, params = TrainSpec(checkpoint_rounds=part, early_stopping_rounds=patience), {**PARAMS, **changed}
+    with ThisProcess().holding(ROWS, FIRST, params, ~FIRST) as grow:
+        booster, history = boost("fit", params, grow, ROUNDS, spec, checkpoints, checked=True)
     return bytes(booster.save_raw("ubj")), history
 
 

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from contrail.errors import EngineError, SpecError
-from contrail.methods import fit
-from contrail.methods.fit import booster_params, choose_device, fit_trees, override, predict_unseen
+from contrail.methods import fit, trainer
+from contrail.methods.fit import booster_params, fit_trees, override, predict_unseen
 from contrail.methods.matrices import TrainingRows
+from contrail.methods.trainer import ThisProcess
 from contrail.spec import TrainSpec
 
 PARAMS = {"max_depth": 3, "subsample": 0.8, "nthread": 1}  # on a busy machine two threads wait for each other
@@ -130,11 +131,12 @@ def test_known_parameters_of_every_kind_pass():
 
 
 def test_auto_uses_a_gpu_only_where_there_is_one_and_it_pays(monkeypatch):
-    monkeypatch.setattr(fit, "_cuda_devices", lambda: 1)
-    assert choose_device("auto", 300_000) == "cpu"
-    assert choose_device("auto", 3_000_000) == "cuda"
-    assert choose_device("cpu", 3_000_000) == "cpu"
-    monkeypatch.setattr(fit, "_cuda_devices", lambda: 0)
-    assert choose_device("auto", 3_000_000) == "cpu"
+    here = ThisProcess()
+    monkeypatch.setattr(trainer, "_cuda_devices", lambda: 1)
+    assert here.device("auto", 300_000) == "cpu"
+    assert here.device("auto", 3_000_000) == "cuda"
+    assert here.device("cpu", 3_000_000) == "cpu"
+    monkeypatch.setattr(trainer, "_cuda_devices", lambda: 0)
+    assert here.device("auto", 3_000_000) == "cpu"
     with pytest.raises(EngineError, match="no CUDA device"):
-        choose_device("cuda", 10)
+        here.device("cuda", 10)

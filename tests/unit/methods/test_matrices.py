@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost
 from tests.unit.methods.test_fit import TRAIN, made_rows
 
 from contrail.errors import DataError, EngineError
@@ -74,4 +75,4 @@ def test_bins_outside_a_gpu_need_a_package_that_is_named(monkeypatch):
 
 
 def test_nothing_chosen_is_nothing_predicted():
-    assert predict(None, made_rows(), np.zeros(2000, bool)).shape == (0,)
+    assert predict(xgboost.Booster(), made_rows(), np.zeros(2000, bool)).shape == (0,)

@@ -224,14 +224,15 @@ def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monk
     assert [line for line in told if "going on with fit after the checkpoint of run" in line]
 
 
-def test_a_checkpoint_of_other_rows_is_not_gone_on_from(ready):
+def test_a_checkpoint_of_other_rows_or_workers_is_not_gone_on_from(ready):
     run = ready.stage_run("train", *WINDOW)
     folders = {
-        train._Checkpoints(run, params, ready.spec.train, md5).folder
+        train._Checkpoints(run, params, ready.spec.train, workers, md5).folder
         for params in ({"seed": 0}, {"seed": 1})
+        for workers in (1, 2)
         for md5 in ("a", "b")
     }
-    assert len(folders) == 4
+    assert len(folders) == 8
 
 
 def test_a_training_with_bins_on_disk_makes_the_same_model(world, ready, monkeypatch):
@@ -244,3 +245,9 @@ def test_a_training_with_bins_on_disk_makes_the_same_model(world, ready, monkeyp
     params["external_memory_rows"] -= 1
     assert trained(ready, params=params, register=False).details["model_sha256"] == whole.details["model_sha256"]
     assert len(made) > 3, "fit, validation, refit, and the parts that drift's reference is made of"
+
+
+def test_without_executors_the_process_grows_trees_alone(ready):
+    alone, asked = trained(ready), trained(ready, params={"workers": 2})
+    assert asked.details["workers"] == 1
+    assert asked.details["model_sha256"] == alone.details["model_sha256"]

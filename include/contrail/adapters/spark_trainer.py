@@ -1,0 +1,113 @@
+"""Trees grown by executors of Apache Spark together, through ``xgboost.spark``.
+
+How many rounds, when they stop and what is kept of them belongs to methods.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from contrail.adapters.executors import own_errors, session_with_code
+from contrail.errors import EngineError
+from contrail.methods.boosting import Grow, History, Params
+from contrail.methods.encoding import feature_types
+from contrail.methods.matrices import Rows, TrainingRows
+from contrail.methods.trainer import Device, WantedDevice
+from contrail.settings import EngineSettings
+
+if TYPE_CHECKING:
+    import xgboost
+    from xgboost.callback import TrainingCallback
+
+# One column of arrays: of a column a feature, xgboost.spark 3.2 loses a batch that has no row to check by.
+_FEATURES, _LABEL, _CHECK = "features", "label", "check"
+_GPUS = "spark.executor.resource.gpu.amount"
+
+
+@dataclass(frozen=True)
+class SparkTrainer:
+    """So many tasks of a Spark engine with executors. Rows are staged in ``folder``, which is emptied again."""
+
+    engine: EngineSettings
+    workers: int
+    folder: UPath
+
+    def device(self, wanted: WantedDevice, rows: int) -> Device:
+        """As ``Trainer.device``: a GPU where Spark gives its executors some, however few the rows."""
+        gpus = session_with_code(self.engine).sparkContext.getConf().get(_GPUS)
+        if wanted == "cuda" and not gpus:
+            raise EngineError(f"train.device is cuda, but {_GPUS} is not set for Spark's executors. Use auto or cpu.")
+        return "cuda" if gpus and wanted != "cpu" else "cpu"
+
+    @contextmanager
+    def holding(self, rows: TrainingRows, chosen: Rows, params: Params, check: Rows | None = None) -> Iterator[Grow]:
+        """As ``Trainer.holding``.
+
+        Raises:
+            ContrailError: while growing, when Spark does not finish.
+        """
+        from xgboost.spark import SparkXGBRegressor
+
+        logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
+        self._stage(rows, chosen, check)
+
+        def grow(
+            params: Params, rounds: int, model: bytes | None, callbacks: "Sequence[TrainingCallback]"
+        ) -> tuple["xgboost.Booster", History]:
+            # An executor's threads are Spark's to give.
+            values = {name: value for name, value in params.items() if name != "nthread"}
+            estimator = SparkXGBRegressor(
+                **values,
+                features_col=_FEATURES,
+                feature_names=list(rows.names),
+                feature_types=feature_types(rows.names, rows.categories),
+                label_col=_LABEL,
+                validation_indicator_col=_CHECK if check is not None else None,
+                n_estimators=rounds,
+                num_workers=self.workers,
+                # Else as many files as workers would give one of them all rows to check by and none to learn from.
+                force_repartition=True,
+                xgb_model=_booster(model),
+                callbacks=list(callbacks),
+                verbose=False,
+            )
+            with own_errors():
+                fitted = estimator.fit(session_with_code(self.engine).read.parquet(str(self.folder)))
+            seen = fitted.training_summary
+            parts = {"fit": seen.train_objective_history, "validation": seen.validation_objective_history}
+            return fitted.get_booster(), parts if check is not None else {}
+
+        try:
+            yield grow
+        finally:
+            self._clear()
+
+    def _stage(self, rows: TrainingRows, chosen: Rows, check: Rows | None) -> None:
+        """Write the encoded rows where executors read them."""
+        self._clear()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parts = [(chosen, False), *([(check, True)] if check is not None else [])]
+        for part, checks in parts:
+            for number, (matrix, labels) in enumerate(rows.batches(part)):
+                features = pa.FixedSizeListArray.from_arrays(matrix.ravel(), matrix.shape[1])
+                table = pa.table({_FEATURES: features, _LABEL: labels, _CHECK: np.full(len(labels), checks)})
+                path = self.folder / f"{'check' if checks else 'learn'}-{number:05d}.parquet"
+                with path.open("wb") as file:
+                    pq.write_table(table, file)
+
+    def _clear(self) -> None:
+        if self.folder.exists():
+            self.folder.fs.rm(str(self.folder), recursive=True)
+
+
+def _booster(model: bytes | None) -> "xgboost.Booster | None":
+    import xgboost
+
+    return xgboost.Booster(model_file=bytearray(model)) if model else None

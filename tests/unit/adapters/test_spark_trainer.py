@@ -1,0 +1,78 @@
+"""Trees by Spark's executors, without Spark: what they are given, and on what they grow trees. With it: tests/integration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tests.unit.methods.test_fit import made_rows
+from upath import UPath
+
+from contrail.adapters import spark_trainer
+from contrail.adapters.spark_trainer import SparkTrainer
+from contrail.errors import EngineError
+from contrail.methods import matrices
+from contrail.methods.trainer import WantedDevice
+from contrail.settings import EngineSettings
+
+GPU = {"spark.executor.resource.gpu.amount": "1"}
+EVEN = np.arange(2000) % 2 == 0
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> SparkTrainer:
+    return SparkTrainer(EngineSettings(kind="spark"), 3, UPath(tmp_path / "rows"))
+
+
+def give(monkeypatch: pytest.MonkeyPatch, properties: Mapping[str, str]) -> None:
+    """A session that has these properties."""
+    session = SimpleNamespace(sparkContext=SimpleNamespace(getConf=lambda: properties))
+    monkeypatch.setattr(spark_trainer, "session_with_code", lambda _: session)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has", "device"),
+    [("auto", {}, "cpu"), ("cpu", GPU, "cpu"), ("auto", GPU, "cuda"), ("cuda", GPU, "cuda")],
+)
+def test_a_gpu_is_used_where_spark_gives_executors_one(
+    trainer: SparkTrainer, monkeypatch: pytest.MonkeyPatch, wanted: WantedDevice, has: Mapping[str, str], device: str
+) -> None:
+    give(monkeypatch, has)
+    assert trainer.device(wanted, 10) == device
+
+
+def test_a_gpu_that_spark_does_not_give_is_refused(trainer: SparkTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, {})
+    with pytest.raises(EngineError, match=r"spark\.executor\.resource\.gpu\.amount is not set"):
+        trainer.device("cuda", 10)
+
+
+def test_executors_read_the_encoded_rows_and_nothing_is_left_of_them(
+    trainer: SparkTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrices, "_BATCH_ROWS", 700)
+    rows = made_rows()
+    with trainer.holding(rows, EVEN, {}, ~EVEN):
+        names = sorted(path.name for path in trainer.folder.iterdir())
+        assert names == [f"{part}-0000{n}.parquet" for part in ("check", "learn") for n in (0, 1)]
+        staged = pq.read_table(str(trainer.folder))
+    assert not trainer.folder.exists()
+    for chosen, checks in ((EVEN, False), (~EVEN, True)):
+        found = staged.filter(np.equal(staged["check"].to_numpy(), checks))
+        (matrix, labels), *_ = _whole(monkeypatch, rows, chosen)
+        np.testing.assert_array_equal(np.stack(found["features"].to_numpy()), matrix)
+        np.testing.assert_array_equal(found["label"].to_numpy(), labels)
+
+
+def _whole(monkeypatch: pytest.MonkeyPatch, rows: matrices.TrainingRows, chosen: matrices.Rows) -> list[matrices.Batch]:
+    monkeypatch.setattr(matrices, "_BATCH_ROWS", 2000)
+    return list(rows.batches(chosen))
+
+
+def test_an_error_while_trees_grow_leaves_no_rows_either(trainer: SparkTrainer) -> None:
+    with pytest.raises(EngineError, match="lost"), trainer.holding(made_rows(), EVEN, {}):
+        assert len(list(trainer.folder.iterdir())) == 1
+        raise EngineError("lost")
+    assert not trainer.folder.exists()
