@@ -19,6 +19,7 @@ from tests.conftest import Toy
 from tests.java import java_home
 from tests.loopback.storage import free_port
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
+from tests.unit.stages.test_features import publish_with_a_later_column
 
 from contrail.adapters import registry
 from contrail.settings import settings
@@ -129,12 +130,10 @@ def dispatched(
 def test_features_come_from_both_workers_and_are_what_the_embedded_engine_makes(
     toy: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toy.land("2024-01-01", "2024-01-20")
-    for verb in ("ingest", "validate"):
-        toy.run(verb, "2024-01-01", "2024-01-20")
-    toy.run("features", "2024-01-10", "2024-01-20")
+    publish_with_a_later_column(toy)
+    toy.run("features", "2024-01-08", "2024-01-12")
     embedded = toy.sql("SELECT * FROM features ORDER BY ALL")
-    result = dispatched("features", "2024-01-10", "2024-01-20", cluster.address, monkeypatch)
+    result = dispatched("features", "2024-01-08", "2024-01-12", cluster.address, monkeypatch)
     assert result["details"]["engine"] == "spark"
     assert toy.sql("SELECT * FROM features ORDER BY ALL") == embedded
     for worker in ("worker-1", "worker-2"):

@@ -90,16 +90,19 @@ def _holes(run: StageRun) -> dict[str, list[str]]:
 
 def _read(run: StageRun, table: str, snapshot: int | None) -> "DataFrame":
     """The rows of a validated table that the range's last cut-off may see, as far back as a window may reach."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
     spec = run.pipeline.spec
     session = spark_session(run.settings.engine)
     daily = spec.tables[table].kind == "daily"
     window = run.partitions.reaching_back(spec.features.lookback_days) if daily else None
     dataset = datasets.validated(spec, table)
-    run.lake.table(dataset.name)
+    # Files from before a column was added do not have it, and the engine would take the columns of any file for all.
+    schema = from_arrow_schema(run.lake.schema(dataset.name))
     files = run.lake.files(dataset.name, window, snapshot)
     if not files:
-        return session.createDataFrame([], _schema(run, dataset.name))
-    rows = session.read.parquet(*files)
+        return session.createDataFrame([], schema)
+    rows = session.read.schema(schema).parquet(*files)
     if daily:
         rows = _known(rows, run, spec.tables[table].known_ahead)
     # Gathered once: feature code reads a table a score of times, and 365 small files each time cost 5 s of a year's 15.
@@ -122,13 +125,6 @@ def _folder(run: StageRun, name: str) -> str:
     folder = run.staging / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     return str(folder)
-
-
-def _schema(run: StageRun, table: str) -> str:
-    """The DDL of a table without rows in the window, so that feature code still finds its columns."""
-    names = {"int": "bigint", "float": "double", "bool": "boolean"}
-    columns = datasets.all_datasets(run.pipeline.spec)[table].columns
-    return ", ".join(f"`{name}` {names.get(column.type, column.type)}" for name, column in columns.items())
 
 
 def _write(run: StageRun, built: "DataFrame", window: FeatureWindow) -> None:

@@ -1,6 +1,7 @@
 """The stage reads only what it may, refuses to build without entities, and publishes what the spec lists."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -41,6 +42,19 @@ def publish_all(toy: Toy, outcomes: pd.DataFrame | None = None) -> pd.DataFrame:
     publish(toy, "deliveries", rows if outcomes is None else outcomes, Partitions(FIRST, LAST))
     publish(toy, "depots", DEPOTS, None)
     return rows
+
+
+def publish_with_a_later_column(toy: Toy) -> None:
+    """All tables; files of parcels before 10 January have no weight."""
+    rows = parcels()
+    publish(toy, "deliveries", rows, Partitions(FIRST, LAST))
+    publish(toy, "depots", DEPOTS, None)
+    older, newer = Partitions(FIRST, date(2024, 1, 9)), Partitions(date(2024, 1, 10), LAST)
+    dataset = datasets.validated(toy.spec, "parcels")
+    before = replace(dataset, columns={name: c for name, c in dataset.columns.items() if name != "weight"})
+    for own, days in ((before, older), (dataset, newer)):
+        chosen = rows[rows["ship_date"].isin(list(days))].assign(visible_from=rows["ship_date"])
+        toy.lake.publish(own, pa.Table.from_pandas(chosen[list(own.columns)], preserve_index=False), days, _BY_HAND)
 
 
 def built(toy: Toy) -> list[tuple[Any, ...]]:
@@ -114,6 +128,13 @@ def test_only_rows_that_the_last_cut_off_may_see_are_handed_over(toy: Toy, monke
     assert deliveries["partition_date"].min() == date(2024, 1, 2), "seven days of look-back"
     assert set(seen["parcels"]["partition_date"]) == set(Partitions(date(2024, 1, 2), date(2024, 1, 10)))
     assert len(seen["depots"]) == 3
+
+
+def test_a_column_that_came_later_is_null_in_older_days_and_whole_in_newer_ones(toy: Toy) -> None:
+    publish_with_a_later_column(toy)
+    toy.run("features", "2024-01-08", "2024-01-12")
+    found = toy.sql("SELECT partition_date, count(*), count(weight) FROM features GROUP BY ALL ORDER BY ALL")
+    assert found == [(date(2024, 1, d), 12, 0 if d < 10 else 12) for d in range(8, 13)]
 
 
 def test_a_range_is_the_same_as_its_days_and_as_itself(toy: Toy) -> None:
