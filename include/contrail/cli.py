@@ -22,6 +22,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from contrail.adapters.google_errors import google_errors
 from contrail.errors import ContrailError, SpecError
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline, load_pipeline, pipeline_names
@@ -844,7 +845,8 @@ def main() -> None:
     """Run the command line; an error that Contrail knows is printed without a traceback."""
     try:
         settings()  # before any library is imported: it switches off their calls home
-        app(standalone_mode=False)
+        with google_errors():
+            app(standalone_mode=False)
     except ContrailError as error:
         # Messages quote landed text, which may look like markup.
         err.print(f"[red]✗[/] {type(error).__name__}: {escape(str(error))}", highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from contrail.dispatch.payload import Job
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.cost import money
 from contrail.settings import Settings
-from contrail_airflow.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs
+from contrail_airflow.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs, service_errors
 
 Services = Callable[[GoogleTarget, Settings], RemoteJobs]
 
@@ -41,7 +41,7 @@ class JobCosts:
         what it used, which may be some time after its end: then it stays open until the next job of the pipeline.
         """
         receipt = next((one for one in self._receipts.recent(utc_now()) if one.job == job_id), None)
-        if receipt is None or remote.state == "active":
+        if receipt is None or not remote.ended:
             return None
         if remote.usage is None:
             self._log.info("the service has not said yet what %s used; it counts as estimated until then", job_id)
@@ -60,17 +60,15 @@ class JobCosts:
 
     def _look_at(self, lost: Receipt) -> None:
         """Settle a job whose end nobody saw, unless it runs on; a service in trouble leaves it as it is."""
-        from google.api_core.exceptions import GoogleAPICallError, RetryError
-
         target = self._receipts.settings.dispatch.targets.get(lost.target)
         if not isinstance(target, GoogleTarget):
             return  # the target is not in the environment any more
         try:
             remote = self._services(target, self._receipts.settings).find(lost.job)
-        except (GoogleAPICallError, RetryError, OSError) as error:
+        except service_errors() as error:
             self._log.warning("Could not look at %s for its cost: %s", lost.job, error)
             return
         if remote is None:
             self._receipts.write(lost.model_copy(update={"state": "never submitted"}))
-        elif remote.state != "active":
+        elif remote.ended:
             self._close(lost, remote)

@@ -114,9 +114,15 @@ class _Builder:
 
     def _trains_on_gpu(self) -> bool:
         """Whether trainings take turns on a GPU: this machine's, or one that is rented by the minute."""
+        return self.spec.train.device == "cuda" or self._rents_gpu()
+
+    def _rents_gpu(self) -> bool:
         target = settings().dispatch.target_of(self.spec.name, "train")
-        rented = isinstance(target, VertexTarget | DataprocTarget) and target.accelerator_type
-        return self.spec.train.device == "cuda" or bool(rented)
+        return isinstance(target, VertexTarget | DataprocTarget) and bool(target.accelerator_type)
+
+    def _use_what_is_rented(self) -> list[str]:
+        """With ``auto`` few rows are trained on a CPU, and so are all where a GPU cannot be seen: beside one that is paid for."""
+        return ["--set", "device=cuda"] if self._rents_gpu() and self.spec.train.device == "auto" else []
 
     def asset(self, table: str) -> Asset:
         return Asset(
@@ -261,7 +267,7 @@ class _Builder:
                 "train",
                 partition_from="{{ train_window(" + asked + ").start }}",
                 partition_to="{{ train_window(" + asked + ").end }}",
-                arguments=["--set", "{{ params.set | tojson }}"],
+                arguments=[*self._use_what_is_rented(), "--set", "{{ params.set | tojson }}"],
             )
             version = "{{ ti.xcom_pull(task_ids='train')['details']['model_version'] }}"
             gate = {

@@ -33,6 +33,7 @@ from contrail_airflow.remote_jobs import (
     describe,
     ending,
     jobs_of,
+    service_errors,
     target_from,
 )
 from contrail_airflow.stage_process import StageProcess
@@ -124,10 +125,11 @@ class StageOperator(BaseOperator):
             raise AirflowSkipException(f"{self.verb} was not asked for")
         if self.partition_from in ("", "None"):
             raise AirflowFailException(self.no_partition)
-        return self._dispatch(self.job(context["ti"]))
+        return self._dispatch(self.job(context))
 
-    def job(self, task_instance: Any) -> Job:
+    def job(self, context: "Context") -> Job:
         """The command of this attempt, with what tells it from every other."""
+        task_instance, started = context["ti"], context["dag_run"].start_date
         same = f"{self.partition_from}..{self.partition_to}"
         return Job(
             command=tuple(self.command(self.name_of(task_instance))),
@@ -135,7 +137,8 @@ class StageOperator(BaseOperator):
             stage=self.verb,
             partitions=self.partition_from if self.partition_from == self.partition_to else same,
             run=_as_name(task_instance.run_id),
-            work=f"{task_instance.dag_id}/{task_instance.run_id}/{task_instance.task_id}/{task_instance.map_index}",
+            # A run that is made again after it was deleted, or by another Airflow, has the same names and does its own work.
+            work=f"{task_instance.dag_id}/{task_instance.run_id}/{started}/{task_instance.task_id}/{task_instance.map_index}",
             attempt=task_instance.try_number,
         )
 
@@ -203,12 +206,10 @@ class StageOperator(BaseOperator):
 
     def _run_there(self, job: Job, target: GoogleTarget) -> dict[str, Any]:
         """Submit the job, or take up one that runs for this task already, and wait for it in the triggerer."""
-        from google.api_core.exceptions import GoogleAPICallError, RetryError
-
-        jobs = jobs_of(target, settings())
         try:
+            jobs = jobs_of(target, settings())
             taken, remote = self._running(jobs, job) or (job, self._submit(jobs, job, target))
-        except (GoogleAPICallError, RetryError) as error:
+        except service_errors() as error:
             again, what = advice(error)
             self._stop(again, f"✗ {job.id} was not submitted to {target.kind}: {what}\n{error}")
         except ContrailError as error:
@@ -254,12 +255,15 @@ class StageOperator(BaseOperator):
         name = event["name"]
         if trouble := event.get("trouble"):
             self._stop(True, f"✗ {name} could not be looked at: {trouble}")
-        remote = jobs_of(target_from(target), settings()).look(name)
+        try:
+            remote = jobs_of(target_from(target), settings()).look(name)
+            outcome = read_outcome(folder)
+        except service_errors() as error:
+            self._stop(True, f"✗ {name} has {event['state']}, but could not be looked at: {advice(error)[1]}\n{error}")
         self.log.info("%s has %s\n%s", name, event["state"], remote.link)
         cost = self._settle(folder.rsplit("/", 1)[1], remote)  # however it ended, it is paid for
         if event["state"] == "cancelled":
             self._stop(False, f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}")
-        outcome = read_outcome(folder)
         if outcome is None or (event["state"] == "failed" and not outcome.code):
             again, what = ending(event["message"])
             last = "\n".join(read_tail(remote.log_uri, SHOWN_LINES))

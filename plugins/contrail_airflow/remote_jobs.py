@@ -3,8 +3,9 @@
 What is submitted comes from ``contrail.dispatch``; when to do so, from the operator.
 """
 
+import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from contrail.dispatch.payload import Code, Job, render_batch, render_custom_job
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import CustomJob
     from google.cloud.dataproc_v1.types import Batch
 
-State = Literal["active", "succeeded", "failed", "cancelled"]
+# ``cancelling`` has not ended, and no attempt takes it up.
+State = Literal["active", "cancelling", "succeeded", "failed", "cancelled"]
 GoogleTarget = DataprocTarget | VertexTarget
 _CONSOLE = "https://console.cloud.google.com"
 
@@ -35,6 +37,11 @@ class RemoteJob:
     log_uri: str = ""
     usage: BatchUsage | MachineUsage | None = None
     seconds: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, however it ended."""
+        return self.state not in ("active", "cancelling")
 
 
 class RemoteJobs(Protocol):
@@ -89,14 +96,16 @@ class DataprocJobs:
     def look(self, name: str) -> RemoteJob:
         """The state of a batch."""
         batch: Batch = self._hook.get_batch(batch_id=name, **self._place)
-        states: dict[str, State] = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled"}
+        states: dict[str, State] = {
+            "SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled", "CANCELLING": "cancelling",
+        }  # fmt: skip
         link = f"{_CONSOLE}/dataproc/batches/{self.target.region}/{name}?project={self.target.project}"
         state = states.get(batch.state.name, "active")
-        used, seconds = None, None
-        if state != "active":
-            used = _batch_usage(batch, self.target)
-            seconds = _seconds(batch.create_time, batch.state_time)
-        return RemoteJob(name, state, batch.state_message, link, batch.runtime_info.output_uri, used, seconds)
+        job = RemoteJob(name, state, batch.state_message, link, batch.runtime_info.output_uri)
+        if not job.ended:
+            return job
+        used, seconds = _batch_usage(batch, self.target), _seconds(batch.create_time, batch.state_time)
+        return replace(job, usage=used, seconds=seconds)
 
     def cancel(self, name: str) -> None:
         """Cancel the operation that runs the batch."""
@@ -145,6 +154,7 @@ class VertexJobs:
             "JOB_STATE_EXPIRED": "failed",
             "JOB_STATE_PARTIALLY_SUCCEEDED": "failed",
             "JOB_STATE_CANCELLED": "cancelled",
+            "JOB_STATE_CANCELLING": "cancelling",
         }
         project = self.target.project
         link = f"{_CONSOLE}/vertex-ai/locations/{self.target.region}/training/{name}?project={project}"
@@ -184,15 +194,29 @@ def _machine_usage(job: "CustomJob") -> MachineUsage | None:
     )
 
 
-def advice(error: Exception) -> tuple[bool, str]:
-    """Whether trying again may help with an error of Google's API, and what to do about it."""
-    from google.api_core import exceptions as google
+def service_errors() -> tuple[type[Exception], ...]:
+    """What the services, their storage and Airflow's connection to them raise."""
+    from airflow.exceptions import AirflowNotFoundException
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    from google.auth.exceptions import GoogleAuthError
 
-    if isinstance(error, google.Forbidden | google.Unauthorized):
+    return GoogleAPICallError, RetryError, GoogleAuthError, OSError, AirflowNotFoundException
+
+
+def advice(error: Exception) -> tuple[bool, str]:
+    """Whether trying again may help with an error of Google's API or storage, and what to do about it."""
+    from airflow.exceptions import AirflowNotFoundException
+    from google.api_core import exceptions as google
+    from google.auth.exceptions import GoogleAuthError
+
+    if isinstance(error, AirflowNotFoundException):
+        return False, "no connection: make the one that the target names, as airflow_settings.yaml does"
+
+    if isinstance(error, google.Forbidden | google.Unauthorized | GoogleAuthError) or "Forbidden: " in str(error):
         return False, "permission: give the account of Airflow's connection the role that the message names"
     if isinstance(error, google.NotFound):
         return False, "not found: the environment file names something that is not there"
-    if isinstance(error, google.TooManyRequests):
+    if isinstance(error, google.TooManyRequests) or (isinstance(error, google.BadRequest) and "quota" in str(error)):
         return True, "quota: it is used up for now; ask for more, or choose another machine or region"
     if isinstance(error, google.BadRequest):
         return False, "the request was refused: see the target in the environment file"
@@ -200,20 +224,19 @@ def advice(error: Exception) -> tuple[bool, str]:
 
 
 # What services say of a job that ended without leaving its result: (words, may a retry help, what to do).
-_ENDINGS: tuple[tuple[tuple[str, ...], bool, str], ...] = (
-    (("preempt", "spot"), True, "the spot machine was taken away"),
-    (("quota", "resource_exhausted", "stockout", "insufficient"), True, "quota or stock: not enough machines now"),
-    (("permission", "denied", "forbidden"), False, "permission: see what the job's service account may do"),
-    (("image",), False, "image: is it in Artifact Registry, and may the job's service account read it?"),
-    (("not found", "404", "no such object"), False, "not found: something that the job reads is not there"),
+_ENDINGS: tuple[tuple[str, bool, str], ...] = (
+    (r"permissions?|denied|forbidden|scopes", False, "permission: see what the job's service account may do"),
+    (r"preempt(ed|ion)|spot (vm|machine|instance)s?", True, "the spot machine was taken away"),
+    (r"quotas?|resource_exhausted|stockout|insufficient", True, "quota or stock: not enough machines now"),
+    (r"image", False, "image: is it in Artifact Registry, and may the job's service account read it?"),
+    (r"not found|404|no such object", False, "not found: something that the job reads is not there"),
 )
 
 
 def ending(message: str) -> tuple[bool, str]:
     """Whether trying again may help after a job that left no result, by what its service says of it."""
-    said = message.lower()
     for words, again, what in _ENDINGS:
-        if any(word in said for word in words):
+        if re.search(rf"\b({words})\b", message, re.IGNORECASE):
             return again, what
     return True, "it ended without leaving a result; the machine may have run out of memory"
 

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from contrail.settings import settings
-from contrail_airflow.remote_jobs import RemoteJobs, advice, jobs_of, target_from
+from contrail_airflow.remote_jobs import RemoteJobs, advice, jobs_of, service_errors, target_from
 
 _POLL_SECONDS = 10.0
 # A service that does not answer for so many looks in a row (half an hour) is not waited for any longer.
@@ -37,13 +37,11 @@ class RemoteJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll; the hooks are synchronous, so each look is a thread's."""
-        from google.api_core.exceptions import GoogleAPICallError, RetryError
-
         trouble = 0
         while True:
             try:
                 job = await asyncio.to_thread(lambda: self._jobs().look(self.name))
-            except (GoogleAPICallError, RetryError, OSError) as error:
+            except service_errors() as error:
                 trouble += 1
                 again, what = advice(error)
                 self.log.warning("Could not look at %s (%s): %s", self.name, what, error)
@@ -52,7 +50,7 @@ class RemoteJobTrigger(BaseTrigger):
                     return
             else:
                 trouble = 0
-                if job.state != "active":
+                if job.ended:
                     yield TriggerEvent({"name": self.name, "state": job.state, "message": job.message})
                     return
             await asyncio.sleep(self.poll_seconds)

@@ -180,7 +180,11 @@ def run_form(run_id: str, **params: Any) -> dict[str, Any]:
     results: dict[str, Any] = {}
     names = {"dag_id": dag.dag_id, "run_id": run_id, "map_index": -1, "try_number": 1}
     instance = SimpleNamespace(**names, task_id="", xcom_pull=lambda task_ids: results[task_ids])
-    context: Any = {"params": {**dag.params.dump(), **params}, "ti": instance}
+    context: Any = {
+        "params": {**dag.params.dump(), **params},
+        "ti": instance,
+        "dag_run": SimpleNamespace(start_date=None),
+    }
     for task in dag.tasks:
         instance.task_id = task.task_id
         if isinstance(task, MappedOperator):

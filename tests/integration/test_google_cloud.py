@@ -45,7 +45,7 @@ def operator(verb: str, start: str, end: str, *arguments: str) -> StageOperator:
 
 def context(run_id: str, verb: str, attempt: int = 1) -> Any:
     names = {"dag_id": f"toy__{verb}", "run_id": run_id, "task_id": verb, "map_index": -1, "try_number": attempt}
-    return {"ti": SimpleNamespace(**names)}
+    return {"ti": SimpleNamespace(**names), "dag_run": SimpleNamespace(start_date=None)}
 
 
 def submit(task: StageOperator, given: Any) -> TaskDeferred:

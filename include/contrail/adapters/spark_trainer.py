@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from contrail.adapters.executors import own_errors, session_with_code
-from contrail.errors import EngineError
+from contrail.errors import SpecError
 from contrail.methods.boosting import Grow, History, Params
 from contrail.methods.encoding import feature_types
 from contrail.methods.matrices import Rows, TrainingRows
@@ -43,7 +43,7 @@ class SparkTrainer:
         """As ``Trainer.device``: a GPU where Spark gives its executors some, however few the rows."""
         gpus = session_with_code(self.engine).sparkContext.getConf().get(_GPUS)
         if wanted == "cuda" and not gpus:
-            raise EngineError(f"train.device is cuda, but {_GPUS} is not set for Spark's executors. Use auto or cpu.")
+            raise SpecError(f"train.device is cuda, but {_GPUS} is not set for Spark's executors. Use auto or cpu.")
         return "cuda" if gpus and wanted != "cpu" else "cpu"
 
     @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contrail.errors import EngineError
+from contrail.errors import SpecError
 from contrail.methods.encoding import encode, feature_types
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def binned(
     """The chosen rows, binned as ``params`` say, or in the bins of ``reference``.
 
     Raises:
-        EngineError: when bins are to be kept outside a GPU and the package that this needs is not installed.
+        SpecError: when bins are to be kept outside a GPU and the package that this needs is not installed.
     """
     import xgboost
 
@@ -121,7 +121,7 @@ def _to_gpu() -> Callable[[Any], Any]:
     try:
         import cupy
     except ImportError as error:
-        raise EngineError(
+        raise SpecError(
             "train.external_memory_rows on a GPU needs the package cupy, which the lock file does not have: add it to "
             "requirements.in and build the job image again, or train on a CPU (train.device: cpu)."
         ) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from contrail.errors import EngineError
+from contrail.errors import SpecError
 from contrail.methods.boosting import Grow, History, Params
 from contrail.methods.matrices import Rows, TrainingRows, binned
 
@@ -34,7 +34,7 @@ class Trainer(Protocol):
         """What each of them grows trees on. ``auto`` is a GPU when there is one and the rows are enough for it to pay.
 
         Raises:
-            EngineError: when a GPU is asked for and there is none.
+            SpecError: when a GPU is asked for and there is none.
         """
 
     def holding(
@@ -62,7 +62,7 @@ class ThisProcess:
         if _cuda_devices():
             return "cuda"
         if wanted == "cuda":
-            raise EngineError("train.device is cuda, but no CUDA device is visible here. Use auto or cpu.")
+            raise SpecError("train.device is cuda, but no CUDA device is visible here. Use auto or cpu.")
         return "cpu"
 
     @contextmanager

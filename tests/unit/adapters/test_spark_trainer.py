@@ -12,7 +12,7 @@ from upath import UPath
 
 from contrail.adapters import spark_trainer
 from contrail.adapters.spark_trainer import SparkTrainer
-from contrail.errors import EngineError
+from contrail.errors import EngineError, SpecError
 from contrail.methods import matrices
 from contrail.methods.trainer import WantedDevice
 from contrail.settings import EngineSettings
@@ -45,7 +45,7 @@ def test_a_gpu_is_used_where_spark_gives_executors_one(
 
 def test_a_gpu_that_spark_does_not_give_is_refused(trainer: SparkTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     give(monkeypatch, {})
-    with pytest.raises(EngineError, match=r"spark\.executor\.resource\.gpu\.amount is not set"):
+    with pytest.raises(SpecError, match=r"spark\.executor\.resource\.gpu\.amount is not set"):
         trainer.device("cuda", 10)
 
 

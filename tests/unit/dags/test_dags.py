@@ -101,7 +101,11 @@ def test_trainings_on_a_gpu_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"gpu": gpu}, stages={"train": "gpu"})
     current = settings().model_copy(update={"dispatch": dispatch})
     monkeypatch.setattr("contrail_airflow.dag_builder.settings", lambda: current)
-    pools = {task.task_id: task.pool for task in build_dags("bike_demand")["bike_demand__train"].tasks}
+    dag = build_dags("bike_demand")["bike_demand__train"]
+    assert dag.get_task("train").arguments[:2] == ["--set", "device=cuda"], (
+        "what is paid for is used, or said to be missing"
+    )
+    pools = {task.task_id: task.pool for task in dag.tasks}
     assert pools == {name: GPU_POOL if name == "train" else HEAVY_POOL for name in pools}
     made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
     assert {entry["pool_name"] for entry in made} == {HEAVY_POOL, GPU_POOL}

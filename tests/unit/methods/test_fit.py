@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contrail.errors import EngineError, SpecError
+from contrail.errors import SpecError
 from contrail.methods import fit, trainer
 from contrail.methods.fit import booster_params, fit_trees, override, predict_unseen
 from contrail.methods.matrices import TrainingRows
@@ -138,5 +138,5 @@ def test_auto_uses_a_gpu_only_where_there_is_one_and_it_pays(monkeypatch):
     assert here.device("cpu", 3_000_000) == "cpu"
     monkeypatch.setattr(trainer, "_cuda_devices", lambda: 0)
     assert here.device("auto", 3_000_000) == "cpu"
-    with pytest.raises(EngineError, match="no CUDA device"):
+    with pytest.raises(SpecError, match="no CUDA device"):
         here.device("cuda", 10)

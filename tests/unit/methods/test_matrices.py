@@ -9,7 +9,7 @@ import pytest
 import xgboost
 from tests.unit.methods.test_fit import TRAIN, made_rows
 
-from contrail.errors import DataError, EngineError
+from contrail.errors import DataError, SpecError
 from contrail.methods import matrices
 from contrail.methods.fit import booster_params, fit_trees, predict_unseen
 from contrail.methods.matrices import binned, predict
@@ -70,7 +70,7 @@ def test_a_batch_that_is_refused_is_named_as_it_would_be_alone(monkeypatch):
 
 def test_bins_outside_a_gpu_need_a_package_that_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(EngineError, match="needs the package cupy"):
+    with pytest.raises(SpecError, match="needs the package cupy"):
         binned(replace(made_rows(), external_memory=True), FIRST, {**PARAMS, "device": "cuda"})
 
 

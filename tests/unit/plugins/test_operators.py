@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,8 @@ CONTEXT: Any = {
         task_id="score",
         map_index=-1,
         try_number=2,
-    )
+    ),
+    "dag_run": SimpleNamespace(start_date=datetime(2024, 1, 8, tzinfo=UTC)),
 }
 
 
@@ -82,7 +84,7 @@ def test_the_parts_of_a_backfill_have_one_name() -> None:
 
 
 def test_the_run_id_names_the_attempt() -> None:
-    job = operator().job(CONTEXT["ti"])
+    job = operator().job(CONTEXT)
     assert job.command[-2:] == ("backfill__2024-01-05T00-00-00-00-00-2", "--json")
     assert (job.pipeline, job.stage, job.partitions, job.attempt) == ("toy", "score", "2024-01-05..2024-01-07", 2)
 

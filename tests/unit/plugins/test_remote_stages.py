@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+from airflow.exceptions import AirflowNotFoundException
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from google.api_core import exceptions as google
+from google.auth.exceptions import DefaultCredentialsError
 
 from contrail.dispatch import receipts as receipts_module
 from contrail.dispatch.payload import Code, Job
@@ -84,9 +86,9 @@ def service(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     yield found
 
 
-def context(attempt: int = 1, run_id: str = "scheduled__1") -> Any:
+def context(attempt: int = 1, run_id: str = "scheduled__1", day: int = 6) -> Any:
     names = {"dag_id": "toy__score", "run_id": run_id, "task_id": "score", "map_index": -1, "try_number": attempt}
-    return {"ti": SimpleNamespace(**names)}
+    return {"ti": SimpleNamespace(**names), "dag_run": SimpleNamespace(start_date=datetime(2024, 1, day, tzinfo=UTC))}
 
 
 def task() -> StageOperator:
@@ -149,6 +151,19 @@ def test_a_lost_attempts_job_is_taken_up_while_it_runs(service: Service) -> None
     assert submit(1, run_id="another").trigger.name not in (first.trigger.name, third.trigger.name)
 
 
+def test_a_job_that_is_being_cancelled_is_not_taken_up(service: Service) -> None:
+    first = submit(1)
+    service.end(first.trigger.name, "cancelling")
+    assert submit(2).trigger.name != first.trigger.name
+
+
+def test_a_run_that_was_deleted_and_is_made_again_does_its_own_work(service: Service) -> None:
+    first = submit(day=6)
+    service.end(first.trigger.name, "succeeded")
+    assert submit(day=6).trigger.name == first.trigger.name
+    assert submit(day=7).trigger.name != first.trigger.name
+
+
 def test_killing_the_task_ends_the_job(service: Service) -> None:
     running = task()
     with pytest.raises(TaskDeferred) as deferred:
@@ -196,6 +211,9 @@ def test_a_lost_commit_there_is_retried(service: Service) -> None:
         ("Failed to pull image eu.pkg.dev/x: manifest unknown", False, "Artifact Registry"),
         ("File not found: gs://x/main.py", False, "not found"),
         ("The replica exited with status 137", True, "out of memory"),
+        ("Insufficient permissions for the bucket lake", False, "permission"),
+        ("Request had insufficient authentication scopes", False, "permission"),
+        ("job of acme-spotlight-prod exited with status 1", True, "out of memory"),
     ],
 )
 def test_a_job_that_left_nothing_is_explained(
@@ -220,6 +238,10 @@ def test_a_job_that_left_nothing_is_explained(
         (google.InvalidArgument("bad machine"), False, "refused"),
         (google.ResourceExhausted("quota"), True, "quota"),
         (google.ServiceUnavailable("try later"), True, "did not answer"),
+        (google.InvalidArgument("Insufficient 'CPUS' quota. Requested 12.0"), True, "quota"),
+        (DefaultCredentialsError("no credentials"), False, "permission"),
+        (OSError("Forbidden: b/artifacts/o"), False, "permission"),
+        (AirflowNotFoundException("The conn_id `google_cloud_default` isn't defined"), False, "no connection"),
     ],
 )
 def test_a_submission_that_fails_says_what_to_do(service: Service, error: Exception, again: bool, words: str) -> None:
@@ -228,6 +250,13 @@ def test_a_submission_that_fails_says_what_to_do(service: Service, error: Except
         task().execute(context())
     assert isinstance(stopped.value, AirflowFailException) is not again
     assert advice(error)[0] is again
+
+
+def test_an_ended_job_that_cannot_be_looked_at_says_why(service: Service) -> None:
+    deferred = submit()
+    service.error = google.PermissionDenied("dataproc.batches.get")
+    with stopping(StageStopped, "has succeeded, but could not be looked at: permission"):
+        resume(deferred, state="succeeded")
 
 
 def wait(trigger: Any) -> dict[str, Any]:
