@@ -15,9 +15,12 @@ RUN apt-get update \
   && rm -rf /var/lib/apt/lists/* \
   && groupadd --gid 1099 spark \
   && useradd --uid 1099 --gid 1099 --create-home --home-dir /home/spark spark
+# The last two lines: where Vertex AI mounts the GPU's driver, and that its libraries are wanted.
 ENV LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 \
     PYSPARK_PYTHON=/usr/local/bin/python \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
+    NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY requirements.txt /opt/contrail/
 # The lock is complete: --no-deps spares pip the resolving, --require-hashes refuses anything else.
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/contrail/requirements.txt \

@@ -266,7 +266,7 @@ class StageOperator(BaseOperator):
             self._stop(False, f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}")
         if outcome is None or (event["state"] == "failed" and not outcome.code):
             again, what = ending(event["message"])
-            last = "\n".join(read_tail(remote.log_uri, SHOWN_LINES))
+            last = "\n".join(read_tail(remote.log_uri, SHOWN_LINES) or read_tail(f"{folder}/log.txt", SHOWN_LINES))
             self._stop(again, f"✗ {name}: {what}\n{event['message']}\n{last}\n{remote.link}")
         tell = self._teller()
         for line in outcome.said:

@@ -1,7 +1,8 @@
 """What a remote job starts with: fetch the code that submitted it, refuse any other, run it, leave the result.
 
 It runs before Contrail is there, so it imports nothing of it: only the standard library and what the job image has
-(fsspec with gcsfs). In the job's folder it leaves ``result.json`` and ``log.txt``, the end of what was printed.
+(fsspec with gcsfs). In the job's folder it leaves ``result.json`` and ``log.txt``, the end of what was printed; that is
+written while the command runs too, for a machine that is taken away.
 """
 
 import argparse
@@ -15,12 +16,15 @@ import tempfile
 import threading
 import zipfile
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import fsspec
 
 _KEPT_LINES = 200
+_LOG_SECONDS = 10
 _REFUSED = 2
 # The lock file that the image was built from; libraries of another lock are another version.
 _IMAGE_LOCK = Path("/opt/contrail/requirements.sha256")
@@ -38,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(lines[-1], file=sys.stderr)
             code, printed = _REFUSED, ""
         else:
-            code, printed = _run([sys.executable, "-m", "contrail", *asked.command], environment, lines)
+            with _log_kept(asked.folder, lines):
+                code, printed = _run([sys.executable, "-m", "contrail", *asked.command], environment, lines)
     _leave(asked.folder, code, printed, list(lines))
     return code
 
@@ -95,17 +100,40 @@ def _run(command: list[str], environment: dict[str, str], lines: "deque[str]") -
     return process.wait(), "".join(printed)
 
 
+@contextmanager
+def _log_kept(folder: str, lines: "deque[str]") -> Iterator[None]:
+    """Write the log every few seconds in which something was said."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        kept: list[str] = []
+        while not ended.wait(_LOG_SECONDS):
+            if (said := list(lines)) != kept:
+                with suppress(OSError):  # the next time, or at the end, where it is not passed over
+                    _write(folder, "log.txt", "\n".join(said) + "\n")
+                    kept = said
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+
+
 def _leave(folder: str, code: int, printed: str, lines: list[str]) -> None:
     last = (printed.strip().splitlines() or [""])[-1]
     result: Any = None
     if last.startswith("{"):
         result = json.loads(last)
-    for name, text in (
-        ("log.txt", "\n".join(lines) + "\n"),
-        ("result.json", json.dumps({"code": code, "result": result, "said": lines})),
-    ):
-        with fsspec.open(f"{folder}/{name}", "w", auto_mkdir=True) as target:
-            target.write(text)
+    _write(folder, "log.txt", "\n".join(lines) + "\n")
+    _write(folder, "result.json", json.dumps({"code": code, "result": result, "said": lines}))
+
+
+def _write(folder: str, name: str, text: str) -> None:
+    with fsspec.open(f"{folder}/{name}", "w", auto_mkdir=True) as target:
+        target.write(text)
 
 
 if __name__ == "__main__":

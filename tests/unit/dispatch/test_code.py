@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,19 @@ def test_a_job_runs_the_code_that_submitted_it_and_leaves_its_result(current: Se
     assert "no table 'predictions'" in left["said"][-1]
     folder = Path(f"{current.dispatch.jobs_uri}/toy/job-0-history".removeprefix("file://"))
     assert "no table 'predictions'" in (folder / "log.txt").read_text()
+
+
+def test_the_log_of_a_job_whose_machine_is_taken_away_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "_LOG_SECONDS", 0.05)
+    lines = deque(["first"])
+    with bootstrap._log_kept(f"file://{tmp_path}/job", lines):
+        for said in ("first\n", "first\nsecond\n"):
+            end = time.monotonic() + 20
+            while not (log := tmp_path / "job" / "log.txt").exists() or log.read_text() != said:
+                assert time.monotonic() < end, "never written"
+                time.sleep(0.01)
+            lines.append("second")
+    assert read_outcome(f"file://{tmp_path}/job") is None
 
 
 def test_the_stage_sees_its_own_pipelines_and_the_revision(current: Settings) -> None:

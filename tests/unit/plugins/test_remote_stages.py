@@ -252,6 +252,17 @@ def test_a_submission_that_fails_says_what_to_do(service: Service, error: Except
     assert advice(error)[0] is again
 
 
+def test_the_log_that_a_job_kept_in_its_folder_is_shown_where_its_service_has_none(service: Service) -> None:
+    deferred = submit()
+    service.end(deferred.trigger.name, "failed", "The instance was preempted.")
+    assert deferred.kwargs is not None
+    folder = Path(deferred.kwargs["folder"].removeprefix("file://"))
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_text("round 100 of 500\n")
+    with stopping(StageStopped, "round 100 of 500"):
+        resume(deferred, state="failed", message="The instance was preempted.")
+
+
 def test_an_ended_job_that_cannot_be_looked_at_says_why(service: Service) -> None:
     deferred = submit()
     service.error = google.PermissionDenied("dataproc.batches.get")
