@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Rows of a partition file are instants in UTC; a zone is always named where a local time is wanted.
 _SESSION = {"spark.sql.session.timeZone": "UTC"}
+# The embedded engine forgets a session that is not used for minutes; a process may train for hours between two uses.
+_SAIL_IDLE_SECONDS = 7 * 24 * 3600
 _NO_BAR = {"spark.ui.showConsoleProgress": "false"}  # it would stand between the lines of a log
 _LOCAL_SPARK = {
     "spark.ui.enabled": "false",
@@ -48,6 +50,7 @@ def spark_session(engine: EngineSettings) -> "SparkSession":
 def _sail() -> "SparkSession":
     from pysail.spark import SparkConnectServer
 
+    os.environ["SAIL_SPARK__SESSION_TIMEOUT_SECS"] = str(_SAIL_IDLE_SECONDS)
     server = SparkConnectServer("127.0.0.1", 0)
     try:
         server.start(background=True)

@@ -98,8 +98,10 @@ def client(settings: Settings) -> "MlflowClient":
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = settings.registry.tracking_uri
-    # MLflow's registry looks logged models up in the process's store, whatever store a client was given.
+    # MLflow's registry looks logged models up in the process's store, whatever store a client was given; and it would ask
+    # a Spark session where the registry is.
     mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     try:
         return mlflow.MlflowClient(uri, uri)
     except SQLAlchemyError as error:

@@ -1,0 +1,27 @@
+"""The embedded engine as a long process meets it."""
+
+import subprocess
+import sys
+import textwrap
+
+from contrail.adapters import engine
+
+
+def test_a_session_is_kept_as_long_as_it_is_told_to_be_and_that_is_days() -> None:
+    code = """
+        import time
+        from contrail.adapters import engine
+        from contrail.settings import EngineSettings
+        engine._SAIL_IDLE_SECONDS = 1
+        session = engine.spark_session(EngineSettings())
+        session.range(3).count()
+        time.sleep(3)
+        try:
+            session.range(3).count()
+        except Exception as error:
+            print(error)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "is not running" in done.stdout
+    assert engine._SAIL_IDLE_SECONDS >= 24 * 3600
