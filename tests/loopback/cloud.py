@@ -24,6 +24,7 @@ from tests.java import java_home
 from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.catalog import RestCatalogServer
 from tests.loopback.identity import PROJECT, Identity, certificates
+from tests.loopback.registry import RegistryServer
 from tests.loopback.storage import StorageServer, free_port
 
 REGION = "europe-west1"
@@ -98,7 +99,6 @@ def production(folder: Path, **variables: str) -> Iterator[LoopbackCloud]:
         CONTRAIL_ENV="prod",
         CONTRAIL_HOME=str(folder / "home"),
         CONTRAIL_PROJECT=str(_CHECKOUT),
-        CONTRAIL_MLFLOW_URI=f"sqlite:///{folder}/mlflow.db",
         **variables,
     )
     settings.cache_clear()
@@ -155,6 +155,7 @@ def main() -> None:
     root = folder / "storage"
     store = StorageServer(root)
     bigquery = BigQueryServer(folder)
+    mlflow = RegistryServer(folder)
     identity = Identity(folder)
     environment = {
         "STORAGE_EMULATOR_HOST": store.address,
@@ -189,6 +190,7 @@ def main() -> None:
         "CONTRAIL_GCP_PROJECT": PROJECT,
         "CONTRAIL_GCP_REGION": REGION,
         "CONTRAIL_CATALOG_URI": catalog.address,
+        "CONTRAIL_MLFLOW_URI": mlflow.address,
         "CONTRAIL_JOB_IMAGE": IMAGE,
         "CONTRAIL_SUBNETWORK": f"projects/{PROJECT}/regions/{REGION}/subnetworks/jobs",
         "CONTRAIL_SPARK_ACCOUNT": f"spark@{PROJECT}.iam.gserviceaccount.com",
