@@ -41,8 +41,13 @@ module "network" {
 
   region      = var.region
   subnet_cidr = var.subnet_cidr
+  mlflow_port = 5000
 
   depends_on = [module.services]
+}
+
+data "google_project" "this" {
+  project_id = var.project_id
 }
 
 module "identity" {
@@ -159,6 +164,17 @@ module "storage" {
       }
     }
   }
+
+  depends_on = [module.services]
+}
+
+# BigLake's Iceberg catalog of the lake: one of this type must be named after its bucket. Stages read and write the files
+# with their own accounts.
+resource "google_biglake_iceberg_catalog" "lake" {
+  name            = trimprefix(module.storage.uris["lake"], "gs://")
+  catalog_type    = "CATALOG_TYPE_GCS_BUCKET"
+  credential_mode = "CREDENTIAL_MODE_END_USER"
+  deletion_policy = "PREVENT"
 
   depends_on = [module.services]
 }

@@ -26,11 +26,6 @@ output "service_accounts" {
   }
 }
 
-output "network_uri" {
-  description = "The network, for Vertex custom jobs that need private addresses."
-  value       = module.network.network_id
-}
-
 output "subnet_uri" {
   description = "The subnet of Dataproc Serverless batches (environment_config.execution_config.subnetwork_uri)."
   value       = module.network.subnet_id
@@ -74,5 +69,8 @@ output "environment" {
     CONTRAIL_SPARK_ACCOUNT    = module.dataproc.account.email
     CONTRAIL_TRAIN_ACCOUNT    = module.vertex.account.email
     CONTRAIL_SUBNETWORK       = module.network.subnet_id
+    CONTRAIL_NETWORK          = "projects/${data.google_project.this.number}/global/networks/${module.network.network_name}" # Vertex AI wants the number
+    CONTRAIL_TEAM             = var.team
+    CONTRAIL_COST_CENTRE      = var.cost_centre
   }
 }

@@ -3,10 +3,12 @@ mock_provider "google" {}
 variables {
   region      = "europe-west1"
   subnet_cidr = "10.10.0.0/20"
+  mlflow_port = 5000
 }
 
 run "private" {
-  command = plan
+  # Applied, so that the address of the services' range is known.
+  command = apply
   module {
     source = "./modules/network"
   }
@@ -19,5 +21,10 @@ run "private" {
   assert {
     condition     = google_compute_firewall.spark.source_ranges == toset(["10.10.0.0/20"])
     error_message = "What comes in comes from the subnet itself."
+  }
+
+  assert {
+    condition     = google_compute_firewall.mlflow.source_ranges == toset(["${google_compute_global_address.services.address}/20"]) && one(google_compute_firewall.mlflow.allow).ports == tolist(["5000"])
+    error_message = "Beside it, Google's services reach MLflow alone."
   }
 }

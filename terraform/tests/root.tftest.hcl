@@ -16,6 +16,11 @@ run "plan" {
   }
 
   assert {
+    condition     = "gs://${google_biglake_iceberg_catalog.lake.name}" == module.storage.uris["lake"]
+    error_message = "A catalog over a bucket has the bucket's name."
+  }
+
+  assert {
     condition     = output.bigquery_datasets.published != output.bigquery_datasets.analysts
     error_message = "Analysts have a dataset of their own."
   }

@@ -5,6 +5,7 @@ import re
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from pyiceberg.catalog.rest import CreateTableRequest
 from pyiceberg.catalog.sql import SqlCatalog
@@ -52,20 +53,25 @@ class _Handler(QuietHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
+        path, _, asked = self.path.partition("?")
         if not self.headers.get("Authorization", "").startswith("Bearer loopback-"):
             return self._answer(401, {"error": {"message": "no token", "type": "NotAuthorizedException", "code": 401}})
         try:
             with self.turn:
-                code, values = self._route(path, body)
+                code, values = self._config(asked) if path == "/v1/config" else self._route(path, body)
         except tuple(_CODES) as error:
             code = _CODES[type(error)]
             values = {"error": {"message": str(error), "type": type(error).__name__, "code": code}}
         return self._answer(code, values)
 
+    def _config(self, asked: str) -> tuple[int, Any]:
+        """BigLake has a catalog for a bucket when somebody has made it."""
+        (warehouse,) = parse_qs(asked)["warehouse"]
+        if not self.catalog.properties["warehouse"].startswith(f"{warehouse}/"):
+            return 404, {"error": {"message": f"no catalog {warehouse}", "type": "NotFoundException", "code": 404}}
+        return 200, {"defaults": {}, "overrides": {}}
+
     def _route(self, path: str, body: bytes) -> tuple[int, Any]:
-        if path == "/v1/config":
-            return 200, {"defaults": {}, "overrides": {}}
         if path == "/v1/namespaces" and self.command == "POST":
             name = json.loads(body)["namespace"]
             self.catalog.create_namespace(tuple(name))

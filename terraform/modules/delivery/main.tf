@@ -6,6 +6,7 @@ locals {
   # To read what is configured, not data nor secrets. roles/viewer would also open every bucket's objects.
   planner_roles = [
     "roles/artifactregistry.reader",
+    "roles/biglake.viewer",
     "roles/bigquery.metadataViewer",
     "roles/browser",
     "roles/cloudsql.viewer",
@@ -25,6 +26,7 @@ locals {
   # project is who can start a job in the GitHub environment: require reviewers there.
   deployer_roles = [
     "roles/artifactregistry.admin",
+    "roles/biglake.admin",
     "roles/bigquery.dataOwner",
     "roles/cloudsql.admin",
     "roles/compute.networkAdmin",

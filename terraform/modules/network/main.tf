@@ -44,6 +44,24 @@ resource "google_compute_firewall" "spark" {
   }
 }
 
+# A training job on Vertex AI runs in Google's network and logs to MLflow in this one.
+resource "google_compute_firewall" "mlflow" {
+  name          = "contrail-mlflow"
+  description   = "Vertex AI's jobs to the MLflow server."
+  network       = google_compute_network.this.id
+  direction     = "INGRESS"
+  source_ranges = ["${google_compute_global_address.services.address}/${google_compute_global_address.services.prefix_length}"]
+
+  allow {
+    protocol = "tcp"
+    ports    = [var.mlflow_port]
+  }
+
+  log_config {
+    metadata = "EXCLUDE_ALL_METADATA"
+  }
+}
+
 # Addresses that Google's own networks (Cloud SQL, Vertex jobs with `network`) use towards this one.
 resource "google_compute_global_address" "services" {
   name          = "contrail-services"

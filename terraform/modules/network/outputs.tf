@@ -1,3 +1,8 @@
+output "network_name" {
+  description = "Its name in the project."
+  value       = google_compute_network.this.name
+}
+
 output "network_id" {
   description = "projects/…/global/networks/…"
   value       = google_compute_network.this.id

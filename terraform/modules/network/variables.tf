@@ -7,3 +7,8 @@ variable "subnet_cidr" {
   description = "Addresses of the subnet."
   type        = string
 }
+
+variable "mlflow_port" {
+  description = "Where MLflow listens in the subnet; training jobs log to it."
+  type        = number
+}
