@@ -383,9 +383,8 @@ class _Planner:
         if self._lands:
             return "its inputs are made first"
         read = maker.provenance["inputs"]
-        for name, table in self.spec.tables.items():
-            reach = day if table.known_ahead else day - timedelta(days=1)
-            window = Partitions(day - timedelta(days=self.spec.features.lookback_days), reach)
+        for name in self.spec.tables:
+            window = features.reach_of(self.spec, name, Partitions(day, day))
             if not self.lineage(f"validated_{name}").unchanged_since(read.get(f"validated_{name}"), window):
                 return f"validated_{name} was published since"
         return ""

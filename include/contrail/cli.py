@@ -392,6 +392,8 @@ def _print_plan(plan: "Plan", console: Console) -> None:
         if rows["sample"]:
             (words,) = sentences({name: {"total": rows["sample"]}})
             console.print(f"  scored for this plan: {', '.join(rows['sample']['days'])}: {words}", highlight=False)
+        elif name == "predictions" and "features" in shown["expected_difference"]:
+            console.print("  how scores will shift is known when their features are built", highlight=False)
     minutes = shown["estimated_minutes"]
     taken = "not known yet" if minutes is None else f"about {minutes} minutes"
     console.print(f"publish: {shown['publish']}; time: {taken}; cost: {shown['cost']}", highlight=False)

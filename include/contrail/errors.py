@@ -67,6 +67,10 @@ class CommitConflictError(ContrailError):
     exit_code = 75
 
 
+class InputsChangedError(CommitConflictError):
+    """What a stage has read was replaced while it worked; nothing was published, and it must read again."""
+
+
 class EngineError(ContrailError):
     """The compute engine or a service it needs could not be reached."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from upath import UPath
 
+from contrail.errors import InputsChangedError
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
@@ -69,6 +70,18 @@ class StageRun:
             inputs=inputs,
             extra={"code_hash": code_hash(), "seconds": seconds, **backfill, **extra},
         )
+
+    def check_unchanged(self, table: str, snapshot: int | None, window: Partitions) -> None:
+        """Refuse to publish what was made of rows that are not the published ones any more.
+
+        Raises:
+            InputsChangedError: when a partition of the window was replaced after this snapshot of the table was read.
+        """
+        if not self.lake.lineage(table).unchanged_since(snapshot, window):
+            raise InputsChangedError(
+                f"{self.pipeline.name}: {table} was published anew for days of {window} while {self.stage} read it. "
+                "Nothing was published; run it again."
+            )
 
     def report_folder(self, kind: str) -> UPath:
         """Folder of this pipeline's reports of one kind, made when missing."""

@@ -6,7 +6,7 @@ over. What the features are is the pipeline's (``features.py``); how a window ob
 ``contrail.methods.windows``.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from contrail.adapters.engine import spark_session
@@ -17,6 +17,7 @@ from contrail.lake.lake import Lake
 from contrail.methods.windows import VISIBLE, FeatureWindow
 from contrail.partitions import Partitions, as_ranges
 from contrail.pipeline import Pipeline
+from contrail.spec import PipelineSpec
 from contrail.stages.base import StageResult, StageRun, result_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def run(run: StageRun) -> StageResult:
     Raises:
         MissingInputError: naming the partitions whose entities are not validated. Nothing is published.
         EngineError: if the engine cannot be reached.
+        InputsChangedError: when a table was published anew meanwhile.
     """
     spec = run.pipeline.spec
     names = [f"validated_{table}" for table in spec.tables]
@@ -46,11 +48,22 @@ def run(run: StageRun) -> StageResult:
     _write(run, built, window)
     run.progress("auditing and publishing")
     each, staged = bool(run.options.get("each_partition")), run.staging / "features"
+    for table in spec.tables:
+        run.check_unchanged(
+            f"validated_{table}", snapshots[f"validated_{table}"], reach_of(spec, table, run.partitions)
+        )
     made_from = run.provenance(snapshots)
     published = run.lake.publish(datasets.features(spec), staged, run.partitions, made_from, each_partition=each)
     rows = sum(state.rows for day, state in run.lake.partitions("features").items() if day in run.partitions)
     details = {"engine": run.settings.engine.kind, "look_back_missing": holes}
     return result_of(run, rows=rows, snapshots={"features": published}, details=details)
+
+
+def reach_of(spec: PipelineSpec, table: str, partitions: Partitions) -> Partitions:
+    """The partitions of a table that the features of these partitions may be made of."""
+    back = timedelta(days=spec.features.lookback_days)
+    known = timedelta(days=0 if spec.tables[table].known_ahead else 1)
+    return Partitions(partitions.start - back, partitions.end - known)
 
 
 def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> None:

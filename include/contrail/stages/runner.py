@@ -5,13 +5,17 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
 
+from contrail.errors import InputsChangedError
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.pipeline import load_pipeline
 from contrail.settings import settings
 from contrail.stages.base import StageResult, StageRun, silent
+
+_TRIES = 3
 
 
 def new_run_id() -> str:
@@ -66,11 +70,25 @@ def run_stage(
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     started = time.monotonic()
     try:
-        result: StageResult = module.run(run)
+        result = _run(module, run)
     finally:
         _remove(run)
     result.seconds = round(time.monotonic() - started, 3)
     return result
+
+
+def _run(module: ModuleType, run: StageRun) -> StageResult:
+    """Its result, from inputs that nobody replaced meanwhile."""
+    for left in reversed(range(_TRIES)):
+        try:
+            result: StageResult = module.run(run)
+        except InputsChangedError as error:
+            if not left:
+                raise
+            run.progress(f"{error} Again.")
+        else:
+            return result
+    raise AssertionError("unreachable")
 
 
 def _remove(run: StageRun) -> None:

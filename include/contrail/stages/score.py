@@ -39,6 +39,7 @@ def run(run: StageRun) -> StageResult:
         MissingInputError: naming the partitions without features, or when there is no such model. Nothing is
             published: a range is scored whole or not at all.
         SpecError: when the model does not fit the pipeline as it is now.
+        InputsChangedError: when features were published anew meanwhile.
     """
     spec = run.pipeline.spec
     models = models_of(run.pipeline, run.settings, run.lake, run.partitions, str(run.options.get("model", CHAMPION)))
@@ -59,6 +60,7 @@ def run(run: StageRun) -> StageResult:
         model_version=versions,
         model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in used.values()),
     )
+    run.check_unchanged("features", snapshot, run.partitions)
     each = bool(run.options.get("each_partition"))
     made = run.lake.publish(dataset, rows, run.partitions, provenance, each_partition=each)
     shadow = _shadow(run, models, snapshot)

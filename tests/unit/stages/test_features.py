@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Toy
 from tests.pipelines.toy.source import DEPOTS, parcels_of
 
-from contrail.errors import MissingInputError, SpecError
+from contrail.errors import InputsChangedError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
@@ -135,6 +135,51 @@ def test_a_column_that_came_later_is_null_in_older_days_and_whole_in_newer_ones(
     toy.run("features", "2024-01-08", "2024-01-12")
     found = toy.sql("SELECT partition_date, count(*), count(weight) FROM features GROUP BY ALL ORDER BY ALL")
     assert found == [(date(2024, 1, d), 12, 0 if d < 10 else 12) for d in range(8, 13)]
+
+
+def arriving(monkeypatch: pytest.MonkeyPatch, publish_late: Callable[[int], None]) -> list[int]:
+    """While each build is written, something is published; the builds so far."""
+    write, builds = features._write, []
+
+    def slow(*arguments: Any) -> None:
+        builds.append(len(builds))
+        publish_late(builds[-1])
+        write(*arguments)
+
+    monkeypatch.setattr(features, "_write", slow)
+    return builds
+
+
+def test_what_was_published_meanwhile_is_read_before_features_are(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = publish_all(toy)
+    late = rows.assign(delay=99.0)
+    days = [Partitions(date(2024, 1, 8), date(2024, 1, 8)), Partitions(LAST, LAST)]
+
+    def publish_late(build: int) -> None:
+        if build < 2:  # the second of them is of a day that no window of 9 January reaches
+            publish(toy, "deliveries", late[late["ship_date"] == days[build].start], days[build])
+
+    builds = arriving(monkeypatch, publish_late)
+    toy.run("features", "2024-01-09")
+    assert builds == [0, 1]
+    assert toy.lake.history("features")[0]["inputs"]["validated_deliveries"] is not None
+    found = toy.sql("SELECT DISTINCT late_rate_7d FROM features WHERE depot = 'A'")
+    monkeypatch.undo()
+    toy.run("features", "2024-01-09")
+    assert toy.sql("SELECT DISTINCT late_rate_7d FROM features WHERE depot = 'A'") == found
+
+
+def test_inputs_that_never_rest_are_said_and_nothing_is_published(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = publish_all(toy)
+    day = Partitions(date(2024, 1, 8), date(2024, 1, 8))
+    builds = arriving(
+        monkeypatch,
+        lambda build: publish(toy, "deliveries", rows[rows["ship_date"] == day.start].assign(delay=build), day),
+    )
+    with pytest.raises(InputsChangedError, match=r"validated_deliveries was published anew .* Nothing was published"):
+        toy.run("features", "2024-01-09")
+    assert builds == [0, 1, 2]
+    assert not toy.lake.exists("features")
 
 
 def test_a_range_is_the_same_as_its_days_and_as_itself(toy: Toy) -> None:

@@ -62,6 +62,22 @@ def test_each_row_says_which_model_features_and_run_made_it(ready):
     assert entry["model_version"] == "1"
 
 
+def test_features_that_were_built_meanwhile_are_the_ones_that_are_scored(ready, monkeypatch):
+    make, made = score._score, []
+
+    def slow(*arguments):
+        made.append(make(*arguments))
+        if len(made) == 1:
+            publish_toy(ready, "2024-02-12", "2024-02-12")
+        return made[-1]
+
+    monkeypatch.setattr(score, "_score", slow)
+    result = ready.run("score", *DAYS)
+    assert len(made) == 2
+    assert result.details["feature_snapshot"] == ready.lake.snapshot_id("features")
+    assert len(ready.lake.history("predictions")) == 1
+
+
 def test_scoring_again_leaves_the_same_rows_and_other_days_alone(ready):
     ready.run("score", *DAYS)
     before = rows(ready)
