@@ -5,6 +5,7 @@ Each message says what happened, what was kept, and what to do. How it reaches a
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -126,4 +127,14 @@ def of_deadline(where: str, minutes: int) -> Message:
     return Message(
         Kind.deadline, where, f"the run has not ended {minutes} minutes after it was queued",
         "everything; the run goes on", "see what it waits for: its page in Airflow, the pool `heavy`, the task's log",
+    )  # fmt: skip
+
+
+def of_timeout(where: str, limit: timedelta, link: str = "") -> Message:
+    """A DAG run that Airflow has ended because it took too long as a whole."""
+    return Message(
+        Kind.failure, where, f"the run was ended: it had not come to its end in {limit}",
+        "what its tasks had published; those that had not ended were ended and set to skipped, so that a candidate "
+        "that waited for an approver was not promoted",
+        "see in Airflow which task took so long, mend that, then clear the run's skipped tasks", link,
     )  # fmt: skip

@@ -30,8 +30,9 @@ from contrail.stages import RANGE_STAGES, VERBS
 from contrail.targets import DataprocTarget, VertexTarget
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import ApprovalOperator, answer
-from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
+from contrail_airflow.notifications import DeadlineNotifier, RunNotifier, StageNotifier
 from contrail_airflow.operators import (
+    QUEUE_MINUTES,
     BackfillOperator,
     DayOperator,
     JobsOperator,
@@ -58,10 +59,12 @@ class _Builder:
 
     # ---- shared by every DAG ----
 
-    def dag(self, suffix: str, doc: str, **arguments: Any) -> DAG:
+    def dag(self, suffix: str, doc: str, room: timedelta = timedelta(), **arguments: Any) -> DAG:
+        """A DAG with this pipeline's policy; ``room`` is what its runs may take beyond the usual."""
         spec, schedule = self.spec, self.spec.schedule
         dag_id, notifier = f"{spec.name}__{suffix}", StageNotifier()
-        alert = {"dag_id": dag_id, "minutes": schedule.deadline_minutes}
+        deadline = timedelta(minutes=schedule.deadline_minutes) + room
+        alert = {"dag_id": dag_id, "minutes": int(deadline.total_seconds() / 60)}
         return DAG(
             dag_id=dag_id,
             dag_display_name=f"{spec.title}: {suffix}",
@@ -69,10 +72,11 @@ class _Builder:
             doc_md=f"### {spec.title}: {suffix}\n\n{doc}\n\n{spec.description}\n\nOwner: {spec.owner}",
             tags=["contrail", spec.name, suffix],
             catchup=False,
-            dagrun_timeout=timedelta(minutes=schedule.timeout_minutes * 3),
+            dagrun_timeout=timedelta(minutes=schedule.timeout_minutes * 3) + room,
+            on_failure_callback=RunNotifier(),
             deadline=DeadlineAlert(
                 reference=DeadlineReference.DAGRUN_QUEUED_AT,
-                interval=timedelta(minutes=schedule.deadline_minutes),
+                interval=deadline,
                 callback=AsyncCallback(DeadlineNotifier, kwargs=alert),
             ),
             default_args={
@@ -118,6 +122,17 @@ class _Builder:
         rented = isinstance(target, VertexTarget | DataprocTarget) and target.accelerator_type
         return self.spec.train.device == "cuda" or bool(rented)
 
+    def _training_room(self) -> timedelta:
+        """An approver's time to answer, which any training may be asked to wait for, and that of each stage."""
+        return sum(map(self._limit, ("train", "promote", "promote")), timedelta(hours=self.spec.gate.approval_hours))
+
+    def _limit(self, verb: str) -> timedelta:
+        """How long one attempt of a stage may take; elsewhere it may wait for machines too."""
+        here = self.spec.schedule.timeout_minutes
+        target = settings().dispatch.target_of(self.spec.name, verb)
+        there = target.timeout_minutes + QUEUE_MINUTES if isinstance(target, VertexTarget | DataprocTarget) else 0
+        return timedelta(minutes=here + there)
+
     def asset(self, table: str) -> Asset:
         return Asset(
             name=f"{self.spec.name}.{table}", group="contrail"
@@ -144,7 +159,7 @@ class _Builder:
         timetable = ClosedPartitionTimetable(
             self.spec.schedule.daily, timezone=self.spec.timezone, key_format="%Y-%m-%d"
         )
-        dates = {"start_date": self.start(), "end_date": self.end()}
+        dates: dict[str, Any] = {"start_date": self.start(), "end_date": self.end()}
         in_order: dict[str, Any] = {"max_active_tis_per_dag": 1, "weight_rule": EarlierPartitionFirst()}
         with self.dag("daily", doc, schedule=timetable, max_active_runs=2, **dates) as dag:
             late = self._late(**in_order)
@@ -255,7 +270,7 @@ class _Builder:
         asked = "params.as_of, dag_run.run_after"
         with self.dag(
             "train", doc, schedule=timetable, start_date=self.start(), end_date=self.end(), max_active_runs=1,
-            params=params, user_defined_macros=macros,
+            params=params, user_defined_macros=macros, room=self._training_room(),
         ) as dag:  # fmt: skip
             train = self.stage(
                 "train",

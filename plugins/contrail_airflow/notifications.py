@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook, BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from contrail.messages import Kind, Message, of_deadline, of_failure, of_result
+from contrail.messages import Kind, Message, of_deadline, of_failure, of_result, of_timeout
 from contrail.settings import settings
 from contrail_airflow.operators import StageOperator, StageStopped
 
@@ -35,6 +35,21 @@ class StageNotifier(BaseNotifier):
             self.log.info("%s", message.text())
             deliver(message)
         _tell_of_publication(context)
+
+
+class RunNotifier(BaseNotifier):
+    """Tell of a run that took too long as a whole; for a DAG's ``on_failure_callback``, in the DAG processor.
+
+    What its tasks had to say, they have said.
+    """
+
+    def notify(self, context: "Context") -> None:
+        """Send the message when the run was ended for its time."""
+        given: Any = context
+        if given.get("reason") == "timed_out":
+            instance = given.get("ti")
+            where = f"{given['dag'].dag_id} {given['run_id']}"
+            deliver(of_timeout(where, given["dag"].dagrun_timeout, instance.log_url if instance else ""))
 
 
 class DeadlineNotifier(BaseNotifier):

@@ -23,8 +23,8 @@ from contrail.targets import DispatchSettings, VertexTarget
 from contrail_airflow import dag_builder
 from contrail_airflow.approval import ApprovalOperator
 from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL, build_dags, days_before
-from contrail_airflow.notifications import StageNotifier
-from contrail_airflow.operators import DayOperator, JobsOperator, RetrainOperator, StageOperator
+from contrail_airflow.notifications import RunNotifier, StageNotifier
+from contrail_airflow.operators import QUEUE_MINUTES, DayOperator, JobsOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -76,8 +76,11 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
         assert dag.dagrun_timeout, dag_id
         assert "contrail" in dag.tags, dag_id
         (deadline,) = dag.deadline
-        assert deadline.callback.kwargs == {"dag_id": dag_id, "minutes": 120}
-        assert deadline.interval == timedelta(minutes=120)
+        minutes = deadline.interval.total_seconds() / 60
+        assert deadline.callback.kwargs == {"dag_id": dag_id, "minutes": minutes}
+        assert minutes >= 120 and dag.dagrun_timeout > deadline.interval, dag_id
+        assert minutes == 120 or dag_id.endswith("__train"), dag_id
+        assert isinstance(dag.on_failure_callback, RunNotifier), dag_id
         for task in dag.tasks:
             name = f"{dag_id}.{task.task_id}"
             kind = task.operator_class if isinstance(task, MappedOperator) else type(task)
@@ -93,14 +96,34 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
                 assert [type(callback) for callback in callbacks] == [StageNotifier], name
 
 
-def test_trainings_on_a_gpu_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def rented_gpu(monkeypatch: pytest.MonkeyPatch) -> VertexTarget:
+    """Trainings run on Vertex AI."""
     gpu = VertexTarget(
         kind="vertex", project="p", region="r", service_account="s", image="i", machine_type="g2-standard-8",
-        accelerator_type="NVIDIA_L4", accelerator_count=1,
+        accelerator_type="NVIDIA_L4", accelerator_count=1, timeout_minutes=300,
     )  # fmt: skip
     dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"gpu": gpu}, stages={"train": "gpu"})
     current = settings().model_copy(update={"dispatch": dispatch})
     monkeypatch.setattr("contrail_airflow.dag_builder.settings", lambda: current)
+    return gpu
+
+
+@pytest.mark.parametrize("where", ["here", "rented"])
+def test_a_training_run_has_time_for_its_stages_and_its_approver(where: str, request: pytest.FixtureRequest) -> None:
+    """Airflow ends a run that takes longer, and skips what has not ended: also the wait for an answer."""
+    request.getfixturevalue("home")
+    rented = request.getfixturevalue("rented_gpu").timeout_minutes + QUEUE_MINUTES if where == "rented" else 0
+    for name in pipeline_names():
+        train = build_dags(name)[f"{name}__train"]
+        stages = [task.execution_timeout for task in train.tasks if task.execution_timeout]
+        assert len(stages) >= 3, name
+        needed = sum(stages, timedelta(minutes=rented, hours=load_pipeline(name).spec.gate.approval_hours))
+        assert train.dagrun_timeout > needed, name
+        assert train.deadline[0].interval > needed, name
+
+
+def test_trainings_on_a_gpu_take_turns(home: Path, rented_gpu: VertexTarget) -> None:
     pools = {task.task_id: task.pool for task in build_dags("bike_demand")["bike_demand__train"].tasks}
     assert pools == {name: GPU_POOL if name == "train" else HEAVY_POOL for name in pools}
     made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]

@@ -4,18 +4,20 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from contrail.messages import Message, of_deadline
 from contrail.settings import CloudLogSettings, settings
 from contrail_airflow import notifications
-from contrail_airflow.notifications import SLACK, SMTP, DeadlineNotifier, StageNotifier, deliver
+from contrail_airflow.notifications import SLACK, SMTP, DeadlineNotifier, RunNotifier, StageNotifier, deliver
 from contrail_airflow.operators import StageOperator, StageRefused
 
 
@@ -66,6 +68,16 @@ def test_a_task_with_news_tells_them(home: Path, connections: dict[str, Any]) ->
     given["task"].verb = "ingest"
     StageNotifier()(given)
     assert [line["kind"] for line in lines(home)] == ["late data"]
+
+
+def test_a_run_that_took_too_long_as_a_whole_is_told(home: Path, connections: dict[str, Any]) -> None:
+    given: Any = {"dag": DAG("toy__train", schedule=None, dagrun_timeout=timedelta(hours=30)), "run_id": "run-1"}
+    RunNotifier()({**given, "reason": "task_failure"})
+    assert lines(home) == [], "its task has told"
+    RunNotifier()({**given, "reason": "timed_out"})
+    (line,) = lines(home)
+    assert (line["kind"], line["where"]) == ("failure", "toy__train run-1")
+    assert "1 day, 6:00:00" in line["happened"]
 
 
 def test_a_missed_deadline_is_told_from_the_triggerer(home: Path, connections: dict[str, Any]) -> None:
