@@ -29,7 +29,7 @@ from contrail.spec import PipelineSpec
 from contrail.stages import RANGE_STAGES, VERBS
 from contrail.targets import DataprocTarget, VertexTarget
 from contrail.training_windows import training_windows
-from contrail_airflow.approval import ApprovalOperator, answer
+from contrail_airflow.approval import PromoteOperator
 from contrail_airflow.notifications import DeadlineNotifier, RunNotifier, StageNotifier
 from contrail_airflow.operators import (
     QUEUE_MINUTES,
@@ -93,13 +93,13 @@ class _Builder:
             **arguments,
         )
 
-    def stage(self, verb: str, *, task_id: str | None = None, **arguments: Any) -> StageOperator:
+    def stage(
+        self, verb: str, *, task_id: str | None = None, operator: type[StageOperator] = StageOperator, **arguments: Any
+    ) -> StageOperator:
         command = f"contrail stage {verb} --pipeline {self.spec.name} --from DATE --to DATE"
         doc = f"{VERBS[verb]}\n\nThe same from a shell: `{command}`"
         pool = GPU_POOL if verb == "train" and self._trains_on_gpu() else HEAVY_POOL
-        return StageOperator(
-            task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, pool=pool, **arguments
-        )
+        return operator(task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, pool=pool, **arguments)
 
     def publish(self, first: str, last: str, **arguments: Any) -> list[PublishOperator]:
         """The task that shows a range to the analysts; none where they query the lake."""
@@ -253,7 +253,7 @@ class _Builder:
         cron = spec.schedule.train
         timetable = CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None
         windows = _Windows(spec)
-        macros = {"train_window": windows.train, "gate_window": windows.gate, "answer": answer}
+        macros = {"train_window": windows.train, "gate_window": windows.gate}
         params = {
             "as_of": Param(
                 None, type=["null", "string"], format="date", title="As of",
@@ -279,7 +279,7 @@ class _Builder:
                 arguments=["--set", "{{ params.set | tojson }}"],
             )
             version = "{{ ti.xcom_pull(task_ids='train')['details']['model_version'] }}"
-            gate = {
+            gate: dict[str, Any] = {
                 "verb": "promote",
                 "partition_from": "{{ gate_window(" + asked + ").start }}",
                 "partition_to": "{{ gate_window(" + asked + ").end }}",
@@ -288,13 +288,16 @@ class _Builder:
                 task_id="judge", skip_unless=self._if_awaited("yes"), **gate,
                 arguments=["--model", version, "--approval", "awaited"],
             )  # fmt: skip
-            approve = self._approve()
             promote = self.stage(
-                **gate,
-                arguments=["--model", version, *("{{ answer(ti)[" + str(i) + "] }}" for i in range(3))],
-                trigger_rule="none_failed",  # without an approver, judge and approve are skipped
-            )
-            train >> judge >> approve >> promote
+                **gate, operator=PromoteOperator,
+                arguments=["--model", version],
+                trigger_rule="none_failed",  # where nobody is asked, judge is skipped
+                ask_if=self._if_awaited("yes"),
+                subject=f"{spec.title}: may version {version} become champion?",
+                body="{{ (ti.xcom_pull(task_ids='judge') or {}).get('details', {}).get('record', '') }}",
+                response_timeout=timedelta(hours=spec.gate.approval_hours),
+            )  # fmt: skip
+            train >> judge >> promote
         return dag
 
     def _if_awaited(self, value: str) -> str:
@@ -306,18 +309,8 @@ class _Builder:
             "asks for a person" if self.spec.gate.approval == "person" else "asks for no person, unless you choose so"
         )
         return (
-            f"The gate {asks}. Then the task `approve` waits, up to {self.spec.gate.approval_hours:g} hours, in Airflow "
+            f"The gate {asks}. Then the task `promote` waits, up to {self.spec.gate.approval_hours:g} hours, in Airflow "
             "under Required Actions, with the decision record; without an answer the candidate is refused."
-        )
-
-    def _approve(self) -> ApprovalOperator:
-        return ApprovalOperator(
-            task_id="approve",
-            subject=f"{self.spec.title}: may the new version become champion?",
-            body="{{ (ti.xcom_pull(task_ids='judge') or {}).get('details', {}).get('record', '') }}",
-            response_timeout=timedelta(hours=self.spec.gate.approval_hours),
-            skip_unless=self._if_awaited("yes"),
-            doc_md="Wait for an approver. Without an answer in time, or on Refuse, the champion stays.",
         )
 
     def backfill(self) -> DAG:

@@ -21,7 +21,7 @@ from contrail.settings import AnalystsSettings, settings
 from contrail.stages import RANGE_STAGES
 from contrail.targets import DispatchSettings, VertexTarget
 from contrail_airflow import dag_builder
-from contrail_airflow.approval import ApprovalOperator
+from contrail_airflow.approval import PromoteOperator
 from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL, build_dags, days_before
 from contrail_airflow.notifications import RunNotifier, StageNotifier
 from contrail_airflow.operators import QUEUE_MINUTES, DayOperator, JobsOperator, RetrainOperator, StageOperator
@@ -38,7 +38,7 @@ TASKS = {
     "daily": ["late", "ingest", "validate", "features"],
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
-    "train": ["train", "judge", "approve", "promote"],
+    "train": ["train", "judge", "promote"],
     "backfill": [
         "plan",
         "ingest",
@@ -84,12 +84,12 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
         for task in dag.tasks:
             name = f"{dag_id}.{task.task_id}"
             kind = task.operator_class if isinstance(task, MappedOperator) else type(task)
-            assert issubclass(kind, StageOperator | JobsOperator | RetrainOperator | ApprovalOperator), name
+            assert issubclass(kind, StageOperator | JobsOperator | RetrainOperator), name
             assert task.owner not in ("", "airflow"), name
             assert task.retries >= 1, name
             assert task.retry_exponential_backoff, name
             assert task.max_retry_delay, name
-            assert task.execution_timeout or task.response_timeout, name
+            assert task.execution_timeout, name
             assert task.doc_md, name
             assert task.pool == HEAVY_POOL, name
             for callbacks in (task.on_failure_callback, task.on_success_callback):
@@ -231,8 +231,9 @@ def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]
 
 def test_a_training_asks_nobody_unless_wanted(dags: dict[str, Any]) -> None:
     lines = render(dags["flight_delay__train"]).splitlines()
-    assert lines[1:3] == ["judge: (skipped)", "approve: (skipped)"]
-    assert "--approval" not in lines[3]
+    assert lines[1] == "judge: (skipped)"
+    assert "waits" not in lines[2]
+    assert "--approval" not in lines[2]
 
 
 def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[str, Any]) -> None:
@@ -243,7 +244,8 @@ def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[
     }
     lines = render(dags["flight_delay__train"], answered=answered, approval=True).splitlines()
     assert lines[1].endswith("--run-id RUN --json --model 3 --approval awaited")
-    assert lines[2] == "approve: airflow waits 1 day, 0:00:00 for ['approver', 'admin']: the record"
+    question = "Late flights from New York: may version 3 become champion?"
+    assert lines[2] == f"promote: airflow waits 1 day, 0:00:00: {question} the record"
     assert lines[3].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
     refused = {"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": None}
     fresh = build_dags("flight_delay")["flight_delay__train"]
@@ -258,7 +260,7 @@ def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monk
     monkeypatch.setattr(dag_builder, "load_pipeline", lambda name: strict)
     train = build_dags("flight_delay")["flight_delay__train"]
     assert "judge: contrail stage promote" in render(train, approval=False)
-    assert train.get_task("approve").response_timeout == timedelta(hours=2)
+    assert train.get_task("promote").response_timeout == timedelta(hours=2)
 
 
 def test_performance_is_measured_when_labels_are_mature() -> None:
@@ -272,9 +274,9 @@ def test_chains_are_in_order(dags: dict[str, Any]) -> None:
     assert daily.get_task("ingest").downstream_task_ids == {"validate"}
     assert daily.get_task("validate").downstream_task_ids == {"features"}
     train = dags["flight_delay__train"]
+    assert isinstance(train.get_task("promote"), PromoteOperator)
     assert train.get_task("train").downstream_task_ids == {"judge"}
-    assert train.get_task("judge").downstream_task_ids == {"approve"}
-    assert train.get_task("approve").downstream_task_ids == {"promote"}
+    assert train.get_task("judge").downstream_task_ids == {"promote"}
 
 
 def test_the_governor_decides_after_both_measures_and_one_day_at_a_time(dags: dict[str, Any]) -> None:
