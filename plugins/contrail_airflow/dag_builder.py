@@ -41,9 +41,13 @@ from contrail_airflow.operators import (
     StageOperator,
 )
 from contrail_airflow.priority import EarlierPartitionFirst
+from contrail_airflow.retries import JitteredBackoff
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
 HEAVY_POOL, GPU_POOL = "heavy", "gpu"
+# What a job that fills this machine takes in the pool `heavy`: all of its slots, so that no other stage runs beside it. A
+# pool with fewer would never run it.
+HEAVY_SLOTS = 2
 JOBS = ("features", "score")  # the stages of a backfill that may be several jobs; the others take the range as it is
 MODELS = {"champion now": "champion", "champion as of each date": "as-of"}
 PUBLISH_FORMS = {
@@ -85,6 +89,7 @@ class _Builder:
                 "retry_delay": timedelta(seconds=schedule.retry_delay_seconds),
                 "retry_exponential_backoff": 2.0,
                 "max_retry_delay": timedelta(minutes=15),
+                "retry_policy": JitteredBackoff(),
                 "execution_timeout": timedelta(minutes=schedule.timeout_minutes),
                 "pool": HEAVY_POOL,
                 "on_success_callback": notifier,
@@ -98,8 +103,19 @@ class _Builder:
     ) -> StageOperator:
         command = f"contrail stage {verb} --pipeline {self.spec.name} --from DATE --to DATE"
         doc = f"{VERBS[verb]}\n\nThe same from a shell: `{command}`"
-        pool = GPU_POOL if verb == "train" and self._trains_on_gpu() else HEAVY_POOL
-        return operator(task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, pool=pool, **arguments)
+        place: dict[str, Any] = {}
+        if verb == "train":
+            place = {"pool": GPU_POOL} if self._trains_on_gpu() else {"pool_slots": self._slots(verb)}
+        return operator(task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, **place, **arguments)
+
+    def _slots(self, verb: str) -> int:
+        """What a training or a range of days takes in the pool `heavy`; one to submit it where it runs elsewhere."""
+        return 1 if self._remote(verb) else HEAVY_SLOTS
+
+    def _remote(self, verb: str) -> VertexTarget | DataprocTarget | None:
+        """Where a stage runs in the cloud; None where it runs on this machine."""
+        target = settings().dispatch.target_of(self.spec.name, verb)
+        return target if isinstance(target, VertexTarget | DataprocTarget) else None
 
     def publish(self, first: str, last: str, **arguments: Any) -> list[PublishOperator]:
         """The task that shows a range to the analysts; none where they query the lake."""
@@ -118,8 +134,8 @@ class _Builder:
 
     def _trains_on_gpu(self) -> bool:
         """Whether trainings take turns on a GPU: this machine's, or one that is rented by the minute."""
-        target = settings().dispatch.target_of(self.spec.name, "train")
-        rented = isinstance(target, VertexTarget | DataprocTarget) and target.accelerator_type
+        target = self._remote("train")
+        rented = target and target.accelerator_type
         return self.spec.train.device == "cuda" or bool(rented)
 
     def _training_room(self) -> timedelta:
@@ -129,8 +145,8 @@ class _Builder:
     def _limit(self, verb: str) -> timedelta:
         """How long one attempt of a stage may take; elsewhere it may wait for machines too."""
         here = self.spec.schedule.timeout_minutes
-        target = settings().dispatch.target_of(self.spec.name, verb)
-        there = target.timeout_minutes + QUEUE_MINUTES if isinstance(target, VertexTarget | DataprocTarget) else 0
+        target = self._remote(verb)
+        there = target.timeout_minutes + QUEUE_MINUTES if target else 0
         return timedelta(minutes=here + there)
 
     def asset(self, table: str) -> Asset:
@@ -376,7 +392,7 @@ class _Builder:
                     plan >> jobs
                     task: Any = self._jobs(jobs, verb, [*model, *how])
                 else:
-                    task = self._part(verb, VERBS[verb], unless, [*model, *how])
+                    task = self._part(verb, VERBS[verb], unless, [*model, *how], pool_slots=self._slots(verb))
                 previous >> task
                 previous = task
             words = "Compare with what was published before: rows, score shift, decisions flipped."
@@ -388,10 +404,12 @@ class _Builder:
         """A task for each job of a stage, side by side as far as the pool and the stage's target allow."""
         return BackfillOperator.partial(
             task_id=verb, verb=verb, pipeline=self.spec.name, doc_md=VERBS[verb], arguments=arguments,
-            trigger_rule="none_failed",
+            trigger_rule="none_failed", pool_slots=self._slots(verb),
         ).expand_kwargs(jobs.output)  # fmt: skip
 
-    def _part(self, verb: str, doc: str, skip_unless: str, arguments: list[str]) -> BackfillOperator:
+    def _part(
+        self, verb: str, doc: str, skip_unless: str, arguments: list[str], pool_slots: int = 1
+    ) -> BackfillOperator:
         return BackfillOperator(
             task_id=verb,
             verb=verb,
@@ -400,6 +418,7 @@ class _Builder:
             partition_from=_RANGE[0],
             partition_to=_RANGE[1],
             arguments=arguments,
+            pool_slots=pool_slots,
             no_partition="no days were given. Fill in `from`, for example " + str(self.spec.first_partition),
             **_asked(skip_unless),
         )

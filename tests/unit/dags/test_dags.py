@@ -22,10 +22,11 @@ from contrail.stages import RANGE_STAGES
 from contrail.targets import DispatchSettings, VertexTarget
 from contrail_airflow import dag_builder
 from contrail_airflow.approval import PromoteOperator
-from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL, build_dags, days_before
+from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, build_dags, days_before
 from contrail_airflow.notifications import RunNotifier, StageNotifier
 from contrail_airflow.operators import QUEUE_MINUTES, DayOperator, JobsOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
+from contrail_airflow.retries import JitteredBackoff
 
 PROJECT = Path(__file__).resolve().parents[3]
 # By hand, so that a DAG that vanishes fails the test.
@@ -89,11 +90,34 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
             assert task.retries >= 1, name
             assert task.retry_exponential_backoff, name
             assert task.max_retry_delay, name
+            policy = task.partial_kwargs["retry_policy"] if isinstance(task, MappedOperator) else task.retry_policy
+            assert isinstance(policy, JitteredBackoff), name
             assert task.execution_timeout, name
             assert task.doc_md, name
             assert task.pool == HEAVY_POOL, name
             for callbacks in (task.on_failure_callback, task.on_success_callback):
                 assert [type(callback) for callback in callbacks] == [StageNotifier], name
+
+
+WHOLE_MACHINE = {"train.train", *(f"backfill.{verb}" for verb in RANGE_STAGES)}
+
+
+def slots(dags: dict[str, Any]) -> dict[str, set[int]]:
+    """The slots in their pool of each task of the DAGs, by DAG and task without the pipeline."""
+    found: dict[str, set[int]] = {}
+    for dag_id, dag in dags.items():
+        for task in dag.tasks:
+            found.setdefault(f"{dag_id.partition('__')[2]}.{task.task_id}", set()).add(task.pool_slots)
+    return found
+
+
+def test_only_one_job_that_fills_the_machine_runs_at_a_time(dags: dict[str, Any]) -> None:
+    """A training or a range of days takes every slot, a stage of a day one; a task with more would never run."""
+    made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
+    size = {entry["pool_name"]: entry["pool_slot"] for entry in made}
+    taken = slots(dags)
+    assert taken == {name: {size[HEAVY_POOL] if name in WHOLE_MACHINE else 1} for name in taken}
+    assert set(taken) > WHOLE_MACHINE
 
 
 @pytest.fixture
@@ -103,10 +127,26 @@ def rented_gpu(monkeypatch: pytest.MonkeyPatch) -> VertexTarget:
         kind="vertex", project="p", region="r", service_account="s", image="i", machine_type="g2-standard-8",
         accelerator_type="NVIDIA_L4", accelerator_count=1, timeout_minutes=300,
     )  # fmt: skip
-    dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"gpu": gpu}, stages={"train": "gpu"})
+    rent(monkeypatch, gpu, "train")
+    return gpu
+
+
+def rent(monkeypatch: pytest.MonkeyPatch, target: VertexTarget, *verbs: str) -> None:
+    """Send these stages to a target."""
+    stages = dict.fromkeys(verbs, "rented")
+    dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"rented": target}, stages=stages)
     current = settings().model_copy(update={"dispatch": dispatch})
     monkeypatch.setattr("contrail_airflow.dag_builder.settings", lambda: current)
-    return gpu
+
+
+def test_what_runs_elsewhere_takes_a_slot_only_to_be_submitted(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget
+) -> None:
+    gpu = slots(build_dags("flight_delay"))
+    assert (gpu["train.train"], gpu["backfill.score"]) == ({1}, {HEAVY_SLOTS})
+    plain = {"machine_type": "n2-standard-8", "accelerator_type": "", "accelerator_count": 0}
+    rent(monkeypatch, rented_gpu.model_copy(update=plain), *RANGE_STAGES, "train")
+    assert set().union(*slots(build_dags("flight_delay")).values()) == {1}
 
 
 @pytest.mark.parametrize("where", ["here", "rented"])
