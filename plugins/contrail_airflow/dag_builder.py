@@ -30,7 +30,7 @@ from contrail.stages import RANGE_STAGES, VERBS
 from contrail.targets import DataprocTarget, VertexTarget
 from contrail.training_windows import training_windows
 from contrail_airflow.approval import PromoteOperator
-from contrail_airflow.notifications import DeadlineNotifier, RunNotifier, StageNotifier
+from contrail_airflow.notifications import DeadlineNotifier, FailureNotifier, RunNotifier, StageNotifier
 from contrail_airflow.operators import (
     QUEUE_MINUTES,
     BackfillOperator,
@@ -66,7 +66,7 @@ class _Builder:
     def dag(self, suffix: str, doc: str, room: timedelta = timedelta(), **arguments: Any) -> DAG:
         """A DAG with this pipeline's policy; ``room`` is what its runs may take beyond the usual."""
         spec, schedule = self.spec, self.spec.schedule
-        dag_id, notifier = f"{spec.name}__{suffix}", StageNotifier()
+        dag_id = f"{spec.name}__{suffix}"
         deadline = timedelta(minutes=schedule.deadline_minutes) + room
         alert = {"dag_id": dag_id, "minutes": int(deadline.total_seconds() / 60)}
         return DAG(
@@ -92,8 +92,8 @@ class _Builder:
                 "retry_policy": JitteredBackoff(),
                 "execution_timeout": timedelta(minutes=schedule.timeout_minutes),
                 "pool": HEAVY_POOL,
-                "on_success_callback": notifier,
-                "on_failure_callback": notifier,
+                "on_success_callback": StageNotifier(),
+                "on_failure_callback": FailureNotifier(),
             },
             **arguments,
         )
