@@ -46,8 +46,9 @@ class PromoteOperator(StageOperator):
 
         Raises:
             TaskAwaitingInput: when it has asked; Airflow goes on with ``answered``.
+            AirflowSkipException: as for every stage.
         """
-        if not self.ask_if.strip():
+        if not (self.ask_if.strip() and self.skip_unless.strip()):
             return super().execute(context)
         why = "Why, for the record. Both buttons wait for it."
         upsert_hitl_detail(

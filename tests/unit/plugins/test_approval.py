@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
 from contrail_airflow import approval
 from contrail_airflow.approval import APPROVE, REFUSE, PromoteOperator
@@ -41,6 +41,14 @@ def context(**xcoms: Any) -> Any:
 
 def test_it_promotes_at_once_when_nobody_is_asked_for(asked: list[dict[str, Any]]) -> None:
     assert operator(" ").execute(context())["command"][-2:] == ["--model", "3"]
+    assert asked == []
+
+
+def test_nobody_is_asked_about_a_promotion_that_is_skipped(asked: list[dict[str, Any]]) -> None:
+    task = operator("yes")
+    task.skip_unless = ""
+    with pytest.raises(AirflowSkipException):
+        task.execute(context())
     assert asked == []
 
 
