@@ -739,6 +739,8 @@ def promote(
     Example: `contrail promote -p flight_delay --model 3 --reason "new carrier"`
     """
     from contrail.champions import newest_gate
+    from contrail.messages import of_result
+    from contrail.notices import deliver, telling_of_failure
     from contrail.stages.runner import run_stage
 
     if to and not from_:
@@ -746,8 +748,11 @@ def promote(
     loaded = load_pipeline(pipeline)
     window = Partitions.parse(from_, to) if from_ else newest_gate(loaded.spec, _lake(loaded))
     options = {"model": model, "approval": "approved", "person": current_person(), "reason": reason}
-    with _progress(f"promote {pipeline} {window}") as progress:
+    where = f"{pipeline} promote {window} by {current_person()}"
+    with _progress(f"promote {pipeline} {window}") as progress, telling_of_failure(where):
         result = run_stage("promote", pipeline, window, options=options, progress=progress)
+    if message := of_result(where, "promote", pipeline, result.details):
+        deliver(message)
     if as_json:
         typer.echo(json.dumps(result.as_dict(), default=_plain))
         return
@@ -772,6 +777,8 @@ def rollback_model(
 
     Example: `contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed" --dry-run`
     """
+    from contrail.messages import of_rollback
+    from contrail.notices import deliver, telling_of_failure
     from contrail.rollback_model import plan_rollback, roll_back
 
     loaded = load_pipeline(pipeline)
@@ -785,10 +792,12 @@ def rollback_model(
     err.print(f"Champion for partitions from {plan.effective_from}: version {plan.to} instead of {plan.bad}.")
     done: dict[str, Any] = {**plan.as_dict(), "dry_run": dry_run}
     if not dry_run:
-        with _progress(f"rollback-model {pipeline}") as progress:
+        where = f"{pipeline} rollback-model by {current_person()}"
+        with _progress(f"rollback-model {pipeline}") as progress, telling_of_failure(where):
             done |= roll_back(plan, person=current_person(), reason=reason, progress=progress)
             if plan.scored:
                 _show_analysts(pipeline, Partitions(min(plan.scored), max(plan.scored)), progress)
+        deliver(of_rollback(where, done))
     if as_json:
         typer.echo(json.dumps(done, default=_plain))
     elif dry_run:

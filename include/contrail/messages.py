@@ -1,10 +1,11 @@
-"""What people are told of: a failure, a refusal, drift, a promotion, late data, a missed deadline.
+"""What people are told of: a failure, a refusal, drift, a promotion or its rollback, late data, a missed deadline.
 
 Each message says what happened, what was kept, and what to do. How it reaches a person is not decided here.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -18,8 +19,12 @@ class Kind(StrEnum):
     refusal = "refusal"
     drift = "drift"
     promotion = "promotion"
+    rollback = "rollback"
     late_data = "late data"
     deadline = "deadline"
+
+
+_KEPT = "what was published before stays readable; this run published nothing half"
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,11 @@ class Message:
         return {"title": self.title, **{name: str(value) for name, value in asdict(self).items()}}
 
 
-def of_failure(where: str, code: int, said: str, link: str = "") -> Message:
-    """A stage that ended with an error; ``said`` is the last thing that it printed, which names the place and rule."""
-    kept = "what was published before stays readable; this run published nothing half"
+def of_failure(where: str, code: int, said: str, link: str = "", again: str = "clear the task") -> Message:
+    """A stage that ended with an error; ``said`` is the last thing that it printed, which names the place and rule.
+
+    ``again`` is how it is started once more.
+    """
     if code == GateRefusedError.exit_code:
         return Message(
             Kind.refusal, where, said, "the champion stays; the decision record is with the refused version",
@@ -64,18 +71,49 @@ def of_failure(where: str, code: int, said: str, link: str = "") -> Message:
     if code == BudgetError.exit_code:
         return Message(
             Kind.refusal, where, said, "everything; no job was submitted, so that this run has cost nothing",
-            "wait for the next month, or change the budget or the stage's target as said above; then clear the task", link,
+            f"wait for the next month, or change the budget or the stage's target as said above; then {again}", link,
         )  # fmt: skip
     if code == DataError.exit_code:
         return Message(
-            Kind.refusal, where, said, f"{kept}; refused files and rows are in `refusals` and `quarantine`",
-            "mend what is named above, then clear the task", link,
+            Kind.refusal, where, said, f"{_KEPT}; refused files and rows are in `refusals` and `quarantine`",
+            f"mend what is named above, then {again}", link,
         )  # fmt: skip
     retried = code == CommitConflictError.exit_code or code < 0 or code > 128
-    to_do = "the retries are used up: read the task's log, then clear the task" if retried else (
-        "mend what is named above; clearing the task before that would fail again"
+    to_do = f"the retries are used up: read the log, then {again}" if retried else (
+        f"mend what is named above, then {again}; before that it would fail again"
     )  # fmt: skip
-    return Message(Kind.failure, where, said or f"exit code {code}", kept, to_do, link)
+    return Message(Kind.failure, where, said or f"exit code {code}", _KEPT, to_do, link)
+
+
+def of_overtime(where: str, limit: timedelta | None, link: str = "") -> Message:
+    """A task that was ended because it took too long, and whose retries did as well."""
+    took = f"it took longer than its {limit}" if limit else "what it waited for in the cloud took too long"
+    return Message(
+        Kind.failure, where, f"{took}, and was ended", _KEPT,
+        "see in the task's log where the time went. If the machine was busy, clear the task; else give it longer "
+        "(`schedule.timeout_minutes` in pipeline.yaml, `timeout_minutes` of a target in the cloud) or fewer days", link,
+    )  # fmt: skip
+
+
+def of_no_training(where: str, said: str, dag_id: str, link: str = "") -> Message:
+    """A training that was decided upon and could not be started."""
+    return Message(
+        Kind.failure, where, f"the governor decided to retrain, and the training was not started: {said}",
+        "the decision, in the table `governor`; the champion stays", f"clear the task, or trigger {dag_id} as of this day",
+        link,
+    )  # fmt: skip
+
+
+def of_rollback(where: str, done: Mapping[str, Any]) -> Message:
+    """A champion that a person took back; ``done`` is what ``contrail.rollback_model.roll_back`` returned."""
+    return Message(
+        Kind.rollback, where,
+        f"version {done['bad_version']} is taken back: version {done['to_version']} is champion for partitions "
+        f"from {done['effective_from']}, and {done['rescored_rows']:,} rows are scored again. Reason: {done['reason']}",
+        "the version that was taken back, and its predictions under their snapshot (`contrail history predictions`)",
+        f"nothing; performance of these days is of the old predictions until it is measured again "
+        f"(`contrail status -p {done['pipeline']}`)",
+    )  # fmt: skip
 
 
 def of_result(where: str, stage: str, pipeline: str, details: Mapping[str, Any], link: str = "") -> Message | None:
@@ -126,4 +164,14 @@ def of_deadline(where: str, minutes: int) -> Message:
     return Message(
         Kind.deadline, where, f"the run has not ended {minutes} minutes after it was queued",
         "everything; the run goes on", "see what it waits for: its page in Airflow, the pool `heavy`, the task's log",
+    )  # fmt: skip
+
+
+def of_timeout(where: str, limit: timedelta, link: str = "") -> Message:
+    """A DAG run that Airflow has ended because it took too long as a whole."""
+    return Message(
+        Kind.failure, where, f"the run was ended: it had not come to its end in {limit}",
+        "what its tasks had published; those that had not ended were ended and set to skipped, so that a candidate "
+        "that waited for an approver was not promoted",
+        "see in Airflow which task took so long, mend that, then clear the run's skipped tasks", link,
     )  # fmt: skip

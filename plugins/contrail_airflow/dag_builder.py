@@ -29,9 +29,10 @@ from contrail.spec import PipelineSpec
 from contrail.stages import RANGE_STAGES, VERBS
 from contrail.targets import DataprocTarget, VertexTarget
 from contrail.training_windows import training_windows
-from contrail_airflow.approval import ApprovalOperator, answer
-from contrail_airflow.notifications import DeadlineNotifier, StageNotifier
+from contrail_airflow.approval import PromoteOperator
+from contrail_airflow.notifications import DeadlineNotifier, FailureNotifier, RunNotifier, StageNotifier
 from contrail_airflow.operators import (
+    QUEUE_MINUTES,
     BackfillOperator,
     DayOperator,
     JobsOperator,
@@ -40,9 +41,13 @@ from contrail_airflow.operators import (
     StageOperator,
 )
 from contrail_airflow.priority import EarlierPartitionFirst
+from contrail_airflow.retries import JitteredBackoff
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
 HEAVY_POOL, GPU_POOL = "heavy", "gpu"
+# What a job that fills this machine takes in the pool `heavy`: all of its slots, so that no other stage runs beside it. A
+# pool with fewer would never run it.
+HEAVY_SLOTS = 2
 JOBS = ("features", "score")  # the stages of a backfill that may be several jobs; the others take the range as it is
 MODELS = {"champion now": "champion", "champion as of each date": "as-of"}
 PUBLISH_FORMS = {
@@ -58,10 +63,12 @@ class _Builder:
 
     # ---- shared by every DAG ----
 
-    def dag(self, suffix: str, doc: str, **arguments: Any) -> DAG:
+    def dag(self, suffix: str, doc: str, room: timedelta = timedelta(), **arguments: Any) -> DAG:
+        """A DAG with this pipeline's policy; ``room`` is what its runs may take beyond the usual."""
         spec, schedule = self.spec, self.spec.schedule
-        dag_id, notifier = f"{spec.name}__{suffix}", StageNotifier()
-        alert = {"dag_id": dag_id, "minutes": schedule.deadline_minutes}
+        dag_id = f"{spec.name}__{suffix}"
+        deadline = timedelta(minutes=schedule.deadline_minutes) + room
+        alert = {"dag_id": dag_id, "minutes": int(deadline.total_seconds() / 60)}
         return DAG(
             dag_id=dag_id,
             dag_display_name=f"{spec.title}: {suffix}",
@@ -69,10 +76,11 @@ class _Builder:
             doc_md=f"### {spec.title}: {suffix}\n\n{doc}\n\n{spec.description}\n\nOwner: {spec.owner}",
             tags=["contrail", spec.name, suffix],
             catchup=False,
-            dagrun_timeout=timedelta(minutes=schedule.timeout_minutes * 3),
+            dagrun_timeout=timedelta(minutes=schedule.timeout_minutes * 3) + room,
+            on_failure_callback=RunNotifier(),
             deadline=DeadlineAlert(
                 reference=DeadlineReference.DAGRUN_QUEUED_AT,
-                interval=timedelta(minutes=schedule.deadline_minutes),
+                interval=deadline,
                 callback=AsyncCallback(DeadlineNotifier, kwargs=alert),
             ),
             default_args={
@@ -81,21 +89,33 @@ class _Builder:
                 "retry_delay": timedelta(seconds=schedule.retry_delay_seconds),
                 "retry_exponential_backoff": 2.0,
                 "max_retry_delay": timedelta(minutes=15),
+                "retry_policy": JitteredBackoff(),
                 "execution_timeout": timedelta(minutes=schedule.timeout_minutes),
                 "pool": HEAVY_POOL,
-                "on_success_callback": notifier,
-                "on_failure_callback": notifier,
+                "on_success_callback": StageNotifier(),
+                "on_failure_callback": FailureNotifier(),
             },
             **arguments,
         )
 
-    def stage(self, verb: str, *, task_id: str | None = None, **arguments: Any) -> StageOperator:
+    def stage(
+        self, verb: str, *, task_id: str | None = None, operator: type[StageOperator] = StageOperator, **arguments: Any
+    ) -> StageOperator:
         command = f"contrail stage {verb} --pipeline {self.spec.name} --from DATE --to DATE"
         doc = f"{VERBS[verb]}\n\nThe same from a shell: `{command}`"
-        pool = GPU_POOL if verb == "train" and self._trains_on_gpu() else HEAVY_POOL
-        return StageOperator(
-            task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, pool=pool, **arguments
-        )
+        place: dict[str, Any] = {}
+        if verb == "train":
+            place = {"pool": GPU_POOL} if self._trains_on_gpu() else {"pool_slots": self._slots(verb)}
+        return operator(task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, **place, **arguments)
+
+    def _slots(self, verb: str) -> int:
+        """What a training or a range of days takes in the pool `heavy`; one to submit it where it runs elsewhere."""
+        return 1 if self._remote(verb) else HEAVY_SLOTS
+
+    def _remote(self, verb: str) -> VertexTarget | DataprocTarget | None:
+        """Where a stage runs in the cloud; None where it runs on this machine."""
+        target = settings().dispatch.target_of(self.spec.name, verb)
+        return target if isinstance(target, VertexTarget | DataprocTarget) else None
 
     def publish(self, first: str, last: str, **arguments: Any) -> list[PublishOperator]:
         """The task that shows a range to the analysts; none where they query the lake."""
@@ -117,12 +137,23 @@ class _Builder:
         return self.spec.train.device == "cuda" or self._rents_gpu()
 
     def _rents_gpu(self) -> bool:
-        target = settings().dispatch.target_of(self.spec.name, "train")
-        return isinstance(target, VertexTarget | DataprocTarget) and bool(target.accelerator_type)
+        target = self._remote("train")
+        return bool(target and target.accelerator_type)
 
     def _use_what_is_rented(self) -> list[str]:
         """With ``auto`` few rows are trained on a CPU, and so are all where a GPU cannot be seen: beside one that is paid for."""
         return ["--set", "device=cuda"] if self._rents_gpu() and self.spec.train.device == "auto" else []
+
+    def _training_room(self) -> timedelta:
+        """An approver's time to answer, which any training may be asked to wait for, and that of each stage."""
+        return sum(map(self._limit, ("train", "promote", "promote")), timedelta(hours=self.spec.gate.approval_hours))
+
+    def _limit(self, verb: str) -> timedelta:
+        """How long one attempt of a stage may take; elsewhere it may wait for machines too."""
+        here = self.spec.schedule.timeout_minutes
+        target = self._remote(verb)
+        there = target.timeout_minutes + QUEUE_MINUTES if target else 0
+        return timedelta(minutes=here + there)
 
     def asset(self, table: str) -> Asset:
         return Asset(
@@ -150,7 +181,7 @@ class _Builder:
         timetable = ClosedPartitionTimetable(
             self.spec.schedule.daily, timezone=self.spec.timezone, key_format="%Y-%m-%d"
         )
-        dates = {"start_date": self.start(), "end_date": self.end()}
+        dates: dict[str, Any] = {"start_date": self.start(), "end_date": self.end()}
         in_order: dict[str, Any] = {"max_active_tis_per_dag": 1, "weight_rule": EarlierPartitionFirst()}
         with self.dag("daily", doc, schedule=timetable, max_active_runs=2, **dates) as dag:
             late = self._late(**in_order)
@@ -244,7 +275,7 @@ class _Builder:
         cron = spec.schedule.train
         timetable = CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None
         windows = _Windows(spec)
-        macros = {"train_window": windows.train, "gate_window": windows.gate, "answer": answer}
+        macros = {"train_window": windows.train, "gate_window": windows.gate}
         params = {
             "as_of": Param(
                 None, type=["null", "string"], format="date", title="As of",
@@ -261,7 +292,7 @@ class _Builder:
         asked = "params.as_of, dag_run.run_after"
         with self.dag(
             "train", doc, schedule=timetable, start_date=self.start(), end_date=self.end(), max_active_runs=1,
-            params=params, user_defined_macros=macros,
+            params=params, user_defined_macros=macros, room=self._training_room(),
         ) as dag:  # fmt: skip
             train = self.stage(
                 "train",
@@ -270,7 +301,7 @@ class _Builder:
                 arguments=[*self._use_what_is_rented(), "--set", "{{ params.set | tojson }}"],
             )
             version = "{{ ti.xcom_pull(task_ids='train')['details']['model_version'] }}"
-            gate = {
+            gate: dict[str, Any] = {
                 "verb": "promote",
                 "partition_from": "{{ gate_window(" + asked + ").start }}",
                 "partition_to": "{{ gate_window(" + asked + ").end }}",
@@ -279,13 +310,16 @@ class _Builder:
                 task_id="judge", skip_unless=self._if_awaited("yes"), **gate,
                 arguments=["--model", version, "--approval", "awaited"],
             )  # fmt: skip
-            approve = self._approve()
             promote = self.stage(
-                **gate,
-                arguments=["--model", version, *("{{ answer(ti)[" + str(i) + "] }}" for i in range(3))],
-                trigger_rule="none_failed",  # without an approver, judge and approve are skipped
-            )
-            train >> judge >> approve >> promote
+                **gate, operator=PromoteOperator,
+                arguments=["--model", version],
+                trigger_rule="none_failed",  # where nobody is asked, judge is skipped
+                ask_if=self._if_awaited("yes"),
+                subject=f"{spec.title}: may version {version} become champion?",
+                body="{{ (ti.xcom_pull(task_ids='judge') or {}).get('details', {}).get('record', '') }}",
+                response_timeout=timedelta(hours=spec.gate.approval_hours),
+            )  # fmt: skip
+            train >> judge >> promote
         return dag
 
     def _if_awaited(self, value: str) -> str:
@@ -297,18 +331,8 @@ class _Builder:
             "asks for a person" if self.spec.gate.approval == "person" else "asks for no person, unless you choose so"
         )
         return (
-            f"The gate {asks}. Then the task `approve` waits, up to {self.spec.gate.approval_hours:g} hours, in Airflow "
+            f"The gate {asks}. Then the task `promote` waits, up to {self.spec.gate.approval_hours:g} hours, in Airflow "
             "under Required Actions, with the decision record; without an answer the candidate is refused."
-        )
-
-    def _approve(self) -> ApprovalOperator:
-        return ApprovalOperator(
-            task_id="approve",
-            subject=f"{self.spec.title}: may the new version become champion?",
-            body="{{ (ti.xcom_pull(task_ids='judge') or {}).get('details', {}).get('record', '') }}",
-            response_timeout=timedelta(hours=self.spec.gate.approval_hours),
-            skip_unless=self._if_awaited("yes"),
-            doc_md="Wait for an approver. Without an answer in time, or on Refuse, the champion stays.",
         )
 
     def backfill(self) -> DAG:
@@ -374,7 +398,7 @@ class _Builder:
                     plan >> jobs
                     task: Any = self._jobs(jobs, verb, [*model, *how])
                 else:
-                    task = self._part(verb, VERBS[verb], unless, [*model, *how])
+                    task = self._part(verb, VERBS[verb], unless, [*model, *how], pool_slots=self._slots(verb))
                 previous >> task
                 previous = task
             words = "Compare with what was published before: rows, score shift, decisions flipped."
@@ -386,10 +410,12 @@ class _Builder:
         """A task for each job of a stage, side by side as far as the pool and the stage's target allow."""
         return BackfillOperator.partial(
             task_id=verb, verb=verb, pipeline=self.spec.name, doc_md=VERBS[verb], arguments=arguments,
-            trigger_rule="none_failed",
+            trigger_rule="none_failed", pool_slots=self._slots(verb),
         ).expand_kwargs(jobs.output)  # fmt: skip
 
-    def _part(self, verb: str, doc: str, skip_unless: str, arguments: list[str]) -> BackfillOperator:
+    def _part(
+        self, verb: str, doc: str, skip_unless: str, arguments: list[str], pool_slots: int = 1
+    ) -> BackfillOperator:
         return BackfillOperator(
             task_id=verb,
             verb=verb,
@@ -398,6 +424,7 @@ class _Builder:
             partition_from=_RANGE[0],
             partition_to=_RANGE[1],
             arguments=arguments,
+            pool_slots=pool_slots,
             no_partition="no days were given. Fill in `from`, for example " + str(self.spec.first_partition),
             **_asked(skip_unless),
         )

@@ -1,23 +1,26 @@
-"""Telling people: Airflow notifiers that hand Contrail's messages to a file, and to Slack and mail where connected.
+"""Telling people: Airflow notifiers that say how tasks and runs ended, also to Slack and mail where connected.
 
-Every message is in the task's log and a line of ``notifications.jsonl`` in Contrail's home; where the environment names
-a log of Cloud Logging, it is an entry there, and so is each publication of predictions: alerts are made of them. With
-a connection ``contrail_slack`` (Slack incoming webhook) or ``contrail_smtp`` (SMTP; the extra ``to`` holds the
-addresses) it is sent there too. A message that cannot be sent is logged and never fails a task.
+Every message is in the task's log and wherever ``contrail.notices`` keeps it; so is each publication of predictions
+in the cloud's log, where its absence is an alert. With a connection ``contrail_slack`` (Slack incoming webhook) or
+``contrail_smtp`` (SMTP; the extra ``to`` holds the addresses) it is sent there too. A message that cannot be sent is
+logged and never fails a task.
 """
 
 import asyncio
-import json
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, BaseNotifier
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+)
 
-from contrail.messages import Kind, Message, of_deadline, of_failure, of_result
-from contrail.settings import settings
-from contrail_airflow.operators import StageOperator, StageStopped
+from contrail import notices
+from contrail.messages import Message, of_deadline, of_failure, of_no_training, of_overtime, of_result, of_timeout
+from contrail_airflow.operators import RETRYABLE, RetrainOperator, StageOperator, StageStopped
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
@@ -27,14 +30,43 @@ SLACK, SMTP = "contrail_slack", "contrail_smtp"
 
 
 class StageNotifier(BaseNotifier):
-    """Tell of a stage's end, when it is worth telling; for ``on_success_callback`` and ``on_failure_callback``."""
+    """Tell of what a stage found, when it is worth telling; for ``on_success_callback``."""
 
     def notify(self, context: "Context") -> None:
         """Send the message of this task, if there is one."""
-        if message := _of_task(context):
-            self.log.info("%s", message.text())
-            deliver(message)
-        _tell_of_publication(context)
+        if isinstance(context["task"], StageOperator):
+            if message := _of_result(context["task"], context["ti"]):
+                self.log.info("%s", message.text())
+                deliver(message)
+            _tell_of_publication(context["task"])
+
+
+class FailureNotifier(BaseNotifier):
+    """Tell of a task that failed, whatever its kind; for ``on_failure_callback``.
+
+    In the DAG processor, without an exception, when Airflow has lost the task's process.
+    """
+
+    def notify(self, context: "Context") -> None:
+        """Send the message of this task."""
+        message = _of_failure(context)
+        self.log.info("%s", message.text())
+        deliver(message)
+
+
+class RunNotifier(BaseNotifier):
+    """Tell of a run that took too long as a whole; for a DAG's ``on_failure_callback``, in the DAG processor.
+
+    What its tasks had to say, they have said.
+    """
+
+    def notify(self, context: "Context") -> None:
+        """Send the message when the run was ended for its time."""
+        given: Any = context
+        if given.get("reason") == "timed_out":
+            instance = given.get("ti")
+            where = f"{given['dag'].dag_id} {given['run_id']}"
+            deliver(of_timeout(where, given["dag"].dagrun_timeout, instance.log_url if instance else ""))
 
 
 class DeadlineNotifier(BaseNotifier):
@@ -52,70 +84,48 @@ class DeadlineNotifier(BaseNotifier):
         await asyncio.to_thread(deliver, of_deadline(f"{self.dag_id} {run_id}".strip(), self.minutes))
 
 
-def _of_task(context: "Context") -> Message | None:
-    task, instance = context["task"], context["ti"]
+def _where(task: Any, instance: Any) -> str:
     if not isinstance(task, StageOperator):
-        return None
-    partitions = task.partition_from if task.partition_from == task.partition_to else (
-        f"{task.partition_from}..{task.partition_to}"
-    )  # fmt: skip
-    where, link = f"{task.pipeline} {task.verb} {partitions}", instance.log_url
-    if error := context.get("exception"):
-        code, said = (error.code, error.said) if isinstance(error, StageStopped) else (1, str(error))
-        return of_failure(where, code, said, link)
+        return f"{instance.dag_id} {instance.task_id} {instance.run_id}"
+    first, last = task.partition_from, task.partition_to
+    # A task whose process was lost is told of without having been rendered.
+    partitions = instance.run_id if "{{" in first else first if first == last else f"{first}..{last}"
+    return f"{task.pipeline} {task.verb} {partitions}"
+
+
+def _of_failure(context: "Context") -> Message:
+    task, instance, error = context["task"], context["ti"], context.get("exception")
+    where, link = _where(task, instance), instance.log_url
+    if isinstance(error, AirflowTaskTimeout | TaskDeferralTimeout):
+        return of_overtime(where, task.execution_timeout if isinstance(error, AirflowTaskTimeout) else None, link)
+    if isinstance(error, StageStopped):
+        return of_failure(where, error.code, error.said, link)
+    said = f"{type(error).__name__}: {error}" if error else "its process was lost: it was killed, or its machine was"
+    if isinstance(task, RetrainOperator):
+        return of_no_training(where, said, task.trigger_dag_id, link)
+    return of_failure(where, 1 if isinstance(error, AirflowFailException) else RETRYABLE, said, link)
+
+
+def _of_result(task: StageOperator, instance: Any) -> Message | None:
     result = instance.xcom_pull(task_ids=task.task_id)
     details = result.get("details", {}) if isinstance(result, dict) else {}
-    return of_result(where, task.verb, task.pipeline, details, link)
+    return of_result(_where(task, instance), task.verb, task.pipeline, details, instance.log_url)
 
 
-def _tell_of_publication(context: "Context") -> None:
+def _tell_of_publication(task: StageOperator) -> None:
     """Predictions that were published are everyday news to people, and their absence an alert."""
-    task = context["task"]
-    if not isinstance(task, StageOperator) or task.verb != "score" or context.get("exception"):
+    if task.verb != "score":
         return
     where = {"pipeline": task.pipeline, "table": "predictions", "from": task.partition_from, "to": task.partition_to}
     try:
-        _to_cloud_log({"kind": "published", **where})
+        notices.log_entry({"kind": "published", **where})
     except Exception as error:  # as for messages
         _log.warning("The publication could not be logged: %s", error)
 
 
-def _to_cloud_log(entry: dict[str, str], severity: str = "INFO") -> bool:
-    log = settings().cloud_log
-    if log is None:
-        return False
-    from google.cloud import logging as cloud
-
-    client: Any = cloud.Client
-    client(project=log.project).logger(log.name).log_struct(entry, severity=severity)
-    return True
-
-
-def _message_to_cloud_log(message: Message) -> bool:
-    trouble = message.kind in (Kind.failure, Kind.refusal, Kind.deadline)
-    return _to_cloud_log(message.as_dict(), "ERROR" if trouble else "NOTICE")
-
-
 def deliver(message: Message) -> list[str]:
     """Hand a message to every channel; the names of those that took it."""
-    taken = []
-    channels = (("file", _to_file), ("cloud log", _message_to_cloud_log), (SLACK, _to_slack), (SMTP, _to_mail))
-    for name, send in channels:
-        try:
-            if send(message):
-                taken.append(name)
-        except Exception as error:  # a channel's trouble is never the task's
-            _log.warning("The message could not be sent to %s: %s", name, error)
-    return taken
-
-
-def _to_file(message: Message) -> bool:
-    path = settings().home_path / "notifications.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **message.as_dict()}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")  # one write: lines of two tasks do not mix
-    return True
+    return notices.deliver(message, ((SLACK, _to_slack), (SMTP, _to_mail)))
 
 
 def _connection(name: str) -> "Connection | None":

@@ -60,7 +60,7 @@ RETRYABLE = CommitConflictError.exit_code
 _ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before
 SHOWN_LINES = 12
 # A job may wait so long for machines before its own time begins.
-_QUEUE_MINUTES = 60
+QUEUE_MINUTES = 60
 
 
 class StageOperator(BaseOperator):
@@ -221,7 +221,7 @@ class StageOperator(BaseOperator):
             trigger=RemoteJobTrigger(described, remote.name),
             method_name=self.resume.__name__,
             kwargs={"target": described, "folder": job_folder(taken, settings().dispatch)},
-            timeout=timedelta(minutes=target.timeout_minutes + _QUEUE_MINUTES),
+            timeout=timedelta(minutes=target.timeout_minutes + QUEUE_MINUTES),
         )
 
     def _submit(self, jobs: RemoteJobs, job: Job, target: GoogleTarget) -> RemoteJob:

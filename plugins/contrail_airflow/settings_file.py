@@ -44,11 +44,18 @@ def _pool(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connection(entry: dict[str, Any]) -> dict[str, Any]:
-    names = {"conn_id": "connection_id", "conn_type": "conn_type", "conn_host": "host", "conn_schema": "schema"}
-    names |= {"conn_login": "login", "conn_password": "password", "conn_port": "port"}
-    found = {ours: entry[theirs] for theirs, ours in names.items() if entry.get(theirs)}
-    if entry.get("conn_extra"):
-        found["extra"] = json.dumps(entry["conn_extra"])
+    """As Airflow's API takes it; what is given by name goes before what ``conn_uri`` says."""
+    from airflow.sdk import Connection
+
+    names = {"conn_type": "conn_type", "conn_host": "host", "conn_schema": "schema"}
+    names |= {"conn_login": "login", "conn_password": "password", "conn_port": "port", "conn_extra": "extra"}
+    found = {"connection_id": entry["conn_id"]}
+    if uri := entry.get("conn_uri"):
+        parsed = Connection.from_uri(uri, conn_id=entry["conn_id"])
+        found |= {name: getattr(parsed, name) for name in names.values() if getattr(parsed, name)}
+    found |= {ours: entry[theirs] for theirs, ours in names.items() if entry.get(theirs)}
+    if isinstance(found.get("extra"), dict):
+        found["extra"] = json.dumps(found["extra"])
     return found
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from contrail.pipeline import load_pipeline
 from contrail.settings import settings
+from contrail_airflow.api import AirflowApi
 from contrail_airflow.embedded import Embedded, running
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
@@ -136,6 +138,15 @@ def log_in(chromium: Browser, airflow: Embedded, tmp_path: Path) -> Iterator[Cal
     for number, context in enumerate(contexts):
         context.pages[0].screenshot(path=tmp_path / f"last-{number}.png")
         context.close()
+
+
+def wait_for_the_question(api: AirflowApi, run_id: str) -> None:
+    """Wait until a training run of the toy pipeline waits for an approver."""
+    end = time.monotonic() + 180
+    while not any(task["state"] == "awaiting_input" for task in api.tasks("toy__train", run_id)):
+        states = {task["task_id"]: task["state"] for task in api.tasks("toy__train", run_id)}
+        assert time.monotonic() < end and "failed" not in states.values(), states
+        time.sleep(1)
 
 
 @pytest.fixture

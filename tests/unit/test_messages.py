@@ -12,7 +12,7 @@ from contrail.messages import Kind, of_deadline, of_failure, of_result
         (PartitionRefusedError.exit_code, Kind.refusal, "mend what is named above"),
         (GateRefusedError.exit_code, Kind.refusal, "read the record"),
         (BudgetError.exit_code, Kind.refusal, "wait for the next month"),
-        (SpecError.exit_code, Kind.failure, "would fail again"),
+        (SpecError.exit_code, Kind.failure, "before that it would fail again"),
         (CommitConflictError.exit_code, Kind.failure, "retries are used up"),
         (-9, Kind.failure, "retries are used up"),
         (137, Kind.failure, "retries are used up"),

@@ -58,6 +58,10 @@ def aliases() -> dict[str, Any]:
     return {alias: registry.alias_version(settings(), "toy", alias) for alias in ("champion", "challenger")}
 
 
+def told() -> list[dict[str, str]]:
+    return [json.loads(line) for line in (settings().home_path / "notifications.jsonl").read_text().splitlines()]
+
+
 def test_a_person_promotes_on_the_newest_days_in_their_name(toy: Toy, shell: Shell) -> None:
     code, out, _ = run(*shell, "promote", "-p", "toy", "--model", "1", "--reason", "first one")
     assert (code, "version 1 is champion" in out) == (0, True)
@@ -66,6 +70,9 @@ def test_a_person_promotes_on_the_newest_days_in_their_name(toy: Toy, shell: She
     record = json.loads(next(iter((settings().reports / "toy" / "decisions").glob("*.json"))).read_text())
     assert (record["person"], record["reason"]) == ("ann", "first one")
     assert (record["window"]["start"], record["window"]["end"]) == ("2024-02-17", "2024-03-01")
+    (line,) = told()
+    assert (line["kind"], line["where"]) == ("promotion", "toy promote 2024-02-17..2024-03-01 by ann")
+    assert line["happened"] == "version 1 is champion, the first"
 
 
 def test_a_version_that_the_gate_refuses_is_not_promoted_for_a_person_either(toy: Toy, shell: Shell) -> None:
@@ -75,6 +82,9 @@ def test_a_version_that_the_gate_refuses_is_not_promoted_for_a_person_either(toy
     assert code == GateRefusedError.exit_code
     assert "Enough labelled rows" in err
     assert aliases()["champion"] is None
+    (line,) = told()
+    assert (line["kind"], line["where"]) == ("refusal", "toy promote 2024-02-11..2024-02-24 by ann")
+    assert "Enough labelled rows" in line["happened"]
 
 
 def test_the_newest_gate_ends_where_features_and_labels_both_are(toy: Toy) -> None:
@@ -99,6 +109,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(toy: Toy, bad: Shell) -> N
     plan = json.loads(out)
     assert (plan["bad_version"], plan["to_version"], plan["effective_from"]) == ("2", "1", "2024-02-25")
     assert (plan["partitions"], plan["rows"], plan["dry_run"]) == (4, 240, True)
+    assert {line["kind"] for line in told()} == {"promotion"}, "nothing has happened"
     assert plan["jobs"] == [
         {"from": "2024-02-26", "to": "2024-02-26", "rows": 60},
         {"from": "2024-02-28", "to": "2024-03-01", "rows": 180},
@@ -120,6 +131,10 @@ def test_a_rollback_moves_the_aliases_rescores_and_is_recorded(toy: Toy, bad: Sh
     assert in_effect(moves, date(2024, 2, 25)) == moves[-1]
     tags = {version: registry.describe_version(settings(), "toy", version).tags["status"] for version in ("1", "2")}
     assert tags == {"1": "champion", "2": "rolled back"}
+    line = told()[-1]
+    assert (line["kind"], line["where"]) == ("rollback", "toy rollback-model by ann")
+    assert "version 2 is taken back: version 1 is champion for partitions from 2024-02-25" in line["happened"]
+    assert "240 rows" in line["happened"] and "wrong feed" in line["happened"]
 
 
 def test_a_rollback_that_stopped_goes_on_and_then_has_nothing_left(toy: Toy, bad: Shell) -> None:
@@ -143,6 +158,18 @@ def test_a_rollback_that_stopped_goes_on_and_then_has_nothing_left(toy: Toy, bad
     assert read_moves(toy.lake) == moves
     with pytest.raises(DataError, match="version 1 is champion already, and no partition is left"):
         plan_rollback(toy.pipeline, toy.lake, "1")
+
+
+def test_a_rollback_that_an_error_stops_is_told(toy: Toy, bad: Shell) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise DataError("no features")
+
+    bad[0].setattr(rollback_model, "run_stage", refused)
+    code, _, _ = run(*bad, "rollback-model", "-p", "toy", "--to", "1", *WHY)
+    assert code == DataError.exit_code
+    line = told()[-1]
+    assert (line["kind"], line["happened"]) == ("refusal", "DataError: no features")
+    assert line["to_do"].endswith("then give the same command again")
 
 
 def test_a_version_that_does_not_fit_is_not_rolled_back_to(toy: Toy, bad: Shell) -> None:

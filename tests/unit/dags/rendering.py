@@ -10,6 +10,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from contrail.pipeline import pipeline_names
 from contrail.stages import RANGE_STAGES
+from contrail_airflow.approval import PromoteOperator, answer
 from contrail_airflow.dag_builder import build_dags
 from contrail_airflow.operators import JobsOperator
 
@@ -30,7 +31,7 @@ def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: 
         "govern": {"details": {"decision": decision}},
         "plan": {"plan": {"model": "3"}},
     }
-    returned |= {"judge": {"details": {"record": "the record"}}, "approve": answered}
+    returned |= {"judge": {"details": {"record": "the record"}}}
     context = {
         "partition_key": day,
         "run_id": "scheduled__x",
@@ -47,6 +48,9 @@ def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: 
             jobs = task.task_id in chosen["stages"] and not chosen["dry_run"]
             task = task.unmap({"partition_from": day, "partition_to": day, "skip_unless": "yes" if jobs else ""})
         task.render_template_fields(context)
+        if isinstance(task, PromoteOperator) and task.ask_if.strip():
+            lines.append(_question(task))
+            task.arguments += answer(answered) if answered else []
         command = _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")])
         lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")
     return "".join(lines)
@@ -56,11 +60,11 @@ def _trigger(task: Any) -> str:
     return f"airflow dags trigger {task.trigger_dag_id} --run-id {task.trigger_run_id} --conf {json.dumps(task.conf)}"
 
 
-def _approval(task: Any) -> str:
-    return f"airflow waits {task.response_timeout} for {[user['id'] for user in task.assigned_users]}: {task.body}"
+def _question(task: PromoteOperator) -> str:
+    return f"{task.task_id}: airflow waits {task.response_timeout}: {task.subject} {task.body}\n"
 
 
-_SHOWN = {"retrain": _trigger, "approve": _approval}
+_SHOWN = {"retrain": _trigger}
 
 
 def main() -> None:

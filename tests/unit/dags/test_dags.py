@@ -21,11 +21,12 @@ from contrail.settings import AnalystsSettings, settings
 from contrail.stages import RANGE_STAGES
 from contrail.targets import DispatchSettings, VertexTarget
 from contrail_airflow import dag_builder
-from contrail_airflow.approval import ApprovalOperator
-from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL, build_dags, days_before
-from contrail_airflow.notifications import StageNotifier
-from contrail_airflow.operators import DayOperator, JobsOperator, RetrainOperator, StageOperator
+from contrail_airflow.approval import PromoteOperator
+from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, build_dags, days_before
+from contrail_airflow.notifications import FailureNotifier, RunNotifier, StageNotifier
+from contrail_airflow.operators import QUEUE_MINUTES, DayOperator, JobsOperator, RetrainOperator, StageOperator
 from contrail_airflow.priority import EarlierPartitionFirst
+from contrail_airflow.retries import JitteredBackoff
 
 PROJECT = Path(__file__).resolve().parents[3]
 # By hand, so that a DAG that vanishes fails the test.
@@ -38,7 +39,7 @@ TASKS = {
     "daily": ["late", "ingest", "validate", "features"],
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
-    "train": ["train", "judge", "approve", "promote"],
+    "train": ["train", "judge", "promote"],
     "backfill": [
         "plan",
         "ingest",
@@ -76,35 +77,96 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
         assert dag.dagrun_timeout, dag_id
         assert "contrail" in dag.tags, dag_id
         (deadline,) = dag.deadline
-        assert deadline.callback.kwargs == {"dag_id": dag_id, "minutes": 120}
-        assert deadline.interval == timedelta(minutes=120)
+        minutes = deadline.interval.total_seconds() / 60
+        assert deadline.callback.kwargs == {"dag_id": dag_id, "minutes": minutes}
+        assert minutes >= 120 and dag.dagrun_timeout > deadline.interval, dag_id
+        assert minutes == 120 or dag_id.endswith("__train"), dag_id
+        assert isinstance(dag.on_failure_callback, RunNotifier), dag_id
         for task in dag.tasks:
             name = f"{dag_id}.{task.task_id}"
             kind = task.operator_class if isinstance(task, MappedOperator) else type(task)
-            assert issubclass(kind, StageOperator | JobsOperator | RetrainOperator | ApprovalOperator), name
+            assert issubclass(kind, StageOperator | JobsOperator | RetrainOperator), name
             assert task.owner not in ("", "airflow"), name
             assert task.retries >= 1, name
             assert task.retry_exponential_backoff, name
             assert task.max_retry_delay, name
-            assert task.execution_timeout or task.response_timeout, name
+            policy = task.partial_kwargs["retry_policy"] if isinstance(task, MappedOperator) else task.retry_policy
+            assert isinstance(policy, JitteredBackoff), name
+            assert task.execution_timeout, name
             assert task.doc_md, name
             assert task.pool == HEAVY_POOL, name
-            for callbacks in (task.on_failure_callback, task.on_success_callback):
-                assert [type(callback) for callback in callbacks] == [StageNotifier], name
+            assert [type(callback) for callback in task.on_failure_callback] == [FailureNotifier], name
+            assert [type(callback) for callback in task.on_success_callback] == [StageNotifier], name
 
 
-def test_trainings_on_a_gpu_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+WHOLE_MACHINE = {"train.train", *(f"backfill.{verb}" for verb in RANGE_STAGES)}
+
+
+def slots(dags: dict[str, Any]) -> dict[str, set[int]]:
+    """The slots in their pool of each task of the DAGs, by DAG and task without the pipeline."""
+    found: dict[str, set[int]] = {}
+    for dag_id, dag in dags.items():
+        for task in dag.tasks:
+            found.setdefault(f"{dag_id.partition('__')[2]}.{task.task_id}", set()).add(task.pool_slots)
+    return found
+
+
+def test_only_one_job_that_fills_the_machine_runs_at_a_time(dags: dict[str, Any]) -> None:
+    """A training or a range of days takes every slot, a stage of a day one; a task with more would never run."""
+    made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
+    size = {entry["pool_name"]: entry["pool_slot"] for entry in made}
+    taken = slots(dags)
+    assert taken == {name: {size[HEAVY_POOL] if name in WHOLE_MACHINE else 1} for name in taken}
+    assert set(taken) > WHOLE_MACHINE
+
+
+@pytest.fixture
+def rented_gpu(monkeypatch: pytest.MonkeyPatch) -> VertexTarget:
+    """Trainings run on Vertex AI."""
     gpu = VertexTarget(
         kind="vertex", project="p", region="r", service_account="s", image="i", machine_type="g2-standard-8",
-        accelerator_type="NVIDIA_L4", accelerator_count=1,
+        accelerator_type="NVIDIA_L4", accelerator_count=1, timeout_minutes=300,
     )  # fmt: skip
-    dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"gpu": gpu}, stages={"train": "gpu"})
+    rent(monkeypatch, gpu, "train")
+    return gpu
+
+
+def rent(monkeypatch: pytest.MonkeyPatch, target: VertexTarget, *verbs: str) -> None:
+    """Send these stages to a target."""
+    stages = dict.fromkeys(verbs, "rented")
+    dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"rented": target}, stages=stages)
     current = settings().model_copy(update={"dispatch": dispatch})
     monkeypatch.setattr("contrail_airflow.dag_builder.settings", lambda: current)
+
+
+def test_what_runs_elsewhere_takes_a_slot_only_to_be_submitted(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget
+) -> None:
+    gpu = slots(build_dags("flight_delay"))
+    assert (gpu["train.train"], gpu["backfill.score"]) == ({1}, {HEAVY_SLOTS})
+    plain = {"machine_type": "n2-standard-8", "accelerator_type": "", "accelerator_count": 0}
+    rent(monkeypatch, rented_gpu.model_copy(update=plain), *RANGE_STAGES, "train")
+    assert set().union(*slots(build_dags("flight_delay")).values()) == {1}
+
+
+@pytest.mark.parametrize("where", ["here", "rented"])
+def test_a_training_run_has_time_for_its_stages_and_its_approver(where: str, request: pytest.FixtureRequest) -> None:
+    """Airflow ends a run that takes longer, and skips what has not ended: also the wait for an answer."""
+    request.getfixturevalue("home")
+    rented = request.getfixturevalue("rented_gpu").timeout_minutes + QUEUE_MINUTES if where == "rented" else 0
+    for name in pipeline_names():
+        train = build_dags(name)[f"{name}__train"]
+        stages = [task.execution_timeout for task in train.tasks if task.execution_timeout]
+        assert len(stages) >= 3, name
+        needed = sum(stages, timedelta(minutes=rented, hours=load_pipeline(name).spec.gate.approval_hours))
+        assert train.dagrun_timeout > needed, name
+        assert train.deadline[0].interval > needed, name
+
+
+def test_trainings_on_a_gpu_take_turns(home: Path, rented_gpu: VertexTarget) -> None:
     dag = build_dags("bike_demand")["bike_demand__train"]
-    assert dag.get_task("train").arguments[:2] == ["--set", "device=cuda"], (
-        "what is paid for is used, or said to be missing"
-    )
+    asked = dag.get_task("train").arguments[:2]
+    assert asked == ["--set", "device=cuda"], "what is paid for is used, or said to be missing"
     pools = {task.task_id: task.pool for task in dag.tasks}
     assert pools == {name: GPU_POOL if name == "train" else HEAVY_POOL for name in pools}
     made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
@@ -212,8 +274,9 @@ def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]
 
 def test_a_training_asks_nobody_unless_wanted(dags: dict[str, Any]) -> None:
     lines = render(dags["flight_delay__train"]).splitlines()
-    assert lines[1:3] == ["judge: (skipped)", "approve: (skipped)"]
-    assert "--approval" not in lines[3]
+    assert lines[1] == "judge: (skipped)"
+    assert "waits" not in lines[2]
+    assert "--approval" not in lines[2]
 
 
 def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[str, Any]) -> None:
@@ -224,7 +287,8 @@ def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[
     }
     lines = render(dags["flight_delay__train"], answered=answered, approval=True).splitlines()
     assert lines[1].endswith("--run-id RUN --json --model 3 --approval awaited")
-    assert lines[2] == "approve: airflow waits 1 day, 0:00:00 for ['approver', 'admin']: the record"
+    question = "Late flights from New York: may version 3 become champion?"
+    assert lines[2] == f"promote: airflow waits 1 day, 0:00:00: {question} the record"
     assert lines[3].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
     refused = {"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": None}
     fresh = build_dags("flight_delay")["flight_delay__train"]
@@ -239,7 +303,7 @@ def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monk
     monkeypatch.setattr(dag_builder, "load_pipeline", lambda name: strict)
     train = build_dags("flight_delay")["flight_delay__train"]
     assert "judge: contrail stage promote" in render(train, approval=False)
-    assert train.get_task("approve").response_timeout == timedelta(hours=2)
+    assert train.get_task("promote").response_timeout == timedelta(hours=2)
 
 
 def test_performance_is_measured_when_labels_are_mature() -> None:
@@ -253,9 +317,9 @@ def test_chains_are_in_order(dags: dict[str, Any]) -> None:
     assert daily.get_task("ingest").downstream_task_ids == {"validate"}
     assert daily.get_task("validate").downstream_task_ids == {"features"}
     train = dags["flight_delay__train"]
+    assert isinstance(train.get_task("promote"), PromoteOperator)
     assert train.get_task("train").downstream_task_ids == {"judge"}
-    assert train.get_task("judge").downstream_task_ids == {"approve"}
-    assert train.get_task("approve").downstream_task_ids == {"promote"}
+    assert train.get_task("judge").downstream_task_ids == {"promote"}
 
 
 def test_the_governor_decides_after_both_measures_and_one_day_at_a_time(dags: dict[str, Any]) -> None:
@@ -293,13 +357,14 @@ def test_days_pass_each_daily_stage_in_order(dags: dict[str, Any]) -> None:
         assert isinstance(task.weight_rule, EarlierPartitionFirst), task.task_id
 
 
-def test_parsing_imports_nothing_heavy_and_is_quick(home: Path) -> None:
+@pytest.mark.parametrize("dag_file", [path.stem for path in sorted((PROJECT / "dags").glob("*.py"))])
+def test_parsing_imports_nothing_heavy_and_is_quick(home: Path, dag_file: str) -> None:
     script = (
         # What is imported first, the process that parses has anyway.
         "import sys, time; sys.path[:0] = ['plugins', 'dags', 'include']\n"
         "import airflow.dag_processing.processor, pydantic, yaml\n"
         "from airflow.timetables.trigger import CronPartitionTimetable\n"
-        "start = time.process_time(); import flight_delay; took = time.process_time() - start\n"
+        f"start = time.process_time(); import {dag_file}; took = time.process_time() - start\n"
         "heavy = {'pandas', 'pyspark', 'xgboost', 'mlflow', 'evidently', 'great_expectations', 'pyarrow', 'duckdb'}\n"
         "print(took); print(sorted(heavy & set(sys.modules)))"
     )

@@ -4,19 +4,30 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowTaskTimeout, TaskDeferralTimeout
 
+from contrail import notices
 from contrail.messages import Message, of_deadline
 from contrail.settings import CloudLogSettings, settings
 from contrail_airflow import notifications
-from contrail_airflow.notifications import SLACK, SMTP, DeadlineNotifier, StageNotifier, deliver
-from contrail_airflow.operators import StageOperator, StageRefused
+from contrail_airflow.notifications import (
+    SLACK,
+    SMTP,
+    DeadlineNotifier,
+    FailureNotifier,
+    RunNotifier,
+    StageNotifier,
+    deliver,
+)
+from contrail_airflow.operators import JobsOperator, RetrainOperator, StageOperator, StageRefused
 
 
 def context(**more: Any) -> Any:
@@ -24,8 +35,12 @@ def context(**more: Any) -> Any:
         task_id="validate", verb="validate", pipeline="toy", partition_from="2024-01-05", partition_to="2024-01-05"
     )
     result = {"details": more.pop("details", {})}
-    instance = SimpleNamespace(log_url="http://airflow/log", xcom_pull=lambda task_ids: result)
-    return {"task": task, "ti": instance, **more}
+    return {"task": task, "ti": of_instance(task, xcom_pull=lambda task_ids: result), **more}
+
+
+def of_instance(task: Any, **more: Any) -> Any:
+    names = {"dag_id": "toy__daily", "task_id": task.task_id, "run_id": "run-1", "log_url": "http://airflow/log"}
+    return SimpleNamespace(**names, **more)
 
 
 def lines(home: Path) -> list[dict[str, str]]:
@@ -48,12 +63,74 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_a_refused_task_is_told_with_what_it_said(home: Path, connections: dict[str, Any]) -> None:
     error = StageRefused("validate", 3, "weight: 40 rows are negative", "a retry would fail again")
-    StageNotifier()(context(exception=error))
+    FailureNotifier()(context(exception=error))
     (line,) = lines(home)
     assert line["kind"] == "refusal"
     assert line["where"] == "toy validate 2024-01-05"
     assert line["happened"] == "weight: 40 rows are negative"
     assert line["link"] == "http://airflow/log"
+
+
+def failed(home: Path, error: BaseException | None, task: Any = None) -> dict[str, str]:
+    """What people are told when a task has failed with this error."""
+    given = context() if task is None else {"task": task, "ti": of_instance(task)}
+    FailureNotifier()({**given, **({"exception": error} if error else {})})
+    (line,) = lines(home)
+    return line
+
+
+def test_a_task_that_took_too_long_is_not_called_wrong(home: Path, connections: dict[str, Any]) -> None:
+    slow = StageOperator(
+        task_id="train", verb="train", pipeline="toy", partition_from="2024-01-01", partition_to="2024-01-31",
+        execution_timeout=timedelta(minutes=60),
+    )  # fmt: skip
+    line = failed(home, AirflowTaskTimeout("Timeout, PID: 7"), slow)
+    assert (line["kind"], line["where"]) == ("failure", "toy train 2024-01-01..2024-01-31")
+    assert line["happened"] == "it took longer than its 1:00:00, and was ended"
+    assert "give it longer" in line["to_do"]
+    assert "would fail again" not in line["to_do"]
+
+
+def test_a_job_in_the_cloud_that_took_too_long_says_so(home: Path, connections: dict[str, Any]) -> None:
+    line = failed(home, TaskDeferralTimeout("Trigger timeout"))
+    assert "in the cloud took too long" in line["happened"]
+
+
+def test_an_error_of_airflow_itself_was_tried_again(home: Path, connections: dict[str, Any]) -> None:
+    line = failed(home, OSError("connection refused"))
+    assert line["happened"] == "OSError: connection refused"
+    assert "the retries are used up" in line["to_do"]
+
+
+def test_a_task_whose_process_was_lost_is_told(cloud_log: list[Any], home: Path) -> None:
+    """Airflow's DAG processor gives no exception, and has not rendered the task."""
+    lost = StageOperator(task_id="score", verb="score", pipeline="toy")
+    line = failed(home, None, lost)
+    assert (line["kind"], line["where"]) == ("failure", "toy score run-1")
+    assert "its process was lost" in line["happened"]
+    assert [entry["kind"] for _, _, entry, _ in cloud_log] == ["failure"], "nothing was published"
+
+
+def test_a_training_that_could_not_be_started_is_told(home: Path, connections: dict[str, Any]) -> None:
+    retrain = RetrainOperator(task_id="retrain", trigger_dag_id="toy__train", skip_unless="yes")
+    line = failed(home, RuntimeError("no such DAG"), retrain)
+    assert line["where"] == "toy__daily retrain run-1"
+    assert line["happened"].endswith("the training was not started: RuntimeError: no such DAG")
+    assert line["kept"] == "the decision, in the table `governor`; the champion stays"
+    assert "trigger toy__train" in line["to_do"]
+
+
+def test_jobs_of_a_backfill_that_could_not_be_listed_are_told(home: Path, connections: dict[str, Any]) -> None:
+    jobs = JobsOperator(task_id="score_jobs", stage="score", skip_unless="yes")
+    line = failed(home, TypeError("no plan"), jobs)
+    assert (line["where"], line["happened"]) == ("toy__daily score_jobs run-1", "TypeError: no plan")
+    assert line["to_do"].endswith("then clear the task")
+
+
+def test_a_task_without_a_stage_that_went_well_says_nothing(home: Path, connections: dict[str, Any]) -> None:
+    jobs = JobsOperator(task_id="score_jobs", stage="score", skip_unless="yes")
+    StageNotifier()({"task": jobs, "ti": of_instance(jobs)})  # type: ignore[typeddict-item]
+    assert lines(home) == []
 
 
 def test_a_task_that_went_well_says_nothing(home: Path, connections: dict[str, Any]) -> None:
@@ -66,6 +143,16 @@ def test_a_task_with_news_tells_them(home: Path, connections: dict[str, Any]) ->
     given["task"].verb = "ingest"
     StageNotifier()(given)
     assert [line["kind"] for line in lines(home)] == ["late data"]
+
+
+def test_a_run_that_took_too_long_as_a_whole_is_told(home: Path, connections: dict[str, Any]) -> None:
+    given: Any = {"dag": DAG("toy__train", schedule=None, dagrun_timeout=timedelta(hours=30)), "run_id": "run-1"}
+    RunNotifier()({**given, "reason": "task_failure"})
+    assert lines(home) == [], "its task has told"
+    RunNotifier()({**given, "reason": "timed_out"})
+    (line,) = lines(home)
+    assert (line["kind"], line["where"]) == ("failure", "toy__train run-1")
+    assert "1 day, 6:00:00" in line["happened"]
 
 
 def test_a_missed_deadline_is_told_from_the_triggerer(home: Path, connections: dict[str, Any]) -> None:
@@ -138,12 +225,12 @@ def cloud_log(home: Path, connections: dict[str, Any], monkeypatch: pytest.Monke
 
     monkeypatch.setattr(google.cloud.logging, "Client", Client)
     current = settings().model_copy(update={"cloud_log": CloudLogSettings(project="demo")})
-    monkeypatch.setattr(notifications, "settings", lambda: current)
+    monkeypatch.setattr(notices, "settings", lambda: current)
     return entries
 
 
 def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]) -> None:
-    StageNotifier()(context(exception=StageRefused("validate", 3, "bad", "no retry")))
+    FailureNotifier()(context(exception=StageRefused("validate", 3, "bad", "no retry")))
     scored = context()
     scored["task"].verb = "score"
     StageNotifier()(scored)
@@ -160,5 +247,5 @@ def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]
 def test_a_failed_scoring_publishes_nothing(cloud_log: list[Any]) -> None:
     failed = context(exception=StageRefused("score", 3, "no features", "no retry"))
     failed["task"].verb = "score"
-    StageNotifier()(failed)
+    FailureNotifier()(failed)
     assert [entry["kind"] for _, _, entry, _ in cloud_log] == ["refusal"]

@@ -1,0 +1,27 @@
+"""How long a failed task waits before it is tried again."""
+
+import random
+from typing import TYPE_CHECKING
+
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class JitteredBackoff(RetryPolicy):
+    """The task's own exponential backoff within its ``max_retry_delay``; up to twice as long by chance.
+
+    Airflow 3.3 draws its jitter from the DAG, the task, the logical date and the attempt. Runs of a partition have no
+    logical date, so that all days, and all jobs of a mapped task, that failed together would come back together.
+    """
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: "Context | None" = None
+    ) -> RetryDecision:
+        """The delay of this retry; by Airflow's own rule when it does not say whose retry it is."""
+        if context is None:
+            return RetryDecision.default()
+        task = context["task"]
+        longest = 2 * task.retry_delay * task.retry_exponential_backoff ** (try_number - 1)
+        return RetryDecision.retry(min(longest, task.max_retry_delay) * random.uniform(0.5, 1))  # noqa: S311 - not a secret
