@@ -2,19 +2,22 @@
 
 A day's own run does not look back. This does, over ``schedule.late_days``: it ingests and validates what has changed,
 builds again the features whose windows reach it, scores them again only where ``score.late_data`` says so, and writes
-down what became different in ``corrections``. Killed half-way, the next run goes on: what is left to do is asked of the
-lake.
+down what became different in ``corrections``. Killed anywhere, the next run goes on to what an uninterrupted one leaves:
+each step may be done again, and a file beside the reports says until the last one what there is to do.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
+from upath import UPath
 
 from contrail.backfill import Backfills, Record
 from contrail.backfill_plan import Request
 from contrail.errors import ContrailError, FileRefusedError, PartitionRefusedError
+from contrail.files import write_whole
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import PartitionState
@@ -38,37 +41,52 @@ class Found:
     reports: list[str] = field(default_factory=list)
 
 
+@dataclass
+class _Work:
+    """What came late in one run, and the published days that it reaches; decided before anything of it is committed."""
+
+    id: str
+    touched: dict[str, list[str]]
+    features: str | None
+    scores: str | None
+    validated: bool = False
+
+    @property
+    def files(self) -> list[str]:
+        """Tables and their days."""
+        return [f"{table} {part}" for table, days in self.touched.items() for part in as_ranges(map(_day, days))]
+
+
 def correct(
     backfills: Backfills, on: date, run_id: str | None = None, progress: Callable[[str], None] = silent
 ) -> Found:
-    """Take in what came late before day ``on``, at whose cut-off this runs.
+    """Take in what came late before day ``on``, at whose cut-off this runs, after what an earlier run did not end.
 
     Raises:
         FileRefusedError: for a late file that is bad, after all others were taken in. One that is still missing was
             told by its own day's run.
         PartitionRefusedError: for a late day that broke its contract; what was published of it stays.
+        ContrailError: as a stage does, for what an earlier run did not end either, after everything else.
     """
-    name, run_id = backfills.pipeline.name, run_id or new_run_id()
-    window = _window(backfills, on)
-    if window is None:
-        return Found()
-    before = _states(backfills, "raw")
+    name, run_id, found = backfills.pipeline.name, run_id or new_run_id(), Found()
     refused: list[ContrailError] = []
-    options = {"as_of_cutoff": True, "leave_missing": True}
-    try:
-        run_stage("ingest", name, window, run_id=run_id, options=options, progress=progress)
-    except FileRefusedError as error:
-        refused.append(error)
-    raw = _states(backfills, "raw")
-    touched = _touched(backfills, raw, before, on)
-    for days in as_ranges({day for own in touched.values() for day in own}):
+    for work in _unfinished(backfills):
+        progress(f"going on with {', '.join(work.files)}: the run {work.id} did not end")
         try:
-            run_stage("validate", name, days, run_id=run_id, progress=progress)
-        except PartitionRefusedError as error:
+            refused += _do(backfills, work, found, run_id, progress)
+        except ContrailError as error:
             refused.append(error)
-    found = Found([f"{table} {days}" for table, own in touched.items() for days in as_ranges(own)])
-    if reached := _reached(backfills, touched, on):
-        _rebuild(backfills, reached, found, run_id, progress)
+    if window := _window(backfills, on):
+        before = _states(backfills, "raw")
+        options = {"as_of_cutoff": True, "leave_missing": True}
+        try:
+            run_stage("ingest", name, window, run_id=run_id, options=options, progress=progress)
+        except FileRefusedError as error:
+            refused.append(error)
+        if touched := _touched(backfills, _states(backfills, "raw"), before, on):
+            work = _plan(backfills, touched, on, run_id)
+            _write(backfills, work)
+            refused += _do(backfills, work, found, run_id, progress)
     if refused:
         raise refused[0]
     return found
@@ -129,28 +147,82 @@ def _reached(backfills: Backfills, touched: Mapping[str, Iterable[date]], on: da
     return Partitions(built[0], built[-1]) if built else None
 
 
-def _rebuild(
-    backfills: Backfills, reached: Partitions, found: Found, run_id: str, progress: Callable[[str], None]
-) -> None:
-    rescore = backfills.pipeline.spec.score.late_data == "rescore" and backfills.lake.exists("predictions")
+# ---- what there is to do, from its first commit to its last ----
+
+
+def _plan(backfills: Backfills, touched: Mapping[str, list[date]], on: date, run_id: str) -> _Work:
+    reached = _reached(backfills, touched, on)
+    rescore = backfills.pipeline.spec.score.late_data == "rescore"
     scored = backfills.lake.partitions("predictions") if rescore else {}
-    days = [day for day in reached if day in scored]
-    stages: list[tuple[tuple[str, ...], Partitions]] = [(("features",), reached)]
-    if days:
-        stages.append((("score",), Partitions(days[0], days[-1])))
-    for names, partitions in stages:
-        request = Request(partitions, names, AS_OF if names == ("score",) else "champion")
-        plan = backfills.plan(request)
-        record = backfills.open(plan, f"late-{names[0]}-{run_id}", progress)
-        backfills.run(plan, record, progress)
-        found.reports += backfills.finish(record)
-        found.backfill = record.id
-        _record(backfills, record, found, run_id)
+    days = [day for day in reached or () if day in scored]
+    return _Work(
+        id=run_id,
+        touched={table: [str(day) for day in own] for table, own in touched.items()},
+        features=str(reached) if reached else None,
+        scores=str(Partitions(days[0], days[-1])) if days else None,
+    )
 
 
-def _record(backfills: Backfills, record: Record, found: Found, run_id: str) -> None:
+def _do(
+    backfills: Backfills, work: _Work, found: Found, run_id: str, progress: Callable[[str], None]
+) -> list[PartitionRefusedError]:
+    """Every step of it, those that an earlier run has done already too; the days that were refused."""
+    refused = []
+    touched = {_day(day) for days in work.touched.values() for day in days}
+    # Once more after the features were built, it would make them stale.
+    for days in as_ranges(touched) if not work.validated else []:
+        try:
+            run_stage("validate", backfills.pipeline.name, days, run_id=run_id, progress=progress)
+        except PartitionRefusedError as error:
+            refused.append(error)
+    work.validated = True
+    _write(backfills, work)
+    found.files += work.files
+    for stage, partitions in (("features", work.features), ("score", work.scores)):
+        if partitions:
+            _rebuild(backfills, work, stage, Partitions.from_text(partitions), found, run_id, progress)
+    _path(backfills, work.id).unlink(missing_ok=True)
+    return refused
+
+
+def _path(backfills: Backfills, work_id: str) -> UPath:
+    return backfills.settings.reports / backfills.pipeline.name / "late" / f"{work_id}.json"
+
+
+def _write(backfills: Backfills, work: _Work) -> None:
+    write_whole(_path(backfills, work.id), json.dumps(vars(work), indent=1).encode())
+
+
+def _unfinished(backfills: Backfills) -> list[_Work]:
+    paths = _path(backfills, "any").parent.glob("*.json")
+    return [_Work(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(paths, key=str)]
+
+
+def _day(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+def _rebuild(
+    backfills: Backfills,
+    work: _Work,
+    stage: str,
+    partitions: Partitions,
+    found: Found,
+    run_id: str,
+    progress: Callable[[str], None],
+) -> None:
+    """A backfill by a name of its own, so that the next run compares with what was published before the first."""
+    plan = backfills.plan(Request(partitions, (stage,), AS_OF if stage == "score" else "champion"))
+    record = backfills.open(plan, f"late-{stage}-{work.id}", progress)
+    backfills.run(plan, record, progress)
+    found.reports += backfills.finish(record)
+    found.backfill = record.id
+    _record(backfills, record, found, ", ".join(work.files), run_id)
+
+
+def _record(backfills: Backfills, record: Record, found: Found, cause: str, run_id: str) -> None:
     """A row for each day and table whose rows became different."""
-    now, cause = datetime.now(UTC), ", ".join(found.files)
+    now = datetime.now(UTC)
     entries = [
         {
             PARTITION: date.fromisoformat(day["partition"]),

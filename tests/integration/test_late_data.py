@@ -1,6 +1,7 @@
 """Files of past days that come anew: what they touch is built again, and the difference is written down."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from tests.conftest import Toy
 from tests.landed import deliver_anew
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
 
+from contrail import late
 from contrail.backfill import Backfills
-from contrail.errors import FileRefusedError
+from contrail.errors import CommitConflictError, FileRefusedError
 from contrail.late import correct
 from contrail.partitions import Partitions
 from contrail.settings import settings
@@ -89,6 +91,83 @@ def test_a_run_that_died_after_ingest_is_finished_by_the_next(toy_on: Toy) -> No
     deliver_anew(toy_on, "2024-02-15")
     toy_on.run("ingest", "2024-02-15", as_of_cutoff=False)
     assert correct(backfills(toy_on), DAY).files == ["deliveries 2024-02-15"]
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a power cut."""
+
+
+def die_after(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int, death: type[BaseException]) -> None:
+    """End the process after this call has done its work."""
+    real, calls = getattr(where, name), []
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        result = real(*args, **kwargs)
+        calls.append(args)
+        if len(calls) == call:
+            monkeypatch.setattr(where, name, real)
+            raise death("here")
+        return result
+
+    monkeypatch.setattr(where, name, deadly)
+
+
+def changes(before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) -> Counter[str]:
+    """Rows that are different, by day; a row begins with its day."""
+    return Counter(str(new[0]) for old, new in zip(before, after, strict=True) if old != new)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "call", "death"),
+    [
+        pytest.param(late, "run_stage", 2, Killed, id="validated"),
+        pytest.param(Backfills, "open", 1, Killed, id="features-begun"),
+        pytest.param(Backfills, "run", 1, Killed, id="features-committed"),
+        pytest.param(Backfills, "run", 1, CommitConflictError, id="a-lost-commit"),
+        pytest.param(Backfills, "finish", 1, Killed, id="features-compared"),
+        pytest.param(late, "_record", 1, Killed, id="features-recorded"),
+        pytest.param(Backfills, "run", 2, Killed, id="scores-committed"),
+        pytest.param(late, "_record", 2, Killed, id="scores-recorded"),
+    ],
+)
+def test_killed_anywhere_the_next_run_leaves_what_an_uninterrupted_one_does(
+    toy_on: Toy, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int, death: type[BaseException]
+) -> None:
+    features, scores = toy_on.sql(FEATURES), toy_on.sql(SCORES)
+    deliver_anew(toy_on, "2024-02-15")
+    rescoring = backfills(toy_on, late_data="rescore")
+    die_after(monkeypatch, where, name, call, death)
+    with pytest.raises(death):
+        correct(rescoring, DAY, "killed")
+    found = correct(rescoring, DAY, "next")
+    assert (found.files, found.days) == (["deliveries 2024-02-15"], [f"2024-02-{day}" for day in range(16, 21)])
+    after, scores_after = toy_on.sql(FEATURES), toy_on.sql(SCORES)
+    written = toy_on.sql("SELECT published, partition_date, rows_changed FROM corrections")
+    assert len(written) == 10, "each once"
+    for table, expected in (("features", changes(features, after)), ("predictions", changes(scores, scores_after))):
+        assert {str(day): rows for published, day, rows in written if published == table} == expected
+    toy_on.run("features", FIRST, ON)
+    assert toy_on.sql(FEATURES) == after, "what a build of the whole range gives"
+    toy_on.run("score", "2024-02-16", ON)
+    assert toy_on.sql(SCORES) == scores_after
+    assert correct(rescoring, DAY).files == [], "once"
+
+
+def test_what_cannot_be_ended_does_not_stop_what_came_since(toy_on: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver_anew(toy_on, "2024-02-15")
+    die_after(monkeypatch, Backfills, "run", 1, Killed)
+    with pytest.raises(Killed):
+        correct(backfills(toy_on), DAY, "killed")
+    deliver_anew(toy_on, "2024-02-10")
+    die_after(monkeypatch, Backfills, "run", 1, CommitConflictError)
+    with pytest.raises(CommitConflictError):
+        correct(backfills(toy_on), DAY, "next")
+    assert toy_on.sql("SELECT DISTINCT cause FROM corrections") == [("deliveries 2024-02-10",)]
+    correct(backfills(toy_on), DAY, "last")
+    assert toy_on.sql("SELECT DISTINCT cause FROM corrections ORDER BY 1") == [
+        ("deliveries 2024-02-10",),
+        ("deliveries 2024-02-15",),
+    ]
 
 
 def test_a_bad_late_file_does_not_stop_a_good_one(toy_on: Toy) -> None:
