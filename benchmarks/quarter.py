@@ -155,7 +155,9 @@ class Simulation:
                 self.stage(verb, own, on, as_of_cutoff=True)
             for verb in ("features", "score", "drift"):
                 self.stage(verb, own, on)
-            self.stage("performance", own.shift(-1 - self.pipeline.spec.label.mature_after_days), on)
+            spec = self.pipeline.spec
+            mature = own.shift(-1 - spec.label.mature_after_days).reaching_back(spec.measured_again_days - 1)
+            self.stage("performance", mature, on, only_stale=True)
             if self.stage("govern", own, on)["decision"] == "retrain":
                 self.train(day, on)
 

@@ -150,6 +150,9 @@ def stage(
     as_of_cutoff: Annotated[
         bool, typer.Option(help="ingest, validate: what is known at the cut-off, as the daily DAG does.")
     ] = False,
+    only_stale: Annotated[
+        bool, typer.Option("--only-stale", help="performance: leave days whose labels and predictions are the same.")
+    ] = False,
     approval: Annotated[
         Approval | None, typer.Option(help="promote: what an approver has answered, or that one is awaited.")
     ] = None,
@@ -173,6 +176,7 @@ def stage(
 
     options = {
         "as_of_cutoff": as_of_cutoff,
+        "only_stale": only_stale,
         "model": model or None,
         "params": _parse_set(set_),
         "register": register,
@@ -793,7 +797,8 @@ def rollback_model(
     else:
         out.print(
             f"[green]✓[/] version {plan.to} is champion; {done['rescored_rows']:,} rows rescored. Performance of these "
-            f"days is of the old predictions until it is measured again (contrail status -p {pipeline}).",
+            f"days is of the old predictions until it is measured again: the DAG monitor does so with its next day for the "
+            f"last {loaded.spec.measured_again_days} of them, contrail stage performance for the others.",
             highlight=False,
             soft_wrap=True,
         )

@@ -182,25 +182,27 @@ class _Builder:
         return dag
 
     def monitor(self) -> DAG:
-        days = self.spec.label.mature_after_days
+        days, back = self.spec.label.mature_after_days, self.spec.measured_again_days
         doc = (
             "Drift of a day's features and of the newest mature labels, the realised performance of the day whose labels "
             "have become mature, and whether to retrain.\n\n"
-            f"Labels are mature after {days} more day(s), so the run for day D measures D-{days + 1}. The task `govern` "
+            f"Labels are mature after {days} more day(s), so the run for day D measures D-{days + 1}; with it those of the "
+            f"{back} days until then that were never measured, or whose labels or predictions have changed since. The task "
+            "`govern` "
             "decides from both, and says why in its log, in its XCom and in the table `governor`; `retrain` starts the "
             "DAG `train` as of the day when it so decides, and is skipped otherwise."
         )
         timetable = PartitionedAssetTimetable(assets=self.asset("predictions"))
-        mature = "{{ days_before(partition_key, " + str(days + 1) + ") }}"
+        first, mature = ("{{ days_before(partition_key, " + str(n) + ") }}" for n in (days + back, days + 1))
         with self.dag(
             "monitor", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
         ) as dag:
             measured = [
                 self.stage("drift"),
-                self.stage("performance", partition_from=mature, partition_to=mature),
+                self.stage("performance", partition_from=first, partition_to=mature, arguments=["--only-stale"]),
             ]
             measured >> self._govern() >> self._retrain()
-            for publish in self.publish(mature, "{{ partition_key }}"):
+            for publish in self.publish(first, "{{ partition_key }}"):
                 measured >> publish
         return dag
 

@@ -9,12 +9,15 @@ Pure functions: no lake, no registry, no training.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import ceil
 from statistics import median
 from typing import Literal
 
 from contrail.spec import RetrainSpec
 
 RETRAIN, BY_HAND = "retrain", "by-hand"
+# A day without labels, or with another champion's predictions, must not silence the median of the others.
+_MEASURED_SHARE = 0.75
 
 Outcome = Literal["retrain", "hold", "refused"]
 Trigger = Literal["drift", "label-drift", "performance", "by-hand"]
@@ -102,15 +105,16 @@ def _performance(evidence: RetrainEvidence, retrain: RetrainSpec) -> _Finding:
     wanted, margin = retrain.performance_days, retrain.performance_margin
     if margin is None:
         return _Finding("performance", False, "performance does not ask: retrain.performance_margin is not set")
-    measured = len(evidence.improvements)
-    if measured < wanted:
-        return _Finding("performance", False, f"performance is measured on {measured} of the last {wanted} days")
+    measured, enough = len(evidence.improvements), ceil(_MEASURED_SHARE * wanted)
+    if measured < enough:
+        reason = f"performance is measured on {measured} of the last {wanted} days; {enough} are needed"
+        return _Finding("performance", False, reason)
     now, limit = median(evidence.improvements.values()), (evidence.reference or 0.0) - margin
     at_gate = (
         "nothing is recorded of its gate" if evidence.reference is None else f"{evidence.reference:.4g} at its gate"
     )
     reason = (
-        f"the champion's improvement over the baseline is {now:.4g} in the median of {wanted} days ({at_gate}); "
+        f"the champion's improvement over the baseline is {now:.4g} in the median of {measured} days ({at_gate}); "
         f"below {limit:.4g} asks for a training"
     )
     return _Finding("performance", now < limit, reason)

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest
 import yaml
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
-from tests.unit.dags.rendering import GOLDEN, render
+from tests.unit.dags.rendering import DAYS, GOLDEN, render
 
 from contrail.backfill_plan import PUBLISH
+from contrail.partitions import Partitions
 from contrail.pipeline import load_pipeline, pipeline_names
 from contrail.settings import AnalystsSettings, settings
 from contrail.stages import RANGE_STAGES
@@ -118,8 +119,8 @@ def test_a_warehouse_is_published_to_after_scores_and_measures(home: Path, monke
     assert dags["flight_delay__backfill"].get_task("publish").upstream_task_ids == {"performance"}
     start = "publish: contrail publish --pipeline flight_delay --from"
     assert f"{start} 2013-11-01 --to 2013-11-01 --run-id RUN --json\n" in render(score)
-    # Performance is of the day whose labels are mature now, drift of the day itself.
-    assert f"{start} 2013-10-30 --to 2013-11-01 --run-id RUN --json\n" in render(monitor)
+    # Performance is of the days whose labels are mature now or have changed, drift of the day itself.
+    assert f"{start} 2013-10-03 --to 2013-11-01 --run-id RUN --json\n" in render(monitor)
 
 
 def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:
@@ -238,8 +239,16 @@ def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monk
     assert train.get_task("approve").response_timeout == timedelta(hours=2)
 
 
-def test_performance_is_measured_when_labels_are_mature() -> None:
+def test_performance_is_measured_when_labels_are_mature_and_again_when_they_have_changed(dags: dict[str, Any]) -> None:
     assert days_before("2013-03-01", 2) == "2013-02-27"
+    for name, day in DAYS.items():
+        spec = load_pipeline(name).spec
+        line = next(line for line in render(dags[f"{name}__monitor"]).splitlines() if line.startswith("performance"))
+        words = line.split()
+        measured = Partitions.parse(words[words.index("--from") + 1], words[words.index("--to") + 1])
+        assert measured.end == date.fromisoformat(day) - timedelta(days=spec.label.mature_after_days + 1)
+        assert len(measured) == max(spec.schedule.late_days, spec.retrain.performance_days)
+        assert "--only-stale" in words
 
 
 def test_chains_are_in_order(dags: dict[str, Any]) -> None:

@@ -88,10 +88,16 @@ def test_one_day_that_nobody_could_predict_is_not_decay():
     assert decide(replace(QUIET, improvements=last(0.05, 0.05, 0.05, -5.0)), SPEC).decision == "hold"
 
 
+def test_a_day_that_is_not_measured_does_not_silence_the_others():
+    found = decide(replace(QUIET, improvements=last(0.0, 0.01, 0.01)), SPEC)
+    assert (found.decision, found.trigger) == ("retrain", "performance")
+    assert "0.01 in the median of 3 days" in found.reasons[0]
+
+
 def test_too_few_measured_days_are_no_decay():
-    found = decide(replace(QUIET, improvements=last(-1.0, -1.0, -1.0)), SPEC)
+    found = decide(replace(QUIET, improvements=last(-1.0, -1.0)), SPEC)
     assert found.decision == "hold"
-    assert "performance is measured on 3 of the last 4 days" in found.reasons
+    assert "performance is measured on 2 of the last 4 days; 3 are needed" in found.reasons
 
 
 def test_performance_never_asks_without_a_margin():
