@@ -70,6 +70,14 @@ class Approval(StrEnum):
     awaited = "awaited"
 
 
+class Asked(StrEnum):
+    """Who asks for a training."""
+
+    monitor = "monitor"
+    schedule = "schedule"
+    by_hand = "by-hand"
+
+
 # One list of the verbs, in contrail.stages; mypy cannot see through the call.
 Verb = StrEnum("Verb", {verb: verb for verb in VERBS})  # type: ignore[misc]
 
@@ -809,20 +817,30 @@ def govern(
     pipeline: PipelineOption,
     on: Annotated[str, typer.Option("--on", help="The day to decide for, YYYY-MM-DD.", show_default=False)],
     reason: Annotated[str, typer.Option(help="You ask for a training, for this reason.")] = "",
+    insist: Annotated[
+        bool, typer.Option("--insist", help="In spite of the cool-down and missing labels; the budget still refuses.")
+    ] = False,
+    asked: Annotated[Asked | None, typer.Option(help="Who asks. Default: by-hand with --reason, else monitor.")] = None,
+    person: Annotated[str | None, typer.Option(help="by-hand: who it is. Default: you.")] = None,
+    training: Annotated[str | None, typer.Option(help="Run of the DAG train that waits for the decision.")] = None,
     run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decide whether to retrain, from drift, performance and past trainings, and record it in `governor`.
 
-    With `--reason` a person asks; the cool-down, the labels and the budget may still refuse. Nothing is trained: the
-    DAG `monitor` starts one when it decides so.
+    With `--reason` a person asks; the cool-down, the labels and the budget may still refuse. Nothing is trained, and what
+    you were told does not count as a training: the DAG `train` asks the same before it trains, and the DAG `monitor`
+    starts it when it decides so.
 
     Example: `contrail govern -p flight_delay --on 2013-11-03`
     """
     from contrail.stages.runner import run_stage
 
     day = Partitions.parse(on)
-    options = {"reason": reason, "person": current_person()} if reason else {}
+    asks = asked or (Asked.by_hand if reason else Asked.monitor)
+    options: dict[str, Any] = {"asked": asks.value, "reason": reason, "insist": insist, "training": training}
+    if asks == Asked.by_hand:
+        options["person"] = person or current_person()
     with _progress(f"govern {pipeline} {day}") as progress:
         result = run_stage("govern", pipeline, day, run_id=run_id, options=options, progress=progress)
     if as_json:

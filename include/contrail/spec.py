@@ -186,7 +186,7 @@ class DriftSpec(_Frozen):
 
 
 class RetrainSpec(_Frozen):
-    """When the governor retrains, beside the schedule. Days are partitions, never the clock."""
+    """When the governor retrains, beside the schedule, and what forbids it. Days are partitions, never the clock."""
 
     drift_days: int = Field(default=3, ge=1, description="So many days with the verdict drift ask for a training …")
     drift_of_days: int = Field(default=5, ge=1, description="… among so many last days.")

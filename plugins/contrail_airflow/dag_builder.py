@@ -235,12 +235,19 @@ class _Builder:
             "A new candidate, and the gate that decides whether it becomes champion.\n\n"
             f"The gate's rows are the {spec.gate.window_days} days before `as_of`; training reads up to "
             f"{spec.train.window_days} days before those, with {spec.train.embargo_days} days between. "
-            "A refused candidate fails the task `judge` or `promote`; the champion stays.\n\n" + self._approval_doc()
+            "A refused candidate fails the task `judge` or `promote`; the champion stays.\n\n"
+            f"First the task `govern` decides whether there may be a training now: `retrain` in `pipeline.yaml` has a cool-down "
+            f"of {spec.retrain.cooldown_days} days, the labels that are needed and a budget of "
+            f"{spec.retrain.monthly_trainings} trainings a month. Where it refuses, the other tasks are skipped; its log and "
+            "the table `governor` say why. The DAG `monitor` has decided before it starts one.\n\n"
+            + self._approval_doc()
         )
         cron = spec.schedule.train
         timetable = CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None
         windows = _Windows(spec)
-        macros = {"train_window": windows.train, "gate_window": windows.gate, "answer": answer}
+        macros = {
+            "train_window": windows.train, "gate_window": windows.gate, "training_day": windows.day, "answer": answer
+        }  # fmt: skip
         params = {
             "as_of": Param(
                 None, type=["null", "string"], format="date", title="As of",
@@ -253,19 +260,27 @@ class _Builder:
             "set": Param(
                 {}, type="object", title="XGBoost parameters", description='For example {"max_depth": 8}.'
             ),
+            "reason": Param("", type="string", title="Reason", description="Why, for the record of the decision."),
+            "insist": Param(
+                False, type="boolean", title="Train all the same",
+                description="In spite of a cool-down or missing labels. The month's budget still refuses.",
+            ),
         }  # fmt: skip
         asked = "params.as_of, dag_run.run_after"
         with self.dag(
             "train", doc, schedule=timetable, start_date=self.start(), end_date=self.end(), max_active_runs=1,
             params=params, user_defined_macros=macros,
         ) as dag:  # fmt: skip
+            govern = self._may_train("{{ training_day(" + asked + ") }}")
             train = self.stage(
                 "train",
+                skip_unless=_ALLOWED,
+                trigger_rule="none_failed",  # what the monitor has started is not judged twice
                 partition_from="{{ train_window(" + asked + ").start }}",
                 partition_to="{{ train_window(" + asked + ").end }}",
                 arguments=["--set", "{{ params.set | tojson }}"],
             )
-            version = "{{ ti.xcom_pull(task_ids='train')['details']['model_version'] }}"
+            version = "{{ (ti.xcom_pull(task_ids='train') or {}).get('details', {}).get('model_version', '') }}"
             gate = {
                 "verb": "promote",
                 "partition_from": "{{ gate_window(" + asked + ").start }}",
@@ -278,11 +293,30 @@ class _Builder:
             approve = self._approve()
             promote = self.stage(
                 **gate,
+                skip_unless=_ALLOWED,
                 arguments=["--model", version, *("{{ answer(ti)[" + str(i) + "] }}" for i in range(3))],
                 trigger_rule="none_failed",  # without an approver, judge and approve are skipped
             )
-            train >> judge >> approve >> promote
+            govern >> train >> judge >> approve >> promote
         return dag
+
+    def _may_train(self, day: str) -> DayOperator:
+        doc = (
+            "Decide whether there may be a training, and write down who asked for it and why. A refusal is a decision, not a "
+            f"failure.\n\nThe same from a shell: `contrail govern --pipeline {self.spec.name} --on DATE --reason WHY`"
+        )
+        by_hand = "{{ '' if run_id.startswith('scheduled__') else "
+        return DayOperator(
+            task_id="govern", verb="govern", pipeline=self.spec.name, doc_md=doc, partition_from=day, partition_to=day,
+            skip_unless="{{ '' if run_id.startswith('governor__') else 'yes' }}",
+            arguments=[
+                "--asked", "{{ 'schedule' if run_id.startswith('scheduled__') else 'by-hand' }}",
+                "--training", "{{ run_id }}",
+                by_hand + "'--person=' ~ (dag_run.triggering_user_name or 'unknown') }}",
+                by_hand + "'--reason=' ~ params.reason }}",
+                by_hand + "'--insist' if params.insist else '' }}",
+            ],
+        )  # fmt: skip
 
     def _if_awaited(self, value: str) -> str:
         always = "true" if self.spec.gate.approval == "person" else "false"
@@ -399,6 +433,9 @@ class _Builder:
         )
 
 
+# A training that the governor has not refused; the monitor's was decided before it began.
+_DECISION = "(ti.xcom_pull(task_ids='govern') or {}).get('details', {}).get('decision', 'retrain')"
+_ALLOWED = "{{ 'yes' if " + _DECISION + " == 'retrain' else '' }}"
 # The days that the backfill's form asks for.
 _RANGE = ("{{ params['from'] or '' }}", "{{ params['to'] or params['from'] or '' }}")
 
@@ -426,6 +463,10 @@ class _Windows:
 
     def gate(self, as_of: str | None, run_after: datetime) -> Any:
         return self._both(as_of, run_after).gate
+
+    def day(self, as_of: str | None, run_after: datetime) -> date:
+        """The day at whose cut-off it trains: of a pipeline that has ended, the one after its last."""
+        return self.gate(as_of, run_after).end + timedelta(days=1)
 
 
 def model_ref(asked: str) -> str:

@@ -39,7 +39,7 @@ TASKS = {
     "daily": ["late", "ingest", "validate", "features"],
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
-    "train": ["train", "judge", "approve", "promote"],
+    "train": ["govern", "train", "judge", "approve", "promote"],
     "backfill": [
         "plan",
         "ingest",
@@ -209,8 +209,8 @@ def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]
 
 def test_a_training_asks_nobody_unless_wanted(dags: dict[str, Any]) -> None:
     lines = render(dags["flight_delay__train"]).splitlines()
-    assert lines[1:3] == ["judge: (skipped)", "approve: (skipped)"]
-    assert "--approval" not in lines[3]
+    assert lines[2:4] == ["judge: (skipped)", "approve: (skipped)"]
+    assert "--approval" not in lines[4]
 
 
 def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[str, Any]) -> None:
@@ -220,13 +220,13 @@ def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[
         "responded_by_user": {"id": "approver", "name": "approver"},
     }
     lines = render(dags["flight_delay__train"], answered=answered, approval=True).splitlines()
-    assert lines[1].endswith("--run-id RUN --json --model 3 --approval awaited")
-    assert lines[2] == "approve: airflow waits 1 day, 0:00:00 for ['approver', 'admin']: the record"
-    assert lines[3].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
+    assert lines[2].endswith("--run-id RUN --json --model 3 --approval awaited")
+    assert lines[3] == "approve: airflow waits 1 day, 0:00:00 for ['approver', 'admin']: the record"
+    assert lines[4].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
     refused = {"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": None}
     fresh = build_dags("flight_delay")["flight_delay__train"]
     lines = render(fresh, answered=refused, approval=True).splitlines()
-    assert lines[3].endswith("--json --model 3 --approval=refused --person=nobody, in time")
+    assert lines[4].endswith("--json --model 3 --approval=refused --person=nobody, in time")
 
 
 def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +258,7 @@ def test_chains_are_in_order(dags: dict[str, Any]) -> None:
     assert daily.get_task("ingest").downstream_task_ids == {"validate"}
     assert daily.get_task("validate").downstream_task_ids == {"features"}
     train = dags["flight_delay__train"]
+    assert train.get_task("govern").downstream_task_ids == {"train"}
     assert train.get_task("train").downstream_task_ids == {"judge"}
     assert train.get_task("judge").downstream_task_ids == {"approve"}
     assert train.get_task("approve").downstream_task_ids == {"promote"}
@@ -281,6 +282,38 @@ def test_a_training_starts_only_when_the_governor_decides_so(dags: dict[str, Any
     retrain.skip_unless = " "
     with pytest.raises(AirflowSkipException, match="did not decide to retrain"):
         retrain.execute({})
+
+
+def _train_lines(**how: Any) -> dict[str, str]:
+    lines = render(build_dags("flight_delay")["flight_delay__train"], **how).splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def test_a_training_by_schedule_or_by_hand_asks_the_governor_and_says_who_asks() -> None:
+    start = "contrail govern --pipeline flight_delay --on 2013-11-01 --run-id RUN --json --asked"
+    scheduled = _train_lines()
+    assert scheduled["govern"] == f"{start} schedule --training scheduled__x"
+    by_hand = _train_lines(run_id="manual__x", reason="new carrier", insist=True)["govern"]
+    assert by_hand == f"{start} by-hand --training manual__x --person=scientist --reason=new carrier --insist"
+    assert "--on 2013-10-01 " in _train_lines(run_id="manual__x", as_of="2013-10-01")["govern"]
+    ended = _train_lines(run_id="manual__x", as_of="2026-11-21")["govern"]
+    assert "--on 2014-01-01 " in ended, "the cut-off after the last day that there is"
+
+
+def test_a_training_that_is_refused_is_skipped() -> None:
+    refused = _train_lines(decision="refused", approval=True)
+    assert refused["govern"].startswith("contrail govern")
+    assert (refused["train"], refused["promote"]) == ("(skipped)", "(skipped)")
+
+
+def test_a_training_that_the_monitor_has_started_is_not_judged_twice(dags: dict[str, Any]) -> None:
+    name = dags["flight_delay__monitor"].get_task("retrain").trigger_run_id.split("{{")[0]
+    started = _train_lines(run_id=f"{name}2013-11-01")
+    assert started["govern"] == "(skipped)"
+    assert started["train"].startswith("contrail stage train")
+    assert started["promote"].startswith("contrail stage promote")
+    train = dags["flight_delay__train"].get_task("train")
+    assert train.trigger_rule == "none_failed", "a task that was skipped does not stop it"
 
 
 def test_assets_lead_from_day_to_day(dags: dict[str, Any]) -> None:

@@ -148,7 +148,7 @@ def test_the_months_budget_refuses():
 
 
 def test_a_person_asks_and_is_refused_for_every_reason_at_once():
-    asked = replace(QUIET, asked="new carrier")
+    asked = replace(QUIET, asked="by-hand", reason="new carrier")
     found = decide(asked, SPEC)
     assert (found.decision, found.trigger) == ("retrain", "by-hand")
     assert found.reasons == ("a person asks for it: new carrier",)
@@ -156,6 +156,34 @@ def test_a_person_asks_and_is_refused_for_every_reason_at_once():
     found = decide(replace(asked, labelled=0, trainings=trainings), SPEC)
     assert found.decision == "refused"
     assert len(found.reasons) == 4
+
+
+def test_a_person_may_insist_but_not_over_the_budget():
+    insists = replace(QUIET, asked="by-hand", reason="new carrier", insist=True, labelled=0)
+    found = decide(replace(insists, trainings=(Training(DAY, "version 4"),)), SPEC)
+    assert (found.decision, found.trigger) == ("retrain", "by-hand")
+    assert found.reasons[1].startswith("in spite of this: version 4 is as of 2024-06-20; the cool-down")
+    assert found.reasons[2].startswith("in spite of this: labels are known for 0.0%")
+    found = decide(replace(insists, trainings=(Training(DAY, "version 4"), Training(DAY, "version 5"))), SPEC)
+    assert found.decision == "refused"
+    assert found.reasons[3] == "2 trainings in 2024-06 already; the month's budget is 2"
+
+
+def test_the_schedule_asks_and_obeys_the_same_refusals():
+    asked = replace(QUIET, asked="schedule")
+    found = decide(asked, SPEC)
+    assert found == Decision("retrain", "schedule", ("the schedule asks for it",))
+    assert decide(replace(asked, trainings=(Training(DAY, "version 4"),)), SPEC).decision == "refused"
+    assert decide(replace(asked, labelled=0), SPEC).decision == "refused"
+    assert decide(asked, SPEC.model_copy(update={"monthly_trainings": 0})).decision == "refused"
+
+
+@pytest.mark.parametrize("asked", ["schedule", "by-hand"])
+def test_nothing_refuses_a_first_training_that_is_asked_for(asked: str):
+    first = replace(QUIET, champion=None, asked=asked, labelled=0, rows=0, trainings=(Training(DAY, "version 1"),))
+    found = decide(first, SPEC)
+    assert (found.decision, found.trigger) == ("retrain", asked)
+    assert found.reasons[1] == "there is no champion yet: nothing refuses a first training"
 
 
 def test_without_a_champion_there_is_nothing_to_replace():
