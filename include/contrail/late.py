@@ -1,6 +1,7 @@
 """Late data: take in files of past days that came late or were delivered anew, and rebuild what they touch.
 
-A day's own run does not look back. This does, over ``schedule.late_days``: it ingests and validates what has changed,
+A day's own run does not look back. This does, over ``schedule.late_days``, and names what came for older days without
+taking it in: it ingests and validates what has changed,
 builds again the features whose windows reach it, scores them again only where ``score.late_data`` says so, and writes
 down what became different in ``corrections``. Killed anywhere, the next run goes on to what an uninterrupted one leaves:
 each step may be done again, and a file beside the reports says until the last one what there is to do.
@@ -10,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 
 import pyarrow as pa
 from upath import UPath
@@ -24,6 +26,7 @@ from contrail.lake.lake import PartitionState
 from contrail.lake.model_history import AS_OF
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import silent
+from contrail.stages.ingest import landed_files
 from contrail.stages.runner import make_run, new_run_id, run_stage
 
 TABLE = "corrections"
@@ -32,13 +35,18 @@ _States = dict[str, dict[date, PartitionState]]
 
 @dataclass
 class Found:
-    """What came late, and what became of it. ``files`` names tables and days, ``days`` those that are different now."""
+    """What came late, and what became of it.
+
+    ``files`` names tables and days, ``days`` those that are different now; ``too_old`` has a sentence for files of days
+    before the look-back, with the command that takes them in.
+    """
 
     files: list[str] = field(default_factory=list)
     days: list[str] = field(default_factory=list)
     decisions_flipped: int = 0
     backfill: str = ""
     reports: list[str] = field(default_factory=list)
+    too_old: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -78,6 +86,9 @@ def correct(
             refused.append(error)
     if window := _window(backfills, on):
         before = _states(backfills, "raw")
+        for told in _too_old(backfills, before, window.start, on):
+            progress(told)
+            found.too_old.append(told)
         options = {"as_of_cutoff": True, "leave_missing": True}
         try:
             run_stage("ingest", name, window, run_id=run_id, options=options, progress=progress)
@@ -101,6 +112,52 @@ def _window(backfills: Backfills, on: date) -> Partitions | None:
 
 def _states(backfills: Backfills, layer: str) -> _States:
     return {table: backfills.lake.partitions(f"{layer}_{table}") for table in backfills.pipeline.spec.daily_tables}
+
+
+def _too_old(backfills: Backfills, raw: _States, start: date, on: date) -> list[str]:
+    """What to tell of landed files of days before ``start`` that the lake does not hold."""
+    spec, told = backfills.pipeline.spec, []
+    for table, own in raw.items():
+        landed = landed_files(backfills.settings.landing / spec.name / table)
+        # A table may be empty on a day: then the day's entities say when it was looked at.
+        looked = {**raw[spec.entities], **own}
+        days = (spec.first_partition + timedelta(days=n) for n in range((start - spec.first_partition).days))
+        found = [
+            day
+            for day in days
+            if (path := landed.get(str(day)))
+            and _came_after(path, looked.get(day))
+            and _differs(backfills, table, day, path)
+        ]
+        told += [_advice(backfills, table, days, landed, on) for days in as_ranges(found)]
+    return told
+
+
+def _came_after(path: UPath, looked: PartitionState | None) -> bool:
+    return looked is None or looked.updated_at is None or path.fs.modified(str(path)) > looked.updated_at
+
+
+def _differs(backfills: Backfills, table: str, day: date, path: UPath) -> bool:
+    """Whether the lake holds something else; asked only of files that came after it."""
+    name = f"raw_{table}"
+    if not backfills.lake.exists(name):
+        return True
+    known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]).column(0).unique().to_pylist()
+    return known != [sha256(path.read_bytes()).hexdigest()]
+
+
+def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[str, UPath], on: date) -> str:
+    """Two backfills: of the files' own days, and of what is published and reads them."""
+    spec, reached = backfills.pipeline.spec, _reached(backfills, {table: list(days)}, on)
+    what = "features,score --model as-of" if spec.score.late_data == "rescore" else "features"
+    steps = [(days, "ingest,validate"), *([(reached, what)] if reached else [])]
+    commands = " && ".join(
+        f"contrail backfill -p {spec.name} --from {part.start} --to {part.end} --stages {stages}"
+        for part, stages in steps
+    )
+    files = " to ".join(dict.fromkeys(landed[str(day)].name for day in (days.start, days.end)))
+    age = f"older than the {spec.schedule.late_days} days of schedule.late_days"
+    return f"{table}/{files} came too late to be taken in, {age}. To take it in: {commands}"
 
 
 def _touched(backfills: Backfills, raw: _States, before: _States, on: date) -> dict[str, list[date]]:

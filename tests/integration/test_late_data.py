@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Toy
-from tests.landed import deliver_anew
+from tests.landed import deliver_anew, landed_path
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
+from tests.unit.test_cli import run as run_command
 
 from contrail import late
 from contrail.backfill import Backfills
@@ -183,9 +185,41 @@ def test_a_file_that_is_still_missing_is_left_to_its_own_days_run(toy_on: Toy) -
     assert correct(backfills(toy_on), later).files == ["deliveries 2024-02-20"], "not the files of 21 and 22 February"
 
 
-def test_a_file_older_than_the_look_back_is_left_alone(toy_on: Toy) -> None:
+def test_a_file_older_than_the_look_back_is_left_alone_and_told_until_it_is_taken_in(
+    toy_on: Toy, collect: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert correct(backfills(toy_on), DAY).too_old == []
+    raw = toy_on.lake.snapshot_id("raw_deliveries")
     deliver_anew(toy_on, "2024-02-02")
-    assert correct(backfills(toy_on), DAY).files == []
+    landed_path(toy_on, "deliveries", "2024-02-04").touch()  # the same again
+    found = correct(backfills(toy_on), DAY, progress=collect)
+    assert (found.files, toy_on.lake.snapshot_id("raw_deliveries")) == ([], raw)
+    own = "contrail backfill -p toy --from 2024-02-02 --to 2024-02-02 --stages ingest,validate"
+    reached = "contrail backfill -p toy --from 2024-02-03 --to 2024-02-09 --stages features"
+    age = "older than the 14 days of schedule.late_days"
+    told = f"deliveries/2024-02-02.2.csv.gz came too late to be taken in, {age}. To take it in: {own} && {reached}"
+    assert found.too_old == [told]
+    assert told in collect.lines  # type: ignore[attr-defined]
+    rescored = correct(backfills(toy_on, late_data="rescore"), DAY).too_old
+    assert rescored == [f"{told},score --model as-of"]
+
+    for command in (own, reached):
+        assert run_command(monkeypatch, capsys, *command.split()[1:])[0] == 0
+    assert correct(backfills(toy_on), DAY).too_old == []
+    before = toy_on.sql(FEATURES)
+    toy_on.run("features", FIRST, ON)
+    assert toy_on.sql(FEATURES) == before, "the command has taken it in"
+
+
+def test_a_day_that_never_landed_is_told_when_it_comes_too_late(toy: Toy) -> None:
+    toy.land("2024-01-03", "2024-01-20")
+    toy.run("ingest", "2024-01-03", "2024-01-20", as_of_cutoff=True, leave_missing=True)
+    toy.land("2024-01-01", "2024-01-02")
+    told = correct(backfills(toy), Partitions.parse("2024-01-20").start).too_old
+    assert [line.partition(" came")[0] for line in told] == [
+        "parcels/2024-01-01.csv.gz to 2024-01-02.csv.gz",
+        "deliveries/2024-01-01.csv.gz to 2024-01-02.csv.gz",
+    ]
 
 
 def test_a_pipeline_that_ended_has_no_late_days_to_wait_for(toy: Toy) -> None:
