@@ -260,7 +260,8 @@ class _Builder:
             "set": Param(
                 {}, type="object", title="XGBoost parameters", description='For example {"max_depth": 8}.'
             ),
-            "reason": Param("", type="string", title="Reason", description="Why, for the record of the decision."),
+            # Not `reason`: the run's would be filled into the approver's own.
+            "why": Param("", type="string", title="Reason", description="Why, for the record of the decision."),
             "insist": Param(
                 False, type="boolean", title="Train all the same",
                 description="In spite of a cool-down or missing labels. The month's budget still refuses.",
@@ -313,7 +314,7 @@ class _Builder:
                 "--asked", "{{ 'schedule' if run_id.startswith('scheduled__') else 'by-hand' }}",
                 "--training", "{{ run_id }}",
                 by_hand + "'--person=' ~ (dag_run.triggering_user_name or 'unknown') }}",
-                by_hand + "'--reason=' ~ params.reason }}",
+                by_hand + "'--reason=' ~ params.why }}",
                 by_hand + "'--insist' if params.insist else '' }}",
             ],
         )  # fmt: skip

@@ -73,7 +73,7 @@ def test_an_engineer_finds_why_a_day_stopped(airflow: Embedded, log_in: LogIn, t
 def test_an_approver_reads_the_decision_record_and_approves(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
     scientist = airflow.api("scientist")
     as_of = make_plan(toy.pipeline).windows.gate.end + timedelta(days=1)
-    asked = {"as_of": str(as_of), "approval": True, "reason": "a second opinion"}
+    asked = {"as_of": str(as_of), "approval": True, "why": "a second opinion"}
     refused = scientist.trigger("toy__train", asked)
     assert scientist.wait("toy__train", refused, lambda task: None) == "success"
     states = {task["task_id"]: task["state"] for task in scientist.tasks("toy__train", refused)}

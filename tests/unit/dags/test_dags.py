@@ -293,11 +293,17 @@ def test_a_training_by_schedule_or_by_hand_asks_the_governor_and_says_who_asks()
     start = "contrail govern --pipeline flight_delay --on 2013-11-01 --run-id RUN --json --asked"
     scheduled = _train_lines()
     assert scheduled["govern"] == f"{start} schedule --training scheduled__x"
-    by_hand = _train_lines(run_id="manual__x", reason="new carrier", insist=True)["govern"]
+    by_hand = _train_lines(run_id="manual__x", why="new carrier", insist=True)["govern"]
     assert by_hand == f"{start} by-hand --training manual__x --person=scientist --reason=new carrier --insist"
     assert "--on 2013-10-01 " in _train_lines(run_id="manual__x", as_of="2013-10-01")["govern"]
     ended = _train_lines(run_id="manual__x", as_of="2026-11-21")["govern"]
     assert "--on 2014-01-01 " in ended, "the cut-off after the last day that there is"
+
+
+def test_the_form_of_a_training_does_not_fill_in_that_of_its_approver(dags: dict[str, Any]) -> None:
+    """Airflow gives a run's values to every task's parameter of that name."""
+    train = dags["flight_delay__train"]
+    assert not set(train.params) & set(train.get_task("approve").params)
 
 
 def test_a_training_that_is_refused_is_skipped() -> None:
