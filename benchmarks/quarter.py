@@ -143,9 +143,9 @@ class Simulation:
         if day == FAHRENHEIT + 2 * DAY:
             self.chain(day - DAY, on=day)  # an engineer clears the run that was refused
         if day == EXPERIMENT:
-            self.train(day, on=day, params=PARAMETERS)
+            self.ask(day, "by-hand", PARAMETERS, reason="an experiment", insist=True)
         if self._is_training_day(day):
-            self.train(day, on=day)
+            self.ask(day, "schedule")
 
     def chain(self, day: date, on: date) -> None:
         """The DAGs daily, score and monitor of a day; a failure ends them."""
@@ -155,9 +155,17 @@ class Simulation:
                 self.stage(verb, own, on, as_of_cutoff=True)
             for verb in ("features", "score", "drift"):
                 self.stage(verb, own, on)
-            self.stage("performance", own.shift(-1 - self.pipeline.spec.label.mature_after_days), on)
+            spec = self.pipeline.spec
+            mature = own.shift(-1 - spec.label.mature_after_days).reaching_back(spec.measured_again_days - 1)
+            self.stage("performance", mature, on, only_stale=True)
             if self.stage("govern", own, on)["decision"] == "retrain":
                 self.train(day, on)
+
+    def ask(self, day: date, asked: str, params: dict[str, Any] | None = None, **why: Any) -> None:
+        """The DAG train by schedule or by hand."""
+        options = {"asked": asked, "training": f"{asked}-{day}", **why}
+        if self.stage("govern", Partitions(day, day), day, **options)["decision"] == "retrain":
+            self.train(day, day, params)
 
     def train(self, as_of: date, on: date, params: dict[str, Any] | None = None) -> None:
         """The DAG train; a candidate that the gate refuses is told of, and the champion stays."""

@@ -71,6 +71,14 @@ class Approval(StrEnum):
     awaited = "awaited"
 
 
+class Asked(StrEnum):
+    """Who asks for a training."""
+
+    monitor = "monitor"
+    schedule = "schedule"
+    by_hand = "by-hand"
+
+
 # One list of the verbs, in contrail.stages; mypy cannot see through the call.
 Verb = StrEnum("Verb", {verb: verb for verb in VERBS})  # type: ignore[misc]
 
@@ -151,6 +159,9 @@ def stage(
     as_of_cutoff: Annotated[
         bool, typer.Option(help="ingest, validate: what is known at the cut-off, as the daily DAG does.")
     ] = False,
+    only_stale: Annotated[
+        bool, typer.Option("--only-stale", help="performance: leave days whose labels and predictions are the same.")
+    ] = False,
     approval: Annotated[
         Approval | None, typer.Option(help="promote: what an approver has answered, or that one is awaited.")
     ] = None,
@@ -174,6 +185,7 @@ def stage(
 
     options = {
         "as_of_cutoff": as_of_cutoff,
+        "only_stale": only_stale,
         "model": model or None,
         "params": _parse_set(set_),
         "register": register,
@@ -805,7 +817,8 @@ def rollback_model(
     else:
         out.print(
             f"[green]✓[/] version {plan.to} is champion; {done['rescored_rows']:,} rows rescored. Performance of these "
-            f"days is of the old predictions until it is measured again (contrail status -p {pipeline}).",
+            f"days is of the old predictions until it is measured again: the DAG monitor does so with its next day for the "
+            f"last {loaded.spec.measured_again_days} of them, contrail stage performance for the others.",
             highlight=False,
             soft_wrap=True,
         )
@@ -816,20 +829,30 @@ def govern(
     pipeline: PipelineOption,
     on: Annotated[str, typer.Option("--on", help="The day to decide for, YYYY-MM-DD.", show_default=False)],
     reason: Annotated[str, typer.Option(help="You ask for a training, for this reason.")] = "",
+    insist: Annotated[
+        bool, typer.Option("--insist", help="In spite of the cool-down and missing labels; the budget still refuses.")
+    ] = False,
+    asked: Annotated[Asked | None, typer.Option(help="Who asks. Default: by-hand with --reason, else monitor.")] = None,
+    person: Annotated[str | None, typer.Option(help="by-hand: who it is. Default: you.")] = None,
+    training: Annotated[str | None, typer.Option(help="Run of the DAG train that waits for the decision.")] = None,
     run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decide whether to retrain, from drift, performance and past trainings, and record it in `governor`.
 
-    With `--reason` a person asks; the cool-down, the labels and the budget may still refuse. Nothing is trained: the
-    DAG `monitor` starts one when it decides so.
+    With `--reason` a person asks; the cool-down, the labels and the budget may still refuse. Nothing is trained, and what
+    you were told does not count as a training: the DAG `train` asks the same before it trains, and the DAG `monitor`
+    starts it when it decides so.
 
     Example: `contrail govern -p flight_delay --on 2013-11-03`
     """
     from contrail.stages.runner import run_stage
 
     day = Partitions.parse(on)
-    options = {"reason": reason, "person": current_person()} if reason else {}
+    asks = asked or (Asked.by_hand if reason else Asked.monitor)
+    options: dict[str, Any] = {"asked": asks.value, "reason": reason, "insist": insist, "training": training}
+    if asks == Asked.by_hand:
+        options["person"] = person or current_person()
     with _progress(f"govern {pipeline} {day}") as progress:
         result = run_stage("govern", pipeline, day, run_id=run_id, options=options, progress=progress)
     if as_json:

@@ -186,11 +186,13 @@ class DriftSpec(_Frozen):
 
 
 class RetrainSpec(_Frozen):
-    """When the governor retrains, beside the schedule. Days are partitions, never the clock."""
+    """When the governor retrains, beside the schedule, and what forbids it. Days are partitions, never the clock."""
 
     drift_days: int = Field(default=3, ge=1, description="So many days with the verdict drift ask for a training …")
     drift_of_days: int = Field(default=5, ge=1, description="… among so many last days.")
-    performance_days: int = Field(default=28, ge=1, description="Last labelled days whose median is looked at.")
+    performance_days: int = Field(
+        default=28, ge=1, description="Last labelled days whose median is looked at, once three quarters are measured."
+    )
     performance_margin: float | None = Field(
         default=None,
         ge=0,
@@ -262,6 +264,11 @@ class PipelineSpec(_Frozen):
         if missing := [name for name in named if name not in self.features.columns]:
             raise ValueError(f"{missing} are named in train or gate but are not in features.columns")
         return self
+
+    @property
+    def measured_again_days(self) -> int:
+        """So many mature days are looked at for a change: those that late files reach and the governor judges by."""
+        return max(self.schedule.late_days, self.retrain.performance_days)
 
     @property
     def daily_tables(self) -> list[str]:

@@ -67,7 +67,7 @@ class PromoteOperator(StageOperator):
     def answered(self, context: "Context", event: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
         """Promote or refuse as was answered, or refuse when nobody has in time."""
         self.arguments = [*arguments, *answer(event)]
-        return self._dispatch(self.job(context["ti"]))
+        return self._dispatch(self.job(context))
 
 
 def answer(event: Mapping[str, Any]) -> list[str]:

@@ -219,25 +219,27 @@ class _Builder:
         return dag
 
     def monitor(self) -> DAG:
-        days = self.spec.label.mature_after_days
+        days, back = self.spec.label.mature_after_days, self.spec.measured_again_days
         doc = (
             "Drift of a day's features and of the newest mature labels, the realised performance of the day whose labels "
             "have become mature, and whether to retrain.\n\n"
-            f"Labels are mature after {days} more day(s), so the run for day D measures D-{days + 1}. The task `govern` "
+            f"Labels are mature after {days} more day(s), so the run for day D measures D-{days + 1}; with it those of the "
+            f"{back} days until then that were never measured, or whose labels or predictions have changed since. The task "
+            "`govern` "
             "decides from both, and says why in its log, in its XCom and in the table `governor`; `retrain` starts the "
             "DAG `train` as of the day when it so decides, and is skipped otherwise."
         )
         timetable = PartitionedAssetTimetable(assets=self.asset("predictions"))
-        mature = "{{ days_before(partition_key, " + str(days + 1) + ") }}"
+        first, mature = ("{{ days_before(partition_key, " + str(n) + ") }}" for n in (days + back, days + 1))
         with self.dag(
             "monitor", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
         ) as dag:
             measured = [
                 self.stage("drift"),
-                self.stage("performance", partition_from=mature, partition_to=mature),
+                self.stage("performance", partition_from=first, partition_to=mature, arguments=["--only-stale"]),
             ]
             measured >> self._govern() >> self._retrain()
-            for publish in self.publish(mature, "{{ partition_key }}"):
+            for publish in self.publish(first, "{{ partition_key }}"):
                 measured >> publish
         return dag
 
@@ -270,12 +272,17 @@ class _Builder:
             "A new candidate, and the gate that decides whether it becomes champion.\n\n"
             f"The gate's rows are the {spec.gate.window_days} days before `as_of`; training reads up to "
             f"{spec.train.window_days} days before those, with {spec.train.embargo_days} days between. "
-            "A refused candidate fails the task `judge` or `promote`; the champion stays.\n\n" + self._approval_doc()
+            "A refused candidate fails the task `judge` or `promote`; the champion stays.\n\n"
+            f"First the task `govern` decides whether there may be a training now: `retrain` in `pipeline.yaml` has a cool-down "
+            f"of {spec.retrain.cooldown_days} days, the labels that are needed and a budget of "
+            f"{spec.retrain.monthly_trainings} trainings a month. Where it refuses, the other tasks are skipped; its log and "
+            "the table `governor` say why. The DAG `monitor` has decided before it starts one.\n\n"
+            + self._approval_doc()
         )
         cron = spec.schedule.train
         timetable = CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None
         windows = _Windows(spec)
-        macros = {"train_window": windows.train, "gate_window": windows.gate}
+        macros = {"train_window": windows.train, "gate_window": windows.gate, "training_day": windows.day}
         params = {
             "as_of": Param(
                 None, type=["null", "string"], format="date", title="As of",
@@ -288,19 +295,28 @@ class _Builder:
             "set": Param(
                 {}, type="object", title="XGBoost parameters", description='For example {"max_depth": 8}.'
             ),
+            # Not `reason`: the run's would be filled into the approver's own.
+            "why": Param("", type="string", title="Reason", description="Why, for the record of the decision."),
+            "insist": Param(
+                False, type="boolean", title="Train all the same",
+                description="In spite of a cool-down or missing labels. The month's budget still refuses.",
+            ),
         }  # fmt: skip
         asked = "params.as_of, dag_run.run_after"
         with self.dag(
             "train", doc, schedule=timetable, start_date=self.start(), end_date=self.end(), max_active_runs=1,
             params=params, user_defined_macros=macros, room=self._training_room(),
         ) as dag:  # fmt: skip
+            govern = self._may_train("{{ training_day(" + asked + ") }}")
             train = self.stage(
                 "train",
+                skip_unless=_ALLOWED,
+                trigger_rule="none_failed",  # what the monitor has started is not judged twice
                 partition_from="{{ train_window(" + asked + ").start }}",
                 partition_to="{{ train_window(" + asked + ").end }}",
                 arguments=[*self._use_what_is_rented(), "--set", "{{ params.set | tojson }}"],
             )
-            version = "{{ ti.xcom_pull(task_ids='train')['details']['model_version'] }}"
+            version = "{{ (ti.xcom_pull(task_ids='train') or {}).get('details', {}).get('model_version', '') }}"
             gate: dict[str, Any] = {
                 "verb": "promote",
                 "partition_from": "{{ gate_window(" + asked + ").start }}",
@@ -311,7 +327,7 @@ class _Builder:
                 arguments=["--model", version, "--approval", "awaited"],
             )  # fmt: skip
             promote = self.stage(
-                **gate, operator=PromoteOperator,
+                **gate, operator=PromoteOperator, skip_unless=_ALLOWED,
                 arguments=["--model", version],
                 trigger_rule="none_failed",  # where nobody is asked, judge is skipped
                 ask_if=self._if_awaited("yes"),
@@ -319,8 +335,26 @@ class _Builder:
                 body="{{ (ti.xcom_pull(task_ids='judge') or {}).get('details', {}).get('record', '') }}",
                 response_timeout=timedelta(hours=spec.gate.approval_hours),
             )  # fmt: skip
-            train >> judge >> promote
+            govern >> train >> judge >> promote
         return dag
+
+    def _may_train(self, day: str) -> DayOperator:
+        doc = (
+            "Decide whether there may be a training, and write down who asked for it and why. A refusal is a decision, not a "
+            f"failure.\n\nThe same from a shell: `contrail govern --pipeline {self.spec.name} --on DATE --reason WHY`"
+        )
+        by_hand = "{{ '' if run_id.startswith('scheduled__') else "
+        return DayOperator(
+            task_id="govern", verb="govern", pipeline=self.spec.name, doc_md=doc, partition_from=day, partition_to=day,
+            skip_unless="{{ '' if run_id.startswith('governor__') else 'yes' }}",
+            arguments=[
+                "--asked", "{{ 'schedule' if run_id.startswith('scheduled__') else 'by-hand' }}",
+                "--training", "{{ run_id }}",
+                by_hand + "'--person=' ~ (dag_run.triggering_user_name or 'unknown') }}",
+                by_hand + "'--reason=' ~ params.why }}",
+                by_hand + "'--insist' if params.insist else '' }}",
+            ],
+        )  # fmt: skip
 
     def _if_awaited(self, value: str) -> str:
         always = "true" if self.spec.gate.approval == "person" else "false"
@@ -430,6 +464,9 @@ class _Builder:
         )
 
 
+# A training that the governor has not refused; the monitor's was decided before it began.
+_DECISION = "(ti.xcom_pull(task_ids='govern') or {}).get('details', {}).get('decision', 'retrain')"
+_ALLOWED = "{{ 'yes' if " + _DECISION + " == 'retrain' else '' }}"
 # The days that the backfill's form asks for.
 _RANGE = ("{{ params['from'] or '' }}", "{{ params['to'] or params['from'] or '' }}")
 
@@ -457,6 +494,10 @@ class _Windows:
 
     def gate(self, as_of: str | None, run_after: datetime) -> Any:
         return self._both(as_of, run_after).gate
+
+    def day(self, as_of: str | None, run_after: datetime) -> date:
+        """The day at whose cut-off it trains: of a pipeline that has ended, the one after its last."""
+        return self.gate(as_of, run_after).end + timedelta(days=1)
 
 
 def model_ref(asked: str) -> str:

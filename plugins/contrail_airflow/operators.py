@@ -311,7 +311,7 @@ class DayOperator(StageOperator):
     def command(self, run_id: str) -> list[str]:
         """The arguments of ``contrail`` that do this task."""
         command = [self.verb, "--pipeline", self.pipeline]
-        return [*command, "--on", self.partition_from, "--run-id", run_id, "--json"]
+        return [*command, "--on", self.partition_from, "--run-id", run_id, "--json", *(a for a in self.arguments if a)]
 
 
 class RetrainOperator(TriggerDagRunOperator):

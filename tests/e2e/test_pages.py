@@ -70,7 +70,13 @@ def test_an_engineer_finds_why_a_day_stopped(airflow: Embedded, log_in: LogIn, t
 def test_an_approver_reads_the_decision_record_and_approves(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
     scientist = airflow.api("scientist")
     as_of = make_plan(toy.pipeline).windows.gate.end + timedelta(days=1)
-    run_id = scientist.trigger("toy__train", {"as_of": str(as_of), "approval": True})
+    asked = {"as_of": str(as_of), "approval": True, "why": "a second opinion"}
+    refused = scientist.trigger("toy__train", asked)
+    assert scientist.wait("toy__train", refused, lambda task: None) == "success"
+    states = {task["task_id"]: task["state"] for task in scientist.tasks("toy__train", refused)}
+    assert states.pop("govern") == "success"
+    assert set(states.values()) == {"skipped"}
+    run_id = scientist.trigger("toy__train", {**asked, "insist": True})
     wait_for_the_question(scientist, run_id)
 
     approver = log_in("approver")
@@ -99,6 +105,11 @@ def test_an_approver_reads_the_decision_record_and_approves(airflow: Embedded, l
     moves = "SELECT version_before, version_after, person, reason, moved_at > scored_at FROM model_history, "
     moves += "(SELECT max(scored_at) AS scored_at FROM predictions) WHERE alias = 'champion' ORDER BY moved_at"
     assert toy.sql(moves)[-1] == ("1", "2", "approver", "looks right", True)
+    asked_by_hand = f"SELECT training, decision, person FROM governor WHERE training IN ('{refused}', '{run_id}')"
+    assert toy.sql(f"{asked_by_hand} ORDER BY decided_at") == [
+        (refused, "refused", "scientist"),
+        (run_id, "retrain", "scientist"),
+    ]
     approver.open("required_actions?response_received=true")
     row = page.get_by_role("row").filter(has_text="Late parcels: may version 2 become champion?")
     expect(row).to_contain_text("approver")

@@ -1,16 +1,20 @@
 """Files of past days that come anew: what they touch is built again, and the difference is written down."""
 
 import dataclasses
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Toy
-from tests.landed import deliver_anew
+from tests.landed import deliver_anew, landed_path
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
+from tests.unit.test_cli import run as run_command
 
+from contrail import late
 from contrail.backfill import Backfills
-from contrail.errors import FileRefusedError
+from contrail.errors import CommitConflictError, FileRefusedError
 from contrail.late import correct
 from contrail.partitions import Partitions
 from contrail.settings import settings
@@ -91,6 +95,83 @@ def test_a_run_that_died_after_ingest_is_finished_by_the_next(toy_on: Toy) -> No
     assert correct(backfills(toy_on), DAY).files == ["deliveries 2024-02-15"]
 
 
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a power cut."""
+
+
+def die_after(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int, death: type[BaseException]) -> None:
+    """End the process after this call has done its work."""
+    real, calls = getattr(where, name), []
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        result = real(*args, **kwargs)
+        calls.append(args)
+        if len(calls) == call:
+            monkeypatch.setattr(where, name, real)
+            raise death("here")
+        return result
+
+    monkeypatch.setattr(where, name, deadly)
+
+
+def changes(before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) -> Counter[str]:
+    """Rows that are different, by day; a row begins with its day."""
+    return Counter(str(new[0]) for old, new in zip(before, after, strict=True) if old != new)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "call", "death"),
+    [
+        pytest.param(late, "run_stage", 2, Killed, id="validated"),
+        pytest.param(Backfills, "open", 1, Killed, id="features-begun"),
+        pytest.param(Backfills, "run", 1, Killed, id="features-committed"),
+        pytest.param(Backfills, "run", 1, CommitConflictError, id="a-lost-commit"),
+        pytest.param(Backfills, "finish", 1, Killed, id="features-compared"),
+        pytest.param(late, "_record", 1, Killed, id="features-recorded"),
+        pytest.param(Backfills, "run", 2, Killed, id="scores-committed"),
+        pytest.param(late, "_record", 2, Killed, id="scores-recorded"),
+    ],
+)
+def test_killed_anywhere_the_next_run_leaves_what_an_uninterrupted_one_does(
+    toy_on: Toy, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int, death: type[BaseException]
+) -> None:
+    features, scores = toy_on.sql(FEATURES), toy_on.sql(SCORES)
+    deliver_anew(toy_on, "2024-02-15")
+    rescoring = backfills(toy_on, late_data="rescore")
+    die_after(monkeypatch, where, name, call, death)
+    with pytest.raises(death):
+        correct(rescoring, DAY, "killed")
+    found = correct(rescoring, DAY, "next")
+    assert (found.files, found.days) == (["deliveries 2024-02-15"], [f"2024-02-{day}" for day in range(16, 21)])
+    after, scores_after = toy_on.sql(FEATURES), toy_on.sql(SCORES)
+    written = toy_on.sql("SELECT published, partition_date, rows_changed FROM corrections")
+    assert len(written) == 10, "each once"
+    for table, expected in (("features", changes(features, after)), ("predictions", changes(scores, scores_after))):
+        assert {str(day): rows for published, day, rows in written if published == table} == expected
+    toy_on.run("features", FIRST, ON)
+    assert toy_on.sql(FEATURES) == after, "what a build of the whole range gives"
+    toy_on.run("score", "2024-02-16", ON)
+    assert toy_on.sql(SCORES) == scores_after
+    assert correct(rescoring, DAY).files == [], "once"
+
+
+def test_what_cannot_be_ended_does_not_stop_what_came_since(toy_on: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver_anew(toy_on, "2024-02-15")
+    die_after(monkeypatch, Backfills, "run", 1, Killed)
+    with pytest.raises(Killed):
+        correct(backfills(toy_on), DAY, "killed")
+    deliver_anew(toy_on, "2024-02-10")
+    die_after(monkeypatch, Backfills, "run", 1, CommitConflictError)
+    with pytest.raises(CommitConflictError):
+        correct(backfills(toy_on), DAY, "next")
+    assert toy_on.sql("SELECT DISTINCT cause FROM corrections") == [("deliveries 2024-02-10",)]
+    correct(backfills(toy_on), DAY, "last")
+    assert toy_on.sql("SELECT DISTINCT cause FROM corrections ORDER BY 1") == [
+        ("deliveries 2024-02-10",),
+        ("deliveries 2024-02-15",),
+    ]
+
+
 def test_a_bad_late_file_does_not_stop_a_good_one(toy_on: Toy) -> None:
     deliver_anew(toy_on, "2024-02-15")
     deliver_anew(toy_on, "2024-02-12").write_bytes(b"not gzip")
@@ -104,9 +185,41 @@ def test_a_file_that_is_still_missing_is_left_to_its_own_days_run(toy_on: Toy) -
     assert correct(backfills(toy_on), later).files == ["deliveries 2024-02-20"], "not the files of 21 and 22 February"
 
 
-def test_a_file_older_than_the_look_back_is_left_alone(toy_on: Toy) -> None:
+def test_a_file_older_than_the_look_back_is_left_alone_and_told_until_it_is_taken_in(
+    toy_on: Toy, collect: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert correct(backfills(toy_on), DAY).too_old == []
+    raw = toy_on.lake.snapshot_id("raw_deliveries")
     deliver_anew(toy_on, "2024-02-02")
-    assert correct(backfills(toy_on), DAY).files == []
+    landed_path(toy_on, "deliveries", "2024-02-04").touch()  # the same again
+    found = correct(backfills(toy_on), DAY, progress=collect)
+    assert (found.files, toy_on.lake.snapshot_id("raw_deliveries")) == ([], raw)
+    own = "contrail backfill -p toy --from 2024-02-02 --to 2024-02-02 --stages ingest,validate"
+    reached = "contrail backfill -p toy --from 2024-02-03 --to 2024-02-09 --stages features"
+    age = "older than the 14 days of schedule.late_days"
+    told = f"deliveries/2024-02-02.2.csv.gz came too late to be taken in, {age}. To take it in: {own} && {reached}"
+    assert found.too_old == [told]
+    assert told in collect.lines  # type: ignore[attr-defined]
+    rescored = correct(backfills(toy_on, late_data="rescore"), DAY).too_old
+    assert rescored == [f"{told},score --model as-of"]
+
+    for command in (own, reached):
+        assert run_command(monkeypatch, capsys, *command.split()[1:])[0] == 0
+    assert correct(backfills(toy_on), DAY).too_old == []
+    before = toy_on.sql(FEATURES)
+    toy_on.run("features", FIRST, ON)
+    assert toy_on.sql(FEATURES) == before, "the command has taken it in"
+
+
+def test_a_day_that_never_landed_is_told_when_it_comes_too_late(toy: Toy) -> None:
+    toy.land("2024-01-03", "2024-01-20")
+    toy.run("ingest", "2024-01-03", "2024-01-20", as_of_cutoff=True, leave_missing=True)
+    toy.land("2024-01-01", "2024-01-02")
+    told = correct(backfills(toy), Partitions.parse("2024-01-20").start).too_old
+    assert [line.partition(" came")[0] for line in told] == [
+        "parcels/2024-01-01.csv.gz to 2024-01-02.csv.gz",
+        "deliveries/2024-01-01.csv.gz to 2024-01-02.csv.gz",
+    ]
 
 
 def test_a_pipeline_that_ended_has_no_late_days_to_wait_for(toy: Toy) -> None:

@@ -312,25 +312,32 @@ def model_history(_: PipelineSpec) -> Dataset:
 
 
 def governor(_: PipelineSpec) -> Dataset:
-    """``governor``: whether to retrain, a row a day and who asked."""
+    """``governor``: whether to retrain, a row a day and a row a training that was asked for otherwise."""
     return Dataset(
         name="governor",
         doc="Decisions of the retrain governor: what it saw on a day, what it decided, and why.",
         columns={
             PARTITION: _column("date", "Day that was decided for; nothing after it was looked at."),
-            "asked": _column("string", "monitor (every day) or by-hand."),
+            "asked": _column("string", "monitor (every day), schedule or by-hand."),
             "decision": _column("string", "retrain, hold or refused."),
             "trigger": _column(
-                "string", "drift, label-drift, performance or by-hand; null when nothing asked.", required=False
+                "string",
+                "drift, label-drift, performance, schedule or by-hand; null when nothing asked.",
+                required=False,
             ),
             "reasons": _column("string", "Sentences, one a line: what was found, then what refused it."),
             "evidence": _column("string", "What was looked at, as JSON."),
             "model_version": _column("string", "Champion of the day.", required=False),
             "person": _column("string", "Who asked; pipeline when nobody did."),
+            "training": _column(
+                "string",
+                "Run of the DAG train that waited for this; the monitor starts governor__<day>.",
+                required=False,
+            ),
             "run_id": _column("string", "Run that decided."),
             "decided_at": _column("timestamp", "When, UTC."),
         },
-        key=("asked",),
+        key=("asked", "training"),
         partition_by=(PARTITION, "asked"),
     )
 

@@ -1,6 +1,7 @@
 """Whether to retrain: evidence of a day in, a decision with its reasons out.
 
-Lasting drift, decayed performance or a person asks for it; a cool-down, missing labels or the month's budget refuse it.
+Lasting drift, decayed performance, the schedule or a person asks for it; a cool-down, missing labels or the month's budget
+refuse it. A person may insist in spite of the first two. The first training of a pipeline is no retraining: nothing refuses it.
 Everything is counted in days of partitions, never by the clock, so that a replayed year decides as the year itself did.
 
 Pure functions: no lake, no registry, no training.
@@ -9,15 +10,22 @@ Pure functions: no lake, no registry, no training.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import ceil
 from statistics import median
-from typing import Literal
+from typing import Final, Literal
 
 from contrail.spec import RetrainSpec
 
-RETRAIN, BY_HAND = "retrain", "by-hand"
+RETRAIN = "retrain"
+MONITOR: Final = "monitor"
+SCHEDULE: Final = "schedule"
+BY_HAND: Final = "by-hand"
+# A day without labels, or with another champion's predictions, must not silence the median of the others.
+_MEASURED_SHARE = 0.75
 
 Outcome = Literal["retrain", "hold", "refused"]
-Trigger = Literal["drift", "label-drift", "performance", "by-hand"]
+Asked = Literal["monitor", "schedule", "by-hand"]
+Trigger = Literal["drift", "label-drift", "performance", "schedule", "by-hand"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,8 @@ class RetrainEvidence:
     ``drift`` and ``label_drift`` have verdicts against the champion, by day, of the last ``drift_of_days`` days.
     ``improvements`` has how much better than the constant baseline the champion was, by day, for the last
     ``performance_days`` days that may have their labels; ``reference`` is the same at its gate. ``labelled`` of ``rows``
-    predictions of those days, of any model, have a label. ``asked`` is the reason that a person gave.
+    predictions of those days, of any model, have a label. ``asked`` says whether the day's monitor asks, or the schedule, or
+    a person, for a ``reason``; who may insist.
     """
 
     day: date
@@ -47,7 +56,9 @@ class RetrainEvidence:
     labelled: int
     rows: int
     trainings: tuple[Training, ...]
-    asked: str | None = None
+    asked: Asked = MONITOR
+    reason: str = ""
+    insist: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,17 +83,30 @@ def decide(evidence: RetrainEvidence, retrain: RetrainSpec) -> Decision:
     raised = [finding for finding in findings if finding.found]
     if not raised:
         return Decision("hold", None, tuple(finding.reason for finding in findings))
-    why = tuple(finding.reason for finding in raised)
-    against = [_no_champion(evidence), _cooldown(evidence, retrain), _coverage(evidence, retrain)]
-    forbidden = tuple(reason for reason in (*against, _budget(evidence, retrain)) if reason)
-    return Decision("refused" if forbidden else "retrain", raised[0].trigger, (*why, *forbidden))
+    why, trigger = tuple(finding.reason for finding in raised), raised[0].trigger
+    if evidence.champion is None and evidence.asked != MONITOR:
+        return Decision("retrain", trigger, (*why, "there is no champion yet: nothing refuses a first training"))
+    against = _said(_no_champion(evidence), _cooldown(evidence, retrain), _coverage(evidence, retrain))
+    budget = _said(_budget(evidence, retrain))
+    if evidence.insist and not budget:
+        return Decision("retrain", trigger, (*why, *(f"in spite of this: {reason}" for reason in against)))
+    forbidden = (*against, *budget)
+    return Decision("refused" if forbidden else "retrain", trigger, (*why, *forbidden))
+
+
+def _said(*reasons: str | None) -> tuple[str, ...]:
+    return tuple(reason for reason in reasons if reason)
 
 
 # ---- what asks for it ----
 
 
 def _asked(evidence: RetrainEvidence) -> list[_Finding]:
-    return [_Finding("by-hand", True, f"a person asks for it: {evidence.asked}")] if evidence.asked else []
+    if evidence.asked == SCHEDULE:
+        return [_Finding("schedule", True, "the schedule asks for it")]
+    if evidence.asked == BY_HAND:
+        return [_Finding("by-hand", True, f"a person asks for it: {evidence.reason or 'no reason was given'}")]
+    return []
 
 
 def _drift(evidence: RetrainEvidence, retrain: RetrainSpec) -> list[_Finding]:
@@ -102,15 +126,16 @@ def _performance(evidence: RetrainEvidence, retrain: RetrainSpec) -> _Finding:
     wanted, margin = retrain.performance_days, retrain.performance_margin
     if margin is None:
         return _Finding("performance", False, "performance does not ask: retrain.performance_margin is not set")
-    measured = len(evidence.improvements)
-    if measured < wanted:
-        return _Finding("performance", False, f"performance is measured on {measured} of the last {wanted} days")
+    measured, enough = len(evidence.improvements), ceil(_MEASURED_SHARE * wanted)
+    if measured < enough:
+        reason = f"performance is measured on {measured} of the last {wanted} days; {enough} are needed"
+        return _Finding("performance", False, reason)
     now, limit = median(evidence.improvements.values()), (evidence.reference or 0.0) - margin
     at_gate = (
         "nothing is recorded of its gate" if evidence.reference is None else f"{evidence.reference:.4g} at its gate"
     )
     reason = (
-        f"the champion's improvement over the baseline is {now:.4g} in the median of {wanted} days ({at_gate}); "
+        f"the champion's improvement over the baseline is {now:.4g} in the median of {measured} days ({at_gate}); "
         f"below {limit:.4g} asks for a training"
     )
     return _Finding("performance", now < limit, reason)

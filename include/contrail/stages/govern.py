@@ -1,6 +1,6 @@
 """Decide for a day whether to retrain, from what the other stages published, and write the decision down.
 
-Nothing is trained here: an orchestrator, or a person, acts on the decision. The rules are in
+Nothing is trained here: an orchestrator acts on the decision. The rules are in
 ``contrail.methods.governor``.
 """
 
@@ -18,7 +18,7 @@ from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.model_history import in_effect, read_moves
 from contrail.methods.drift import WHOLE_DAY
-from contrail.methods.governor import BY_HAND, RETRAIN, Decision, RetrainEvidence, Training, decide
+from contrail.methods.governor import BY_HAND, MONITOR, RETRAIN, Asked, Decision, RetrainEvidence, Training, decide
 from contrail.methods.label_drift import LABEL
 from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions
@@ -26,7 +26,6 @@ from contrail.stages.alias_moves import asked_by
 from contrail.stages.base import StageResult, StageRun, result_of
 from contrail.training_windows import as_of_training
 
-MONITOR = "monitor"
 _BY_DAY = ("drift", "label_drift", "improvements")
 _MONTH = 31
 
@@ -34,39 +33,50 @@ _MONTH = 31
 def run(run: StageRun) -> StageResult:
     """Decide for one day and publish the decision to ``governor``.
 
-    A decision to retrain is made once: the same day again gives it back, since a training may have followed.
+    A decision to retrain is made once: the same day again, or the same training run, gives it back, since a training may
+    have followed.
 
-    Options: ``reason``, given when a person asks for a training; ``person``, who it is.
+    Options: ``asked``, who asks (by default the monitor; a person, where there is a ``reason``); ``reason`` and ``person``;
+    ``insist``, for a person whom only the budget may refuse; ``training``, the run of the DAG train that waits for this.
 
     Raises:
         SpecError: for more than one day.
     """
     if len(run.partitions) != 1:
         raise SpecError(f"the governor decides for one day at a time, not for {run.partitions}")
-    asked = BY_HAND if run.options.get("reason") else MONITOR
+    asked, training = _asked(run), run.options.get("training")
     earlier = _recorded(run)
-    before = earlier.get((run.partitions.start, asked))
+    same = [row for row in earlier if (row[PARTITION], row["asked"]) == (run.partitions.start, asked)]
+    before = next((row for row in same if row["training"] == training), None)
     if before and before["decision"] == RETRAIN:
         run.progress("retrain, as decided before")
         return result_of(run, rows=1, unchanged=True, details=_details(before))
-    evidence = _evidence(run, {day for (day, _), row in earlier.items() if row["decision"] == RETRAIN})
+    # Of those of the schedule and by hand, that of a training which was made is in the registry, and no other counts.
+    pending = {row[PARTITION] for row in earlier if row["asked"] == MONITOR and row["decision"] == RETRAIN}
+    evidence = _evidence(run, pending)
     decision = decide(evidence, run.pipeline.spec.retrain)
-    row = _row(run, asked, evidence, decision)
+    row = _row(run, evidence, decision)
     for reason in decision.reasons:
         run.progress(f"{decision.decision}: {reason}")
     dataset = datasets.governor(run.pipeline.spec)
-    rows = pa.Table.from_pylist([row], schema=dataset.arrow_schema())
+    rows = [*(other for other in same if other is not before), row]
     inputs = {name: run.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
-    published = run.lake.publish(dataset, rows, run.partitions, run.provenance(inputs), {"asked": asked})
+    staged = pa.Table.from_pylist(rows, schema=dataset.arrow_schema())
+    published = run.lake.publish(dataset, staged, run.partitions, run.provenance(inputs), {"asked": asked})
     return result_of(run, rows=1, snapshots={"governor": published}, details=_details(row))
 
 
-def _recorded(run: StageRun) -> dict[tuple[date, str], dict[str, Any]]:
-    """The decisions near the day, by day and who asked: as far as a cool-down or a month's budget reaches."""
+def _asked(run: StageRun) -> Asked:
+    asked: Asked = run.options.get("asked") or (BY_HAND if run.options.get("reason") else MONITOR)
+    return asked
+
+
+def _recorded(run: StageRun) -> list[dict[str, Any]]:
+    """The decisions near the day: as far as a cool-down or a month's budget reaches."""
     reach = max(run.pipeline.spec.retrain.cooldown_days, _MONTH)
     near = Partitions(run.partitions.start - timedelta(days=reach), run.partitions.end + timedelta(days=reach))
     rows = run.lake.scan("governor", near).to_pylist() if run.lake.exists("governor") else []
-    return {(row[PARTITION], row["asked"]): row for row in rows}
+    return [{"training": None} | row for row in rows]  # a table from before it had the column
 
 
 def _details(row: dict[str, Any]) -> dict[str, Any]:
@@ -74,17 +84,18 @@ def _details(row: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "reasons": row["reasons"].splitlines(), "evidence": json.loads(row["evidence"])}
 
 
-def _row(run: StageRun, asked: str, evidence: RetrainEvidence, decision: Decision) -> dict[str, Any]:
+def _row(run: StageRun, evidence: RetrainEvidence, decision: Decision) -> dict[str, Any]:
     plain = {**asdict(evidence), **{name: _by_day(getattr(evidence, name)) for name in _BY_DAY}}
     return {
         PARTITION: evidence.day,
-        "asked": asked,
+        "asked": evidence.asked,
         "decision": decision.decision,
         "trigger": decision.trigger,
         "reasons": "\n".join(decision.reasons),
         "evidence": json.dumps(plain, default=str, allow_nan=False),
         "model_version": evidence.champion,
         "person": asked_by(run),
+        "training": run.options.get("training"),
         "run_id": run.run_id,
         "decided_at": datetime.now(UTC),
     }
@@ -97,7 +108,7 @@ def _by_day(values: Any) -> dict[str, Any]:
 # ---- the evidence ----
 
 
-def _evidence(run: StageRun, decided: set[date]) -> RetrainEvidence:
+def _evidence(run: StageRun, pending: set[date]) -> RetrainEvidence:
     """What the tables say of the day; nothing after it is read, so that a late decision is the one of the day."""
     spec, day = run.pipeline.spec, run.partitions.start
     moves = read_moves(run.lake, CHAMPION)
@@ -118,8 +129,10 @@ def _evidence(run: StageRun, decided: set[date]) -> RetrainEvidence:
         reference=shown[-1] if shown else None,
         labelled=sum(row["labelled"] for row in measured),
         rows=sum(row["rows"] for row in measured),
-        trainings=_trainings(run, decided),
-        asked=run.options.get("reason"),
+        trainings=_trainings(run, pending),
+        asked=_asked(run),
+        reason=run.options.get("reason") or "",
+        insist=bool(run.options.get("insist")),
     )
 
 
@@ -152,7 +165,7 @@ def _measured(run: StageRun) -> list[dict[str, Any]]:
     return rows
 
 
-def _trainings(run: StageRun, decided: set[date]) -> tuple[Training, ...]:
+def _trainings(run: StageRun, pending: set[date]) -> tuple[Training, ...]:
     """Those in the registry, and those that the governor asked for and that are not there (yet)."""
     spec = run.pipeline.spec
     windows = registry.training_windows_of(run.settings, spec.name)
@@ -160,6 +173,6 @@ def _trainings(run: StageRun, decided: set[date]) -> tuple[Training, ...]:
         Training(as_of_training(spec, Partitions.from_text(window).end), f"the training of version {version}")
         for version, window in windows.items()
     ]
-    pending = decided - {training.as_of for training in known} - {run.partitions.start}
-    asked_for = [Training(day, "the training that the governor asked for") for day in pending]
+    waiting = pending - {training.as_of for training in known} - {run.partitions.start}
+    asked_for = [Training(day, "the training that the governor asked for") for day in waiting]
     return tuple(sorted([*known, *asked_for], key=lambda training: (training.as_of, training.what)))

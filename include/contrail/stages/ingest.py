@@ -102,7 +102,7 @@ def _ingest_table(run: StageRun, name: str) -> _Table:
         return _Table(name)
     known = _published_hashes(run, name, partitions)
     wanted: list[date | None] = list(partitions) if partitions else [None]
-    landed = _landed_files(run.settings.landing / run.pipeline.name / name)
+    landed = landed_files(run.settings.landing / run.pipeline.name / name)
     with ThreadPoolExecutor(_THREADS) as threads:
         files = list(threads.map(lambda day: _read_partition(run, name, day, landed, known), wanted))
     table = _publish(run, name, files, known)
@@ -119,7 +119,7 @@ def _report(run: StageRun, table: _Table) -> None:
     run.progress(f"{table.name}: {', '.join([*parts, *late, *refused])}")
 
 
-def _landed_files(folder: UPath) -> dict[str, UPath]:
+def landed_files(folder: UPath) -> dict[str, UPath]:
     """The file to read for each partition (``reference`` for a reference table): the highest revision."""
     newest: dict[str, tuple[int, UPath]] = {}
     for path in folder.iterdir() if folder.exists() else ():

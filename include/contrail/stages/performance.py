@@ -6,7 +6,7 @@ Joins published predictions, and the challenger's in shadow, with labels and pub
 
 import math
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -35,21 +35,29 @@ def run(run: StageRun) -> StageResult:
     A partition is mature when the label table's validated partitions exist from it through ``mature_after_days``
     later. One that is not is left as it was and named in ``details["immature"]``: never half a day.
 
+    Options: ``only_stale``, for only those that were never measured, or whose labels or predictions were published since.
+
     Raises:
         MissingInputError: if there are no predictions or labels at all.
     """
     spec, lake = run.pipeline.spec, run.lake
     tables = ("predictions", f"validated_{spec.entities}", f"validated_{spec.label.table}")
     inputs = {name: lake.snapshot_id(name) for name in (*tables, *([_SHADOW] if lake.exists(_SHADOW) else []))}
-    mature = mature_days(lake, spec, run.partitions)
-    immature = [str(days) for days in as_ranges(set(run.partitions) - set(mature))]
+    only_stale = bool(run.options.get("only_stale"))
+    asked = _with_predictions(run) if only_stale else list(run.partitions)
+    mature = [day for day in mature_days(lake, spec, run.partitions) if day in asked]
+    immature = [str(days) for days in as_ranges(set(asked) - set(mature))]
+    waiting, current = len(asked) - len(mature), len(mature)
+    if only_stale:
+        mature = _stale(run, mature)
     if not mature:
-        run.progress(f"no partition of {run.partitions} has all its labels yet")
+        what = "is missing or stale" if current else "has all its labels yet"
+        run.progress(f"no partition of {run.partitions} {what}")
         return result_of(run, unchanged=True, details={"measured": 0, "immature": immature})
     rows = _measure(run, mature)
     published = lake.publish(datasets.performance(spec), rows, mature, run.provenance(inputs))
     measured = set(rows.column(PARTITION).to_pylist())
-    run.progress(f"partitions measured: {len(measured)}, waiting for labels: {len(run.partitions) - len(mature)}")
+    run.progress(f"partitions measured: {len(measured)}, waiting for labels: {waiting}")
     return result_of(
         run,
         rows=rows.num_rows,
@@ -60,6 +68,31 @@ def run(run: StageRun) -> StageResult:
             "without_predictions": [str(days) for days in as_ranges(set(mature) - measured)],
         },
     )
+
+
+def _with_predictions(run: StageRun) -> list[date]:
+    """Days of the range that have something to measure, or were measured when they had."""
+    tables = [name for name in ("predictions", _SHADOW, "performance") if run.lake.exists(name)]
+    found = (run.lake.scan(name, run.partitions, [PARTITION]).column(PARTITION) for name in tables)
+    return sorted({day for column in found for day in pc.unique(column).to_pylist()})
+
+
+def _stale(run: StageRun, mature: Iterable[date]) -> list[date]:
+    """Days that were not measured from what is published now; a rollback counts as a change too."""
+    spec, measured = run.pipeline.spec, run.lake.lineage("performance")
+    label = f"validated_{spec.label.table}"
+    names = ("predictions", _SHADOW, f"validated_{spec.entities}", label)
+    read = {name: run.lake.lineage(name) for name in names}
+
+    def current(day: date) -> bool:
+        maker = measured.maker(day)
+        until = {label: day + timedelta(days=spec.label.mature_after_days)}
+        return maker is not None and all(
+            lineage.unchanged_since(maker.provenance["inputs"].get(name), Partitions(day, until.get(name, day)))
+            for name, lineage in read.items()
+        )
+
+    return [day for day in mature if not current(day)]
 
 
 def _measure(run: StageRun, mature: list[date]) -> pa.Table:

@@ -18,7 +18,9 @@ GOLDEN = Path(__file__).parent / "golden"
 DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
 
 
-def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: Any) -> str:
+def render(
+    dag: Any, decision: str = "retrain", answered: Any = None, run_id: str = "scheduled__x", **params: Any
+) -> str:
     """A line for each task: its id, and its command or that it is skipped.
 
     The run is of the pipeline's day above, at 02:00 in New York, when a scheduled training run begins.
@@ -28,15 +30,17 @@ def render(dag: Any, decision: str = "retrain", answered: Any = None, **params: 
     given = {"from": day, "to": day, "stages": list(RANGE_STAGES)} if suffix == "backfill" else {}
     returned: dict[str, Any] = {
         "train": {"details": {"model_version": "3"}},
-        "govern": {"details": {"decision": decision}},
+        "govern": None if run_id.startswith("governor__") else {"details": {"decision": decision}},
         "plan": {"plan": {"model": "3"}},
     }
     returned |= {"judge": {"details": {"record": "the record"}}}
     context = {
         "partition_key": day,
-        "run_id": "scheduled__x",
+        "run_id": run_id,
         "params": {**dag.params.dump(), **given, **params},
-        "dag_run": SimpleNamespace(run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00")),
+        "dag_run": SimpleNamespace(
+            run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00"), triggering_user_name="scientist"
+        ),
         "ti": SimpleNamespace(xcom_pull=lambda task_ids: returned.get(task_ids)),
     }
     lines = []

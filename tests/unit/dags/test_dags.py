@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest
 import yaml
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
-from tests.unit.dags.rendering import GOLDEN, render
+from tests.unit.dags.rendering import DAYS, GOLDEN, render
 
 from contrail.backfill_plan import PUBLISH
+from contrail.partitions import Partitions
 from contrail.pipeline import load_pipeline, pipeline_names
 from contrail.settings import AnalystsSettings, settings
 from contrail.stages import RANGE_STAGES
@@ -39,7 +40,7 @@ TASKS = {
     "daily": ["late", "ingest", "validate", "features"],
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
-    "train": ["train", "judge", "promote"],
+    "train": ["govern", "train", "judge", "promote"],
     "backfill": [
         "plan",
         "ingest",
@@ -184,8 +185,8 @@ def test_a_warehouse_is_published_to_after_scores_and_measures(home: Path, monke
     assert dags["flight_delay__backfill"].get_task("publish").upstream_task_ids == {"performance"}
     start = "publish: contrail publish --pipeline flight_delay --from"
     assert f"{start} 2013-11-01 --to 2013-11-01 --run-id RUN --json\n" in render(score)
-    # Performance is of the day whose labels are mature now, drift of the day itself.
-    assert f"{start} 2013-10-30 --to 2013-11-01 --run-id RUN --json\n" in render(monitor)
+    # Performance is of the days whose labels are mature now or have changed, drift of the day itself.
+    assert f"{start} 2013-10-03 --to 2013-11-01 --run-id RUN --json\n" in render(monitor)
 
 
 def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:
@@ -274,9 +275,9 @@ def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]
 
 def test_a_training_asks_nobody_unless_wanted(dags: dict[str, Any]) -> None:
     lines = render(dags["flight_delay__train"]).splitlines()
-    assert lines[1] == "judge: (skipped)"
-    assert "waits" not in lines[2]
-    assert "--approval" not in lines[2]
+    assert lines[2] == "judge: (skipped)"
+    assert "waits" not in lines[3]
+    assert "--approval" not in lines[3]
 
 
 def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[str, Any]) -> None:
@@ -286,14 +287,14 @@ def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[
         "responded_by_user": {"id": "approver", "name": "approver"},
     }
     lines = render(dags["flight_delay__train"], answered=answered, approval=True).splitlines()
-    assert lines[1].endswith("--run-id RUN --json --model 3 --approval awaited")
+    assert lines[2].endswith("--run-id RUN --json --model 3 --approval awaited")
     question = "Late flights from New York: may version 3 become champion?"
-    assert lines[2] == f"promote: airflow waits 1 day, 0:00:00: {question} the record"
-    assert lines[3].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
+    assert lines[3] == f"promote: airflow waits 1 day, 0:00:00: {question} the record"
+    assert lines[4].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
     refused = {"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": None}
     fresh = build_dags("flight_delay")["flight_delay__train"]
     lines = render(fresh, answered=refused, approval=True).splitlines()
-    assert lines[3].endswith("--json --model 3 --approval=refused --person=nobody, in time")
+    assert lines[4].endswith("--json --model 3 --approval=refused --person=nobody, in time")
 
 
 def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,8 +307,16 @@ def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monk
     assert train.get_task("promote").response_timeout == timedelta(hours=2)
 
 
-def test_performance_is_measured_when_labels_are_mature() -> None:
+def test_performance_is_measured_when_labels_are_mature_and_again_when_they_have_changed(dags: dict[str, Any]) -> None:
     assert days_before("2013-03-01", 2) == "2013-02-27"
+    for name, day in DAYS.items():
+        spec = load_pipeline(name).spec
+        line = next(line for line in render(dags[f"{name}__monitor"]).splitlines() if line.startswith("performance"))
+        words = line.split()
+        measured = Partitions.parse(words[words.index("--from") + 1], words[words.index("--to") + 1])
+        assert measured.end == date.fromisoformat(day) - timedelta(days=spec.label.mature_after_days + 1)
+        assert len(measured) == max(spec.schedule.late_days, spec.retrain.performance_days)
+        assert "--only-stale" in words
 
 
 def test_chains_are_in_order(dags: dict[str, Any]) -> None:
@@ -318,6 +327,7 @@ def test_chains_are_in_order(dags: dict[str, Any]) -> None:
     assert daily.get_task("validate").downstream_task_ids == {"features"}
     train = dags["flight_delay__train"]
     assert isinstance(train.get_task("promote"), PromoteOperator)
+    assert train.get_task("govern").downstream_task_ids == {"train"}
     assert train.get_task("train").downstream_task_ids == {"judge"}
     assert train.get_task("judge").downstream_task_ids == {"promote"}
 
@@ -340,6 +350,44 @@ def test_a_training_starts_only_when_the_governor_decides_so(dags: dict[str, Any
     retrain.skip_unless = " "
     with pytest.raises(AirflowSkipException, match="did not decide to retrain"):
         retrain.execute({})
+
+
+def _train_lines(**how: Any) -> dict[str, str]:
+    lines = render(build_dags("flight_delay")["flight_delay__train"], **how).splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def test_a_training_by_schedule_or_by_hand_asks_the_governor_and_says_who_asks() -> None:
+    start = "contrail govern --pipeline flight_delay --on 2013-11-01 --run-id RUN --json --asked"
+    scheduled = _train_lines()
+    assert scheduled["govern"] == f"{start} schedule --training scheduled__x"
+    by_hand = _train_lines(run_id="manual__x", why="new carrier", insist=True)["govern"]
+    assert by_hand == f"{start} by-hand --training manual__x --person=scientist --reason=new carrier --insist"
+    assert "--on 2013-10-01 " in _train_lines(run_id="manual__x", as_of="2013-10-01")["govern"]
+    ended = _train_lines(run_id="manual__x", as_of="2026-11-21")["govern"]
+    assert "--on 2014-01-01 " in ended, "the cut-off after the last day that there is"
+
+
+def test_the_form_of_a_training_does_not_fill_in_that_of_its_approver(dags: dict[str, Any]) -> None:
+    """Airflow gives a run's values to every task's parameter of that name."""
+    train = dags["flight_delay__train"]
+    assert not set(train.params) & set(train.get_task("approve").params)
+
+
+def test_a_training_that_is_refused_is_skipped() -> None:
+    refused = _train_lines(decision="refused", approval=True)
+    assert refused["govern"].startswith("contrail govern")
+    assert (refused["train"], refused["promote"]) == ("(skipped)", "(skipped)")
+
+
+def test_a_training_that_the_monitor_has_started_is_not_judged_twice(dags: dict[str, Any]) -> None:
+    name = dags["flight_delay__monitor"].get_task("retrain").trigger_run_id.split("{{")[0]
+    started = _train_lines(run_id=f"{name}2013-11-01")
+    assert started["govern"] == "(skipped)"
+    assert started["train"].startswith("contrail stage train")
+    assert started["promote"].startswith("contrail stage promote")
+    train = dags["flight_delay__train"].get_task("train")
+    assert train.trigger_rule == "none_failed", "a task that was skipped does not stop it"
 
 
 def test_assets_lead_from_day_to_day(dags: dict[str, Any]) -> None:

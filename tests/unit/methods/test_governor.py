@@ -88,10 +88,16 @@ def test_one_day_that_nobody_could_predict_is_not_decay():
     assert decide(replace(QUIET, improvements=last(0.05, 0.05, 0.05, -5.0)), SPEC).decision == "hold"
 
 
+def test_a_day_that_is_not_measured_does_not_silence_the_others():
+    found = decide(replace(QUIET, improvements=last(0.0, 0.01, 0.01)), SPEC)
+    assert (found.decision, found.trigger) == ("retrain", "performance")
+    assert "0.01 in the median of 3 days" in found.reasons[0]
+
+
 def test_too_few_measured_days_are_no_decay():
-    found = decide(replace(QUIET, improvements=last(-1.0, -1.0, -1.0)), SPEC)
+    found = decide(replace(QUIET, improvements=last(-1.0, -1.0)), SPEC)
     assert found.decision == "hold"
-    assert "performance is measured on 3 of the last 4 days" in found.reasons
+    assert "performance is measured on 2 of the last 4 days; 3 are needed" in found.reasons
 
 
 def test_performance_never_asks_without_a_margin():
@@ -142,7 +148,7 @@ def test_the_months_budget_refuses():
 
 
 def test_a_person_asks_and_is_refused_for_every_reason_at_once():
-    asked = replace(QUIET, asked="new carrier")
+    asked = replace(QUIET, asked="by-hand", reason="new carrier")
     found = decide(asked, SPEC)
     assert (found.decision, found.trigger) == ("retrain", "by-hand")
     assert found.reasons == ("a person asks for it: new carrier",)
@@ -150,6 +156,34 @@ def test_a_person_asks_and_is_refused_for_every_reason_at_once():
     found = decide(replace(asked, labelled=0, trainings=trainings), SPEC)
     assert found.decision == "refused"
     assert len(found.reasons) == 4
+
+
+def test_a_person_may_insist_but_not_over_the_budget():
+    insists = replace(QUIET, asked="by-hand", reason="new carrier", insist=True, labelled=0)
+    found = decide(replace(insists, trainings=(Training(DAY, "version 4"),)), SPEC)
+    assert (found.decision, found.trigger) == ("retrain", "by-hand")
+    assert found.reasons[1].startswith("in spite of this: version 4 is as of 2024-06-20; the cool-down")
+    assert found.reasons[2].startswith("in spite of this: labels are known for 0.0%")
+    found = decide(replace(insists, trainings=(Training(DAY, "version 4"), Training(DAY, "version 5"))), SPEC)
+    assert found.decision == "refused"
+    assert found.reasons[3] == "2 trainings in 2024-06 already; the month's budget is 2"
+
+
+def test_the_schedule_asks_and_obeys_the_same_refusals():
+    asked = replace(QUIET, asked="schedule")
+    found = decide(asked, SPEC)
+    assert found == Decision("retrain", "schedule", ("the schedule asks for it",))
+    assert decide(replace(asked, trainings=(Training(DAY, "version 4"),)), SPEC).decision == "refused"
+    assert decide(replace(asked, labelled=0), SPEC).decision == "refused"
+    assert decide(asked, SPEC.model_copy(update={"monthly_trainings": 0})).decision == "refused"
+
+
+@pytest.mark.parametrize("asked", ["schedule", "by-hand"])
+def test_nothing_refuses_a_first_training_that_is_asked_for(asked: str):
+    first = replace(QUIET, champion=None, asked=asked, labelled=0, rows=0, trainings=(Training(DAY, "version 1"),))
+    found = decide(first, SPEC)
+    assert (found.decision, found.trigger) == ("retrain", asked)
+    assert found.reasons[1] == "there is no champion yet: nothing refuses a first training"
 
 
 def test_without_a_champion_there_is_nothing_to_replace():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -201,6 +202,56 @@ def test_a_person_asks_in_their_name_beside_the_monitors_decision(
     assert (code, json.loads(out)["details"]["decision"]) == (0, "retrain")
     rows = shifted.sql("SELECT asked, decision, trigger, person FROM governor ORDER BY asked")
     assert rows == [("by-hand", "retrain", "by-hand", "ann"), ("monitor", "hold", None, "pipeline")]
+
+
+def test_what_a_person_was_told_is_no_training_and_does_not_keep_drift_from_one(shifted: Toy) -> None:
+    assert shifted.run("govern", "2024-03-02", reason="new depot").details["decision"] == "retrain"
+    found = shifted.run("govern", "2024-03-05").details
+    assert (found["decision"], found["trigger"]) == ("retrain", "drift")
+
+
+def test_each_run_of_the_dag_train_has_a_row_and_asks_once(
+    shifted: Toy, windows: Windows, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(training: str, *more: str) -> str:
+        given = ["--on", "2024-03-02", "--training", training, "--json", *more]
+        code, out, _ = run(monkeypatch, capsys, "govern", "-p", "toy", *given)
+        assert code == 0
+        return str(json.loads(out)["details"]["decision"])
+
+    by_hand = ("--asked", "by-hand", "--person", "ann")
+    assert ask("scheduled__1", "--asked", "schedule") == "retrain"
+    assert ask("manual__1", *by_hand, "--reason=new depot") == "retrain"
+    windows["2"] = "2024-01-06..2024-02-15"  # as of 2 March
+    assert ask("manual__1", *by_hand) == "retrain", "the task was tried again"
+    assert ask("manual__2", *by_hand) == "refused"
+    assert ask("manual__3", *by_hand, "--insist") == "retrain"
+    assert ask("scheduled__2", "--asked", "schedule") == "refused"
+    rows = shifted.sql("SELECT asked, training, decision, trigger, person FROM governor ORDER BY ALL")
+    assert rows == [
+        ("by-hand", "manual__1", "retrain", "by-hand", "ann"),
+        ("by-hand", "manual__2", "refused", "by-hand", "ann"),
+        ("by-hand", "manual__3", "retrain", "by-hand", "ann"),
+        ("schedule", "scheduled__1", "retrain", "schedule", "pipeline"),
+        ("schedule", "scheduled__2", "refused", "schedule", "pipeline"),
+    ]
+    reasons = shifted.sql("SELECT reasons FROM governor WHERE training IN ('manual__1', 'manual__3') ORDER BY training")
+    assert reasons[0] == ("a person asks for it: new depot",)
+    assert "\nin spite of this: the training of version 2 is as of 2024-03-02; the cool-down" in reasons[1][0]
+
+
+def test_a_table_from_before_trainings_were_named_is_still_read(shifted: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = datasets.governor(shifted.spec)
+    columns = {name: column for name, column in before.columns.items() if name != "training"}
+    old = {"asked": "monitor", "decision": "retrain", "evidence": "{}", "partition_date": date(2024, 3, 4)}
+    publish(
+        shifted,
+        replace(before, columns=columns, key=("asked",)),
+        [old],
+        Partitions(old["partition_date"], old["partition_date"]),
+    )
+    assert shifted.run("govern", "2024-03-05").details["decision"] == "refused"
+    assert shifted.run("govern", "2024-03-04").unchanged
 
 
 def test_a_refusal_is_printed_with_its_reason_and_is_no_error(

@@ -188,6 +188,64 @@ def test_a_challenger_that_became_champion_is_measured_once_a_day(scored: Toy) -
     assert rows == [("01", "3", False, 40), ("01", "4", True, 40), ("02", "4", False, 40)]
 
 
+def measure_again(toy: Toy) -> list[str]:
+    """Days that the monitor measures, which looks back over all of them."""
+    before = toy.lake.snapshot_id("performance")
+    result = toy.run("performance", "2023-12-20", "2024-01-06", only_stale=True)
+    newest = toy.lake.history("performance")[0]
+    assert result.unchanged == (newest["snapshot"] == before)
+    days = [] if result.unchanged else [Partitions.from_text(part) for part in str(newest["partitions"]).split(",")]
+    return [f"{day:%m-%d}" for part in days for day in part]
+
+
+def test_only_what_is_missing_or_stale_is_measured_again(scored: Toy) -> None:
+    for day in ("2024-01-01", "2024-01-02", "2024-01-04"):
+        scored.run("performance", day)
+    assert measure_again(scored) == ["01-03"], "a monitor that failed on its day"
+    assert measure_again(scored) == []
+    second, third = (Partitions(date(2024, 1, n), date(2024, 1, n)) for n in (2, 3))
+    redelivered = deliveries(Partitions(date(2024, 1, 1), second.end), second)
+    publish(scored, datasets.validated(scored.spec, "deliveries"), redelivered[:-9], second)
+    assert measure_again(scored) == ["01-01", "01-02"], "labels of a day arrive on the next one too"
+    assert scored.sql("SELECT labelled FROM performance WHERE day(partition_date) = 2") == [(30,)]
+    before = scored.lake.snapshot_id("predictions")
+    publish(scored, datasets.predictions(scored.spec), predictions(third, {third.start: "4"}), third)
+    assert measure_again(scored) == ["01-03"]
+    assert scored.sql("SELECT model_version FROM performance WHERE day(partition_date) = 3") == [("4",)]
+    scored.lake.rollback("predictions", before or 0)
+    assert "01-03" in measure_again(scored), "what it describes is published no more"
+    assert scored.sql("SELECT model_version FROM performance WHERE day(partition_date) = 3") == [("3",)]
+    assert measure_again(scored) == []
+
+
+def test_newly_mature_days_are_measured_and_those_not_mature_are_named(scored: Toy) -> None:
+    result = scored.run("performance", "2023-12-20", "2024-01-06", only_stale=True)
+    assert (result.details["measured"], result.details["immature"]) == (4, ["2024-01-05..2024-01-06"])
+    landed = Partitions(date(2024, 1, 6), date(2024, 1, 6))
+    publish(scored, datasets.validated(scored.spec, "deliveries"), deliveries(DAYS, landed), landed)
+    assert measure_again(scored) == ["01-05"]
+
+
+def test_a_day_whose_predictions_were_taken_away_is_not_measured_any_more(scored: Toy) -> None:
+    assert measure_again(scored) == ["01-01", "01-02", "01-03", "01-04"]
+    publish(scored, datasets.predictions(scored.spec), [], Partitions(date(2024, 1, 2), date(2024, 1, 2)))
+    assert measure_again(scored) == ["01-02"]
+    assert [day.day for day in measured(scored)] == [1, 3, 4]
+    assert measure_again(scored) == []
+
+
+def test_a_challenger_in_shadow_is_measured_when_it_comes(scored: Toy) -> None:
+    measure_again(scored)
+    second = Partitions(date(2024, 1, 2), date(2024, 1, 2))
+    publish(scored, datasets.predictions_shadow(scored.spec), predictions(second, {second.start: "5"}), second)
+    assert "01-02" in measure_again(scored)
+    assert scored.sql("SELECT model_version FROM performance WHERE day(partition_date) = 2 ORDER BY 1") == [
+        ("3",),
+        ("5",),
+    ]
+    assert measure_again(scored) == []
+
+
 def test_days_without_predictions_are_named(scored: Toy) -> None:
     scored.run("performance", "2024-01-02")
     publish(scored, datasets.predictions(scored.spec), [], Partitions(date(2024, 1, 2), date(2024, 1, 2)))
