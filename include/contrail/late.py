@@ -1,10 +1,10 @@
 """Late data: take in files of past days that came late or were delivered anew, and rebuild what they touch.
 
-A day's own run does not look back. This does, over ``schedule.late_days``, and names what came for older days without
-taking it in: it ingests and validates what has changed,
+A day's own run does not look back. This does, over ``schedule.late_days``: it ingests and validates what has changed,
 builds again the features whose windows reach it, scores them again only where ``score.late_data`` says so, and writes
 down what became different in ``corrections``. Killed anywhere, the next run goes on to what an uninterrupted one leaves:
-each step may be done again, and a file beside the reports says until the last one what there is to do.
+each step may be done again, and a file beside the reports says until the last one what there is to do. What came for
+older days is named and not taken in.
 """
 
 import json
