@@ -368,12 +368,6 @@ def test_a_training_by_schedule_or_by_hand_asks_the_governor_and_says_who_asks()
     assert "--on 2014-01-01 " in ended, "the cut-off after the last day that there is"
 
 
-def test_the_form_of_a_training_does_not_fill_in_that_of_its_approver(dags: dict[str, Any]) -> None:
-    """Airflow gives a run's values to every task's parameter of that name."""
-    train = dags["flight_delay__train"]
-    assert not set(train.params) & set(train.get_task("approve").params)
-
-
 def test_a_training_that_is_refused_is_skipped() -> None:
     refused = _train_lines(decision="refused", approval=True)
     assert refused["govern"].startswith("contrail govern")
