@@ -1,6 +1,7 @@
 """Fixtures that every test may use: an empty home, and the toy pipeline."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 TOY_PIPELINES = PROJECT / "tests" / "pipelines"
 
 logging.getLogger("pyiceberg").setLevel(logging.ERROR)
+# gcsfs reads it when it is imported. Each call would wait a minute for a service that the storage emulator does not have.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 @pytest.fixture

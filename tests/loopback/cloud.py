@@ -160,8 +160,6 @@ def main() -> None:
     environment = {
         "STORAGE_EMULATOR_HOST": store.address,
         "BIGQUERY_EMULATOR_HOST": bigquery.address,
-        # Under the emulator each open would otherwise wait a minute for an answer that it does not give.
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "GOOGLE_APPLICATION_CREDENTIALS": str(identity.key_file),
         "GOOGLE_CLOUD_PROJECT": PROJECT,
     }
