@@ -1,4 +1,4 @@
-"""Files that are seen whole or not at all, on a disk and in an object store."""
+"""Files that are seen whole or not at all, and folders that go away, on a disk and in an object store."""
 
 from uuid import uuid4
 
@@ -15,3 +15,9 @@ def write_whole(path: UPath, content: bytes) -> None:
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     unfinished.write_bytes(content)
     unfinished.rename(path)
+
+
+def remove_folder(path: UPath) -> None:
+    """Remove a folder with all that is in it; nothing when there is none."""
+    if path.exists():
+        path.fs.rm(str(path), recursive=True)

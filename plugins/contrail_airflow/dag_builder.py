@@ -323,14 +323,14 @@ class _Builder:
                 "partition_to": "{{ gate_window(" + asked + ").end }}",
             }
             judge = self.stage(
-                task_id="judge", skip_unless=self._if_awaited("yes"), **gate,
+                task_id="judge", skip_unless=self._if_awaited(), **gate,
                 arguments=["--model", version, "--approval", "awaited"],
             )  # fmt: skip
             promote = self.stage(
                 **gate, operator=PromoteOperator, skip_unless=_ALLOWED,
                 arguments=["--model", version],
                 trigger_rule="none_failed",  # where nobody is asked, judge is skipped
-                ask_if=self._if_awaited("yes"),
+                ask_if=self._if_awaited(),
                 subject=f"{spec.title}: may version {version} become champion?",
                 body="{{ (ti.xcom_pull(task_ids='judge') or {}).get('details', {}).get('record', '') }}",
                 response_timeout=timedelta(hours=spec.gate.approval_hours),
@@ -356,9 +356,9 @@ class _Builder:
             ],
         )  # fmt: skip
 
-    def _if_awaited(self, value: str) -> str:
+    def _if_awaited(self) -> str:
         always = "true" if self.spec.gate.approval == "person" else "false"
-        return "{{ " + repr(value) + " if " + always + " or params.approval else '' }}"
+        return "{{ 'yes' if " + always + " or params.approval else '' }}"
 
     def _approval_doc(self) -> str:
         asks = (

@@ -15,6 +15,7 @@ from uuid import uuid4
 from upath import UPath
 
 from contrail.adapters.contracts import Checks, Verdict
+from contrail.files import remove_folder
 
 _SITE = "great_expectations"
 _TEMPLATE = """<!doctype html>
@@ -150,6 +151,5 @@ def _replace_site(site: UPath, checks: Checks) -> str:
     with suppress(OSError):  # another run was quicker; its site is as new as this one
         fresh.rename(site)
     for left in (old, fresh):
-        if left.exists():
-            left.fs.rm(str(left), recursive=True)
+        remove_folder(left)
     return str(site / "index.html")

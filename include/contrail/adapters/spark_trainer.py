@@ -16,6 +16,7 @@ from upath import UPath
 
 from contrail.adapters.executors import own_errors, session_with_code
 from contrail.errors import SpecError
+from contrail.files import remove_folder
 from contrail.methods.boosting import Grow, History, Params
 from contrail.methods.encoding import feature_types
 from contrail.methods.matrices import Rows, TrainingRows
@@ -87,11 +88,11 @@ class SparkTrainer:
         try:
             yield grow
         finally:
-            self._clear()
+            remove_folder(self.folder)
 
     def _stage(self, rows: TrainingRows, chosen: Rows, check: Rows | None) -> None:
         """Write the encoded rows where executors read them."""
-        self._clear()
+        remove_folder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = [(chosen, False), *([(check, True)] if check is not None else [])]
         for part, checks in parts:
@@ -101,10 +102,6 @@ class SparkTrainer:
                 path = self.folder / f"{'check' if checks else 'learn'}-{number:05d}.parquet"
                 with path.open("wb") as file:
                     pq.write_table(table, file)
-
-    def _clear(self) -> None:
-        if self.folder.exists():
-            self.folder.fs.rm(str(self.folder), recursive=True)
 
 
 def _booster(model: bytes | None) -> "xgboost.Booster | None":

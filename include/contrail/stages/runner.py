@@ -5,10 +5,12 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import ModuleType
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
 from contrail.errors import InputsChangedError
+from contrail.files import remove_folder
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.pipeline import load_pipeline
@@ -70,27 +72,18 @@ def run_stage(
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     started = time.monotonic()
     try:
-        result = _run(module, run)
+        result: StageResult = _from_inputs_at_rest(run)(module.run, run)
     finally:
-        _remove(run)
+        remove_folder(run.staging)
     result.seconds = round(time.monotonic() - started, 3)
     return result
 
 
-def _run(module: ModuleType, run: StageRun) -> StageResult:
-    """Its result, from inputs that nobody replaced meanwhile."""
-    for left in reversed(range(_TRIES)):
-        try:
-            result: StageResult = module.run(run)
-        except InputsChangedError as error:
-            if not left:
-                raise
-            run.progress(f"{error} Again.")
-        else:
-            return result
-    raise AssertionError("unreachable")
-
-
-def _remove(run: StageRun) -> None:
-    if run.staging.exists():
-        run.staging.fs.rm(str(run.staging), recursive=True)
+def _from_inputs_at_rest(run: StageRun) -> Retrying:
+    """Calls a stage again when somebody has replaced what it read."""
+    return Retrying(
+        retry=retry_if_exception_type(InputsChangedError),
+        stop=stop_after_attempt(_TRIES),
+        before_sleep=lambda state: run.progress(f"{state.outcome.exception() if state.outcome else ''} Again."),
+        reraise=True,
+    )

@@ -24,7 +24,7 @@ from contrail.adapters.plots import PlotData, draw_all
 from contrail.adapters.registry import LoggedRun, TrainingLog, TrainingSet
 from contrail.adapters.spark_trainer import SparkTrainer
 from contrail.errors import DataError, MissingInputError
-from contrail.files import write_whole
+from contrail.files import remove_folder, write_whole
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
 from contrail.methods import metrics
@@ -237,8 +237,7 @@ class _Checkpoints:
         write_whole(self.folder / f"{name}.json", json.dumps(kept).encode())
 
     def remove(self) -> None:
-        if self.folder.exists():
-            self.folder.fs.rm(str(self.folder), recursive=True)
+        remove_folder(self.folder)
 
 
 # ---- how good it is ----
