@@ -64,7 +64,13 @@ def bias(labels: Floats, predictions: Floats) -> float:
 
 
 def calibration_table(labels: Floats, predictions: Floats, bins: int = CALIBRATION_BINS) -> npt.NDArray[np.float64]:
-    """Bins of equal counts by prediction: an array (bins, 3) of mean prediction, mean label and rows."""
+    """Bins of equal counts by prediction: an array (bins, 3) of mean prediction, mean label and rows.
+
+    Rows with the same prediction count with their common mean label: where a boundary divides them, the order that they
+    come in would decide otherwise.
+    """
+    _, value, counts = np.unique(predictions, return_inverse=True, return_counts=True)
+    labels = (np.bincount(value, weights=labels) / counts)[value]
     order = np.argsort(predictions, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     return np.array([[predictions[part].mean(), labels[part].mean(), len(part)] for part in parts], np.float64)

@@ -54,6 +54,17 @@ def test_calibration_bins_have_equal_counts_whatever_the_predictions(rows):
     assert set(metrics.calibration_table(*rows)[:, 2]) == {300.0}
 
 
+def test_calibration_does_not_depend_on_the_order_of_rows_with_the_same_prediction():
+    labels = (np.arange(1000) < 300).astype(float)  # as they come by time: a bad stretch first
+    one, two = np.full(1000, 0.25), np.where(np.arange(1000) % 3, 0.2, 0.4)
+    assert metrics.calibration_error(labels, one) == pytest.approx(0.05)
+    shuffled = np.random.default_rng(0).permutation(1000)
+    found = metrics.calibration_error(labels, two)
+    assert found == pytest.approx(metrics.calibration_error(labels[shuffled], two[shuffled]))
+    apart = [abs(p - labels[two == p].mean()) * (two == p).mean() for p in (0.2, 0.4)]
+    assert found == pytest.approx(sum(apart), abs=0.01)
+
+
 def test_groups_come_largest_first_and_small_ones_are_left_out():
     y = np.array([0.0, 1.0, 0.0, 1.0, 1.0, 0.0])
     p = np.array([0.1, 0.9, 0.2, 0.3, 0.6, 0.5])
