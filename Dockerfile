@@ -21,9 +21,10 @@ ENV LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 \
     PYTHONUNBUFFERED=1 \
     LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-COPY requirements.txt /opt/contrail/
+COPY requirements.txt requirements-gpu.txt /opt/contrail/
 # The lock is complete: --no-deps spares pip the resolving, --require-hashes refuses anything else.
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/contrail/requirements.txt \
+      --requirement /opt/contrail/requirements-gpu.txt \
   && sha256sum /opt/contrail/requirements.txt | cut --delimiter=' ' --fields=1 > /opt/contrail/requirements.sha256
 COPY include/contrail/dispatch/bootstrap.py /opt/contrail/
 ARG REVISION=unknown

@@ -86,6 +86,7 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements.txt requirements-dev.in -o requirements-dev.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps requirements-data.in -o requirements-data.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements.txt --no-emit-package numpy requirements-gpu.in -o requirements-gpu.txt
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-infra.in -o requirements-infra.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements-bigquery-emulator.in -o requirements-bigquery-emulator.txt
 

@@ -1,7 +1,7 @@
 """The chain in ``prod`` through a running Airflow: Dataproc, Vertex AI, Cloud Storage, BigQuery; see tests/loopback.
 
-Airflow is on Postgres, Redis and two Celery workers. The workers are lost while one of them submits a job, the triggerer
-while it waits for another.
+Airflow is on Postgres, Redis and two Celery workers. Scheduler and workers are lost while one of them submits a job;
+triggerer and scheduler while another is waited for.
 """
 
 import shutil
@@ -27,11 +27,12 @@ from contrail_airflow.main_job import MainJob, make_plan
 pytestmark = [pytest.mark.slow, pytest.mark.production, pytest.mark.timeout(2400), pytest.mark.xdist_group("airflow")]
 
 _PUBLISHED = "SELECT partition_date, parcel, round(probability, 9), reason_1 FROM predictions ORDER BY ALL"
+_SUBMIT, _WAIT = ("scheduler", *WORKERS), ("triggerer", "scheduler")
 _RETRIED = "SELECT task_id, max(try_number) FROM task_instance WHERE try_number > 1 GROUP BY 1"
 
 
 class Trouble(threading.Thread):
-    """The workers are lost when the first batch is made and nobody was told; the triggerer, while a training runs."""
+    """Who waits for a job is lost: first when a batch is made and nobody was told, then while a training runs."""
 
     def __init__(self, airflow: SeveralWorkers, cloud: LoopbackCloud) -> None:
         super().__init__(daemon=True)
@@ -42,11 +43,12 @@ class Trouble(threading.Thread):
     def run(self) -> None:
         with self.cloud.batches_held():
             _when(lambda: bool(self.cloud.jobs()))
-            for name in WORKERS:
+            for name in _SUBMIT:
                 self._lose(name)
             self._when_waiting("features", attempt=2)
         self._when_waiting("train", attempt=1)
-        self._lose("triggerer")
+        for name in _WAIT:
+            self._lose(name)
 
     def _when_waiting(self, task: str, attempt: int) -> None:
         query = (
@@ -82,7 +84,7 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     return Toy(load_pipeline("toy"), settings())
 
 
-def test_the_chain_is_complete_and_reconciled_although_workers_and_triggerer_are_lost(
+def test_the_chain_is_complete_and_reconciled_although_scheduler_workers_and_triggerer_are_lost(
     servers: Servers, toy: Toy, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(main_job, "DAILY_DAYS", 1)
@@ -100,8 +102,8 @@ def test_the_chain_is_complete_and_reconciled_although_workers_and_triggerer_are
             airflow.stop()
         jobs = cloud.jobs()
 
-        assert trouble.lost == [*WORKERS, "triggerer"]
-        # What was submitted by a worker that was lost was taken up: of no task are there two jobs.
+        assert trouble.lost == [*_SUBMIT, *_WAIT]
+        # What was submitted before somebody was lost was taken up: of no task are there two jobs.
         assert Counter(name.rpartition("-a")[0].rpartition("-")[0] for name in jobs) == {
             "contrail-toy-features": 3,
             "contrail-toy-train": 1,

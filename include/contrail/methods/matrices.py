@@ -122,7 +122,7 @@ def _to_gpu() -> Callable[[Any], Any]:
         import cupy
     except ImportError as error:
         raise SpecError(
-            "train.external_memory_rows on a GPU needs the package cupy, which the lock file does not have: add it to "
-            "requirements.in and build the job image again, or train on a CPU (train.device: cpu)."
+            "train.external_memory_rows on a GPU needs the package cupy, which is not installed here. The job image has it; "
+            "on a machine of your own install requirements-gpu.txt, or train on a CPU (train.device: cpu)."
         ) from error
     return cupy.asarray  # type: ignore[no-any-return]

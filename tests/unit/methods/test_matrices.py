@@ -2,6 +2,7 @@ import gc
 import sys
 import tempfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -72,6 +73,19 @@ def test_bins_outside_a_gpu_need_a_package_that_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(SpecError, match="needs the package cupy"):
         binned(replace(made_rows(), external_memory=True), FIRST, {**PARAMS, "device": "cuda"})
+
+
+def test_rows_for_bins_outside_a_gpu_go_to_its_memory_first(monkeypatch):
+    moved = []
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(asarray=lambda rows: moved.append(rows.shape) or rows))
+    monkeypatch.setattr(matrices, "_BATCH_ROWS", 600)
+    rows, params = replace(made_rows(), external_memory=True), {**PARAMS, "device": "cuda"}
+    assert binned(rows, FIRST, params).num_row() == 1500
+    assert set(moved) == {(600, 4), (300, 4)}
+    moved.clear()
+    binned(rows, FIRST, {**PARAMS, "device": "cpu"})
+    binned(made_rows(), FIRST, params)
+    assert moved == []
 
 
 def test_nothing_chosen_is_nothing_predicted():
