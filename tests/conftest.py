@@ -21,6 +21,9 @@ TOY_PIPELINES = PROJECT / "tests" / "pipelines"
 logging.getLogger("pyiceberg").setLevel(logging.ERROR)
 # gcsfs reads it when it is imported. Each call would wait a minute for a service that the storage emulator does not have.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+# Who works in an environment, `prod` perhaps, does not mean that tests should.
+for _name in [name for name in os.environ if name.startswith("CONTRAIL_") and not name.startswith("CONTRAIL_TEST_")]:
+    del os.environ[_name]
 
 
 @pytest.fixture
