@@ -10,7 +10,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.harness import HOME, PROJECT, RUNS, machine, prepare
 
-ALL = ("features", "scoring", "daily_cost", "airflow_overhead", "model_quality", "drift_calibration", "quarter")
+ALL = (
+    "features", "scoring", "training_size", "daily_cost", "airflow_overhead", "model_quality", "drift_calibration", "quarter",
+)  # fmt: skip
 KEPT = HOME / "sections"
 
 
