@@ -62,7 +62,10 @@ def log_entry(entry: dict[str, str], severity: str = "INFO") -> bool:
     if log is None:
         return False
     from google.cloud import logging as cloud
+    from google.cloud.logging import Resource
 
     client: Any = cloud.Client
-    client(project=log.project).logger(log.name).log_struct(entry, severity=severity)
+    # Else the client names the machine that it finds itself on, and the alert of a missing day would look elsewhere.
+    everywhere = Resource(type="global", labels={"project_id": log.project})
+    client(project=log.project).logger(log.name, resource=everywhere).log_struct(entry, severity=severity)
     return True

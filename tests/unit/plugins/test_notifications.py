@@ -108,7 +108,7 @@ def test_a_task_whose_process_was_lost_is_told(cloud_log: list[Any], home: Path)
     line = failed(home, None, lost)
     assert (line["kind"], line["where"]) == ("failure", "toy score run-1")
     assert "its process was lost" in line["happened"]
-    assert [entry["kind"] for _, _, entry, _ in cloud_log] == ["failure"], "nothing was published"
+    assert [entry["kind"] for _, entry, _, _ in cloud_log] == ["failure"], "nothing was published"
 
 
 def test_a_training_that_could_not_be_started_is_told(home: Path, connections: dict[str, Any]) -> None:
@@ -208,21 +208,26 @@ def test_a_channel_that_fails_leaves_the_others(
 
 @pytest.fixture
 def cloud_log(home: Path, connections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The entries of Cloud Logging: project, log, what, severity."""
+    """What the real logger on a machine of Compute Engine sends to Cloud Logging: log, what, severity, resource."""
     import google.cloud.logging
+    from google.cloud.logging_v2 import logger
 
     entries: list[Any] = []
 
     class Client:
         def __init__(self, project: str) -> None:
             self.project = project
+            self.logging_api = self
 
-        def logger(self, name: str) -> Any:
-            def log_struct(entry: dict[str, Any], severity: str) -> None:
-                entries.append((self.project, name, entry, severity))
+        def logger(self, name: str, **options: Any) -> Any:
+            return logger.Logger(name, self, **options)
 
-            return SimpleNamespace(log_struct=log_struct)
+        def write_entries(self, sent: list[dict[str, Any]], **_: Any) -> None:
+            own = [e for e in sent if e["logName"].endswith("/contrail")]  # beside the library's word on itself
+            entries.extend((e["logName"], e["jsonPayload"], e["severity"], e["resource"]["type"]) for e in own)
 
+    machine = google.cloud.logging.Resource("gce_instance", {})
+    monkeypatch.setattr(logger, "detect_resource", lambda project: machine)
     monkeypatch.setattr(google.cloud.logging, "Client", Client)
     current = settings().model_copy(update={"cloud_log": CloudLogSettings(project="demo")})
     monkeypatch.setattr(notices, "settings", lambda: current)
@@ -236,10 +241,10 @@ def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]
     StageNotifier()(scored)
     StageNotifier()(context())
     (failed, published) = cloud_log
-    assert failed[:2] == ("demo", "contrail")
     # These names are read by terraform/modules/monitoring.
-    assert (failed[2]["kind"], failed[2]["where"], failed[3]) == ("refusal", "toy validate 2024-01-05", "ERROR")
-    assert {name: published[2][name] for name in ("kind", "pipeline", "table")} == {
+    assert (failed[0], failed[2], failed[3]) == ("projects/demo/logs/contrail", "ERROR", "global")
+    assert (failed[1]["kind"], failed[1]["where"]) == ("refusal", "toy validate 2024-01-05")
+    assert {name: published[1][name] for name in ("kind", "pipeline", "table")} == {
         "kind": "published", "pipeline": "toy", "table": "predictions",
     }  # fmt: skip
 
@@ -248,4 +253,4 @@ def test_a_failed_scoring_publishes_nothing(cloud_log: list[Any]) -> None:
     failed = context(exception=StageRefused("score", 3, "no features", "no retry"))
     failed["task"].verb = "score"
     FailureNotifier()(failed)
-    assert [entry["kind"] for _, _, entry, _ in cloud_log] == ["refusal"]
+    assert [entry["kind"] for _, entry, _, _ in cloud_log] == ["refusal"]
