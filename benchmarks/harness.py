@@ -31,8 +31,9 @@ class Row:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment of a measured process: the benchmarks' own home."""
-    return {**os.environ, "CONTRAIL_HOME": str(HOME), "CONTRAIL_PROJECT": str(PROJECT), **extra}
+    """The environment of a measured process: the benchmarks' own home, and no trace of a Spark session of this process."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    return {**clean, "CONTRAIL_HOME": str(HOME), "CONTRAIL_PROJECT": str(PROJECT), **extra}
 
 
 def contrail(*arguments: str, **extra: str) -> dict[str, Any]:

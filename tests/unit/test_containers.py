@@ -21,9 +21,13 @@ ONCE = {"airflow-init", "airflow-settings"}
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
 
 
-def compose(env_file: Path) -> subprocess.CompletedProcess[str]:
-    """What Compose makes of the file with these variables and no others."""
-    command = [str(BIN / "docker-compose"), "--env-file", str(env_file), "config", "--format", "json"]
+GOOGLE = ("docker-compose.yaml", "docker-compose.gcp.yaml")
+
+
+def compose(env_file: Path, files: tuple[str, ...] = GOOGLE[:1]) -> subprocess.CompletedProcess[str]:
+    """What Compose makes of the files with these variables and no others."""
+    chosen = [part for file in files for part in ("--file", file)]
+    command = [str(BIN / "docker-compose"), *chosen, "--env-file", str(env_file), "config", "--format", "json"]
     clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     return subprocess.run(command, cwd=PROJECT, env=clean, capture_output=True, text=True, check=False)
 
@@ -97,6 +101,58 @@ def test_users_are_those_of_the_embedded_airflow(services: dict[str, Any]) -> No
     users = environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
     assert users == ",".join(f"{role.name}:{role.airflow}" for role in ROLES)
     assert list(json.loads(environment["AIRFLOW_PASSWORDS"])) == [role.name for role in ROLES]
+
+
+# ---- on Google Cloud ----
+
+_ASKED = set(re.findall(r"\$\{(CONTRAIL_\w+):\?see", (PROJECT / GOOGLE[1]).read_text()))
+
+
+@pytest.fixture(scope="module")
+def on_google(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("compose") / ".env"
+    write_environment(path)
+    with path.open("a") as file:
+        file.writelines(f"{name}=some-{name.lower()}\n" for name in sorted(_ASKED))
+    done = compose(path, GOOGLE)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout)["services"])
+
+
+def test_compose_asks_for_what_the_environment_names_and_terraform_gives(on_google: dict[str, Any]) -> None:
+    prod = (PROJECT / "include" / "environments" / "prod.yaml").read_text()
+    named = {f"CONTRAIL_{name.upper()}" for name in re.findall(r"\{(\w+)\}", prod)} - {"CONTRAIL_PROJECT"}
+    outputs = (PROJECT / "terraform" / "outputs.tf").read_text().partition('output "environment"')[2]
+    given = set(re.findall(r"^\s+(CONTRAIL_\w+)\s+=", outputs, re.MULTILINE))
+    assert named - {"CONTRAIL_JOB_IMAGE"} <= given
+    assert _ASKED - {"CONTRAIL_ENV", "CONTRAIL_REVISION"} == given
+    for name in ("worker", "scheduler", "dag-processor", "triggerer", "api-server"):
+        assert named <= on_google[name]["environment"].keys(), name
+    assert {service["image"] for name, service in on_google.items() if name in ("worker", "mlflow", "scheduler")} == {
+        "some-contrail_image_repository/airflow:some-contrail_revision"
+    }
+
+
+def test_only_airflow_and_mlflow_use_the_cloud_s_database(on_google: dict[str, Any]) -> None:
+    users = {name for name, service in on_google.items() if "PGUSER" in service["environment"]}
+    assert users == {"airflow-init", "api-server", "dag-processor", "mlflow", "scheduler", "triggerer"}
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in on_google["worker"]["environment"]
+    published = {name: service["ports"] for name, service in on_google.items() if "ports" in service}
+    assert {(name, port.get("host_ip"), port["target"]) for name, ports in published.items() for port in ports} == {
+        ("api-server", "127.0.0.1", 8080), ("mlflow", None, 5000),
+    }  # fmt: skip
+
+
+# ---- images ----
+
+
+def test_what_the_images_copy_reaches_the_build() -> None:
+    ignored = (PROJECT / ".dockerignore").read_text().splitlines()
+    copied = {path for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE) for path in line.split()}
+    assert "requirements-gpu.txt" in copied
+    for path in copied:
+        assert f"!{path.split('/')[0]}" in ignored, path
+        assert (PROJECT / path).exists(), path
 
 
 def test_hadolint_finds_nothing() -> None:
