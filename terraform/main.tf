@@ -39,6 +39,7 @@ module "services" {
 module "network" {
   source = "./modules/network"
 
+  internet    = var.internet_access
   region      = var.region
   subnet_cidr = var.subnet_cidr
   mlflow_port = 5000

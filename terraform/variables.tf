@@ -64,6 +64,12 @@ variable "subnet_cidr" {
   }
 }
 
+variable "internet_access" {
+  description = "Whether machines in the subnet reach the internet, by Cloud NAT: the machine that runs Airflow fetches packages and images by it. Spark jobs reach it then too."
+  type        = bool
+  default     = false
+}
+
 variable "database" {
   description = "Size and safety of the Postgres instance."
   type = object({

@@ -88,6 +88,7 @@ DEFECTS_OF_SENSE = {
     "open to the world": Defect(NETWORK, "[var.subnet_cidr]", '["0.0.0.0/0"]', "comes from the subnet"),
     "job account opens every bucket": Defect(ACCOUNT, "resource.service != ", "resource.service == ", "does not open"),
     "analysts read the tables": Defect(
+    "SSH from anywhere": Defect(NETWORK, '["35.235.240.0/20"]', '["0.0.0.0/0"]', "Identity-Aware Proxy SSH alone"),
         "modules/bigquery/main.tf", "for_each = toset(var.readers)", "for_each = toset(var.analysts)", "do not read"
     ),
     "published rows expire": Defect(BUCKETS, "? null : [lifecycle_rule.key]", "? null : null", "published objects"),
