@@ -240,14 +240,13 @@ module "secrets" {
 module "monitoring" {
   source = "./modules/monitoring"
 
-  project_id        = var.project_id
-  environment       = var.environment
-  labels            = local.labels
-  emails            = var.alert_emails
-  pipelines         = var.pipelines
-  log_resource_type = var.log_resource_type
-  billing_account   = var.billing_account
-  monthly_budget    = var.monthly_budget
+  project_id      = var.project_id
+  environment     = var.environment
+  labels          = local.labels
+  emails          = var.alert_emails
+  pipelines       = var.pipelines
+  billing_account = var.billing_account
+  monthly_budget  = var.monthly_budget
 
   depends_on = [module.services]
 }

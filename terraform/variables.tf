@@ -110,12 +110,6 @@ variable "monthly_budget" {
   }
 }
 
-variable "log_resource_type" {
-  description = "The monitored resource type of the log `contrail`: global, unless an agent writes it (k8s_container, gce_instance)."
-  type        = string
-  default     = "global"
-}
-
 variable "github_repository" {
   description = "The repository that may deploy, as owner/name."
   type        = string
