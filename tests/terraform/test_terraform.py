@@ -96,7 +96,7 @@ DEFECTS_OF_SENSE = {
         "modules/bigquery/main.tf", "google_bigquery_dataset.analysts.dataset_id", '"other"', "may read the published"
     ),
     "any branch deploys": Defect(
-        DELIVERY, ":environment:${var.environment}", ":ref:refs/heads/main", "Only a job in the"
+        DELIVERY, "attribute.environment/${var.environment}", "attribute.ref/main", "Only a job in the"
     ),
 }
 
