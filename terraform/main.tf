@@ -94,11 +94,10 @@ module "vertex" {
 resource "google_project_iam_custom_role" "vertex_submitter" {
   role_id     = "contrailVertexSubmitter"
   title       = "Contrail: submit Vertex AI custom jobs"
-  description = "Create, watch, cancel and delete custom jobs; nothing else of Vertex AI."
+  description = "Create, watch and cancel custom jobs; nothing else of Vertex AI."
   permissions = [
     "aiplatform.customJobs.cancel",
     "aiplatform.customJobs.create",
-    "aiplatform.customJobs.delete",
     "aiplatform.customJobs.get",
     "aiplatform.customJobs.list",
   ]

@@ -9,12 +9,9 @@ locals {
     "roles/artifactregistry.reader",
     "roles/biglake.viewer",
     "roles/bigquery.metadataViewer",
-    "roles/browser",
     "roles/cloudsql.viewer",
-    "roles/compute.viewer",
-    "roles/iam.roleViewer",
+    "roles/compute.networkViewer", # also sees the connection to Google's services, which roles/compute.viewer does not
     "roles/iam.securityReviewer",
-    "roles/iam.serviceAccountViewer",
     "roles/iam.workloadIdentityPoolViewer",
     "roles/logging.viewer",
     "roles/monitoring.viewer",
