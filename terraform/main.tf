@@ -208,7 +208,7 @@ module "database" {
   network_id = module.network.network_id
   settings   = var.database
   labels     = local.labels
-  databases  = ["airflow", "mlflow", "catalog"]
+  databases  = ["airflow", "mlflow"]
   user       = module.identity.airflow.email
 
   # The address range that the network lends to Google's services must exist first.
@@ -223,13 +223,7 @@ module "secrets" {
   editor = local.groups.engineers
 
   # The names that Airflow's secrets backend for Google Secret Manager looks for.
-  secret_ids = [
-    "airflow-config-fernet-key",
-    "airflow-config-api-secret-key",
-    "airflow-config-jwt-secret",
-    "airflow-connections-contrail_slack",
-    "airflow-connections-contrail_smtp",
-  ]
+  secret_ids = ["airflow-connections-contrail_slack", "airflow-connections-contrail_smtp"]
 
   depends_on = [module.services]
 }

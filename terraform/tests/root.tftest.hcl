@@ -11,18 +11,18 @@ run "plan" {
   }
 
   assert {
-    condition     = output.staging_uri != output.warehouse_uri && startswith(output.warehouse_uri, module.storage.uris["lake"])
-    error_message = "Staged rows and published rows lie apart in the lake."
-  }
-
-  assert {
     condition     = "gs://${google_biglake_iceberg_catalog.lake.name}" == module.storage.uris["lake"]
     error_message = "A catalog over a bucket has the bucket's name."
   }
 
   assert {
-    condition     = output.bigquery_datasets.published != output.bigquery_datasets.analysts
-    error_message = "Analysts have a dataset of their own."
+    condition = sort(keys(output.environment)) == sort([
+      "CONTRAIL_ARTIFACTS_BUCKET", "CONTRAIL_CATALOG_URI", "CONTRAIL_COST_CENTRE", "CONTRAIL_GCP_PROJECT", "CONTRAIL_GCP_REGION",
+      "CONTRAIL_IMAGE_REPOSITORY", "CONTRAIL_LAKE_BUCKET", "CONTRAIL_LANDING_BUCKET", "CONTRAIL_NETWORK", "CONTRAIL_SCRATCH_BUCKET",
+      "CONTRAIL_SPARK_ACCOUNT", "CONTRAIL_SQL_CONNECTION", "CONTRAIL_SQL_USER", "CONTRAIL_SUBNETWORK", "CONTRAIL_TEAM",
+      "CONTRAIL_TRAIN_ACCOUNT",
+    ])
+    error_message = "What docs/gcp.md writes into contrail.env."
   }
 
   assert {
