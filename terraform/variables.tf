@@ -49,7 +49,7 @@ variable "groups" {
 }
 
 variable "pipelines" {
-  description = "The names of the folders in include/pipelines that run every day; each is watched for its daily partition."
+  description = "The names of the folders in include/pipelines that run every day; each is watched for its daily partition, and its backfills may keep their records."
   type        = set(string)
 }
 

@@ -81,11 +81,12 @@ DEFECTS_OF_SENSE = {
     "public address": Defect(DATABASE, "ipv4_enabled = false", "ipv4_enabled = true", "No public address"),
     "job writes everywhere": Defect(
         BUCKETS,
-        'for_each = each.value.prefix == "" ? [] : [each.value.prefix]',
+        'for_each = contains(each.value.prefixes, "") && length(each.value.except) == 0 ? [] : [each.value]',
         "for_each = []",
-        "under the staging prefix",
+        "under its prefixes only",
     ),
     "open to the world": Defect(NETWORK, "[var.subnet_cidr]", '["0.0.0.0/0"]', "comes from the subnet"),
+    "nobody may list": Defect(BUCKETS, "for_each = local.holders", "for_each = {}", "may list them"),
     "job account opens every bucket": Defect(ACCOUNT, "resource.service != ", "resource.service == ", "does not open"),
     "analysts read the tables": Defect(
     "SSH from anywhere": Defect(NETWORK, '["35.235.240.0/20"]', '["0.0.0.0/0"]', "Identity-Aware Proxy SSH alone"),
