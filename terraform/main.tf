@@ -36,10 +36,10 @@ module "services" {
 module "network" {
   source = "./modules/network"
 
-  internet    = var.internet_access
   region      = var.region
   subnet_cidr = var.subnet_cidr
   mlflow_port = 5000
+  internet    = var.internet_access
 
   depends_on = [module.services]
 }
