@@ -8,14 +8,11 @@ locals {
     cost_centre = var.cost_centre
   }
 
-  # Rows that are not published yet; they expire.
-  staging_prefix = "staging/"
-
   # BigLake's Iceberg catalog, whose calls are counted on the caller's project.
   catalog_roles = ["roles/biglake.editor", "roles/serviceusage.serviceUsageConsumer"]
 
-  read       = "roles/storage.objectViewer"
-  read_write = "roles/storage.objectUser"
+  # Of the artifacts' jobs/: what only Airflow writes, the code that jobs run and the receipts of what they cost.
+  airflows_own = ["jobs/code/", "jobs/costs/"]
 
   groups = { for role, address in var.groups : role => "group:${address}" }
 }
@@ -42,6 +39,7 @@ module "network" {
   region      = var.region
   subnet_cidr = var.subnet_cidr
   mlflow_port = 5000
+  internet    = var.internet_access
 
   depends_on = [module.services]
 }
@@ -93,11 +91,10 @@ module "vertex" {
 resource "google_project_iam_custom_role" "vertex_submitter" {
   role_id     = "contrailVertexSubmitter"
   title       = "Contrail: submit Vertex AI custom jobs"
-  description = "Create, watch, cancel and delete custom jobs; nothing else of Vertex AI."
+  description = "Create, watch and cancel custom jobs; nothing else of Vertex AI."
   permissions = [
     "aiplatform.customJobs.cancel",
     "aiplatform.customJobs.create",
-    "aiplatform.customJobs.delete",
     "aiplatform.customJobs.get",
     "aiplatform.customJobs.list",
   ]
@@ -114,53 +111,65 @@ module "storage" {
   region      = var.region
 
   buckets = {
-    # What was landed cannot be had again: it is kept, in cheaper storage when nobody rereads it.
+    # What was landed cannot be had again: it is kept, in cheaper storage when nobody rereads it. Jobs read what was
+    # validated, which is in the lake.
     landing = {
       noncurrent_days = 90
       nearline_days   = 90
       access = {
-        airflow    = { role = local.read_write, member = module.identity.airflow.member }
-        engineers  = { role = local.read_write, member = local.groups.engineers }
-        spark      = { role = local.read, member = module.dataproc.account.member }
-        scientists = { role = local.read, member = local.groups.scientists }
+        airflow    = { member = module.identity.airflow.member, writes = [""] }
+        engineers  = { member = local.groups.engineers, writes = [""] }
+        scientists = { member = local.groups.scientists, reads = [""] }
       }
     }
 
-    # Staged rows and the Iceberg warehouse. A stage audits and publishes its rows where it runs. Iceberg keeps its own history; old versions are a short safety net.
+    # Staged rows and the Iceberg warehouse. A stage audits and publishes its rows where it runs, and the catalog decides
+    # where a table lies: no prefix would keep a job from the tables of others. Iceberg keeps its own history; old versions
+    # are a short safety net.
     lake = {
       noncurrent_days = 7
-      expire_prefixes = { (local.staging_prefix) = 14 }
+      expire_prefixes = { "staging/" = 14 }
       access = {
-        airflow    = { role = local.read_write, member = module.identity.airflow.member }
-        spark      = { role = local.read_write, member = module.dataproc.account.member }
-        train      = { role = local.read_write, member = module.vertex.account.member }
-        engineers  = { role = local.read, member = local.groups.engineers }
-        scientists = { role = local.read, member = local.groups.scientists }
+        airflow    = { member = module.identity.airflow.member, writes = [""] }
+        spark      = { member = module.dataproc.account.member, writes = [""] }
+        train      = { member = module.vertex.account.member, writes = [""] }
+        engineers  = { member = local.groups.engineers, reads = [""] }
+        scientists = { member = local.groups.scientists, reads = [""] }
       }
     }
 
-    # MLflow's artifacts, code wheels, reports, DVC's remote.
+    # MLflow's artifacts, code wheels, reports, DVC's remote. A job leaves its result and its log under jobs/; one of a
+    # backfill also reads what earlier jobs cost and keeps the backfill's record.
     artifacts = {
       noncurrent_days = 90
       access = {
-        airflow    = { role = local.read_write, member = module.identity.airflow.member }
-        spark      = { role = local.read_write, member = module.dataproc.account.member }
-        train      = { role = local.read_write, member = module.vertex.account.member }
-        engineers  = { role = local.read, member = local.groups.engineers }
-        scientists = { role = local.read, member = local.groups.scientists }
-        approvers  = { role = local.read, member = local.groups.approvers }
+        airflow = { member = module.identity.airflow.member, writes = [""] }
+        spark = {
+          member = module.dataproc.account.member
+          reads  = local.airflows_own
+          writes = concat(["jobs/"], [for name in sort(var.pipelines) : "reports/${name}/backfills/"])
+          except = local.airflows_own
+        }
+        train = {
+          member = module.vertex.account.member
+          reads  = ["jobs/code/"]
+          writes = ["jobs/", "mlflow/", "dvc/"]
+          except = local.airflows_own
+        }
+        engineers  = { member = local.groups.engineers, reads = [""] }
+        scientists = { member = local.groups.scientists, reads = [""] }
+        approvers  = { member = local.groups.approvers, reads = ["reports/", "mlflow/"] }
       }
     }
 
-    # What Dataproc and Vertex write for themselves: dependencies, driver output, job directories.
+    # What Dataproc writes for itself: dependencies, driver output.
     scratch = {
       noncurrent_days = 1
       expire_prefixes = { "" = 14 }
       access = {
-        airflow   = { role = local.read_write, member = module.identity.airflow.member }
-        spark     = { role = local.read_write, member = module.dataproc.account.member }
-        train     = { role = local.read_write, member = module.vertex.account.member }
-        engineers = { role = local.read, member = local.groups.engineers }
+        airflow   = { member = module.identity.airflow.member, reads = [""] }
+        spark     = { member = module.dataproc.account.member, writes = [""] }
+        engineers = { member = local.groups.engineers, reads = [""] }
       }
     }
   }
@@ -208,7 +217,7 @@ module "database" {
   network_id = module.network.network_id
   settings   = var.database
   labels     = local.labels
-  databases  = ["airflow", "mlflow", "catalog"]
+  databases  = ["airflow", "mlflow"]
   user       = module.identity.airflow.email
 
   # The address range that the network lends to Google's services must exist first.
@@ -223,13 +232,7 @@ module "secrets" {
   editor = local.groups.engineers
 
   # The names that Airflow's secrets backend for Google Secret Manager looks for.
-  secret_ids = [
-    "airflow-config-fernet-key",
-    "airflow-config-api-secret-key",
-    "airflow-config-jwt-secret",
-    "airflow-connections-contrail_slack",
-    "airflow-connections-contrail_smtp",
-  ]
+  secret_ids = ["airflow-connections-contrail_slack", "airflow-connections-contrail_smtp"]
 
   depends_on = [module.services]
 }
@@ -239,14 +242,13 @@ module "secrets" {
 module "monitoring" {
   source = "./modules/monitoring"
 
-  project_id        = var.project_id
-  environment       = var.environment
-  labels            = local.labels
-  emails            = var.alert_emails
-  pipelines         = var.pipelines
-  log_resource_type = var.log_resource_type
-  billing_account   = var.billing_account
-  monthly_budget    = var.monthly_budget
+  project_id      = var.project_id
+  environment     = var.environment
+  labels          = local.labels
+  emails          = var.alert_emails
+  pipelines       = var.pipelines
+  billing_account = var.billing_account
+  monthly_budget  = var.monthly_budget
 
   depends_on = [module.services]
 }

@@ -1,20 +1,5 @@
 # What include/environments/<environment>.yaml and the Airflow deployment need to know.
 
-output "bucket_uris" {
-  description = "gs:// addresses by use: landing, lake, artifacts, scratch."
-  value       = module.storage.uris
-}
-
-output "staging_uri" {
-  description = "Where compute jobs write rows that are not published yet."
-  value       = "${module.storage.uris["lake"]}/${trimsuffix(local.staging_prefix, "/")}"
-}
-
-output "warehouse_uri" {
-  description = "The Iceberg warehouse, which stages publish to."
-  value       = "${module.storage.uris["lake"]}/warehouse"
-}
-
 output "service_accounts" {
   description = "Mail addresses of the accounts: airflow runs the orchestrator, the others are what its jobs run as."
   value = {
@@ -24,11 +9,6 @@ output "service_accounts" {
     deployer = module.delivery.deployer.email
     planner  = module.delivery.planner.email
   }
-}
-
-output "subnet_uri" {
-  description = "The subnet of Dataproc Serverless batches (environment_config.execution_config.subnetwork_uri)."
-  value       = module.network.subnet_id
 }
 
 output "image_repository" {
@@ -46,18 +26,13 @@ output "sql_user" {
   value       = module.database.user_name
 }
 
-output "bigquery_datasets" {
-  description = "The publisher's dataset and the analysts'."
-  value       = module.bigquery.dataset_ids
-}
-
 output "workload_identity_provider" {
   description = "What GitHub Actions logs in with; there are no keys."
   value       = module.delivery.workload_identity_provider
 }
 
 output "environment" {
-  description = "The environment variables that include/environments/<environment>.yaml asks for; CONTRAIL_MLFLOW_URI and CONTRAIL_JOB_IMAGE come from your deployment."
+  description = "The environment variables that include/environments/<environment>.yaml asks for, and those of the machine that runs Airflow; CONTRAIL_MLFLOW_URI and CONTRAIL_JOB_IMAGE come from your deployment."
   value = {
     CONTRAIL_GCP_PROJECT      = var.project_id
     CONTRAIL_GCP_REGION       = var.region
@@ -72,5 +47,8 @@ output "environment" {
     CONTRAIL_NETWORK          = "projects/${data.google_project.this.number}/global/networks/${module.network.network_name}" # Vertex AI wants the number
     CONTRAIL_TEAM             = var.team
     CONTRAIL_COST_CENTRE      = var.cost_centre
+    CONTRAIL_IMAGE_REPOSITORY = module.registry.uri
+    CONTRAIL_SQL_CONNECTION   = module.database.connection_name
+    CONTRAIL_SQL_USER         = module.database.user_name
   }
 }

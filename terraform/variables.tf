@@ -49,7 +49,7 @@ variable "groups" {
 }
 
 variable "pipelines" {
-  description = "The names of the folders in include/pipelines that run every day; each is watched for its daily partition."
+  description = "The names of the folders in include/pipelines that run every day; each is watched for its daily partition, and its backfills may keep their records."
   type        = set(string)
 }
 
@@ -62,6 +62,12 @@ variable "subnet_cidr" {
     condition     = can(cidrhost(var.subnet_cidr, 0))
     error_message = "A CIDR range, as 10.10.0.0/20."
   }
+}
+
+variable "internet_access" {
+  description = "Whether machines in the subnet reach the internet, by Cloud NAT: the machine that runs Airflow fetches packages and images by it. Spark jobs reach it then too."
+  type        = bool
+  default     = false
 }
 
 variable "database" {
@@ -102,12 +108,6 @@ variable "monthly_budget" {
     condition     = var.monthly_budget > 0 && floor(var.monthly_budget) == var.monthly_budget
     error_message = "A whole number above 0."
   }
-}
-
-variable "log_resource_type" {
-  description = "The monitored resource type of the log `contrail`: global, unless an agent writes it (k8s_container, gce_instance)."
-  type        = string
-  default     = "global"
 }
 
 variable "github_repository" {

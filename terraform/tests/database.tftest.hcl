@@ -10,7 +10,7 @@ variables {
     deletion_protection = true
   }
   labels    = { app = "contrail" }
-  databases = ["airflow", "mlflow", "catalog"]
+  databases = ["airflow", "mlflow"]
   user      = "airflow@some-project.iam.gserviceaccount.com"
 }
 
@@ -37,6 +37,6 @@ run "instance" {
 
   assert {
     condition     = toset(keys(google_sql_database.this)) == toset(var.databases)
-    error_message = "A database each for Airflow, MLflow and the catalog."
+    error_message = "A database each for Airflow and MLflow."
   }
 }

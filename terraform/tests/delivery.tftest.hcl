@@ -24,8 +24,13 @@ run "federation" {
   }
 
   assert {
-    condition     = endswith(google_service_account_iam_member.deployer.member, "/subject/repo:acme/contrail:environment:prod")
+    condition     = google_service_account_iam_member.deployer.member == "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github/attribute.environment/prod"
     error_message = "Only a job in the GitHub environment prod may deploy to prod."
+  }
+
+  assert {
+    condition     = google_iam_workload_identity_pool_provider.github.attribute_mapping["attribute.environment"] == "has(assertion.environment) ? assertion.environment : 'none'"
+    error_message = "A job outside any environment logs in, as none."
   }
 
   assert {

@@ -1,14 +1,13 @@
 mock_provider "google" {}
 
 variables {
-  project_id        = "some-project"
-  environment       = "prod"
-  labels            = { app = "contrail" }
-  emails            = ["on-call@example.com"]
-  pipelines         = ["flight_delay", "bike_demand"]
-  log_resource_type = "k8s_container"
-  billing_account   = "000000-000000-000000"
-  monthly_budget    = 100
+  project_id      = "some-project"
+  environment     = "prod"
+  labels          = { app = "contrail" }
+  emails          = ["on-call@example.com"]
+  pipelines       = ["flight_delay", "bike_demand"]
+  billing_account = "000000-000000-000000"
+  monthly_budget  = 100
 }
 
 run "alerts" {
@@ -23,7 +22,7 @@ run "alerts" {
   }
 
   assert {
-    condition     = google_monitoring_alert_policy.not_published["flight_delay"].conditions[0].condition_prometheus_query_language[0].query == "absent_over_time(logging_googleapis_com:user_contrail_partitions_published{monitored_resource=\"k8s_container\", pipeline=\"flight_delay\"}[25h])"
+    condition     = google_monitoring_alert_policy.not_published["flight_delay"].conditions[0].condition_prometheus_query_language[0].query == "absent_over_time(logging_googleapis_com:user_contrail_partitions_published{monitored_resource=\"global\", pipeline=\"flight_delay\"}[25h])"
     error_message = "A day without a partition of this pipeline."
   }
 

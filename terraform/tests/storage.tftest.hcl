@@ -8,9 +8,15 @@ variables {
       noncurrent_days = 7
       expire_prefixes = { "staging/" = 14 }
       access = {
-        airflow      = { role = "roles/storage.objectUser", member = "serviceAccount:airflow@example.com" }
-        spark        = { role = "roles/storage.objectViewer", member = "serviceAccount:spark@example.com" }
-        spark-stages = { role = "roles/storage.objectUser", member = "serviceAccount:spark@example.com", prefix = "staging/" }
+        airflow   = { member = "serviceAccount:airflow@example.com", writes = [""] }
+        engineers = { member = "group:engineers@example.com", reads = [""] }
+      }
+    }
+    artifacts = {
+      noncurrent_days = 90
+      access = {
+        train     = { member = "serviceAccount:train@example.com", reads = ["jobs/code/"], writes = ["jobs/", "mlflow/"], except = ["jobs/code/", "jobs/costs/"] }
+        approvers = { member = "group:approvers@example.com", reads = ["reports/", "mlflow/"] }
       }
     }
     scratch = {
@@ -36,18 +42,39 @@ run "buckets" {
   }
 
   assert {
-    condition     = try(one(google_storage_bucket_iam_member.objects["lake spark-stages"].condition).expression, "anywhere") == "resource.name.startsWith(\"projects/_/buckets/some-project-lake/objects/staging/\")"
-    error_message = "A job writes under the staging prefix only."
+    condition = { for key, grant in google_storage_bucket_iam_member.objects : key => grant.role } == {
+      "lake airflow writes"       = "roles/storage.objectUser"
+      "lake engineers reads"      = "roles/storage.objectViewer"
+      "artifacts train reads"     = "roles/storage.objectViewer"
+      "artifacts train writes"    = "roles/storage.objectUser"
+      "artifacts approvers reads" = "roles/storage.objectViewer"
+    }
+    error_message = "Who reads cannot write."
   }
 
   assert {
-    condition     = length(google_storage_bucket_iam_member.objects["lake airflow"].condition) == 0
+    condition = try(one(google_storage_bucket_iam_member.objects["artifacts train writes"].condition).expression, "anywhere") == join("", [
+      "(resource.name.startsWith(\"projects/_/buckets/some-project-artifacts/objects/jobs/\")",
+      " || resource.name.startsWith(\"projects/_/buckets/some-project-artifacts/objects/mlflow/\"))",
+      " && !(resource.name.startsWith(\"projects/_/buckets/some-project-artifacts/objects/jobs/code/\")",
+      " || resource.name.startsWith(\"projects/_/buckets/some-project-artifacts/objects/jobs/costs/\"))",
+    ])
+    error_message = "A job writes under its prefixes only, and not the code that jobs run."
+  }
+
+  assert {
+    condition     = try(one(google_storage_bucket_iam_member.objects["artifacts train reads"].condition).expression, "anywhere") == "(resource.name.startsWith(\"projects/_/buckets/some-project-artifacts/objects/jobs/code/\"))"
+    error_message = "A job reads the code that jobs run."
+  }
+
+  assert {
+    condition     = length(google_storage_bucket_iam_member.objects["lake airflow writes"].condition) == 0
     error_message = "The publisher writes everywhere in the lake."
   }
 
   assert {
-    condition     = toset(keys(google_storage_bucket_iam_member.viewer)) == toset(["lake airflow", "lake spark"])
-    error_message = "Who reads objects may look at the bucket, once each."
+    condition     = toset(keys(google_storage_bucket_iam_member.viewer)) == toset(["lake airflow", "lake engineers", "artifacts train", "artifacts approvers"])
+    error_message = "Who may do anything with objects may list them, once each."
   }
 
   assert {
@@ -66,4 +93,20 @@ run "buckets" {
     ])
     error_message = "No rule deletes published objects."
   }
+}
+
+run "a_condition_of_iam_is_short" {
+  command = plan
+  variables {
+    buckets = {
+      lake = {
+        noncurrent_days = 7
+        access          = { airflow = { member = "serviceAccount:airflow@example.com", writes = split("", "abcdefghijk"), except = ["a", "b"] } }
+      }
+    }
+  }
+  module {
+    source = "./modules/storage"
+  }
+  expect_failures = [var.buckets]
 }

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 ACCOUNT, BUCKETS, DATABASE, DELIVERY, NETWORK = (
     f"modules/{name}/main.tf" for name in ("job_account", "storage", "database", "delivery", "network")
 )
+TRAIN_WRITES = 'train = { member = module.vertex.account.member, writes = [""] }'
 SKIP = re.compile(r"checkov:skip=(CKV2?_GCP_\d+)")
 
 
@@ -81,11 +82,13 @@ DEFECTS_OF_SENSE = {
     "public address": Defect(DATABASE, "ipv4_enabled = false", "ipv4_enabled = true", "No public address"),
     "job writes everywhere": Defect(
         BUCKETS,
-        'for_each = each.value.prefix == "" ? [] : [each.value.prefix]',
+        'for_each = contains(each.value.prefixes, "") && length(each.value.except) == 0 ? [] : [each.value]',
         "for_each = []",
-        "under the staging prefix",
+        "under its prefixes only",
     ),
+    "nobody may list": Defect(BUCKETS, "for_each = local.holders", "for_each = {}", "may list them"),
     "open to the world": Defect(NETWORK, "[var.subnet_cidr]", '["0.0.0.0/0"]', "comes from the subnet"),
+    "SSH from anywhere": Defect(NETWORK, '["35.235.240.0/20"]', '["0.0.0.0/0"]', "Identity-Aware Proxy SSH alone"),
     "job account opens every bucket": Defect(ACCOUNT, "resource.service != ", "resource.service == ", "does not open"),
     "analysts read the tables": Defect(
         "modules/bigquery/main.tf", "for_each = toset(var.readers)", "for_each = toset(var.analysts)", "do not read"
@@ -95,7 +98,7 @@ DEFECTS_OF_SENSE = {
         "modules/bigquery/main.tf", "google_bigquery_dataset.analysts.dataset_id", '"other"', "may read the published"
     ),
     "any branch deploys": Defect(
-        DELIVERY, ":environment:${var.environment}", ":ref:refs/heads/main", "Only a job in the"
+        DELIVERY, "attribute.environment/${var.environment}", "attribute.ref/main", "Only a job in the"
     ),
 }
 
@@ -106,6 +109,39 @@ def test_own_tests_find(copy: Copy, defect: Defect) -> None:
     module = Path(defect.file).parent.name
     ran = copy.test(f"-filter=tests/{module}.tftest.hcl")
     assert ran.code == 1 and defect.complaint in ran.said, ran.said
+
+
+# Each module is as it should be, and what the root makes of it is not.
+DEFECTS_OF_THE_WHOLE = {
+    "published rows expire": Defect("main.tf", '{ "staging/" = 14 }', '{ "" = 14 }', "deleted by age"),
+    "analysts read the tables": Defect(
+        "main.tf", "[var.groups.engineers, var.groups.scientists]", "values(var.groups)", "Who may do what"
+    ),
+    "a job writes what was landed": Defect(
+        "main.tf", "nearline_days = 90 access = {", f"nearline_days = 90\naccess = {{\n{TRAIN_WRITES}", "Who may do what"
+    ),
+    "a job cannot publish": Defect("main.tf", TRAIN_WRITES, "", "Who may do what"),
+    "a job writes the code of jobs": Defect(
+        "main.tf", '"dvc/"] except = local.airflows_own', '"dvc/"]', "Who may do what"
+    ),
+    "analysts have a role more": Defect(
+        "modules/identity/main.tf", "analysts, roles = [", 'analysts, roles = ["roles/viewer", ', "Who may do what"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("defect", DEFECTS_OF_THE_WHOLE.values(), ids=DEFECTS_OF_THE_WHOLE)
+def test_the_test_of_the_whole_finds(copy: Copy, defect: Defect) -> None:
+    copy.plant(defect)
+    ran = copy.test("-filter=tests/root.tftest.hcl", "-var-file=environments/prod.tfvars")
+    assert ran.code == 1 and defect.complaint in ran.said, ran.said
+
+
+def test_gives_what_the_environments_ask_for() -> None:
+    environments = ROOT.parent / "include" / "environments"
+    asked = {name.upper() for name in re.findall(r"{([a-z_]+)}", (environments / "prod.yaml").read_text())}
+    given = set(re.findall(r"CONTRAIL_([A-Z_]+) +=", (ROOT / "outputs.tf").read_text()))
+    assert asked - given <= {"HOME", "PROJECT", "MLFLOW_URI", "JOB_IMAGE"}
 
 
 # --- policies ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-# One Postgres instance for Airflow's metadata, MLflow's registry and the Iceberg catalog: private address, backups with
-# point-in-time recovery, and no password. The one user is the orchestrator's account, which logs in by IAM.
+# One Postgres instance for Airflow's metadata and MLflow's registry: private address, backups with point-in-time
+# recovery, and no password. The one user is the orchestrator's account, which logs in by IAM.
 
 resource "google_sql_database_instance" "this" {
   #checkov:skip=CKV2_GCP_13:log_duration writes a line for every statement; Query Insights below measures them without.

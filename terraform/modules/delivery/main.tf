@@ -1,6 +1,7 @@
 # GitHub Actions without keys: GitHub's token of a job is exchanged for a short-lived one of an account. `planner` reads,
 # for any workflow of the repository; `deployer` changes things, for jobs that run in the GitHub environment of the same
-# name as this one, where reviewers can be required.
+# name as this one, where reviewers can be required. Both go by claims of their own, not by the token's subject: that is
+# made of names in an older repository and of names and numbers in a newer one.
 
 locals {
   # To read what is configured, not data nor secrets. roles/viewer would also open every bucket's objects.
@@ -8,12 +9,9 @@ locals {
     "roles/artifactregistry.reader",
     "roles/biglake.viewer",
     "roles/bigquery.metadataViewer",
-    "roles/browser",
     "roles/cloudsql.viewer",
-    "roles/compute.viewer",
-    "roles/iam.roleViewer",
+    "roles/compute.networkViewer", # also sees the connection to Google's services, which roles/compute.viewer does not
     "roles/iam.securityReviewer",
-    "roles/iam.serviceAccountViewer",
     "roles/iam.workloadIdentityPoolViewer",
     "roles/logging.viewer",
     "roles/monitoring.viewer",
@@ -48,7 +46,7 @@ resource "google_iam_workload_identity_pool" "github" {
 }
 
 resource "google_iam_workload_identity_pool_provider" "github" {
-  #checkov:skip=CKV_GCP_125:It wants one subject; here the repository may log in and each account names its subject below.
+  #checkov:skip=CKV_GCP_125:It wants one subject; here the repository may log in and each account names below who gets in.
   workload_identity_pool_id          = google_iam_workload_identity_pool.github.workload_identity_pool_id
   workload_identity_pool_provider_id = "github"
   display_name                       = "GitHub Actions"
@@ -56,6 +54,8 @@ resource "google_iam_workload_identity_pool_provider" "github" {
   attribute_mapping = {
     "google.subject"       = "assertion.sub"
     "attribute.repository" = "assertion.repository"
+    # A job outside any environment has no such claim, and a mapping that fails refuses the login.
+    "attribute.environment" = "has(assertion.environment) ? assertion.environment : 'none'"
   }
   # Without this, any repository on GitHub could present its token.
   attribute_condition = "assertion.repository == \"${var.github_repository}\""
@@ -102,7 +102,7 @@ resource "google_service_account" "deployer" {
 resource "google_service_account_iam_member" "deployer" {
   service_account_id = google_service_account.deployer.name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github.name}/subject/repo:${var.github_repository}:environment:${var.environment}"
+  member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.github.name}/attribute.environment/${var.environment}"
 }
 
 resource "google_project_iam_member" "deployer" {

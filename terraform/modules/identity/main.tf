@@ -17,26 +17,29 @@ locals {
         "roles/cloudsql.client",
         "roles/cloudsql.instanceUser",
         "roles/logging.logWriter",
-        "roles/monitoring.metricWriter",
-        "roles/serviceusage.serviceUsageConsumer",
+        "roles/serviceusage.serviceUsageConsumer", # the catalog counts calls on the caller's project
       ]
     }
     engineers = {
       member = var.groups.engineers
       roles = [
         "roles/aiplatform.viewer",
+        "roles/biglake.viewer",
         "roles/bigquery.jobUser",
         "roles/dataproc.serverlessViewer",
         "roles/logging.viewer",
         "roles/monitoring.viewer",
+        "roles/serviceusage.serviceUsageConsumer",
       ]
     }
     scientists = {
       member = var.groups.scientists
       roles = [
         "roles/aiplatform.viewer",
+        "roles/biglake.viewer",
         "roles/bigquery.jobUser",
         "roles/logging.viewer",
+        "roles/serviceusage.serviceUsageConsumer",
       ]
     }
     # To run a query; what it may read is decided by the dataset.

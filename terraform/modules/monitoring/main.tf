@@ -125,7 +125,7 @@ resource "google_monitoring_alert_policy" "not_published" {
     condition_prometheus_query_language {
       query = join("", [
         "absent_over_time(logging_googleapis_com:user_${google_logging_metric.published.name}",
-        "{monitored_resource=\"${var.log_resource_type}\", pipeline=\"${each.key}\"}[${local.publication_window}])",
+        "{monitored_resource=\"global\", pipeline=\"${each.key}\"}[${local.publication_window}])",
       ])
       duration            = "0s"
       evaluation_interval = "300s"

@@ -23,11 +23,6 @@ variable "pipelines" {
   type        = set(string)
 }
 
-variable "log_resource_type" {
-  description = "The monitored resource type of the entries of the log `contrail`."
-  type        = string
-}
-
 variable "billing_account" {
   description = "The account that the budget belongs to."
   type        = string

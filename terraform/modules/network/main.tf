@@ -1,5 +1,5 @@
 # A network in which nothing has a public address. Google's APIs are reached by Private Google Access, Cloud SQL by
-# private services access. There is no Cloud NAT: jobs bring their libraries along and need nothing of the internet.
+# private services access. Jobs bring their libraries along and need nothing of the internet.
 
 resource "google_compute_network" "this" {
   name                    = "contrail"
@@ -59,6 +59,53 @@ resource "google_compute_firewall" "mlflow" {
 
   log_config {
     metadata = "EXCLUDE_ALL_METADATA"
+  }
+}
+
+# A person at a terminal: `gcloud compute ssh --tunnel-through-iap`. Who may is decided by IAM before a packet is sent.
+resource "google_compute_firewall" "ssh" {
+  name          = "contrail-ssh"
+  description   = "Google's Identity-Aware Proxy to SSH."
+  network       = google_compute_network.this.id
+  direction     = "INGRESS"
+  source_ranges = ["35.235.240.0/20"]
+
+  allow {
+    protocol = "tcp"
+    ports    = [22]
+  }
+
+  log_config {
+    metadata = "EXCLUDE_ALL_METADATA"
+  }
+}
+
+# The only way out to the internet, and no way in.
+resource "google_compute_router" "internet" {
+  count = var.internet ? 1 : 0
+
+  name    = "contrail-internet"
+  region  = var.region
+  network = google_compute_network.this.id
+}
+
+resource "google_compute_router_nat" "internet" {
+  count = var.internet ? 1 : 0
+
+  name                               = "contrail-internet"
+  region                             = var.region
+  router                             = google_compute_router.internet[0].name
+  nat_ip_allocate_option             = "AUTO_ONLY"
+  source_subnetwork_ip_ranges_to_nat = "LIST_OF_SUBNETWORKS"
+
+  subnetwork {
+    name                    = google_compute_subnetwork.jobs.id
+    source_ip_ranges_to_nat = ["ALL_IP_RANGES"]
+  }
+
+  log_config {
+    enable = true
+    filter = "ERRORS_ONLY"
   }
 }
 

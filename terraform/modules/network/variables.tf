@@ -12,3 +12,8 @@ variable "mlflow_port" {
   description = "Where MLflow listens in the subnet; training jobs log to it."
   type        = number
 }
+
+variable "internet" {
+  description = "Whether there is a Cloud NAT."
+  type        = bool
+}

@@ -1,4 +1,7 @@
-output "secret_ids" {
-  description = "The secrets that need a value before Airflow starts."
-  value       = keys(google_secret_manager_secret.this)
+output "grants" {
+  description = "Who may do what, a line each: tests/root.tftest.hcl compares it with a table."
+  value = [
+    for grant in concat(values(google_secret_manager_secret_iam_member.reader), values(google_secret_manager_secret_iam_member.editor)) :
+    "secret ${grant.secret_id}: ${grant.member} ${grant.role}"
+  ]
 }

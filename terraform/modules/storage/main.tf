@@ -1,9 +1,23 @@
 # Buckets: uniform access, no public access, versions as the safety net, and an end for everything that may end.
 
 locals {
-  grants = merge([
+  roles = { reads = "roles/storage.objectViewer", writes = "roles/storage.objectUser" }
+
+  holders = merge([
     for name, bucket in var.buckets : {
-      for who, grant in bucket.access : "${name} ${who}" => merge(grant, { bucket = name })
+      for who, access in bucket.access : "${name} ${who}" => merge(access, { bucket = name })
+    }
+  ]...)
+
+  grants = merge([
+    for key, holder in local.holders : {
+      for verb, role in local.roles : "${key} ${verb}" => {
+        bucket   = holder.bucket
+        member   = holder.member
+        role     = role
+        prefixes = holder[verb]
+        except   = verb == "writes" ? holder.except : []
+      } if length(holder[verb]) > 0
     }
   ]...)
 }
@@ -76,9 +90,10 @@ resource "google_storage_bucket" "this" {
   }
 }
 
+# To list is a permission on the bucket, so a condition on objects' names never gives it. Without it Cloud Storage answers
+# 403 where an object is not there, and every client looks whether one is.
 resource "google_storage_bucket_iam_member" "viewer" {
-  # Who may read a bucket's objects may also look at the bucket itself, which the storage clients do first.
-  for_each = { for key, grant in local.grants : key => grant if grant.prefix == "" }
+  for_each = local.holders
 
   bucket = google_storage_bucket.this[each.value.bucket].name
   role   = "roles/storage.legacyBucketReader"
@@ -93,11 +108,16 @@ resource "google_storage_bucket_iam_member" "objects" {
   member = each.value.member
 
   dynamic "condition" {
-    for_each = each.value.prefix == "" ? [] : [each.value.prefix]
+    for_each = contains(each.value.prefixes, "") && length(each.value.except) == 0 ? [] : [each.value]
 
     content {
-      title      = "only-${trimsuffix(condition.value, "/")}"
-      expression = "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.this[each.value.bucket].name}/objects/${condition.value}\")"
+      title = "some-prefixes"
+      expression = join(" && !", [
+        for prefixes in [condition.value.prefixes, condition.value.except] : format("(%s)", join(" || ", [
+          for prefix in prefixes :
+          "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.this[each.value.bucket].name}/objects/${prefix}\")"
+        ])) if length(prefixes) > 0
+      ])
     }
   }
 }

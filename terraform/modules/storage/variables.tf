@@ -15,11 +15,20 @@ variable "buckets" {
     nearline_days   = optional(number)
     # Objects under a prefix ("" is all) are deleted this many days after they were written.
     expire_prefixes = optional(map(number), {})
-    # By a name of our own, since the members themselves are not known before the accounts exist.
+    # By a name of our own, since the members themselves are not known before the accounts exist. Prefixes again; who writes
+    # reads there too, and what is under `except` is not among what is written.
     access = map(object({
-      role   = string
       member = string
-      prefix = optional(string, "")
+      reads  = optional(list(string), [])
+      writes = optional(list(string), [])
+      except = optional(list(string), [])
     }))
   }))
+
+  validation {
+    condition = alltrue(flatten([
+      for bucket in values(var.buckets) : [for access in values(bucket.access) : length(access.writes) + length(access.except) <= 12]
+    ]))
+    error_message = "IAM allows a condition 12 logical operators: say it with fewer prefixes."
+  }
 }
