@@ -228,11 +228,10 @@ module "secrets" {
   source = "./modules/secrets"
 
   region = var.region
-  reader = module.identity.airflow.member
   editor = local.groups.engineers
 
-  # The names that Airflow's secrets backend for Google Secret Manager looks for.
-  secret_ids = ["airflow-connections-contrail_slack", "airflow-connections-contrail_smtp"]
+  # The settings and passwords of the machine that runs Airflow, for when it is lost; nothing reads them by itself.
+  secret_ids = ["contrail-env"]
 
   depends_on = [module.services]
 }

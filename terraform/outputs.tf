@@ -16,23 +16,13 @@ output "image_repository" {
   value       = module.registry.uri
 }
 
-output "sql_connection_name" {
-  description = "What the Cloud SQL Auth Proxy connects to."
-  value       = module.database.connection_name
-}
-
-output "sql_user" {
-  description = "The Postgres user of the airflow account; it has no password, the proxy logs in by IAM."
-  value       = module.database.user_name
-}
-
 output "workload_identity_provider" {
   description = "What GitHub Actions logs in with; there are no keys."
   value       = module.delivery.workload_identity_provider
 }
 
 output "environment" {
-  description = "The environment variables that include/environments/<environment>.yaml asks for, and those of the machine that runs Airflow; CONTRAIL_MLFLOW_URI and CONTRAIL_JOB_IMAGE come from your deployment."
+  description = "The environment variables that include/environments/<environment>.yaml asks for, and those of docker-compose.gcp.yaml."
   value = {
     CONTRAIL_GCP_PROJECT      = var.project_id
     CONTRAIL_GCP_REGION       = var.region
@@ -47,6 +37,7 @@ output "environment" {
     CONTRAIL_NETWORK          = "projects/${data.google_project.this.number}/global/networks/${module.network.network_name}" # Vertex AI wants the number
     CONTRAIL_TEAM             = var.team
     CONTRAIL_COST_CENTRE      = var.cost_centre
+    CONTRAIL_MLFLOW_URI       = module.network.mlflow_uri
     CONTRAIL_IMAGE_REPOSITORY = module.registry.uri
     CONTRAIL_SQL_CONNECTION   = module.database.connection_name
     CONTRAIL_SQL_USER         = module.database.user_name

@@ -199,10 +199,7 @@ run "who_may_do_what" {
       "registry: spark-job roles/artifactregistry.reader",
       "registry: train-job roles/artifactregistry.reader",
       "registry: deployer roles/artifactregistry.writer",
-      "secret airflow-connections-contrail_slack: airflow roles/secretmanager.secretAccessor",
-      "secret airflow-connections-contrail_slack: group:engineers@x roles/secretmanager.secretVersionAdder",
-      "secret airflow-connections-contrail_smtp: airflow roles/secretmanager.secretAccessor",
-      "secret airflow-connections-contrail_smtp: group:engineers@x roles/secretmanager.secretVersionAdder",
+      "secret contrail-env: group:engineers@x roles/secretmanager.secretVersionAdder",
     ])
     error_message = "Who may do what has changed: the table here is all of an environment's IAM."
   }
@@ -229,11 +226,11 @@ run "plan" {
   assert {
     condition = sort(keys(output.environment)) == sort([
       "CONTRAIL_ARTIFACTS_BUCKET", "CONTRAIL_CATALOG_URI", "CONTRAIL_COST_CENTRE", "CONTRAIL_GCP_PROJECT", "CONTRAIL_GCP_REGION",
-      "CONTRAIL_IMAGE_REPOSITORY", "CONTRAIL_LAKE_BUCKET", "CONTRAIL_LANDING_BUCKET", "CONTRAIL_NETWORK", "CONTRAIL_SCRATCH_BUCKET",
+      "CONTRAIL_IMAGE_REPOSITORY", "CONTRAIL_LAKE_BUCKET", "CONTRAIL_LANDING_BUCKET", "CONTRAIL_MLFLOW_URI", "CONTRAIL_NETWORK", "CONTRAIL_SCRATCH_BUCKET",
       "CONTRAIL_SPARK_ACCOUNT", "CONTRAIL_SQL_CONNECTION", "CONTRAIL_SQL_USER", "CONTRAIL_SUBNETWORK", "CONTRAIL_TEAM",
       "CONTRAIL_TRAIN_ACCOUNT",
     ])
-    error_message = "What docs/gcp.md writes into contrail.env."
+    error_message = "What docs/gcp.md writes into .env."
   }
 
   assert {

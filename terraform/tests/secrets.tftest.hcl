@@ -3,7 +3,6 @@ mock_provider "google" {}
 variables {
   region     = "europe-west1"
   secret_ids = ["one", "two"]
-  reader     = "serviceAccount:airflow@example.com"
   editor     = "group:engineers@example.com"
 }
 

@@ -141,7 +141,7 @@ def test_gives_what_the_environments_ask_for() -> None:
     environments = ROOT.parent / "include" / "environments"
     asked = {name.upper() for name in re.findall(r"{([a-z_]+)}", (environments / "prod.yaml").read_text())}
     given = set(re.findall(r"CONTRAIL_([A-Z_]+) +=", (ROOT / "outputs.tf").read_text()))
-    assert asked - given <= {"HOME", "PROJECT", "MLFLOW_URI", "JOB_IMAGE"}
+    assert asked - given <= {"HOME", "PROJECT", "JOB_IMAGE"}
 
 
 # --- policies ------------------------------------------------------------------------------------------------------

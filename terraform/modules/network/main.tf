@@ -109,6 +109,14 @@ resource "google_compute_router_nat" "internet" {
   }
 }
 
+# The machine that runs Airflow and MLflow keeps its address when it is made anew: jobs are told it.
+resource "google_compute_address" "airflow" {
+  name         = "contrail-airflow"
+  region       = var.region
+  subnetwork   = google_compute_subnetwork.jobs.id
+  address_type = "INTERNAL"
+}
+
 # Addresses that Google's own networks (Cloud SQL, Vertex jobs with `network`) use towards this one.
 resource "google_compute_global_address" "services" {
   name          = "contrail-services"

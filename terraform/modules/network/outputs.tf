@@ -12,3 +12,8 @@ output "subnet_id" {
   description = "projects/…/regions/…/subnetworks/…"
   value       = google_compute_subnetwork.jobs.id
 }
+
+output "mlflow_uri" {
+  description = "Where MLflow answers, on the machine that has the address contrail-airflow."
+  value       = "http://${google_compute_address.airflow.address}:${var.mlflow_port}"
+}

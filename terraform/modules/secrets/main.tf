@@ -1,4 +1,5 @@
-# Empty secrets and who may read and fill them. Values never pass through Terraform: they would lie in its state.
+# Empty secrets and who may fill them; to read one is left to the project's owners. Values never pass through Terraform:
+# they would lie in its state.
 
 resource "google_secret_manager_secret" "this" {
   for_each = toset(var.secret_ids)
@@ -13,14 +14,6 @@ resource "google_secret_manager_secret" "this" {
       }
     }
   }
-}
-
-resource "google_secret_manager_secret_iam_member" "reader" {
-  for_each = google_secret_manager_secret.this
-
-  secret_id = each.value.secret_id
-  role      = "roles/secretmanager.secretAccessor"
-  member    = var.reader
 }
 
 # To add a version is to change the value; it does not let one read it.

@@ -8,11 +8,6 @@ variable "secret_ids" {
   type        = list(string)
 }
 
-variable "reader" {
-  description = "The IAM member that reads the values."
-  type        = string
-}
-
 variable "editor" {
   description = "The IAM member that sets them."
   type        = string
