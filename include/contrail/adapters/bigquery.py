@@ -37,6 +37,7 @@ _STAGING_LIFE = timedelta(days=1)
 _MOST_ATTEMPTS = 10
 _SECONDS = 3600.0
 _CONCURRENT = "concurrent update"  # BigQuery's own words when transactions meet
+_QUOTA = {"quotaExceeded", "rateLimitExceeded", "jobRateLimitExceeded"}  # reasons of what is otherwise "forbidden"
 _PASSING = (google.ServerError, google.TooManyRequests, google.RetryError, ConnectionError, TimeoutError)
 
 
@@ -329,6 +330,8 @@ def _told(doing: str) -> Iterator[None]:
     except _PASSING as error:
         raise EngineError(f"{doing}: BigQuery did not answer as it should: {error}") from error
     except (google.NotFound, google.Forbidden, google.Unauthorized, GoogleAuthError) as error:
+        if _QUOTA & {told.get("reason") for told in getattr(error, "errors", ())}:
+            raise EngineError(f"{doing}: a quota of BigQuery is used up for now: {error}") from error
         raise SpecError(
             f"{doing}: not there, or not allowed: {error}. terraform makes the datasets and gives the account its roles; "
             "see `analysts` in the environment file."
