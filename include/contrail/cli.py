@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from contrail.dispatch.receipts import Month
     from contrail.lake.lake import Lake
     from contrail.prices import PriceTable
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -210,6 +211,8 @@ def stage(
     )
     for path in result.reports:
         out.print(f"  {path}", highlight=False, soft_wrap=True)
+    if verb.value in ("score", "performance", "drift") and settings().analysts:
+        out.print(f"  for analysts: {_publish_command(pipeline, partitions)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -309,12 +312,20 @@ def publish(
         out.print(f"[green]✓[/] {name}: {replaced}", highlight=False, soft_wrap=True)
 
 
-def _show_analysts(pipeline: str, partitions: Partitions, progress: Callable[[str], None]) -> None:
+def _show_analysts(
+    pipeline: str, partitions: Partitions, progress: Callable[[str], None], tables: Sequence[str] = ()
+) -> None:
     """Publish what a person's command has changed, where analysts have a warehouse."""
     from contrail.stages.runner import run_stage
 
     if settings().analysts:
-        run_stage("publish", pipeline, partitions, progress=progress)
+        # What was changed stays so when this fails: then it is known which command is left to do.
+        progress(f"for analysts: {_publish_command(pipeline, partitions)}")
+        run_stage("publish", pipeline, partitions, options={"tables": tables}, progress=progress)
+
+
+def _publish_command(pipeline: str, partitions: Partitions) -> str:
+    return f"contrail publish -p {pipeline} --from {partitions.start} --to {partitions.end}"
 
 
 @app.command()
@@ -352,6 +363,9 @@ def late(
     )
     for path in found.reports:
         out.print(f"  {path}", highlight=False, soft_wrap=True)
+    if found.days and settings().analysts:
+        days = Partitions.parse(min(found.days), max(found.days))
+        out.print(f"  for analysts: {_publish_command(pipeline, days)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -589,17 +603,25 @@ def rollback(
     to: Annotated[int, typer.Option("--to", help="Snapshot id from `contrail history`.", show_default=False)],
     pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="Default: flight_delay.")] = None,
 ) -> None:
-    """Make an earlier snapshot of a table current, in one atomic commit.
+    """Make an earlier snapshot of a table current, in one atomic commit, and show it to the analysts.
 
     Later snapshots are kept and can be rolled forward to by their id.
     """
-    lake = _lake(load_pipeline(_default_pipeline(pipeline)))
-    before = lake.snapshot_id(table)
+    from contrail.lake.publication import TABLES
+
+    name = _default_pipeline(pipeline)
+    lake = _lake(load_pipeline(name))
+    snapshot = lake.snapshot_id(table)
+    before = lake.partitions(table) if table in TABLES else {}
     lake.rollback(table, to)
     out.print(
-        f"[green]✓[/] {table}: {before} → {to}. To undo: contrail rollback {table} --to {before}",
+        f"[green]✓[/] {table}: {snapshot} → {to}. To undo: contrail rollback {table} --to {snapshot}",
         soft_wrap=True,
     )
+    after = lake.partitions(table) if table in TABLES else {}
+    if changed := [day for day in {**before, **after} if before.get(day) != after.get(day)]:
+        with _progress(f"rollback {table}") as progress:
+            _show_analysts(name, Partitions(min(changed), max(changed)), progress, [table])
 
 
 @app.command()
