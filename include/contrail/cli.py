@@ -6,6 +6,7 @@ itself is elsewhere: a command parses its arguments, calls, and prints.
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
     from contrail.prices import PriceTable
 
 
+def _checked(name: str | None) -> str | None:
+    """A name that becomes part of paths and of SQL, as it was given."""
+    if name and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise SpecError(f"--run-id {name}: use letters, digits, '_', '.' and '-'")
+    return name
+
+
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -53,6 +61,7 @@ PipelineOption = Annotated[
 ]
 FromOption = Annotated[str, typer.Option("--from", help="First partition, YYYY-MM-DD.", show_default=False)]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last partition, inclusive. Default: the same as --from.")]
+RunOption = Annotated[str | None, typer.Option("--run-id", callback=_checked, help="Name of this run in the records.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 
 
@@ -168,7 +177,7 @@ def stage(
     ] = None,
     person: Annotated[str | None, typer.Option(help="promote: who answered.")] = None,
     reason: Annotated[str | None, typer.Option(help="promote: why, for the record.")] = None,
-    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one stage over a range of partitions, as one job.
@@ -287,7 +296,7 @@ def publish(
         list[str], typer.Option("--table", help="predictions, performance or drift; may be given again. Default: all.")
     ] = [],  # noqa: B006
     again: Annotated[bool, typer.Option("--again", help="Also replace what is recorded as published.")] = False,
-    run_id: Annotated[str | None, typer.Option(help="Name of this run in the records.")] = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy predictions, performance and drift to the analysts' warehouse, and compare it with the lake.
@@ -332,7 +341,7 @@ def _publish_command(pipeline: str, partitions: Partitions) -> str:
 def late(
     pipeline: PipelineOption,
     on: Annotated[str, typer.Option("--on", help="The day at whose cut-off to look back.", show_default=False)],
-    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take in files of past days that came late or anew, and rebuild the features that they touch.
@@ -857,7 +866,7 @@ def govern(
     asked: Annotated[Asked | None, typer.Option(help="Who asks. Default: by-hand with --reason, else monitor.")] = None,
     person: Annotated[str | None, typer.Option(help="by-hand: who it is. Default: you.")] = None,
     training: Annotated[str | None, typer.Option(help="Run of the DAG train that waits for the decision.")] = None,
-    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decide whether to retrain, from drift, performance and past trainings, and record it in `governor`.

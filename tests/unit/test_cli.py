@@ -165,6 +165,14 @@ def test_a_person_is_told_how_analysts_see_what_came_late(
     assert asked == []
 
 
+@pytest.mark.parametrize("name", ["it's", "../up", "a b"])
+def test_the_name_of_a_run_may_be_part_of_a_path_and_of_sql(
+    toy: Toy, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(monkeypatch, capsys, "publish", "-p", "toy", "--from", "2024-01-05", "--run-id", name)
+    assert (code, f"--run-id {name}: use letters" in err) == (SpecError.exit_code, True)
+
+
 def test_describe_documents_every_column(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
