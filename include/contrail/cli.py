@@ -6,9 +6,10 @@ itself is elsewhere: a command parses its arguments, calls, and prints.
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
@@ -36,6 +37,14 @@ if TYPE_CHECKING:
     from contrail.lake.lake import Lake
     from contrail.prices import PriceTable
 
+
+def _checked(name: str | None) -> str | None:
+    """A name that becomes part of paths and of SQL, as it was given."""
+    if name and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise SpecError(f"--run-id {name}: use letters, digits, '_', '.' and '-'")
+    return name
+
+
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -52,6 +61,7 @@ PipelineOption = Annotated[
 ]
 FromOption = Annotated[str, typer.Option("--from", help="First partition, YYYY-MM-DD.", show_default=False)]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last partition, inclusive. Default: the same as --from.")]
+RunOption = Annotated[str | None, typer.Option("--run-id", callback=_checked, help="Name of this run in the records.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 
 
@@ -167,7 +177,7 @@ def stage(
     ] = None,
     person: Annotated[str | None, typer.Option(help="promote: who answered.")] = None,
     reason: Annotated[str | None, typer.Option(help="promote: why, for the record.")] = None,
-    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one stage over a range of partitions, as one job.
@@ -210,6 +220,8 @@ def stage(
     )
     for path in result.reports:
         out.print(f"  {path}", highlight=False, soft_wrap=True)
+    if verb.value in ("score", "performance", "drift") and settings().analysts:
+        out.print(f"  for analysts: {_publish_command(pipeline, partitions)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -284,7 +296,7 @@ def publish(
         list[str], typer.Option("--table", help="predictions, performance or drift; may be given again. Default: all.")
     ] = [],  # noqa: B006
     again: Annotated[bool, typer.Option("--again", help="Also replace what is recorded as published.")] = False,
-    run_id: Annotated[str | None, typer.Option(help="Name of this run in the records.")] = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy predictions, performance and drift to the analysts' warehouse, and compare it with the lake.
@@ -309,19 +321,27 @@ def publish(
         out.print(f"[green]✓[/] {name}: {replaced}", highlight=False, soft_wrap=True)
 
 
-def _show_analysts(pipeline: str, partitions: Partitions, progress: Callable[[str], None]) -> None:
+def _show_analysts(
+    pipeline: str, partitions: Partitions, progress: Callable[[str], None], tables: Sequence[str] = ()
+) -> None:
     """Publish what a person's command has changed, where analysts have a warehouse."""
     from contrail.stages.runner import run_stage
 
     if settings().analysts:
-        run_stage("publish", pipeline, partitions, progress=progress)
+        # What was changed stays so when this fails: then it is known which command is left to do.
+        progress(f"for analysts: {_publish_command(pipeline, partitions)}")
+        run_stage("publish", pipeline, partitions, options={"tables": tables}, progress=progress)
+
+
+def _publish_command(pipeline: str, partitions: Partitions) -> str:
+    return f"contrail publish -p {pipeline} --from {partitions.start} --to {partitions.end}"
 
 
 @app.command()
 def late(
     pipeline: PipelineOption,
     on: Annotated[str, typer.Option("--on", help="The day at whose cut-off to look back.", show_default=False)],
-    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take in files of past days that came late or anew, and rebuild the features that they touch.
@@ -352,6 +372,9 @@ def late(
     )
     for path in found.reports:
         out.print(f"  {path}", highlight=False, soft_wrap=True)
+    if found.days and settings().analysts:
+        days = Partitions.parse(min(found.days), max(found.days))
+        out.print(f"  for analysts: {_publish_command(pipeline, days)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -589,17 +612,25 @@ def rollback(
     to: Annotated[int, typer.Option("--to", help="Snapshot id from `contrail history`.", show_default=False)],
     pipeline: Annotated[str | None, typer.Option("--pipeline", "-p", help="Default: flight_delay.")] = None,
 ) -> None:
-    """Make an earlier snapshot of a table current, in one atomic commit.
+    """Make an earlier snapshot of a table current, in one atomic commit, and show it to the analysts.
 
     Later snapshots are kept and can be rolled forward to by their id.
     """
-    lake = _lake(load_pipeline(_default_pipeline(pipeline)))
-    before = lake.snapshot_id(table)
+    from contrail.lake.publication import TABLES
+
+    name = _default_pipeline(pipeline)
+    lake = _lake(load_pipeline(name))
+    snapshot = lake.snapshot_id(table)
+    before = lake.partitions(table) if table in TABLES else {}
     lake.rollback(table, to)
     out.print(
-        f"[green]✓[/] {table}: {before} → {to}. To undo: contrail rollback {table} --to {before}",
+        f"[green]✓[/] {table}: {snapshot} → {to}. To undo: contrail rollback {table} --to {snapshot}",
         soft_wrap=True,
     )
+    after = lake.partitions(table) if table in TABLES else {}
+    if changed := [day for day in {**before, **after} if before.get(day) != after.get(day)]:
+        with _progress(f"rollback {table}") as progress:
+            _show_analysts(name, Partitions(min(changed), max(changed)), progress, [table])
 
 
 @app.command()
@@ -835,7 +866,7 @@ def govern(
     asked: Annotated[Asked | None, typer.Option(help="Who asks. Default: by-hand with --reason, else monitor.")] = None,
     person: Annotated[str | None, typer.Option(help="by-hand: who it is. Default: you.")] = None,
     training: Annotated[str | None, typer.Option(help="Run of the DAG train that waits for the decision.")] = None,
-    run_id: Annotated[str | None, typer.Option(help="Name of this run in the provenance.")] = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decide whether to retrain, from drift, performance and past trainings, and record it in `governor`.

@@ -103,7 +103,8 @@ class TrainSpec(_Frozen):
     external_memory_rows: int = Field(
         default=0,
         ge=0,
-        description="A training of more rows keeps their bins on disk (CPU) or in the host's memory (GPU); 0: never.",
+        description="A training of more rows keeps their bins on disk (CPU) or in the host's memory (GPU); 0: only bins "
+        "that a GPU's memory is too small for.",
     )
     refit: bool = Field(default=True, description="Fit again on the whole window with the rounds found.")
     device: Literal["auto", "cpu", "cuda"] = "auto"

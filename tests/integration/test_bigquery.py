@@ -237,7 +237,7 @@ def test_a_transaction_that_fails_changes_nothing(cloud: Cloud) -> None:
         return True
 
     cloud.server.watch = lose_the_staged_rows
-    with pytest.raises(ContrailError, match="-replace"):
+    with pytest.raises(ContrailError, match="the job contrail-toy-predictions-"):
         cloud.publish()
     assert set(cloud.seen().values()) == {"first"}
     cloud.publish()  # the job of that name has failed, so another attempt is made
@@ -312,6 +312,62 @@ def test_a_publisher_that_is_killed_leaves_one_or_the_other_and_the_next_goes_on
     assert cloud.rows(f"SELECT COUNT(*) FROM `{GOOGLE_PROJECT}.contrail.toy_publications`") == [(2 * len(DAYS),)]
 
 
+def _once(cloud: Cloud, moment: str, which: Callable[[bytes], bool], do: Callable[[], Any]) -> None:
+    """At the first such request of a publisher, let something else happen."""
+
+    def watch(now: str, body: bytes) -> bool:
+        if now == moment and which(body):
+            cloud.server.watch = lambda *_: True
+            do()
+        return True
+
+    cloud.server.watch = watch
+
+
+def _asks_what_was_published(body: bytes) -> bool:
+    return b"QUALIFY" in body and not _is_transaction(body)
+
+
+MOMENTS = [
+    ("asked", _asks_what_was_published),
+    ("answered", _asks_what_was_published),
+    ("asked", _is_load),
+    ("answered", _is_load),
+    ("asked", _is_transaction),
+]
+
+
+@pytest.mark.parametrize(("moment", "which"), MOMENTS)
+def test_two_publishers_of_the_same_rows_leave_them_once(
+    cloud: Cloud, moment: str, which: Callable[[bytes], bool]
+) -> None:
+    """As the DAGs score and monitor of a day do."""
+    cloud.publish()
+    cloud.score(DAYS[1], "second")
+    _once(cloud, moment, which, cloud.publish)
+    cloud.publish()
+    assert cloud.seen()[DAYS[1]] == "second"
+    assert cloud.rows(f"SELECT COUNT(*) FROM `{GOOGLE_PROJECT}.contrail.toy_publications`") == [(len(DAYS) + 1,)]
+    assert not [t for t in cloud.client.list_tables("contrail") if "__" in t.table_id], "no staging"
+
+
+@pytest.mark.parametrize(("moment", "which"), MOMENTS)
+def test_a_slow_publisher_does_not_bring_older_rows_back(
+    cloud: Cloud, moment: str, which: Callable[[bytes], bool]
+) -> None:
+    cloud.publish()
+    cloud.score(DAYS[1], "second")
+
+    def overtake() -> None:
+        cloud.score(DAYS[1], "third")
+        cloud.publish()
+
+    _once(cloud, moment, which, overtake)
+    cloud.publish()
+    assert cloud.seen()[DAYS[1]] == "third"
+    assert cloud.publish()["predictions"]["partitions"] == []
+
+
 def test_analysts_see_their_views_and_nothing_of_a_challenger(cloud: Cloud) -> None:
     performance = datasets.performance(cloud.toy.spec)
     row = {"partition_date": DAYS[0], "model_name": "toy", "rows": 40, "labelled": 40, "label_coverage": 1.0}
@@ -372,10 +428,7 @@ def test_what_cannot_be_published_is_said(cloud: Cloud, monkeypatch: pytest.Monk
 def test_a_load_that_lost_rows_never_reaches_readers(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     load = Warehouse.load
 
-    def lossy(self: Warehouse, staging: str, dataset: Any, rows: pa.Table, *rest: Any) -> None:
-        load(self, staging, dataset, rows.slice(1), *rest)
-
-    monkeypatch.setattr(Warehouse, "load", lossy)
+    monkeypatch.setattr(Warehouse, "load", lambda self, dataset, rows: load(self, dataset, rows.slice(1)))
     with pytest.raises(DataError, match="does not hold the lake's rows"):
         cloud.publish()
     assert cloud.seen() == {}

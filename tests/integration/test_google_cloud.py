@@ -5,18 +5,24 @@ Google's clients, Airflow's hooks and PyIceberg are the real ones and unmodified
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.loopback.cloud import production
+from tests.unit.methods.test_fit import TRAIN, made_rows
 from tests.unit.plugins.test_remote_stages import stopping
 
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
+from contrail.methods.boosting import Checkpoint
+from contrail.methods.fit import booster_params, fit_trees
 from contrail.pipeline import load_pipeline
 from contrail.settings import settings
+from contrail.stages.train import _Checkpoints as Checkpoints
 from contrail_airflow import operators
 from contrail_airflow.operators import StageOperator, StageRefused, StageStopped
 from contrail_airflow.remote_jobs import RemoteJobs, jobs_of
@@ -174,8 +180,6 @@ def test_other_code_than_was_submitted_does_not_run(cloud: Toy, monkeypatch: pyt
 
 
 def _with(code: Any, **changed: Any) -> Any:
-    from dataclasses import replace
-
     return replace(code, **changed)
 
 
@@ -188,6 +192,34 @@ def test_an_image_that_is_not_there_is_refused_at_once(cloud: Toy, monkeypatch: 
     finally:
         monkeypatch.undo()
         settings.cache_clear()
+
+
+def test_a_training_that_was_killed_goes_on_at_its_checkpoint_in_the_bucket(cloud: Toy) -> None:
+    rows, first = made_rows(), np.arange(2000) < 1500
+    spec = TRAIN.model_copy(update={"checkpoint_rounds": 2, "rounds": 7})
+    params = booster_params("binary", spec)
+    told: list[str] = []
+
+    def checkpoints(kind: type[Checkpoints] = Checkpoints) -> Checkpoints:
+        cloud.settings.staging.fs.invalidate_cache()  # as another machine would see it
+        return kind(replace(cloud.stage_run("train", "2024-01-01"), progress=told.append), params, spec, 1, "md5")
+
+    class Killed(Checkpoints):
+        def save(self, name: str, checkpoint: Checkpoint) -> None:
+            super().save(name, checkpoint)
+            if len(checkpoint.history["fit"]["logloss"]) == 4:
+                raise KeyboardInterrupt
+
+    def model(kept: Checkpoints | None) -> bytes:
+        return fit_trees(rows, first, ~first, spec, params, kept).model
+
+    with pytest.raises(KeyboardInterrupt):
+        model(checkpoints(Killed))
+    assert (checkpoints().folder.protocol, told) == ("gs", [])
+    assert model(checkpoints()) == model(None)
+    assert told == ["going on with fit after the checkpoint of run test-run"]
+    checkpoints().remove()
+    assert not checkpoints().folder.exists()
 
 
 def test_nothing_of_the_chain_lies_on_the_disk_of_the_worker(cloud: Toy) -> None:

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from tests.conftest import Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
@@ -19,7 +20,10 @@ from contrail.adapters import registry
 from contrail.errors import SpecError
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
-from contrail.settings import settings
+from contrail.late import Found
+from contrail.partitions import Partitions
+from contrail.settings import AnalystsSettings, settings
+from contrail.stages.base import StageResult
 
 DAY = date(2024, 1, 5)
 HOUR = timedelta(hours=1)
@@ -39,8 +43,6 @@ def filled(toy: Toy) -> Toy:
         "run_id": "r",
         "quarantined_at": None,
     }
-    import pyarrow as pa
-
     for count in (1, 2):
         rows = pa.Table.from_pylist(
             [{**row, "line": line, "quarantined_at": 0} for line in range(count)],
@@ -90,6 +92,85 @@ def test_history_and_rollback(filled: Toy, monkeypatch: pytest.MonkeyPatch, caps
     assert (newest["rows"], newest["run_id"], newest["current"]) == (2, "run-2", True)
     run(monkeypatch, capsys, "rollback", "quarantine", "-p", "toy", "--to", str(oldest["snapshot"]))
     assert filled.sql("SELECT count(*) FROM quarantine") == [(1,)]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
+    """What stages are asked for, which do nothing, in an environment whose analysts have a warehouse."""
+    found: list[tuple[str, str, Any]] = []
+
+    def run_stage(verb: str, pipeline: str, days: Partitions, *, options: dict[str, Any], **_: Any) -> StageResult:
+        found.append((verb, str(days), options.get("tables")))
+        return StageResult(verb, pipeline, str(days), "a-run")
+
+    monkeypatch.setattr("contrail.stages.runner.run_stage", run_stage)
+    analysts = AnalystsSettings(kind="bigquery", project="p", dataset="contrail", views_dataset="views", location="EU")
+    monkeypatch.setattr(cli, "settings", lambda: settings().model_copy(update={"analysts": analysts}))
+    return found
+
+
+def test_analysts_are_shown_the_days_that_a_rollback_has_changed(
+    filled: Toy,
+    asked: list[tuple[str, str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset = datasets.performance(filled.spec)
+    row = {"model_name": "toy", "model_version": "1", "shadow": False, "rows": 4, "labelled": 4, "label_coverage": 1.0}
+    for numbers in ((5,), (6,), (7, 8)):
+        days = [date(2024, 1, number) for number in numbers]
+        rows = pa.Table.from_pylist([{**row, "partition_date": day} for day in days], dataset.arrow_schema())
+        filled.lake.publish(dataset, rows, days, Provenance("r", "performance", "h", "c" * 40, "l"))
+    _, _, first = (str(entry["snapshot"]) for entry in filled.lake.history("performance"))
+    code, _, err = run(monkeypatch, capsys, "rollback", "performance", "-p", "toy", "--to", first)
+    assert (code, asked) == (0, [("publish", "2024-01-06..2024-01-08", ["performance"])])
+    assert "contrail publish -p toy --from 2024-01-06 --to 2024-01-08" in err
+    oldest = str(filled.lake.history("quarantine")[-1]["snapshot"])
+    run(monkeypatch, capsys, "rollback", "quarantine", "-p", "toy", "--to", oldest)
+    monkeypatch.setattr(cli, "settings", settings)
+    run(
+        monkeypatch, capsys, "rollback", "performance", "-p", "toy", "--to", str(filled.lake.snapshot_id("performance"))
+    )
+    assert len(asked) == 1, "nobody queries the one elsewhere, and nothing has changed in the other"
+
+
+@pytest.mark.parametrize("verb", ["features", "score", "performance", "drift"])
+def test_a_person_is_told_how_analysts_see_what_a_stage_has_made(
+    toy: Toy,
+    asked: list[tuple[str, str, Any]],
+    verb: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ("stage", verb, "-p", "toy", "--from", "2024-01-05")
+    _, out, _ = run(monkeypatch, capsys, *command)
+    assert ("contrail publish -p toy --from 2024-01-05 --to 2024-01-05" in out) is (verb != "features")
+    _, out, _ = run(monkeypatch, capsys, *command, "--json")
+    assert json.loads(out)["stage"] == verb, "a script, and Airflow, read this alone"
+    assert {one for one, _, _ in asked} == {verb}
+    monkeypatch.setattr(cli, "settings", settings)
+    assert "contrail publish" not in run(monkeypatch, capsys, *command)[1]
+
+
+def test_a_person_is_told_how_analysts_see_what_came_late(
+    toy: Toy,
+    asked: list[tuple[str, str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = Found(["parcels 2024-01-05"], ["2024-01-05", "2024-01-07"])
+    monkeypatch.setattr("contrail.late.correct", lambda *_: found)
+    _, out, _ = run(monkeypatch, capsys, "late", "-p", "toy", "--on", "2024-01-08")
+    assert "contrail publish -p toy --from 2024-01-05 --to 2024-01-07" in out
+    assert asked == []
+
+
+@pytest.mark.parametrize("name", ["it's", "../up", "a b"])
+def test_the_name_of_a_run_may_be_part_of_a_path_and_of_sql(
+    toy: Toy, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(monkeypatch, capsys, "publish", "-p", "toy", "--from", "2024-01-05", "--run-id", name)
+    assert (code, f"--run-id {name}: use letters" in err) == (SpecError.exit_code, True)
 
 
 def test_describe_documents_every_column(

@@ -4,7 +4,8 @@ When a partition is replaced and what is compared with what is not decided here.
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from google.api_core import exceptions as google
 from google.cloud import bigquery
 
-from contrail.errors import CommitConflictError, ContrailError, DataError, EngineError, SpecError
+from contrail.errors import ContrailError, DataError, EngineError, InputsChangedError, SpecError
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.publication import Fingerprint, View, fingerprint_sql, quoted, within
 from contrail.partitions import Partitions
@@ -35,6 +36,8 @@ _MOST_CLUSTERED = 4  # BigQuery's limit
 _STAGING_LIFE = timedelta(days=1)
 _MOST_ATTEMPTS = 10
 _SECONDS = 3600.0
+_CONCURRENT = "concurrent update"  # BigQuery's own words when transactions meet
+_QUOTA = {"quotaExceeded", "rateLimitExceeded", "jobRateLimitExceeded"}  # reasons of what is otherwise "forbidden"
 _PASSING = (google.ServerError, google.TooManyRequests, google.RetryError, ConnectionError, TimeoutError)
 
 
@@ -153,10 +156,7 @@ class Warehouse:
 
     def publications(self, table: str, partitions: Partitions) -> dict[date, Mapping[str, Any]]:
         """The newest record of each partition of a table in ``publications``."""
-        query = (
-            f"SELECT * FROM `{self.name_of('publications')}` WHERE published = '{table}' AND {within(partitions)} "
-            f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {PARTITION} ORDER BY published_at DESC) = 1"
-        )
+        query = _newest(self.name_of("publications"), table, partitions)
         return {row[PARTITION]: dict(row.items()) for row in self.query(query)}
 
     def query(self, sql: str) -> list[Any]:
@@ -164,22 +164,18 @@ class Warehouse:
         with _told("asking BigQuery"):
             return list(self.client.query_and_wait(sql, job_config=bigquery.QueryJobConfig(labels=self.labels)))
 
-    def load(self, staging: str, dataset: Dataset, rows: pa.Table, work: str, loaded: Callable[[], bool]) -> None:
-        """Load rows into a staging table, which expires by itself.
+    def load(self, dataset: Dataset, rows: pa.Table) -> str:
+        """Load rows into a new staging table of a dataset, which expires by itself.
 
         They are uploaded as one Parquet file: BigQuery then needs no access to the lake's bucket.
 
-        Args:
-            staging: Full name of the staging table.
-            dataset: Its columns, REQUIRED ones too: what does not fit fails here, away from readers.
-            rows: The rows.
-            work: Name of the job, without the number of the attempt.
-            loaded: Whether the staging table holds the rows; a job of before may have filled one that has expired.
+        Returns:
+            The table's full name. It is nobody else's: another publisher of the same rows may be done and drop its own.
         """
+        staging = f"{self.name_of(dataset.name)}__{secrets.token_hex(8)}"
+        # What does not fit, REQUIRED columns too, fails here, away from readers.
         table = bigquery.Table(staging, schema=schema_of(dataset))
         table.expires, table.labels = datetime.now(UTC) + _STAGING_LIFE, self.labels
-        with _told(f"making {staging}"):
-            self.client.create_table(table, exists_ok=True)
         file = io.BytesIO()
         # The lake's files say of no column that it is required, and BigQuery would then refuse them.
         pq.write_table(rows.cast(dataset.arrow_schema()), file)
@@ -188,49 +184,47 @@ class Warehouse:
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )  # fmt: skip
-
-        def submit(job_id: str) -> Any:
-            return self.client.load_table_from_file(
-                file, table.reference, rewind=True, job_id=job_id, job_config=config
-            )
-
-        self._run_once(work, submit, loaded)
+        with _told(f"loading {staging}"):
+            self.client.create_table(table, exists_ok=True)
+            job = self.client.load_table_from_file(file, table.reference, rewind=True, job_config=config)
+            job.result(timeout=_SECONDS)
+        return staging
 
     def replace(
-        self, dataset: Dataset, staging: str | None, work: str, records: Mapping[date, Mapping[str, Any]]
+        self,
+        dataset: Dataset,
+        staging: str | None,
+        work: str,
+        records: Mapping[date, Mapping[str, Any]],
+        before: Collection[str],
     ) -> None:
         """Replace partitions by the rows of a staging table (None: by nothing), in one transaction with their records.
 
+        Done by one job, whoever asks for it: one of its name that has run, or runs, is taken for it. After a failed one
+        it is tried anew.
+
+        Args:
+            dataset: What the partitions are of.
+            staging: Where the rows are.
+            work: Name of the job, without the number of the attempt.
+            records: What is noted of each partition.
+            before: Jobs of the records that these take the place of.
+
         Raises:
-            CommitConflictError: when another job was at the same table; nothing was changed.
+            InputsChangedError: when somebody else has published one of the partitions since; nothing was changed.
         """
         config = bigquery.QueryJobConfig(labels=self.labels)
         names = (self.name_of(dataset.name), staging, self.name_of("publications"))
-
-        def submit(job_id: str) -> Any:
-            sql = transaction_sql(dataset, *names, {day: {**r, "job": job_id} for day, r in records.items()})
-            # No retry under another id: an answer that was lost may be of a transaction that was not.
-            return self.client.query(sql, job_id=job_id, job_config=config, job_retry=None)
-
-        def done() -> bool:
-            # A job of before may have been of tables that were dropped since; the records went with them.
-            found = self.publications(dataset.name, Partitions(min(records), max(records)))
-            return all(str(found.get(day, {}).get("job")).startswith(work) for day in records)
-
-        self._run_once(work, submit, done)
-
-    def drop(self, staging: str) -> None:
-        """Remove a staging table."""
-        with _told(f"removing {staging}"):
-            self.client.delete_table(staging, not_found_ok=True)
-
-    def _run_once(self, work: str, submit: Callable[[str], Any], done: Callable[[], bool]) -> None:
-        """Run a job unless one of its name has run, or runs: that one is waited for. A failed one is tried anew."""
         with _told(f"the job {work}"):
             for attempt in range(_MOST_ATTEMPTS):
                 job_id = f"{work}-{attempt}"
+                sql = transaction_sql(
+                    dataset, *names, {day: {**r, "job": job_id} for day, r in records.items()}, before
+                )
+                ours = True
                 try:
-                    job, ours = submit(job_id), True
+                    # No retry under another id: an answer that was lost may be of a transaction that was not.
+                    job: Any = self.client.query(sql, job_id=job_id, job_config=config, job_retry=None)
                 except google.Conflict:
                     job, ours = self.client.get_job(job_id), False
                 try:
@@ -239,34 +233,63 @@ class Warehouse:
                     if ours:
                         raise
                     continue
-                if ours or done():
+                # A job of before may have been of tables that were dropped since; the records went with them.
+                if ours or self._is_recorded(dataset.name, work, records):
                     return
         raise DataError(
             f"BigQuery has {_MOST_ATTEMPTS} jobs {work}-* that failed, or whose rows somebody has dropped since; look at "
             f"the last one: bq show -j {job_id}"
         )
 
+    def _is_recorded(self, table: str, work: str, days: Collection[date]) -> bool:
+        found = self.publications(table, Partitions(min(days), max(days)))
+        return all(str(found.get(day, {}).get("job")).startswith(work) for day in days)
+
+    def drop(self, staging: str) -> None:
+        """Remove a staging table."""
+        with _told(f"removing {staging}"):
+            self.client.delete_table(staging, not_found_ok=True)
+
 
 def transaction_sql(
-    dataset: Dataset, table: str, staging: str | None, publications: str, records: Mapping[date, Mapping[str, Any]]
+    dataset: Dataset,
+    table: str,
+    staging: str | None,
+    publications: str,
+    records: Mapping[date, Mapping[str, Any]],
+    before: Collection[str],
 ) -> str:
     """Delete the partitions, insert the staged rows, and note what was published: all of it is seen, or nothing.
 
-    The notes are only ever added: BigQuery lets transactions that insert into the same table pass side by side.
+    It fails when the newest note of a partition is of another job than those of ``before``. The notes are only ever added:
+    BigQuery lets transactions that insert into the same table pass side by side.
     """
     columns = ", ".join(quoted(name) for name in dataset.columns)
+    known = ", ".join(f"'{job}'" for job in sorted(before)) or "''"
     values = ",\n".join(_values(day, record) for day, record in records.items())
     insert = [f"INSERT INTO `{table}` ({columns})\nSELECT {columns} FROM `{staging}`;"] if staging else []
     return "\n".join(
         [
             "BEGIN TRANSACTION;",
+            # First: from here on, another transaction that deletes from the table cannot pass side by side with this one.
             f"DELETE FROM `{table}` WHERE {within(records)};",
+            f"SELECT IF(COUNT(*) = 0, 0, ERROR('{_CONCURRENT}: somebody has published since')) FROM (",
+            f"{_newest(publications, dataset.name, records)}",
+            f") WHERE job NOT IN ({known});",
             *insert,
             f"INSERT INTO `{publications}` "
             f"({PARTITION}, published, lake_snapshot, row_count, checksum, job, run_id, published_at) VALUES",
             f"{values};",
             "COMMIT TRANSACTION;",
         ]
+    )
+
+
+def _newest(publications: str, table: str, days: Iterable[date]) -> str:
+    """A query for the newest note of each partition of a table."""
+    return (
+        f"SELECT * FROM `{publications}` WHERE published = '{table}' AND ({within(days)}) "
+        f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {PARTITION} ORDER BY published_at DESC) = 1"
     )
 
 
@@ -293,7 +316,7 @@ def _told(doing: str) -> Iterator[None]:
     """Google's errors as ours, which say whether a retry may help.
 
     Raises:
-        CommitConflictError: another transaction was first.
+        InputsChangedError: another publisher was first; what was read before is not what is there.
         EngineError: the service is not there, or its quota is used up for now.
         SpecError: what the environment names is not there, or the account may not use it.
         DataError: the request was refused.
@@ -307,11 +330,13 @@ def _told(doing: str) -> Iterator[None]:
     except _PASSING as error:
         raise EngineError(f"{doing}: BigQuery did not answer as it should: {error}") from error
     except (google.NotFound, google.Forbidden, google.Unauthorized, GoogleAuthError) as error:
+        if _QUOTA & {told.get("reason") for told in getattr(error, "errors", ())}:
+            raise EngineError(f"{doing}: a quota of BigQuery is used up for now: {error}") from error
         raise SpecError(
             f"{doing}: not there, or not allowed: {error}. terraform makes the datasets and gives the account its roles; "
             "see `analysts` in the environment file."
         ) from error
     except google.GoogleAPICallError as error:
-        if "concurrent update" in str(error):
-            raise CommitConflictError(f"{doing}: another publisher was first: {error}. Nothing was changed.") from error
+        if _CONCURRENT in str(error):
+            raise InputsChangedError(f"{doing}: another publisher was first: {error}. Nothing was changed.") from error
         raise DataError(f"{doing}: BigQuery refused it: {error}. Readers see what was there before.") from error

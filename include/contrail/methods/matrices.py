@@ -122,7 +122,8 @@ def _to_gpu() -> Callable[[Any], Any]:
         import cupy
     except ImportError as error:
         raise SpecError(
-            "train.external_memory_rows on a GPU needs the package cupy, which is not installed here. The job image has it; "
-            "on a machine of your own install requirements-gpu.txt, or train on a CPU (train.device: cpu)."
+            "The bins are to be kept outside the GPU's memory: it is too small for them, or there are more rows than "
+            "train.external_memory_rows. That needs the package cupy, which is not installed here. The job image has it; on "
+            "a machine of your own install requirements-gpu.txt, or train on a CPU (train.device: cpu)."
         ) from error
     return cupy.asarray  # type: ignore[no-any-return]

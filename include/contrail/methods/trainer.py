@@ -6,6 +6,7 @@ What is grown, for how many rounds and from which checkpoint belongs to fit and 
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from contrail.errors import SpecError
@@ -21,6 +22,10 @@ WantedDevice = Literal["auto", "cpu", "cuda"]
 
 # Below this a GPU does not pay: a year of 337,000 rows trains in seconds on two cores.
 _ROWS_FOR_CUDA = 1_000_000
+# Gradients, once more as whole numbers, prediction, label, and the node that a row is in.
+_BYTES_BESIDE_BINS = 64
+# The rest is for histograms, for what is there twice for a moment, and for whoever else uses the GPU.
+_SHARE_OF_GPU = 0.5
 
 
 class Trainer(Protocol):
@@ -59,7 +64,7 @@ class ThisProcess:
         """As ``Trainer.device``."""
         if wanted == "cpu" or (wanted == "auto" and rows < _ROWS_FOR_CUDA):
             return "cpu"
-        if _cuda_devices():
+        if _gpu_memory():
             return "cuda"
         if wanted == "cuda":
             raise SpecError("train.device is cuda, but no CUDA device is visible here. Use auto or cpu.")
@@ -67,9 +72,11 @@ class ThisProcess:
 
     @contextmanager
     def holding(self, rows: TrainingRows, chosen: Rows, params: Params, check: Rows | None = None) -> Iterator[Grow]:
-        """As ``Trainer.holding``."""
+        """As ``Trainer.holding``; bins that a GPU's memory is too small for are kept outside it, unasked."""
         import xgboost
 
+        if params.get("device") == "cuda" and _gpu_bytes(rows, params) > _SHARE_OF_GPU * _gpu_memory():
+            rows = replace(rows, external_memory=True)
         data = binned(rows, chosen, params)
         evals = [] if check is None else [(data, "fit"), (binned(rows, check, params, data), "validation")]
 
@@ -92,13 +99,25 @@ class ThisProcess:
         yield grow
 
 
-def _cuda_devices() -> int:
-    """How many GPUs the driver shows; 0 without a driver. XGBoost has no call for it."""
+def _gpu_bytes(rows: TrainingRows, params: Params) -> float:
+    """Memory of a GPU that rows take while trees grow.
+
+    XGBoost packs a value into as many bits as the number of a bin among all columns' bins has; fewer when no value is
+    missing.
+    """
+    bits = (len(rows.names) * int(params.get("max_bin", 256))).bit_length()
+    return len(rows.labels) * (len(rows.names) * bits / 8 + _BYTES_BESIDE_BINS)
+
+
+def _gpu_memory() -> int:
+    """Bytes of the first GPU that the driver shows; 0 without one. XGBoost has no call for it."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+    gpu, found = ctypes.c_int(0), ctypes.c_size_t(0)
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(gpu), 0):
         return 0
-    return count.value
+    if driver.cuDeviceTotalMem_v2(ctypes.byref(found), gpu):
+        return 0
+    return found.value

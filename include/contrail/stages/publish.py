@@ -44,7 +44,7 @@ def run(run: StageRun) -> StageResult:
         SpecError: when the environment has no ``analysts``, or the warehouse's tables cannot take the columns.
         MissingInputError: when a table was asked for that the lake does not have.
         DataError: naming the partitions in which warehouse and lake differ.
-        CommitConflictError: another publisher was first; a retry may pass.
+        InputsChangedError: another publisher was first; it must be looked at again.
     """
     analysts = run.settings.analysts
     if analysts is None:
@@ -84,8 +84,9 @@ def _publish(run: StageRun, warehouse: Warehouse, dataset: Dataset) -> dict[str,
     copied: set[date] = set()
     rows = 0
     for attempt in range(1, _ROUNDS + 1):
-        state = _read(run, dataset)
+        # Before the lake: what is recorded later than this may be of newer rows, and is not replaced.
         records = warehouse.publications(dataset.name, run.partitions)
+        state = _read(run, dataset)
         again = bool(run.options.get("again")) and attempt == 1
         if days := _outdated(run, state, records, again):
             rows = _copy(run, warehouse, dataset, state, days, records)
@@ -131,22 +132,14 @@ def _copy(
     rows = state.rows.filter(pc.is_in(state.rows.column(PARTITION), value_set=pa.array(days, pa.date32())))
     wanted = {day: found for day in days if (found := state.fingerprints.get(day))}
     work = work_name(run.pipeline.name, dataset.name, {day: _change(before.get(day), wanted.get(day)) for day in days})
-    staging = f"{warehouse.name_of(dataset.name)}__{work.rpartition('-')[2]}" if wanted else None
-    if staging:
-
-        def loaded() -> bool:
-            return not differences(wanted, warehouse.fingerprints(dataset, run.partitions, staging))
-
+    staging = None
+    if wanted:
         run.progress(f"{dataset.name}: loading {rows.num_rows:,} rows of {len(days)} partitions")
-        warehouse.load(staging, dataset, rows, f"{work}-load", loaded)
-        if not loaded():
+        staging = warehouse.load(dataset, rows)
+        if differences(wanted, warehouse.fingerprints(dataset, run.partitions, staging)):
             raise DataError(f"{staging} does not hold the lake's rows. Readers see what was there before.")
-    warehouse.replace(
-        dataset,
-        staging,
-        f"{work}-replace",
-        {day: _record(run, dataset, state.snapshot, wanted.get(day, Fingerprint())) for day in days},
-    )
+    noted = {day: _record(run, dataset, state.snapshot, wanted.get(day, Fingerprint())) for day in days}
+    warehouse.replace(dataset, staging, work, noted, {before[day]["job"] for day in days if day in before})
     if staging:
         warehouse.drop(staging)
     return rows.num_rows
@@ -157,7 +150,7 @@ def _change(before: Mapping[str, Any] | None, wanted: Fingerprint | None) -> lis
 
 
 def work_name(pipeline: str, table: str, changes: Mapping[date, list[Any]]) -> str:
-    """The name of the jobs that make these changes: the same for whoever tries it again.
+    """The name of the job that makes these changes: the same for whoever tries it again.
 
     A change is from the job that published the partition before, to the rows that it is to have. By the rows alone, going
     back to what was published once would find the job of that time and leave everything as it is.

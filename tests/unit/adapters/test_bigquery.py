@@ -9,7 +9,7 @@ from google.api_core import exceptions as google
 from google.cloud import bigquery
 
 from contrail.adapters.bigquery import _told, clustering_of, evolved, schema_of, transaction_sql
-from contrail.errors import CommitConflictError, ContrailError, DataError, EngineError, SpecError
+from contrail.errors import ContrailError, DataError, EngineError, InputsChangedError, SpecError
 from contrail.lake import datasets
 from contrail.lake.publication import published, views
 from contrail.pipeline import load_pipeline, pipeline_names
@@ -36,7 +36,7 @@ def render(spec: PipelineSpec) -> str:
     ]
     names = (f"p.contrail.{spec.name}_drift", "p.contrail.staging", f"p.contrail.{spec.name}_publications")
     days = {date(2024, 1, 5): RECORD, date(2024, 1, 7): RECORD}
-    return "\n\n".join([*parts, transaction_sql(tables[2], *names, days)]) + "\n"
+    return "\n\n".join([*parts, transaction_sql(tables[2], *names, days, {"job-2", "job-1"})]) + "\n"
 
 
 @pytest.mark.parametrize("name", ["flight_delay", "bike_demand"])
@@ -47,7 +47,7 @@ def test_tables_views_and_transaction_are_those_of_the_golden_file(home: Path, n
 
 def test_a_partition_that_has_become_empty_is_deleted_and_noted() -> None:
     (drift,) = (d for d in [datasets.drift(None)])  # type: ignore[arg-type]
-    sql = transaction_sql(drift, "p.d.t", None, "p.d.publications", {date(2024, 1, 5): RECORD})
+    sql = transaction_sql(drift, "p.d.t", None, "p.d.publications", {date(2024, 1, 5): RECORD}, ())
     assert "DELETE FROM `p.d.t`" in sql
     assert sql.count("INSERT INTO") == 1
 
@@ -79,9 +79,12 @@ def test_a_column_that_may_be_null_stays_so(toy_home: Path) -> None:
         (google.ServiceUnavailable("x"), EngineError),
         (google.TooManyRequests("x"), EngineError),
         (ConnectionError("x"), EngineError),
+        (google.Forbidden("x", errors=[{"reason": "quotaExceeded"}]), EngineError),
+        (google.Forbidden("x", errors=[{"reason": "rateLimitExceeded"}]), EngineError),
+        (google.Forbidden("x", errors=[{"reason": "accessDenied"}]), SpecError),
         (google.NotFound("x"), SpecError),
         (google.Forbidden("x"), SpecError),
-        (google.BadRequest("Transaction is aborted due to concurrent update against table t"), CommitConflictError),
+        (google.BadRequest("Transaction is aborted due to concurrent update against table t"), InputsChangedError),
         (google.BadRequest("x"), DataError),
     ],
 )

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -132,11 +133,49 @@ def test_known_parameters_of_every_kind_pass():
 
 def test_auto_uses_a_gpu_only_where_there_is_one_and_it_pays(monkeypatch):
     here = ThisProcess()
-    monkeypatch.setattr(trainer, "_cuda_devices", lambda: 1)
+    monkeypatch.setattr(trainer, "_gpu_memory", lambda: 80 * 2**30)
     assert here.device("auto", 300_000) == "cpu"
     assert here.device("auto", 3_000_000) == "cuda"
     assert here.device("cpu", 3_000_000) == "cpu"
-    monkeypatch.setattr(trainer, "_cuda_devices", lambda: 0)
+    monkeypatch.setattr(trainer, "_gpu_memory", lambda: 0)
     assert here.device("auto", 3_000_000) == "cpu"
     with pytest.raises(SpecError, match="no CUDA device"):
         here.device("cuda", 10)
+
+
+@pytest.mark.parametrize(
+    ("memory", "changed", "outside"),
+    [  # 2,000 rows of 4 columns take 139,000 bytes: 4 × 11 bits and 64 bytes a row
+        (279_000, {}, False),
+        (277_000, {}, True),
+        (277_000, {"max_bin": 64}, False),
+        (277_000, {"device": "cpu"}, False),
+    ],
+)
+def test_bins_that_a_gpu_is_too_small_for_are_kept_outside_it(monkeypatch, memory, changed, outside):
+    made = []
+    monkeypatch.setattr(trainer, "_gpu_memory", lambda: memory)
+    monkeypatch.setattr(trainer, "binned", lambda rows, *_: made.append(rows.external_memory))
+    first = np.arange(2000) < 1500
+    with ThisProcess().holding(made_rows(), first, {"device": "cuda", **changed}, ~first):
+        assert made == [outside, outside], "those of fit and of validation"
+    with ThisProcess().holding(replace(made_rows(), external_memory=True), first, {"device": "cuda", **changed}):
+        assert made.pop(), "as it is asked for"
+
+
+def test_the_driver_is_asked_for_the_memory_of_the_first_gpu(monkeypatch):
+    def total(found, gpu):
+        found._obj.value = 24 * 2**30 + gpu.value
+        return 0
+
+    def get(gpu, number):
+        gpu._obj.value = 7
+        return number
+
+    driver = SimpleNamespace(cuInit=lambda flags: flags, cuDeviceGet=get, cuDeviceTotalMem_v2=total)
+    monkeypatch.setattr(trainer.ctypes, "CDLL", lambda name: driver)
+    assert trainer._gpu_memory() == 24 * 2**30 + 7
+    for call in vars(driver):
+        with monkeypatch.context() as broken:
+            broken.setattr(driver, call, lambda *_: 100)
+            assert trainer._gpu_memory() == 0
