@@ -331,6 +331,9 @@ def _expectations(simulation: Simulation) -> dict[str, bool]:
         "more rides raise drift": any(told(MORE_FROM + n * DAY, "drift", "began to differ") for n in range(14)),
         "the governor waits for its cool-down": found(f"{governor} 'refused' AND reasons LIKE '%cool-down%'"),
         "the governor retrains": found(f"{governor} 'retrain' AND trigger = 'drift'"),
+        "more rides have a champion that knows them": found(
+            f"SELECT 1 FROM model_history WHERE alias = 'champion' AND partition_date > '{MORE_FROM}'"
+        ),
         "the strange day is seen": found(
             f"SELECT 1 FROM drift WHERE partition_date = '{strange}' AND feature = '*' AND unusual"
         ),
