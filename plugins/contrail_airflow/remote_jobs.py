@@ -90,7 +90,7 @@ class DataprocJobs:
 
         batch = render_batch(job, self.target, self.settings.dispatch, code, self.settings.variables)
         with suppress(AlreadyExists):
-            self._hook.create_batch(batch=batch, batch_id=job.id, request_id=job.id, **self._place)
+            self._hook.create_batch(batch=batch, batch_id=job.id, **self._place)
         return self.look(job.id)
 
     def look(self, name: str) -> RemoteJob:

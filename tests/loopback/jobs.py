@@ -39,6 +39,7 @@ _PASSED_ON = (
 # Settings of the cluster's shape and of Google's own runtime: noted, not applied to one machine.
 _OF_A_CLUSTER = ("spark.executor.", "spark.dynamicAllocation.", "spark.driver.", "spark.dataproc.", "dataproc.")
 _LABEL = re.compile(r"[a-z0-9_-]{0,63}")
+_MAX_REQUEST_ID = 40
 
 
 class RefusedError(Exception):
@@ -144,6 +145,8 @@ class Dataproc:
     def _check(self, request: batches.CreateBatchRequest) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,61}[a-z0-9]", request.batch_id):
             raise _invalid(f"batch_id {request.batch_id!r} must be 4-63 of /[a-z][0-9]-/")
+        if len(request.request_id) > _MAX_REQUEST_ID:
+            raise _invalid(f"request_id {request.request_id!r} has more than {_MAX_REQUEST_ID} characters")
         if not re.fullmatch(r"projects/[^/]+/(regions|locations)/[^/]+", request.parent):
             raise _invalid(f"bad parent {request.parent}")
         if bad := [v for v in request.batch.labels.values() if not _LABEL.fullmatch(v)]:
