@@ -54,6 +54,16 @@ def _invalid(why: str) -> RefusedError:
     return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, why)
 
 
+def _labelled(jobs: list[Any], wanted: str) -> list[Any]:
+    """Those that a filter asks for: by one label, or all."""
+    if not wanted:
+        return jobs
+    known = re.fullmatch(r'labels\.([a-z0-9_]+)="([^"]*)"', wanted)
+    if not known:
+        raise _invalid(f"this filter is not known here: {shlex.quote(wanted)}")
+    return [job for job in jobs if job.labels.get(known[1]) == known[2]]
+
+
 class Process:
     """One job: a thread that runs ``work``, which may start one process at a time."""
 
@@ -230,7 +240,8 @@ class Dataproc:
 
     def list(self, request: batches.ListBatchesRequest) -> batches.ListBatchesResponse:
         parent = request.parent.replace("/regions/", "/locations/")
-        return batches.ListBatchesResponse(batches=[b for n, b in self.batches.items() if n.startswith(parent)])
+        found = [batch for name, batch in self.batches.items() if name.startswith(parent)]
+        return batches.ListBatchesResponse(batches=_labelled(found, request.filter))
 
     def _of(self, operation: str) -> batches.Batch:
         found = next((b for b in self.batches.values() if b.operation == operation), None)
@@ -310,12 +321,7 @@ class Vertex:
 
     def list(self, request: job_service.ListCustomJobsRequest) -> job_service.ListCustomJobsResponse:
         found = [job for job in self.jobs.values() if job.name.startswith(request.parent)]
-        if request.filter:
-            known = re.fullmatch(r'labels\.([a-z0-9_]+)="([^"]*)"', request.filter)
-            if not known:
-                raise _invalid(f"this filter is not known here: {shlex.quote(request.filter)}")
-            found = [job for job in found if job.labels.get(known[1]) == known[2]]
-        return job_service.ListCustomJobsResponse(custom_jobs=found)
+        return job_service.ListCustomJobsResponse(custom_jobs=_labelled(found, request.filter))
 
     def cancel(self, request: job_service.CancelCustomJobRequest) -> empty_pb2.Empty:
         job = self.get(job_service.GetCustomJobRequest(name=request.name))

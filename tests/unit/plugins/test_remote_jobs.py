@@ -1,7 +1,7 @@
 """Airflow's hooks, unmodified, on the loopback's services: what is asked of them is what they take."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ TARGETS = {
     "vertex": {"kind": "vertex", "machine_type": "n2-standard-8", **PLACE},
 }
 # Of a pipeline that is shipped: ids are as long as those of production.
-JOB = Job(("stage", "features"), "flight_delay", "features", "2013-11-01", "scheduled__1", "work", 1)
+JOB = Job(("stage", "features"), "flight_delay", "features", "2013-11-01", "scheduled__1", "work", "06:00", 1)
 CODE = Code("w", "s", "b", "r", "l")
 
 
@@ -110,3 +110,27 @@ def test_a_job_of_a_shipped_pipeline_is_taken_once(place: Place, kind: str) -> N
     submitted = jobs.submit(JOB, CODE)
     assert submitted.state == "active"
     assert jobs.submit(JOB, CODE) == jobs.find(JOB.id) == jobs.look(submitted.name) == submitted
+
+
+@SERVICES
+def test_a_job_is_found_by_its_work_while_it_runs(place: Place, kind: str) -> None:
+    jobs = place.of[kind]
+    first = jobs.submit(JOB, CODE)
+    cleared = replace(JOB, started="07:00", attempt=2)
+    assert first.id == JOB.id != cleared.id
+    assert jobs.running(cleared) == first
+    assert jobs.running(replace(JOB, work="another")) is None
+    jobs.cancel(first.name)
+    assert jobs.running(cleared) is None, "it is being cancelled"
+
+
+@SERVICES
+def test_a_cancelling_that_is_not_answered_is_asked_for_again(place: Place, kind: str) -> None:
+    jobs = place.of[kind]
+    name = jobs.submit(JOB, CODE).name
+    place.errors.append(google.ServiceUnavailable("later"))
+    jobs.cancel(name)
+    assert jobs.look(name).state == "cancelling"
+    place.errors.append(google.PermissionDenied("role"))
+    with pytest.raises(google.PermissionDenied):
+        jobs.cancel(name)
