@@ -303,12 +303,19 @@ class StageOperator(BaseOperator):
         except service_errors() as error:
             self._stop(True, f"✗ {name} has {event['state']}, but could not be looked at: {advice(error)[1]}\n{error}")
         self.log.info("%s has %s\n%s", name, event["state"], remote.link)
-        cost = self._settle(folder.rsplit("/", 1)[1], remote)  # however it ended, it is paid for
-        if event["state"] == "cancelled":
-            self._stop(False, f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}")
-        if outcome is None or (event["state"] == "failed" and not outcome.code):
+        cost = self._settle(remote)  # however it ended, it is paid for
+        if outcome and (outcome.code < 0 or (event["state"] == "failed" and not outcome.code)):
+            outcome = None  # it was ended by a signal, or after its stage: its service knows why
+        if event["state"] == "cancelled" and not remote.overran:
+            # A task that is cleared while it waits may find its own earlier job, whose end is on its way.
+            another = remote.id != self.job(context).id
+            said = f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}"
+            self._stop(another, said)
+        if outcome is None:
             again, what = ending(event["message"])
-            last = "\n".join(read_tail(remote.log_uri, SHOWN_LINES) or read_tail(f"{folder}/log.txt", SHOWN_LINES))
+            if remote.overran:
+                again, what = False, f"it took longer than its target's timeout_minutes ({target['timeout_minutes']})"
+            last = self._last_lines(remote.log_uri, f"{folder}/log.txt")
             self._stop(again, f"✗ {name}: {what}\n{event['message']}\n{last}\n{remote.link}")
         tell = self._teller()
         for line in outcome.said:
@@ -318,12 +325,19 @@ class StageOperator(BaseOperator):
         result = self._result(json.dumps(outcome.result))
         return {**result, "cost": cost} if cost else result
 
-    def _settle(self, job_id: str, remote: RemoteJob) -> dict[str, Any] | None:
+    def _last_lines(self, *logs: str) -> str:
+        """The end of the first log that there is; why it cannot be read, where it cannot."""
+        try:
+            return "\n".join(next(filter(None, (read_tail(log, SHOWN_LINES) for log in logs)), []))
+        except service_errors() as error:
+            return f"(its log could not be read: {error})"
+
+    def _settle(self, remote: RemoteJob) -> dict[str, Any] | None:
         """The cost of a job that has ended. No trouble with it fails the task: a retry would pay for the work again."""
         try:
-            return costs.settle(job_id, remote) if (costs := self._costs()) else None
+            return costs.settle(remote) if (costs := self._costs()) else None
         except Exception as error:
-            self.log.warning("The cost of %s could not be written down: %s", job_id, error)
+            self.log.warning("The cost of %s could not be written down: %s", remote.id, error)
             return None
 
     def _stop(self, again: bool, said: str, code: int = 1) -> NoReturn:

@@ -31,7 +31,7 @@ class RemoteJob:
     """A job as its service knows it. ``name`` finds it again, ``id`` is its submitter's name for it.
 
     ``log_uri`` is where its driver's log lies, if anywhere. ``usage`` is what it is billed for, None while the service does
-    not say; ``seconds`` from its creation to its end.
+    not say; ``seconds`` from its creation to its end. ``overran``: it ended after its target's time limit.
     """
 
     id: str
@@ -42,6 +42,7 @@ class RemoteJob:
     log_uri: str = ""
     usage: BatchUsage | MachineUsage | None = None
     seconds: float | None = None
+    overran: bool = False
 
     @property
     def ended(self) -> bool:
@@ -142,7 +143,7 @@ class DataprocJobs:
         if not job.ended:
             return job
         used, seconds = _batch_usage(batch, self.target), _seconds(batch.create_time, batch.state_time)
-        return replace(job, usage=used, seconds=seconds)
+        return replace(job, usage=used, seconds=seconds, overran=_beyond(self.target, seconds))
 
 
 class VertexJobs:
@@ -200,13 +201,19 @@ class VertexJobs:
         link = f"{_CONSOLE}/vertex-ai/locations/{self.target.region}/training/{name}?project={project}"
         seconds = _seconds(job.create_time, job.end_time)
         state = states.get(job.state.name, "active")
+        used = _machine_usage(job)
+        overran = job.state.name == "JOB_STATE_EXPIRED" or _beyond(self.target, used.seconds if used else None)
         known = job.labels.get("contrail_job", "")
-        return RemoteJob(known, name, state, job.error.message, link, "", _machine_usage(job), seconds)
+        return RemoteJob(known, name, state, job.error.message, link, "", used, seconds, overran)
 
 
 def _seconds(start: Any, end: Any) -> float | None:
     """Between two moments of a service; None while it has not said both."""
     return (end - start).total_seconds() if start and end else None
+
+
+def _beyond(target: GoogleTarget, seconds: float | None) -> bool:
+    return seconds is not None and seconds >= target.timeout_minutes * 60
 
 
 def _batch_usage(batch: "Batch", target: DataprocTarget) -> BatchUsage | None:

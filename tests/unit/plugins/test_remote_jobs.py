@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from google.cloud.aiplatform_v1.types import job_service
 from google.cloud.dataproc_v1.types import batches
 from google.longrunning import operations_pb2
 from tests.loopback import jobs as loopback
+from tests.loopback.jobs import JobState
 
 from contrail.dispatch.payload import Code, Job
 from contrail.settings import settings
@@ -66,6 +68,8 @@ class Place:
 
     of: dict[str, RemoteJobs]
     errors: list[Exception]
+    dataproc: loopback.Dataproc
+    vertex: loopback.Vertex
 
 
 @pytest.fixture
@@ -97,7 +101,9 @@ def place(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pl
     monkeypatch.setattr(DataprocHook, "__init__", lambda *_, **__: None)
     monkeypatch.setattr(CustomJobHook, "__init__", lambda *_, **__: None)
     current = settings().model_copy(update={"dispatch": DispatchSettings(jobs_uri="gs://b/jobs")})
-    return Place({kind: jobs_of(target_from(values), current) for kind, values in TARGETS.items()}, errors)
+    return Place(
+        {kind: jobs_of(target_from(values), current) for kind, values in TARGETS.items()}, errors, dataproc, vertex
+    )
 
 
 SERVICES = pytest.mark.parametrize("kind", TARGETS)
@@ -134,3 +140,24 @@ def test_a_cancelling_that_is_not_answered_is_asked_for_again(place: Place, kind
     place.errors.append(google.PermissionDenied("role"))
     with pytest.raises(google.PermissionDenied):
         jobs.cancel(name)
+
+
+@SERVICES
+@pytest.mark.parametrize(("minutes", "overran"), [(119, False), (121, True)])
+def test_a_job_that_ended_after_its_time_limit_is_known(place: Place, kind: str, minutes: int, overran: bool) -> None:
+    name = place.of[kind].submit(JOB, CODE).name
+    took = timedelta(minutes=minutes)
+    for batch in place.dataproc.batches.values():
+        batch.state, batch.state_time = batches.Batch.State.FAILED, batch.create_time + took
+    for job in place.vertex.jobs.values():
+        job.state, job.start_time = JobState.JOB_STATE_FAILED, job.create_time + timedelta(minutes=50)
+        job.end_time = job.start_time + took
+    assert place.of[kind].look(name).overran is overran
+
+
+def test_a_custom_job_that_is_said_to_have_expired_has_overrun(place: Place) -> None:
+    name = place.of["vertex"].submit(JOB, CODE).name
+    (job,) = place.vertex.jobs.values()
+    job.state, job.end_time = JobState.JOB_STATE_EXPIRED, job.create_time
+    found = place.of["vertex"].look(name)
+    assert (found.state, found.overran) == ("failed", True)

@@ -120,9 +120,9 @@ def leave(deferred: TaskDeferred, code: int, result: dict[str, Any] | None, *sai
     (folder / "result.json").write_text(json.dumps({"code": code, "result": result, "said": said}))
 
 
-def resume(deferred: TaskDeferred, **event: Any) -> dict[str, Any]:
+def resume(deferred: TaskDeferred, attempt: int = 1, **event: Any) -> dict[str, Any]:
     assert deferred.kwargs is not None
-    return task().resume(context(), {"name": deferred.trigger.name, "message": "", **event}, **deferred.kwargs)
+    return task().resume(context(attempt), {"name": deferred.trigger.name, "message": "", **event}, **deferred.kwargs)
 
 
 @contextmanager
@@ -282,6 +282,54 @@ def test_a_job_that_was_cancelled_is_a_failure(service: Service) -> None:
     leave(deferred, 0, {"rows": 3})
     with stopping(StageRefused, "was cancelled"):
         resume(deferred, state="cancelled")
+
+
+def test_a_job_that_was_cancelled_after_it_was_taken_up_is_submitted_again(service: Service) -> None:
+    """Clearing a task that waits cancels its job; the next attempt may be there before that is seen."""
+    submit(1)
+    second = submit(2)
+    service.end(second.trigger.name, "cancelled")
+    with stopping(StageStopped, "was cancelled") as stopped:
+        resume(second, attempt=2, state="cancelled")
+    assert not isinstance(stopped.value, AirflowFailException)
+    assert submit(3).trigger.name != second.trigger.name
+
+
+def test_a_machine_that_is_taken_away_is_named_although_the_stage_was_asked_to_end(service: Service) -> None:
+    deferred = submit()
+    service.end(deferred.trigger.name, "failed", "The instance was preempted.")
+    leave(deferred, -15, None, "round 100 of 500")
+    with stopping(StageStopped, "the spot machine was taken away") as stopped:
+        resume(deferred, state="failed", message="The instance was preempted.")
+    assert not isinstance(stopped.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+@pytest.mark.parametrize("code", [None, -15])
+def test_a_job_that_its_time_limit_has_ended_is_not_tried_again(
+    service: Service, state: State, code: int | None
+) -> None:
+    deferred = submit()
+    service.end(deferred.trigger.name, state, overran=True)
+    if code is not None:
+        leave(deferred, code, None)
+    with stopping(StageRefused, "timeout_minutes (120)"):
+        resume(deferred, state=state)
+
+
+def test_a_log_that_cannot_be_read_does_not_hide_why_a_job_ended(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Any) -> list[str]:
+        raise OSError("Forbidden: b/scratch/o")
+
+    monkeypatch.setattr(operators, "read_tail", forbidden)
+    deferred = submit()
+    service.end(deferred.trigger.name, "failed", "The instance was preempted.")
+    with stopping(StageStopped, "the spot machine was taken away") as stopped:
+        resume(deferred, state="failed", message="The instance was preempted.")
+    assert "Forbidden: b/scratch/o" in stopped.value.said
+    assert "https://console/" in stopped.value.said
 
 
 def test_a_stages_own_error_counts_as_it_would_here(service: Service) -> None:
