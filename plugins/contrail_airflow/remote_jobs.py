@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from contrail.adapters.google_errors import as_ours
 from contrail.dispatch.payload import Code, Job, render_batch, render_custom_job, work_label
+from contrail.errors import MissingInputError, SpecError
 from contrail.methods.cost import BatchUsage, MachineUsage, tier_of
 from contrail.settings import Settings
 from contrail.targets import DataprocTarget, VertexTarget
@@ -245,28 +247,28 @@ def _machine_usage(job: "CustomJob") -> MachineUsage | None:
 def service_errors() -> tuple[type[Exception], ...]:
     """What the services, their storage and Airflow's connection to them raise."""
     from airflow.exceptions import AirflowNotFoundException
+    from gcsfs.retry import RETRIABLE_EXCEPTIONS, HttpError
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError
 
-    return GoogleAPICallError, RetryError, GoogleAuthError, OSError, AirflowNotFoundException
+    of_storage = (OSError, HttpError, *RETRIABLE_EXCEPTIONS)
+    return GoogleAPICallError, RetryError, GoogleAuthError, AirflowNotFoundException, *of_storage
 
 
 def advice(error: Exception) -> tuple[bool, str]:
     """Whether trying again may help with an error of Google's API or storage, and what to do about it."""
     from airflow.exceptions import AirflowNotFoundException
-    from google.api_core import exceptions as google
-    from google.auth.exceptions import GoogleAuthError
 
     if isinstance(error, AirflowNotFoundException):
         return False, "no connection: make the one that the target names, as airflow_settings.yaml does"
-
-    if isinstance(error, google.Forbidden | google.Unauthorized | GoogleAuthError) or "Forbidden: " in str(error):
-        return False, "permission: give the account of Airflow's connection the role that the message names"
-    if isinstance(error, google.NotFound):
+    meant, status = as_ours(error), getattr(error, "code", None)
+    if isinstance(error, FileNotFoundError) or isinstance(meant, MissingInputError):
         return False, "not found: the environment file names something that is not there"
-    if isinstance(error, google.TooManyRequests) or (isinstance(error, google.BadRequest) and "quota" in str(error)):
+    if isinstance(meant, SpecError):
+        return False, "permission: give the account of Airflow's connection the role that the message names"
+    if status == 429 or (status == 400 and "quota" in str(error)):
         return True, "quota: it is used up for now; ask for more, or choose another machine or region"
-    if isinstance(error, google.BadRequest):
+    if status == 400:
         return False, "the request was refused: see the target in the environment file"
     return True, "the service did not answer as it should"
 

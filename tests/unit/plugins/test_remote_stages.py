@@ -16,9 +16,11 @@ import yaml
 from airflow.exceptions import AirflowNotFoundException
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from gcsfs.retry import ChecksumError, HttpError
 from google.api_core import exceptions as google
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import DefaultCredentialsError, TransportError
 
+from contrail.dispatch import code
 from contrail.dispatch import receipts as receipts_module
 from contrail.dispatch.payload import Code, Job
 from contrail.dispatch.receipts import Month, Receipts
@@ -391,6 +393,13 @@ def test_a_job_that_left_nothing_is_explained(
         (google.InvalidArgument("Insufficient 'CPUS' quota. Requested 12.0"), True, "quota"),
         (DefaultCredentialsError("no credentials"), False, "permission"),
         (OSError("Forbidden: b/artifacts/o"), False, "permission"),
+        (TransportError("connection reset"), True, "did not answer"),
+        (HttpError({"code": 401, "message": "who"}), False, "permission"),
+        (HttpError({"code": 429, "message": "slow down"}), True, "quota"),
+        (HttpError({"code": 503, "message": "later"}), True, "did not answer"),
+        (ChecksumError("the upload was cut"), True, "did not answer"),
+        (FileNotFoundError("b/artifacts"), False, "not found"),
+        (OSError("connection reset"), True, "did not answer"),
         (AirflowNotFoundException("The conn_id `google_cloud_default` isn't defined"), False, "no connection"),
     ],
 )
@@ -400,6 +409,16 @@ def test_a_submission_that_fails_says_what_to_do(service: Service, error: Except
         task().execute(context())
     assert isinstance(stopped.value, AirflowFailException) is not again
     assert advice(error)[0] is again
+
+
+def test_code_that_cannot_be_uploaded_says_what_to_do(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any) -> None:
+        raise FileNotFoundError("b/artifacts")
+
+    monkeypatch.setattr(operators, "publish_code", code.publish_code)
+    monkeypatch.setattr(code, "write_whole", missing)
+    with stopping(StageRefused, "not found: the environment file names something that is not there"):
+        task().execute(context())
 
 
 def test_the_log_that_a_job_kept_in_its_folder_is_shown_where_its_service_has_none(service: Service) -> None:
