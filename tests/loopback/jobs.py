@@ -28,6 +28,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.rpc import status_pb2
 
+from contrail.revision import lock_hash
 from contrail.targets import MACHINES
 
 State, JobState = batches.Batch.State, job_state.JobState
@@ -40,6 +41,7 @@ _PASSED_ON = (
 _OF_A_CLUSTER = ("spark.executor.", "spark.dynamicAllocation.", "spark.driver.", "spark.dataproc.", "dataproc.")
 _LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 _MAX_REQUEST_ID = 40
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class RefusedError(Exception):
@@ -64,6 +66,13 @@ def _labelled(jobs: list[Any], wanted: str) -> list[Any]:
     return [job for job in jobs if job.labels.get(known[1]) == known[2]]
 
 
+def image_lock(folder: Path) -> Path:
+    """What an image says of itself: here it is this interpreter, whose libraries are those of the checkout's lock."""
+    path = folder / "requirements.sha256"
+    path.write_text(lock_hash(_CHECKOUT))
+    return path
+
+
 class Process:
     """One job: a thread that runs ``work``, which may start one process at a time."""
 
@@ -75,6 +84,7 @@ class Process:
     def run(self, command: list[str], folder: Path, variables: dict[str, str], log: Path, seconds: float | None) -> int:
         """Run a command to its end; its exit status."""
         own = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        own["CONTRAIL_IMAGE_LOCK"] = str(image_lock(folder))
         with log.open("ab") as output:
             self._child = subprocess.Popen(
                 command, cwd=folder, env={**own, **variables}, stdout=output, stderr=subprocess.STDOUT,
