@@ -165,6 +165,14 @@ def test_where_a_stage_runs() -> None:
     assert set(Stage.__args__) == set(VERBS)  # type: ignore[attr-defined]
 
 
+def test_an_n1_machine_takes_some_numbers_of_gpus() -> None:
+    values = DISPATCH.targets["gpu"].model_dump()
+    values |= {"machine_type": "n1-standard-8", "accelerator_type": "NVIDIA_TESLA_T4"}
+    assert VertexTarget.model_validate({**values, "accelerator_count": 4}).accelerator_count == 4
+    with pytest.raises(ValidationError, match="n1 machines take 1, 2, 4 of NVIDIA_TESLA_T4, not 3"):
+        VertexTarget.model_validate({**values, "accelerator_count": 3})
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
