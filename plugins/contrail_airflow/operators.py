@@ -166,6 +166,8 @@ class StageOperator(BaseOperator):
         self.log.info("Running: contrail %s", " ".join(job.command))
         process = StageProcess(payload["command"], payload["environment"])
         self._end = process.end
+        if self._killed:
+            process.end()
         code, lines, printed = process.wait(self._teller())
         if code:
             self._fail(code, lines)
