@@ -273,8 +273,8 @@ class Dataproc:
 class Vertex:
     """``JobService`` for custom jobs; an image is this interpreter, with the bootstrap where the image has it."""
 
-    def __init__(self, folder: Path, image: str, bootstrap: Path) -> None:
-        self.folder, self.image, self.bootstrap = folder, image, bootstrap
+    def __init__(self, folder: Path, image: str, bootstrap: Path, held: Path) -> None:
+        self.folder, self.image, self.bootstrap, self.held = folder, image, bootstrap, held
         self.jobs: dict[str, custom_job.CustomJob] = {}
         self.processes: dict[str, Process] = {}
 
@@ -306,6 +306,8 @@ class Vertex:
         folder.mkdir(parents=True)
         container = job.job_spec.worker_pool_specs[0].container_spec
         time.sleep(0.3)
+        while self.held.exists() and not process.cancelled:
+            time.sleep(0.1)
         job.state, job.start_time = JobState.JOB_STATE_RUNNING, datetime.now(UTC)
         stand_in = {"python": sys.executable, "/opt/contrail/bootstrap.py": str(self.bootstrap)}
         command = [stand_in.get(word, word) for word in [*container.command, *container.args]]

@@ -76,7 +76,7 @@ class Place:
 def place(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(loopback, "Process", Held)
     dataproc = loopback.Dataproc(tmp_path, tmp_path, None, tmp_path / "held")  # type: ignore[arg-type]
-    vertex = loopback.Vertex(tmp_path, PLACE["image"], tmp_path)
+    vertex = loopback.Vertex(tmp_path, PLACE["image"], tmp_path, tmp_path / "held")
     errors: list[Exception] = []
     batch_client = Client(
         {
