@@ -17,7 +17,7 @@ from upath import UPath
 
 from contrail.errors import SpecError
 from contrail.targets import DispatchSettings
-from contrail.validation_errors import explain
+from contrail.validation_errors import explain, hint
 
 # For libraries that read them when they are loaded: no calls home from a batch job, and threads that share the cores.
 _LIBRARY_DEFAULTS = {
@@ -186,7 +186,7 @@ def settings() -> Settings:
     master or Connect address), and those that the environment's file names in braces.
 
     Raises:
-        SpecError: for an unknown environment or a wrong key in its file.
+        SpecError: for an unknown environment, a wrong key in its file, or a pipeline there that does not exist.
     """
     for key, value in _LIBRARY_DEFAULTS.items():
         os.environ.setdefault(key, value)
@@ -195,7 +195,20 @@ def settings() -> Settings:
     loaded = _load(os.environ.get("CONTRAIL_ENV", "dev"), project, home, os.environ.get("CONTRAIL_ENGINE"))
     folders = {"pipelines_path": "CONTRAIL_PIPELINES", "dags_path": "CONTRAIL_DAGS"}
     given = {field: Path(os.environ[name]) for field, name in folders.items() if os.environ.get(name)}
-    return loaded.model_copy(update=given)
+    current = loaded.model_copy(update=given)
+    _check_pipelines(current)
+    return current
+
+
+def _check_pipelines(current: Settings) -> None:
+    """Refuse a budget or a target for a pipeline that is not there: the pipeline that was meant would have neither."""
+    dispatch = current.dispatch
+    named = {"pipelines": list(dispatch.pipelines), "monthly_budgets": list(dispatch.monthly_budgets)}
+    for key, name in ((key, name) for key, names in named.items() for name in names):
+        if not (current.pipelines_path / name / "pipeline.yaml").exists():
+            known = sorted(found.parent.name for found in current.pipelines_path.glob("*/pipeline.yaml"))
+            path = current.project_path / "include" / "environments" / f"{current.name}.yaml"
+            raise SpecError(f"{path}: dispatch.{key}.{name}: no such pipeline; {hint(name, known, 'pipelines')}")
 
 
 def current_person() -> str:

@@ -220,7 +220,9 @@ class ScheduleSpec(_Frozen):
     retries: int = Field(default=2, ge=0)
     retry_delay_seconds: int = Field(default=30, ge=1)
     timeout_minutes: int = Field(
-        default=60, ge=1, description="A task's; a run has three times as long, a training its approver's time besides."
+        default=60,
+        ge=1,
+        description="A task's; a run has three times as long, and besides the time of its remote jobs and of its approver.",
     )
     late_days: int = Field(default=14, ge=1, description="How far back each day's run looks for late files.")
     deadline_minutes: int = Field(default=120, ge=1, description="A run that has not ended by then is reported.")

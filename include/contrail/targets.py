@@ -23,7 +23,12 @@ MACHINES: dict[str, tuple[str, int]] = {
     "a3-megagpu-8g": ("NVIDIA_H100_MEGA_80GB", 8),
     "a3-ultragpu-8g": ("NVIDIA_H200_141GB", 8),
 }
-_N1_ACCELERATORS = ("NVIDIA_TESLA_T4", "NVIDIA_TESLA_V100", "NVIDIA_TESLA_P4", "NVIDIA_TESLA_P100")
+_N1_ACCELERATORS = {
+    "NVIDIA_TESLA_T4": (1, 2, 4),
+    "NVIDIA_TESLA_V100": (1, 2, 4, 8),
+    "NVIDIA_TESLA_P4": (1, 2, 4),
+    "NVIDIA_TESLA_P100": (1, 2, 4),
+}
 
 
 class _Frozen(BaseModel):
@@ -109,6 +114,9 @@ class VertexTarget(_GoogleTarget):
             raise ValueError(f"{self.machine_type} takes no accelerator; only n1-* and {', '.join(MACHINES)} do")
         elif self.accelerator_type and self.accelerator_type not in _N1_ACCELERATORS:
             raise ValueError(f"n1 machines take {', '.join(_N1_ACCELERATORS)}, not {self.accelerator_type}")
+        elif self.accelerator_type and self.accelerator_count not in _N1_ACCELERATORS[self.accelerator_type]:
+            known = ", ".join(map(str, _N1_ACCELERATORS[self.accelerator_type]))
+            raise ValueError(f"n1 machines take {known} of {self.accelerator_type}, not {self.accelerator_count}")
         return self
 
 

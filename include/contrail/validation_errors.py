@@ -20,6 +20,12 @@ def _model_at(annotation: Any, path: tuple[int | str, ...]) -> type[BaseModel] |
     return next((found for a in arguments if (found := _model_at(a, path))), None)
 
 
+def hint(name: str, known: list[str], what: str) -> str:
+    """The known name that is nearest to a wrong one, or all of them, which are ``what``."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(known)}"
+
+
 def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
     """Name the file, each wrong key's path, the rule, and for an unknown key the nearest valid name."""
     lines = []
@@ -28,9 +34,7 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
         if item["type"] == "extra_forbidden":
             owner = _model_at(model, item["loc"][:-1])
             valid = sorted(owner.model_fields) if owner else []
-            near = difflib.get_close_matches(str(item["loc"][-1]), valid, n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'?" if near else f"valid keys: {', '.join(valid)}"
-            lines.append(f"  {where}: unknown key; {hint}")
+            lines.append(f"  {where}: unknown key; {hint(str(item['loc'][-1]), valid, 'valid keys')}")
         else:
             lines.append(f"  {where}: {item['msg']} (got {item.get('input')!r})"[:300])
     return f"{path} is not valid:\n" + "\n".join(lines)

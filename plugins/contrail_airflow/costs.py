@@ -34,17 +34,17 @@ class JobCosts:
         known = "" if receipt.estimate is None else f"estimated {money(receipt.estimate, receipt.currency)}, "
         self._log.info("%s%s; prices: %s", known, receipt.estimated_from, receipt.prices)
 
-    def settle(self, job_id: str, remote: RemoteJob) -> dict[str, Any] | None:
+    def settle(self, remote: RemoteJob) -> dict[str, Any] | None:
         """Complete the receipt of a job that has ended; its cost, for the task's result.
 
         None for a job without a receipt, as one from before there was a price table; and while its service has not said
         what it used, which may be some time after its end: then it stays open until the next job of the pipeline.
         """
-        receipt = next((one for one in self._receipts.recent(utc_now()) if one.job == job_id), None)
+        receipt = next((one for one in self._receipts.recent(utc_now()) if one.job == remote.id), None)
         if receipt is None or not remote.ended:
             return None
         if remote.usage is None:
-            self._log.info("the service has not said yet what %s used; it counts as estimated until then", job_id)
+            self._log.info("the service has not said yet what %s used; it counts as estimated until then", remote.id)
             return None
         closed = self._close(receipt, remote)
         month = self._receipts.month(closed.month)

@@ -63,11 +63,16 @@ class _Builder:
 
     # ---- shared by every DAG ----
 
-    def dag(self, suffix: str, doc: str, room: timedelta = timedelta(), **arguments: Any) -> DAG:
-        """A DAG with this pipeline's policy; ``room`` is what its runs may take beyond the usual."""
+    def dag(self, suffix: str, doc: str, *verbs: str, room: timedelta = timedelta(), **arguments: Any) -> DAG:
+        """A DAG with this pipeline's policy; ``room`` is what its runs may take beyond the usual.
+
+        A run lasts besides as long as every attempt of those of its ``verbs`` that run elsewhere; who waits for it is told
+        at its deadline all the same.
+        """
         spec, schedule = self.spec, self.spec.schedule
         dag_id = f"{spec.name}__{suffix}"
         deadline = timedelta(minutes=schedule.deadline_minutes) + room
+        attempts = sum((self._there(verb) * (1 + self._retries(verb)) for verb in verbs), timedelta())
         alert = {"dag_id": dag_id, "minutes": int(deadline.total_seconds() / 60)}
         return DAG(
             dag_id=dag_id,
@@ -76,7 +81,7 @@ class _Builder:
             doc_md=f"### {spec.title}: {suffix}\n\n{doc}\n\n{spec.description}\n\nOwner: {spec.owner}",
             tags=["contrail", spec.name, suffix],
             catchup=False,
-            dagrun_timeout=timedelta(minutes=schedule.timeout_minutes * 3) + room,
+            dagrun_timeout=timedelta(minutes=schedule.timeout_minutes * 3) + room + attempts,
             on_failure_callback=RunNotifier(),
             deadline=DeadlineAlert(
                 reference=DeadlineReference.DAGRUN_QUEUED_AT,
@@ -103,9 +108,9 @@ class _Builder:
     ) -> StageOperator:
         command = f"contrail stage {verb} --pipeline {self.spec.name} --from DATE --to DATE"
         doc = f"{VERBS[verb]}\n\nThe same from a shell: `{command}`"
-        place: dict[str, Any] = {}
+        place: dict[str, Any] = {"retries": self._retries(verb)}
         if verb == "train":
-            place = {"pool": GPU_POOL} if self._trains_on_gpu() else {"pool_slots": self._slots(verb)}
+            place |= {"pool": GPU_POOL} if self._trains_on_gpu() else {"pool_slots": self._slots(verb)}
         return operator(task_id=task_id or verb, verb=verb, pipeline=self.spec.name, doc_md=doc, **place, **arguments)
 
     def _slots(self, verb: str) -> int:
@@ -149,11 +154,19 @@ class _Builder:
         return sum(map(self._limit, ("train", "promote", "promote")), timedelta(hours=self.spec.gate.approval_hours))
 
     def _limit(self, verb: str) -> timedelta:
-        """How long one attempt of a stage may take; elsewhere it may wait for machines too."""
-        here = self.spec.schedule.timeout_minutes
+        """How long one attempt of a stage may take."""
+        return timedelta(minutes=self.spec.schedule.timeout_minutes) + self._there(verb)
+
+    def _there(self, verb: str) -> timedelta:
+        """How long its job elsewhere may take, which may wait for machines too; nothing for a stage of this machine."""
         target = self._remote(verb)
-        there = target.timeout_minutes + QUEUE_MINUTES if target else 0
-        return timedelta(minutes=here + there)
+        return timedelta(minutes=target.timeout_minutes + QUEUE_MINUTES if target else 0)
+
+    def _retries(self, verb: str) -> int:
+        """How often a stage is tried again; where spot machines come first, at least until it has run without them."""
+        target = self._remote(verb)
+        spot_attempts = target.spot_attempts if isinstance(target, VertexTarget) else 0
+        return max(self.spec.schedule.retries, spot_attempts)
 
     def asset(self, table: str) -> Asset:
         return Asset(
@@ -183,7 +196,8 @@ class _Builder:
         )
         dates: dict[str, Any] = {"start_date": self.start(), "end_date": self.end()}
         in_order: dict[str, Any] = {"max_active_tis_per_dag": 1, "weight_rule": EarlierPartitionFirst()}
-        with self.dag("daily", doc, schedule=timetable, max_active_runs=2, **dates) as dag:
+        stages = ("ingest", "validate", "features")
+        with self.dag("daily", doc, *stages, schedule=timetable, max_active_runs=2, **dates) as dag:
             late = self._late(**in_order)
             # Trouble with a past day is told, and is no reason to leave this one out.
             ingest = self.stage("ingest", arguments=["--as-of-cutoff"], trigger_rule="all_done", **in_order)
@@ -212,7 +226,12 @@ class _Builder:
         back = self.spec.schedule.late_days if self.spec.score.late_data == "rescore" else 0
         first = "{{ days_before(partition_key, " + str(back) + ") }}"
         with self.dag(
-            "score", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
+            "score",
+            doc,
+            "score",
+            schedule=timetable,
+            max_active_runs=2,
+            user_defined_macros={"days_before": days_before},
         ) as dag:
             score = self.stage("score", outlets=[self.asset("predictions")])
             score >> self.publish(first, "{{ partition_key }}")
@@ -232,8 +251,9 @@ class _Builder:
         timetable = PartitionedAssetTimetable(assets=self.asset("predictions"))
         first, mature = ("{{ days_before(partition_key, " + str(n) + ") }}" for n in (days + back, days + 1))
         with self.dag(
-            "monitor", doc, schedule=timetable, max_active_runs=2, user_defined_macros={"days_before": days_before}
-        ) as dag:
+            "monitor", doc, "drift", "performance", schedule=timetable, max_active_runs=2,
+            user_defined_macros={"days_before": days_before},
+        ) as dag:  # fmt: skip
             measured = [
                 self.stage("drift"),
                 self.stage("performance", partition_from=first, partition_to=mature, arguments=["--only-stale"]),
@@ -304,8 +324,8 @@ class _Builder:
         }  # fmt: skip
         asked = "params.as_of, dag_run.run_after"
         with self.dag(
-            "train", doc, schedule=timetable, start_date=self.start(), end_date=self.end(), max_active_runs=1,
-            params=params, user_defined_macros=macros, room=self._training_room(),
+            "train", doc, "train", "promote", "promote", room=self._training_room(), schedule=timetable,
+            start_date=self.start(), end_date=self.end(), max_active_runs=1, params=params, user_defined_macros=macros,
         ) as dag:  # fmt: skip
             govern = self._may_train("{{ training_day(" + asked + ") }}")
             train = self.stage(
@@ -411,7 +431,7 @@ class _Builder:
             "dry_run": Param(False, type="boolean", title="Dry run", description="Show the plan and stop there."),
         }  # fmt: skip
         with self.dag(
-            "backfill", doc, schedule=None, start_date=self.start(), max_active_runs=1, params=params,
+            "backfill", doc, *RANGE_STAGES, schedule=None, start_date=self.start(), max_active_runs=1, params=params,
             user_defined_macros={"model_ref": model_ref},
         ) as dag:  # fmt: skip
             how = [
@@ -444,7 +464,7 @@ class _Builder:
         """A task for each job of a stage, side by side as far as the pool and the stage's target allow."""
         return BackfillOperator.partial(
             task_id=verb, verb=verb, pipeline=self.spec.name, doc_md=VERBS[verb], arguments=arguments,
-            trigger_rule="none_failed", pool_slots=self._slots(verb),
+            trigger_rule="none_failed", pool_slots=self._slots(verb), retries=self._retries(verb),
         ).expand_kwargs(jobs.output)  # fmt: skip
 
     def _part(
@@ -459,6 +479,7 @@ class _Builder:
             partition_to=_RANGE[1],
             arguments=arguments,
             pool_slots=pool_slots,
+            retries=self._retries(verb),
             no_partition="no days were given. Fill in `from`, for example " + str(self.spec.first_partition),
             **_asked(skip_unless),
         )

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferralTimeout,
+    TaskDeferred,
+)
 
 from contrail.dispatch.code import publish_code
 from contrail.dispatch.outcome import read_outcome, read_tail
@@ -103,6 +109,7 @@ class StageOperator(BaseOperator):
         self.skip_unless = skip_unless
         self.no_partition = no_partition
         self._end: Callable[[], None] | None = None
+        self._killed = False
 
     def command(self, run_id: str) -> list[str]:
         """The arguments of ``contrail`` that do this task."""
@@ -137,8 +144,8 @@ class StageOperator(BaseOperator):
             stage=self.verb,
             partitions=self.partition_from if self.partition_from == self.partition_to else same,
             run=_as_name(task_instance.run_id),
-            # A run that is made again after it was deleted, or by another Airflow, has the same names and does its own work.
-            work=f"{task_instance.dag_id}/{task_instance.run_id}/{started}/{task_instance.task_id}/{task_instance.map_index}",
+            work=f"{task_instance.dag_id}/{task_instance.run_id}/{task_instance.task_id}/{task_instance.map_index}",
+            started=str(started),
             attempt=task_instance.try_number,
         )
 
@@ -159,6 +166,8 @@ class StageOperator(BaseOperator):
         self.log.info("Running: contrail %s", " ".join(job.command))
         process = StageProcess(payload["command"], payload["environment"])
         self._end = process.end
+        if self._killed:
+            process.end()
         code, lines, printed = process.wait(self._teller())
         if code:
             self._fail(code, lines)
@@ -199,6 +208,7 @@ class StageOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """End the stage, here or there, if it still runs; what it has not published is not visible to anybody."""
+        self._killed = True
         if self._end:
             self._end()
 
@@ -208,19 +218,28 @@ class StageOperator(BaseOperator):
         """Submit the job, or take up one that runs for this task already, and wait for it in the triggerer."""
         try:
             jobs = jobs_of(target, settings())
-            taken, remote = self._running(jobs, job) or (job, self._submit(jobs, job, target))
+            # Airflow asks for the end of a task in the midst of what it does, and waits for it some seconds.
+            self._end = partial(self._cancel, jobs, job)
+            remote = self._running(jobs, job) or self._submit(jobs, job, target)
         except service_errors() as error:
             again, what = advice(error)
             self._stop(again, f"✗ {job.id} was not submitted to {target.kind}: {what}\n{error}")
         except ContrailError as error:
             self._stop(error.retryable, f"✗ {type(error).__name__}: {error}", error.exit_code)
         self._end = partial(jobs.cancel, remote.name)
-        self.log.info("%s runs: contrail %s\n%s", target.kind, " ".join(taken.command), remote.link)
+        if self._killed:
+            self._end()
+            self._stop(
+                False, f"✗ {remote.name} was cancelled: its task was ended while it was submitted\n{remote.link}"
+            )
+        if remote.id != job.id:
+            self.log.info("Taking up %s: its attempt was lost, the job was not", remote.id)
+        self.log.info("%s runs: contrail %s\n%s", target.kind, " ".join(job.command), remote.link)
         described = describe(target)
         raise TaskDeferred(
             trigger=RemoteJobTrigger(described, remote.name),
             method_name=self.resume.__name__,
-            kwargs={"target": described, "folder": job_folder(taken, settings().dispatch)},
+            kwargs={"target": described, "folder": job_folder(job.pipeline, remote.id, settings().dispatch)},
             timeout=timedelta(minutes=target.timeout_minutes + QUEUE_MINUTES),
         )
 
@@ -228,22 +247,47 @@ class StageOperator(BaseOperator):
         """Start the job, if the budget has room for it."""
         if costs := self._costs():
             costs.reserve(job, target)
-        return jobs.submit(job, publish_code(settings()))
+        code = publish_code(settings())
+        if self._killed:
+            self._stop(False, f"✗ {job.id} was not submitted to {target.kind}: its task was ended")
+        return jobs.submit(job, code)
 
     def _costs(self) -> JobCosts | None:
         """The costs of the pipeline's remote jobs; None where the environment has no price table."""
         receipts = Receipts.of(settings(), self.pipeline)
         return JobCosts(receipts, jobs_of, self.log) if receipts else None
 
-    def _running(self, jobs: RemoteJobs, job: Job) -> tuple[Job, RemoteJob] | None:
-        """The remote job of this attempt; or one that runs on after the attempt that submitted it was lost."""
-        if found := jobs.find(job.id):
-            return job, found
-        for earlier in job.earlier():
-            if (found := jobs.find(earlier.id)) and found.state == "active":
-                self.log.info("Taking up %s: its attempt was lost, the job was not", earlier.id)
-                return earlier, found
-        return None
+    def _running(self, jobs: RemoteJobs, job: Job) -> RemoteJob | None:
+        """The remote job of this attempt; or one that still does its work after another attempt has lost it.
+
+        Two at once are never right, so that one which runs is taken up whatever became of its task and of its run.
+        """
+        return jobs.find(job.id) or jobs.running(job)
+
+    def _cancel(self, jobs: RemoteJobs, job: Job) -> None:
+        """Ask for the end of the remote job of this work, if there is one; no trouble with it stops its task's own end."""
+        try:
+            if found := self._running(jobs, job):
+                jobs.cancel(found.name)
+        except service_errors() as error:
+            self.log.warning("%s could not be cancelled: %s\n%s", job.id, advice(error)[1], error)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: "Context") -> Any:
+        """Go on after a wait. Airflow calls nobody when a wait was too long: then the job is ended here.
+
+        Raises:
+            StageRefused: for a wait that was too long.
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            job = self.job(context)
+            target = settings().dispatch.target_of(job.pipeline, job.stage)
+            if isinstance(target, GoogleTarget):
+                self._cancel(jobs_of(target, settings()), job)
+                limit = f"timeout_minutes ({target.timeout_minutes}) and {QUEUE_MINUTES} minutes for machines"
+                self._stop(False, f"✗ {job.id} had not ended after its target's {limit}: it was asked to")
+            raise
 
     def resume(self, context: "Context", event: dict[str, Any], target: dict[str, Any], folder: str) -> dict[str, Any]:
         """Give back what the remote job left, or say why it ended; Airflow calls this when the trigger has fired.
@@ -261,12 +305,19 @@ class StageOperator(BaseOperator):
         except service_errors() as error:
             self._stop(True, f"✗ {name} has {event['state']}, but could not be looked at: {advice(error)[1]}\n{error}")
         self.log.info("%s has %s\n%s", name, event["state"], remote.link)
-        cost = self._settle(folder.rsplit("/", 1)[1], remote)  # however it ended, it is paid for
-        if event["state"] == "cancelled":
-            self._stop(False, f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}")
-        if outcome is None or (event["state"] == "failed" and not outcome.code):
+        cost = self._settle(remote)  # however it ended, it is paid for
+        if outcome and (outcome.code < 0 or (event["state"] == "failed" and not outcome.code)):
+            outcome = None  # it was ended by a signal, or after its stage: its service knows why
+        if event["state"] == "cancelled" and not remote.overran:
+            # A task that is cleared while it waits may find its own earlier job, whose end is on its way.
+            another = remote.id != self.job(context).id
+            said = f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}"
+            self._stop(another, said)
+        if outcome is None:
             again, what = ending(event["message"])
-            last = "\n".join(read_tail(remote.log_uri, SHOWN_LINES) or read_tail(f"{folder}/log.txt", SHOWN_LINES))
+            if remote.overran:
+                again, what = False, f"it took longer than its target's timeout_minutes ({target['timeout_minutes']})"
+            last = self._last_lines(remote.log_uri, f"{folder}/log.txt")
             self._stop(again, f"✗ {name}: {what}\n{event['message']}\n{last}\n{remote.link}")
         tell = self._teller()
         for line in outcome.said:
@@ -276,12 +327,19 @@ class StageOperator(BaseOperator):
         result = self._result(json.dumps(outcome.result))
         return {**result, "cost": cost} if cost else result
 
-    def _settle(self, job_id: str, remote: RemoteJob) -> dict[str, Any] | None:
+    def _last_lines(self, *logs: str) -> str:
+        """The end of the first log that there is; why it cannot be read, where it cannot."""
+        try:
+            return "\n".join(next(filter(None, (read_tail(log, SHOWN_LINES) for log in logs)), []))
+        except service_errors() as error:
+            return f"(its log could not be read: {error})"
+
+    def _settle(self, remote: RemoteJob) -> dict[str, Any] | None:
         """The cost of a job that has ended. No trouble with it fails the task: a retry would pay for the work again."""
         try:
-            return costs.settle(job_id, remote) if (costs := self._costs()) else None
+            return costs.settle(remote) if (costs := self._costs()) else None
         except Exception as error:
-            self.log.warning("The cost of %s could not be written down: %s", job_id, error)
+            self.log.warning("The cost of %s could not be written down: %s", remote.id, error)
             return None
 
     def _stop(self, again: bool, said: str, code: int = 1) -> NoReturn:

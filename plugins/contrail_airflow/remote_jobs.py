@@ -1,14 +1,19 @@
-"""Jobs on Google Cloud through the provider's hooks: find, submit, look, cancel. The same five words for each service.
+"""Jobs on Google Cloud through the provider's hooks: find, submit, look, cancel. The same words for each service.
 
 What is submitted comes from ``contrail.dispatch``; when to do so, from the operator.
 """
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from contrail.dispatch.payload import Code, Job, render_batch, render_custom_job
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from contrail.adapters.google_errors import as_ours
+from contrail.dispatch.payload import Code, Job, render_batch, render_custom_job, work_label
+from contrail.errors import MissingInputError, SpecError
 from contrail.methods.cost import BatchUsage, MachineUsage, tier_of
 from contrail.settings import Settings
 from contrail.targets import DataprocTarget, VertexTarget
@@ -25,11 +30,13 @@ _CONSOLE = "https://console.cloud.google.com"
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as its service knows it. ``name`` finds it again; ``log_uri`` is where its driver's log lies, if anywhere.
+    """A job as its service knows it. ``name`` finds it again, ``id`` is its submitter's name for it.
 
-    ``usage`` is what it is billed for, None while the service does not say; ``seconds`` from its creation to its end.
+    ``log_uri`` is where its driver's log lies, if anywhere. ``usage`` is what it is billed for, None while the service does
+    not say; ``seconds`` from its creation to its end. ``overran``: it ended after its target's time limit.
     """
 
+    id: str
     name: str
     state: State
     message: str
@@ -37,6 +44,7 @@ class RemoteJob:
     log_uri: str = ""
     usage: BatchUsage | MachineUsage | None = None
     seconds: float | None = None
+    overran: bool = False
 
     @property
     def ended(self) -> bool:
@@ -49,6 +57,9 @@ class RemoteJobs(Protocol):
 
     def find(self, job_id: str) -> RemoteJob | None:
         """The job that was submitted for an attempt; None when there is none."""
+
+    def running(self, job: Job) -> RemoteJob | None:
+        """A job that does this work now, whichever attempt submitted it; None when there is none."""
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Start it. One that was started for this attempt before is given back instead."""
@@ -63,6 +74,19 @@ class RemoteJobs(Protocol):
 def jobs_of(target: GoogleTarget, settings: Settings) -> RemoteJobs:
     """The service of a target."""
     return DataprocJobs(target, settings) if isinstance(target, DataprocTarget) else VertexJobs(target, settings)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, service_errors()) and advice(error)[0]
+
+
+# A job that nobody waits for any more costs until its time limit; Airflow gives `on_kill` of a trigger half a minute.
+_patiently = retry(
+    retry=retry_if_exception(_may_pass),
+    wait=wait_random_exponential(multiplier=0.5, max=5),
+    stop=stop_after_delay(20),
+    reraise=True,
+)
 
 
 class DataprocJobs:
@@ -84,33 +108,44 @@ class DataprocJobs:
         except NotFound:
             return None
 
+    def running(self, job: Job) -> RemoteJob | None:
+        """The batch with the label of this work that has not ended."""
+        work = work_label(job, self.settings.dispatch)
+        found = self._hook.list_batches(filter=f'labels.contrail_work="{work}"', **self._place)
+        same = (self._known(one) for one in found if one.labels.get("contrail_work") == work)
+        return next((one for one in same if one.state == "active"), None)
+
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Create the batch; one with its id is it."""
         from google.api_core.exceptions import AlreadyExists
 
         batch = render_batch(job, self.target, self.settings.dispatch, code, self.settings.variables)
         with suppress(AlreadyExists):
-            self._hook.create_batch(batch=batch, batch_id=job.id, request_id=job.id, **self._place)
+            self._hook.create_batch(batch=batch, batch_id=job.id, **self._place)
         return self.look(job.id)
 
     def look(self, name: str) -> RemoteJob:
         """The state of a batch."""
-        batch: Batch = self._hook.get_batch(batch_id=name, **self._place)
+        return self._known(self._hook.get_batch(batch_id=name, **self._place))
+
+    @_patiently
+    def cancel(self, name: str) -> None:
+        """Cancel the operation that runs the batch."""
+        client = self._hook.get_batch_client(self.target.region)
+        client.cancel_operation({"name": self._hook.get_batch(batch_id=name, **self._place).operation})
+
+    def _known(self, batch: "Batch") -> RemoteJob:
+        name = batch.name.rsplit("/", 1)[1]
         states: dict[str, State] = {
             "SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled", "CANCELLING": "cancelling",
         }  # fmt: skip
         link = f"{_CONSOLE}/dataproc/batches/{self.target.region}/{name}?project={self.target.project}"
         state = states.get(batch.state.name, "active")
-        job = RemoteJob(name, state, batch.state_message, link, batch.runtime_info.output_uri)
+        job = RemoteJob(name, name, state, batch.state_message, link, batch.runtime_info.output_uri)
         if not job.ended:
             return job
         used, seconds = _batch_usage(batch, self.target), _seconds(batch.create_time, batch.state_time)
-        return replace(job, usage=used, seconds=seconds)
-
-    def cancel(self, name: str) -> None:
-        """Cancel the operation that runs the batch."""
-        client = self._hook.get_batch_client(self.target.region)
-        client.cancel_operation({"name": self._hook.get_batch(batch_id=name, **self._place).operation})
+        return replace(job, usage=used, seconds=seconds, overran=_beyond(self.target, seconds))
 
 
 class VertexJobs:
@@ -125,11 +160,18 @@ class VertexJobs:
 
     def find(self, job_id: str) -> RemoteJob | None:
         """The custom job with an attempt's label."""
-        wanted = f'labels.contrail_job="{job_id}"'
+        return next(self._labelled("contrail_job", job_id), None)
+
+    def running(self, job: Job) -> RemoteJob | None:
+        """The custom job with the label of this work that has not ended."""
+        found = self._labelled("contrail_work", work_label(job, self.settings.dispatch))
+        return next((one for one in found if one.state == "active"), None)
+
+    def _labelled(self, label: str, value: str) -> Iterator[RemoteJob]:
         found = self._hook.list_custom_jobs(
-            filter=wanted, page_size=None, page_token=None, read_mask=None, **self._place
+            filter=f'labels.{label}="{value}"', page_size=None, page_token=None, read_mask=None, **self._place
         )
-        return next((self._known(one) for one in found if one.labels.get("contrail_job") == job_id), None)
+        return (self._known(one) for one in found if one.labels.get(label) == value)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Create the custom job unless one has its label."""
@@ -142,6 +184,7 @@ class VertexJobs:
         """The state of a custom job."""
         return self._known(self._hook.get_custom_job(custom_job=name, **self._place))
 
+    @_patiently
     def cancel(self, name: str) -> None:
         """Cancel a custom job."""
         self._hook.cancel_custom_job(custom_job=name, **self._place)
@@ -160,12 +203,19 @@ class VertexJobs:
         link = f"{_CONSOLE}/vertex-ai/locations/{self.target.region}/training/{name}?project={project}"
         seconds = _seconds(job.create_time, job.end_time)
         state = states.get(job.state.name, "active")
-        return RemoteJob(name, state, job.error.message, link, "", _machine_usage(job), seconds)
+        used = _machine_usage(job)
+        overran = job.state.name == "JOB_STATE_EXPIRED" or _beyond(self.target, used.seconds if used else None)
+        known = job.labels.get("contrail_job", "")
+        return RemoteJob(known, name, state, job.error.message, link, "", used, seconds, overran)
 
 
 def _seconds(start: Any, end: Any) -> float | None:
     """Between two moments of a service; None while it has not said both."""
     return (end - start).total_seconds() if start and end else None
+
+
+def _beyond(target: GoogleTarget, seconds: float | None) -> bool:
+    return seconds is not None and seconds >= target.timeout_minutes * 60
 
 
 def _batch_usage(batch: "Batch", target: DataprocTarget) -> BatchUsage | None:
@@ -197,28 +247,28 @@ def _machine_usage(job: "CustomJob") -> MachineUsage | None:
 def service_errors() -> tuple[type[Exception], ...]:
     """What the services, their storage and Airflow's connection to them raise."""
     from airflow.exceptions import AirflowNotFoundException
+    from gcsfs.retry import RETRIABLE_EXCEPTIONS, HttpError
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError
 
-    return GoogleAPICallError, RetryError, GoogleAuthError, OSError, AirflowNotFoundException
+    of_storage = (OSError, HttpError, *RETRIABLE_EXCEPTIONS)
+    return GoogleAPICallError, RetryError, GoogleAuthError, AirflowNotFoundException, *of_storage
 
 
 def advice(error: Exception) -> tuple[bool, str]:
     """Whether trying again may help with an error of Google's API or storage, and what to do about it."""
     from airflow.exceptions import AirflowNotFoundException
-    from google.api_core import exceptions as google
-    from google.auth.exceptions import GoogleAuthError
 
     if isinstance(error, AirflowNotFoundException):
         return False, "no connection: make the one that the target names, as airflow_settings.yaml does"
-
-    if isinstance(error, google.Forbidden | google.Unauthorized | GoogleAuthError) or "Forbidden: " in str(error):
-        return False, "permission: give the account of Airflow's connection the role that the message names"
-    if isinstance(error, google.NotFound):
+    meant, status = as_ours(error), getattr(error, "code", None)
+    if isinstance(error, FileNotFoundError) or isinstance(meant, MissingInputError):
         return False, "not found: the environment file names something that is not there"
-    if isinstance(error, google.TooManyRequests) or (isinstance(error, google.BadRequest) and "quota" in str(error)):
+    if isinstance(meant, SpecError):
+        return False, "permission: give the account of Airflow's connection the role that the message names"
+    if status == 429 or (status == 400 and "quota" in str(error)):
         return True, "quota: it is used up for now; ask for more, or choose another machine or region"
-    if isinstance(error, google.BadRequest):
+    if status == 400:
         return False, "the request was refused: see the target in the environment file"
     return True, "the service did not answer as it should"
 

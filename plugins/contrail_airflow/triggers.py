@@ -17,7 +17,8 @@ _MAX_TROUBLE = 180
 class RemoteJobTrigger(BaseTrigger):
     """Look at a job until it has ended.
 
-    The event is ``{"name", "state", "message"}``, or ``{"name", "trouble"}`` when the service could not be asked.
+    The event is ``{"name", "state", "message"}``, or ``{"name", "trouble"}`` when the service could not be asked for long:
+    the job runs on whatever the service answers, a role that was taken away included, so that it is not given up for less.
     Restarted in another triggerer, it goes on looking; a person who ends the task while it waits ends the job.
     """
 
@@ -43,9 +44,9 @@ class RemoteJobTrigger(BaseTrigger):
                 job = await asyncio.to_thread(lambda: self._jobs().look(self.name))
             except service_errors() as error:
                 trouble += 1
-                again, what = advice(error)
+                what = advice(error)[1]
                 self.log.warning("Could not look at %s (%s): %s", self.name, what, error)
-                if not again or trouble >= _MAX_TROUBLE:
+                if trouble >= _MAX_TROUBLE:
                     yield TriggerEvent({"name": self.name, "trouble": f"{what}: {error}"})
                     return
             else:

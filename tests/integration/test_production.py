@@ -1,7 +1,7 @@
 """The chain in ``prod`` through a running Airflow: Dataproc, Vertex AI, Cloud Storage, BigQuery; see tests/loopback.
 
 Airflow is on Postgres, Redis and two Celery workers. Scheduler and workers are lost while one of them submits a job;
-triggerer and scheduler while another is waited for.
+triggerer and scheduler while another is waited for. At the end a person gives a training up.
 """
 
 import shutil
@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ from tests.servers import WORKERS, Servers, SeveralWorkers
 from contrail.pipeline import load_pipeline
 from contrail.settings import settings
 from contrail_airflow import main_job
+from contrail_airflow.api import AirflowApi
 from contrail_airflow.main_job import MainJob, make_plan
+from contrail_airflow.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.production, pytest.mark.timeout(2400), pytest.mark.xdist_group("airflow")]
 
@@ -66,6 +69,32 @@ def _when(seen: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+class GivenUp(MainJob):
+    """The main job, and then a training that a person marks as failed while it waits for its remote job."""
+
+    cloud: LoopbackCloud
+
+    def steps(self) -> list[tuple[str, Callable[[AirflowApi], None]]]:
+        return [*super().steps(), ("a training that is given up", self._give_up)]
+
+    def _give_up(self, api: AirflowApi) -> None:
+        before = self.cloud.jobs()
+        as_of = str(self.plan.windows.gate.end + timedelta(days=1))
+        with self.cloud.trainings_held():
+            run_id = api.trigger("toy__train", {"as_of": as_of, "set": {}, "why": "to be given up", "insist": True})
+
+            def training() -> str:
+                return next(task["state"] for task in api.tasks("toy__train", run_id) if task["task_id"] == "train")
+
+            assert wait_until(lambda: training() == "deferred", 120), api.tasks("toy__train", run_id)
+            (given_up,) = self.cloud.jobs().keys() - before.keys()
+            task = f"dags/toy__train/dagRuns/{run_id}/taskInstances/train"
+            api.call("PATCH", task, json={"new_state": "failed"})
+            ended = wait_until(lambda: self.cloud.jobs()[given_up] == "JOB_STATE_CANCELLED", 120)
+            assert ended, self.cloud.jobs()
+        assert training() == "failed"
+
+
 @pytest.fixture
 def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """The toy pipeline with fewer days and shorter waits, in an empty home on this machine."""
@@ -92,7 +121,8 @@ def test_the_chain_is_complete_and_reconciled_although_scheduler_workers_and_tri
     run_stages(toy, plan, plan.daily.end)
     wanted = toy.sql(_PUBLISHED)
     with production(tmp_path_factory.mktemp("production"), CONTRAIL_DAGS=str(PROJECT / "tests" / "dags")) as cloud:
-        job = MainJob(toy.pipeline)
+        job = GivenUp(toy.pipeline)
+        job.cloud = cloud
         job.embedded = airflow = SeveralWorkers(settings(), servers)
         trouble = Trouble(airflow, cloud)
         trouble.start()
@@ -103,18 +133,18 @@ def test_the_chain_is_complete_and_reconciled_although_scheduler_workers_and_tri
         jobs = cloud.jobs()
 
         assert trouble.lost == [*_SUBMIT, *_WAIT]
-        # What was submitted before somebody was lost was taken up: of no task are there two jobs.
+        # What was submitted before somebody was lost was taken up: of no task are there two jobs. One training was given up.
         assert Counter(name.rpartition("-a")[0].rpartition("-")[0] for name in jobs) == {
             "contrail-toy-features": 3,
-            "contrail-toy-train": 1,
+            "contrail-toy-train": 2,
         }
         assert {name[-3:] for name in jobs} == {"-a1"}
-        assert set(jobs.values()) == {"SUCCEEDED", "JOB_STATE_SUCCEEDED"}
+        assert Counter(jobs.values()) == {"SUCCEEDED": 3, "JOB_STATE_SUCCEEDED": 1, "JOB_STATE_CANCELLED": 1}
         assert ("features", 2) in servers.query("airflow", "airflow", _RETRIED)
 
         there = Toy(toy.pipeline, settings())
         assert there.sql(_PUBLISHED) == wanted
-        assert job.steps() == [], "every partition is complete, from landing to drift"
+        assert MainJob(toy.pipeline).steps() == [], "every partition is complete, from landing to drift"
         first, last = str(plan.stretch.start), str(plan.daily.end)
         assert there.run("publish", first, last).unchanged, "Airflow has shown the analysts everything"
         table = f"`{GOOGLE_PROJECT}.contrail_analysts.toy_predictions`"

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent import futures
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -29,7 +29,7 @@ from tests.loopback.storage import StorageServer, free_port
 
 REGION = "europe-west1"
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/contrail/job:test"
-HELD = "batches-held"
+BATCHES_HELD, TRAININGS_HELD = "batches-held", "trainings-held"
 BUCKETS = ("landing", "lake", "artifacts", "scratch")
 DATASETS = ("contrail", "contrail_analysts")
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -55,10 +55,17 @@ class LoopbackCloud:
             raise RuntimeError(f"the loopback cloud did not start (exit status {self._process.wait()})")
         self.environment: dict[str, str] = json.loads(said)
 
-    @contextmanager
-    def batches_held(self) -> Iterator[None]:
+    def batches_held(self) -> AbstractContextManager[None]:
         """Dataproc makes the batches that it is asked for; before the end of the block it does not say so, nor start them."""
-        held = self.folder / HELD
+        return self._held(BATCHES_HELD)
+
+    def trainings_held(self) -> AbstractContextManager[None]:
+        """Vertex AI has no machine for the custom jobs that it is asked for before the end of the block."""
+        return self._held(TRAININGS_HELD)
+
+    @contextmanager
+    def _held(self, name: str) -> Iterator[None]:
+        held = self.folder / name
         held.touch()
         try:
             yield
@@ -178,9 +185,9 @@ def main() -> None:
     pair = ((signed / "key").read_bytes(), (signed / "certificate").read_bytes())
     server = grpc.server(futures.ThreadPoolExecutor(32))
     services = free_port()
-    server.add_generic_rpc_handlers(
-        handlers(Dataproc(folder, root, buckets, folder / HELD), Vertex(folder, IMAGE, _BOOTSTRAP))  # type: ignore[arg-type]
-    )
+    dataproc = Dataproc(folder, root, buckets, folder / BATCHES_HELD)
+    vertex = Vertex(folder, IMAGE, _BOOTSTRAP, folder / TRAININGS_HELD)
+    server.add_generic_rpc_handlers(handlers(dataproc, vertex))  # type: ignore[arg-type]
     server.add_secure_port(f"127.0.0.1:{services}", grpc.ssl_server_credentials([pair]))
     server.start()
     environment |= {

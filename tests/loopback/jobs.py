@@ -28,6 +28,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.rpc import status_pb2
 
+from contrail.revision import lock_hash
 from contrail.targets import MACHINES
 
 State, JobState = batches.Batch.State, job_state.JobState
@@ -39,6 +40,8 @@ _PASSED_ON = (
 # Settings of the cluster's shape and of Google's own runtime: noted, not applied to one machine.
 _OF_A_CLUSTER = ("spark.executor.", "spark.dynamicAllocation.", "spark.driver.", "spark.dataproc.", "dataproc.")
 _LABEL = re.compile(r"[a-z0-9_-]{0,63}")
+_MAX_REQUEST_ID = 40
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class RefusedError(Exception):
@@ -53,6 +56,23 @@ def _invalid(why: str) -> RefusedError:
     return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, why)
 
 
+def _labelled(jobs: list[Any], wanted: str) -> list[Any]:
+    """Those that a filter asks for: by one label, or all."""
+    if not wanted:
+        return jobs
+    known = re.fullmatch(r'labels\.([a-z0-9_]+)="([^"]*)"', wanted)
+    if not known:
+        raise _invalid(f"this filter is not known here: {shlex.quote(wanted)}")
+    return [job for job in jobs if job.labels.get(known[1]) == known[2]]
+
+
+def image_lock(folder: Path) -> Path:
+    """What an image says of itself: here it is this interpreter, whose libraries are those of the checkout's lock."""
+    path = folder / "requirements.sha256"
+    path.write_text(lock_hash(_CHECKOUT))
+    return path
+
+
 class Process:
     """One job: a thread that runs ``work``, which may start one process at a time."""
 
@@ -64,6 +84,7 @@ class Process:
     def run(self, command: list[str], folder: Path, variables: dict[str, str], log: Path, seconds: float | None) -> int:
         """Run a command to its end; its exit status."""
         own = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        own["CONTRAIL_IMAGE_LOCK"] = str(image_lock(folder))
         with log.open("ab") as output:
             self._child = subprocess.Popen(
                 command, cwd=folder, env={**own, **variables}, stdout=output, stderr=subprocess.STDOUT,
@@ -144,6 +165,8 @@ class Dataproc:
     def _check(self, request: batches.CreateBatchRequest) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,61}[a-z0-9]", request.batch_id):
             raise _invalid(f"batch_id {request.batch_id!r} must be 4-63 of /[a-z][0-9]-/")
+        if len(request.request_id) > _MAX_REQUEST_ID:
+            raise _invalid(f"request_id {request.request_id!r} has more than {_MAX_REQUEST_ID} characters")
         if not re.fullmatch(r"projects/[^/]+/(regions|locations)/[^/]+", request.parent):
             raise _invalid(f"bad parent {request.parent}")
         if bad := [v for v in request.batch.labels.values() if not _LABEL.fullmatch(v)]:
@@ -227,7 +250,8 @@ class Dataproc:
 
     def list(self, request: batches.ListBatchesRequest) -> batches.ListBatchesResponse:
         parent = request.parent.replace("/regions/", "/locations/")
-        return batches.ListBatchesResponse(batches=[b for n, b in self.batches.items() if n.startswith(parent)])
+        found = [batch for name, batch in self.batches.items() if name.startswith(parent)]
+        return batches.ListBatchesResponse(batches=_labelled(found, request.filter))
 
     def _of(self, operation: str) -> batches.Batch:
         found = next((b for b in self.batches.values() if b.operation == operation), None)
@@ -249,8 +273,8 @@ class Dataproc:
 class Vertex:
     """``JobService`` for custom jobs; an image is this interpreter, with the bootstrap where the image has it."""
 
-    def __init__(self, folder: Path, image: str, bootstrap: Path) -> None:
-        self.folder, self.image, self.bootstrap = folder, image, bootstrap
+    def __init__(self, folder: Path, image: str, bootstrap: Path, held: Path) -> None:
+        self.folder, self.image, self.bootstrap, self.held = folder, image, bootstrap, held
         self.jobs: dict[str, custom_job.CustomJob] = {}
         self.processes: dict[str, Process] = {}
 
@@ -282,6 +306,8 @@ class Vertex:
         folder.mkdir(parents=True)
         container = job.job_spec.worker_pool_specs[0].container_spec
         time.sleep(0.3)
+        while self.held.exists() and not process.cancelled:
+            time.sleep(0.1)
         job.state, job.start_time = JobState.JOB_STATE_RUNNING, datetime.now(UTC)
         stand_in = {"python": sys.executable, "/opt/contrail/bootstrap.py": str(self.bootstrap)}
         command = [stand_in.get(word, word) for word in [*container.command, *container.args]]
@@ -307,12 +333,7 @@ class Vertex:
 
     def list(self, request: job_service.ListCustomJobsRequest) -> job_service.ListCustomJobsResponse:
         found = [job for job in self.jobs.values() if job.name.startswith(request.parent)]
-        if request.filter:
-            known = re.fullmatch(r'labels\.([a-z0-9_]+)="([^"]*)"', request.filter)
-            if not known:
-                raise _invalid(f"this filter is not known here: {shlex.quote(request.filter)}")
-            found = [job for job in found if job.labels.get(known[1]) == known[2]]
-        return job_service.ListCustomJobsResponse(custom_jobs=found)
+        return job_service.ListCustomJobsResponse(custom_jobs=_labelled(found, request.filter))
 
     def cancel(self, request: job_service.CancelCustomJobRequest) -> empty_pb2.Empty:
         job = self.get(job_service.GetCustomJobRequest(name=request.name))

@@ -96,3 +96,22 @@ def test_a_wrong_target_is_named_with_its_file(monkeypatch: pytest.MonkeyPatch, 
     (folder / "prod.yaml").write_text(text.replace("accelerator_count: 1", "accelerator_count: 2"))
     with pytest.raises(SpecError, match=r"environments/prod.yaml is not valid:\n.*g2-standard-8 comes with"):
         load(monkeypatch, "prod", CONTRAIL_PROJECT=str(tmp_path))
+
+
+@pytest.mark.parametrize("key", ["monthly_budgets: {PIPELINE: 5}", "pipelines: {PIPELINE: {train: local}}"])
+def test_a_budget_or_a_target_of_no_pipeline_names_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    folder = tmp_path / "include" / "environments"
+    folder.mkdir(parents=True)
+    text = (PROJECT / "include" / "environments" / "prod.yaml").read_text()
+
+    def naming(pipeline: str) -> Settings:
+        own = f"dispatch:\n  {key.replace('PIPELINE', pipeline)}\n"
+        (folder / "prod.yaml").write_text(text.replace("dispatch:\n", own))
+        given = {"CONTRAIL_PROJECT": str(tmp_path), "CONTRAIL_PIPELINES": str(PROJECT / "include" / "pipelines")}
+        return load(monkeypatch, "prod", **given)
+
+    assert naming("flight_delay").name == "prod"
+    with pytest.raises(SpecError, match=rf"prod.yaml: dispatch.{key[:8]}.*flight_delays.*did you mean 'flight_delay'"):
+        naming("flight_delays")

@@ -25,22 +25,24 @@ def google_errors() -> Iterator[None]:
     except ContrailError:
         raise
     except Exception as error:
-        if found := _ours(error):
+        if found := as_ours(error):
             raise found from error
         raise
 
 
-def _ours(error: Exception) -> ContrailError | None:
+def as_ours(error: Exception) -> ContrailError | None:
+    """What an error of Google's libraries means, as for ``google_errors``; None where it is not theirs, or says neither."""
     kind = type(error).__module__.split(".")[0]
     if isinstance(error, OSError) and str(error).startswith(_FORBIDDEN):
         return _refused(error)
     if kind == "google":
-        from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
+        from google.auth.exceptions import GoogleAuthError, TransportError
 
-        if isinstance(error, TransportError | RefreshError) and error.retryable:
-            return EngineError(f"Google's token server did not answer: {error}")
         if isinstance(error, GoogleAuthError):
-            return _refused(error)
+            # No TransportError says of itself that it may be retried, nor does what google.auth makes of one.
+            lost = isinstance(error, TransportError) or isinstance(error.__cause__, TransportError)
+            unanswered = EngineError(f"Google's token server did not answer: {error}")
+            return unanswered if lost or error.retryable else _refused(error)
     if kind not in ("google", "gcsfs"):
         return None
     status = getattr(error, "code", None)

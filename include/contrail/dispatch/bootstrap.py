@@ -2,7 +2,8 @@
 
 It runs before Contrail is there, so it imports nothing of it: only the standard library and what the job image has
 (fsspec with gcsfs). In the job's folder it leaves ``result.json`` and ``log.txt``, the end of what was printed; that is
-written while the command runs too, for a machine that is taken away.
+written while the command runs too, for a machine that is taken away. Progress goes to standard output: Vertex AI logs
+standard error as errors, of which people are told, so that only the reason of a job that failed belongs there.
 """
 
 import argparse
@@ -25,9 +26,10 @@ import fsspec
 
 _KEPT_LINES = 200
 _LOG_SECONDS = 10
-_REFUSED = 2
-# The lock file that the image was built from; libraries of another lock are another version.
-_IMAGE_LOCK = Path("/opt/contrail/requirements.sha256")
+_REFUSED, _RETRYABLE = 2, 75  # as in contrail.errors
+# The lock file that the image was built from; libraries of another lock are another version. What stands in for the image
+# in tests names its own.
+_IMAGE_LOCK = Path(os.environ.get("CONTRAIL_IMAGE_LOCK", "/opt/contrail/requirements.sha256"))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,13 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="contrail-") as place:
         try:
             environment = _prepare(asked, Path(place))
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            lines.append(f"✗ the job's code was refused: {error}")
-            print(lines[-1], file=sys.stderr)
-            code, printed = _REFUSED, ""
+        except Exception as error:  # of the client of any store
+            code, printed = (_REFUSED, "") if _is_refusal(error) else (_RETRYABLE, "")
+            lines.append(f"✗ the job's code {'was refused' if code == _REFUSED else 'could not be fetched'}: {error}")
         else:
             with _log_kept(asked.folder, lines):
                 code, printed = _run([sys.executable, "-m", "contrail", *asked.command], environment, lines)
+    if code:
+        print(_reason(code, list(lines)), file=sys.stderr)
     _leave(asked.folder, code, printed, list(lines))
     return code
 
@@ -59,6 +62,18 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return asked
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Whether trying again would end in the same way. gcsfs says that an account may not read by an OSError like any other."""
+    wrong = isinstance(error, ValueError | zipfile.BadZipFile | FileNotFoundError)
+    return wrong or str(error).startswith("Forbidden: ")
+
+
+def _reason(code: int, lines: list[str]) -> str:
+    """The line that says why it failed: Contrail's own error, which libraries may talk after; or whatever came last."""
+    marked = [line for line in lines if line.startswith("✗")]
+    return [f"ended with code {code}", *lines, *marked][-1]
+
+
 def _prepare(asked: argparse.Namespace, place: Path) -> dict[str, str]:
     """Unpack the wheel; the environment in which its code runs."""
     wheel = place / "code.whl"
@@ -67,7 +82,8 @@ def _prepare(asked: argparse.Namespace, place: Path) -> dict[str, str]:
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != asked.sha256:
         raise ValueError(f"{asked.wheel} has SHA-256 {found}; the job was submitted with {asked.sha256}")
-    if _IMAGE_LOCK.exists() and (built := _IMAGE_LOCK.read_text().strip()) != asked.lock:
+    built = _IMAGE_LOCK.read_text().strip() if _IMAGE_LOCK.exists() else "(unknown)"
+    if built != asked.lock:
         raise ValueError(
             f"the image was built from the lock {built}, the code needs {asked.lock}: build the image again"
         )
@@ -95,7 +111,7 @@ def _run(command: list[str], environment: dict[str, str], lines: "deque[str]") -
     reader.start()
     for line in process.stderr or ():
         lines.append(line.rstrip())
-        print(lines[-1], file=sys.stderr, flush=True)
+        print(lines[-1], flush=True)
     reader.join()
     return process.wait(), "".join(printed)
 
@@ -137,4 +153,5 @@ def _write(folder: str, name: str, text: str) -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # no line ends a job that cannot be printed
     sys.exit(main())

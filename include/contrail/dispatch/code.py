@@ -68,17 +68,14 @@ def publish_code(settings: Settings) -> Code:
     """Build the code of this checkout and put it under the jobs' folder, unless it is there already.
 
     Raises:
-        EngineError: when it cannot be built or put there.
+        EngineError: when it cannot be built.
     """
     folder = UPath(f"{settings.dispatch.jobs_uri}/code")
     with tempfile.TemporaryDirectory(prefix="contrail-wheel-") as place:
         wheel = build_wheel(settings, Path(place))
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        try:
-            wheel_uri = _put(wheel, folder / digest)
-            bootstrap_uri = _put(_BOOTSTRAP, folder / hashlib.sha256(_BOOTSTRAP.read_bytes()).hexdigest())
-        except OSError as error:
-            raise EngineError(f"the job's code could not be put into {folder}: {error}") from error
+        wheel_uri = _put(wheel, folder / digest)
+        bootstrap_uri = _put(_BOOTSTRAP, folder / hashlib.sha256(_BOOTSTRAP.read_bytes()).hexdigest())
     project = settings.project_path
     return Code(wheel_uri, digest, bootstrap_uri, code_revision(project), lock_hash(project))
 

@@ -20,7 +20,8 @@ _BOOTSTRAP_IN_IMAGE = "/opt/contrail/bootstrap.py"
 class Job:
     """One command of ``contrail``, as an attempt of a piece of work.
 
-    ``work`` names the work among all others (an orchestrator's run and task), the same for each attempt.
+    ``work`` names the work among all others (an orchestrator's run and task), the same for each attempt; ``started`` tells
+    its run from one of the same name that was deleted, whose results are not its own.
     """
 
     command: tuple[str, ...]
@@ -29,20 +30,15 @@ class Job:
     partitions: str
     run: str
     work: str
+    started: str
     attempt: int
 
     @property
     def id(self) -> str:
         """4 to 63 of ``[a-z0-9-]``, the same whenever it is asked for."""
-        digest = hashlib.sha256(self.work.encode()).hexdigest()[:12]
-        tail = f"-{digest}-a{self.attempt}"
+        tail = f"-{_digest(self.work, self.started)}-a{self.attempt}"
         stem = re.sub(r"[^a-z0-9]+", "-", f"contrail-{self.pipeline}-{self.stage}".lower())
         return stem[: _MAX_ID - len(tail)].rstrip("-") + tail
-
-    def earlier(self) -> list["Job"]:
-        """The attempts before this one, the last of them first."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return [Job(**{**values, "attempt": n}) for n in range(self.attempt - 1, 0, -1)]
 
 
 @dataclass(frozen=True)
@@ -62,9 +58,9 @@ def render_process(job: Job, target: LocalTarget | SparkTarget) -> dict[str, Any
     return {"command": [sys.executable, "-m", "contrail", *job.command], "environment": environment}
 
 
-def job_folder(job: Job, dispatch: DispatchSettings) -> str:
+def job_folder(pipeline: str, job_id: str, dispatch: DispatchSettings) -> str:
     """Where a remote job leaves its result and the end of its log."""
-    return f"{dispatch.jobs_uri}/{job.pipeline}/{job.id}"
+    return f"{dispatch.jobs_uri}/{pipeline}/{job_id}"
 
 
 def render_batch(
@@ -145,8 +141,18 @@ def labels(job: Job, dispatch: DispatchSettings) -> dict[str, str]:
         "run": job.run,
         "attempt": str(job.attempt),
         "contrail_job": job.id,
+        "contrail_work": work_label(job, dispatch),
     }
     return {**dispatch.labels, **{name: _label(value) for name, value in own.items()}}
+
+
+def work_label(job: Job, dispatch: DispatchSettings) -> str:
+    """What the jobs of a piece of work have in common, whichever attempt or clearing submitted them."""
+    return _digest(str(dispatch.jobs_uri), job.work, job.partitions)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
 
 
 def _label(value: str) -> str:
@@ -160,7 +166,7 @@ def _arguments(job: Job, dispatch: DispatchSettings, code: Code, variables: Mapp
         f"--sha256={code.wheel_sha256}",
         f"--revision={code.revision}",
         f"--lock={code.lock_sha256}",
-        f"--folder={job_folder(job, dispatch)}",
+        f"--folder={job_folder(job.pipeline, job.id, dispatch)}",
         *given,
         "--",
         *job.command,

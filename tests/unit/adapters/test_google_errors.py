@@ -3,10 +3,21 @@
 import pytest
 from gcsfs.retry import HttpError, validate_response
 from google.api_core import exceptions as google
-from google.auth.exceptions import DefaultCredentialsError, RefreshError
+from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 
 from contrail.adapters.google_errors import google_errors
 from contrail.errors import CommitConflictError, ContrailError, EngineError, MissingInputError, SpecError
+
+
+def unreachable() -> Exception:
+    """As google.auth refreshes a machine's token while the metadata server does not answer."""
+    try:
+        try:
+            raise TransportError("Metadata server unavailable")
+        except TransportError as lost:
+            raise RefreshError(lost) from lost
+    except RefreshError as error:
+        return error
 
 
 def forbidden() -> Exception:
@@ -27,6 +38,8 @@ def forbidden() -> Exception:
         (google.ResourceExhausted("reads"), EngineError, "quota"),
         (google.ServiceUnavailable("later"), EngineError, "did not answer"),
         (DefaultCredentialsError("no file"), SpecError, "no file"),
+        (TransportError("connection reset"), EngineError, "token server"),
+        (unreachable(), EngineError, "token server"),
         (RefreshError("again", retryable=True), EngineError, "token server"),
         (RefreshError("revoked"), SpecError, "revoked"),
     ],

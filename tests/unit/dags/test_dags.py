@@ -164,6 +164,45 @@ def test_a_training_run_has_time_for_its_stages_and_its_approver(where: str, req
         assert train.deadline[0].interval > needed, name
 
 
+REMOTE = {
+    "daily": ("features",),
+    "score": ("score",),
+    "monitor": ("drift", "performance"),
+    "train": ("train", "promote"),
+    "backfill": ("features", "score"),
+}
+
+
+@pytest.mark.parametrize(("suffix", "verbs"), REMOTE.items())
+def test_a_run_has_time_for_its_remote_jobs_and_their_retries(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget, suffix: str, verbs: tuple[str, ...]
+) -> None:
+    rent(monkeypatch, rented_gpu)
+    here = build_dags("flight_delay")[f"flight_delay__{suffix}"]
+    rent(monkeypatch, rented_gpu, *verbs)
+    there = build_dags("flight_delay")[f"flight_delay__{suffix}"]
+    attempts = sum(1 + task.retries for task in there.tasks if getattr(task, "verb", task.task_id) in verbs)
+    assert attempts >= 3 * len(verbs)
+    once = timedelta(minutes=rented_gpu.timeout_minutes + QUEUE_MINUTES)
+    assert there.dagrun_timeout >= here.dagrun_timeout + once * attempts
+    if suffix != "train":
+        assert there.deadline[0].interval == here.deadline[0].interval, "a remote job that is late is late"
+
+
+def test_a_stage_is_tried_until_it_has_run_without_a_spot_machine(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget
+) -> None:
+    rent(monkeypatch, rented_gpu.model_copy(update={"spot_attempts": 4}), *RANGE_STAGES, "train")
+    dags = build_dags("flight_delay")
+    tried = {
+        f"{id_.partition('__')[2]}.{task.task_id}": task.retries for id_, dag in dags.items() for task in dag.tasks
+    }
+    rented = {*(f"backfill.{verb}" for verb in RANGE_STAGES), "train.train", "daily.features", "score.score"}
+    assert {name for name, retries in tried.items() if retries >= 4} >= rented
+    assert tried["train.promote"] == tried["backfill.plan"] == 2
+    assert dags["flight_delay__train"].dagrun_timeout > timedelta(minutes=rented_gpu.timeout_minutes) * 5
+
+
 def test_trainings_on_a_gpu_take_turns(home: Path, rented_gpu: VertexTarget) -> None:
     dag = build_dags("bike_demand")["bike_demand__train"]
     asked = dag.get_task("train").arguments[:2]

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contrail.dispatch.payload import Code, Job, job_folder, labels, render_batch, render_custom_job, render_process
+from contrail.dispatch.payload import (
+    Code,
+    Job,
+    job_folder,
+    labels,
+    render_batch,
+    render_custom_job,
+    render_process,
+    work_label,
+)
 from contrail.stages import VERBS
 from contrail.targets import DispatchSettings, LocalTarget, SparkTarget, Stage, VertexTarget
 
@@ -55,6 +64,7 @@ JOB = Job(
     partitions="2024-01-05..2024-01-07",
     run="scheduled__2024-01-05",
     work="toy__daily/scheduled__2024-01-05/features/-1",
+    started="2024-01-06 05:00:00+00:00",
     attempt=1,
 )
 VARIABLES = {"CONTRAIL_ENV": "prod", "CONTRAIL_GCP_PROJECT": "demo"}
@@ -122,7 +132,8 @@ def test_an_id_is_legal_and_names_the_work_and_the_attempt(work: str, attempt: i
     assert job.id == replace(job, run="another", command=()).id
     assert job.id != replace(job, attempt=attempt + 1).id
     assert job.id != replace(job, work=work + "x").id
-    assert job_folder(job, DISPATCH).endswith(job.id)
+    assert job.id != replace(job, started="later").id
+    assert job_folder(pipeline, job.id, DISPATCH).endswith(job.id)
 
 
 @given(run=st.text(max_size=200), partitions=st.text(max_size=100))
@@ -133,9 +144,17 @@ def test_labels_are_legal(run: str, partitions: str) -> None:
     assert (found["team"], found["cost_centre"], found["contrail_job"]) == ("data-science", "cc-42", JOB.id)
 
 
-def test_earlier_attempts_come_last_first() -> None:
-    assert [job.attempt for job in replace(JOB, attempt=3).earlier()] == [2, 1]
-    assert JOB.earlier() == []
+def test_the_jobs_of_a_piece_of_work_have_a_label_in_common() -> None:
+    own = work_label(JOB, DISPATCH)
+    assert labels(JOB, DISPATCH)["contrail_work"] == own
+    assert work_label(replace(JOB, attempt=2, started="later", command=()), DISPATCH) == own
+    elsewhere = DISPATCH.model_copy(update={"jobs_uri": "gs://stage/jobs"})
+    others = [
+        work_label(replace(JOB, work="another"), DISPATCH),
+        work_label(replace(JOB, partitions="2024-01-05"), DISPATCH),
+        work_label(JOB, elsewhere),
+    ]
+    assert own not in others
 
 
 def test_where_a_stage_runs() -> None:
@@ -144,6 +163,14 @@ def test_where_a_stage_runs() -> None:
     assert DISPATCH.target_of("toy", "score").kind == "local"
     assert DISPATCH.target_of("toy", "late").kind == "local", "what is no stage stays here"
     assert set(Stage.__args__) == set(VERBS)  # type: ignore[attr-defined]
+
+
+def test_an_n1_machine_takes_some_numbers_of_gpus() -> None:
+    values = DISPATCH.targets["gpu"].model_dump()
+    values |= {"machine_type": "n1-standard-8", "accelerator_type": "NVIDIA_TESLA_T4"}
+    assert VertexTarget.model_validate({**values, "accelerator_count": 4}).accelerator_count == 4
+    with pytest.raises(ValidationError, match="n1 machines take 1, 2, 4 of NVIDIA_TESLA_T4, not 3"):
+        VertexTarget.model_validate({**values, "accelerator_count": 3})
 
 
 @pytest.mark.parametrize(

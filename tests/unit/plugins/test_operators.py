@@ -23,6 +23,7 @@ from contrail.errors import (
     SpecError,
 )
 from contrail_airflow.operators import BackfillOperator, StageOperator, StageRefused, StageStopped
+from contrail_airflow.stage_process import StageProcess
 
 CONTEXT: Any = {
     "ti": SimpleNamespace(
@@ -185,6 +186,20 @@ def _kill_while_running(task: StageOperator, script: str, mark: Path, monkeypatc
     assert failure
     assert not isinstance(failure[0], AirflowFailException), "a killed stage may be tried again"
     _until(lambda: not _alive(int(mark.read_text())))
+
+
+def test_a_task_that_is_killed_while_its_stage_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _replace_stage(monkeypatch, "import time; time.sleep(15)")
+    task = operator()
+
+    class Killed(StageProcess):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            task.on_kill()
+
+    monkeypatch.setattr("contrail_airflow.operators.StageProcess", Killed)
+    with pytest.raises(StageStopped, match="code -15"):
+        task.execute(CONTEXT)
 
 
 def _alive(pid: int) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 import yaml
 from airflow.exceptions import AirflowNotFoundException
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from gcsfs.retry import ChecksumError, HttpError
 from google.api_core import exceptions as google
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import DefaultCredentialsError, TransportError
 
+from contrail.dispatch import code
 from contrail.dispatch import receipts as receipts_module
 from contrail.dispatch.payload import Code, Job
 from contrail.dispatch.receipts import Month, Receipts
@@ -40,16 +43,25 @@ class Service:
     """A service in memory: what was submitted, by name, and what became of it."""
 
     jobs: dict[str, RemoteJob] = field(default_factory=dict)
+    works: dict[str, str] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     error: Exception | None = None
+    watch: Callable[[str], None] = lambda moment: None  # called when a job is "asked" for, and when it is "made"
 
     def find(self, job_id: str) -> RemoteJob | None:
         return self.jobs.get(job_id)
 
+    def running(self, job: Job) -> RemoteJob | None:
+        same = (self.jobs[name] for name, work in self.works.items() if work == job.work)
+        return next((one for one in same if one.state == "active"), None)
+
     def submit(self, job: Job, code: Code) -> RemoteJob:
         if self.error:
             raise self.error
-        self.jobs[job.id] = RemoteJob(job.id, "active", "", f"https://console/{job.id}")
+        self.watch("asked")
+        self.jobs[job.id] = RemoteJob(job.id, job.id, "active", "", f"https://console/{job.id}")
+        self.works[job.id] = job.work
+        self.watch("made")
         return self.jobs[job.id]
 
     def look(self, name: str) -> RemoteJob:
@@ -110,9 +122,9 @@ def leave(deferred: TaskDeferred, code: int, result: dict[str, Any] | None, *sai
     (folder / "result.json").write_text(json.dumps({"code": code, "result": result, "said": said}))
 
 
-def resume(deferred: TaskDeferred, **event: Any) -> dict[str, Any]:
+def resume(deferred: TaskDeferred, attempt: int = 1, **event: Any) -> dict[str, Any]:
     assert deferred.kwargs is not None
-    return task().resume(context(), {"name": deferred.trigger.name, "message": "", **event}, **deferred.kwargs)
+    return task().resume(context(attempt), {"name": deferred.trigger.name, "message": "", **event}, **deferred.kwargs)
 
 
 @contextmanager
@@ -164,6 +176,13 @@ def test_a_run_that_was_deleted_and_is_made_again_does_its_own_work(service: Ser
     assert submit(day=7).trigger.name != first.trigger.name
 
 
+def test_a_job_that_runs_is_taken_up_although_its_run_was_cleared_and_starts_anew(service: Service) -> None:
+    first = submit(1, day=6)
+    second = submit(2, day=7)
+    assert second.trigger.name == first.trigger.name
+    assert second.kwargs == first.kwargs
+
+
 def test_killing_the_task_ends_the_job(service: Service) -> None:
     running = task()
     with pytest.raises(TaskDeferred) as deferred:
@@ -174,12 +193,145 @@ def test_killing_the_task_ends_the_job(service: Service) -> None:
     assert service.cancelled == [deferred.value.trigger.name] * 2
 
 
+def test_a_task_that_is_killed_before_its_job_is_there_never_has_one(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = task()
+
+    def publish(_: Settings) -> Code:
+        running.on_kill()
+        return Code("w", "s", "b", "r", "l")
+
+    monkeypatch.setattr(operators, "publish_code", publish)
+    with stopping(StageRefused, "was not submitted to dataproc: its task was ended"):
+        running.execute(context())
+    assert service.jobs == {}
+
+
+@pytest.mark.parametrize("moment", ["asked", "made"])
+def test_a_task_that_is_killed_while_it_submits_ends_its_job(service: Service, moment: str) -> None:
+    running = task()
+
+    def killed(at: str) -> None:
+        if at == moment:
+            running.on_kill()
+            assert service.cancelled == list(service.jobs), "the process may be gone before it has its answer"
+
+    service.watch = killed
+    with stopping(StageRefused, "its task was ended while it was submitted"):
+        running.execute(context())
+    assert set(service.cancelled) == set(service.jobs) != set()
+
+
+def test_a_task_that_is_killed_while_its_service_does_not_answer_goes_on_to_end_its_job(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = task()
+
+    def unavailable(_: str) -> None:
+        raise google.ServiceUnavailable("later")
+
+    def killed(_: str) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(service, "find", unavailable)
+            running.on_kill()
+
+    service.watch = killed
+    with stopping(StageRefused, "its task was ended"):
+        running.execute(context())
+    assert service.cancelled == list(service.jobs)
+
+
+def test_a_job_that_a_killed_task_had_lost_before_ends_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = submit(1)
+    again = task()
+    find = service.find
+
+    def killed(job_id: str) -> RemoteJob | None:
+        monkeypatch.setattr(service, "find", find)
+        again.on_kill()
+        assert service.cancelled == [first.trigger.name]
+        return find(job_id)
+
+    monkeypatch.setattr(service, "find", killed)
+    with stopping(StageRefused, "its task was ended"):
+        again.execute(context(2))
+    assert set(service.cancelled) == {first.trigger.name}
+
+
+def overdue(attempt: int = 1) -> None:
+    task().resume_execution(TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT}, context(attempt))
+
+
+def test_a_wait_that_is_too_long_ends_the_job_and_names_the_limit(service: Service) -> None:
+    deferred = submit()
+    with stopping(StageRefused, r"its target's timeout_minutes (120) and 60 minutes for machines"):
+        overdue()
+    assert service.cancelled == [deferred.trigger.name]
+
+
+def test_a_wait_that_is_too_long_for_a_job_of_an_earlier_attempt_ends_that_one(service: Service) -> None:
+    first = submit(1)
+    submit(2)
+    with stopping(StageRefused, "timeout_minutes"):
+        overdue(attempt=2)
+    assert service.cancelled == [first.trigger.name]
+
+
 def test_a_job_that_was_cancelled_is_a_failure(service: Service) -> None:
     deferred = submit()
     service.end(deferred.trigger.name, "cancelled")
     leave(deferred, 0, {"rows": 3})
     with stopping(StageRefused, "was cancelled"):
         resume(deferred, state="cancelled")
+
+
+def test_a_job_that_was_cancelled_after_it_was_taken_up_is_submitted_again(service: Service) -> None:
+    """Clearing a task that waits cancels its job; the next attempt may be there before that is seen."""
+    submit(1)
+    second = submit(2)
+    service.end(second.trigger.name, "cancelled")
+    with stopping(StageStopped, "was cancelled") as stopped:
+        resume(second, attempt=2, state="cancelled")
+    assert not isinstance(stopped.value, AirflowFailException)
+    assert submit(3).trigger.name != second.trigger.name
+
+
+def test_a_machine_that_is_taken_away_is_named_although_the_stage_was_asked_to_end(service: Service) -> None:
+    deferred = submit()
+    service.end(deferred.trigger.name, "failed", "The instance was preempted.")
+    leave(deferred, -15, None, "round 100 of 500")
+    with stopping(StageStopped, "the spot machine was taken away") as stopped:
+        resume(deferred, state="failed", message="The instance was preempted.")
+    assert not isinstance(stopped.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+@pytest.mark.parametrize("code", [None, -15])
+def test_a_job_that_its_time_limit_has_ended_is_not_tried_again(
+    service: Service, state: State, code: int | None
+) -> None:
+    deferred = submit()
+    service.end(deferred.trigger.name, state, overran=True)
+    if code is not None:
+        leave(deferred, code, None)
+    with stopping(StageRefused, "timeout_minutes (120)"):
+        resume(deferred, state=state)
+
+
+def test_a_log_that_cannot_be_read_does_not_hide_why_a_job_ended(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Any) -> list[str]:
+        raise OSError("Forbidden: b/scratch/o")
+
+    monkeypatch.setattr(operators, "read_tail", forbidden)
+    deferred = submit()
+    service.end(deferred.trigger.name, "failed", "The instance was preempted.")
+    with stopping(StageStopped, "the spot machine was taken away") as stopped:
+        resume(deferred, state="failed", message="The instance was preempted.")
+    assert "Forbidden: b/scratch/o" in stopped.value.said
+    assert "https://console/" in stopped.value.said
 
 
 def test_a_stages_own_error_counts_as_it_would_here(service: Service) -> None:
@@ -241,6 +393,13 @@ def test_a_job_that_left_nothing_is_explained(
         (google.InvalidArgument("Insufficient 'CPUS' quota. Requested 12.0"), True, "quota"),
         (DefaultCredentialsError("no credentials"), False, "permission"),
         (OSError("Forbidden: b/artifacts/o"), False, "permission"),
+        (TransportError("connection reset"), True, "did not answer"),
+        (HttpError({"code": 401, "message": "who"}), False, "permission"),
+        (HttpError({"code": 429, "message": "slow down"}), True, "quota"),
+        (HttpError({"code": 503, "message": "later"}), True, "did not answer"),
+        (ChecksumError("the upload was cut"), True, "did not answer"),
+        (FileNotFoundError("b/artifacts"), False, "not found"),
+        (OSError("connection reset"), True, "did not answer"),
         (AirflowNotFoundException("The conn_id `google_cloud_default` isn't defined"), False, "no connection"),
     ],
 )
@@ -250,6 +409,16 @@ def test_a_submission_that_fails_says_what_to_do(service: Service, error: Except
         task().execute(context())
     assert isinstance(stopped.value, AirflowFailException) is not again
     assert advice(error)[0] is again
+
+
+def test_code_that_cannot_be_uploaded_says_what_to_do(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any) -> None:
+        raise FileNotFoundError("b/artifacts")
+
+    monkeypatch.setattr(operators, "publish_code", code.publish_code)
+    monkeypatch.setattr(code, "write_whole", missing)
+    with stopping(StageRefused, "not found: the environment file names something that is not there"):
+        task().execute(context())
 
 
 def test_the_log_that_a_job_kept_in_its_folder_is_shown_where_its_service_has_none(service: Service) -> None:
@@ -286,7 +455,8 @@ def test_the_trigger_waits_for_the_end_and_outlives_a_service_in_trouble(
     path, arguments = trigger.serialize()
     assert path == "contrail_airflow.triggers.RemoteJobTrigger"
     again = triggers.RemoteJobTrigger(**{**arguments, "poll_seconds": 0.01})
-    looks: list[Any] = [google.ServiceUnavailable("later"), "active", google.ServiceUnavailable("later"), "succeeded"]
+    # A role that is taken away for a while says nothing of the job, which runs on.
+    looks: list[Any] = [google.ServiceUnavailable("later"), "active", google.PermissionDenied("role"), "succeeded"]
 
     def look(name: str) -> RemoteJob:
         found = looks.pop(0)
@@ -298,7 +468,10 @@ def test_the_trigger_waits_for_the_end_and_outlives_a_service_in_trouble(
     assert wait(again) == {"name": trigger.name, "state": "succeeded", "message": ""}
 
 
-def test_the_trigger_gives_up_on_what_will_not_pass(service: Service) -> None:
+def test_the_trigger_gives_up_on_a_service_that_never_answers(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggers, "_MAX_TROUBLE", 3)
     deferred = submit()
     service.error = google.PermissionDenied("no more")
     event = wait(triggers.RemoteJobTrigger(deferred.trigger.target, deferred.trigger.name, 0.01))
