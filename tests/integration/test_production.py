@@ -87,6 +87,9 @@ class GivenUp(MainJob):
                 return next(task["state"] for task in api.tasks("toy__train", run_id) if task["task_id"] == "train")
 
             assert wait_until(lambda: training() == "deferred", 120), api.tasks("toy__train", run_id)
+            # Before the triggerer has the task, nobody is there to end its job; docs/gcp.md says so.
+            logs = self.embedded.home / "logs" / "dag_id=toy__train" / f"run_id={run_id}" / "task_id=train"
+            assert wait_until(lambda: bool([*logs.glob("attempt=1.log.trigger.*")]), 60), [*logs.iterdir()]
             (given_up,) = self.cloud.jobs().keys() - before.keys()
             task = f"dags/toy__train/dagRuns/{run_id}/taskInstances/train"
             api.call("PATCH", task, json={"new_state": "failed"})
