@@ -6,7 +6,6 @@ with it. What is left to do is asked of the lake before each stage, not of the r
 """
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from contrail.adapters.difference_page import render_difference
 from contrail.backfill_plan import TABLES, Plan, Request, make_plan
 from contrail.difference import difference
 from contrail.errors import MissingInputError, SpecError
-from contrail.files import write_whole
+from contrail.files import checked_name, write_whole
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline
@@ -27,7 +26,6 @@ from contrail.stages.base import StageResult, silent
 from contrail.stages.runner import new_run_id, run_stage
 
 RUNNING, DONE = "running", "done"
-_ID = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass
@@ -115,9 +113,7 @@ class Backfills:
         Raises:
             SpecError: for an id that is no file name, or one of a backfill of other partitions.
         """
-        if backfill_id and not _ID.fullmatch(backfill_id):
-            raise SpecError(f"--id {backfill_id}: use letters, digits, '_', '.' and '-'")
-        found = self._read(backfill_id) if backfill_id else self._interrupted(plan)
+        found = self._read(checked_name(backfill_id, "--id")) if backfill_id else self._interrupted(plan)
         if found is None:
             return self._begin(plan, backfill_id or new_run_id())
         asked, whole = plan.request.partitions, found.range

@@ -6,7 +6,6 @@ itself is elsewhere: a command parses its arguments, calls, and prints.
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from rich.table import Table
 
 from contrail.adapters.google_errors import google_errors
 from contrail.errors import ContrailError, SpecError
+from contrail.files import checked_name
 from contrail.partitions import Partitions
 from contrail.pipeline import Pipeline, load_pipeline, pipeline_names
 from contrail.settings import current_person, settings
@@ -38,11 +38,8 @@ if TYPE_CHECKING:
     from contrail.prices import PriceTable
 
 
-def _checked(name: str | None) -> str | None:
-    """A name that becomes part of paths and of SQL, as it was given."""
-    if name and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise SpecError(f"--run-id {name}: use letters, digits, '_', '.' and '-'")
-    return name
+def _run_name(name: str | None) -> str | None:
+    return name and checked_name(name, "--run-id")
 
 
 app = typer.Typer(
@@ -61,7 +58,7 @@ PipelineOption = Annotated[
 ]
 FromOption = Annotated[str, typer.Option("--from", help="First partition, YYYY-MM-DD.", show_default=False)]
 ToOption = Annotated[str | None, typer.Option("--to", help="Last partition, inclusive. Default: the same as --from.")]
-RunOption = Annotated[str | None, typer.Option("--run-id", callback=_checked, help="Name of this run in the records.")]
+RunOption = Annotated[str | None, typer.Option("--run-id", callback=_run_name, help="Name of this run in the records.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 
 

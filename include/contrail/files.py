@@ -1,8 +1,16 @@
-"""Files that are seen whole or not at all, and folders that go away, on a disk and in an object store."""
+"""Files that are seen whole or not at all, folders that go away, and what they may be named after.
 
+On a disk and in an object store.
+"""
+
+import re
 from uuid import uuid4
 
 from upath import UPath
+
+from contrail.errors import SpecError
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def write_whole(path: UPath, content: bytes) -> None:
@@ -21,3 +29,14 @@ def remove_folder(path: UPath) -> None:
     """Remove a folder with all that is in it; nothing when there is none."""
     if path.exists():
         path.fs.rm(str(path), recursive=True)
+
+
+def checked_name(name: str, option: str) -> str:
+    """A name that somebody gave and that becomes part of paths and of SQL, as it is.
+
+    Raises:
+        SpecError: naming the option, for a name with other characters.
+    """
+    if not _NAME.fullmatch(name):
+        raise SpecError(f"{option} {name}: use letters, digits, '_', '.' and '-'")
+    return name

@@ -62,10 +62,9 @@ def log_entry(entry: dict[str, str], severity: str = "INFO") -> bool:
     if log is None:
         return False
     from google.cloud import logging as cloud
-    from google.cloud.logging import Resource
 
     client: Any = cloud.Client
     # Else the client names the machine that it finds itself on, and the alert of a missing day would look elsewhere.
-    everywhere = Resource(type="global", labels={"project_id": log.project})
+    everywhere = cloud.Resource(type="global", labels={"project_id": log.project})
     client(project=log.project).logger(log.name, resource=everywhere).log_struct(entry, severity=severity)
     return True

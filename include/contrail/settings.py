@@ -203,8 +203,9 @@ def settings() -> Settings:
 def _check_pipelines(current: Settings) -> None:
     """Refuse a budget or a target for a pipeline that is not there: the pipeline that was meant would have neither."""
     dispatch = current.dispatch
-    named = {"pipelines": list(dispatch.pipelines), "monthly_budgets": list(dispatch.monthly_budgets)}
-    for key, name in ((key, name) for key, names in named.items() for name in names):
+    named = [("pipelines", name) for name in dispatch.pipelines]
+    named += [("monthly_budgets", name) for name in dispatch.monthly_budgets]
+    for key, name in named:
         if not (current.pipelines_path / name / "pipeline.yaml").exists():
             known = sorted(found.parent.name for found in current.pipelines_path.glob("*/pipeline.yaml"))
             path = current.project_path / "include" / "environments" / f"{current.name}.yaml"
