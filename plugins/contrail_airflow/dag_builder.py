@@ -85,7 +85,9 @@ class _Builder:
             on_failure_callback=RunNotifier(),
             deadline=DeadlineAlert(
                 reference=DeadlineReference.DAGRUN_QUEUED_AT,
-                interval=deadline,
+                # In seconds, not as the timedelta of the signature: with one, Airflow 3.3 fails to clear any run whose
+                # deadline has not passed (https://github.com/apache/airflow/issues/70368).
+                interval=deadline.total_seconds(),  # type: ignore[arg-type]
                 callback=AsyncCallback(DeadlineNotifier, kwargs=alert),
             ),
             default_args={
