@@ -5,13 +5,15 @@ Airflow also runs every module of a plugins folder by its own name, so the packa
 
 from airflow.plugins_manager import AirflowPlugin
 
+from contrail_airflow import given_up
 from contrail_airflow.priority import EarlierPartitionFirst
 from contrail_airflow.timetables import ClosedPartitionTimetable
 
 
 class ContrailPlugin(AirflowPlugin):
-    """Contrail's timetables and priorities."""
+    """Contrail's timetables and priorities, and what ends remote jobs."""
 
     name = "contrail"
     timetables = [ClosedPartitionTimetable]  # noqa: RUF012 - Airflow reads a plain list
+    listeners = [given_up]  # noqa: RUF012
     priority_weight_strategies = [EarlierPartitionFirst]  # noqa: RUF012

@@ -24,7 +24,7 @@ from airflow.sdk.exceptions import (
 
 from contrail.dispatch.code import publish_code
 from contrail.dispatch.outcome import read_outcome, read_tail
-from contrail.dispatch.payload import Job, job_folder, render_process
+from contrail.dispatch.payload import Job, job_folder, labels, render_process
 from contrail.dispatch.receipts import Receipts
 from contrail.errors import CommitConflictError, ContrailError
 from contrail.partitions import Partitions
@@ -262,7 +262,11 @@ class StageOperator(BaseOperator):
 
         Two at once are never right, so that one which runs is taken up whatever became of its task and of its run.
         """
-        return jobs.find(job.id) or jobs.running(job)
+        if found := jobs.find(job.id):
+            return found
+        own = labels(job, settings().dispatch)
+        same = {name: own[name] for name in ("contrail_task", "partition")}
+        return next((one for one in jobs.of_run(own["contrail_run"]) if same.items() <= one.labels.items()), None)
 
     def _cancel(self, jobs: RemoteJobs, job: Job) -> None:
         """Ask for the end of the remote job of this work, if there is one; no trouble with it stops its task's own end."""

@@ -4,15 +4,15 @@ What is submitted comes from ``contrail.dispatch``; when to do so, from the oper
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from contrail.adapters.google_errors import as_ours
-from contrail.dispatch.payload import Code, Job, render_batch, render_custom_job, work_label
+from contrail.dispatch.payload import Code, Job, render_batch, render_custom_job
 from contrail.errors import MissingInputError, SpecError
 from contrail.methods.cost import BatchUsage, MachineUsage, tier_of
 from contrail.settings import Settings
@@ -45,6 +45,7 @@ class RemoteJob:
     usage: BatchUsage | MachineUsage | None = None
     seconds: float | None = None
     overran: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -58,8 +59,8 @@ class RemoteJobs(Protocol):
     def find(self, job_id: str) -> RemoteJob | None:
         """The job that was submitted for an attempt; None when there is none."""
 
-    def running(self, job: Job) -> RemoteJob | None:
-        """A job that does this work now, whichever attempt submitted it; None when there is none."""
+    def of_run(self, run: str) -> list[RemoteJob]:
+        """The jobs with this ``contrail_run`` that work now, whichever attempts submitted them."""
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Start it. One that was started for this attempt before is given back instead."""
@@ -68,7 +69,7 @@ class RemoteJobs(Protocol):
         """How it is now."""
 
     def cancel(self, name: str) -> None:
-        """Ask for its end."""
+        """Ask for its end, unless it has ended or was asked to."""
 
 
 def jobs_of(target: GoogleTarget, settings: Settings) -> RemoteJobs:
@@ -108,12 +109,10 @@ class DataprocJobs:
         except NotFound:
             return None
 
-    def running(self, job: Job) -> RemoteJob | None:
-        """The batch with the label of this work that has not ended."""
-        work = work_label(job, self.settings.dispatch)
-        found = self._hook.list_batches(filter=f'labels.contrail_work="{work}"', **self._place)
-        same = (self._known(one) for one in found if one.labels.get("contrail_work") == work)
-        return next((one for one in same if one.state == "active"), None)
+    def of_run(self, run: str) -> list[RemoteJob]:
+        """The batches of a run that have not ended."""
+        found = self._hook.list_batches(filter=f'labels.contrail_run="{run}"', **self._place)
+        return _active(map(self._known, found), run)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Create the batch; one with its id is it."""
@@ -131,8 +130,9 @@ class DataprocJobs:
     @_patiently
     def cancel(self, name: str) -> None:
         """Cancel the operation that runs the batch."""
-        client = self._hook.get_batch_client(self.target.region)
-        client.cancel_operation({"name": self._hook.get_batch(batch_id=name, **self._place).operation})
+        batch = self._hook.get_batch(batch_id=name, **self._place)
+        if self._known(batch).state == "active":
+            self._hook.get_batch_client(self.target.region).cancel_operation({"name": batch.operation})
 
     def _known(self, batch: "Batch") -> RemoteJob:
         name = batch.name.rsplit("/", 1)[1]
@@ -141,7 +141,8 @@ class DataprocJobs:
         }  # fmt: skip
         link = f"{_CONSOLE}/dataproc/batches/{self.target.region}/{name}?project={self.target.project}"
         state = states.get(batch.state.name, "active")
-        job = RemoteJob(name, name, state, batch.state_message, link, batch.runtime_info.output_uri)
+        log, labels = batch.runtime_info.output_uri, dict(batch.labels)
+        job = RemoteJob(name, name, state, batch.state_message, link, log, labels=labels)
         if not job.ended:
             return job
         used, seconds = _batch_usage(batch, self.target), _seconds(batch.create_time, batch.state_time)
@@ -160,18 +161,17 @@ class VertexJobs:
 
     def find(self, job_id: str) -> RemoteJob | None:
         """The custom job with an attempt's label."""
-        return next(self._labelled("contrail_job", job_id), None)
+        return next((one for one in self._labelled("contrail_job", job_id) if one.id == job_id), None)
 
-    def running(self, job: Job) -> RemoteJob | None:
-        """The custom job with the label of this work that has not ended."""
-        found = self._labelled("contrail_work", work_label(job, self.settings.dispatch))
-        return next((one for one in found if one.state == "active"), None)
+    def of_run(self, run: str) -> list[RemoteJob]:
+        """The custom jobs of a run that have not ended."""
+        return _active(self._labelled("contrail_run", run), run)
 
-    def _labelled(self, label: str, value: str) -> Iterator[RemoteJob]:
+    def _labelled(self, label: str, value: str) -> Iterable[RemoteJob]:
         found = self._hook.list_custom_jobs(
             filter=f'labels.{label}="{value}"', page_size=None, page_token=None, read_mask=None, **self._place
         )
-        return (self._known(one) for one in found if one.labels.get(label) == value)
+        return map(self._known, found)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Create the custom job unless one has its label."""
@@ -187,7 +187,8 @@ class VertexJobs:
     @_patiently
     def cancel(self, name: str) -> None:
         """Cancel a custom job."""
-        self._hook.cancel_custom_job(custom_job=name, **self._place)
+        if self.look(name).state == "active":
+            self._hook.cancel_custom_job(custom_job=name, **self._place)
 
     def _known(self, job: "CustomJob") -> RemoteJob:
         name = job.name.rsplit("/", 1)[1]
@@ -205,8 +206,13 @@ class VertexJobs:
         state = states.get(job.state.name, "active")
         used = _machine_usage(job)
         overran = job.state.name == "JOB_STATE_EXPIRED" or _beyond(self.target, used.seconds if used else None)
-        known = job.labels.get("contrail_job", "")
-        return RemoteJob(known, name, state, job.error.message, link, "", used, seconds, overran)
+        labels = dict(job.labels)
+        known = labels.get("contrail_job", "")
+        return RemoteJob(known, name, state, job.error.message, link, "", used, seconds, overran, labels)
+
+
+def _active(jobs: Iterable[RemoteJob], run: str) -> list[RemoteJob]:
+    return [job for job in jobs if job.state == "active" and job.labels.get("contrail_run") == run]
 
 
 def _seconds(start: Any, end: Any) -> float | None:

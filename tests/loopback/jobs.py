@@ -56,6 +56,10 @@ def _invalid(why: str) -> RefusedError:
     return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, why)
 
 
+def _not_running(name: str) -> RefusedError:
+    return RefusedError(grpc.StatusCode.FAILED_PRECONDITION, f"{name} does not run")
+
+
 def _labelled(jobs: list[Any], wanted: str) -> list[Any]:
     """Those that a filter asks for: by one label, or all."""
     if not wanted:
@@ -264,9 +268,10 @@ class Dataproc:
 
     def cancel_operation(self, request: operations_pb2.CancelOperationRequest) -> empty_pb2.Empty:
         batch = self._of(request.name)
-        if batch.state in (State.PENDING, State.RUNNING):
-            batch.state = State.CANCELLING
-            self.processes[batch.name].cancel()
+        if batch.state not in (State.PENDING, State.RUNNING):
+            raise _not_running(batch.name)
+        batch.state = State.CANCELLING
+        self.processes[batch.name].cancel()
         return empty_pb2.Empty()
 
 
@@ -337,9 +342,10 @@ class Vertex:
 
     def cancel(self, request: job_service.CancelCustomJobRequest) -> empty_pb2.Empty:
         job = self.get(job_service.GetCustomJobRequest(name=request.name))
-        if job.state in (JobState.JOB_STATE_PENDING, JobState.JOB_STATE_RUNNING):
-            job.state = JobState.JOB_STATE_CANCELLING
-            self.processes[request.name].cancel()
+        if job.state not in (JobState.JOB_STATE_PENDING, JobState.JOB_STATE_RUNNING):
+            raise _not_running(request.name)
+        job.state = JobState.JOB_STATE_CANCELLING
+        self.processes[request.name].cancel()
         return empty_pb2.Empty()
 
 

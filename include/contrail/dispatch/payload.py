@@ -20,8 +20,8 @@ _BOOTSTRAP_IN_IMAGE = "/opt/contrail/bootstrap.py"
 class Job:
     """One command of ``contrail``, as an attempt of a piece of work.
 
-    ``work`` names the work among all others (an orchestrator's run and task), the same for each attempt; ``started`` tells
-    its run from one of the same name that was deleted, whose results are not its own.
+    ``work`` is ``RUN/TASK/INDEX``: an orchestrator's run, whose name may have slashes too, and its task, the same for each
+    attempt. ``started`` tells its run from one of the same name that was deleted, whose results are not its own.
     """
 
     command: tuple[str, ...]
@@ -141,14 +141,15 @@ def labels(job: Job, dispatch: DispatchSettings) -> dict[str, str]:
         "run": job.run,
         "attempt": str(job.attempt),
         "contrail_job": job.id,
-        "contrail_work": work_label(job, dispatch),
+        "contrail_run": key_label(job.work.rsplit("/", 2)[0], dispatch),
+        "contrail_task": key_label(job.work, dispatch),
     }
     return {**dispatch.labels, **{name: _label(value) for name, value in own.items()}}
 
 
-def work_label(job: Job, dispatch: DispatchSettings) -> str:
-    """What the jobs of a piece of work have in common, whichever attempt or clearing submitted them."""
-    return _digest(str(dispatch.jobs_uri), job.work, job.partitions)
+def key_label(key: str, dispatch: DispatchSettings) -> str:
+    """The label of a run or of a task, ``Job.work`` or the first part of it: the same whichever attempt submits the job."""
+    return _digest(str(dispatch.jobs_uri), key)
 
 
 def _digest(*parts: str) -> str:

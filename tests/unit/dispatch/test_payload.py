@@ -16,11 +16,11 @@ from contrail.dispatch.payload import (
     Code,
     Job,
     job_folder,
+    key_label,
     labels,
     render_batch,
     render_custom_job,
     render_process,
-    work_label,
 )
 from contrail.stages import VERBS
 from contrail.targets import DispatchSettings, LocalTarget, SparkTarget, Stage, VertexTarget
@@ -144,17 +144,23 @@ def test_labels_are_legal(run: str, partitions: str) -> None:
     assert (found["team"], found["cost_centre"], found["contrail_job"]) == ("data-science", "cc-42", JOB.id)
 
 
-def test_the_jobs_of_a_piece_of_work_have_a_label_in_common() -> None:
-    own = work_label(JOB, DISPATCH)
-    assert labels(JOB, DISPATCH)["contrail_work"] == own
-    assert work_label(replace(JOB, attempt=2, started="later", command=()), DISPATCH) == own
+@given(run=st.text(max_size=200))
+def test_the_jobs_of_a_run_and_of_a_task_have_labels_in_common(run: str) -> None:
+    def keys(job: Job, dispatch: DispatchSettings = DISPATCH) -> tuple[str, str]:
+        found = labels(job, dispatch)
+        return found["contrail_run"], found["contrail_task"]
+
+    job = replace(JOB, work=f"{run}/score/-1")
+    own_run, own_task = keys(job)
+    assert keys(replace(job, attempt=2, started="later", command=())) == (own_run, own_task)
+    assert key_label(run, DISPATCH) == own_run
+    assert key_label(f"{run}/score/-1", DISPATCH) == own_task
+    for other in ("score/0", "drift/-1"):
+        same_run, other_task = keys(replace(job, work=f"{run}/{other}"))
+        assert (same_run, other_task != own_task) == (own_run, True)
     elsewhere = DISPATCH.model_copy(update={"jobs_uri": "gs://stage/jobs"})
-    others = [
-        work_label(replace(JOB, work="another"), DISPATCH),
-        work_label(replace(JOB, partitions="2024-01-05"), DISPATCH),
-        work_label(JOB, elsewhere),
-    ]
-    assert own not in others
+    for strange in (keys(replace(job, work=f"{run}x/score/-1")), keys(job, elsewhere)):
+        assert own_run not in strange and own_task not in strange
 
 
 def test_where_a_stage_runs() -> None:

@@ -16,7 +16,7 @@ from google.longrunning import operations_pb2
 from tests.loopback import jobs as loopback
 from tests.loopback.jobs import JobState
 
-from contrail.dispatch.payload import Code, Job
+from contrail.dispatch.payload import Code, Job, labels
 from contrail.settings import settings
 from contrail.targets import DispatchSettings
 from contrail_airflow.remote_jobs import RemoteJobs, jobs_of, target_from
@@ -27,7 +27,16 @@ TARGETS = {
     "vertex": {"kind": "vertex", "machine_type": "n2-standard-8", **PLACE},
 }
 # Of a pipeline that is shipped: ids are as long as those of production.
-JOB = Job(("stage", "features"), "flight_delay", "features", "2013-11-01", "scheduled__1", "work", "06:00", 1)
+JOB = Job(
+    ("stage", "features"),
+    "flight_delay",
+    "features",
+    "2013-11-01",
+    "scheduled__1",
+    "daily/scheduled__1/features/-1",
+    "06:00",
+    1,
+)
 CODE = Code("w", "s", "b", "r", "l")
 
 
@@ -119,15 +128,16 @@ def test_a_job_of_a_shipped_pipeline_is_taken_once(place: Place, kind: str) -> N
 
 
 @SERVICES
-def test_a_job_is_found_by_its_work_while_it_runs(place: Place, kind: str) -> None:
+def test_the_jobs_of_a_run_are_known_while_they_work(place: Place, kind: str) -> None:
     jobs = place.of[kind]
     first = jobs.submit(JOB, CODE)
-    cleared = replace(JOB, started="07:00", attempt=2)
-    assert first.id == JOB.id != cleared.id
-    assert jobs.running(cleared) == first
-    assert jobs.running(replace(JOB, work="another")) is None
+    assert first.id == JOB.id
+    assert jobs.submit(replace(JOB, work="another/score/-1"), CODE).id != JOB.id
+    assert jobs.of_run(first.labels["contrail_run"]) == [first]
+    cleared = labels(replace(JOB, started="07:00", attempt=2), DispatchSettings(jobs_uri="gs://b/jobs"))
+    assert {name for name, value in first.labels.items() if value != cleared[name]} == {"attempt", "contrail_job"}
     jobs.cancel(first.name)
-    assert jobs.running(cleared) is None, "it is being cancelled"
+    assert jobs.of_run(first.labels["contrail_run"]) == [], "it is being cancelled"
 
 
 @SERVICES
@@ -140,6 +150,16 @@ def test_a_cancelling_that_is_not_answered_is_asked_for_again(place: Place, kind
     place.errors.append(google.PermissionDenied("role"))
     with pytest.raises(google.PermissionDenied):
         jobs.cancel(name)
+
+
+@SERVICES
+def test_a_job_that_does_not_run_is_not_asked_to_end(place: Place, kind: str) -> None:
+    """Two may end a job: the triggerer, and the process in which its task was ended."""
+    jobs = place.of[kind]
+    name = jobs.submit(JOB, CODE).name
+    jobs.cancel(name)
+    jobs.cancel(name)
+    assert jobs.look(name).state == "cancelling"
 
 
 @SERVICES

@@ -22,7 +22,7 @@ from google.auth.exceptions import DefaultCredentialsError, TransportError
 
 from contrail.dispatch import code
 from contrail.dispatch import receipts as receipts_module
-from contrail.dispatch.payload import Code, Job
+from contrail.dispatch.payload import Code, Job, labels
 from contrail.dispatch.receipts import Month, Receipts
 from contrail.errors import BudgetError
 from contrail.messages import Kind, of_failure
@@ -43,7 +43,6 @@ class Service:
     """A service in memory: what was submitted, by name, and what became of it."""
 
     jobs: dict[str, RemoteJob] = field(default_factory=dict)
-    works: dict[str, str] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     error: Exception | None = None
     watch: Callable[[str], None] = lambda moment: None  # called when a job is "asked" for, and when it is "made"
@@ -51,16 +50,15 @@ class Service:
     def find(self, job_id: str) -> RemoteJob | None:
         return self.jobs.get(job_id)
 
-    def running(self, job: Job) -> RemoteJob | None:
-        same = (self.jobs[name] for name, work in self.works.items() if work == job.work)
-        return next((one for one in same if one.state == "active"), None)
+    def of_run(self, run: str) -> list[RemoteJob]:
+        return [one for one in self.jobs.values() if one.state == "active" and one.labels["contrail_run"] == run]
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         if self.error:
             raise self.error
         self.watch("asked")
-        self.jobs[job.id] = RemoteJob(job.id, job.id, "active", "", f"https://console/{job.id}")
-        self.works[job.id] = job.work
+        own = labels(job, operators.settings().dispatch)
+        self.jobs[job.id] = RemoteJob(job.id, job.id, "active", "", f"https://console/{job.id}", labels=own)
         self.watch("made")
         return self.jobs[job.id]
 
@@ -181,6 +179,17 @@ def test_a_job_that_runs_is_taken_up_although_its_run_was_cleared_and_starts_ane
     second = submit(2, day=7)
     assert second.trigger.name == first.trigger.name
     assert second.kwargs == first.kwargs
+
+
+def test_a_job_that_runs_for_other_days_is_not_taken_up(service: Service) -> None:
+    """A backfill that is planned anew may give a task of the same index another part of its range."""
+    first = submit(1)
+    other_days = StageOperator(
+        task_id="score", verb="score", pipeline="toy", partition_from="2024-01-05", partition_to="2024-01-06"
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        other_days.execute(context(2))
+    assert deferred.value.trigger.name != first.trigger.name
 
 
 def test_killing_the_task_ends_the_job(service: Service) -> None:
