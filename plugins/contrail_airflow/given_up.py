@@ -3,13 +3,15 @@
 A trigger ends the job of a task that waits, and a worker that of a task that submits. But nobody may be there: the
 triggerer has not taken the wait over or does not run, the worker was lost, Airflow lets a worker defer a task that is no
 more. So the process in which a task or a run ends, the API server's for a person and else the scheduler's, looks after the
-run for two minutes: of its jobs, those whose task has ended are asked to end.
+run for two minutes: of its jobs, those whose task has ended are asked to end. Of a task that fails by itself, its process
+killed or its service in trouble, Airflow tells no listener; its job is found when its run ends.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
@@ -85,13 +87,10 @@ def _look(dag_id: str, run_id: str) -> None:
                 del _looks[dag_id, run_id]
                 return
         time.sleep(pause)
-        for target in _targets():
-            try:
-                _end_jobs(jobs_of(target, settings()), dag_id, run_id)
-            except service_errors() as error:
-                _log.warning("Jobs of %s could not be looked after: %s\n%s", run_id, advice(error)[1], error)
-            except Exception:
-                _log.exception("Jobs of %s could not be looked after", run_id)
+        with _telling("Jobs", run_id):
+            for target in _targets():
+                with _telling("Jobs", run_id):
+                    _end_jobs(jobs_of(target, settings()), dag_id, run_id)
 
 
 def _targets() -> list[GoogleTarget]:
@@ -103,12 +102,23 @@ def _targets() -> list[GoogleTarget]:
 def _end_jobs(jobs: RemoteJobs, dag_id: str, run_id: str) -> None:
     """Ask for the end of a run's jobs whose tasks have ended; one that is to run again takes its job up."""
     dispatch = settings().dispatch
-    if active := jobs.of_run(key_label(f"{dag_id}/{run_id}", dispatch)):
+    for job in jobs.of_run(key_label(f"{dag_id}/{run_id}", dispatch)):
         wanted = {key_label(f"{dag_id}/{run_id}/{task}", dispatch) for task in _unfinished(dag_id, run_id)}
-        for job in active:
-            if job.labels["contrail_task"] not in wanted:
+        if job.labels["contrail_task"] not in wanted:
+            with _telling(job.id, run_id):
                 jobs.cancel(job.name)
                 _log.info("%s was asked to end: its task has ended\n%s", job.id, job.link)
+
+
+@contextmanager
+def _telling(what: str, run_id: str) -> Iterator[None]:
+    """No trouble stops the next job, service or look."""
+    try:
+        yield
+    except service_errors() as error:
+        _log.warning("%s of %s could not be looked after: %s\n%s", what, run_id, advice(error)[1], error)
+    except Exception:
+        _log.exception("%s of %s could not be looked after", what, run_id)
 
 
 def _unfinished(dag_id: str, run_id: str) -> list[str]:

@@ -83,6 +83,8 @@ class World:
         ]
 
     def cancel(self, name: str) -> None:
+        if name.startswith("refused"):
+            raise google.FailedPrecondition(name)
         self.cancelled.append(name)
 
     def sleep(self, seconds: float) -> None:
@@ -191,6 +193,32 @@ def test_a_run_is_looked_after_by_one_thread_however_many_of_its_tasks_end(hook:
     assert world.seconds == 180, "the second has begun the looks anew"
     end(hook)
     assert world.seconds == 300
+
+
+def test_a_job_that_cannot_be_ended_keeps_no_other_from_its_end(
+    hook: Any, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.task("train", "failed")
+    for name in ("refused-1", "job-2"):
+        world.job(name)
+    end(hook)
+    assert world.cancelled == ["job-2"]
+    assert "refused-1 of run could not be looked after" in caplog.text
+
+
+def test_a_task_that_is_cleared_between_two_jobs_keeps_its_own(hook: Any, world: World) -> None:
+    for map_index in (0, 1):
+        world.task("score", "failed", map_index=map_index)
+        world.job(f"score-{map_index}", f"score/{map_index}")
+    cancel = world.cancel
+
+    def clear(name: str) -> None:
+        cancel(name)
+        world.set_state(None)
+
+    world.cancel = clear  # type: ignore[method-assign]
+    end(hook)
+    assert world.cancelled == ["score-0"]
 
 
 def test_each_service_is_asked_once_a_look_and_its_trouble_stops_nobody(
