@@ -63,7 +63,7 @@ test-fast: $(VENV)/.dev  ## Run the tests that take seconds
 	@$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain in prod, through Airflow, against a Google Cloud on this machine
-	@$(BIN)/python -m pytest -n 0 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
+	@$(BIN)/python -m pytest -n 1 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
 
 check: $(VENV)/.dev  ## Lint, types, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
