@@ -10,7 +10,7 @@ from upath import UPath
 
 from contrail.errors import SpecError
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_IN_NAMES = "A-Za-z0-9_.-"
 
 
 def write_whole(path: UPath, content: bytes) -> None:
@@ -37,6 +37,11 @@ def checked_name(name: str, option: str) -> str:
     Raises:
         SpecError: naming the option, for a name with other characters.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(rf"[{_IN_NAMES}]+", name):
         raise SpecError(f"{option} {name}: use letters, digits, '_', '.' and '-'")
     return name
+
+
+def as_name(text: str) -> str:
+    """A name that ``checked_name`` accepts, made from what an orchestrator calls its run."""
+    return re.sub(rf"[^{_IN_NAMES}]+", "-", text)

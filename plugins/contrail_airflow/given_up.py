@@ -18,7 +18,7 @@ from airflow.listeners import hookimpl
 
 from contrail.dispatch.payload import key_label
 from contrail.settings import settings
-from contrail_airflow.remote_jobs import GoogleTarget, RemoteJobs, advice, jobs_of, service_errors
+from contrail_airflow.remote_jobs import GoogleTarget, RemoteJobs, advice, jobs_of, run_key, service_errors, work_key
 
 if TYPE_CHECKING:
     from airflow.models import DagRun
@@ -87,10 +87,9 @@ def _look(dag_id: str, run_id: str) -> None:
                 del _looks[dag_id, run_id]
                 return
         time.sleep(pause)
-        with _telling("Jobs", run_id):
-            for target in _targets():
-                with _telling("Jobs", run_id):
-                    _end_jobs(jobs_of(target, settings()), dag_id, run_id)
+        for target in _targets():
+            with _telling("Jobs", run_id):
+                _end_jobs(jobs_of(target, settings()), dag_id, run_id)
 
 
 def _targets() -> list[GoogleTarget]:
@@ -102,8 +101,9 @@ def _targets() -> list[GoogleTarget]:
 def _end_jobs(jobs: RemoteJobs, dag_id: str, run_id: str) -> None:
     """Ask for the end of a run's jobs whose tasks have ended; one that is to run again takes its job up."""
     dispatch = settings().dispatch
-    for job in jobs.of_run(key_label(f"{dag_id}/{run_id}", dispatch)):
-        wanted = {key_label(f"{dag_id}/{run_id}/{task}", dispatch) for task in _unfinished(dag_id, run_id)}
+    for job in jobs.of_run(key_label(run_key(dag_id, run_id), dispatch)):
+        # Anew for each: to end the one before takes its time, in which a task may be cleared and take up its job.
+        wanted = {key_label(work, dispatch) for work in _unfinished(dag_id, run_id)}
         if job.labels["contrail_task"] not in wanted:
             with _telling(job.id, run_id):
                 jobs.cancel(job.name)
@@ -122,7 +122,7 @@ def _telling(what: str, run_id: str) -> Iterator[None]:
 
 
 def _unfinished(dag_id: str, run_id: str) -> list[str]:
-    """The tasks of a run that have not ended, each with its index."""
+    """The work of a run that has not ended."""
     from airflow.models import TaskInstance
     from airflow.utils.session import create_session
     from airflow.utils.state import State
@@ -131,4 +131,4 @@ def _unfinished(dag_id: str, run_id: str) -> list[str]:
     of_run = select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state)
     with create_session() as session:
         found = session.execute(of_run.filter_by(dag_id=dag_id, run_id=run_id)).all()
-    return [f"{task_id}/{map_index}" for task_id, map_index, state in found if state not in State.finished]
+    return [work_key(dag_id, run_id, task_id, index) for task_id, index, state in found if state not in State.finished]

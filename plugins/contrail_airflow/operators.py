@@ -6,7 +6,6 @@ retry can help.
 
 import json
 import logging
-import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -27,6 +26,7 @@ from contrail.dispatch.outcome import read_outcome, read_tail
 from contrail.dispatch.payload import Job, job_folder, labels, render_process
 from contrail.dispatch.receipts import Receipts
 from contrail.errors import CommitConflictError, ContrailError
+from contrail.files import as_name
 from contrail.partitions import Partitions
 from contrail.settings import settings
 from contrail.targets import LocalTarget, SparkTarget
@@ -41,6 +41,7 @@ from contrail_airflow.remote_jobs import (
     jobs_of,
     service_errors,
     target_from,
+    work_key,
 )
 from contrail_airflow.stage_process import StageProcess
 from contrail_airflow.triggers import RemoteJobTrigger
@@ -143,15 +144,15 @@ class StageOperator(BaseOperator):
             pipeline=self.pipeline,
             stage=self.verb,
             partitions=self.partition_from if self.partition_from == self.partition_to else same,
-            run=_as_name(task_instance.run_id),
-            work=f"{task_instance.dag_id}/{task_instance.run_id}/{task_instance.task_id}/{task_instance.map_index}",
+            run=as_name(task_instance.run_id),
+            work=work_key(task_instance.dag_id, task_instance.run_id, task_instance.task_id, task_instance.map_index),
             started=str(started),
             attempt=task_instance.try_number,
         )
 
     def name_of(self, task_instance: Any) -> str:
         """The name of this attempt in the provenance."""
-        return _as_name(f"{task_instance.run_id}-{task_instance.try_number}")
+        return as_name(f"{task_instance.run_id}-{task_instance.try_number}")
 
     def _dispatch(self, job: Job) -> dict[str, Any]:
         target = settings().dispatch.target_of(job.pipeline, job.stage)
@@ -419,7 +420,7 @@ class BackfillOperator(StageOperator):
 
     def name_of(self, task_instance: Any) -> str:
         """The name of the backfill, the same for each of its tasks and attempts."""
-        return _as_name(task_instance.run_id)
+        return as_name(task_instance.run_id)
 
 
 class JobsOperator(BaseOperator):
@@ -447,7 +448,3 @@ class JobsOperator(BaseOperator):
         planned = context["ti"].xcom_pull(task_ids="plan")["plan"]["stages"]
         jobs = [Partitions.from_text(job) for stage in planned if stage["stage"] == self.stage for job in stage["jobs"]]
         return [{"partition_from": str(job.start), "partition_to": str(job.end)} for job in jobs]
-
-
-def _as_name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)

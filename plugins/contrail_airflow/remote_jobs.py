@@ -77,6 +77,16 @@ def jobs_of(target: GoogleTarget, settings: Settings) -> RemoteJobs:
     return DataprocJobs(target, settings) if isinstance(target, DataprocTarget) else VertexJobs(target, settings)
 
 
+def run_key(dag_id: str, run_id: str) -> str:
+    """A run of Airflow as the first part of ``Job.work``."""
+    return f"{dag_id}/{run_id}"
+
+
+def work_key(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """A task of Airflow as ``Job.work``: for who submits its job, and for who asks whether anybody still wants it."""
+    return f"{run_key(dag_id, run_id)}/{task_id}/{map_index}"
+
+
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, service_errors()) and advice(error)[0]
 

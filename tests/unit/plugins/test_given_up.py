@@ -16,10 +16,11 @@ from google.api_core import exceptions as google
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from contrail.dispatch.payload import key_label
+from contrail.dispatch.payload import key_label, labels
 from contrail.settings import settings
 from contrail.targets import DispatchSettings
 from contrail_airflow import given_up
+from contrail_airflow.operators import StageOperator
 from contrail_airflow.remote_jobs import RemoteJob
 from contrail_plugin import ContrailPlugin
 
@@ -182,6 +183,19 @@ def test_a_task_that_was_deleted_wants_no_job(hook: Any, world: World) -> None:
     world.job("job-1")
     end(hook, "on_dag_run_failed")
     assert world.cancelled == ["job-1"]
+
+
+@pytest.mark.parametrize(("state", "ended"), [("failed", True), ("deferred", False)])
+def test_a_job_is_known_by_the_labels_that_its_operator_gave_it(
+    hook: Any, world: World, state: str, ended: bool
+) -> None:
+    task = StageOperator(task_id="train", verb="train", pipeline="toy", partition_from="2024-01-05")
+    place = {"dag_id": "toy__train", "run_id": "run", "task_id": "train", "map_index": -1, "try_number": 1}
+    job = task.job({"ti": SimpleNamespace(**place), "dag_run": SimpleNamespace(start_date="06:00")})  # type: ignore[typeddict-item]
+    world.task("train", state)
+    world.jobs["job-1"] = RemoteJob("job-1", "job-1", "active", "", "", labels=labels(job, world.dispatch))
+    end(hook)
+    assert (world.cancelled == ["job-1"]) is ended
 
 
 def test_a_run_is_looked_after_by_one_thread_however_many_of_its_tasks_end(hook: Any, world: World) -> None:
