@@ -42,19 +42,19 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 setup: $(VENV)/.run  ## Install everything that running needs into .venv
 
 run: $(VENV)/.run  ## The main job on real data, through Airflow: land, train, promote, score, check drift
-	@$(AIRFLOW) contrail_airflow.main_job --pipeline $(PIPELINE)
+	@$(AIRFLOW) contrail_airflow.local.main_job --pipeline $(PIPELINE)
 
 up: $(VENV)/.run  ## Start Airflow and MLflow for a person; prints the addresses and how to log in
-	@$(AIRFLOW) contrail_airflow.embedded up
+	@$(AIRFLOW) contrail_airflow.local.embedded up
 
 down:  ## Stop what `make up` started, and only that
-	@$(AIRFLOW) contrail_airflow.embedded down
+	@$(AIRFLOW) contrail_airflow.local.embedded down
 
 airflow: $(VENV)/.run  ## Airflow's own command line on the embedded Airflow: make airflow ARGS="dags list"
-	@$(AIRFLOW) contrail_airflow.embedded airflow $(ARGS)
+	@$(AIRFLOW) contrail_airflow.local.embedded airflow $(ARGS)
 
 compose-env:  ## Make .env with new random passwords for docker-compose.yaml, unless it is there
-	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.compose_env
+	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.local.compose_env
 
 test: $(VENV)/.dev .venv-bigquery/.installed  ## Run all tests but one, which test-gcp runs
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not production"

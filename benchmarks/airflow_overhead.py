@@ -9,12 +9,12 @@ from benchmarks.harness import HOME, PIPELINE, PROJECT, alternate, environment, 
 
 DAY = "2013-12-16"
 _SCRIPT = f"""
-from contrail.backfill import Backfills
+from contrail.operations.backfill import Backfills
 from contrail.lake.lake import Lake
-from contrail.late import correct
+from contrail.operations.late import correct
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 from contrail.stages.runner import run_stage
 day = Partitions.parse({DAY!r})
 correct(Backfills(load_pipeline({PIPELINE!r}), settings(), Lake(settings(), {PIPELINE!r})), day.start)
@@ -34,8 +34,8 @@ def measure() -> str:
     """A run of the daily DAG, from the trigger to its end; Airflow is already up."""
     sys.path.insert(0, str(PROJECT / "plugins"))
     os.environ["CONTRAIL_HOME"] = str(HOME)
-    from contrail.settings import settings
-    from contrail_airflow.embedded import Embedded, running
+    from contrail.config.settings import settings
+    from contrail_airflow.local.embedded import Embedded, running
 
     settings.cache_clear()
     with running(Embedded(settings())) as api:

@@ -49,14 +49,14 @@ class _World:
 def _load() -> _World:
     os.environ["CONTRAIL_HOME"] = str(HOME)
     from contrail.adapters.registry import resolve
+    from contrail.config.pipeline import load_pipeline
+    from contrail.config.settings import settings
     from contrail.lake.labels import read_training_rows
     from contrail.lake.lake import Lake
     from contrail.methods.drift import history_days
     from contrail.methods.fit import predict_unseen
     from contrail.methods.label_drift import day_residuals, parts_of
     from contrail.partitions import Partitions
-    from contrail.pipeline import load_pipeline
-    from contrail.settings import settings
     from contrail.stages.train import encode_window
 
     settings.cache_clear()

@@ -12,16 +12,16 @@ from benchmarks import features_sql
 from benchmarks.harness import PROJECT, YEAR, alternate, environment, table
 
 if TYPE_CHECKING:
-    from contrail.pipeline import Pipeline
+    from contrail.config.pipeline import Pipeline
 
 ENGINES = ("sail", "spark local[2]", "duckdb")
 
 
 def compute(engine: str, target: str) -> None:
     """Read the year's validated Parquet, build the features, write Parquet: no lake commit, in this process."""
+    from contrail.config.pipeline import load_pipeline
+    from contrail.config.settings import settings
     from contrail.lake.lake import Lake
-    from contrail.pipeline import load_pipeline
-    from contrail.settings import settings
 
     pipeline = load_pipeline("flight_delay")
     lake, spec = Lake(settings(), pipeline.name), pipeline.spec
@@ -45,7 +45,7 @@ def _duckdb(files: dict[str, list[str]], columns: list[str], target: str) -> Non
 def _spark(engine: str, files: dict[str, list[str]], pipeline: "Pipeline", target: str) -> None:
     from contrail.adapters.engine import spark_session
     from contrail.api import FeatureWindow, Partitions
-    from contrail.settings import EngineSettings
+    from contrail.config.settings import EngineSettings
 
     spec = pipeline.spec
     session = spark_session(EngineSettings(kind="sail" if engine == "sail" else "spark", master="local[2]"))

@@ -12,11 +12,11 @@ def measure() -> str:
     import os
 
     os.environ["CONTRAIL_HOME"] = str(HOME)
+    from contrail.config.pipeline import load_pipeline
+    from contrail.config.settings import settings
     from contrail.lake.lake import Lake
+    from contrail.operations.summary import realised
     from contrail.partitions import Partitions
-    from contrail.pipeline import load_pipeline
-    from contrail.settings import settings
-    from contrail.summary import realised
 
     settings.cache_clear()
     pipeline = load_pipeline(PIPELINE)

@@ -22,16 +22,16 @@ from croniter import croniter
 from upath import UPath
 
 from benchmarks.harness import PROJECT
-from contrail.backfill import Backfills
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
+from contrail.config.training_windows import training_windows
 from contrail.errors import ContrailError
 from contrail.lake.lake import Lake
-from contrail.late import correct
-from contrail.messages import Message, of_failure, of_result
+from contrail.notify.messages import Message, of_failure, of_result
+from contrail.operations.backfill import Backfills
+from contrail.operations.late import correct
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
 from contrail.stages.runner import run_stage
-from contrail.training_windows import training_windows
 
 HOME = PROJECT / ".contrail" / "bench-quarter"
 PIPELINE = "bike_demand"

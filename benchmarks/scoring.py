@@ -11,8 +11,8 @@ def _bare() -> float:
 
     os.environ["CONTRAIL_HOME"] = str(HOME)
     from contrail.adapters.registry import resolve
+    from contrail.config.settings import settings
     from contrail.lake.lake import Lake
-    from contrail.settings import settings
 
     settings.cache_clear()
     package = resolve(settings(), PIPELINE, "champion").package

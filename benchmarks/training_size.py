@@ -55,11 +55,11 @@ def _drawn(flights: pa.Table, rows: int) -> pa.Table:
 
 def train(rows: int, device: str, flights: Path) -> dict[str, Any]:
     """Seconds, peak memory in GB and metrics of one training by the module that the stage uses."""
+    from contrail.config.pipeline import load_pipeline
     from contrail.methods.encoding import category_table
     from contrail.methods.fit import booster_params, fit_trees, override
     from contrail.methods.matrices import TrainingRows
     from contrail.methods.metrics import evaluate
-    from contrail.pipeline import load_pipeline
 
     spec = load_pipeline(PIPELINE).spec
     settings = {"rounds": ROUNDS, "early_stopping_rounds": ROUNDS, "refit": False, "device": device}
@@ -115,11 +115,11 @@ class _GpuMemory(threading.Thread):
 def _write_flights() -> None:
     """The year's labelled flights with their features, small enough to take along."""
     os.environ["CONTRAIL_HOME"] = str(HOME)
+    from contrail.config.pipeline import load_pipeline
+    from contrail.config.settings import settings
     from contrail.lake.labels import read_training_rows
     from contrail.lake.lake import Lake
     from contrail.partitions import Partitions
-    from contrail.pipeline import load_pipeline
-    from contrail.settings import settings
 
     settings.cache_clear()
     spec = load_pipeline(PIPELINE).spec

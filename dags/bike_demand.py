@@ -1,5 +1,5 @@
-"""The DAGs of ``bike_demand``; what they do is in plugins/contrail_airflow/dag_builder.py."""
+"""The DAGs of ``bike_demand``; what they do is in plugins/contrail_airflow/dags/builder.py."""
 
-from contrail_airflow.dag_builder import build_dags
+from contrail_airflow.dags.builder import build_dags
 
 globals().update(build_dags("bike_demand"))

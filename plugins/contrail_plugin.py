@@ -5,9 +5,9 @@ Airflow also runs every module of a plugins folder by its own name, so the packa
 
 from airflow.plugins_manager import AirflowPlugin
 
-from contrail_airflow import given_up
-from contrail_airflow.priority import EarlierPartitionFirst
-from contrail_airflow.timetables import ClosedPartitionTimetable
+from contrail_airflow.remote import given_up
+from contrail_airflow.scheduling.priority import EarlierPartitionFirst
+from contrail_airflow.scheduling.timetables import ClosedPartitionTimetable
 
 
 class ContrailPlugin(AirflowPlugin):

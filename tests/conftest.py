@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from contrail.config.pipeline import Pipeline, load_pipeline
+from contrail.config.settings import Settings, settings
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
-from contrail.pipeline import Pipeline, load_pipeline
-from contrail.settings import Settings, settings
 from contrail.stages.base import StageResult, StageRun
 from contrail.stages.runner import run_stage
 

@@ -19,10 +19,10 @@ from typing import Any
 import psycopg2
 import redis
 
-from contrail.settings import Settings
-from contrail_airflow.compose_env import make_environment
-from contrail_airflow.embedded import Embedded, State
-from contrail_airflow.processes import wait_until
+from contrail.config.settings import Settings
+from contrail_airflow.local.compose_env import make_environment
+from contrail_airflow.local.embedded import Embedded, State
+from contrail_airflow.local.processes import wait_until
 from tests.conftest import PROJECT
 from tests.loopback.storage import free_port
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 from contrail.adapters import registry
+from contrail.config.settings import RegistrySettings, Settings
 from contrail.lake import datasets
 from contrail.lake.model_history import AliasMove, append_moves
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
-from contrail.settings import RegistrySettings, Settings
 from tests.pipelines.toy.source import DEPOTS, parcels_of
 
 _BY_HAND = Provenance(run_id="by-hand", stage="test", pipeline_hash="", code_revision="", lock_hash="")

@@ -1,5 +1,5 @@
 """``python -m contrail`` is the command ``contrail``."""
 
-from contrail.cli import main
+from contrail.cli.app import main
 
 main()

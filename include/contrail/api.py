@@ -6,7 +6,7 @@ Only names are gathered here; a name stays once it is published.
 from upath import UPath
 
 from contrail.adapters.contracts import Contract, Reference
-from contrail.landing import land_daily, land_reference
+from contrail.adapters.landing import land_daily, land_reference
 from contrail.methods.windows import Described, FeatureWindow, asked_rows, describe, latest, rolling, timely
 from contrail.partitions import Partitions
 

@@ -1,1 +1,4 @@
-"""Everything of Contrail that imports Airflow: operators, timetables, the DAG builder, the embedded Airflow."""
+"""Everything of Contrail that imports Airflow.
+
+Work on data does not belong here: an operator starts a command of ``contrail``, and reads its result.
+"""

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
-from contrail_airflow.api import AirflowApi
-from contrail_airflow.embedded import Embedded, running
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
+from contrail_airflow.local.api import AirflowApi
+from contrail_airflow.local.embedded import Embedded, running
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
 DAGS = ("daily", "score", "monitor", "train", "backfill")
@@ -51,7 +51,7 @@ def main_job(environment: dict[str, str]) -> Callable[[], str]:
     """Run the main job, which starts and stops Airflow; what it printed."""
 
     def run() -> str:
-        command = [sys.executable, "-m", "contrail_airflow.main_job", "--pipeline", "toy"]
+        command = [sys.executable, "-m", "contrail_airflow.local.main_job", "--pipeline", "toy"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

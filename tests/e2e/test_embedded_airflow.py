@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from contrail.config.settings import settings
 from contrail.lake.lake import Lake
-from contrail.settings import settings
-from contrail_airflow.api import AirflowApi
-from contrail_airflow.embedded import Embedded
+from contrail_airflow.local.api import AirflowApi
+from contrail_airflow.local.embedded import Embedded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("airflow")]
 

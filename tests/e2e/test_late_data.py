@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from contrail.settings import settings
-from contrail_airflow.embedded import Embedded
+from contrail.config.settings import settings
+from contrail_airflow.local.embedded import Embedded
 from tests.conftest import Toy
 from tests.landed import deliver_anew
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import expect
 
-from contrail.settings import settings
-from contrail.training_windows import training_windows
-from contrail_airflow.embedded import Embedded
-from contrail_airflow.main_job import make_plan
+from contrail.config.settings import settings
+from contrail.config.training_windows import training_windows
+from contrail_airflow.local.embedded import Embedded
+from contrail_airflow.local.main_job import make_plan
 from tests.conftest import Toy
 from tests.e2e.conftest import Person, wait_for_the_question
 from tests.landed import landed_path

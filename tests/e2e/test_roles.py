@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from contrail_airflow.api import AirflowApi, AirflowApiError
-from contrail_airflow.dag_builder import GPU_POOL, HEAVY_POOL
-from contrail_airflow.embedded import Embedded
-from contrail_airflow.main_job import make_plan
+from contrail_airflow.dags.builder import GPU_POOL, HEAVY_POOL
+from contrail_airflow.local.api import AirflowApi, AirflowApiError
+from contrail_airflow.local.embedded import Embedded
+from contrail_airflow.local.main_job import make_plan
 from tests.conftest import PROJECT, Toy
 from tests.e2e.conftest import wait_for_the_question
 

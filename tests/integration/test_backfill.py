@@ -15,8 +15,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
 from contrail.adapters import registry
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backfill")]
 
@@ -174,7 +174,7 @@ def test_a_dry_run_writes_nothing(toy: Toy) -> None:
 
 def run_form(run_id: str, **params: Any) -> dict[str, Any]:
     """The tasks of the backfill DAG one after the other, without Airflow around them; what each returned, or None."""
-    from contrail_airflow.dag_builder import build_dags
+    from contrail_airflow.dags.builder import build_dags
 
     dag = build_dags("toy")["toy__backfill"]
     results: dict[str, Any] = {}

@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 from tests.landed import edit, landed_path, lines_of, set_field, write_lines
 
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 from contrail.errors import DataError, FileRefusedError, PartitionRefusedError
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
 from contrail.stages import ingest
 
 BEFORE, DAY, AFTER = "2024-01-05", "2024-01-06", "2024-01-07"

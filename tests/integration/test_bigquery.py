@@ -21,12 +21,12 @@ from tests.loopback.identity import PROJECT as GOOGLE_PROJECT
 from tests.loopback.identity import Identity
 
 from contrail.adapters.bigquery import Warehouse
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 from contrail.errors import ContrailError, DataError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("google")]
 

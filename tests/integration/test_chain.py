@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
-from contrail.summary import print_summary, summarise
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
+from contrail.operations.summary import print_summary, summarise
 
 pytestmark = pytest.mark.slow
 

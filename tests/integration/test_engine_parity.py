@@ -14,8 +14,8 @@ from tests.conftest import PROJECT
 from tests.java import java_home
 from tests.unit.pipelines.flight_delay.frames import KEY, LOOKBACK, real_tables
 
+from contrail.config.pipeline import load_pipeline
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,8 @@ import sys
 from contrail.adapters.engine import spark_session
 from contrail.api import FeatureWindow
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 
 folder, lookback, start, end = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
 engine = settings().engine

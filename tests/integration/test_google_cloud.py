@@ -15,18 +15,18 @@ from airflow.sdk.exceptions import TaskDeferred
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.loopback.cloud import production
 from tests.unit.methods.test_fit import TRAIN, made_rows
-from tests.unit.plugins.test_remote_stages import stopping
+from tests.unit.plugins.operators.test_remote_stages import stopping
 
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.boosting import Checkpoint
 from contrail.methods.fit import booster_params, fit_trees
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
 from contrail.stages.train import _Checkpoints as Checkpoints
-from contrail_airflow import operators
-from contrail_airflow.operators import StageOperator, StageRefused, StageStopped
-from contrail_airflow.remote_jobs import RemoteJobs, jobs_of
-from contrail_airflow.triggers import RemoteJobTrigger
+from contrail_airflow.operators.stage import StageOperator, StageRefused, StageStopped
+from contrail_airflow.operators.stage import stage as operators
+from contrail_airflow.remote.remote_jobs import RemoteJobs, jobs_of
+from contrail_airflow.remote.triggers import RemoteJobTrigger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("google")]
 
@@ -151,7 +151,7 @@ def test_killing_the_deferred_task_cancels_the_job(cloud: Toy) -> None:
 
 
 def test_a_job_over_the_budget_is_never_submitted(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contrail_airflow import operators
+    from contrail_airflow.operators.stage import stage as operators
 
     dispatch = settings().dispatch.model_copy(update={"monthly_budgets": {"toy": 0.001}})
     poor = settings().model_copy(update={"dispatch": dispatch})

@@ -10,14 +10,14 @@ import pytest
 from tests.conftest import Toy
 from tests.landed import deliver_anew, landed_path
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
-from tests.unit.test_cli import run as run_command
+from tests.unit.cli.test_cli import run as run_command
 
-from contrail import late
-from contrail.backfill import Backfills
+from contrail.config.settings import settings
 from contrail.errors import CommitConflictError, FileRefusedError
-from contrail.late import correct
+from contrail.operations import late
+from contrail.operations.backfill import Backfills
+from contrail.operations.late import correct
 from contrail.partitions import Partitions
-from contrail.settings import settings
 
 FIRST, ON = "2024-01-01", "2024-02-20"
 DAY = Partitions.parse(ON).start

@@ -20,12 +20,12 @@ from tests.loopback.cloud import LoopbackCloud, production
 from tests.loopback.identity import PROJECT as GOOGLE_PROJECT
 from tests.servers import WORKERS, Servers, SeveralWorkers
 
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
-from contrail_airflow import main_job
-from contrail_airflow.api import AirflowApi
-from contrail_airflow.main_job import MainJob, make_plan
-from contrail_airflow.processes import wait_until
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
+from contrail_airflow.local import main_job
+from contrail_airflow.local.api import AirflowApi
+from contrail_airflow.local.main_job import MainJob, make_plan
+from contrail_airflow.local.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.production, pytest.mark.timeout(2400), pytest.mark.xdist_group("airflow")]
 

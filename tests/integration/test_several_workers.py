@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 from tests.servers import WORKERS, Servers, SeveralWorkers
 
-from contrail.settings import settings
-from contrail_airflow import main_job
-from contrail_airflow.main_job import MainJob, Plan, make_plan
+from contrail.config.settings import settings
+from contrail_airflow.local import main_job
+from contrail_airflow.local.main_job import MainJob, Plan, make_plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("airflow")]
 

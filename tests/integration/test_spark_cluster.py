@@ -22,10 +22,10 @@ from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_tr
 from tests.unit.stages.test_features import publish_with_a_later_column
 
 from contrail.adapters import registry
-from contrail.settings import settings
-from contrail.targets import DispatchSettings, SparkTarget
-from contrail_airflow import operators
-from contrail_airflow.operators import RETRYABLE, StageOperator, StageStopped
+from contrail.config.settings import settings
+from contrail.config.targets import DispatchSettings, SparkTarget
+from contrail_airflow.operators.stage import RETRYABLE, StageOperator, StageStopped
+from contrail_airflow.operators.stage import stage as operators
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SPARK = Path(pyspark.__file__).parent

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import grpc
 
-from contrail.settings import settings
+from contrail.config.settings import settings
 from tests.java import java_home
 from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.catalog import RestCatalogServer

@@ -28,8 +28,8 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.rpc import status_pb2
 
+from contrail.config.targets import MACHINES
 from contrail.revision import lock_hash
-from contrail.targets import MACHINES
 
 State, JobState = batches.Batch.State, job_state.JobState
 # What a process of a job sees of this one's environment; nothing that tells it where it is tested.

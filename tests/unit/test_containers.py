@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import PROJECT
 
 from contrail.dispatch import bootstrap, payload
-from contrail_airflow.compose_env import make_environment, write_environment
+from contrail_airflow.local.compose_env import make_environment, write_environment
 from contrail_airflow.roles import ROLES
 
 BIN = Path(sys.executable).parent

@@ -13,8 +13,8 @@ import pyarrow as pa
 from upath import UPath
 
 from contrail.adapters.executors import has_executors, own_errors, session_with_code
+from contrail.config.settings import EngineSettings
 from contrail.lake.parquet import parquet_files, read_folder
-from contrail.settings import EngineSettings
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

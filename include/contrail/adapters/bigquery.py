@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from google.api_core import exceptions as google
 from google.cloud import bigquery
 
+from contrail.config.settings import AnalystsSettings
+from contrail.config.spec import ColumnType
 from contrail.errors import ContrailError, DataError, EngineError, InputsChangedError, SpecError
 from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.publication import Fingerprint, View, fingerprint_sql, quoted, within
+from contrail.lake.warehouse import Fingerprint, View, fingerprint_sql, quoted, within
 from contrail.partitions import Partitions
-from contrail.settings import AnalystsSettings
-from contrail.spec import ColumnType
 
 TYPES: dict[ColumnType, str] = {
     "string": "STRING",

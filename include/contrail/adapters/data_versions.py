@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 from upath import UPath
 
+from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
-from contrail.settings import Settings
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -10,8 +10,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+from contrail.config.settings import EngineSettings
 from contrail.errors import EngineError
-from contrail.settings import EngineSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from contrail import errors
 from contrail.adapters.engine import spark_session
+from contrail.config.settings import EngineSettings
 from contrail.errors import ContrailError, EngineError
-from contrail.settings import EngineSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
+from contrail.config.settings import Settings
 from contrail.errors import EngineError, MissingInputError
 from contrail.methods.model_package import ModelPackage
-from contrail.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

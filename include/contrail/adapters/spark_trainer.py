@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from contrail.adapters.executors import own_errors, session_with_code
+from contrail.config.settings import EngineSettings
 from contrail.errors import SpecError
 from contrail.files import remove_folder
 from contrail.methods.boosting import Grow, History, Params
 from contrail.methods.encoding import feature_types
 from contrail.methods.matrices import Rows, TrainingRows
 from contrail.methods.trainer import Device, WantedDevice
-from contrail.settings import EngineSettings
 
 if TYPE_CHECKING:
     import xgboost

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from upath import UPath
 
+from contrail.config.settings import Settings
 from contrail.dispatch.payload import Code
 from contrail.errors import EngineError
 from contrail.files import write_whole
 from contrail.revision import code_revision, lock_hash
-from contrail.settings import Settings
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contrail.targets import DataprocTarget, DispatchSettings, LocalTarget, SparkTarget, VertexTarget
+from contrail.config.targets import DataprocTarget, DispatchSettings, LocalTarget, SparkTarget, VertexTarget
 
 _MAX_LABEL = 63
 _MAX_ID = 63

@@ -12,6 +12,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from upath import UPath
 
+from contrail.config.prices import PriceTable, load_prices
+from contrail.config.settings import Settings
+from contrail.config.targets import LOCAL, DataprocTarget, VertexTarget
+from contrail.config.validation_errors import explain
 from contrail.dispatch.payload import Job, labels
 from contrail.errors import BudgetError, NoPriceError, SpecError
 from contrail.files import write_whole
@@ -28,10 +32,6 @@ from contrail.methods.cost import (
     so_many,
 )
 from contrail.partitions import Partitions
-from contrail.prices import PriceTable, load_prices
-from contrail.settings import Settings
-from contrail.targets import LOCAL, DataprocTarget, VertexTarget
-from contrail.validation_errors import explain
 
 State = Literal["open", "succeeded", "failed", "cancelled", "refused", "never submitted"]
 # A receipt is written some seconds before its job is there; so long it is not taken for one that never came.

@@ -1,1 +1,4 @@
-"""The lake: Iceberg tables, one publisher, and the readers of both people and stages."""
+"""The lake: Iceberg tables, their schemas, the one publisher, and the readers of people and stages.
+
+Computing rows does not belong here.
+"""

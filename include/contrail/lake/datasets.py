@@ -19,7 +19,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from contrail.spec import ColumnSpec, ColumnType, PipelineSpec
+from contrail.config.spec import ColumnSpec, ColumnType, PipelineSpec
 
 _TYPES: dict[ColumnType, tuple[pa.DataType, type[PrimitiveType], str]] = {
     "string": (pa.string(), StringType, "VARCHAR"),

@@ -5,10 +5,10 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
-from contrail.spec import PipelineSpec
 
 
 def _label_query(spec: PipelineSpec, as_of: date | None) -> str:

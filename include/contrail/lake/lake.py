@@ -49,6 +49,7 @@ from tenacity import (
 )
 from upath import UPath
 
+from contrail.config.settings import Settings
 from contrail.errors import CommitConflictError, DataError, MissingInputError
 from contrail.lake import audit
 from contrail.lake.datasets import PARTITION, Dataset
@@ -56,7 +57,6 @@ from contrail.lake.lineage import ALL_PARTITIONS, Lineage, commit_of
 from contrail.lake.parquet import parquet_files
 from contrail.lake.provenance import PREFIX, Provenance
 from contrail.partitions import Partitions, as_ranges
-from contrail.settings import Settings
 
 if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot

@@ -11,13 +11,13 @@ from itertools import groupby
 
 import pyarrow as pa
 
+from contrail.config.spec import PipelineSpec
 from contrail.errors import MissingInputError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions, as_ranges
-from contrail.spec import PipelineSpec
 
 TABLE = "model_history"
 CHAMPION = "champion"

@@ -1,1 +1,4 @@
-"""Pure maths: splits, point-in-time joins, metrics, gates, drift statistics, encodings. No file, table or service."""
+"""Pure maths: splits, point-in-time joins, metrics, gates, drift statistics, encodings.
+
+No file, table, clock or service belongs here.
+"""

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contrail.config.prices import PriceTable, Tier
+from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import NoPriceError, SpecError
-from contrail.prices import PriceTable, Tier
-from contrail.targets import DataprocTarget, VertexTarget
 
 HOUR = 3600.0
 MONTH_HOURS = 730.0  # Google's month: its price of a GB-month is 730 times that of a GB-hour

@@ -20,8 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contrail.config.spec import DriftSpec, PipelineSpec
 from contrail.errors import DataError
-from contrail.spec import DriftSpec, PipelineSpec
 
 STATISTIC = "earth_mover"
 DAY_STATISTIC = "max_exceedance"

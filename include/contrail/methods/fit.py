@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from contrail.config.spec import TrainSpec
 from contrail.errors import SpecError
 from contrail.methods.boosting import Checkpoints, History, NoCheckpoints, Params, best_round, boost
 from contrail.methods.matrices import Floats, Rows, TrainingRows, predict
 from contrail.methods.trainer import Device, ThisProcess, Trainer
-from contrail.spec import TrainSpec
 
 _OBJECTIVES = {
     "binary": {"objective": "binary:logistic", "eval_metric": "logloss"},

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from contrail.config.spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
 from contrail.methods.metrics import (
     HIGHER_IS_BETTER,
@@ -24,7 +25,6 @@ from contrail.methods.metrics import (
     evaluate,
     worse_than,
 )
-from contrail.spec import GateSpec, SegmentFloor
 
 # With fewer days a bootstrap over days says nothing.
 _FEWEST_DAYS = 5

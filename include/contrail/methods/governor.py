@@ -14,7 +14,7 @@ from math import ceil
 from statistics import median
 from typing import Final, Literal
 
-from contrail.spec import RetrainSpec
+from contrail.config.spec import RetrainSpec
 
 RETRAIN = "retrain"
 MONITOR: Final = "monitor"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from contrail.config.spec import DriftSpec
 from contrail.errors import DataError
-from contrail.spec import DriftSpec
 
 LABEL = "label"
 STATISTIC = "mean_residual"

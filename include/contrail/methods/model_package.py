@@ -19,11 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.methods.baselines import RateTable
 from contrail.methods.encoding import encode, feature_types
 from contrail.partitions import Partitions
-from contrail.spec import PipelineSpec
 
 if TYPE_CHECKING:
     import pandas as pd

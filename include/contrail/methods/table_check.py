@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from contrail.config.spec import TableSpec
 from contrail.methods import row_rules
 from contrail.methods.casting import cast_list
 from contrail.partitions import cutoff_instant
-from contrail.spec import TableSpec
 
 PARTITION = "partition_date"
 ROW = "_row"

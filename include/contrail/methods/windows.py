@@ -42,9 +42,9 @@ class FeatureWindow:
         return F.to_utc_timestamp(local, self.timezone)
 
 
-def asked_rows(entities: DataFrame, run: FeatureWindow) -> DataFrame:
+def asked_rows(entities: DataFrame, window: FeatureWindow) -> DataFrame:
     """The entities of the partitions asked for that were known at their own cut-off."""
-    first, last = F.lit(run.partitions.start), F.lit(run.partitions.end)
+    first, last = F.lit(window.partitions.start), F.lit(window.partitions.end)
     return entities.where(F.col(PARTITION).between(first, last) & (F.col(VISIBLE) <= F.col(PARTITION)))
 
 
@@ -65,7 +65,7 @@ def describe(rows: DataFrame, *parts: Described) -> DataFrame:
 
 def rolling(
     history: DataFrame,
-    run: FeatureWindow,
+    window: FeatureWindow,
     *,
     by: Sequence[str],
     days: Sequence[int],
@@ -78,9 +78,9 @@ def rolling(
 
     Args:
         history: Rows with ``partition_date``, ``visible_from`` and the columns ``by``.
-        run: What is asked for.
+        window: What is asked for.
         by: Key columns; none for the whole history.
-        days: Lengths of the windows, each at most ``run.lookback_days``.
+        days: Lengths of the windows, each at most ``window.lookback_days``.
         means: Name to numeric column of the history. Nulls count in no mean. Sums of whole numbers are exact, so
             that engines and ranges agree to the last bit.
         prefix: Of the new columns.
@@ -92,11 +92,11 @@ def rolling(
     keys = [*by, _DAY]
     sums = {_ROWS: F.lit(1), **{f"__sum_{name}": c for name, c in means.items()}}
     sums |= {f"__n_{name}": c.isNotNull().cast("int") for name, c in means.items()}
-    known = timely(history, run, max(days)).select(
+    known = timely(history, window, max(days)).select(
         *by, _day(VISIBLE), *(c.cast("double").alias(name) for name, c in sums.items())
     )
     daily = _sum(known.groupBy(*keys), sums).withColumnRenamed(_DAY, _KNOWN)
-    seen = daily.withColumn(_DAY, F.explode(_days_seen(run, max(days))))
+    seen = daily.withColumn(_DAY, F.explode(_days_seen(window, max(days))))
     within = {
         f"{name}_{w}": F.when(F.col(_DAY) - F.col(_KNOWN) < w, F.col(name)).otherwise(0.0)
         for w in days
@@ -123,7 +123,7 @@ def _window_columns(days: int, names: Sequence[str], prefix: str) -> list[Column
 
 def latest(
     history: DataFrame,
-    run: FeatureWindow,
+    window: FeatureWindow,
     *,
     by: Sequence[str],
     columns: Mapping[str, Column],
@@ -134,30 +134,30 @@ def latest(
 
     Args:
         history: Rows with ``partition_date``, ``visible_from`` and the columns ``by``.
-        run: What is asked for.
+        window: What is asked for.
         by: Key columns.
         columns: New name to column of the history.
         order_by: Which is last of the rows with the same ``visible_from``; of equals, the largest value of each column.
-        days: How old the row's ``visible_from`` may be, at most ``run.lookback_days``.
+        days: How old the row's ``visible_from`` may be, at most ``window.lookback_days``.
 
     Returns:
         The columns; no row where there is none.
     """
-    known = timely(history, run, days).select(
+    known = timely(history, window, days).select(
         *by, _day(VISIBLE).alias(_KNOWN), F.col(order_by).alias(_ORDER), *(c.alias(n) for n, c in columns.items())
     )
     # Only plain columns in max(), and joins: Sail takes 15 times longer for max(struct).
     one_each = known.groupBy(*by, _KNOWN, _ORDER).agg(*(F.max(name).alias(name) for name in columns))
     last_of_day = known.groupBy(*by, _KNOWN).agg(F.max(_ORDER).alias(_ORDER))
-    seen = last_of_day.select(*by, _KNOWN, F.explode(_days_seen(run, days)).alias(_DAY))
+    seen = last_of_day.select(*by, _KNOWN, F.explode(_days_seen(window, days)).alias(_DAY))
     newest = seen.groupBy(*by, _DAY).agg(F.max(_KNOWN).alias(_KNOWN))
     found = newest.join(last_of_day, on=[*by, _KNOWN]).join(one_each, on=[*by, _KNOWN, _ORDER])
     return Described(found.select(_date(_DAY), *by, *columns), tuple(by))
 
 
-def _days_seen(run: FeatureWindow, days: int) -> Column:
+def _days_seen(window: FeatureWindow, days: int) -> Column:
     """The days asked for at which a row known from ``_KNOWN`` on is in a window of so many days."""
-    first, last = (F.lit((day - _EPOCH).days) for day in (run.partitions.start, run.partitions.end))
+    first, last = (F.lit((day - _EPOCH).days) for day in (window.partitions.start, window.partitions.end))
     begin, end = F.greatest(F.col(_KNOWN), first), F.least(F.col(_KNOWN) + (days - 1), last)
     return F.when(begin <= end, F.sequence(begin, end))
 
@@ -171,15 +171,15 @@ def _day(column: str) -> Column:
     return F.datediff(F.col(column), F.lit(_EPOCH)).alias(_DAY)
 
 
-def timely(history: DataFrame, run: FeatureWindow, days: int) -> DataFrame:
+def timely(history: DataFrame, window: FeatureWindow, days: int) -> DataFrame:
     """Leave out rows that became known so late after their partition that a run for one day would not read them.
 
     A long range reads more partitions than a day; without this it would also see more. ``days`` is the length of the
     window that the rows are for. ``rolling`` and ``latest`` do this themselves.
 
     Raises:
-        SpecError: if the window is longer than ``run.lookback_days``.
+        SpecError: if the window is longer than ``window.lookback_days``.
     """
-    if days > run.lookback_days:
-        raise SpecError(f"a window of {days} days needs features.lookback_days >= {days}; it is {run.lookback_days}")
-    return history.where(F.datediff(F.col(VISIBLE), F.col(PARTITION)) <= run.lookback_days - days + 1)
+    if days > window.lookback_days:
+        raise SpecError(f"a window of {days} days needs features.lookback_days >= {days}; it is {window.lookback_days}")
+    return history.where(F.datediff(F.col(VISIBLE), F.col(PARTITION)) <= window.lookback_days - days + 1)

@@ -7,13 +7,13 @@ from typing import Any
 
 from upath import UPath
 
+from contrail.config.pipeline import Pipeline
+from contrail.config.settings import Settings
 from contrail.errors import InputsChangedError
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
-from contrail.pipeline import Pipeline
 from contrail.revision import code_hash, code_revision, lock_hash
-from contrail.settings import Settings
 
 
 def silent(_: str) -> None:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from contrail.adapters.drift_report import ReportLine, write_drift_report
 from contrail.adapters.registry import RegisteredModel, resolve
 from contrail.errors import MissingInputError
 from contrail.lake import datasets
@@ -34,6 +33,7 @@ from contrail.methods.drift import (
 )
 from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
+from contrail.reports.drift import ReportLine, write_drift_report
 from contrail.stages.base import StageResult, StageRun, result_of
 
 _REPORT_ROWS = 5_000
@@ -87,7 +87,7 @@ class _Measured:
         return [day for day in raised if day in self.partitions and day - timedelta(days=1) not in raised]
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Measure the days of the range and publish their verdicts, in one commit.
 
     The verdict of a day also depends on the days before it, so a bounded number of feature partitions before the

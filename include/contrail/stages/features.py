@@ -10,21 +10,21 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from contrail.adapters.engine import spark_session
+from contrail.config.pipeline import Pipeline
+from contrail.config.spec import PipelineSpec
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.methods.windows import VISIBLE, FeatureWindow
 from contrail.partitions import Partitions, as_ranges
-from contrail.pipeline import Pipeline
-from contrail.spec import PipelineSpec
 from contrail.stages.base import StageResult, StageRun, result_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Build and publish ``features`` for the range, in one commit.
 
     Options: ``each_partition``, for a commit a partition instead.

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from contrail.adapters import registry
 from contrail.adapters.registry import CHAMPION
+from contrail.config.training_windows import as_of_training
 from contrail.errors import SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
@@ -24,13 +25,12 @@ from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions
 from contrail.stages.alias_moves import asked_by
 from contrail.stages.base import StageResult, StageRun, result_of
-from contrail.training_windows import as_of_training
 
 _BY_DAY = ("drift", "label_drift", "improvements")
 _MONTH = 31
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Decide for one day and publish the decision to ``governor``.
 
     A decision to retrain is made once: the same day again, or the same training run, gives it back, since a training may

@@ -52,7 +52,7 @@ class _File:
     refusal: Refusal | None = None
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Ingest every daily table's partitions of the range, and the reference tables, as one job.
 
     A file whose content is in the lake already is not read again. Good files are published even when others are

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.adapters.registry import resolve
+from contrail.config.spec import PipelineSpec
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import mature_days, read_labels
 from contrail.methods import metrics
 from contrail.partitions import Partitions, as_ranges
-from contrail.spec import PipelineSpec
 from contrail.stages.base import StageResult, StageRun, result_of
 
 Floats = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ _MODEL = ["model_name", "model_version"]
 _SHADOW = "predictions_shadow"
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Measure every mature partition of the range and publish them in one commit.
 
     A partition is mature when the label table's validated partitions exist from it through ``mature_after_days``

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.adapters import registry
-from contrail.adapters.decision_page import decision_text, render_decision
 from contrail.adapters.registry import CHALLENGER, CHAMPION, LATEST, RegisteredModel, VersionInfo
+from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
@@ -38,7 +38,7 @@ from contrail.methods.gates import (
 from contrail.methods.metrics import HEADLINE, METRICS, by_group, finite
 from contrail.methods.splits import out_of_time_window
 from contrail.partitions import Partitions, as_ranges
-from contrail.spec import PipelineSpec
+from contrail.reports.decision import decision_text, render_decision
 from contrail.stages.alias_moves import asked_by, move_aliases
 from contrail.stages.base import StageResult, StageRun, result_of
 
@@ -61,7 +61,7 @@ class _Contest:
     again: bool = False
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Judge a version on the labelled rows of the range, record the decision, and move the aliases on a pass.
 
     Judging a version again on the same rows gives the same decision: once it is champion it is compared with the

@@ -18,7 +18,7 @@ from contrail.adapters.bigquery import Warehouse
 from contrail.errors import DataError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.publication import (
+from contrail.lake.warehouse import (
     TABLES,
     Fingerprint,
     Fingerprints,
@@ -34,7 +34,7 @@ from contrail.stages.base import StageResult, StageRun, result_of
 _ROUNDS = 3
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Publish the range's predictions, performance and drift, those tables that the lake has.
 
     Options: ``tables``, names of the tables, instead of all; ``again``, to replace partitions that are recorded as

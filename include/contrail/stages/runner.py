@@ -9,12 +9,12 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 from contrail.errors import InputsChangedError
 from contrail.files import remove_folder
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
 from contrail.stages.base import StageResult, StageRun, silent
 
 _TRIES = 3
@@ -72,7 +72,7 @@ def run_stage(
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     started = time.monotonic()
     try:
-        result: StageResult = _from_inputs_at_rest(run)(module.run, run)
+        result: StageResult = _from_inputs_at_rest(run)(module.execute, run)
     finally:
         remove_folder(run.staging)
     result.seconds = round(time.monotonic() - started, 3)

@@ -12,6 +12,9 @@ import pyarrow as pa
 
 from contrail.adapters.batches import MapPart, map_files
 from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, alias_version, resolve
+from contrail.config.pipeline import Pipeline
+from contrail.config.settings import Settings
+from contrail.config.spec import PipelineSpec
 from contrail.errors import ContrailError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
@@ -19,13 +22,10 @@ from contrail.lake.lake import Lake, PartitionState
 from contrail.lake.model_history import AS_OF, champions_as_of
 from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
-from contrail.pipeline import Pipeline
-from contrail.settings import Settings
-from contrail.spec import PipelineSpec
 from contrail.stages.base import StageResult, StageRun, result_of
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Score the range and replace its partitions of ``predictions``.
 
     When it is the champion that scores and the challenger is another version, the challenger's predictions replace the

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from contrail.adapters import data_versions, registry
 from contrail.adapters.executors import has_executors
-from contrail.adapters.plots import PlotData, draw_all
 from contrail.adapters.registry import LoggedRun, TrainingLog, TrainingSet
 from contrail.adapters.spark_trainer import SparkTrainer
+from contrail.config.spec import PipelineSpec, TrainSpec
 from contrail.errors import DataError, MissingInputError
 from contrail.files import remove_folder, write_whole
 from contrail.lake.datasets import PARTITION
@@ -38,8 +38,8 @@ from contrail.methods.matrices import TrainingRows
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.methods.splits import Split, split_window
 from contrail.methods.trainer import ThisProcess, Trainer
+from contrail.reports.plots import PlotData, draw_all
 from contrail.revision import code_hash, code_revision, lock_hash
-from contrail.spec import PipelineSpec, TrainSpec
 from contrail.stages.base import StageResult, StageRun, result_of
 
 _SEGMENT_ROWS = 50
@@ -75,7 +75,7 @@ class _Validation:
     baseline_name: str
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Train on the range and register the model as a candidate version.
 
     The range is cut into fit, embargo and validation (``pipeline.yaml``, ``train``); labels are those known at the

@@ -13,7 +13,6 @@ from graphlib import CycleError, TopologicalSorter
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contrail.adapters.contract_report import TableReport, write_report
 from contrail.adapters.contracts import (
     Checks,
     Contract,
@@ -24,13 +23,14 @@ from contrail.adapters.contracts import (
     columns_of,
     partner_expectation,
 )
+from contrail.config.spec import PipelineSpec, TableSpec
 from contrail.errors import PartitionRefusedError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.methods.row_rules import REMEMBERED_DAYS, profile_columns
 from contrail.methods.table_check import ROW, TableCheck
 from contrail.partitions import Partitions
-from contrail.spec import PipelineSpec, TableSpec
+from contrail.reports.contracts import TableReport, write_report
 from contrail.stages.base import StageResult, StageRun, result_of
 from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
 
@@ -62,7 +62,7 @@ class _Outcome:
     refusals: Sequence[Refusal] = ()
 
 
-def run(run: StageRun) -> StageResult:
+def execute(run: StageRun) -> StageResult:
     """Validate every table of the range, as one job; reference tables first.
 
     Bad rows are published to ``quarantine``; partitions that broke their contract go to ``refusals`` and keep what was

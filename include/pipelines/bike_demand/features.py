@@ -20,7 +20,7 @@ _WEATHER = [
 ]
 
 
-def build(tables: dict[str, DataFrame], run: FeatureWindow) -> DataFrame:
+def build(tables: dict[str, DataFrame], window: FeatureWindow) -> DataFrame:
     """One row for each hour of the partitions asked for.
 
     A window ends with what was known at the cut-off. The count from 23:00 is known only when the next day has begun,
@@ -31,14 +31,14 @@ def build(tables: dict[str, DataFrame], run: FeatureWindow) -> DataFrame:
     rides = {"rides": F.col("rides")}
     # In tenths, as they were measured: sums of whole numbers do not depend on their order.
     weather = {name: F.round(F.col(name) * 10) for name in _MEASURES}
-    rows = asked_rows(hours, run)
+    rows = asked_rows(hours, window)
     described = describe(
         rows,
-        rolling(counts, run, by=["hour"], days=[1, 7, 28], means=rides, prefix="hour"),
-        rolling(counts, run, by=["hour", "day_of_week"], days=[7, 28], means=rides, prefix="weekly"),
-        rolling(counts, run, by=["hour", "is_day_off"], days=[7], means=rides, prefix="day_type"),
-        rolling(counts, run, by=[], days=[1, 7], means=rides, prefix="all"),
-        rolling(tables["weather"], run, by=[], days=[1, 7], means=weather, prefix="weather"),
+        rolling(counts, window, by=["hour"], days=[1, 7, 28], means=rides, prefix="hour"),
+        rolling(counts, window, by=["hour", "day_of_week"], days=[7, 28], means=rides, prefix="weekly"),
+        rolling(counts, window, by=["hour", "is_day_off"], days=[7], means=rides, prefix="day_type"),
+        rolling(counts, window, by=[], days=[1, 7], means=rides, prefix="all"),
+        rolling(tables["weather"], window, by=[], days=[1, 7], means=weather, prefix="weather"),
     )
     tenths = [(F.col(name) / 10).alias(name) for name in _WEATHER]
     return described.select("partition_date", *_KEY, *_CALENDAR, *_RIDES, *tenths)

@@ -22,18 +22,18 @@ _EVENING = 17 * 60  # minutes after midnight
 _WEATHER = ["humid", "wind_dir", "wind_speed", "precip", "pressure", "visib"]
 
 
-def build(tables: dict[str, DataFrame], run: FeatureWindow) -> DataFrame:
+def build(tables: dict[str, DataFrame], window: FeatureWindow) -> DataFrame:
     """One row for each flight of the partitions asked for, with the columns of ``features.columns``."""
     flights = with_clock(tables["schedule"])
-    outcomes = with_delay(timely(tables["outcomes"], run, _LONG))
-    rows = asked_rows(flights, run)
+    outcomes = with_delay(timely(tables["outcomes"], window, _LONG))
+    rows = asked_rows(flights, window)
     described = describe(
         rows,
         *volumes(rows),
-        *past_delays(outcomes, flights, run),
-        *yesterday(outcomes, flights, run),
-        last_weather(tables["weather"], run),
-        last_aircraft(outcomes, tables["planes"], run),
+        *past_delays(outcomes, flights, window),
+        *yesterday(outcomes, flights, window),
+        last_weather(tables["weather"], window),
+        last_aircraft(outcomes, tables["planes"], window),
     )
     age = F.year("partition_date") - F.col("built_year")
     return described.withColumn("aircraft_age", age.cast("double"))
@@ -89,7 +89,7 @@ def with_delay(outcomes: DataFrame) -> DataFrame:
     return outcomes.withColumns({"late": (F.col("arr_delay") > 15).cast("double"), "delay": delay.cast("double")})
 
 
-def past_delays(outcomes: DataFrame, flights: DataFrame, run: FeatureWindow) -> list[Described]:
+def past_delays(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) -> list[Described]:
     """Late rates and mean delays of the last four weeks and of the last day."""
     in_time = F.datediff("visible_from", "flight_date") <= _LATEST_OUTCOME
     known = outcomes.where(in_time).join(flights.select(*_KEY, "dest", "sched_hour"), on=_KEY)
@@ -103,17 +103,17 @@ def past_delays(outcomes: DataFrame, flights: DataFrame, run: FeatureWindow) -> 
         "dest": (["dest"], [1, _LONG]),
         "all": ([], [1]),
     }
-    return [rolling(known, run, by=by, days=days, means=means, prefix=name) for name, (by, days) in wanted.items()]
+    return [rolling(known, window, by=by, days=days, means=means, prefix=name) for name, (by, days) in wanted.items()]
 
 
-def yesterday(outcomes: DataFrame, flights: DataFrame, run: FeatureWindow) -> list[Described]:
+def yesterday(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) -> list[Described]:
     """The state of the day before at the cut-off: flights due but without an outcome, and the evening's delays."""
     # Known at the midnight after the flight's date; a later row must not even reach the join.
     known = outcomes.where(F.datediff("visible_from", "flight_date") <= 1).select(*_KEY, "delay")
     due = flights.where(F.col("visible_from") <= F.date_add("partition_date", 1)).select(
         *_KEY, "dest", "sched_minutes", "sched_arr_at", F.date_add("partition_date", 1).alias("partition_date")
     )
-    due = due.where(F.col("sched_arr_at") < run.cutoff_at(F.col("partition_date"))).join(known, on=_KEY, how="left")
+    due = due.where(F.col("sched_arr_at") < window.cutoff_at(F.col("partition_date"))).join(known, on=_KEY, how="left")
     evening = F.col("sched_minutes") >= _EVENING
     open_ = F.col("delay").isNull().cast("double")
     all_three = {
@@ -137,15 +137,15 @@ def yesterday(outcomes: DataFrame, flights: DataFrame, run: FeatureWindow) -> li
     ]
 
 
-def last_weather(weather: DataFrame, run: FeatureWindow) -> Described:
+def last_weather(weather: DataFrame, window: FeatureWindow) -> Described:
     """The last observation at the origin before the cut-off, not older than two days."""
     columns = {f"weather_{name}": F.col(name).cast("double") for name in _WEATHER}
-    return latest(weather, run, by=["origin"], columns=columns, order_by="observed_at", days=2)
+    return latest(weather, window, by=["origin"], columns=columns, order_by="observed_at", days=2)
 
 
-def last_aircraft(outcomes: DataFrame, planes: DataFrame, run: FeatureWindow) -> Described:
+def last_aircraft(outcomes: DataFrame, planes: DataFrame, window: FeatureWindow) -> Described:
     """The last delay of the flight number, and the aircraft that flew it then (today's is not known yet)."""
     columns = {"tailnum": F.col("tailnum"), "last_delay": F.col("delay")}
-    last = latest(outcomes, run, by=_FLIGHT, columns=columns, order_by="landed_at", days=_LAST_FLIGHT)
+    last = latest(outcomes, window, by=_FLIGHT, columns=columns, order_by="landed_at", days=_LAST_FLIGHT)
     aircraft = planes.select("tailnum", F.col("seats").cast("double").alias("aircraft_seats"), "built_year")
     return Described(last.frame.join(aircraft, on="tailnum", how="left").drop("tailnum"), last.by)

@@ -18,8 +18,8 @@ from upath import UPath
 
 from contrail.adapters import batches
 from contrail.adapters.batches import MapPart, map_files
+from contrail.config.settings import EngineSettings
 from contrail.errors import DataError
-from contrail.settings import EngineSettings
 
 INPUTS = pa.schema([("id", pa.int64()), ("at", pa.timestamp("us", "UTC")), ("size", pa.float64())])
 OUTPUTS = pa.schema([("sum", pa.float64()), ("id", pa.int64()), ("at", pa.timestamp("us", "UTC"))])

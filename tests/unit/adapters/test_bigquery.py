@@ -9,11 +9,11 @@ from google.api_core import exceptions as google
 from google.cloud import bigquery
 
 from contrail.adapters.bigquery import _told, clustering_of, evolved, schema_of, transaction_sql
+from contrail.config.pipeline import load_pipeline, pipeline_names
+from contrail.config.spec import PipelineSpec
 from contrail.errors import ContrailError, DataError, EngineError, InputsChangedError, SpecError
 from contrail.lake import datasets
-from contrail.lake.publication import published, views
-from contrail.pipeline import load_pipeline, pipeline_names
-from contrail.spec import PipelineSpec
+from contrail.lake.warehouse import published, views
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORD = {"published": "drift", "lake_snapshot": 42, "row_count": 3, "checksum": 7, "job": "j-0", "run_id": "r"}

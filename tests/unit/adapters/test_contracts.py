@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
-from contrail.adapters.contract_report import TableReport, write_report
 from contrail.adapters.contracts import Checks, Verdict, bad_share_expectation, check_names, columns_of
 from contrail.errors import SpecError
+from contrail.reports.contracts import TableReport, write_report
 
 gxe = pytest.importorskip("great_expectations.expectations")
 
@@ -99,7 +99,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 
 def test_great_expectations_does_not_call_home(home: Path) -> None:
-    from contrail.settings import settings
+    from contrail.config.settings import settings
 
     settings()
     assert os.environ["GX_ANALYTICS_ENABLED"] == "false"

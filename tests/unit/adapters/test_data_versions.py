@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from contrail.adapters.data_versions import add_and_push, fetch
+from contrail.config.settings import Settings, settings
 from contrail.errors import DataError, MissingInputError
-from contrail.settings import Settings, settings
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ def test_a_session_is_kept_as_long_as_it_is_told_to_be_and_that_is_days() -> Non
     code = """
         import time
         from contrail.adapters import engine
-        from contrail.settings import EngineSettings
+        from contrail.config.settings import EngineSettings
         engine._SAIL_IDLE_SECONDS = 1
         session = engine.spark_session(EngineSettings())
         session.range(3).count()

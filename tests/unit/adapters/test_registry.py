@@ -6,8 +6,8 @@ from tests.unit.methods.test_model_package import made_features, package  # noqa
 
 from contrail.adapters import registry
 from contrail.adapters.registry import CHALLENGER, CHAMPION, LATEST, TrainingLog, TrainingSet
+from contrail.config.settings import settings
 from contrail.errors import DataError, MissingInputError
-from contrail.settings import settings
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from upath import UPath
 
 from contrail.adapters import spark_trainer
 from contrail.adapters.spark_trainer import SparkTrainer
+from contrail.config.settings import EngineSettings
 from contrail.errors import EngineError, SpecError
 from contrail.methods import matrices
 from contrail.methods.trainer import WantedDevice
-from contrail.settings import EngineSettings
 
 GPU = {"spark.executor.resource.gpu.amount": "1"}
 EVEN = np.arange(2000) % 2 == 0

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from gcsfs.retry import HttpError
 
+from contrail.config.settings import Settings, settings
+from contrail.config.targets import DispatchSettings
 from contrail.dispatch import bootstrap
 from contrail.dispatch.code import build_wheel, publish_code
 from contrail.dispatch.outcome import Outcome, read_outcome, read_tail
 from contrail.revision import lock_hash
-from contrail.settings import Settings, settings
-from contrail.targets import DispatchSettings
 
 IMAGE_LOCK = "CONTRAIL_IMAGE_LOCK"
 
@@ -46,7 +46,7 @@ def test_the_same_checkout_makes_the_same_wheel(current: Settings, tmp_path: Pat
     names = zipfile.ZipFile(wheels[0]).namelist()
     for name in (
         "contrail/stages/score.py",
-        "contrail/templates/decision.html.j2",
+        "contrail/reports/templates/decision.html.j2",
         "contrail_project/requirements.txt",
         "contrail_project/include/environments/dev.yaml",
         "contrail_project/include/prices/google_cloud.yaml",
@@ -128,7 +128,7 @@ def test_the_log_of_a_job_whose_machine_is_taken_away_is_there(tmp_path: Path, m
 
 def test_the_stage_sees_its_own_pipelines_and_the_revision(current: Settings, image: Path) -> None:
     script = (
-        "import json; from contrail.settings import settings; from contrail.revision import code_revision; "
+        "import json; from contrail.config.settings import settings; from contrail.revision import code_revision; "
         "print(json.dumps([str(settings().pipelines_path), code_revision(settings().project_path)]))"
     )
     code = publish_code(current)

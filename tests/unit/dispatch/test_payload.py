@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from contrail.config.targets import DispatchSettings, LocalTarget, SparkTarget, Stage, VertexTarget
 from contrail.dispatch.payload import (
     Code,
     Job,
@@ -23,7 +24,6 @@ from contrail.dispatch.payload import (
     render_process,
 )
 from contrail.stages import VERBS
-from contrail.targets import DispatchSettings, LocalTarget, SparkTarget, Stage, VertexTarget
 
 GOLDEN = Path(__file__).with_name("golden")
 DISPATCH = DispatchSettings.model_validate(

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from contrail.config.settings import Settings, settings
+from contrail.config.targets import DispatchSettings, VertexTarget
 from contrail.dispatch.payload import Job
 from contrail.dispatch.receipts import Receipt, Receipts, month_of
 from contrail.errors import BudgetError, SpecError
 from contrail.methods.cost import BatchUsage, MachineUsage
-from contrail.settings import Settings, settings
-from contrail.targets import DispatchSettings, VertexTarget
 
 NOVEMBER = datetime(2026, 11, 21, 6, tzinfo=UTC)
 PLACE = {"project": "p", "region": "r", "service_account": "a", "image": "i", "timeout_minutes": 60}

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
+from contrail.config.spec import ColumnSpec
 from contrail.errors import AuditError
 from contrail.lake import audit
 from contrail.lake.datasets import Dataset
-from contrail.spec import ColumnSpec
 
 DAY, OTHER = date(2024, 1, 1), date(2024, 1, 2)
 ITEMS = Dataset(

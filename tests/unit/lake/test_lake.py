@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from contrail.config.settings import settings
+from contrail.config.spec import ColumnSpec
 from contrail.errors import AuditError, DataError, MissingInputError
 from contrail.lake.datasets import Dataset
 from contrail.lake.lake import Lake, _write_files
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
-from contrail.settings import settings
-from contrail.spec import ColumnSpec
 
 DAY1, DAY2, DAY3 = date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)
 ITEMS = Dataset(

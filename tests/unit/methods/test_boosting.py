@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 import xgboost
 
+from contrail.config.spec import TrainSpec
 from contrail.methods.boosting import Checkpoint, NoCheckpoints, best_round, boost
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import ThisProcess
-from contrail.spec import TrainSpec
 
 ROUNDS = 47
 PARAMS: dict[str, Any] = {

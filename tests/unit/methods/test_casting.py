@@ -6,8 +6,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from contrail.config.spec import ColumnType
 from contrail.methods.casting import cast_sql
-from contrail.spec import ColumnType
 
 
 def cast(kind: ColumnType, text: str | None) -> object:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from contrail.config.prices import PriceTable
+from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import NoPriceError, SpecError
 from contrail.methods.cost import (
     Assumption,
@@ -15,8 +17,6 @@ from contrail.methods.cost import (
     so_many,
     usage_of,
 )
-from contrail.prices import PriceTable
-from contrail.targets import DataprocTarget, VertexTarget
 
 PRICES = PriceTable.model_validate(
     {

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from tests.conftest import TOY_PIPELINES
 
+from contrail.config.spec import DriftSpec, PipelineSpec, load_spec
 from contrail.errors import DataError
 from contrail.methods import drift
-from contrail.spec import DriftSpec, PipelineSpec, load_spec
 
 START = date(2024, 1, 1)
 TRAINED = 210

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from contrail.config.spec import TrainSpec
 from contrail.errors import SpecError
 from contrail.methods import fit, trainer
 from contrail.methods.fit import booster_params, fit_trees, override, predict_unseen
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import ThisProcess
-from contrail.spec import TrainSpec
 
 PARAMS = {"max_depth": 3, "subsample": 0.8, "nthread": 1}  # on a busy machine two threads wait for each other
 TRAIN = TrainSpec(rounds=30, early_stopping_rounds=3, device="cpu", params=PARAMS)

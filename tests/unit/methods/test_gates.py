@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from contrail.config.spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
 from contrail.methods import metrics
 from contrail.methods.gates import (
@@ -18,7 +19,6 @@ from contrail.methods.gates import (
     pooled,
     worth_shadowing,
 )
-from contrail.spec import GateSpec, SegmentFloor
 
 GATE = GateSpec(min_rows=100, bootstrap_samples=500, max_calibration_error=0.1)
 

@@ -3,8 +3,8 @@ from datetime import date, timedelta
 
 import pytest
 
+from contrail.config.spec import RetrainSpec
 from contrail.methods.governor import Decision, RetrainEvidence, Training, decide
-from contrail.spec import RetrainSpec
 
 DAY = date(2024, 6, 20)
 SPEC = RetrainSpec(

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from contrail.config.spec import DriftSpec
 from contrail.errors import DataError
 from contrail.methods.label_drift import build_label_reference, day_residuals, label_statistic, parts_of
-from contrail.spec import DriftSpec
 
 START = date(2024, 1, 1)
 DRIFT = DriftSpec()

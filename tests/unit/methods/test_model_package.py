@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from contrail.config.spec import TrainSpec, load_spec
 from contrail.errors import DataError
 from contrail.methods.baselines import RateTable
 from contrail.methods.encoding import encode
 from contrail.methods.fit import booster_params, fit_trees
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord, _load_pyfunc
-from contrail.spec import TrainSpec, load_spec
 
 SPEC = load_spec(Path(__file__).resolve().parents[2] / "pipelines" / "toy" / "pipeline.yaml")
 NAMES = ("depot", "weight", "distance", "late_rate_7d")

@@ -5,8 +5,8 @@ from datetime import date, time
 import pyarrow as pa
 import pytest
 
+from contrail.config.spec import ColumnSpec, TableSpec
 from contrail.methods.table_check import TableCheck
-from contrail.spec import ColumnSpec, TableSpec
 
 COLUMNS = {
     "id": ColumnSpec(type="int"),

@@ -10,10 +10,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contrail.adapters.engine import spark_session
+from contrail.config.settings import EngineSettings
 from contrail.errors import SpecError
 from contrail.methods.windows import Described, FeatureWindow, asked_rows, describe, latest, rolling, timely
 from contrail.partitions import Partitions
-from contrail.settings import EngineSettings
 
 D = date(2024, 3, 10)
 HISTORY = "partition_date date, visible_from date, k string, n int, x double"
@@ -52,8 +52,8 @@ def values(part: Described) -> dict[Any, dict[str, Any]]:
     return {tuple(row[k] for k in keys): row.drop(keys).to_dict() for _, row in found.iterrows()}
 
 
-def past(history: DataFrame, run: FeatureWindow, by: list[str], days: list[int]) -> Described:
-    return rolling(history, run, by=by, days=days, means={"x": F.col("x")}, prefix="p")
+def past(history: DataFrame, asked: FeatureWindow, by: list[str], days: list[int]) -> Described:
+    return rolling(history, asked, by=by, days=days, means={"x": F.col("x")}, prefix="p")
 
 
 def test_rolling_means_and_counts(history: DataFrame) -> None:
@@ -86,19 +86,19 @@ FUTURE = [
 
 def test_a_row_known_later_changes_nothing(spark: SparkSession, history: DataFrame) -> None:
     planted = history.unionByName(spark.createDataFrame(FUTURE, HISTORY))
-    run = window()
+    asked = window()
     for by in (["k"], []):
-        assert values(past(planted, run, by, [1, 7])) == values(past(history, run, by, [1, 7]))
-    assert values(last_of(planted, run)) == values(last_of(history, run))
+        assert values(past(planted, asked, by, [1, 7])) == values(past(history, asked, by, [1, 7]))
+    assert values(last_of(planted, asked)) == values(last_of(history, asked))
     # The test is worth something: a day later they all count.
     later = window(D + timedelta(days=2), D + timedelta(days=2))
     assert values(past(planted, later, ["k"], [7]))[D + timedelta(days=2), "a"]["p_x_7d"] > 1e6
     assert values(last_of(planted, later))[D + timedelta(days=2), "c"]["last_x"] == 1e9
 
 
-def last_of(history: DataFrame, run: FeatureWindow, days: int = 7) -> Described:
+def last_of(history: DataFrame, asked: FeatureWindow, days: int = 7) -> Described:
     columns = {"last_n": F.col("n"), "last_x": F.col("x")}
-    return latest(history, run, by=["k"], columns=columns, order_by="n", days=days)
+    return latest(history, asked, by=["k"], columns=columns, order_by="n", days=days)
 
 
 def test_latest_is_the_row_known_last(history: DataFrame) -> None:
@@ -133,14 +133,14 @@ def test_a_range_is_the_same_as_its_days(spark: SparkSession) -> None:
     rows = pd.DataFrame({"partition_date": partition, "visible_from": known})
     rows = rows.assign(k=rng.choice(["a", "b", "c"], 800), n=np.arange(800), x=rng.integers(0, 50, 800).astype(float))
 
-    def read(run: FeatureWindow) -> DataFrame:
-        days = set(run.partitions.reaching_back(lookback))
+    def read(asked: FeatureWindow) -> DataFrame:
+        days = set(asked.partitions.reaching_back(lookback))
         return spark.createDataFrame(rows[rows["partition_date"].isin(days)], HISTORY)
 
     def built(start: date, end: date) -> dict[Any, Any]:
-        run = window(start, end, lookback)
-        found = values(past(read(run), run, ["k"], [1, 4, 6]))
-        return found | {("last", *k): v for k, v in values(last_of(read(run), run, 6)).items()}
+        asked = window(start, end, lookback)
+        found = values(past(read(asked), asked, ["k"], [1, 4, 6]))
+        return found | {("last", *k): v for k, v in values(last_of(read(asked), asked, 6)).items()}
 
     first, last = back(2), D + timedelta(days=3)
     days = [built(day, day) for day in Partitions(first, last)]
@@ -160,8 +160,8 @@ def test_a_window_longer_than_the_look_back_is_refused(history: DataFrame) -> No
 
 def test_describe_keeps_rows_without_history(spark: SparkSession, history: DataFrame) -> None:
     rows = spark.createDataFrame([(D, "a", 1), (D, "z", 2)], "partition_date date, k string, id int")
-    run = window()
-    found = describe(rows, past(history, run, ["k"], [1]), last_of(history, run)).orderBy("id").collect()
+    asked = window()
+    found = describe(rows, past(history, asked, ["k"], [1]), last_of(history, asked)).orderBy("id").collect()
     assert [(row.id, row.p_x_1d, row.p_rows_1d, row.last_n) for row in found] == [
         (1, 10.0, 2.0, 2),
         (2, None, None, None),
@@ -178,8 +178,8 @@ def test_cutoff_at_follows_the_zone_over_the_change_of_clock(spark: SparkSession
     days = [date(2024, 3, 10), date(2024, 3, 11)]
     rows = spark.createDataFrame([(day,) for day in days], "d date")
     for cutoff, expected in ((time(0), [5, 4]), (time(6, 30), [10, 10])):
-        run = FeatureWindow(Partitions(D, D), 1, "America/New_York", cutoff)
-        found = rows.select(run.cutoff_at(F.col("d")).cast("long").alias("t")).collect()
+        asked = FeatureWindow(Partitions(D, D), 1, "America/New_York", cutoff)
+        found = rows.select(asked.cutoff_at(F.col("d")).cast("long").alias("t")).collect()
         moments = sorted(datetime.fromtimestamp(row.t, UTC) for row in found)
         assert [m.hour for m in moments] == expected
         assert [m.minute for m in moments] == [cutoff.minute] * 2

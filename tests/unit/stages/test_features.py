@@ -93,7 +93,7 @@ def test_holes_in_the_look_back_are_told(toy: Toy, collect: Callable[[str], None
     publish(toy, "deliveries", rows[rows["ship_date"] >= kept.start], kept)
     stage = toy.stage_run("features", "2024-01-09", "2024-01-10")
     object.__setattr__(stage, "progress", collect)
-    result = features.run(stage)
+    result = features.execute(stage)
     assert result.details["look_back_missing"] == {"deliveries": ["2024-01-02..2024-01-05"]}
     assert any("deliveries has no partition for 2024-01-02..2024-01-05" in line for line in collect.lines)  # type: ignore[attr-defined]
     early = toy.run("features", "2024-01-01")

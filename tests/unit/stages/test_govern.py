@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.conftest import Toy
 from tests.toy_tables import record_champion
+from tests.unit.cli.test_cli import run
 from tests.unit.stages.test_performance import publish
-from tests.unit.test_cli import run
 
 from contrail.errors import SpecError
 from contrail.lake import datasets
@@ -32,7 +32,7 @@ def windows(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Windows:
     monkeypatch.setattr(govern.registry, "alias_version", lambda *_: "1")
     retrain = toy.spec.retrain.model_copy(update={"performance_days": 7, "performance_margin": 0.02})
     spec = toy.spec.model_copy(update={"retrain": retrain})
-    monkeypatch.setattr("contrail.pipeline.load_spec", lambda _: spec)
+    monkeypatch.setattr("contrail.config.pipeline.load_spec", lambda _: spec)
     return found
 
 

@@ -308,6 +308,6 @@ def test_without_labels_at_all_it_is_said_what_is_missing(toy: Toy) -> None:
 def test_progress_says_what_waits(scored: Toy, collect: Callable[[str], None]) -> None:
     run = scored.stage_run("performance", "2024-01-04", "2024-01-06")
     object.__setattr__(run, "progress", collect)
-    result: StageResult = performance.run(run)
+    result: StageResult = performance.execute(run)
     assert result.details["measured"] == 1
     assert collect.lines == ["partitions measured: 1, waiting for labels: 2"]  # type: ignore[attr-defined]

@@ -7,10 +7,10 @@ import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 
 from contrail.adapters import registry
+from contrail.config.pipeline import Pipeline
+from contrail.config.settings import settings
+from contrail.config.spec import SegmentFloor
 from contrail.errors import DataError, GateRefusedError, MissingInputError
-from contrail.pipeline import Pipeline
-from contrail.settings import settings
-from contrail.spec import SegmentFloor
 from contrail.stages import promote
 
 GATE = ("2024-02-11", "2024-03-09")
@@ -160,7 +160,7 @@ def test_both_models_are_scored_on_the_same_rows_and_the_old_champion_steps_down
 def with_spec(toy, **changes) -> None:
     """Change the spec of the pipeline that the stages load."""
     spec = toy.spec.model_copy(update=changes)
-    toy.monkeypatch.setattr("contrail.pipeline.load_spec", lambda _: spec)
+    toy.monkeypatch.setattr("contrail.config.pipeline.load_spec", lambda _: spec)
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, record_champion, skip_what_only_train_needs
 
 from contrail.adapters import batches, registry
+from contrail.config.settings import settings
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.partitions import Partitions
-from contrail.settings import settings
 from contrail.stages import score
 
 DAYS = ("2024-02-10", "2024-02-14")
@@ -170,7 +170,7 @@ def test_a_challenger_that_cannot_score_does_not_stop_the_champion(challenged, m
     monkeypatch.setattr(score, "_check_fit", only_the_champion)
     run = challenged.stage_run("score", *DAYS)
     object.__setattr__(run, "progress", collect)
-    result = score.run(run)
+    result = score.execute(run)
     assert result.rows == 300
     assert result.details["shadow"] == {"model_version": "2", "skipped": "toy version 2 does not fit"}
     assert "not scored in shadow: toy version 2 does not fit" in collect.lines

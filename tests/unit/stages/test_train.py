@@ -10,14 +10,14 @@ from tests.toy_tables import copy_empty_registry, publish_toy
 
 from contrail.adapters import registry
 from contrail.adapters.data_versions import fetch
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
 from contrail.methods.fit import predict_unseen
 from contrail.methods.label_drift import build_label_reference, day_residuals, parts_of
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
 from contrail.stages import train
 
 WINDOW = ("2024-01-01", "2024-02-09")
@@ -220,7 +220,7 @@ def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monk
     run = ready.stage_run("train", *WINDOW, params={**ONE_THREAD, **asked["params"]}, register=False)
     told = []
     object.__setattr__(run, "progress", told.append)
-    assert train.run(run).details["model_sha256"] == whole
+    assert train.execute(run).details["model_sha256"] == whole
     assert [line for line in told if "going on with fit after the checkpoint of run" in line]
 
 

@@ -11,8 +11,8 @@ from tests.conftest import Toy
 from tests.landed import landed_path, lines_of, set_field, write_lines
 
 from contrail.adapters.contracts import Contract, Reference
+from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, PartitionRefusedError, SpecError
-from contrail.pipeline import Pipeline
 
 DAY, NEXT, LAST = "2024-01-05", "2024-01-06", "2024-01-07"
 

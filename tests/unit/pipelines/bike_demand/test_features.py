@@ -7,9 +7,9 @@ import pytest
 
 from contrail.adapters.engine import spark_session
 from contrail.api import FeatureWindow
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import EngineSettings
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
-from contrail.settings import EngineSettings
 
 ZONE = "America/New_York"
 FIRST, DAYS = date(2019, 1, 28), 62  # over the change of clock on 10 March 2019

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from upath import UPath
 
+from contrail.config.pipeline import load_pipeline
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pandas as pd
 from pyspark.sql import SparkSession
 
 from contrail.api import FeatureWindow
+from contrail.config.pipeline import Pipeline
 from contrail.partitions import Partitions
-from contrail.pipeline import Pipeline
 
 ZONE = "America/New_York"
 LOOKBACK = 30

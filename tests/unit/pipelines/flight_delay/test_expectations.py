@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
 from contrail.errors import PartitionRefusedError
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
-from contrail.settings import settings
 from contrail.stages.base import StageResult
 from contrail.stages.runner import run_stage
 

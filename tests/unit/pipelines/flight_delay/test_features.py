@@ -11,9 +11,9 @@ from pyspark.sql import SparkSession
 from tests.unit.pipelines.flight_delay.frames import KEY, ZONE, Tables, as_validated, build, real_tables
 
 from contrail.adapters.engine import spark_session
+from contrail.config.pipeline import Pipeline, load_pipeline
+from contrail.config.settings import EngineSettings
 from contrail.partitions import Partitions
-from contrail.pipeline import Pipeline, load_pipeline
-from contrail.settings import EngineSettings
 
 # The change of clock lies in the range: 10 March 2013 has 23 hours.
 FIRST, LAST = date(2013, 3, 9), date(2013, 3, 11)

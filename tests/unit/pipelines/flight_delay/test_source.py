@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from upath import UPath
 
+from contrail.config.pipeline import load_pipeline
 from contrail.partitions import Partitions
-from contrail.pipeline import load_pipeline
 
 KEY = ["flight_date", "carrier", "flight", "origin"]
 ZONE = "America/New_York"

@@ -1,0 +1,98 @@
+"""The price table: what a service asks for a unit of use, on a date. Typed, checked when loaded.
+
+What a job costs is reckoned in ``contrail.methods.cost``; prices that a pipeline or a stage would set do not belong here.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contrail.config.validation_errors import explain
+from contrail.errors import NoPriceError, SpecError
+
+Price = Annotated[float, Field(gt=0, allow_inf_nan=False, description="In the table's currency.")]
+Tier = Literal["standard", "premium"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BatchPrices(_Frozen):
+    """A tier of Dataproc Serverless: a DCU for an hour, a GB of shuffle storage for a month, an accelerator for an hour."""
+
+    dcu_hour: Price
+    shuffle_gb_month: Price
+    accelerator_hours: dict[str, Price] = {}
+
+
+class HourPrices(_Frozen):
+    """A machine or an accelerator for an hour; without ``spot_hour`` nobody knows what it costs on a spot machine."""
+
+    hour: Price
+    spot_hour: Price | None = None
+
+
+class VertexPrices(_Frozen):
+    """Machines by their type, with the accelerators that they come with; accelerators of n1 machines by theirs."""
+
+    machines: dict[str, HourPrices] = {}
+    accelerators: dict[str, HourPrices] = {}
+
+
+class PriceTable(_Frozen):
+    """One file of ``include/prices``. ``read_on`` is the day on which the prices were read."""
+
+    file: str
+    read_on: date
+    region: str
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    sources: list[Annotated[str, Field(pattern=r"^https://")]] = Field(min_length=1)
+    dataproc: dict[Tier, BatchPrices] = {}
+    vertex: VertexPrices = VertexPrices()
+    always_on: dict[str, Price] = Field(default={}, description="What runs all month, an hour of each.")
+
+    def batch(self, tier: Tier) -> BatchPrices:
+        """The prices of a tier of Dataproc Serverless.
+
+        Raises:
+            NoPriceError: when the table has none.
+        """
+        if tier not in self.dataproc:
+            raise NoPriceError(f"no price for Dataproc Serverless, tier {tier}, in {self.file}")
+        return self.dataproc[tier]
+
+    def hour(self, name: str, known: dict[str, HourPrices], spot: bool) -> float:
+        """An hour of a machine or an accelerator of this table.
+
+        Raises:
+            NoPriceError: when the table has none.
+        """
+        found = known.get(name)
+        price = None if found is None else found.spot_hour if spot else found.hour
+        if price is None:
+            raise NoPriceError(f"no price for {name}{' on a spot machine' if spot else ''} in {self.file}")
+        return price
+
+
+def load_prices(path: Path) -> PriceTable:
+    """Read a price table.
+
+    Raises:
+        SpecError: naming the file, the place and the rule that is broken.
+    """
+    if not path.exists():
+        raise SpecError(f"dispatch.prices: there is no {path}")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise SpecError(f"{path} has no prices: it holds no names with values")
+    try:
+        return PriceTable.model_validate({**values, "file": path.name})
+    except ValidationError as error:
+        raise SpecError(explain(path, error, PriceTable)) from error

@@ -1,0 +1,220 @@
+"""The environment that a run works in: catalog, storage, engine, registry.
+
+The only module that reads environment variables. A setting that changes what a model or a table contains
+does not belong here but in the pipeline's spec.
+"""
+
+import getpass
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from upath import UPath
+
+from contrail.config.targets import DispatchSettings
+from contrail.config.validation_errors import explain, hint
+from contrail.errors import SpecError
+
+# For libraries that read them when they are loaded: no calls home from a batch job, and threads that share the cores.
+_LIBRARY_DEFAULTS = {
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "DO_NOT_TRACK": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # OpenMP waits in a busy loop by default: a training beside other work took 83 s of CPU instead of 28 s.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "RUST_LOG": "error",  # the embedded engine tells of every session
+}
+
+
+_BRACES = re.compile(r"\{([a-z_]+)\}")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CatalogSettings(_Frozen):
+    """Where the Iceberg catalog lives; ``properties`` go to ``pyiceberg.catalog.load_catalog`` as they are."""
+
+    type: Literal["sql", "rest"]
+    uri: str
+    warehouse_uri: str
+    properties: dict[str, str | dict[str, str]] = {}
+
+
+class EngineSettings(_Frozen):
+    """Which engine runs the feature code. ``sail`` is embedded; ``spark`` needs a JVM or a remote address.
+
+    ``master`` is a Spark master, the address of a Spark Connect server (``sc://…``), or ``spark-submit`` for a driver
+    that ``spark-submit`` has started with a master of its own.
+    """
+
+    kind: Literal["sail", "spark"] = "sail"
+    master: str = "local[2]"
+
+
+class RegistrySettings(_Frozen):
+    """MLflow's tracking and registry store, and the folder of its artifacts."""
+
+    tracking_uri: str
+    artifact_uri: str
+
+
+class CloudLogSettings(_Frozen):
+    """The log of Cloud Logging that alerts read: each message to people, and each publication of predictions."""
+
+    project: str
+    name: str = "contrail"
+
+
+class AnalystsSettings(_Frozen):
+    """The warehouse that analysts query; without one they query the lake by DuckDB (``contrail query``).
+
+    ``dataset`` holds the tables and is not for them, ``views_dataset`` the views that they may read.
+    """
+
+    kind: Literal["bigquery"]
+    project: str
+    location: str
+    dataset: str
+    views_dataset: str
+
+
+class Settings(_Frozen):
+    """One environment (``include/environments/<name>.yaml``), with what stands in braces filled in.
+
+    A file that ``extends`` another one has only what is different. ``variables`` are the environment
+    variables that a job elsewhere needs to read the same file.
+    """
+
+    name: str
+    project_path: Path
+    home_path: Path
+    pipelines_path: Path
+    dags_path: Path
+    landing_uri: str
+    staging_uri: str
+    reports_uri: str
+    refused_uri: str
+    data_versions_remote_uri: str
+    catalog: CatalogSettings
+    engine: EngineSettings = EngineSettings()
+    registry: RegistrySettings
+    snapshots_kept: int = 200
+    backfill_chunk_days: int = 92
+    dispatch: DispatchSettings = DispatchSettings()
+    cloud_log: CloudLogSettings | None = None
+    analysts: AnalystsSettings | None = None
+    variables: dict[str, str] = {}
+
+    @property
+    def landing(self) -> UPath:
+        """Folder of the landing zone: ``<pipeline>/<table>/<date>.csv.gz``."""
+        return UPath(self.landing_uri)
+
+    @property
+    def staging(self) -> UPath:
+        """Folder of rows that are not published yet: ``<run id>/<table>``."""
+        return UPath(self.staging_uri)
+
+    @property
+    def refused(self) -> UPath:
+        """Folder of refused files: ``<pipeline>/<table>/…``."""
+        return UPath(self.refused_uri)
+
+    @property
+    def reports(self) -> UPath:
+        """Folder of reports for people: ``<pipeline>/<kind>/…``."""
+        return UPath(self.reports_uri)
+
+
+def _load(environment: str, project: Path, home: Path, engine: str | None) -> Settings:
+    folder = project / "include" / "environments"
+    path = folder / f"{environment}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise SpecError(f"CONTRAIL_ENV={environment}: there is no {path}. Known environments: {known}.")
+    variables = {"CONTRAIL_ENV": environment}
+    values = _read(path, {"home": home, "project": project}, variables)
+    if engine:
+        chosen = {"kind": engine} if engine in ("sail", "spark") else {"kind": "spark", "master": engine}
+        values["engine"] = {**values.get("engine", {}), **chosen}
+    try:
+        return Settings(name=environment, project_path=project, home_path=home, variables=variables, **values)
+    except ValidationError as error:
+        raise SpecError(explain(path, error, Settings)) from error
+
+
+def _read(path: Path, own: dict[str, Path], used: dict[str, str]) -> dict[str, Any]:
+    """The values of a file, over those of the environment that it extends."""
+    text = _BRACES.sub(lambda found: _filled(path, found[1], own, used), path.read_text())
+    values = yaml.safe_load(text)
+    base = values.pop("extends", None)
+    return _merged(_read(path.with_name(f"{base}.yaml"), own, used), values) if base else values
+
+
+def _merged(base: Any, over: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
+
+
+def _filled(path: Path, name: str, own: dict[str, Path], used: dict[str, str]) -> str:
+    """What stands for ``{name}``: a folder of this process, or the environment variable ``CONTRAIL_NAME``."""
+    if name in own:
+        return str(own[name])
+    variable = f"CONTRAIL_{name.upper()}"
+    if variable not in os.environ:
+        raise SpecError(f"{path} says {{{name}}}: set the environment variable {variable}")
+    used[variable] = os.environ[variable]
+    return used[variable]
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Environment variables: ``CONTRAIL_ENV`` (default ``dev``), ``CONTRAIL_PROJECT`` (the repository),
+    ``CONTRAIL_HOME`` (where data live, default ``<project>/.contrail``), ``CONTRAIL_PIPELINES`` and
+    ``CONTRAIL_DAGS`` (the folders of pipelines and of DAG files), ``CONTRAIL_ENGINE`` (``sail``, ``spark``, or a Spark
+    master or Connect address), and those that the environment's file names in braces.
+
+    Raises:
+        SpecError: for an unknown environment, a wrong key in its file, or a pipeline there that does not exist.
+    """
+    for key, value in _LIBRARY_DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    project = Path(os.environ.get("CONTRAIL_PROJECT", Path(__file__).resolve().parents[3]))
+    home = Path(os.environ.get("CONTRAIL_HOME", project / ".contrail")).absolute()
+    loaded = _load(os.environ.get("CONTRAIL_ENV", "dev"), project, home, os.environ.get("CONTRAIL_ENGINE"))
+    folders = {"pipelines_path": "CONTRAIL_PIPELINES", "dags_path": "CONTRAIL_DAGS"}
+    given = {field: Path(os.environ[name]) for field, name in folders.items() if os.environ.get(name)}
+    current = loaded.model_copy(update=given)
+    _check_pipelines(current)
+    return current
+
+
+def _check_pipelines(current: Settings) -> None:
+    """Refuse a budget or a target for a pipeline that is not there: the pipeline that was meant would have neither."""
+    dispatch = current.dispatch
+    named = [("pipelines", name) for name in dispatch.pipelines]
+    named += [("monthly_budgets", name) for name in dispatch.monthly_budgets]
+    for key, name in named:
+        if not (current.pipelines_path / name / "pipeline.yaml").exists():
+            known = sorted(found.parent.name for found in current.pipelines_path.glob("*/pipeline.yaml"))
+            path = current.project_path / "include" / "environments" / f"{current.name}.yaml"
+            raise SpecError(f"{path}: dispatch.{key}.{name}: no such pipeline; {hint(name, known, 'pipelines')}")
+
+
+def current_person() -> str:
+    """The login name of who runs this process, for records of what people decided."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"

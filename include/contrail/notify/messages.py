@@ -1,0 +1,177 @@
+"""What people are told of: a failure, a refusal, drift, a promotion or its rollback, late data, a missed deadline.
+
+Each message says what happened, what was kept, and what to do. How it reaches a person is not decided here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from contrail.errors import BudgetError, CommitConflictError, DataError, GateRefusedError
+
+
+class Kind(StrEnum):
+    """Kinds of messages, for those who filter them."""
+
+    failure = "failure"
+    refusal = "refusal"
+    drift = "drift"
+    promotion = "promotion"
+    rollback = "rollback"
+    late_data = "late data"
+    deadline = "deadline"
+
+
+_KEPT = "what was published before stays readable; this run published nothing half"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message. ``where`` names the pipeline, the stage and the partitions."""
+
+    kind: Kind
+    where: str
+    happened: str
+    kept: str
+    to_do: str
+    link: str = ""
+
+    @property
+    def title(self) -> str:
+        """One line."""
+        return f"Contrail {self.kind}: {self.where}"
+
+    def text(self) -> str:
+        """The whole message, for a log, a chat or a mail."""
+        parts = [
+            self.title,
+            f"What happened: {self.happened}",
+            f"What was kept: {self.kept}",
+            f"What to do: {self.to_do}",
+        ]
+        return "\n".join([*parts, *([self.link] if self.link else [])])
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain values, for JSON."""
+        return {"title": self.title, **{name: str(value) for name, value in asdict(self).items()}}
+
+
+def of_failure(where: str, code: int, said: str, link: str = "", again: str = "clear the task") -> Message:
+    """A stage that ended with an error; ``said`` is the last thing that it printed, which names the place and rule.
+
+    ``again`` is how it is started once more.
+    """
+    if code == GateRefusedError.exit_code:
+        return Message(
+            Kind.refusal, where, said, "the champion stays; the decision record is with the refused version",
+            "read the record; train another candidate, or change the gate in pipeline.yaml with a reason", link,
+        )  # fmt: skip
+    if code == BudgetError.exit_code:
+        return Message(
+            Kind.refusal, where, said, "everything; no job was submitted, so that this run has cost nothing",
+            f"wait for the next month, or change the budget or the stage's target as said above; then {again}", link,
+        )  # fmt: skip
+    if code == DataError.exit_code:
+        return Message(
+            Kind.refusal, where, said, f"{_KEPT}; refused files and rows are in `refusals` and `quarantine`",
+            f"mend what is named above, then {again}", link,
+        )  # fmt: skip
+    retried = code == CommitConflictError.exit_code or code < 0 or code > 128
+    to_do = f"the retries are used up: read the log, then {again}" if retried else (
+        f"mend what is named above, then {again}; before that it would fail again"
+    )  # fmt: skip
+    return Message(Kind.failure, where, said or f"exit code {code}", _KEPT, to_do, link)
+
+
+def of_overtime(where: str, limit: timedelta | None, link: str = "") -> Message:
+    """A task that was ended because it took too long, and whose retries did as well."""
+    took = f"it took longer than its {limit}" if limit else "what it waited for in the cloud took too long"
+    return Message(
+        Kind.failure, where, f"{took}, and was ended", _KEPT,
+        "see in the task's log where the time went. If the machine was busy, clear the task; else give it longer "
+        "(`schedule.timeout_minutes` in pipeline.yaml, `timeout_minutes` of a target in the cloud) or fewer days", link,
+    )  # fmt: skip
+
+
+def of_no_training(where: str, said: str, dag_id: str, link: str = "") -> Message:
+    """A training that was decided upon and could not be started."""
+    return Message(
+        Kind.failure, where, f"the governor decided to retrain, and the training was not started: {said}",
+        "the decision, in the table `governor`; the champion stays", f"clear the task, or trigger {dag_id} as of this day",
+        link,
+    )  # fmt: skip
+
+
+def of_rollback(where: str, done: Mapping[str, Any]) -> Message:
+    """A champion that a person took back; ``done`` is what ``contrail.operations.rollback_model.roll_back`` returned."""
+    return Message(
+        Kind.rollback, where,
+        f"version {done['bad_version']} is taken back: version {done['to_version']} is champion for partitions "
+        f"from {done['effective_from']}, and {done['rescored_rows']:,} rows are scored again. Reason: {done['reason']}",
+        "the version that was taken back, and its predictions under their snapshot (`contrail history predictions`)",
+        f"nothing; performance of these days is of the old predictions until it is measured again "
+        f"(`contrail status -p {done['pipeline']}`)",
+    )  # fmt: skip
+
+
+def of_result(where: str, stage: str, pipeline: str, details: Mapping[str, Any], link: str = "") -> Message | None:
+    """What a stage's result says to people; None when it is everyday news."""
+    if stage == "drift" and (found := _drift_found(details)):
+        return Message(
+            Kind.drift, where, "; ".join(found),
+            "the predictions are published as always; each day's verdict is in `drift`",
+            f"read the drift report and `contrail query -p {pipeline} \"SELECT * FROM drift WHERE unusual\"`", link,
+        )  # fmt: skip
+    if stage == "promote" and details.get("verdict") == "pass":
+        before = details.get("champion_before")
+        return Message(
+            Kind.promotion, where, f"version {details['model_version']} is champion" + (
+                f" in place of version {before}" if before else ", the first"
+            ),
+            "earlier versions and the predictions they made", "nothing; the next scoring run uses it", link,
+        )  # fmt: skip
+    if stage == "ingest" and (late := [*details.get("late", ()), *details.get("replaced", ())]):
+        return Message(
+            Kind.late_data, where, f"files came late or were delivered anew: {', '.join(late)}",
+            "the files and the rows that they replaced (`contrail history`)",
+            f"nothing, or see what is stale: `contrail status -p {pipeline}`", link,
+        )  # fmt: skip
+    if stage == "late" and details.get("files"):
+        days = details.get("days") or []
+        changed = f"{len(days)} published days became different: {days[0]} to {days[-1]}" if days else "nothing changed"
+        flipped = details.get("decisions_flipped", 0)
+        return Message(
+            Kind.late_data, where, f"files came late: {', '.join(details['files'])}; {changed}"
+            + (f", {flipped} decisions flipped" if flipped else ""),
+            "what was published before, under its snapshot (`contrail history`)",
+            f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM corrections\"` and its reports", link,
+        )  # fmt: skip
+    return None
+
+
+def _drift_found(details: Mapping[str, Any]) -> list[str]:
+    begun = {
+        "the features began to differ from the training window": details.get("drift_begins"),
+        "the labels known by then began to differ from what the model expects": details.get("label_drift_begins"),
+    }
+    return [f"{what} on {', '.join(days)}" for what, days in begun.items() if days]
+
+
+def of_deadline(where: str, minutes: int) -> Message:
+    """A DAG run that has not ended in time; it goes on."""
+    return Message(
+        Kind.deadline, where, f"the run has not ended {minutes} minutes after it was queued",
+        "everything; the run goes on", "see what it waits for: its page in Airflow, the pool `heavy`, the task's log",
+    )  # fmt: skip
+
+
+def of_timeout(where: str, limit: timedelta, link: str = "") -> Message:
+    """A DAG run that Airflow has ended because it took too long as a whole."""
+    return Message(
+        Kind.failure, where, f"the run was ended: it had not come to its end in {limit}",
+        "what its tasks had published; those that had not ended were ended and set to skipped, so that a candidate "
+        "that waited for an approver was not promoted",
+        "see in Airflow which task took so long, mend that, then clear the run's skipped tasks", link,
+    )  # fmt: skip

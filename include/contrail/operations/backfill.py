@@ -1,0 +1,202 @@
+"""Run a backfill: its plan, then its stages as a few large jobs, then its difference report.
+
+A record of each backfill lies with the reports: what was published before it, under a tag so that it cannot expire, and
+at the end the difference. A backfill that was killed leaves its record open; the next one of the same request goes on
+with it. What is left to do is asked of the lake before each stage, not of the record.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from upath import UPath
+
+from contrail.config.pipeline import Pipeline
+from contrail.config.settings import Settings
+from contrail.errors import MissingInputError, SpecError
+from contrail.files import checked_name, write_whole
+from contrail.lake.lake import Lake
+from contrail.operations.backfill_plan import TABLES, Plan, Request, make_plan
+from contrail.operations.difference import difference
+from contrail.partitions import Partitions
+from contrail.reports.difference import render_difference
+from contrail.stages.base import StageResult, silent
+from contrail.stages.runner import new_run_id, run_stage
+
+RUNNING, DONE = "running", "done"
+
+
+@dataclass
+class Record:
+    """One backfill: what was asked, and the snapshots that readers saw before it."""
+
+    id: str
+    pipeline: str
+    partitions: str
+    stages: list[str]
+    model: str
+    publish: str
+    started_at: str
+    before: dict[str, int | None]
+    state: str = RUNNING
+    finished_at: str | None = None
+    difference: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def range(self) -> Partitions:
+        """``partitions``, parsed."""
+        return Partitions.from_text(self.partitions)
+
+    @property
+    def tag(self) -> str:
+        """The name of the snapshots from before, while the backfill is open."""
+        return f"before-{self.id}"
+
+
+@dataclass(frozen=True)
+class Backfills:
+    """The backfills of one pipeline."""
+
+    pipeline: Pipeline
+    settings: Settings
+    lake: Lake
+
+    @property
+    def folder(self) -> UPath:
+        """Where the records and reports are."""
+        return self.settings.reports / self.pipeline.name / "backfills"
+
+    def plan(self, request: Request) -> Plan:
+        """What a backfill would do; see ``make_plan``."""
+        return make_plan(self.pipeline, self.settings, self.lake, request)
+
+    def run(self, plan: Plan, record: Record, progress: Callable[[str], None] = silent) -> list[StageResult]:
+        """Run the stages of a plan, each as its jobs; what already holds the result is left as it is.
+
+        Each stage is planned again when its turn comes, because the stages before it have changed its inputs. The
+        model stays the one that the plan has pinned.
+
+        Raises:
+            ContrailError: as a stage does; the jobs before it stay published, and the record stays open.
+        """
+        results = []
+        for stage in plan.stages:
+            again = Request(
+                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.publish,
+                plan.request.chunk_days,
+            )  # fmt: skip
+            now = self.plan(again)
+            for number, job in enumerate(now.stages[0].jobs, start=1):
+                progress(f"{stage.stage} {job}, job {number} of {len(now.stages[0].jobs)}")
+                results.append(self._run_job(stage.stage, job, now, record, progress))
+        return results
+
+    def _run_job(
+        self, stage: str, job: Partitions, plan: Plan, record: Record, progress: Callable[[str], None]
+    ) -> StageResult:
+        options: dict[str, Any] = {"backfill": record.id}
+        if stage in TABLES:
+            options["each_partition"] = plan.request.publish == "partition"
+        if stage == "score":
+            options["model"] = plan.model
+        if stage == "drift":  # one model a job
+            options["model"] = next(version for days, version in plan.models if job.start in days)
+        return run_stage(stage, self.pipeline.name, job, options=options, progress=progress)
+
+    # ---- the record ----
+
+    def open(self, plan: Plan, backfill_id: str | None = None, progress: Callable[[str], None] = silent) -> Record:
+        """The record of this backfill: an open one of the same request, one that this is a part of, or a new one.
+
+        Raises:
+            SpecError: for an id that is no file name, or one of a backfill of other partitions.
+        """
+        found = self._read(checked_name(backfill_id, "--id")) if backfill_id else self._interrupted(plan)
+        if found is None:
+            return self._begin(plan, backfill_id or new_run_id())
+        asked, whole = plan.request.partitions, found.range
+        if asked.start not in whole or asked.end not in whole:
+            raise SpecError(f"backfill {found.id} is of {found.partitions}, not of {asked}")
+        if not backfill_id:
+            progress(f"going on with backfill {found.id}, which began at {found.started_at} and did not end")
+        stages = list(dict.fromkeys([*found.stages, *plan.request.stages]))
+        if (stages, RUNNING) != (found.stages, found.state):  # its parts may run side by side: none of them writes then
+            found.stages, found.state = stages, RUNNING
+            self._write(found)
+        return found
+
+    def interrupted(self, plan: Plan) -> bool:
+        """Whether a backfill of the same request began and did not end."""
+        return self._interrupted(plan) is not None
+
+    def record(self, backfill_id: str) -> Record:
+        """The record of a backfill.
+
+        Raises:
+            MissingInputError: if there is none.
+        """
+        found = self._read(backfill_id)
+        if found is None:
+            known = ", ".join(sorted(path.stem for path in self.folder.glob("*.json"))) or "none yet"
+            raise MissingInputError(f"{self.folder} has no backfill '{backfill_id}'. Known: {known}")
+        return found
+
+    def _begin(self, plan: Plan, backfill_id: str) -> Record:
+        before = {table: self.lake.snapshot_id(table) for table in TABLES.values()}
+        record = Record(
+            id=backfill_id,
+            pipeline=self.pipeline.name,
+            partitions=str(plan.request.partitions),
+            stages=list(plan.request.stages),
+            model=plan.model,
+            publish=plan.request.publish,
+            started_at=_now(),
+            before=before,
+        )
+        for table, snapshot in before.items():
+            if snapshot is not None:
+                self.lake.tag(table, snapshot, record.tag)
+        self._write(record)
+        return record
+
+    def _interrupted(self, plan: Plan) -> Record | None:
+        """The newest open record of the same partitions, stages and model; how it publishes may differ."""
+        wanted = (str(plan.request.partitions), set(plan.request.stages), plan.model)
+        records = [self.record(path.stem) for path in self.folder.glob("*.json")]
+        same = [r for r in records if r.state == RUNNING and (r.partitions, set(r.stages), r.model) == wanted]
+        return max(same, key=lambda record: record.started_at, default=None)
+
+    def _read(self, backfill_id: str) -> Record | None:
+        path = self.folder / f"{backfill_id}.json"
+        return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+    def _write(self, record: Record) -> None:
+        text = json.dumps(vars(record), indent=1, allow_nan=False) + "\n"
+        write_whole(self.folder / f"{record.id}.json", text.encode())
+
+    # ---- the difference ----
+
+    def finish(self, record: Record) -> list[str]:
+        """Compare with what was published before, write the report, and close the record; returns the report files.
+
+        Repeating it compares with what is published now, as long as the snapshots from before are kept.
+
+        Raises:
+            MissingInputError: if a snapshot from before has expired.
+        """
+        after = {table: self.lake.snapshot_id(table) for stage, table in TABLES.items() if stage in record.stages}
+        record.difference = difference(self.lake, self.pipeline.spec, record.range, record.before, after)
+        record.state, record.finished_at = DONE, _now()
+        self._write(record)
+        page = self.folder / f"{record.id}.html"
+        page.write_text(render_difference(vars(record), self.pipeline.spec), encoding="utf-8")
+        for table, snapshot in record.before.items():
+            if snapshot is not None:
+                self.lake.untag(table, record.tag)
+        return [str(page), str(self.folder / f"{record.id}.json")]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

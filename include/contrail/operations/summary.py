@@ -1,0 +1,200 @@
+"""How a pipeline stands, in a screenful: rows, quarantine, champion, realised quality against baselines, drift.
+
+Reads only what the stages published. What a number means is decided in the stages, not here.
+"""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+
+from contrail.adapters.registry import RegisteredModel, resolve
+from contrail.config.pipeline import Pipeline
+from contrail.config.settings import settings
+from contrail.errors import MissingInputError
+from contrail.lake.datasets import PARTITION
+from contrail.lake.labels import read_training_rows
+from contrail.lake.lake import Lake
+from contrail.methods import metrics
+from contrail.methods.label_drift import LABEL
+from contrail.partitions import Partitions, as_ranges
+
+SHOWN_METRICS = {
+    "binary": {"auc": "AUC", "log_loss": "log loss", "calibration_error": "calibration error"},
+    "regression": {"rmse": "RMSE", "mae": "MAE"},
+}
+
+_TITLE_WIDTH = 84  # a table is as wide as its columns; its title would be broken
+
+
+def summarise(pipeline: Pipeline, lake: Lake) -> dict[str, Any]:
+    """The facts of the summary as plain values."""
+    champion = _champion(pipeline)
+    return {
+        "pipeline": pipeline.name,
+        "title": pipeline.spec.title,
+        "landed": {t: _rows(lake, f"raw_{t}") for t in pipeline.spec.tables},
+        "quarantined": _counts(lake, "quarantine", "rule"),
+        "refused": _counts(lake, "refusals", "rule"),
+        "features": _extent(lake, "features"),
+        "scored": _extent(lake, "predictions"),
+        "champion": _about(champion),
+        "realised": realised(pipeline, lake),
+        "drift": _drift(lake),
+        "reports": str(settings().reports / pipeline.name),
+    }
+
+
+def _rows(lake: Lake, table: str) -> int:
+    return lake.scan(table, columns=["_line"]).num_rows if lake.exists(table) else 0
+
+
+def _counts(lake: Lake, table: str, column: str) -> dict[str, int]:
+    found = lake.scan(table, columns=[column])[column].to_pylist() if lake.exists(table) else []
+    return dict(Counter(found).most_common())
+
+
+def _extent(lake: Lake, table: str) -> dict[str, Any]:
+    states = lake.partitions(table)
+    return {"rows": sum(state.rows for state in states.values()), "partitions": [str(r) for r in as_ranges(states)]}
+
+
+def _champion(pipeline: Pipeline) -> RegisteredModel | None:
+    try:
+        return resolve(settings(), pipeline.name, "champion")
+    except MissingInputError:
+        return None
+
+
+def _about(champion: RegisteredModel | None) -> dict[str, Any] | None:
+    if champion is None:
+        return None
+    return {
+        "name": champion.name,
+        "version": champion.version,
+        "trained_on": str(champion.package.card.training.partitions),
+    }
+
+
+def realised(pipeline: Pipeline, lake: Lake, window: Partitions | None = None) -> dict[str, Any] | None:
+    """Pooled metrics of the champion's predictions whose labels are known, beside the baselines on the same rows.
+
+    Only partitions after the training window count. None when there is nothing to measure.
+    """
+    spec, champion = pipeline.spec, _champion(pipeline)
+    scored = lake.partitions("predictions")
+    if champion is None or not scored:
+        return None
+    first = champion.package.card.training.end + timedelta(days=1 + spec.train.embargo_days)
+    last = max(scored)
+    if last < first:
+        return None
+    window = window or Partitions(max(min(scored), first), last)
+    by = [PARTITION, *spec.key]
+    predicted = lake.scan("predictions", window, [*by, spec.prediction_column, "model_version"])
+    predicted = predicted.filter(pc.equal(predicted["model_version"], str(champion.version)))
+    rows = read_training_rows(lake, spec, window).join(predicted, keys=by, join_type="inner")
+    if not rows.num_rows:
+        return None
+    label = rows["label"].to_numpy()
+    candidates = {
+        "champion": rows[spec.prediction_column].to_numpy(),
+        "rate table": champion.package.card.rate_table.predict(rows),
+        "constant": np.full(len(label), champion.package.card.label_mean),
+    }
+    return {
+        "window": str(window),
+        "rows": rows.num_rows,
+        "metrics": {name: metrics.evaluate(spec.task, label, p) for name, p in candidates.items()},
+    }
+
+
+def _drift(lake: Lake) -> dict[str, Any] | None:
+    if not lake.exists("drift"):
+        return None
+    rows = lake.scan("drift", columns=[PARTITION, "feature", "verdict"]).to_pylist()
+    verdicts = {row[PARTITION]: row["verdict"] for row in rows if row["feature"] == "*"}
+    labels = [row[PARTITION] for row in rows if row["feature"] == LABEL and row["verdict"] == "drift"]
+    return {
+        "days": dict(Counter(verdicts.values())),
+        "label_drift": [str(r) for r in as_ranges(labels)],
+        "drift": [str(r) for r in as_ranges(day for day, verdict in verdicts.items() if verdict == "drift")],
+        "last": {"partition": str(max(verdicts)), "verdict": verdicts[max(verdicts)]} if verdicts else None,
+    }
+
+
+def print_summary(found: dict[str, Any], console: Console) -> None:
+    """Print the facts for a person."""
+    console.rule(f"[bold]{found['pipeline']}[/] · {found['title']}", align="left")
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="bold", min_width=12)
+    lines.add_column()
+    landed = found["landed"]
+    parts = " · ".join(f"{name} {count:,}" for name, count in landed.items())
+    lines.add_row("Landed", f"{sum(landed.values()):,} rows  [dim]{parts}[/]")
+    lines.add_row("Quarantined", _reasons(found["quarantined"], "rows"))
+    lines.add_row("Refused", _reasons(found["refused"], "files or partitions"))
+    for label, key in (("Features", "features"), ("Scored", "scored")):
+        extent = found[key]
+        lines.add_row(label, f"{extent['rows']:,} rows  [dim]{', '.join(extent['partitions'][-3:])}[/]")
+    champion = found["champion"]
+    lines.add_row("Champion", _champion_line(champion))
+    lines.add_row("Drift", _drift_line(found["drift"]))
+    console.print(lines)
+    if found["realised"]:
+        console.print(_realised_table(found["realised"]))
+    _print_next(found, console)
+
+
+def _reasons(counts: dict[str, int], noun: str) -> str:
+    if not counts:
+        return "none"
+    shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:4])
+    return f"{sum(counts.values()):,} {noun}  [dim]{shown}[/]"
+
+
+def _champion_line(champion: dict[str, Any] | None) -> str:
+    if champion is None:
+        return "none yet: train and promote a model"
+    return f"{champion['name']} version {champion['version']}  [dim]trained on {champion['trained_on']}[/]"
+
+
+def _drift_line(drift: dict[str, Any] | None) -> str:
+    if not drift or not drift["last"]:
+        return "not checked yet"
+    days = ", ".join(f"{count} days {verdict}" for verdict, count in sorted(drift["days"].items()))
+    raised = f"; raised on {', '.join(drift['drift'][-3:])}" if drift["drift"] else ""
+    raised += f"; of the label on {', '.join(drift['label_drift'][-3:])}" if drift["label_drift"] else ""
+    return f"{drift['last']['verdict']} on {drift['last']['partition']}  [dim]{days}{raised}[/]"
+
+
+def _realised_table(realised: dict[str, Any]) -> Table:
+    task = "binary" if "auc" in realised["metrics"]["champion"] else "regression"
+    shown = SHOWN_METRICS[task]
+    table = Table(
+        "",
+        *shown.values(),
+        title=f"Out of time: {realised['window']}, {realised['rows']:,} predictions whose outcome is known",
+        title_justify="left",
+        min_width=_TITLE_WIDTH,
+        title_style="bold",
+    )
+    for name, values in realised["metrics"].items():
+        table.add_row(name, *(f"{values[key]:.4f}" for key in shown))
+    return table
+
+
+def _print_next(found: dict[str, Any], console: Console) -> None:
+    name = found["pipeline"]
+    console.print("[bold]Where to look next[/]")
+    for what, how in (
+        ("the predictions", f'.venv/bin/contrail query -p {name} "SELECT * FROM predictions_latest LIMIT 10"'),
+        ("each partition's state", f".venv/bin/contrail status -p {name}"),
+        ("decisions, data docs, drift reports", found["reports"]),
+        ("Airflow and MLflow in a browser", "make up"),
+    ):
+        console.print(f"  {what}: [cyan]{how}[/]", highlight=False, soft_wrap=True)

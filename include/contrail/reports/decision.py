@@ -1,0 +1,88 @@
+"""The decision record for an approver: a self-contained page (Jinja2), and Markdown. It shows; it decides nothing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contrail.methods.metrics import HIGHER_IS_BETTER
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+# Share of the strip that lies outside the outermost mark on either side.
+_MARGIN = 0.12
+
+
+def render_decision(record: Mapping[str, Any]) -> str:
+    """The page for a decision record."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "count": _count}
+    strips = {check["name"]: strip(check) for check in record["checks"] if check["interval"]}
+    template = environment.get_template("decision.html.j2")
+    return template.render(record=record, strips=strips, better="higher" if _higher(record) else "lower")
+
+
+def decision_text(record: Mapping[str, Any]) -> str:
+    """The record in Markdown, short enough for the form in which a person answers."""
+    names = record["metric_names"]
+    rows = [
+        [who, *(_number(values.get(name)) for name in names)]
+        for who, values in record["metrics"].items()
+        if any(values.get(name) is not None for name in names)
+    ]
+    checks = [
+        [{True: "✓", False: "✗", None: "–"}[check["passed"]], check["title"], check["detail"]]
+        for check in record["checks"]
+    ]
+    window = record["window"]
+    return "\n\n".join(
+        [
+            f"**{record['title']}, version {record['version']}.** {record['summary']}",
+            f"Judged on {window['start']} to {window['end']}, {_count(window['rows'])} rows with known outcomes.",
+            _markdown(["", *names], rows),
+            _markdown(["", "check", "found"], checks),
+        ]
+    )
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in cells)
+
+
+def strip(check: Mapping[str, Any]) -> dict[str, float]:
+    """Where an interval, its estimate, zero and the bound lie on a line from 0 to 100."""
+    interval = check["interval"]
+    marks = {
+        "low": interval["low"],
+        "high": interval["high"],
+        "estimate": interval["estimate"],
+        "zero": 0.0,
+        "bound": check["bound"],
+    }
+    left, right = min(marks.values()), max(marks.values())
+    width = (right - left) or 1.0
+    scale = 100 / (width * (1 + 2 * _MARGIN))
+    return {name: round((value - left + width * _MARGIN) * scale, 2) for name, value in marks.items()}
+
+
+def _higher(record: Mapping[str, Any]) -> bool:
+    return record["gate"]["metric"] in HIGHER_IS_BETTER
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if value == int(value):
+        return _count(value)
+    return f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def _count(value: float) -> str:
+    return f"{int(value):,}"

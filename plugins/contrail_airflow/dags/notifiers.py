@@ -1,0 +1,168 @@
+"""Telling people: Airflow notifiers that say how tasks and runs ended, also to Slack and mail where connected.
+
+Every message is in the task's log and wherever ``contrail.notify.delivery`` keeps it; so is each publication of predictions
+in the cloud's log, where its absence is an alert. With a connection ``contrail_slack`` (Slack incoming webhook) or
+``contrail_smtp`` (SMTP; the extra ``to`` holds the addresses) it is sent there too. A message that cannot be sent is
+logged and never fails a task.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook, BaseNotifier
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+)
+
+from contrail.notify import delivery
+from contrail.notify.messages import (
+    Message,
+    of_deadline,
+    of_failure,
+    of_no_training,
+    of_overtime,
+    of_result,
+    of_timeout,
+)
+from contrail_airflow.operators.stage import RETRYABLE, RetrainOperator, StageOperator, StageStopped
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection, Context
+
+_log = logging.getLogger(__name__)
+SLACK, SMTP = "contrail_slack", "contrail_smtp"
+
+
+class StageNotifier(BaseNotifier):
+    """Tell of what a stage found, when it is worth telling; for ``on_success_callback``."""
+
+    def notify(self, context: "Context") -> None:
+        """Send the message of this task, if there is one."""
+        if isinstance(context["task"], StageOperator):
+            if message := _of_result(context["task"], context["ti"]):
+                self.log.info("%s", message.text())
+                deliver(message)
+            _tell_of_publication(context["task"])
+
+
+class FailureNotifier(BaseNotifier):
+    """Tell of a task that failed, whatever its kind; for ``on_failure_callback``.
+
+    In the DAG processor, without an exception, when Airflow has lost the task's process.
+    """
+
+    def notify(self, context: "Context") -> None:
+        """Send the message of this task."""
+        message = _of_failure(context)
+        self.log.info("%s", message.text())
+        deliver(message)
+
+
+class RunNotifier(BaseNotifier):
+    """Tell of a run that took too long as a whole; for a DAG's ``on_failure_callback``, in the DAG processor.
+
+    What its tasks had to say, they have said.
+    """
+
+    def notify(self, context: "Context") -> None:
+        """Send the message when the run was ended for its time."""
+        given: Any = context
+        if given.get("reason") == "timed_out":
+            instance = given.get("ti")
+            where = f"{given['dag'].dag_id} {given['run_id']}"
+            deliver(of_timeout(where, given["dag"].dagrun_timeout, instance.log_url if instance else ""))
+
+
+class DeadlineNotifier(BaseNotifier):
+    """Tell of a run that has missed its deadline; for ``DeadlineAlert``, in the triggerer."""
+
+    def __init__(self, dag_id: str = "", minutes: int = 0, context: "Context | None" = None) -> None:
+        super().__init__(context)
+        self.dag_id = dag_id
+        self.minutes = minutes
+
+    async def async_notify(self, context: "Context") -> None:
+        """Send the message; Airflow gives the run in the context."""
+        run = dict(context).get("dag_run") or {}
+        run_id = run.get("dag_run_id") or run.get("run_id") or "" if isinstance(run, dict) else run.run_id
+        await asyncio.to_thread(deliver, of_deadline(f"{self.dag_id} {run_id}".strip(), self.minutes))
+
+
+def _where(task: Any, instance: Any) -> str:
+    if not isinstance(task, StageOperator):
+        return f"{instance.dag_id} {instance.task_id} {instance.run_id}"
+    first, last = task.partition_from, task.partition_to
+    # A task whose process was lost is told of without having been rendered.
+    partitions = instance.run_id if "{{" in first else first if first == last else f"{first}..{last}"
+    return f"{task.pipeline} {task.verb} {partitions}"
+
+
+def _of_failure(context: "Context") -> Message:
+    task, instance, error = context["task"], context["ti"], context.get("exception")
+    where, link = _where(task, instance), instance.log_url
+    if isinstance(error, AirflowTaskTimeout | TaskDeferralTimeout):
+        return of_overtime(where, task.execution_timeout if isinstance(error, AirflowTaskTimeout) else None, link)
+    if isinstance(error, StageStopped):
+        return of_failure(where, error.code, error.said, link)
+    said = f"{type(error).__name__}: {error}" if error else "its process was lost: it was killed, or its machine was"
+    if isinstance(task, RetrainOperator):
+        return of_no_training(where, said, task.trigger_dag_id, link)
+    return of_failure(where, 1 if isinstance(error, AirflowFailException) else RETRYABLE, said, link)
+
+
+def _of_result(task: StageOperator, instance: Any) -> Message | None:
+    result = instance.xcom_pull(task_ids=task.task_id)
+    details = result.get("details", {}) if isinstance(result, dict) else {}
+    return of_result(_where(task, instance), task.verb, task.pipeline, details, instance.log_url)
+
+
+def _tell_of_publication(task: StageOperator) -> None:
+    """Predictions that were published are everyday news to people, and their absence an alert."""
+    if task.verb != "score":
+        return
+    where = {"pipeline": task.pipeline, "table": "predictions", "from": task.partition_from, "to": task.partition_to}
+    try:
+        delivery.log_entry({"kind": "published", **where})
+    except Exception as error:  # as for messages
+        _log.warning("The publication could not be logged: %s", error)
+
+
+def deliver(message: Message) -> list[str]:
+    """Hand a message to every channel; the names of those that took it."""
+    return delivery.deliver(message, ((SLACK, _to_slack), (SMTP, _to_mail)))
+
+
+def _connection(name: str) -> "Connection | None":
+    try:
+        return BaseHook.get_connection(name)
+    except AirflowNotFoundException:
+        return None
+
+
+def _to_slack(message: Message) -> bool:
+    if _connection(SLACK) is None:
+        return False
+    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+
+    SlackWebhookHook(slack_webhook_conn_id=SLACK).send_text(message.text())
+    return True
+
+
+def _to_mail(message: Message) -> bool:
+    connection: Any = _connection(SMTP)
+    if connection is None:
+        return False
+    from html import escape
+
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    if not (to := connection.extra_dejson.get("to")):
+        raise ValueError(f'the connection {SMTP} has no receiver: set its extra to {{"to": "team@example.org"}}')
+    body = f"<pre>{escape(message.text())}</pre>"
+    with SmtpHook(smtp_conn_id=SMTP) as hook:
+        hook.send_email_smtp(to=to, subject=message.title, html_content=body)
+    return True

@@ -1,0 +1,303 @@
+"""The main job of `make run`: a pipeline's whole chain on its whole data, through Airflow, with progress for a person.
+
+It only asks Airflow for runs and watches them; what runs is in the DAGs. Running it again does only what is missing.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from contrail.adapters.registry import alias_version
+from contrail.config.pipeline import Pipeline, load_pipeline
+from contrail.config.settings import settings
+from contrail.config.training_windows import TrainingWindows, training_windows
+from contrail.errors import ContrailError
+from contrail.lake.lake import Lake
+from contrail.operations.status import OK, WAITING, PartitionStatus, partition_status
+from contrail.partitions import Partitions
+from contrail_airflow.local.api import FINISHED, AirflowApi, AirflowApiError
+from contrail_airflow.local.embedded import Embedded, EmbeddedError, running
+from contrail_airflow.local.processes import interruptible
+
+DAILY_DAYS = 3
+HISTORY_STAGES = ("ingest", "validate", "features")
+STRETCH_STAGES = (*HISTORY_STAGES, "score", "drift", "performance")
+# The last day's own outcomes come a day later, so its ingest and validate are never complete.
+DAILY_STAGES = ("features", "score", "drift", "performance")
+_DAGS = ("daily", "score", "monitor", "train", "backfill")
+_CASCADE = ("daily", "score", "monitor")
+# An asset event becomes a run within 4 s; after so long with nothing running, a day's run is not going to come.
+_SILENT_SECONDS = 120
+_PARSE_SECONDS = 180
+
+console = Console()
+
+
+class MainJobError(Exception):
+    """A run failed; the message says which task, why, and where to look."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The three parts of the days: learn on the first, score the second in bulk, the last day by day."""
+
+    windows: TrainingWindows
+    history: Partitions
+    stretch: Partitions
+    daily: Partitions
+
+
+def make_plan(pipeline: Pipeline) -> Plan:
+    """Divide the pipeline's days: the first training window and its gate, the rest, and the last few days.
+
+    Raises:
+        ContrailError: if the pipeline has no last partition, or too few days.
+    """
+    spec = pipeline.spec
+    if spec.last_partition is None:
+        raise ContrailError(f"{spec.name} has no last_partition: it runs on its schedule; unpause its DAGs (make up)")
+    reserved = spec.train.window_days + spec.train.embargo_days + spec.gate.window_days
+    as_of = spec.first_partition + timedelta(days=reserved)
+    if as_of + timedelta(days=DAILY_DAYS) > spec.last_partition:
+        raise ContrailError(
+            f"{spec.name} ends on {spec.last_partition}, too early: training, embargo and gate take {reserved} days from "
+            f"{spec.first_partition}, and {DAILY_DAYS + 1} more are needed to score. Make train.window_days shorter."
+        )
+    daily = Partitions(spec.last_partition - timedelta(days=DAILY_DAYS - 1), spec.last_partition)
+    return Plan(
+        windows=training_windows(spec, as_of),
+        history=Partitions(spec.first_partition, as_of - timedelta(days=1)),
+        stretch=Partitions(as_of, daily.start - timedelta(days=1)),
+        daily=daily,
+    )
+
+
+class MainJob:
+    """One run of the main job."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.settings = settings()
+        self.lake = Lake(self.settings, pipeline.name)
+        self.embedded = Embedded(self.settings)
+        self.plan = make_plan(pipeline)
+        self.started = time.monotonic()
+
+    # ---- what is left to do ----
+
+    def _done(self, partitions: Partitions, stages: tuple[str, ...]) -> bool:
+        statuses = partition_status(self.lake, self.pipeline.spec, partitions)
+        return all(_complete(status, stages) for status in statuses)
+
+    def _has_champion(self) -> bool:
+        return alias_version(self.settings, self.pipeline.name, "champion") is not None
+
+    def steps(self) -> list[tuple[str, Callable[[AirflowApi], None]]]:
+        """The steps that are not done yet, in order."""
+        plan = self.plan
+        found: list[tuple[str, Callable[[AirflowApi], None]]] = []
+        if not self._done(plan.history, HISTORY_STAGES):
+            found.append((f"history {plan.history}", lambda api: self._range(api, plan.history, HISTORY_STAGES)))
+        if not self._has_champion():
+            found.append((f"first champion, trained on {plan.windows.train}", self._train))
+        if not self._done(plan.stretch, STRETCH_STAGES):
+            found.append((f"score {plan.stretch}", lambda api: self._range(api, plan.stretch, STRETCH_STAGES)))
+        if not self._done(plan.daily, DAILY_STAGES):
+            found.append((f"day by day {plan.daily}", self._days))
+        return found
+
+    # ---- steps ----
+
+    def run(self) -> None:
+        """Do what is left, then print the summary.
+
+        Raises:
+            MainJobError: when a run failed.
+        """
+        steps = self.steps()
+        if not steps:
+            console.print("Everything is up to date; nothing to run.")
+            return
+        with ExitStack() as stack:
+            landed = stack.enter_context(self._landing())
+            with console.status("Starting Airflow (about half a minute)…"):
+                api = stack.enter_context(running(self.embedded))
+            self._say(f"Airflow is up at {api.url}")
+            landed()
+            self._prepare(api)
+            for label, step in steps:
+                self._say(f"[bold]{label}[/]")
+                step(api)
+
+    @contextmanager
+    def _landing(self) -> Iterator[Callable[[], None]]:
+        """Deliver the files while Airflow starts; the value waits for the end of it."""
+        first, last = str(self.plan.history.start), str(self.plan.daily.end)
+        arguments = ["land", "--pipeline", self.pipeline.name, "--from", first, "--to", last]
+        self._say(f"[bold]land {first}..{last}[/]: deliver the files as a daily feed would")
+        command = [sys.executable, "-m", "contrail", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+        def landed() -> None:
+            _, said = process.communicate()
+            if process.returncode:
+                raise MainJobError(f"landing the files failed:\n{said[-3000:]}")
+
+        try:
+            yield landed
+        finally:
+            process.kill()
+            process.wait()
+
+    def _prepare(self, api: AirflowApi) -> None:
+        """Unpause the DAGs (their schedules ended with the data) and clear what an interrupted job left behind."""
+        ids = [f"{self.pipeline.name}__{suffix}" for suffix in _DAGS]
+        api.wait_for_dags(ids, _PARSE_SECONDS)
+        if not self.embedded.state().shared and (left := sum(api.abandon(dag_id) for dag_id in ids)):
+            self._say(f"  {left} runs that an interrupted job had left are marked failed; their work is done again")
+        for dag_id in ids:
+            api.pause(dag_id, False)
+
+    def _range(self, api: AirflowApi, partitions: Partitions, stages: tuple[str, ...]) -> None:
+        conf = {"from": str(partitions.start), "to": str(partitions.end), "stages": list(stages), "model": "champion"}
+        self._watch(api, "backfill", conf)
+
+    def _train(self, api: AirflowApi) -> None:
+        as_of = self.plan.windows.gate.end + timedelta(days=1)
+        self._watch(api, "train", {"as_of": str(as_of), "set": {}, "why": "the first champion"})
+
+    def _watch(self, api: AirflowApi, suffix: str, conf: dict[str, Any]) -> None:
+        dag_id = f"{self.pipeline.name}__{suffix}"
+        run_id = api.trigger(dag_id, conf)
+        self._follow(api, dag_id, run_id)
+
+    def _follow(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
+        def told(task: dict[str, Any]) -> None:
+            if task["state"] == "success":
+                self._say(f"  {task['task_id']:<12} [green]done[/] in {task['duration']:.0f} s")
+            elif task["state"] in ("failed", "up_for_retry"):
+                self._say(f"  {task['task_id']:<12} [red]{task['state']}[/]")
+
+        with console.status(f"{dag_id} is running; its page: {api.url}/dags/{dag_id}/runs/{run_id}"):
+            state = api.wait(dag_id, run_id, told, self.embedded.check)
+        if state != "success":
+            self._fail(api, dag_id, run_id)
+
+    def _days(self, api: AirflowApi) -> None:
+        """Airflow's own backfill of the daily DAG; scoring and monitoring follow each day by asset."""
+        days, name = self.plan.daily, self.pipeline.name
+        cascade = _Cascade(api, [f"{name}__{suffix}" for suffix in _CASCADE], days)
+        with console.status(f"{name}__daily, __score and __monitor are running for {days}"):
+            while api.active_backfills(f"{name}__daily"):  # one of a DAG at a time; somebody else's
+                self._pause()
+            api.backfill(f"{name}__daily", str(days.start), str(days.end))
+            silent_since = time.monotonic()
+            while not cascade.done:
+                for run in cascade.changes():
+                    silent_since = time.monotonic()
+                    if run["state"] == "failed":
+                        self._fail(api, run["dag_id"], run["dag_run_id"])
+                    if run["state"] == "success":
+                        self._say(f"  {run['dag_id'].partition('__')[2]:<12} [green]done[/] for {run['partition_key']}")
+                if not cascade.active and time.monotonic() - silent_since > _SILENT_SECONDS:
+                    raise MainJobError(f"no run came for {cascade.missing}; see {api.url}/dags/{name}__daily")
+                self._pause()
+        self._retrainings(api)
+
+    def _retrainings(self, api: AirflowApi) -> None:
+        """Wait for trainings that the governor has started. A candidate that its gate refuses is not this job's failure."""
+        dag_id = f"{self.pipeline.name}__train"
+        for run in reversed(api.runs(dag_id, state=["queued", "running"])):
+            self._say(f"[bold]the governor asked for a training: {run['dag_run_id']}[/]")
+            state = api.wait(dag_id, run["dag_run_id"], lambda _: None, self.embedded.check)
+            told = "[green]done[/]" if state == "success" else "[yellow]refused or failed[/]; the champion stays"
+            self._say(f"  {'train':<12} {told}")
+
+    def _pause(self) -> None:
+        self.embedded.check()
+        time.sleep(0.5)
+
+    def _fail(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
+        failed = [task for task in api.tasks(dag_id, run_id) if task["state"] == "failed"]
+        lines = [f"{dag_id}, run {run_id}: task {task['task_id']} failed." for task in failed]
+        lines = lines or [f"{dag_id}, run {run_id} failed without a failed task (it was stopped, or took too long)."]
+        for task in failed[:1]:
+            lines += ["  " + line for line in api.log_tail(dag_id, run_id, task)]
+        state = f".venv/bin/contrail status -p {self.pipeline.name}"
+        lines.append(f"What was published before is kept. See `{state}`; `make up` shows the run; `make run` goes on.")
+        raise MainJobError("\n".join(lines))
+
+    def _say(self, line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - self.started:5.0f} s[/]  {line}", highlight=False, soft_wrap=True)
+
+
+class _Cascade:
+    """The runs of several DAGs for the same days that began after this object was made."""
+
+    def __init__(self, api: AirflowApi, dag_ids: list[str], days: Partitions) -> None:
+        self._api = api
+        self._wanted = {(dag_id, str(day)) for dag_id in dag_ids for day in days}
+        self._before = {run["dag_run_id"] for dag_id in dag_ids for run in api.runs(dag_id)}
+        self._dag_ids = dag_ids
+        self._states: dict[str, str] = {}
+        self._succeeded: set[tuple[str, str]] = set()
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Runs whose state is another than at the last call, oldest first."""
+        runs = [run for dag_id in self._dag_ids for run in reversed(self._api.runs(dag_id)) if self._ours(run)]
+        changed = [run for run in runs if self._states.get(run["dag_run_id"]) != run["state"]]
+        self._states |= {run["dag_run_id"]: run["state"] for run in changed}
+        self._succeeded |= {(run["dag_id"], run["partition_key"]) for run in changed if run["state"] == "success"}
+        return changed
+
+    def _ours(self, run: dict[str, Any]) -> bool:
+        return run["dag_run_id"] not in self._before and (run["dag_id"], run["partition_key"]) in self._wanted
+
+    @property
+    def active(self) -> bool:
+        """Whether a run has not ended yet."""
+        return any(state not in FINISHED for state in self._states.values())
+
+    @property
+    def missing(self) -> str:
+        """What has not succeeded, for a person."""
+        return ", ".join(f"{dag_id} {day}" for dag_id, day in sorted(self._wanted - self._succeeded))
+
+    @property
+    def done(self) -> bool:
+        """Whether every DAG has succeeded for every day."""
+        return self._succeeded == self._wanted
+
+
+def _complete(status: PartitionStatus, stages: tuple[str, ...]) -> bool:
+    return all(status.stages[name] in (OK, WAITING) for name in stages)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="contrail_airflow.local.main_job", description=__doc__)
+    parser.add_argument("--pipeline", default="flight_delay")
+    name = parser.parse_args().pipeline
+    try:
+        with interruptible():
+            MainJob(load_pipeline(name)).run()
+    except (MainJobError, EmbeddedError, AirflowApiError, ContrailError) as error:
+        console.print("[red]✗[/]", escape(str(error)), soft_wrap=True, highlight=False)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        console.print("Stopped. What was published is kept; `make run` goes on from there.")
+        raise SystemExit(130) from None
+    subprocess.run([sys.executable, "-m", "contrail", "summary", "-p", name], check=True)
+
+
+if __name__ == "__main__":
+    main()

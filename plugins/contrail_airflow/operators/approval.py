@@ -1,0 +1,83 @@
+"""Promotion that waits for an approver where one is asked for, and what the answer means for the stage."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.roles import APPROVERS
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+APPROVE, REFUSE = "Approve", "Refuse"
+
+
+class PromoteOperator(StageOperator):
+    """Run ``contrail stage promote``; where a person is asked for, wait for an approver first, without a worker.
+
+    The one who waits is the one who promotes, and goes on with the answer that Airflow itself has kept: whoever may
+    clear a task may also write its XCom or mark it as done, and neither is an answer (docs/adr/0013). The version is
+    that of the question. A candidate that nobody has answered for in time is refused.
+
+    Args:
+        ask_if: Templated; an approver is asked unless it renders to nothing.
+        subject: Templated; the question.
+        body: Templated; the evidence, in Markdown.
+        response_timeout: How long an answer is waited for.
+        **kwargs: As for ``StageOperator``.
+    """
+
+    template_fields: Sequence[str] = (*StageOperator.template_fields, "ask_if", "subject", "body")
+
+    def __init__(self, *, ask_if: str, subject: str, body: str, response_timeout: timedelta, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ask_if = ask_if
+        self.subject = subject
+        self.body = body
+        self.response_timeout = response_timeout
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Ask, or promote at once.
+
+        Raises:
+            TaskAwaitingInput: when it has asked; Airflow goes on with ``answered``.
+            AirflowSkipException: as for every stage.
+        """
+        if not (self.ask_if.strip() and self.skip_unless.strip()):
+            return super().execute(context)
+        why = "Why, for the record. Both buttons wait for it."
+        upsert_hitl_detail(
+            ti_id=context["ti"].id,
+            subject=self.subject,
+            body=self.body,
+            options=[APPROVE, REFUSE],
+            defaults=[REFUSE],
+            params={"reason": Param("", type="string", title="Reason", description=why).serialize()},
+            assigned_users=[{"id": name, "name": name} for name in APPROVERS],
+        )
+        raise TaskAwaitingInput(
+            method_name=self.answered.__name__, timeout=self.response_timeout, kwargs={"arguments": self.arguments}
+        )
+
+    def answered(self, context: "Context", event: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+        """Promote or refuse as was answered, or refuse when nobody has in time."""
+        self.arguments = [*arguments, *answer(event)]
+        return self._dispatch(self.job(context))
+
+
+def answer(event: Mapping[str, Any]) -> list[str]:
+    """Arguments of ``contrail stage promote`` that say what was answered: ``event`` as Airflow has kept it."""
+    user = event["responded_by_user"]
+    approved = user is not None and list(event["chosen_options"]) == [APPROVE]
+    person = user["name"] if user else "nobody, in time"
+    reason = (event["params_input"] or {}).get("reason", "")
+    return [
+        f"--approval={'approved' if approved else 'refused'}",
+        f"--person={person}",
+        f"--reason={reason}" if reason else "",
+    ]

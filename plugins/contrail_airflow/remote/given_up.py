@@ -1,0 +1,142 @@
+"""Ends the remote jobs of what is ended in Airflow.
+
+A trigger ends the job of a task that waits, and a worker that of a task that submits. But nobody may be there: the
+triggerer has not taken the wait over or does not run, the worker was lost, Airflow lets a worker defer a task that is no
+more. So the process in which a task or a run ends, the API server's for a person and else the scheduler's, looks after the
+run for two minutes: of its jobs, those whose task has ended are asked to end. Of a task that fails by itself, its process
+killed or its service in trouble, Airflow tells no listener; its job is found when its run ends.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.listeners import hookimpl
+
+from contrail.config.settings import settings
+from contrail.dispatch.payload import key_label
+from contrail_airflow.remote.remote_jobs import (
+    GoogleTarget,
+    RemoteJobs,
+    advice,
+    jobs_of,
+    run_key,
+    service_errors,
+    work_key,
+)
+
+if TYPE_CHECKING:
+    from airflow.models import DagRun
+
+_log = logging.getLogger(__name__)
+
+# Seconds from one look to the next. At first the task's new state is not committed yet; a worker may take a minute to submit
+# a job and to hear that nobody wants it.
+_LOOKS = (5.0, 15.0, 40.0, 60.0)
+_looks: dict[tuple[str, str], Iterator[float]] = {}  # those to come, of each run that is looked after
+_lock = threading.Lock()
+
+
+@hookimpl
+def on_task_instance_failed(task_instance: Any) -> None:
+    """A person has marked it, or its worker was lost."""
+    _task_ended(task_instance)
+
+
+@hookimpl
+def on_task_instance_success(task_instance: Any) -> None:
+    """A person has marked it."""
+    _task_ended(task_instance)
+
+
+@hookimpl
+def on_task_instance_skipped(task_instance: Any) -> None:
+    """A person has marked it."""
+    _task_ended(task_instance)
+
+
+@hookimpl
+def on_dag_run_failed(dag_run: "DagRun") -> None:
+    """Its tasks have ended, or a person has marked it, or it took too long: Airflow tells of no task of it then."""
+    _look_after(dag_run.dag_id, dag_run.run_id)
+
+
+@hookimpl
+def on_dag_run_success(dag_run: "DagRun") -> None:
+    """Its tasks have ended, or a person has marked it."""
+    _look_after(dag_run.dag_id, dag_run.run_id)
+
+
+def _task_ended(task_instance: Any) -> None:
+    # What its own worker knows of a task has no trigger; there it has ended by itself.
+    if hasattr(task_instance, "trigger_id"):
+        _look_after(task_instance.dag_id, task_instance.run_id)
+
+
+def _look_after(dag_id: str, run_id: str) -> None:
+    """Begin to look after a run, or begin anew. Whoever ends a task holds a transaction, and waits for no service."""
+    if not _targets():
+        return
+    with _lock:
+        begun = (dag_id, run_id) in _looks
+        _looks[dag_id, run_id] = iter(_LOOKS)
+    if not begun:
+        threading.Thread(target=_look, args=(dag_id, run_id), name=f"look-after-{run_id}", daemon=True).start()
+
+
+def _look(dag_id: str, run_id: str) -> None:
+    while True:
+        with _lock:
+            pause = next(_looks[dag_id, run_id], None)
+            if pause is None:
+                del _looks[dag_id, run_id]
+                return
+        time.sleep(pause)
+        for target in _targets():
+            with _telling("Jobs", run_id):
+                _end_jobs(jobs_of(target, settings()), dag_id, run_id)
+
+
+def _targets() -> list[GoogleTarget]:
+    """A target for each service where this environment has jobs."""
+    found = [target for target in settings().dispatch.targets.values() if isinstance(target, GoogleTarget)]
+    return [*{(one.kind, one.connection, one.project, one.region): one for one in found}.values()]
+
+
+def _end_jobs(jobs: RemoteJobs, dag_id: str, run_id: str) -> None:
+    """Ask for the end of a run's jobs whose tasks have ended; one that is to run again takes its job up."""
+    dispatch = settings().dispatch
+    for job in jobs.of_run(key_label(run_key(dag_id, run_id), dispatch)):
+        # Anew for each: to end the one before takes its time, in which a task may be cleared and take up its job.
+        wanted = {key_label(work, dispatch) for work in _unfinished(dag_id, run_id)}
+        if job.labels["contrail_task"] not in wanted:
+            with _telling(job.id, run_id):
+                jobs.cancel(job.name)
+                _log.info("%s was asked to end: its task has ended\n%s", job.id, job.link)
+
+
+@contextmanager
+def _telling(what: str, run_id: str) -> Iterator[None]:
+    """No trouble stops the next job, service or look."""
+    try:
+        yield
+    except service_errors() as error:
+        _log.warning("%s of %s could not be looked after: %s\n%s", what, run_id, advice(error)[1], error)
+    except Exception:
+        _log.exception("%s of %s could not be looked after", what, run_id)
+
+
+def _unfinished(dag_id: str, run_id: str) -> list[str]:
+    """The work of a run that has not ended."""
+    from airflow.models import TaskInstance
+    from airflow.utils.session import create_session
+    from airflow.utils.state import State
+    from sqlalchemy import select
+
+    of_run = select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state)
+    with create_session() as session:
+        found = session.execute(of_run.filter_by(dag_id=dag_id, run_id=run_id)).all()
+    return [work_key(dag_id, run_id, task_id, index) for task_id, index, state in found if state not in State.finished]

@@ -1,0 +1,117 @@
+"""The environment files: filled from the environment, extended, refused with words when they are wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from contrail.config.prices import load_prices
+from contrail.config.settings import Settings, settings
+from contrail.config.targets import DataprocTarget, VertexTarget
+from contrail.errors import SpecError
+from contrail.methods.cost import expected_cost
+
+PROJECT = Path(__file__).resolve().parents[3]
+GIVEN = {
+    "CONTRAIL_GCP_PROJECT": "acme", "CONTRAIL_GCP_REGION": "europe-west1", "CONTRAIL_LANDING_BUCKET": "acme-landing",
+    "CONTRAIL_LAKE_BUCKET": "acme-lake", "CONTRAIL_ARTIFACTS_BUCKET": "acme-artifacts", "CONTRAIL_SCRATCH_BUCKET": "acme-scratch",
+    "CONTRAIL_CATALOG_URI": "https://catalog", "CONTRAIL_SPARK_ACCOUNT": "spark@acme", "CONTRAIL_TRAIN_ACCOUNT": "train@acme",
+    "CONTRAIL_SUBNETWORK": "jobs", "CONTRAIL_NETWORK": "n", "CONTRAIL_TEAM": "t", "CONTRAIL_COST_CENTRE": "c",
+    "CONTRAIL_JOB_IMAGE": "job:1", "CONTRAIL_MLFLOW_URI": "https://mlflow",
+}  # fmt: skip
+
+
+def load(monkeypatch: pytest.MonkeyPatch, environment: str, **changed: str) -> Settings:
+    for name, value in {**GIVEN, "CONTRAIL_ENV": environment, **changed}.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    try:
+        return settings()
+    finally:
+        settings.cache_clear()
+
+
+def test_prod_is_filled_and_says_what_its_jobs_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(monkeypatch, "prod")
+    assert str(found.landing) == "gs://acme-landing/landing"
+    target = found.dispatch.target_of("flight_delay", "features")
+    assert isinstance(target, DataprocTarget)
+    assert (target.project, target.staging_bucket) == ("acme", "acme-scratch")
+    assert found.variables == {**GIVEN, "CONTRAIL_ENV": "prod"}
+
+
+def test_the_price_tables_of_the_environments_price_their_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for environment in ("prod", "stage"):
+        dispatch = load(monkeypatch, environment).dispatch
+        assert dispatch.prices is not None
+        prices = load_prices(dispatch.prices)
+        for stage in ("features", "train"):
+            target = dispatch.target_of("flight_delay", stage)
+            assert isinstance(target, DataprocTarget | VertexTarget)
+            for attempt in (1, 3):  # on spot, and after it
+                estimate = expected_cost([], 1, target, prices, attempt)
+                assert estimate.amount is not None
+                assert estimate.amount <= (dispatch.budget_of("flight_delay") or 0), "the first job is not refused"
+
+
+def test_stage_is_prod_but_for_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, prod = load(monkeypatch, "stage"), load(monkeypatch, "prod")
+    assert stage.dispatch.labels == {**prod.dispatch.labels, "environment": "stage"}
+    same = {"name", "variables", "dispatch"}
+    assert stage.model_dump(exclude=same) == prod.model_dump(exclude=same)
+
+
+def test_dev_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, "dev").variables == {"CONTRAIL_ENV": "dev"}
+
+
+def test_a_variable_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GIVEN, "CONTRAIL_GCP_REGION", "x")
+    for name in GIVEN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CONTRAIL_ENV", "prod")
+    settings.cache_clear()
+    with pytest.raises(SpecError, match=r"prod.yaml says \{.*\}: set the environment variable CONTRAIL_"):
+        settings()
+    settings.cache_clear()
+
+
+def test_an_unknown_environment_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SpecError, match=r"Known environments: .*dev, prod, stage"):
+        load(monkeypatch, "production")
+
+
+@pytest.mark.parametrize(
+    ("engine", "kind", "master"),
+    [("sail", "sail", "local[2]"), ("spark", "spark", "local[2]"), ("spark://head:7077", "spark", "spark://head:7077")],
+)
+def test_the_engine_is_a_kind_or_a_master(monkeypatch: pytest.MonkeyPatch, engine: str, kind: str, master: str) -> None:
+    found = load(monkeypatch, "dev", CONTRAIL_ENGINE=engine).engine
+    assert (found.kind, found.master) == (kind, master)
+
+
+def test_a_wrong_target_is_named_with_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "include" / "environments"
+    folder.mkdir(parents=True)
+    text = (PROJECT / "include" / "environments" / "prod.yaml").read_text()
+    (folder / "prod.yaml").write_text(text.replace("accelerator_count: 1", "accelerator_count: 2"))
+    with pytest.raises(SpecError, match=r"environments/prod.yaml is not valid:\n.*g2-standard-8 comes with"):
+        load(monkeypatch, "prod", CONTRAIL_PROJECT=str(tmp_path))
+
+
+@pytest.mark.parametrize("key", ["monthly_budgets: {PIPELINE: 5}", "pipelines: {PIPELINE: {train: local}}"])
+def test_a_budget_or_a_target_of_no_pipeline_names_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    folder = tmp_path / "include" / "environments"
+    folder.mkdir(parents=True)
+    text = (PROJECT / "include" / "environments" / "prod.yaml").read_text()
+
+    def naming(pipeline: str) -> Settings:
+        own = f"dispatch:\n  {key.replace('PIPELINE', pipeline)}\n"
+        (folder / "prod.yaml").write_text(text.replace("dispatch:\n", own))
+        given = {"CONTRAIL_PROJECT": str(tmp_path), "CONTRAIL_PIPELINES": str(PROJECT / "include" / "pipelines")}
+        return load(monkeypatch, "prod", **given)
+
+    assert naming("flight_delay").name == "prod"
+    with pytest.raises(SpecError, match=rf"prod.yaml: dispatch.{key[:8]}.*flight_delays.*did you mean 'flight_delay'"):
+        naming("flight_delays")

@@ -1,0 +1,80 @@
+"""What people are told, and when they are left alone."""
+
+import pytest
+
+from contrail.errors import BudgetError, CommitConflictError, GateRefusedError, PartitionRefusedError, SpecError
+from contrail.notify.messages import Kind, of_deadline, of_failure, of_result
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "to_do"),
+    [
+        (PartitionRefusedError.exit_code, Kind.refusal, "mend what is named above"),
+        (GateRefusedError.exit_code, Kind.refusal, "read the record"),
+        (BudgetError.exit_code, Kind.refusal, "wait for the next month"),
+        (SpecError.exit_code, Kind.failure, "before that it would fail again"),
+        (CommitConflictError.exit_code, Kind.failure, "retries are used up"),
+        (-9, Kind.failure, "retries are used up"),
+        (137, Kind.failure, "retries are used up"),
+    ],
+)
+def test_a_failure_says_what_to_do_for_its_kind(code: int, kind: Kind, to_do: str) -> None:
+    message = of_failure("toy validate 2024-01-05", code, "weight must be positive", "http://airflow/log")
+    assert message.kind is kind
+    assert to_do in message.to_do
+    text = message.text()
+    assert text.splitlines()[0] == f"Contrail {kind}: toy validate 2024-01-05"
+    assert "What happened: weight must be positive" in text
+    assert "What was kept: " in text
+    assert text.endswith("http://airflow/log")
+
+
+def test_a_process_that_said_nothing_still_has_its_code() -> None:
+    assert of_failure("toy score", -9, "").happened == "exit code -9"
+
+
+def test_drift_is_told_on_the_day_it_begins_only() -> None:
+    begun = of_result("toy drift 2024-02-01", "drift", "toy", {"drift_begins": ["2024-02-01"], "verdict": "drift"})
+    assert begun and begun.kind is Kind.drift and "2024-02-01" in begun.happened
+    assert of_result("toy drift 2024-02-02", "drift", "toy", {"drift_begins": [], "verdict": "drift"}) is None
+
+
+def test_drift_of_the_label_is_told_with_that_of_the_features() -> None:
+    of_label = {"drift_begins": [], "label_drift_begins": ["2024-02-03"]}
+    alone = of_result("toy drift", "drift", "toy", of_label)
+    assert alone and alone.kind is Kind.drift
+    assert alone.happened == "the labels known by then began to differ from what the model expects on 2024-02-03"
+    both = of_result("toy drift", "drift", "toy", {**of_label, "drift_begins": ["2024-02-01", "2024-02-02"]})
+    assert both and both.happened.startswith("the features began to differ")
+    assert both.happened.endswith(f"on 2024-02-01, 2024-02-02; {alone.happened}")
+
+
+def test_a_promotion_names_both_versions() -> None:
+    details = {"verdict": "pass", "model_version": "3", "champion_before": "2"}
+    message = of_result("toy promote", "promote", "toy", details)
+    assert message and message.kind is Kind.promotion
+    assert message.happened == "version 3 is champion in place of version 2"
+    first = of_result("toy promote", "promote", "toy", {**details, "champion_before": None})
+    assert first and first.happened == "version 3 is champion, the first"
+
+
+def test_late_and_repeated_files_are_told() -> None:
+    message = of_result("toy ingest", "ingest", "toy", {"late": ["weighings 2024-01-04"], "replaced": []})
+    assert message and message.kind is Kind.late_data and "weighings 2024-01-04" in message.happened
+    assert of_result("toy ingest", "ingest", "toy", {"late": [], "replaced": []}) is None
+
+
+def test_everyday_results_are_no_news() -> None:
+    assert of_result("toy score", "score", "toy", {"model_version": "1"}) is None
+
+
+def test_a_deadline_says_how_long() -> None:
+    assert "120 minutes" in of_deadline("toy__daily run", 120).happened
+
+
+def test_what_late_files_changed_is_told_and_decisions_only_where_there_are_any() -> None:
+    found = {"files": ["weighings 2024-01-04"], "days": ["2024-01-05", "2024-01-06"], "decisions_flipped": 0}
+    message = of_result("toy late 2024-01-07", "late", "toy", found)
+    assert message and message.happened.endswith("; 2 published days became different: 2024-01-05 to 2024-01-06")
+    message = of_result("toy late 2024-01-07", "late", "toy", {**found, "decisions_flipped": 3})
+    assert message and message.happened.endswith(", 3 decisions flipped")

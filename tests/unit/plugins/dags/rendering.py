@@ -1,0 +1,83 @@
+"""The commands of a DAG's tasks as Airflow would run them; ``python -m tests.unit.plugins.dags.rendering`` writes the goldens."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+
+from contrail.config.pipeline import pipeline_names
+from contrail.stages import RANGE_STAGES
+from contrail_airflow.dags.builder import build_dags
+from contrail_airflow.operators.approval import PromoteOperator, answer
+from contrail_airflow.operators.stage import JobsOperator
+
+GOLDEN = Path(__file__).parent / "golden"
+DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
+
+
+def render(
+    dag: Any, decision: str = "retrain", answered: Any = None, run_id: str = "scheduled__x", **params: Any
+) -> str:
+    """A line for each task: its id, and its command or that it is skipped.
+
+    The run is of the pipeline's day above, at 02:00 in New York, when a scheduled training run begins.
+    """
+    pipeline, _, suffix = dag.dag_id.partition("__")
+    day = DAYS[pipeline]
+    given = {"from": day, "to": day, "stages": list(RANGE_STAGES)} if suffix == "backfill" else {}
+    returned: dict[str, Any] = {
+        "train": {"details": {"model_version": "3"}},
+        "govern": None if run_id.startswith("governor__") else {"details": {"decision": decision}},
+        "plan": {"plan": {"model": "3"}},
+    }
+    returned |= {"judge": {"details": {"record": "the record"}}}
+    context = {
+        "partition_key": day,
+        "run_id": run_id,
+        "params": {**dag.params.dump(), **given, **params},
+        "dag_run": SimpleNamespace(
+            run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00"), triggering_user_name="scientist"
+        ),
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: returned.get(task_ids)),
+    }
+    lines = []
+    for task in dag.tasks:
+        if isinstance(task, JobsOperator):
+            continue
+        if isinstance(task, MappedOperator):  # one job, of the day
+            chosen = context["params"]
+            jobs = task.task_id in chosen["stages"] and not chosen["dry_run"]
+            task = task.unmap({"partition_from": day, "partition_to": day, "skip_unless": "yes" if jobs else ""})
+        task.render_template_fields(context)
+        if isinstance(task, PromoteOperator) and task.ask_if.strip():
+            lines.append(_question(task))
+            task.arguments += answer(answered) if answered else []
+        command = _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")])
+        lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")
+    return "".join(lines)
+
+
+def _trigger(task: Any) -> str:
+    return f"airflow dags trigger {task.trigger_dag_id} --run-id {task.trigger_run_id} --conf {json.dumps(task.conf)}"
+
+
+def _question(task: PromoteOperator) -> str:
+    return f"{task.task_id}: airflow waits {task.response_timeout}: {task.subject} {task.body}\n"
+
+
+_SHOWN = {"retrain": _trigger}
+
+
+def main() -> None:
+    """Write a golden file for each DAG."""
+    GOLDEN.mkdir(exist_ok=True)
+    for name in pipeline_names():
+        for dag_id, dag in build_dags(name).items():
+            (GOLDEN / f"{dag_id}.txt").write_text(render(dag))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,492 @@
+"""Policy of every DAG, and the exact commands that they run."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
+from tests.unit.plugins.dags.rendering import DAYS, GOLDEN, render
+
+from contrail.config.pipeline import load_pipeline, pipeline_names
+from contrail.config.settings import AnalystsSettings, settings
+from contrail.config.targets import DispatchSettings, VertexTarget
+from contrail.operations.backfill_plan import PUBLISH
+from contrail.partitions import Partitions
+from contrail.stages import RANGE_STAGES
+from contrail_airflow.dags import builder
+from contrail_airflow.dags.builder import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, build_dags, days_before
+from contrail_airflow.dags.notifiers import FailureNotifier, RunNotifier, StageNotifier
+from contrail_airflow.operators.approval import PromoteOperator
+from contrail_airflow.operators.stage import QUEUE_MINUTES, DayOperator, JobsOperator, RetrainOperator, StageOperator
+from contrail_airflow.scheduling.priority import EarlierPartitionFirst
+from contrail_airflow.scheduling.retries import JitteredBackoff
+
+PROJECT = Path(__file__).resolve().parents[4]
+# By hand, so that a DAG that vanishes fails the test.
+DAG_IDS = {
+    f"{pipeline}__{suffix}"
+    for pipeline in ("flight_delay", "bike_demand")
+    for suffix in ("daily", "score", "monitor", "train", "backfill")
+}
+TASKS = {
+    "daily": ["late", "ingest", "validate", "features"],
+    "score": ["score"],
+    "monitor": ["drift", "performance", "govern", "retrain"],
+    "train": ["govern", "train", "judge", "promote"],
+    "backfill": [
+        "plan",
+        "ingest",
+        "validate",
+        "features_jobs",
+        "features",
+        "score_jobs",
+        "score",
+        "drift",
+        "performance",
+        "difference",
+    ],
+}
+
+
+@pytest.fixture
+def dags(home: Path) -> dict[str, Any]:
+    return {dag_id: dag for name in pipeline_names() for dag_id, dag in build_dags(name).items()}
+
+
+def test_every_dag_is_there(dags: dict[str, Any]) -> None:
+    assert set(dags) == DAG_IDS
+    assert {path.stem for path in settings().dags_path.glob("*.py")} == set(pipeline_names())
+
+
+def test_every_dag_has_its_tasks(dags: dict[str, Any]) -> None:
+    for dag_id, dag in dags.items():
+        assert [task.task_id for task in dag.tasks] == TASKS[dag_id.partition("__")[2]], dag_id
+
+
+def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
+    for dag_id, dag in dags.items():
+        assert dag.catchup is False, dag_id
+        assert dag.doc_md, dag_id
+        assert dag.dagrun_timeout, dag_id
+        assert "contrail" in dag.tags, dag_id
+        (deadline,) = dag.deadline
+        minutes = deadline.interval / 60
+        assert deadline.callback.kwargs == {"dag_id": dag_id, "minutes": minutes}
+        assert minutes >= 120 and dag.dagrun_timeout.total_seconds() > deadline.interval, dag_id
+        assert minutes == 120 or dag_id.endswith("__train"), dag_id
+        assert isinstance(dag.on_failure_callback, RunNotifier), dag_id
+        for task in dag.tasks:
+            name = f"{dag_id}.{task.task_id}"
+            kind = task.operator_class if isinstance(task, MappedOperator) else type(task)
+            assert issubclass(kind, StageOperator | JobsOperator | RetrainOperator), name
+            assert task.owner not in ("", "airflow"), name
+            assert task.retries >= 1, name
+            assert task.retry_exponential_backoff, name
+            assert task.max_retry_delay, name
+            policy = task.partial_kwargs["retry_policy"] if isinstance(task, MappedOperator) else task.retry_policy
+            assert isinstance(policy, JitteredBackoff), name
+            assert task.execution_timeout, name
+            assert task.doc_md, name
+            assert task.pool == HEAVY_POOL, name
+            assert [type(callback) for callback in task.on_failure_callback] == [FailureNotifier], name
+            assert [type(callback) for callback in task.on_success_callback] == [StageNotifier], name
+
+
+WHOLE_MACHINE = {"train.train", *(f"backfill.{verb}" for verb in RANGE_STAGES)}
+
+
+def slots(dags: dict[str, Any]) -> dict[str, set[int]]:
+    """The slots in their pool of each task of the DAGs, by DAG and task without the pipeline."""
+    found: dict[str, set[int]] = {}
+    for dag_id, dag in dags.items():
+        for task in dag.tasks:
+            found.setdefault(f"{dag_id.partition('__')[2]}.{task.task_id}", set()).add(task.pool_slots)
+    return found
+
+
+def test_only_one_job_that_fills_the_machine_runs_at_a_time(dags: dict[str, Any]) -> None:
+    """A training or a range of days takes every slot, a stage of a day one; a task with more would never run."""
+    made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
+    size = {entry["pool_name"]: entry["pool_slot"] for entry in made}
+    taken = slots(dags)
+    assert taken == {name: {size[HEAVY_POOL] if name in WHOLE_MACHINE else 1} for name in taken}
+    assert set(taken) > WHOLE_MACHINE
+
+
+@pytest.fixture
+def rented_gpu(monkeypatch: pytest.MonkeyPatch) -> VertexTarget:
+    """Trainings run on Vertex AI."""
+    gpu = VertexTarget(
+        kind="vertex", project="p", region="r", service_account="s", image="i", machine_type="g2-standard-8",
+        accelerator_type="NVIDIA_L4", accelerator_count=1, timeout_minutes=300,
+    )  # fmt: skip
+    rent(monkeypatch, gpu, "train")
+    return gpu
+
+
+def rent(monkeypatch: pytest.MonkeyPatch, target: VertexTarget, *verbs: str) -> None:
+    """Send these stages to a target."""
+    stages = dict.fromkeys(verbs, "rented")
+    dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"rented": target}, stages=stages)
+    current = settings().model_copy(update={"dispatch": dispatch})
+    monkeypatch.setattr("contrail_airflow.dags.builder.settings", lambda: current)
+
+
+def test_what_runs_elsewhere_takes_a_slot_only_to_be_submitted(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget
+) -> None:
+    gpu = slots(build_dags("flight_delay"))
+    assert (gpu["train.train"], gpu["backfill.score"]) == ({1}, {HEAVY_SLOTS})
+    plain = {"machine_type": "n2-standard-8", "accelerator_type": "", "accelerator_count": 0}
+    rent(monkeypatch, rented_gpu.model_copy(update=plain), *RANGE_STAGES, "train")
+    assert set().union(*slots(build_dags("flight_delay")).values()) == {1}
+
+
+@pytest.mark.parametrize("where", ["here", "rented"])
+def test_a_training_run_has_time_for_its_stages_and_its_approver(where: str, request: pytest.FixtureRequest) -> None:
+    """Airflow ends a run that takes longer, and skips what has not ended: also the wait for an answer."""
+    request.getfixturevalue("home")
+    rented = request.getfixturevalue("rented_gpu").timeout_minutes + QUEUE_MINUTES if where == "rented" else 0
+    for name in pipeline_names():
+        train = build_dags(name)[f"{name}__train"]
+        stages = [task.execution_timeout for task in train.tasks if task.execution_timeout]
+        assert len(stages) >= 3, name
+        needed = sum(stages, timedelta(minutes=rented, hours=load_pipeline(name).spec.gate.approval_hours))
+        assert train.dagrun_timeout > needed, name
+        assert train.deadline[0].interval > needed.total_seconds(), name
+
+
+REMOTE = {
+    "daily": ("features",),
+    "score": ("score",),
+    "monitor": ("drift", "performance"),
+    "train": ("train", "promote"),
+    "backfill": ("features", "score"),
+}
+
+
+@pytest.mark.parametrize(("suffix", "verbs"), REMOTE.items())
+def test_a_run_has_time_for_its_remote_jobs_and_their_retries(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget, suffix: str, verbs: tuple[str, ...]
+) -> None:
+    rent(monkeypatch, rented_gpu)
+    here = build_dags("flight_delay")[f"flight_delay__{suffix}"]
+    rent(monkeypatch, rented_gpu, *verbs)
+    there = build_dags("flight_delay")[f"flight_delay__{suffix}"]
+    attempts = sum(1 + task.retries for task in there.tasks if getattr(task, "verb", task.task_id) in verbs)
+    assert attempts >= 3 * len(verbs)
+    once = timedelta(minutes=rented_gpu.timeout_minutes + QUEUE_MINUTES)
+    assert there.dagrun_timeout >= here.dagrun_timeout + once * attempts
+    if suffix != "train":
+        assert there.deadline[0].interval == here.deadline[0].interval, "a remote job that is late is late"
+
+
+def test_a_stage_is_tried_until_it_has_run_without_a_spot_machine(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget
+) -> None:
+    rent(monkeypatch, rented_gpu.model_copy(update={"spot_attempts": 4}), *RANGE_STAGES, "train")
+    dags = build_dags("flight_delay")
+    tried = {
+        f"{id_.partition('__')[2]}.{task.task_id}": task.retries for id_, dag in dags.items() for task in dag.tasks
+    }
+    rented = {*(f"backfill.{verb}" for verb in RANGE_STAGES), "train.train", "daily.features", "score.score"}
+    assert {name for name, retries in tried.items() if retries >= 4} >= rented
+    assert tried["train.promote"] == tried["backfill.plan"] == 2
+    assert dags["flight_delay__train"].dagrun_timeout > timedelta(minutes=rented_gpu.timeout_minutes) * 5
+
+
+def test_trainings_on_a_gpu_take_turns(home: Path, rented_gpu: VertexTarget) -> None:
+    dag = build_dags("bike_demand")["bike_demand__train"]
+    asked = dag.get_task("train").arguments[:2]
+    assert asked == ["--set", "device=cuda"], "what is paid for is used, or said to be missing"
+    pools = {task.task_id: task.pool for task in dag.tasks}
+    assert pools == {name: GPU_POOL if name == "train" else HEAVY_POOL for name in pools}
+    made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
+    assert {entry["pool_name"] for entry in made} == {HEAVY_POOL, GPU_POOL}
+
+
+def test_a_warehouse_is_published_to_after_scores_and_measures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    analysts = AnalystsSettings(kind="bigquery", project="p", location="EU", dataset="d", views_dataset="v")
+    current = settings().model_copy(update={"analysts": analysts})
+    monkeypatch.setattr("contrail_airflow.dags.builder.settings", lambda: current)
+    dags = build_dags("flight_delay")
+    score, monitor = dags["flight_delay__score"], dags["flight_delay__monitor"]
+    assert score.get_task("publish").upstream_task_ids == {"score"}
+    assert monitor.get_task("publish").upstream_task_ids == {"drift", "performance"}
+    assert dags["flight_delay__backfill"].get_task("publish").upstream_task_ids == {"performance"}
+    start = "publish: contrail publish --pipeline flight_delay --from"
+    assert f"{start} 2013-11-01 --to 2013-11-01 --run-id RUN --json\n" in render(score)
+    # Performance is of the days whose labels are mature now or have changed, drift of the day itself.
+    assert f"{start} 2013-10-03 --to 2013-11-01 --run-id RUN --json\n" in render(monitor)
+
+
+def test_every_dag_has_a_golden_file(dags: dict[str, Any]) -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(dags)
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_tasks_run_the_commands_of_the_golden_file(dags: dict[str, Any], dag_id: str) -> None:
+    """After a change that is meant: python -m tests.unit.plugins.dags.rendering (with PYTHONPATH=include:plugins)."""
+    assert render(dags[dag_id]) == (GOLDEN / f"{dag_id}.txt").read_text()
+
+
+def test_a_backfill_runs_only_the_stages_asked_for(dags: dict[str, Any]) -> None:
+    asked = {"stages": ["features", "score"], "model": "2", "publish": "chunk", "chunk_days": 31}
+    chosen = render(dags["flight_delay__backfill"], to=None, **asked)
+    range_ = "contrail backfill --pipeline flight_delay --from 2013-11-01 --to 2013-11-01"
+    how = "--publish chunk --chunk-days=31"
+    assert chosen.splitlines() == [
+        f"plan: {range_} --id RUN --json --begin --stages features,score --model 2 {how}",
+        "ingest: (skipped)",
+        "validate: (skipped)",
+        f"features: {range_} --stages features --no-report --id RUN --json {how}",
+        f"score: {range_} --stages score --no-report --id RUN --json --model 3 {how}",
+        "drift: (skipped)",
+        "performance: (skipped)",
+        "difference: contrail difference --pipeline flight_delay --id RUN --json",
+    ]
+
+
+def test_a_dry_run_stops_after_its_plan(dags: dict[str, Any]) -> None:
+    plan, *rest = render(dags["flight_delay__backfill"], stages=["features", "score"], dry_run=True).splitlines()
+    assert plan.endswith("--json --dry-run --stages features,score --model champion --publish whole")
+    assert {line.partition(": ")[2] for line in rest} == {"(skipped)"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [("champion now", "champion"), ("champion as of each date", "as-of"), ("challenger", "challenger"), ("12", "12")],
+)
+def test_the_model_is_asked_for_in_words(dags: dict[str, Any], asked: str, passed: str) -> None:
+    dag = dags["flight_delay__backfill"]
+    assert f" --model {passed} " in render(dag, model=asked).splitlines()[0]
+    assert dag.params.get_param("model").resolve(asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("param", "wrong"),
+    [
+        ("stages", ["scores"]), ("stages", []), ("model", "best"), ("model", ""), ("publish", "daily"),
+        ("chunk_days", 0), ("dry_run", "no"), ("from", "yesterday"),
+    ],
+)  # fmt: skip
+def test_a_backfill_refuses_what_does_not_exist(dags: dict[str, Any], param: str, wrong: Any) -> None:
+    with pytest.raises(ParamValidationError):
+        dags["flight_delay__backfill"].params.get_param(param).resolve(wrong)
+
+
+def test_every_field_of_the_backfills_form_has_a_title_and_help(dags: dict[str, Any]) -> None:
+    params = dags["flight_delay__backfill"].params
+    assert list(params) == ["from", "to", "stages", "model", "publish", "chunk_days", "dry_run"]
+    for name in params:
+        assert params.get_param(name).schema["title"], name
+        assert params.get_param(name).description, name
+    assert {params.get_param(name).schema["format"] for name in ("from", "to")} == {"date"}
+    assert set(params.get_param("publish").schema["enum"]) == set(PUBLISH)
+
+
+def test_the_main_jobs_request_still_fits_the_backfills_form(dags: dict[str, Any]) -> None:
+    conf = {"from": "2013-01-01", "to": "2013-09-30", "stages": list(RANGE_STAGES), "model": "champion"}
+    params = dags["flight_delay__backfill"].params
+    for name, value in conf.items():
+        assert params.get_param(name).resolve(value) == value
+
+
+def test_a_training_day_that_is_too_early_is_not_tried_again(dags: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match="too few days to train on"):
+        render(dags["flight_delay__train"], as_of="2013-01-20")
+
+
+def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]) -> None:
+    chosen = render(dags["flight_delay__train"], as_of="2013-10-01", set={"max_depth": 8})
+    assert "train --pipeline flight_delay --from 2013-01-01 --to 2013-08-31 " in chosen
+    assert '--set {"max_depth": 8}' in chosen
+    assert "promote --pipeline flight_delay --from 2013-09-03 --to 2013-09-30 " in chosen
+
+
+def test_a_training_asks_nobody_unless_wanted(dags: dict[str, Any]) -> None:
+    lines = render(dags["flight_delay__train"]).splitlines()
+    assert lines[2] == "judge: (skipped)"
+    assert "waits" not in lines[3]
+    assert "--approval" not in lines[3]
+
+
+def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[str, Any]) -> None:
+    answered = {
+        "chosen_options": ["Approve"],
+        "params_input": {"reason": "new carrier"},
+        "responded_by_user": {"id": "approver", "name": "approver"},
+    }
+    lines = render(dags["flight_delay__train"], answered=answered, approval=True).splitlines()
+    assert lines[2].endswith("--run-id RUN --json --model 3 --approval awaited")
+    question = "Late flights from New York: may version 3 become champion?"
+    assert lines[3] == f"promote: airflow waits 1 day, 0:00:00: {question} the record"
+    assert lines[4].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
+    refused = {"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": None}
+    fresh = build_dags("flight_delay")["flight_delay__train"]
+    lines = render(fresh, answered=refused, approval=True).splitlines()
+    assert lines[4].endswith("--json --model 3 --approval=refused --person=nobody, in time")
+
+
+def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_pipeline("flight_delay")
+    gate = loaded.spec.gate.model_copy(update={"approval": "person", "approval_hours": 2})
+    strict = dataclasses.replace(loaded, spec=loaded.spec.model_copy(update={"gate": gate}))
+    monkeypatch.setattr(builder, "load_pipeline", lambda name: strict)
+    train = build_dags("flight_delay")["flight_delay__train"]
+    assert "judge: contrail stage promote" in render(train, approval=False)
+    assert train.get_task("promote").response_timeout == timedelta(hours=2)
+
+
+def test_performance_is_measured_when_labels_are_mature_and_again_when_they_have_changed(dags: dict[str, Any]) -> None:
+    assert days_before("2013-03-01", 2) == "2013-02-27"
+    for name, day in DAYS.items():
+        spec = load_pipeline(name).spec
+        line = next(line for line in render(dags[f"{name}__monitor"]).splitlines() if line.startswith("performance"))
+        words = line.split()
+        measured = Partitions.parse(words[words.index("--from") + 1], words[words.index("--to") + 1])
+        assert measured.end == date.fromisoformat(day) - timedelta(days=spec.label.mature_after_days + 1)
+        assert len(measured) == max(spec.schedule.late_days, spec.retrain.performance_days)
+        assert "--only-stale" in words
+
+
+def test_chains_are_in_order(dags: dict[str, Any]) -> None:
+    daily = dags["flight_delay__daily"]
+    assert daily.get_task("late").downstream_task_ids == {"ingest"}
+    assert daily.get_task("ingest").trigger_rule == "all_done", "a past day's trouble does not stop this one"
+    assert daily.get_task("ingest").downstream_task_ids == {"validate"}
+    assert daily.get_task("validate").downstream_task_ids == {"features"}
+    train = dags["flight_delay__train"]
+    assert isinstance(train.get_task("promote"), PromoteOperator)
+    assert train.get_task("govern").downstream_task_ids == {"train"}
+    assert train.get_task("train").downstream_task_ids == {"judge"}
+    assert train.get_task("judge").downstream_task_ids == {"promote"}
+
+
+def test_the_governor_decides_after_both_measures_and_one_day_at_a_time(dags: dict[str, Any]) -> None:
+    monitor = dags["flight_delay__monitor"]
+    govern = monitor.get_task("govern")
+    assert isinstance(govern, DayOperator)
+    assert govern.upstream_task_ids == {"drift", "performance"}
+    assert govern.downstream_task_ids == {"retrain"}
+    assert govern.max_active_tis_per_dag == 1
+
+
+def test_a_training_starts_only_when_the_governor_decides_so(dags: dict[str, Any]) -> None:
+    for decision in ("hold", "refused"):
+        assert "retrain: (skipped)" in render(build_dags("flight_delay")["flight_delay__monitor"], decision)
+    retrain = dags["flight_delay__monitor"].get_task("retrain")
+    assert retrain.trigger_dag_id in dags
+    assert retrain.skip_when_already_exists, "a monitor that runs again must not fail for the training of before"
+    retrain.skip_unless = " "
+    with pytest.raises(AirflowSkipException, match="did not decide to retrain"):
+        retrain.execute({})
+
+
+def _train_lines(**how: Any) -> dict[str, str]:
+    lines = render(build_dags("flight_delay")["flight_delay__train"], **how).splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def test_a_training_by_schedule_or_by_hand_asks_the_governor_and_says_who_asks() -> None:
+    start = "contrail govern --pipeline flight_delay --on 2013-11-01 --run-id RUN --json --asked"
+    scheduled = _train_lines()
+    assert scheduled["govern"] == f"{start} schedule --training scheduled__x"
+    by_hand = _train_lines(run_id="manual__x", why="new carrier", insist=True)["govern"]
+    assert by_hand == f"{start} by-hand --training manual__x --person=scientist --reason=new carrier --insist"
+    assert "--on 2013-10-01 " in _train_lines(run_id="manual__x", as_of="2013-10-01")["govern"]
+    ended = _train_lines(run_id="manual__x", as_of="2026-11-21")["govern"]
+    assert "--on 2014-01-01 " in ended, "the cut-off after the last day that there is"
+
+
+def test_a_training_that_is_refused_is_skipped() -> None:
+    refused = _train_lines(decision="refused", approval=True)
+    assert refused["govern"].startswith("contrail govern")
+    assert (refused["train"], refused["promote"]) == ("(skipped)", "(skipped)")
+
+
+def test_a_training_that_the_monitor_has_started_is_not_judged_twice(dags: dict[str, Any]) -> None:
+    name = dags["flight_delay__monitor"].get_task("retrain").trigger_run_id.split("{{")[0]
+    started = _train_lines(run_id=f"{name}2013-11-01")
+    assert started["govern"] == "(skipped)"
+    assert started["train"].startswith("contrail stage train")
+    assert started["promote"].startswith("contrail stage promote")
+    train = dags["flight_delay__train"].get_task("train")
+    assert train.trigger_rule == "none_failed", "a task that was skipped does not stop it"
+
+
+def test_assets_lead_from_day_to_day(dags: dict[str, Any]) -> None:
+    features = dags["flight_delay__daily"].get_task("features").outlets
+    assert [asset.name for asset in features] == ["flight_delay.features"]
+    assert [asset.name for asset in dags["flight_delay__score"].get_task("score").outlets] == [
+        "flight_delay.predictions"
+    ]
+
+
+def test_days_pass_each_daily_stage_in_order(dags: dict[str, Any]) -> None:
+    """Airflow starts ten days of a backfill at once; a day's features need the days before it to be validated."""
+    for task in dags["flight_delay__daily"].tasks:
+        assert task.max_active_tis_per_dag == 1, task.task_id
+        assert isinstance(task.weight_rule, EarlierPartitionFirst), task.task_id
+
+
+@pytest.mark.parametrize("dag_file", [path.stem for path in sorted((PROJECT / "dags").glob("*.py"))])
+def test_parsing_imports_nothing_heavy_and_is_quick(home: Path, dag_file: str) -> None:
+    script = (
+        # What is imported first, the process that parses has anyway.
+        "import sys, time; sys.path[:0] = ['plugins', 'dags', 'include']\n"
+        "import airflow.dag_processing.processor, pydantic, yaml\n"
+        "from airflow.timetables.trigger import CronPartitionTimetable\n"
+        f"start = time.process_time(); import {dag_file}; took = time.process_time() - start\n"
+        "heavy = {'pandas', 'pyspark', 'xgboost', 'mlflow', 'evidently', 'great_expectations', 'pyarrow', 'duckdb'}\n"
+        "print(took); print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    took, heavy = done.stdout.splitlines()[-2:]
+    assert heavy == "[]"
+    assert float(took) < 1  # of this process alone, so that a busy machine does not matter
+
+
+_LOAD = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag(dag_folder=sys.argv[1])
+daily = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags["flight_delay__daily"]))
+for dag in bag.dags.values():
+    DagSerialization.to_dict(dag)
+print(json.dumps({
+    "errors": {str(path): error for path, error in bag.import_errors.items()},
+    "dags": sorted(bag.dags),
+    "timetable": type(daily.timetable).__name__,
+    "weights": sorted({type(task.weight_rule).__name__ for task in daily.tasks}),
+}))
+"""
+
+
+def test_airflow_loads_every_file_and_finds_what_the_plugin_registers(home: Path, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONPATH": f"{PROJECT / 'include'}{os.pathsep}{PROJECT / 'plugins'}",
+    }
+    command = [sys.executable, "-c", _LOAD, str(PROJECT / "dags")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "errors": {},
+        "dags": sorted(DAG_IDS),
+        "timetable": "ClosedPartitionTimetable",
+        "weights": ["EarlierPartitionFirst"],
+    }

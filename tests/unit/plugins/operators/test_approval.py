@@ -1,0 +1,85 @@
+"""A promotion that waits for an approver takes the answer that Airflow has kept, and nothing else, as one."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+
+from contrail_airflow.operators.approval import APPROVE, REFUSE, PromoteOperator
+from contrail_airflow.operators.stage import approval
+
+APPROVER = {"id": "approver", "name": "approver"}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was asked of approvers; commands are returned instead of run."""
+    questions: list[dict[str, Any]] = []
+    monkeypatch.setattr(approval, "upsert_hitl_detail", lambda **question: questions.append(question))
+    monkeypatch.setattr(PromoteOperator, "_dispatch", lambda self, job: {"command": list(job.command)})
+    return questions
+
+
+def operator(ask_if: str) -> PromoteOperator:
+    return PromoteOperator(
+        task_id="promote", verb="promote", pipeline="toy", partition_from="2024-02-01", partition_to="2024-02-14",
+        arguments=["--model", "3"], ask_if=ask_if, subject="may version 3?", body="record",
+        response_timeout=timedelta(hours=2),
+    )  # fmt: skip
+
+
+def context(**xcoms: Any) -> Any:
+    """Of a task whose XComs anybody may have written."""
+    instance = SimpleNamespace(
+        id="ti-1", dag_id="toy__train", run_id="r", task_id="promote", map_index=-1, try_number=1,
+        xcom_pull=lambda task_ids: xcoms.get(task_ids),
+    )  # fmt: skip
+    return {"ti": instance, "dag_run": SimpleNamespace(start_date=None)}
+
+
+def test_it_promotes_at_once_when_nobody_is_asked_for(asked: list[dict[str, Any]]) -> None:
+    assert operator(" ").execute(context())["command"][-2:] == ["--model", "3"]
+    assert asked == []
+
+
+def test_nobody_is_asked_about_a_promotion_that_is_skipped(asked: list[dict[str, Any]]) -> None:
+    task = operator("yes")
+    task.skip_unless = ""
+    with pytest.raises(AirflowSkipException):
+        task.execute(context())
+    assert asked == []
+
+
+def test_it_asks_the_approvers_and_waits_without_a_worker(asked: list[dict[str, Any]]) -> None:
+    forged = {"chosen_options": [APPROVE], "params_input": {}, "responded_by_user": APPROVER}
+    with pytest.raises(TaskAwaitingInput) as waits:
+        operator("yes").execute(context(promote=forged, approve=forged))
+    assert waits.value.method_name == "answered"
+    assert waits.value.timeout == timedelta(hours=2)
+    assert waits.value.kwargs == {"arguments": ["--model", "3"]}
+    (question,) = asked
+    assert question["assigned_users"] == [APPROVER, {"id": "admin", "name": "admin"}]
+    assert (question["options"], question["defaults"]) == ([APPROVE, REFUSE], [REFUSE])
+    assert (question["subject"], question["body"]) == ("may version 3?", "record")
+    assert question["params"]["reason"]["schema"]["title"] == "Reason"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "user", "said"),
+    [
+        (APPROVE, APPROVER, ["--approval=approved", "--person=approver", "--reason=why"]),
+        (REFUSE, APPROVER, ["--approval=refused", "--person=approver", "--reason=why"]),
+        (REFUSE, None, ["--approval=refused", "--person=nobody, in time", "--reason=why"]),
+        (APPROVE, None, ["--approval=refused", "--person=nobody, in time", "--reason=why"]),
+    ],
+)
+def test_the_answer_is_carried_out_for_the_version_of_the_question(
+    asked: list[dict[str, Any]], chosen: str, user: Any, said: list[str]
+) -> None:
+    event = {"chosen_options": [chosen], "params_input": {"reason": "why"}, "responded_by_user": user}
+    task = operator("yes")
+    task.arguments = ["--model", "4"]  # rendered anew after the wait, from an XCom that somebody has changed
+    done = task.answered(context(), event, arguments=["--model", "3"])
+    assert done["command"][-5:] == ["--model", "3", *said]

@@ -1,0 +1,227 @@
+"""The stage operator: its command, what each exit code means, and that it ends what it started."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from contrail.errors import (
+    AuditError,
+    CommitConflictError,
+    ContrailError,
+    EngineError,
+    GateRefusedError,
+    PartitionRefusedError,
+    SpecError,
+)
+from contrail_airflow.operators.stage import BackfillOperator, StageOperator, StageRefused, StageStopped
+from contrail_airflow.operators.stage_process import StageProcess
+
+CONTEXT: Any = {
+    "ti": SimpleNamespace(
+        dag_id="toy__backfill",
+        run_id="backfill__2024-01-05T00:00:00+00:00",
+        task_id="score",
+        map_index=-1,
+        try_number=2,
+    ),
+    "dag_run": SimpleNamespace(start_date=datetime(2024, 1, 8, tzinfo=UTC)),
+}
+
+
+def operator(**arguments: Any) -> StageOperator:
+    given = {"partition_from": "2024-01-05", "partition_to": "2024-01-07", **arguments}
+    return StageOperator(task_id="score", verb="score", pipeline="toy", **given)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Execute the operator with a Python script in place of the stage."""
+
+    def execute(script: str, **arguments: Any) -> Any:
+        _replace_stage(monkeypatch, script)
+        return operator(**arguments).execute(CONTEXT)
+
+    return execute
+
+
+def _replace_stage(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    payload = {"command": [sys.executable, "-c", script], "environment": {}}
+    monkeypatch.setattr("contrail_airflow.operators.stage.render_process", lambda job, target: payload)
+
+
+def test_the_command_is_what_a_person_types() -> None:
+    command = operator(arguments=["--model", "champion", ""]).command("run-1")
+    assert command == [
+        "stage", "score", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07",
+        "--run-id", "run-1", "--json", "--model", "champion",
+    ]  # fmt: skip
+
+
+def test_the_parts_of_a_backfill_have_one_name() -> None:
+    range_ = ["--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07"]
+
+    def part(verb: str, **arguments: Any) -> tuple[str, list[str]]:
+        given = {"partition_from": "2024-01-05", "partition_to": "2024-01-07", **arguments}
+        task = BackfillOperator(task_id=verb, verb=verb, pipeline="toy", **given)
+        name = task.name_of(CONTEXT["ti"])
+        return name, task.command(name)
+
+    name = "backfill__2024-01-05T00-00-00-00-00"
+    assert part("plan", arguments=["--begin"]) == (name, ["backfill", *range_, "--id", name, "--json", "--begin"])
+    assert part("score", arguments=["--model", "2", ""]) == (
+        name,
+        ["backfill", *range_, "--stages", "score", "--no-report", "--id", name, "--json", "--model", "2"],
+    )
+    assert part("difference") == (name, ["difference", "--pipeline", "toy", "--id", name, "--json"])
+
+
+def test_the_run_id_names_the_attempt() -> None:
+    job = operator().job(CONTEXT)
+    assert job.command[-2:] == ("backfill__2024-01-05T00-00-00-00-00-2", "--json")
+    assert (job.pipeline, job.stage, job.partitions, job.attempt) == ("toy", "score", "2024-01-05..2024-01-07", 2)
+
+
+def test_the_result_is_the_last_line_of_output(run: Any) -> None:
+    assert run("print('noise'); print('{\"rows\": 3}')") == {"rows": 3}
+
+
+@pytest.mark.parametrize("error", [CommitConflictError, EngineError])
+def test_an_error_that_may_pass_is_retried(run: Any, error: type[ContrailError]) -> None:
+    with pytest.raises(StageStopped) as raised:
+        run(f"import sys; print('lost', file=sys.stderr); sys.exit({error.exit_code})")
+    assert not isinstance(raised.value, AirflowFailException)
+    assert raised.value.said == "lost"
+
+
+@pytest.mark.parametrize("error", [SpecError, PartitionRefusedError, AuditError, GateRefusedError])
+def test_an_error_that_would_come_again_is_not_retried(run: Any, error: type[ContrailError]) -> None:
+    with pytest.raises(StageRefused) as raised:
+        run(f"import sys; print('raw rows are bad', file=sys.stderr); sys.exit({error.exit_code})")
+    assert isinstance(raised.value, AirflowFailException)
+    assert raised.value.said == "raw rows are bad"
+
+
+def test_a_killed_stage_is_retried(run: Any) -> None:
+    with pytest.raises(AirflowException) as raised:
+        run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_a_run_without_a_partition_is_refused(run: Any) -> None:
+    with pytest.raises(AirflowFailException, match="no partition"):
+        run("print('{}')", partition_from="None")
+    with pytest.raises(AirflowFailException, match="give a day"):
+        run("print('{}')", partition_from="", no_partition="give a day")
+
+
+def test_a_stage_that_was_not_asked_for_is_skipped(run: Any) -> None:
+    with pytest.raises(AirflowSkipException):
+        run("print('{}')", skip_unless="")
+
+
+def test_a_child_that_outlives_the_stage_does_not_hold_the_task(run: Any, tmp_path: Path) -> None:
+    mark = tmp_path / "child.pid"
+    script = (
+        "import os, pathlib, signal, subprocess; child = subprocess.Popen(['sleep', '300']); "
+        f"pathlib.Path({str(mark)!r}).write_text(str(child.pid)); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    started = time.monotonic()
+    with pytest.raises(AirflowException, match="code -9"):
+        run(script)
+    assert time.monotonic() - started < 60
+    _until(lambda: not _alive(int(mark.read_text())))
+
+
+def test_a_stage_that_ignores_the_signal_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mark = tmp_path / "stage.pid"
+    script = (
+        "import os, pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(300)"
+    )
+    monkeypatch.setattr("contrail_airflow.operators.stage_process._TERM_SECONDS", 0.2)
+    _kill_while_running(operator(), script, mark, monkeypatch)
+
+
+def test_a_result_that_is_not_json_is_refused(run: Any) -> None:
+    with pytest.raises(AirflowFailException, match="not a JSON object"):
+        run("print('all is well')")
+    with pytest.raises(AirflowFailException, match="not a JSON object"):
+        run("pass")
+
+
+def test_killing_the_task_ends_the_stage_and_its_children(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mark = tmp_path / "child.pid"
+    script = (
+        f"import pathlib, subprocess, sys; child = subprocess.Popen(['sleep', '300']); "
+        f"pathlib.Path({str(mark)!r}).write_text(str(child.pid)); child.wait()"
+    )
+    _kill_while_running(operator(), script, mark, monkeypatch)
+
+
+def _kill_while_running(task: StageOperator, script: str, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the script as the stage until it has written a process id to ``mark``; kill the task; the process is gone."""
+    _replace_stage(monkeypatch, script)
+    failure: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            task.execute(CONTEXT)
+        except AirflowException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    _until(lambda: mark.exists() and mark.read_text() != "")
+    task.on_kill()
+    thread.join(30)
+    assert failure
+    assert not isinstance(failure[0], AirflowFailException), "a killed stage may be tried again"
+    _until(lambda: not _alive(int(mark.read_text())))
+
+
+def test_a_task_that_is_killed_while_its_stage_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _replace_stage(monkeypatch, "import time; time.sleep(15)")
+    task = operator()
+
+    class Killed(StageProcess):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            task.on_kill()
+
+    monkeypatch.setattr("contrail_airflow.operators.stage.StageProcess", Killed)
+    with pytest.raises(StageStopped, match="code -15"):
+        task.execute(CONTEXT)
+
+
+def _alive(pid: int) -> bool:
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(listed.strip()) and not listed.startswith("Z")
+
+
+def _until(condition: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.05)
+    os.sched_yield()
+
+
+def test_the_error_leaves_out_the_progress_before_it_and_is_logged_once_as_an_error(
+    run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["1.0 s  reading", "✗ DataError: bad", "  mend it"]
+    with pytest.raises(StageRefused) as raised:
+        run(f"import sys; sys.stderr.write({chr(10).join(lines)!r}); sys.exit(3)")
+    assert raised.value.said == "✗ DataError: bad\n  mend it"
+    assert "mend it" not in str(raised.value)
+    logged = [line for line in capsys.readouterr().out.splitlines() if "[error" in line]
+    assert [said in line for said, line in zip(lines[1:], logged, strict=True)] == [True, True]

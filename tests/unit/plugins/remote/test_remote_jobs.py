@@ -1,0 +1,183 @@
+"""Airflow's hooks, unmodified, on the loopback's services: what is asked of them is what they take."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.google.cloud.hooks.dataproc import DataprocHook
+from airflow.providers.google.cloud.hooks.vertex_ai.custom_job import CustomJobHook
+from google.api_core import exceptions as google
+from google.cloud.aiplatform_v1.types import job_service
+from google.cloud.dataproc_v1.types import batches
+from google.longrunning import operations_pb2
+from tests.loopback import jobs as loopback
+from tests.loopback.jobs import JobState
+
+from contrail.config.settings import settings
+from contrail.config.targets import DispatchSettings
+from contrail.dispatch.payload import Code, Job, labels
+from contrail_airflow.remote.remote_jobs import RemoteJobs, jobs_of, target_from
+
+PLACE = {"project": "demo", "region": "r", "service_account": "a@demo", "image": "i"}
+TARGETS = {
+    "dataproc": {"kind": "dataproc", "subnetwork": "s", **PLACE},
+    "vertex": {"kind": "vertex", "machine_type": "n2-standard-8", **PLACE},
+}
+# Of a pipeline that is shipped: ids are as long as those of production.
+JOB = Job(
+    ("stage", "features"),
+    "flight_delay",
+    "features",
+    "2013-11-01",
+    "scheduled__1",
+    "daily/scheduled__1/features/-1",
+    "06:00",
+    1,
+)
+CODE = Code("w", "s", "b", "r", "l")
+
+
+class Held:
+    """A job's process that is never started."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
+
+
+@dataclass
+class Client:
+    """Google's client of a service of the loopback, without the wire between them."""
+
+    calls: dict[str, tuple[Callable[[Any], Any], Any]]
+    errors: list[Exception]
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call, request_type = self.calls[name]
+
+        def ask(request: dict[str, Any], **_: Any) -> Any:
+            if self.errors:
+                raise self.errors.pop()
+            try:
+                return call(request_type(**{k: v for k, v in request.items() if v is not None}))
+            except loopback.RefusedError as refused:
+                raise google.from_grpc_status(refused.code, str(refused)) from refused
+
+        return ask
+
+
+@dataclass
+class Place:
+    """Both services, and the errors that their clients meet first."""
+
+    of: dict[str, RemoteJobs]
+    errors: list[Exception]
+    dataproc: loopback.Dataproc
+    vertex: loopback.Vertex
+
+
+@pytest.fixture
+def place(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(loopback, "Process", Held)
+    dataproc = loopback.Dataproc(tmp_path, tmp_path, None, tmp_path / "held")  # type: ignore[arg-type]
+    vertex = loopback.Vertex(tmp_path, PLACE["image"], tmp_path, tmp_path / "held")
+    errors: list[Exception] = []
+    batch_client = Client(
+        {
+            "create_batch": (dataproc.create, batches.CreateBatchRequest),
+            "get_batch": (dataproc.get, batches.GetBatchRequest),
+            "list_batches": (lambda asked: dataproc.list(asked).batches, batches.ListBatchesRequest),
+            "cancel_operation": (dataproc.cancel_operation, operations_pb2.CancelOperationRequest),
+        },
+        errors,
+    )
+    job_client = Client(
+        {
+            "create_custom_job": (vertex.create, job_service.CreateCustomJobRequest),
+            "get_custom_job": (vertex.get, job_service.GetCustomJobRequest),
+            "list_custom_jobs": (lambda asked: vertex.list(asked).custom_jobs, job_service.ListCustomJobsRequest),
+            "cancel_custom_job": (vertex.cancel, job_service.CancelCustomJobRequest),
+        },
+        errors,
+    )
+    monkeypatch.setattr(DataprocHook, "get_batch_client", lambda *_: batch_client)
+    monkeypatch.setattr(CustomJobHook, "get_job_service_client", lambda *_: job_client)
+    monkeypatch.setattr(DataprocHook, "__init__", lambda *_, **__: None)
+    monkeypatch.setattr(CustomJobHook, "__init__", lambda *_, **__: None)
+    current = settings().model_copy(update={"dispatch": DispatchSettings(jobs_uri="gs://b/jobs")})
+    return Place(
+        {kind: jobs_of(target_from(values), current) for kind, values in TARGETS.items()}, errors, dataproc, vertex
+    )
+
+
+SERVICES = pytest.mark.parametrize("kind", TARGETS)
+
+
+@SERVICES
+def test_a_job_of_a_shipped_pipeline_is_taken_once(place: Place, kind: str) -> None:
+    jobs = place.of[kind]
+    assert jobs.find(JOB.id) is None
+    submitted = jobs.submit(JOB, CODE)
+    assert submitted.state == "active"
+    assert jobs.submit(JOB, CODE) == jobs.find(JOB.id) == jobs.look(submitted.name) == submitted
+
+
+@SERVICES
+def test_the_jobs_of_a_run_are_known_while_they_work(place: Place, kind: str) -> None:
+    jobs = place.of[kind]
+    first = jobs.submit(JOB, CODE)
+    assert first.id == JOB.id
+    assert jobs.submit(replace(JOB, work="another/score/-1"), CODE).id != JOB.id
+    assert jobs.of_run(first.labels["contrail_run"]) == [first]
+    cleared = labels(replace(JOB, started="07:00", attempt=2), DispatchSettings(jobs_uri="gs://b/jobs"))
+    assert {name for name, value in first.labels.items() if value != cleared[name]} == {"attempt", "contrail_job"}
+    jobs.cancel(first.name)
+    assert jobs.of_run(first.labels["contrail_run"]) == [], "it is being cancelled"
+
+
+@SERVICES
+def test_a_cancelling_that_is_not_answered_is_asked_for_again(place: Place, kind: str) -> None:
+    jobs = place.of[kind]
+    name = jobs.submit(JOB, CODE).name
+    place.errors.append(google.ServiceUnavailable("later"))
+    jobs.cancel(name)
+    assert jobs.look(name).state == "cancelling"
+    place.errors.append(google.PermissionDenied("role"))
+    with pytest.raises(google.PermissionDenied):
+        jobs.cancel(name)
+
+
+@SERVICES
+def test_a_job_that_does_not_run_is_not_asked_to_end(place: Place, kind: str) -> None:
+    """Two may end a job: the triggerer, and the process in which its task was ended."""
+    jobs = place.of[kind]
+    name = jobs.submit(JOB, CODE).name
+    jobs.cancel(name)
+    jobs.cancel(name)
+    assert jobs.look(name).state == "cancelling"
+
+
+@SERVICES
+@pytest.mark.parametrize(("minutes", "overran"), [(119, False), (121, True)])
+def test_a_job_that_ended_after_its_time_limit_is_known(place: Place, kind: str, minutes: int, overran: bool) -> None:
+    name = place.of[kind].submit(JOB, CODE).name
+    took = timedelta(minutes=minutes)
+    for batch in place.dataproc.batches.values():
+        batch.state, batch.state_time = batches.Batch.State.FAILED, batch.create_time + took
+    for job in place.vertex.jobs.values():
+        job.state, job.start_time = JobState.JOB_STATE_FAILED, job.create_time + timedelta(minutes=50)
+        job.end_time = job.start_time + took
+    assert place.of[kind].look(name).overran is overran
+
+
+def test_a_custom_job_that_is_said_to_have_expired_has_overrun(place: Place) -> None:
+    name = place.of["vertex"].submit(JOB, CODE).name
+    (job,) = place.vertex.jobs.values()
+    job.state, job.end_time = JobState.JOB_STATE_EXPIRED, job.create_time
+    found = place.of["vertex"].look(name)
+    assert (found.state, found.overran) == ("failed", True)

@@ -1,0 +1,93 @@
+import copy
+
+import pytest
+
+from contrail.reports.decision import render_decision, strip
+
+CHECK = {
+    "name": "beats_champion",
+    "title": "Better than the champion",
+    "passed": True,
+    "value": 0.01,
+    "comparison": ">=",
+    "bound": 0.0,
+    "interval": {"estimate": 0.02, "low": 0.01, "high": 0.03, "confidence": 0.95},
+    "detail": "log loss better by 0.02",
+}
+RECORD = {
+    "title": "Late <b>parcels</b>",
+    "version": "7",
+    "verdict": "pass",
+    "summary": "every check passed",
+    "reasons": [],
+    "decided_at": "2024-03-10T00:00:00+00:00",
+    "run_id": "r1",
+    "person": "ann",
+    "reason": "new <depot>",
+    "window": {"start": "2024-02-11", "end": "2024-03-09", "days": 28, "rows": 1680},
+    "gate": {"metric": "log_loss", "confidence": 0.95, "bootstrap_samples": 200},
+    "challenger": {"training_window": "2024-01-01..2024-02-09", "training_rows": 2387, "rounds": 18},
+    "champion": None,
+    "checks": [CHECK, {**CHECK, "name": "other", "passed": None, "value": None, "bound": None, "interval": None}],
+    "metric_names": ["auc"],
+    "metrics": {"challenger": {"auc": 0.7}, "constant": {}},
+    "shadow": [],
+    "segments": {"depot": [{"group": "A", "rows": 5, "label_mean": 0.2, "challenger": {"auc": 0.6}, "champion": {}}]},
+    "provenance": {"model_sha256": "abc"},
+}
+
+
+def test_the_verdict_comes_first_and_text_is_escaped():
+    page = render_decision(RECORD)
+    body = page[page.index("<main>") :]
+    assert body.index("Passed: Late &lt;b&gt;parcels&lt;/b&gt;, version 7") < body.index("Checks")
+    assert "<b>parcels</b>" not in page
+
+
+def test_a_refusal_lists_its_reasons_and_the_champion():
+    record = copy.deepcopy(RECORD) | {
+        "verdict": "refused",
+        "reasons": ["Better than the champion: -0.1 where ≥ 0 is needed"],
+        "champion": {"version": "6", "training_window": "2024-01-01..2024-01-31"},
+    }
+    page = render_decision(record)
+    assert "Refused: " in page
+    assert "<li>Better than the champion: -0.1 where ≥ 0 is needed</li>" in page
+    assert "version 6" in page
+
+
+def test_what_is_not_known_is_a_dash_and_what_was_skipped_is_said_so():
+    page = render_decision(RECORD)
+    assert "– skipped" in page
+    assert page.count("<svg") == 1
+    assert '<td class="n">–</td>' in page
+
+
+def test_who_asked_and_why_is_said():
+    assert "by run r1, asked for by ann: new &lt;depot&gt;." in render_decision(RECORD)
+    assert "asked for by pipeline." in render_decision({**RECORD, "person": "pipeline", "reason": None})
+
+
+def test_days_in_shadow_are_shown_when_there_are_any():
+    day = {"day": "2024-03-01", "rows": 1234, "challenger": 0.4321, "champion": 0.4567}
+    page = render_decision({**RECORD, "shadow": [day]})
+    assert all(text in page for text in ("In shadow, 1 days", "2024-03-01", "1,234", "0.4321", "0.4567"))
+    assert "In shadow" not in render_decision(RECORD)
+
+
+def test_a_record_that_lacks_something_is_not_rendered_half():
+    from jinja2 import UndefinedError
+
+    with pytest.raises(UndefinedError):
+        render_decision({**RECORD, "window": {}})
+
+
+def test_marks_on_the_strip_keep_their_order_and_stay_inside():
+    at = strip(CHECK)
+    assert 0 < at["zero"] == at["bound"] < at["low"] < at["estimate"] < at["high"] < 100
+    assert at["estimate"] - at["low"] == pytest.approx(at["high"] - at["estimate"], abs=0.02)
+
+
+def test_an_interval_of_no_width_is_drawn():
+    same = {**CHECK, "interval": {"estimate": 0.0, "low": 0.0, "high": 0.0, "confidence": 0.95}}
+    assert set(strip(same).values()) == {strip(same)["zero"]}
