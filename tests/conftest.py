@@ -13,6 +13,7 @@ from contrail.config.settings import Settings, settings
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.stages.base import StageResult, StageRun
+from contrail.stages.options import options_of
 from contrail.stages.runner import run_stage
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -66,7 +67,9 @@ class Toy:
     def stage_run(self, verb: str, start: str, end: str | None = None, **options: Any) -> StageRun:
         """The argument of a stage function, for calling its parts."""
         partitions = Partitions.parse(start, end)
-        return StageRun(verb, self.pipeline, partitions, self.settings, self.lake, "test-run", options)
+        return StageRun(
+            verb, self.pipeline, partitions, self.settings, self.lake, "test-run", options_of(verb, options)
+        )
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         with self.lake.connect() as connection:

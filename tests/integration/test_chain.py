@@ -119,7 +119,7 @@ def test_again_is_the_same(done: tuple[Toy, dict[str, Any]]) -> None:
     assert toy.sql(PREDICTIONS) == before
     assert (
         first["train"].details["model_sha256"]
-        == toy.run("train", FIRST, TRAINED, register=False).details["model_sha256"]
+        == toy.run("train", FIRST, TRAINED, registered=False).details["model_sha256"]
     )
 
 

@@ -23,8 +23,8 @@ from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.boosting import Checkpoint
 from contrail.methods.fit import booster_params, fit_trees
 from contrail.stages.train import _Checkpoints as Checkpoints
+from contrail_airflow.operators import stage as operators
 from contrail_airflow.operators.stage import StageOperator, StageRefused, StageStopped
-from contrail_airflow.operators.stage import stage as operators
 from contrail_airflow.remote.remote_jobs import RemoteJobs, jobs_of
 from contrail_airflow.remote.triggers import RemoteJobTrigger
 
@@ -151,7 +151,7 @@ def test_killing_the_deferred_task_cancels_the_job(cloud: Toy) -> None:
 
 
 def test_a_job_over_the_budget_is_never_submitted(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contrail_airflow.operators.stage import stage as operators
+    from contrail_airflow.operators import stage as operators
 
     dispatch = settings().dispatch.model_copy(update={"monthly_budgets": {"toy": 0.001}})
     poor = settings().model_copy(update={"dispatch": dispatch})

@@ -29,6 +29,7 @@ from contrail.errors import ContrailError, SpecError
 from contrail.files import checked_name
 from contrail.partitions import Partitions
 from contrail.stages import RANGE_STAGES, VERBS
+from contrail.stages.options import OPTIONS
 
 if TYPE_CHECKING:
     from contrail.config.prices import PriceTable
@@ -195,7 +196,7 @@ def stage(
         "only_stale": only_stale,
         "model": model or None,
         "params": _parse_set(set_),
-        "register": register,
+        "registered": register,
         "metrics_path": metrics,
         "report": report,
         "approval": approval.value if approval else None,
@@ -203,7 +204,8 @@ def stage(
         "reason": reason,
     }
     partitions = Partitions.parse(from_, to)
-    chosen = {key: value for key, value in options.items() if value is not None}
+    known = OPTIONS[verb.value].model_fields
+    chosen = {key: value for key, value in options.items() if value is not None and key in known}
     with _progress(f"{verb.value} {pipeline} {partitions}") as progress:
         result = run_stage(verb.value, pipeline, partitions, run_id=run_id, options=chosen, progress=progress)
     if as_json:

@@ -19,6 +19,7 @@ from contrail.lake.model_history import read_moves
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.alias_moves import move_aliases
 from contrail.stages.base import StageRun
+from contrail.stages.options import PersonOptions, RollbackModelOptions
 from contrail.stages.runner import make_run, run_stage
 
 
@@ -117,7 +118,8 @@ def roll_back(
     """
     last = max(plan.scored, default=plan.effective_from)
     days = Partitions(min(plan.effective_from, last), last)
-    run = make_run("rollback-model", plan.pipeline, days, run_id=run_id, options={"person": person}, progress=progress)
+    asked = RollbackModelOptions(person=person, reason=reason)
+    run = make_run("rollback-model", plan.pipeline, days, run_id=run_id, options=asked, progress=progress)
     _move(run, plan, reason)
     rows = 0
     for partitions, expected in plan.jobs:
@@ -129,7 +131,7 @@ def roll_back(
     return {**plan.as_dict(), "run_id": run.run_id, "person": person, "reason": reason, "rescored_rows": rows}
 
 
-def _move(run: StageRun, plan: RollbackPlan, reason: str) -> None:
+def _move(run: StageRun[PersonOptions], plan: RollbackPlan, reason: str) -> None:
     """Both aliases when the challenger's is at the bad version too: it must not be scored beside its successor."""
     current = run.settings
     entry = registry.describe_version(current, plan.pipeline, plan.to)

@@ -7,17 +7,18 @@ from contrail.adapters import registry
 from contrail.adapters.registry import VersionInfo
 from contrail.lake.model_history import AliasMove, append_moves, read_moves
 from contrail.stages.base import StageRun
+from contrail.stages.options import PersonOptions
 
 PIPELINE = "pipeline"
 
 
-def asked_by(run: StageRun) -> str:
+def asked_by(run: StageRun[PersonOptions]) -> str:
     """Who asked for what a run does."""
-    return str(run.options.get("person") or PIPELINE)
+    return run.options.person or PIPELINE
 
 
 def move_aliases(
-    run: StageRun,
+    run: StageRun[PersonOptions],
     entry: VersionInfo,
     aliases: Sequence[str],
     effective_from: date,

@@ -35,6 +35,7 @@ from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
 from contrail.reports.drift import ReportLine, write_drift_report
 from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.options import DriftOptions as Options
 
 _REPORT_ROWS = 5_000
 _REPORT_LINES = 40
@@ -87,16 +88,13 @@ class _Measured:
         return [day for day in raised if day in self.partitions and day - timedelta(days=1) not in raised]
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult:
     """Measure the days of the range and publish their verdicts, in one commit.
 
     The verdict of a day also depends on the days before it, so a bounded number of feature partitions before the
     range is read too (``history_days``); they are measured against the same model. So runs over the same days, split
     in any way and in any order, publish the same rows. The row of the label is of the newest day whose labels were
     mature at the partition's cut-off; a partition without it has its other rows all the same.
-
-    Options: ``model`` (default champion); ``report``, an Evidently page: ``always``, ``never`` or ``alarm``, which is
-    when drift begins within the range or the range has several days.
 
     Raises:
         MissingInputError: if there is no model, or no partition of the range has features.
@@ -134,15 +132,15 @@ def execute(run: StageRun) -> StageResult:
     )
 
 
-def _inputs(run: StageRun) -> list[str]:
+def _inputs(run: StageRun[Options]) -> list[str]:
     spec, lake = run.pipeline.spec, run.lake
     labelled = [f"validated_{spec.entities}", f"validated_{spec.label.table}"]
     return ["features", *(labelled if all(lake.exists(name) for name in labelled) else [])]
 
 
-def _measure(run: StageRun, snapshot: int | None) -> _Measured:
+def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
     spec = run.pipeline.spec
-    model = resolve(run.settings, run.pipeline.name, str(run.options.get("model", "champion")))
+    model = resolve(run.settings, run.pipeline.name, run.options.model)
     # One more day: whether drift begins on the first day needs the verdict of the day before it.
     window = run.partitions.reaching_back(history_days(spec.drift) + 1)
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)
@@ -157,7 +155,7 @@ def _measure(run: StageRun, snapshot: int | None) -> _Measured:
     return measured
 
 
-def _labels(run: StageRun, model: RegisteredModel, snapshot: int | None) -> dict[date, _LabelDay]:
+def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None) -> dict[date, _LabelDay]:
     """Labels by the partition at whose cut-off they were the newest mature ones; those of one more, to see a begin.
 
     The predictions are made anew, by the model in question: published ones may be another version's.
@@ -244,8 +242,8 @@ def _feature_rows(measured: _Measured) -> pa.Table:
 # ---- the page for people ----
 
 
-def _report(run: StageRun, measured: _Measured) -> list[str]:
-    wanted = run.options.get("report", "alarm")
+def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
+    wanted = run.options.report
     if wanted == "never" or (
         wanted == "alarm" and not (measured.begins or measured.label_begins) and len(run.partitions) == 1
     ):

@@ -25,26 +25,24 @@ from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions
 from contrail.stages.alias_moves import asked_by
 from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.options import GovernOptions as Options
 
 _BY_DAY = ("drift", "label_drift", "improvements")
 _MONTH = 31
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult:
     """Decide for one day and publish the decision to ``governor``.
 
     A decision to retrain is made once: the same day again, or the same training run, gives it back, since a training may
     have followed.
-
-    Options: ``asked``, who asks (by default the monitor; a person, where there is a ``reason``); ``reason`` and ``person``;
-    ``insist``, for a person whom only the budget may refuse; ``training``, the run of the DAG train that waits for this.
 
     Raises:
         SpecError: for more than one day.
     """
     if len(run.partitions) != 1:
         raise SpecError(f"the governor decides for one day at a time, not for {run.partitions}")
-    asked, training = _asked(run), run.options.get("training")
+    asked, training = _asked(run), run.options.training
     earlier = _recorded(run)
     same = [row for row in earlier if (row[PARTITION], row["asked"]) == (run.partitions.start, asked)]
     before = next((row for row in same if row["training"] == training), None)
@@ -66,12 +64,11 @@ def execute(run: StageRun) -> StageResult:
     return result_of(run, rows=1, snapshots={"governor": published}, details=_details(row))
 
 
-def _asked(run: StageRun) -> Asked:
-    asked: Asked = run.options.get("asked") or (BY_HAND if run.options.get("reason") else MONITOR)
-    return asked
+def _asked(run: StageRun[Options]) -> Asked:
+    return run.options.asked or (BY_HAND if run.options.reason else MONITOR)
 
 
-def _recorded(run: StageRun) -> list[dict[str, Any]]:
+def _recorded(run: StageRun[Options]) -> list[dict[str, Any]]:
     """The decisions near the day: as far as a cool-down or a month's budget reaches."""
     reach = max(run.pipeline.spec.retrain.cooldown_days, _MONTH)
     near = Partitions(run.partitions.start - timedelta(days=reach), run.partitions.end + timedelta(days=reach))
@@ -84,7 +81,7 @@ def _details(row: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "reasons": row["reasons"].splitlines(), "evidence": json.loads(row["evidence"])}
 
 
-def _row(run: StageRun, evidence: RetrainEvidence, decision: Decision) -> dict[str, Any]:
+def _row(run: StageRun[Options], evidence: RetrainEvidence, decision: Decision) -> dict[str, Any]:
     plain = {**asdict(evidence), **{name: _by_day(getattr(evidence, name)) for name in _BY_DAY}}
     return {
         PARTITION: evidence.day,
@@ -95,7 +92,7 @@ def _row(run: StageRun, evidence: RetrainEvidence, decision: Decision) -> dict[s
         "evidence": json.dumps(plain, default=str, allow_nan=False),
         "model_version": evidence.champion,
         "person": asked_by(run),
-        "training": run.options.get("training"),
+        "training": run.options.training,
         "run_id": run.run_id,
         "decided_at": datetime.now(UTC),
     }
@@ -108,7 +105,7 @@ def _by_day(values: Any) -> dict[str, Any]:
 # ---- the evidence ----
 
 
-def _evidence(run: StageRun, pending: set[date]) -> RetrainEvidence:
+def _evidence(run: StageRun[Options], pending: set[date]) -> RetrainEvidence:
     """What the tables say of the day; nothing after it is read, so that a late decision is the one of the day."""
     spec, day = run.pipeline.spec, run.partitions.start
     moves = read_moves(run.lake, CHAMPION)
@@ -131,12 +128,12 @@ def _evidence(run: StageRun, pending: set[date]) -> RetrainEvidence:
         rows=sum(row["rows"] for row in measured),
         trainings=_trainings(run, pending),
         asked=_asked(run),
-        reason=run.options.get("reason") or "",
-        insist=bool(run.options.get("insist")),
+        reason=run.options.reason or "",
+        insist=run.options.insist,
     )
 
 
-def _drift(run: StageRun, champion: str | None) -> dict[str, dict[date, str]]:
+def _drift(run: StageRun[Options], champion: str | None) -> dict[str, dict[date, str]]:
     """Verdicts of the last days on features and label, of those that were measured against this champion."""
     found: dict[str, dict[date, str]] = {WHOLE_DAY: {}, LABEL: {}}
     if not run.lake.exists("drift"):
@@ -149,7 +146,7 @@ def _drift(run: StageRun, champion: str | None) -> dict[str, dict[date, str]]:
     return found
 
 
-def _measured(run: StageRun) -> list[dict[str, Any]]:
+def _measured(run: StageRun[Options]) -> list[dict[str, Any]]:
     """Performance of the last days whose labels are mature on this day."""
     spec = run.pipeline.spec
     if not run.lake.exists("performance"):
@@ -165,7 +162,7 @@ def _measured(run: StageRun) -> list[dict[str, Any]]:
     return rows
 
 
-def _trainings(run: StageRun, pending: set[date]) -> tuple[Training, ...]:
+def _trainings(run: StageRun[Options], pending: set[date]) -> tuple[Training, ...]:
     """Those in the registry, and those that the governor asked for and that are not there (yet)."""
     spec = run.pipeline.spec
     windows = registry.training_windows_of(run.settings, spec.name)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.adapters import registry
-from contrail.adapters.registry import CHALLENGER, CHAMPION, LATEST, RegisteredModel, VersionInfo
+from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, VersionInfo
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.lake.datasets import PARTITION
@@ -41,6 +41,7 @@ from contrail.partitions import Partitions, as_ranges
 from contrail.reports.decision import decision_text, render_decision
 from contrail.stages.alias_moves import asked_by, move_aliases
 from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.options import PromoteOptions as Options
 
 WAITS = "waits"
 # Groups shown on the page, the largest; the gate's own floors look at all.
@@ -61,15 +62,13 @@ class _Contest:
     again: bool = False
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult:
     """Judge a version on the labelled rows of the range, record the decision, and move the aliases on a pass.
 
     Judging a version again on the same rows gives the same decision: once it is champion it is compared with the
     champion that it replaced.
 
-    Options: ``model``, the version to judge, by default the newest; ``approval``, what a person has answered:
-    ``approved``, ``refused``, or ``awaited`` to record a pass that waits for one; ``person`` and ``reason``, for the
-    record. Where the gate asks for a person, a pass without an answer is refused.
+    Where the gate asks for a person, a pass without an answer is refused.
 
     Raises:
         GateRefusedError: with each failed check and its numbers, after everything is recorded; the champion stays.
@@ -113,8 +112,8 @@ def execute(run: StageRun) -> StageResult:
     )
 
 
-def _approval(run: StageRun) -> list[Check]:
-    answer = run.options.get("approval")
+def _approval(run: StageRun[Options]) -> list[Check]:
+    answer = run.options.approval
     if answer is None and run.pipeline.spec.gate.approval == "none":
         return []
     if answer == "awaited":
@@ -122,19 +121,19 @@ def _approval(run: StageRun) -> list[Check]:
     return [approval_check(answer or "refused", *_answered(run, answer))]
 
 
-def _answered(run: StageRun, answer: str | None) -> tuple[str, str]:
+def _answered(run: StageRun[Options], answer: str | None) -> tuple[str, str]:
     if answer is None:
         name = run.pipeline.name
         return "rule", f"nobody was asked; use the DAG {name}__train, or contrail promote --pipeline {name} --model …"
-    return asked_by(run), str(run.options.get("reason") or "")
+    return asked_by(run), run.options.reason or ""
 
 
 # ---- who and on what ----
 
 
-def _contest(run: StageRun) -> _Contest:
+def _contest(run: StageRun[Options]) -> _Contest:
     name, settings = run.pipeline.name, run.settings
-    challenger = registry.resolve(settings, name, str(run.options.get("model", LATEST)))
+    challenger = registry.resolve(settings, name, run.options.model)
     entry = registry.describe_version(settings, name, challenger.version)
     champion = registry.alias_version(settings, name, CHAMPION)
     again = champion == challenger.version
@@ -145,7 +144,7 @@ def _contest(run: StageRun) -> _Contest:
     return _Contest(challenger, entry, incumbent, again)
 
 
-def _check_out_of_time(run: StageRun, contest: _Contest) -> None:
+def _check_out_of_time(run: StageRun[Options], contest: _Contest) -> None:
     spec = run.pipeline.spec
     for model in filter(None, (contest.challenger, contest.incumbent)):
         training = model.package.card.training
@@ -159,7 +158,7 @@ def _check_out_of_time(run: StageRun, contest: _Contest) -> None:
             )
 
 
-def _check_inputs(run: StageRun) -> None:
+def _check_inputs(run: StageRun[Options]) -> None:
     """Every day with entities needs features, and the label's table must reach to the last day."""
     spec, name = run.pipeline.spec, run.pipeline.name
     entities = run.lake.partitions(f"validated_{spec.entities}")
@@ -207,7 +206,7 @@ def _evidence(spec: PipelineSpec, contest: _Contest, rows: pa.Table, shadow: tup
     )
 
 
-def _shadow_days(run: StageRun, contest: _Contest) -> tuple[ShadowDay, ...]:
+def _shadow_days(run: StageRun[Options], contest: _Contest) -> tuple[ShadowDay, ...]:
     """The measured days on which the challenger was scored beside this champion, after both of their trainings."""
     measured = run.lake.partitions("performance")
     if not (contest.incumbent and measured and "shadow" in run.lake.table("performance").schema().column_names):
@@ -235,7 +234,7 @@ def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
 # ---- the record ----
 
 
-def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[Check]) -> dict[str, Any]:
+def _record(run: StageRun[Options], contest: _Contest, evidence: Evidence, checks: list[Check]) -> dict[str, Any]:
     spec, challenger = run.pipeline.spec, contest.challenger
     failed = [check for check in checks if check.passed is False]
     incumbent = f"version {contest.incumbent.version}" if contest.incumbent else "no champion"
@@ -261,7 +260,7 @@ def _record(run: StageRun, contest: _Contest, evidence: Evidence, checks: list[C
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "run_id": run.run_id,
         "person": asked_by(run),
-        "reason": run.options.get("reason"),
+        "reason": run.options.reason,
         "window": {
             "start": str(run.partitions.start),
             "end": str(run.partitions.end),
@@ -329,7 +328,7 @@ def _segment_rows(evidence: Evidence, feature: str) -> list[dict[str, Any]]:
     ]
 
 
-def _provenance(run: StageRun, contest: _Contest) -> dict[str, Any]:
+def _provenance(run: StageRun[Options], contest: _Contest) -> dict[str, Any]:
     training = contest.challenger.package.card.training
     now = run.provenance({})
     tables = ("features", f"validated_{run.pipeline.spec.label.table}")
@@ -347,7 +346,7 @@ def _provenance(run: StageRun, contest: _Contest) -> dict[str, Any]:
     }
 
 
-def _keep(run: StageRun, contest: _Contest, record: dict[str, Any]) -> list[str]:
+def _keep(run: StageRun[Options], contest: _Contest, record: dict[str, Any]) -> list[str]:
     """Write the record with the reports and with the model version; returns the report files."""
     stem = f"v{record['version']}_{record['window']['start']}_{record['window']['end']}"
     contents = {
@@ -381,7 +380,7 @@ def _refusal(record: dict[str, Any], reports: list[str]) -> str:
     )
 
 
-def _after_refusal(run: StageRun, contest: _Contest, kept: bool) -> None:
+def _after_refusal(run: StageRun[Options], contest: _Contest, kept: bool) -> None:
     """Keep a sound version as challenger; take one that is no longer sound out of the shadow."""
     settings, entry = run.settings, contest.entry
     champion = registry.alias_version(settings, entry.name, CHAMPION)
@@ -394,7 +393,7 @@ def _after_refusal(run: StageRun, contest: _Contest, kept: bool) -> None:
         move_aliases(run, registry.describe_version(settings, entry.name, str(champion)), (CHALLENGER,), since, said)
 
 
-def _move_aliases(run: StageRun, contest: _Contest, record: dict[str, Any]) -> None:
+def _move_aliases(run: StageRun[Options], contest: _Contest, record: dict[str, Any]) -> None:
     """The challenger's alias first: should the second call fail, the champion is still the old one."""
     settings, entry = run.settings, contest.entry
     aliases = (CHAMPION,) if contest.again else (CHALLENGER, CHAMPION)
@@ -407,8 +406,8 @@ def _move_aliases(run: StageRun, contest: _Contest, record: dict[str, Any]) -> N
         registry.tag_version(settings, before, {"status": "former champion", "champion_until": record["decided_at"]})
 
 
-def _reason(run: StageRun) -> str:
-    return str(run.options.get("reason") or f"passed the gate on {run.partitions}")
+def _reason(run: StageRun[Options]) -> str:
+    return run.options.reason or f"passed the gate on {run.partitions}"
 
 
 def _improvement(spec: PipelineSpec, record: dict[str, Any]) -> float | None:
@@ -417,7 +416,7 @@ def _improvement(spec: PipelineSpec, record: dict[str, Any]) -> float | None:
     return None if own is None or constant is None else float(constant - own)
 
 
-def _first_partition(run: StageRun) -> date:
+def _first_partition(run: StageRun[Options]) -> date:
     """The first partition that a version promoted now is champion for: the next whose cut-off comes.
 
     A pipeline that ended long ago is replayed: there, now is the day after the rows that the decision rests on.

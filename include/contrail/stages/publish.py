@@ -29,16 +29,14 @@ from contrail.lake.warehouse import (
 )
 from contrail.partitions import as_ranges
 from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.options import PublishOptions as Options
 
 # Looks at the lake again when somebody has committed to it meanwhile.
 _ROUNDS = 3
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult:
     """Publish the range's predictions, performance and drift, those tables that the lake has.
-
-    Options: ``tables``, names of the tables, instead of all; ``again``, to replace partitions that are recorded as
-    published already.
 
     Raises:
         SpecError: when the environment has no ``analysts``, or the warehouse's tables cannot take the columns.
@@ -52,7 +50,7 @@ def execute(run: StageRun) -> StageResult:
             f"the environment '{run.settings.name}' has no `analysts`: there is no warehouse to publish to. Analysts query "
             f'the lake here: contrail query --pipeline {run.pipeline.name} "SELECT * FROM predictions_latest"'
         )
-    asked = tuple(run.options.get("tables") or ())
+    asked = run.options.tables
     if unknown := sorted(set(asked) - set(TABLES)):
         raise SpecError(f"not published: {', '.join(unknown)}. Tables: {', '.join(TABLES)}")
     warehouse = Warehouse(analysts, run.pipeline.name, run.settings.dispatch.labels)
@@ -80,14 +78,14 @@ class _State:
     fingerprints: Fingerprints
 
 
-def _publish(run: StageRun, warehouse: Warehouse, dataset: Dataset) -> dict[str, Any]:
+def _publish(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset) -> dict[str, Any]:
     copied: set[date] = set()
     rows = 0
     for attempt in range(1, _ROUNDS + 1):
         # Before the lake: what is recorded later than this may be of newer rows, and is not replaced.
         records = warehouse.publications(dataset.name, run.partitions)
         state = _read(run, dataset)
-        again = bool(run.options.get("again")) and attempt == 1
+        again = run.options.again and attempt == 1
         if days := _outdated(run, state, records, again):
             rows = _copy(run, warehouse, dataset, state, days, records)
             copied |= set(days)
@@ -101,14 +99,16 @@ def _publish(run: StageRun, warehouse: Warehouse, dataset: Dataset) -> dict[str,
     return {"rows": rows, "partitions": shown, "lake_snapshot": state.snapshot}
 
 
-def _read(run: StageRun, dataset: Dataset) -> _State:
+def _read(run: StageRun[Options], dataset: Dataset) -> _State:
     run.lake.table(dataset.name)  # says which tables there are, when this is none
     snapshot = run.lake.snapshot_id(dataset.name) or 0
     rows = run.lake.scan(dataset.name, run.partitions, list(dataset.columns), snapshot or None)
     return _State(snapshot, rows, fingerprints(dataset, rows, run.partitions))
 
 
-def _outdated(run: StageRun, state: _State, records: Mapping[date, Mapping[str, Any]], again: bool) -> list[date]:
+def _outdated(
+    run: StageRun[Options], state: _State, records: Mapping[date, Mapping[str, Any]], again: bool
+) -> list[date]:
     """The partitions whose record is not of the lake's rows.
 
     Rows are compared, not snapshots: a snapshot of a table is another one as soon as another day was published, and one
@@ -121,7 +121,7 @@ def _outdated(run: StageRun, state: _State, records: Mapping[date, Mapping[str, 
 
 
 def _copy(
-    run: StageRun,
+    run: StageRun[Options],
     warehouse: Warehouse,
     dataset: Dataset,
     state: _State,
@@ -159,7 +159,7 @@ def work_name(pipeline: str, table: str, changes: Mapping[date, list[Any]]) -> s
     return f"contrail-{pipeline}-{table}-{hashlib.sha256(told.encode()).hexdigest()[:20]}"
 
 
-def _record(run: StageRun, dataset: Dataset, snapshot: int, found: Fingerprint) -> dict[str, Any]:
+def _record(run: StageRun[Options], dataset: Dataset, snapshot: int, found: Fingerprint) -> dict[str, Any]:
     return {
         "published": dataset.name,
         "lake_snapshot": snapshot,
@@ -169,7 +169,7 @@ def _record(run: StageRun, dataset: Dataset, snapshot: int, found: Fingerprint) 
     }
 
 
-def _unequal(run: StageRun, warehouse: Warehouse, dataset: Dataset, wrong: list[date]) -> DataError:
+def _unequal(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset, wrong: list[date]) -> DataError:
     days = ", ".join(str(part) for part in as_ranges(wrong))
     return DataError(
         f"{warehouse.name_of(dataset.name)} is not what the lake has in {len(wrong)} of {len(run.partitions)} partitions: "

@@ -23,17 +23,15 @@ from contrail.lake.model_history import AS_OF, champions_as_of
 from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.options import ScoreOptions as Options
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult:
     """Score the range and replace its partitions of ``predictions``.
 
     When it is the champion that scores and the challenger is another version, the challenger's predictions replace the
     same partitions of ``predictions_shadow`` after that. A challenger that cannot is named in ``details["shadow"]``;
     it never stops the champion.
-
-    Options: ``model``, a version number, ``champion`` (the default), ``challenger``, or ``as-of``, which is the
-    champion as of each partition; ``each_partition``, for a commit a partition instead of one.
 
     Raises:
         MissingInputError: naming the partitions without features, or when there is no such model. Nothing is
@@ -42,7 +40,7 @@ def execute(run: StageRun) -> StageResult:
         InputsChangedError: when features were published anew meanwhile.
     """
     spec = run.pipeline.spec
-    models = models_of(run.pipeline, run.settings, run.lake, run.partitions, str(run.options.get("model", CHAMPION)))
+    models = models_of(run.pipeline, run.settings, run.lake, run.partitions, run.options.model)
     snapshot = run.lake.snapshot_id("features")
     empty = check_features(run.pipeline, run.lake, run.partitions)
     used = {model.version: model for _, model in models}
@@ -61,8 +59,7 @@ def execute(run: StageRun) -> StageResult:
         model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in used.values()),
     )
     run.check_unchanged("features", snapshot, run.partitions)
-    each = bool(run.options.get("each_partition"))
-    made = run.lake.publish(dataset, rows, run.partitions, provenance, each_partition=each)
+    made = run.lake.publish(dataset, rows, run.partitions, provenance, each_partition=run.options.each_partition)
     shadow = _shadow(run, models, snapshot)
     return result_of(
         run,
@@ -80,7 +77,7 @@ def execute(run: StageRun) -> StageResult:
 
 
 def _score(
-    run: StageRun,
+    run: StageRun[Options],
     dataset: Dataset,
     models: list[tuple[Partitions, RegisteredModel]],
     snapshot: int | None,
@@ -104,7 +101,7 @@ def _kept(spec: PipelineSpec) -> tuple[str, ...]:
     return (PARTITION, *spec.key)
 
 
-def _scoring(run: StageRun, model: RegisteredModel, snapshot: int | None, scored_at: datetime) -> Scoring:
+def _scoring(run: StageRun[Options], model: RegisteredModel, snapshot: int | None, scored_at: datetime) -> Scoring:
     spec = run.pipeline.spec
     receipt = Receipt(
         model_name=model.name,
@@ -116,9 +113,11 @@ def _scoring(run: StageRun, model: RegisteredModel, snapshot: int | None, scored
     return Scoring(kept=_kept(spec), threshold=spec.score.threshold, reasons=spec.score.reasons, receipt=receipt)
 
 
-def _shadow(run: StageRun, models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None) -> dict[str, Any]:
+def _shadow(
+    run: StageRun[Options], models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None
+) -> dict[str, Any]:
     """Score with the challenger beside the champion; what was done, or why it was not."""
-    if run.options.get("model", CHAMPION) != CHAMPION:
+    if run.options.model != CHAMPION:
         return {}
     ((_, champion),) = models
     version = alias_version(run.settings, champion.name, CHALLENGER)

@@ -41,6 +41,7 @@ from contrail.methods.trainer import ThisProcess, Trainer
 from contrail.reports.plots import PlotData, draw_all
 from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.options import TrainOptions as Options
 
 _SEGMENT_ROWS = 50
 _READS = 5
@@ -75,21 +76,18 @@ class _Validation:
     baseline_name: str
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult:
     """Train on the range and register the model as a candidate version.
 
     The range is cut into fit, embargo and validation (``pipeline.yaml``, ``train``); labels are those known at the
     cut-off after the range. Same rows, parameters, threads, workers and libraries give the same bytes on a CPU.
-
-    Options: ``params``, changes to the training settings and to XGBoost's parameters; ``register``, False to keep the
-    run in MLflow without a version; ``metrics_path``, a file for the metrics as JSON.
 
     Raises:
         MissingInputError: when the range has no labelled rows.
         SpecError: for a wrong parameter, or a range too short to split.
     """
     spec = run.pipeline.spec
-    train = override(spec.train, run.options.get("params", {}))
+    train = override(spec.train, run.options.params)
     split = split_window(run.partitions, train.validation_days, train.embargo_days)
     params = booster_params(spec.task, train)
     trainer = _trainer(run, train)
@@ -114,7 +112,7 @@ def execute(run: StageRun) -> StageResult:
         _draw(run, train, fitted, validation, artifacts)
         _write_tables(fitted, found, saved.card, artifacts)
         logged = _log(run, saved.card, found, artifacts, Path(place) / "package", md5)
-    version = _register(run, saved.card, logged, found) if run.options.get("register", True) else None
+    version = _register(run, saved.card, logged, found) if run.options.registered else None
     _write_metrics(run, found, saved.card)
     checkpoints.remove()
     return result_of(
@@ -136,7 +134,7 @@ def execute(run: StageRun) -> StageResult:
     )
 
 
-def _trainer(run: StageRun, train: TrainSpec) -> Trainer:
+def _trainer(run: StageRun[Options], train: TrainSpec) -> Trainer:
     if train.workers > 1 and has_executors(run.settings.engine):
         return SparkTrainer(run.settings.engine, train.workers, run.staging / "training-rows")
     return ThisProcess()
@@ -145,7 +143,7 @@ def _trainer(run: StageRun, train: TrainSpec) -> Trainer:
 # ---- rows in ----
 
 
-def _read(run: StageRun) -> _Window:
+def _read(run: StageRun[Options]) -> _Window:
     """The rows, all of one state of the tables: read again when a table was published meanwhile."""
     spec = run.pipeline.spec
     as_of = run.partitions.end + timedelta(days=1)
@@ -191,7 +189,7 @@ def encode_window(rows: pa.Table, spec: PipelineSpec, external_memory_rows: int 
     return TrainingRows(rows.select(names), labels, names, categories, external)
 
 
-def _version_data(run: StageRun, window: _Window) -> dict[str, str]:
+def _version_data(run: StageRun[Options], window: _Window) -> dict[str, str]:
     """Write the training set, version it and the landed files with DVC, and keep its snapshots from expiring."""
     folder = run.settings.home_path / "training_sets" / run.pipeline.name
     path = folder / f"{run.partitions.start}_{run.partitions.end}" / "rows.parquet"
@@ -204,7 +202,7 @@ def _version_data(run: StageRun, window: _Window) -> dict[str, str]:
     hashes = data_versions.add_and_push(run.settings, list(paths.values()))
     run.progress(f"training set is {hashes[path]} in DVC")
     for name, snapshot in window.snapshots.items():
-        if snapshot is not None and run.options.get("register", True):
+        if snapshot is not None and run.options.registered:
             run.lake.tag(name, snapshot, f"training-{snapshot}")
     return {name: hashes[own] for name, own in paths.items()}
 
@@ -215,7 +213,7 @@ class _Checkpoints:
     They outlive the run that made them: the attempt after it, on another machine, goes on from there.
     """
 
-    def __init__(self, run: StageRun, params: Params, train: TrainSpec, workers: int, rows_md5: str) -> None:
+    def __init__(self, run: StageRun[Options], params: Params, train: TrainSpec, workers: int, rows_md5: str) -> None:
         made_of = [params, train.model_dump(), workers, rows_md5, code_hash(), lock_hash(run.settings.project_path)]
         digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
         self.folder = run.settings.staging / run.pipeline.name / "checkpoints" / digest
@@ -302,7 +300,7 @@ def _flat(found: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def _package(
-    run: StageRun,
+    run: StageRun[Options],
     train: TrainSpec,
     params: Params,
     window: _Window,
@@ -350,7 +348,7 @@ def _package(
 
 
 def _label_reference(
-    run: StageRun, params: Params, window: _Window, data: TrainingRows, fitted: Fitted, trainer: Trainer
+    run: StageRun[Options], params: Params, window: _Window, data: TrainingRows, fitted: Fitted, trainer: Trainer
 ) -> LabelReference:
     spec = run.pipeline.spec
     parts = parts_of(window.days)
@@ -365,7 +363,7 @@ def _rate_table(window: _Window, train: TrainSpec) -> RateTable:
     return fit_rate_table(window.rows, window.labels, train.rate_table)
 
 
-def _draw(run: StageRun, train: TrainSpec, fitted: Fitted, validation: _Validation, artifacts: Path) -> None:
+def _draw(run: StageRun[Options], train: TrainSpec, fitted: Fitted, validation: _Validation, artifacts: Path) -> None:
     name: str = list(fitted.history["validation"])[-1]
     data = PlotData(
         title=run.pipeline.spec.title,
@@ -394,7 +392,7 @@ def _write_tables(fitted: Fitted, found: dict[str, Any], card: ModelCard, artifa
 
 
 def _log(
-    run: StageRun, card: ModelCard, found: dict[str, Any], artifacts: Path, package: Path, md5: dict[str, str]
+    run: StageRun[Options], card: ModelCard, found: dict[str, Any], artifacts: Path, package: Path, md5: dict[str, str]
 ) -> LoggedRun:
     training = card.training
     params = {
@@ -424,7 +422,7 @@ def _log(
     return logged
 
 
-def _tags(run: StageRun, card: ModelCard) -> dict[str, str]:
+def _tags(run: StageRun[Options], card: ModelCard) -> dict[str, str]:
     training = card.training
     return {
         "pipeline": card.pipeline,
@@ -439,7 +437,7 @@ def _tags(run: StageRun, card: ModelCard) -> dict[str, str]:
     }
 
 
-def _register(run: StageRun, card: ModelCard, logged: LoggedRun, found: dict[str, Any]) -> str:
+def _register(run: StageRun[Options], card: ModelCard, logged: LoggedRun, found: dict[str, Any]) -> str:
     tags = {**_tags(run, card), "status": "candidate"}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.finite(found["validation"]).items())
     text = f"Trained on {card.training.partitions} ({card.training.rows:,} rows). Validation: {shown}."
@@ -448,14 +446,15 @@ def _register(run: StageRun, card: ModelCard, logged: LoggedRun, found: dict[str
     return version
 
 
-def _write_metrics(run: StageRun, found: dict[str, Any], card: ModelCard) -> None:
+def _write_metrics(run: StageRun[Options], found: dict[str, Any], card: ModelCard) -> None:
     """What DVC's experiments compare: only numbers that a change of model changes."""
-    if not (path := run.options.get("metrics_path")):
+    path = run.options.metrics_path
+    if path is None:
         return
     values = {
         **{name: metrics.finite(found[name]) for name in ("validation", "rate_table", "constant")},
         "rounds": card.training.rounds,
         "rows": card.training.rows,
     }
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(values, indent=1) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=1) + "\n")

@@ -32,6 +32,7 @@ from contrail.methods.table_check import ROW, TableCheck
 from contrail.partitions import Partitions
 from contrail.reports.contracts import TableReport, write_report
 from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.options import ValidateOptions as Options
 from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
 
 _REPORTS_KEPT = 50
@@ -62,7 +63,7 @@ class _Outcome:
     refusals: Sequence[Refusal] = ()
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult:
     """Validate every table of the range, as one job; reference tables first.
 
     Bad rows are published to ``quarantine``; partitions that broke their contract go to ``refusals`` and keep what was
@@ -90,11 +91,13 @@ def execute(run: StageRun) -> StageResult:
     )
 
 
-def _title(run: StageRun) -> str:
+def _title(run: StageRun[Options]) -> str:
     return f"{run.pipeline.name}: contracts of {run.partitions}"
 
 
-def _message(run: StageRun, outcomes: Sequence[_Outcome], refusals: Sequence[Refusal], reports: Sequence[str]) -> str:
+def _message(
+    run: StageRun[Options], outcomes: Sequence[_Outcome], refusals: Sequence[Refusal], reports: Sequence[str]
+) -> str:
     days = Partitions(min(r.partition for r in refusals), max(r.partition for r in refusals))
     good = sum(outcome.report.good for outcome in outcomes)
     return (
@@ -113,7 +116,7 @@ def _message(run: StageRun, outcomes: Sequence[_Outcome], refusals: Sequence[Ref
 # ---- contracts ----
 
 
-def _contracts(run: StageRun) -> dict[str, Contract]:
+def _contracts(run: StageRun[Options]) -> dict[str, Contract]:
     """The pipeline's contracts, one for each table, with every name in them checked."""
     spec = run.pipeline.spec
     given: dict[str, Contract] = run.pipeline.function("expectations", "contracts")()
@@ -153,7 +156,7 @@ def _order(spec: PipelineSpec, contracts: Mapping[str, Contract]) -> list[str]:
 # ---- one table ----
 
 
-def _validate_table(run: StageRun, name: str, contracts: Mapping[str, Contract], checks: Checks) -> _Outcome:
+def _validate_table(run: StageRun[Options], name: str, contracts: Mapping[str, Contract], checks: Checks) -> _Outcome:
     partitions = run.partitions_of(name)
     if partitions is None and run.pipeline.spec.tables[name].kind == "daily":
         return _Outcome(TableReport(name))
@@ -173,12 +176,12 @@ def _validate_table(run: StageRun, name: str, contracts: Mapping[str, Contract],
     return outcome
 
 
-def _inputs(run: StageRun, name: str, contract: Contract) -> dict[str, int | None]:
+def _inputs(run: StageRun[Options], name: str, contract: Contract) -> dict[str, int | None]:
     read = [f"raw_{name}", *(f"validated_{each.table}" for each in contract.references.values())]
     return {table: run.lake.snapshot_id(table) for table in read}
 
 
-def _is_current(run: StageRun, name: str, inputs: Mapping[str, int | None]) -> bool:
+def _is_current(run: StageRun[Options], name: str, inputs: Mapping[str, int | None]) -> bool:
     """Whether a reference table was published from these inputs by this pipeline's code already."""
     if not run.lake.exists(f"validated_{name}"):
         return False
@@ -187,7 +190,9 @@ def _is_current(run: StageRun, name: str, inputs: Mapping[str, int | None]) -> b
 
 
 @contextmanager
-def _opened(run: StageRun, name: str, contract: Contract, inputs: Mapping[str, int | None]) -> Iterator[_Table]:
+def _opened(
+    run: StageRun[Options], name: str, contract: Contract, inputs: Mapping[str, int | None]
+) -> Iterator[_Table]:
     spec, raw, partitions = run.pipeline.spec, f"raw_{name}", run.partitions_of(name)
     landed = run.lake.scan(raw, partitions, snapshot_id=inputs[raw])
     if partitions is None:  # a reference table is one partition
@@ -200,7 +205,7 @@ def _opened(run: StageRun, name: str, contract: Contract, inputs: Mapping[str, i
 # ---- rows ----
 
 
-def _check_contract_rows(run: StageRun, table: _Table, checks: Checks) -> None:
+def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) -> None:
     """The contract's rules, on the rows that broke none so far."""
     contract = table.contract
     partners = {rule: _partners(run, table, rule, reference) for rule, reference in contract.references.items()}
@@ -222,7 +227,7 @@ def _check_contract_rows(run: StageRun, table: _Table, checks: Checks) -> None:
         )
 
 
-def _partners(run: StageRun, table: _Table, rule: str, reference: Reference) -> pa.Table:
+def _partners(run: StageRun[Options], table: _Table, rule: str, reference: Reference) -> pa.Table:
     """The rows of the other table that this range may refer to."""
     name = f"validated_{reference.table}"
     if reference.partition is None or table.partitions is None:
@@ -255,7 +260,7 @@ def _with_values(verdict: Verdict, reference: Reference | None, rows: pa.Table) 
     return Verdict(verdict.rule, verdict.words, verdict.checked, broken)
 
 
-def _check_earlier(run: StageRun, table: _Table) -> None:
+def _check_earlier(run: StageRun[Options], table: _Table) -> None:
     source, name = table.check.source, f"validated_{table.name}"
     if table.partitions is None or source.known_ahead:
         return  # the key of such a row holds its date
@@ -272,7 +277,7 @@ def _check_earlier(run: StageRun, table: _Table) -> None:
 # ---- partitions ----
 
 
-def _check_partitions(run: StageRun, table: _Table, checks: Checks) -> None:
+def _check_partitions(run: StageRun[Options], table: _Table, checks: Checks) -> None:
     """The contract's rules on a profile of each partition; a partition that breaks one is refused."""
     contract, days = table.contract, table.check.days
     rules = {_BAD_SHARE: bad_share_expectation(contract.max_bad_share), **contract.partitions}
@@ -302,7 +307,7 @@ def _refusal(table: _Table, day: date, verdict: Verdict, found: str) -> Refusal:
 # ---- publishing ----
 
 
-def _publish(run: StageRun, table: _Table) -> _Outcome:
+def _publish(run: StageRun[Options], table: _Table) -> _Outcome:
     """The good rows of good partitions, the quarantine of all, the refusals."""
     spec = run.pipeline.spec
     refused = sorted({refusal.partition for refusal in table.refusals})
@@ -323,7 +328,7 @@ def _publish(run: StageRun, table: _Table) -> _Outcome:
     return _Outcome(_report(table, len(good)), snapshot, table.refusals)
 
 
-def _quarantine_rows(run: StageRun, table: _Table) -> pa.Table:
+def _quarantine_rows(run: StageRun[Options], table: _Table) -> pa.Table:
     bad = table.check.bad_rows()
     moment = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
     return (

@@ -16,7 +16,7 @@ from tests.unit.config.test_settings import GIVEN as PROD
 from tests.unit.dispatch import test_receipts as receipts
 
 from contrail.adapters import registry
-from contrail.cli.app import app as cli
+from contrail.cli import app as cli
 from contrail.config.settings import AnalystsSettings, settings
 from contrail.errors import SpecError
 from contrail.lake import datasets

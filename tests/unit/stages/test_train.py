@@ -154,7 +154,7 @@ def test_the_same_rows_give_the_same_bytes(ready):
 
 def test_an_experiment_writes_its_metrics_and_registers_nothing(ready, tmp_path):
     path = tmp_path / "deep" / "metrics.json"
-    result = trained(ready, register=False, metrics_path=path)
+    result = trained(ready, registered=False, metrics_path=path)
     assert result.details["model_version"] is None
     found = json.loads(path.read_text())
     assert found["validation"]["auc"] == pytest.approx(result.details["validation"]["auc"])
@@ -199,7 +199,7 @@ def test_rows_are_read_again_when_a_table_was_published_meanwhile(ready, monkeyp
 
 
 def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monkeypatch):
-    asked = {"params": {"checkpoint_rounds": 2, "rounds": 9}, "register": False}
+    asked = {"params": {"checkpoint_rounds": 2, "rounds": 9}, "registered": False}
     whole = trained(ready, **asked).details["model_sha256"]
     folder = ready.settings.staging / "toy" / "checkpoints"
     assert not list(folder.glob("**/*.json")), "a training that has ended leaves none"
@@ -217,7 +217,7 @@ def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monk
         trained(ready, **asked)
     assert len(list(folder.glob("**/*.json"))) == 1
     monkeypatch.setattr(train._Checkpoints, "save", save)
-    run = ready.stage_run("train", *WINDOW, params={**ONE_THREAD, **asked["params"]}, register=False)
+    run = ready.stage_run("train", *WINDOW, params={**ONE_THREAD, **asked["params"]}, registered=False)
     told = []
     object.__setattr__(run, "progress", told.append)
     assert train.execute(run).details["model_sha256"] == whole
@@ -240,10 +240,10 @@ def test_a_training_with_bins_on_disk_makes_the_same_model(world, ready, monkeyp
     made, external = [], xgboost.ExtMemQuantileDMatrix
     monkeypatch.setattr(xgboost, "ExtMemQuantileDMatrix", lambda *a, **k: made.append(k) or external(*a, **k))
     params = {"max_depth": 2, "external_memory_rows": whole.rows}
-    assert trained(ready, params=params, register=False).details["model_sha256"] == whole.details["model_sha256"]
+    assert trained(ready, params=params, registered=False).details["model_sha256"] == whole.details["model_sha256"]
     assert made == []
     params["external_memory_rows"] -= 1
-    assert trained(ready, params=params, register=False).details["model_sha256"] == whole.details["model_sha256"]
+    assert trained(ready, params=params, registered=False).details["model_sha256"] == whole.details["model_sha256"]
     assert len(made) > 3, "fit, validation, refit, and the parts that drift's reference is made of"
 
 

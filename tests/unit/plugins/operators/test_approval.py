@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
+from contrail_airflow.operators import approval
 from contrail_airflow.operators.approval import APPROVE, REFUSE, PromoteOperator
-from contrail_airflow.operators.stage import approval
 
 APPROVER = {"id": "approver", "name": "approver"}
 
