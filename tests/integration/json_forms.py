@@ -24,7 +24,8 @@ from tests.landed import deliver_anew, set_field
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
 from tests.unit.dispatch import test_receipts as receipts
 
-from contrail import cli, messages
+from contrail.cli import app as cli
+from contrail.config.settings import settings
 from contrail.errors import (
     BudgetError,
     CommitConflictError,
@@ -33,10 +34,10 @@ from contrail.errors import (
     PartitionRefusedError,
     SpecError,
 )
-from contrail.lake.publication import fingerprints
+from contrail.lake.warehouse import fingerprints
 from contrail.methods.cost import BatchUsage
-from contrail.notices import deliver
-from contrail.settings import settings
+from contrail.notify import messages
+from contrail.notify.delivery import deliver
 
 GOLDEN = PROJECT / "tests" / "golden"
 FIRST, TRAINED, LAST = "2024-01-01", "2024-02-09", "2024-03-10"
