@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from contrail.config.spec import GateSpec
+from contrail.frozen import Frozen
 from contrail.methods.gates import Check, Evidence, ShadowDay
 from contrail.methods.metrics import METRICS, by_group, finite
 
@@ -24,11 +25,7 @@ _SHOWN_ROWS = 20
 _JUDGED_ON = re.compile(r"judged_on_(.+)_snapshot")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class DecisionWindow(_Frozen):
+class DecisionWindow(Frozen):
     """The partitions that both models were scored on; ``days`` are those that have labelled rows."""
 
     start: date
@@ -37,7 +34,7 @@ class DecisionWindow(_Frozen):
     rows: int
 
 
-class JudgedModel(_Frozen):
+class JudgedModel(Frozen):
     """A version and its training. ``training_window`` is written ``2013-01-01..2013-08-31``."""
 
     version: str
@@ -47,7 +44,7 @@ class JudgedModel(_Frozen):
     model_sha256: str
 
 
-class SegmentRow(_Frozen):
+class SegmentRow(Frozen):
     """One group of a segment feature, with the defined metrics of both models; ``champion`` is empty without one."""
 
     group: str
@@ -57,7 +54,7 @@ class SegmentRow(_Frozen):
     champion: Metrics
 
 
-class DecisionProvenance(_Frozen):
+class DecisionProvenance(Frozen):
     """What the decision was made from.
 
     ``judged_on`` is the snapshot of each table that rows were read from; in JSON each is a key of its own,
@@ -92,7 +89,7 @@ class DecisionProvenance(_Frozen):
         return spread
 
 
-class DecisionRecord(_Frozen):
+class DecisionRecord(Frozen):
     """One decision on one version.
 
     ``decided_at`` is ISO 8601 in UTC. ``person`` asked for the decision, with their ``reason``. ``metrics`` are the defined

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
+from contrail.frozen import Frozen
 from contrail.methods.metrics import HEADLINE, Floats, Task, by_group, evaluate, finite
 
 Metrics = Mapping[str, float]
@@ -35,13 +35,11 @@ class Validation:
     constant: Floats
 
 
-class TrainingMetrics(BaseModel):
+class TrainingMetrics(Frozen):
     """Metrics of the validation rows: of the model (``validation``), of the baselines, by month and by segment.
 
     A metric that is not defined is NaN.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     validation: Metrics
     rate_table: Metrics

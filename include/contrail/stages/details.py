@@ -6,16 +6,14 @@ The module is light, without numpy, so that DAGs and notifications can read deta
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from contrail.frozen import Frozen
 
 Metrics = Mapping[str, float]
 
 
-class _Details(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class TrainDetails(_Details):
+class TrainDetails(Frozen):
     """The trained model; ``model_version`` is None when it was not registered."""
 
     model_name: str
@@ -30,7 +28,7 @@ class TrainDetails(_Details):
     baselines: Mapping[str, Metrics]
 
 
-class PromoteDetails(_Details):
+class PromoteDetails(Frozen):
     """The gate's decision; ``record`` is its text for an approver, when it waits for one."""
 
     record: str | None = Field(default=None, exclude_if=lambda value: value is None)
