@@ -56,8 +56,8 @@ def _load() -> _World:
     from contrail.methods.drift import history_days
     from contrail.methods.fit import predict_unseen
     from contrail.methods.label_drift import day_residuals, parts_of
+    from contrail.methods.matrices import encode_window
     from contrail.partitions import Partitions
-    from contrail.stages.train import encode_window
 
     settings.cache_clear()
     spec, lake = load_pipeline(PIPELINE).spec, Lake(settings(), PIPELINE)

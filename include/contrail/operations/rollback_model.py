@@ -17,7 +17,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import read_moves
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.alias_moves import move_aliases
+from contrail.stages.alias_moves import AliasChange, move_aliases
 from contrail.stages.base import StageRun
 from contrail.stages.options import PersonOptions, RollbackModelOptions
 from contrail.stages.runner import make_run, run_stage
@@ -136,7 +136,7 @@ def _move(run: StageRun[PersonOptions], plan: RollbackPlan, reason: str) -> None
     current = run.settings
     entry = registry.describe_version(current, plan.pipeline, plan.to)
     of_bad = [a for a in (CHALLENGER, CHAMPION) if registry.alias_version(current, plan.pipeline, a) == plan.bad]
-    if not move_aliases(run, entry, of_bad, plan.effective_from, reason):
+    if not move_aliases(run, AliasChange(entry, of_bad, plan.effective_from, reason)):
         return
     now = datetime.now(UTC).isoformat(timespec="seconds")
     registry.tag_version(current, entry, {"status": "champion", "champion_from": now})

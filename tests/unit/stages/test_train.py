@@ -17,8 +17,11 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
 from contrail.methods.fit import predict_unseen
 from contrail.methods.label_drift import build_label_reference, day_residuals, parts_of
+from contrail.methods.matrices import encode_window
 from contrail.partitions import Partitions
 from contrail.stages import train
+from contrail.stages.training import rows as training_rows
+from contrail.stages.training.checkpoints import CheckpointFolder
 
 WINDOW = ("2024-01-01", "2024-02-09")
 ONE_THREAD = {"nthread": 1}
@@ -121,7 +124,7 @@ def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labe
     rows = read_training_rows(toy.lake, toy.spec, Partitions.parse(*WINDOW), as_of=date(2024, 2, 10))
     days, training = rows[PARTITION].to_numpy(), version.card.training
     unseen = predict_unseen(
-        train.encode_window(rows, toy.spec), parts_of(days), {**training.params, "device": "cpu"}, training.rounds
+        encode_window(rows, toy.spec), parts_of(days), {**training.params, "device": "cpu"}, training.rounds
     )
     residuals = day_residuals(days, rows["label"].to_numpy(), unseen)
     assert max(residuals) == date(2024, 2, 9)
@@ -174,28 +177,11 @@ def test_a_wrong_parameter_stops_before_anything_is_read(toy):
 
 
 def test_labels_of_one_class_are_refused(ready, monkeypatch):
-    rows = train.read_training_rows(ready.lake, ready.spec, ready.stage_run("train", *WINDOW).partitions)
+    rows = read_training_rows(ready.lake, ready.spec, ready.stage_run("train", *WINDOW).partitions)
     same = rows.set_column(rows.column_names.index("label"), "label", [[1.0] * rows.num_rows])
-    monkeypatch.setattr(train, "read_training_rows", lambda *_, **__: same)
+    monkeypatch.setattr(training_rows, "read_training_rows", lambda *_, **__: same)
     with pytest.raises(DataError, match=r"all .* labels of the fit part"):
         trained(ready)
-
-
-def test_rows_are_read_again_when_a_table_was_published_meanwhile(ready, monkeypatch):
-    calls = []
-    real = train.read_training_rows
-
-    def read(*arguments, **options):
-        calls.append(1)
-        rows = real(*arguments, **options)
-        if len(calls) == 1:
-            publish_toy(ready, "2024-02-15", "2024-02-15")
-        return rows
-
-    monkeypatch.setattr(train, "read_training_rows", read)
-    window = train._read(ready.stage_run("train", *WINDOW))
-    assert len(calls) == 2
-    assert window.snapshots["features"] == ready.lake.snapshot_id("features")
 
 
 def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monkeypatch):
@@ -204,7 +190,7 @@ def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monk
     folder = ready.settings.staging / "toy" / "checkpoints"
     assert not list(folder.glob("**/*.json")), "a training that has ended leaves none"
 
-    save, saved = train._Checkpoints.save, []
+    save, saved = CheckpointFolder.save, []
 
     def killed(checkpoints, name, checkpoint):
         save(checkpoints, name, checkpoint)
@@ -212,27 +198,16 @@ def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monk
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train._Checkpoints, "save", killed)
+    monkeypatch.setattr(CheckpointFolder, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         trained(ready, **asked)
     assert len(list(folder.glob("**/*.json"))) == 1
-    monkeypatch.setattr(train._Checkpoints, "save", save)
+    monkeypatch.setattr(CheckpointFolder, "save", save)
     run = ready.stage_run("train", *WINDOW, params={**ONE_THREAD, **asked["params"]}, registered=False)
     told = []
     object.__setattr__(run, "progress", told.append)
     assert train.execute(run).details["model_sha256"] == whole
     assert [line for line in told if "going on with fit after the checkpoint of run" in line]
-
-
-def test_a_checkpoint_of_other_rows_or_workers_is_not_gone_on_from(ready):
-    run = ready.stage_run("train", *WINDOW)
-    folders = {
-        train._Checkpoints(run, params, ready.spec.train, workers, md5).folder
-        for params in ({"seed": 0}, {"seed": 1})
-        for workers in (1, 2)
-        for md5 in ("a", "b")
-    }
-    assert len(folders) == 8
 
 
 def test_a_training_with_bins_on_disk_makes_the_same_model(world, ready, monkeypatch):
