@@ -40,8 +40,9 @@ from contrail.methods.splits import out_of_time_window
 from contrail.partitions import Partitions, as_ranges
 from contrail.reports.decision import decision_text, render_decision
 from contrail.stages.alias_moves import asked_by, move_aliases
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import PromoteOptions as Options
+from contrail.stages.results import PromoteDetails, StageResult
 
 WAITS = "waits"
 # Groups shown on the page, the largest; the gate's own floors look at all.
@@ -62,7 +63,7 @@ class _Contest:
     again: bool = False
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[PromoteDetails]:
     """Judge a version on the labelled rows of the range, record the decision, and move the aliases on a pass.
 
     Judging a version again on the same rows gives the same decision: once it is champion it is compared with the
@@ -100,14 +101,14 @@ def execute(run: StageRun[Options]) -> StageResult:
     return result_of(
         run,
         rows=rows.num_rows,
-        details={
-            **({"record": decision_text(record)} if record["verdict"] == WAITS else {}),
-            "model_name": contest.challenger.name,
-            "model_version": contest.challenger.version,
-            "verdict": record["verdict"],
-            "champion_before": contest.incumbent.version if contest.incumbent else None,
-            "metrics": record["metrics"],
-        },
+        details=PromoteDetails(
+            record=decision_text(record) if record["verdict"] == WAITS else None,
+            model_name=contest.challenger.name,
+            model_version=contest.challenger.version,
+            verdict=record["verdict"],
+            champion_before=contest.incumbent.version if contest.incumbent else None,
+            metrics=record["metrics"],
+        ),
         reports=reports,
     )
 

@@ -40,8 +40,9 @@ from contrail.methods.splits import Split, split_window
 from contrail.methods.trainer import ThisProcess, Trainer
 from contrail.reports.plots import PlotData, draw_all
 from contrail.revision import code_hash, code_revision, lock_hash
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import TrainOptions as Options
+from contrail.stages.results import StageResult, TrainDetails
 
 _SEGMENT_ROWS = 50
 _READS = 5
@@ -76,7 +77,7 @@ class _Validation:
     baseline_name: str
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
     """Train on the range and register the model as a candidate version.
 
     The range is cut into fit, embargo and validation (``pipeline.yaml``, ``train``); labels are those known at the
@@ -119,18 +120,18 @@ def execute(run: StageRun[Options]) -> StageResult:
         run,
         rows=window.rows.num_rows,
         snapshots={name: id_ for name, id_ in window.snapshots.items() if id_ is not None},
-        details={
-            "model_name": run.pipeline.name,
-            "model_version": version,
-            "mlflow_run": logged.run_id,
-            "rounds": fitted.rounds,
-            "device": fitted.device,
-            "workers": fitted.workers,
-            "training_set_md5": md5["training_set"],
-            "model_sha256": saved.card.sha256["model.ubj"],
-            "validation": found["validation"],
-            "baselines": {name: found[name] for name in ("rate_table", "constant")},
-        },
+        details=TrainDetails(
+            model_name=run.pipeline.name,
+            model_version=version,
+            mlflow_run=logged.run_id,
+            rounds=fitted.rounds,
+            device=fitted.device,
+            workers=fitted.workers,
+            training_set_md5=md5["training_set"],
+            model_sha256=saved.card.sha256["model.ubj"],
+            validation=found["validation"],
+            baselines={name: found[name] for name in ("rate_table", "constant")},
+        ),
     )
 
 

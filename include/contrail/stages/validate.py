@@ -31,9 +31,10 @@ from contrail.methods.row_rules import REMEMBERED_DAYS, profile_columns
 from contrail.methods.table_check import ROW, TableCheck
 from contrail.partitions import Partitions
 from contrail.reports.contracts import TableReport, write_report
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import ValidateOptions as Options
 from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
+from contrail.stages.results import StageResult, ValidateDetails
 
 _REPORTS_KEPT = 50
 _BAD_SHARE = "bad_share"
@@ -63,7 +64,7 @@ class _Outcome:
     refusals: Sequence[Refusal] = ()
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[ValidateDetails]:
     """Validate every table of the range, as one job; reference tables first.
 
     Bad rows are published to ``quarantine``; partitions that broke their contract go to ``refusals`` and keep what was
@@ -86,7 +87,7 @@ def execute(run: StageRun[Options]) -> StageResult:
         rows=sum(outcome.report.good for outcome in outcomes),
         quarantined=sum(outcome.report.bad for outcome in outcomes),
         snapshots={f"validated_{o.report.table}": o.snapshot for o in outcomes if o.snapshot},
-        details={"quarantined": {o.report.table: o.report.bad_by_rule for o in outcomes if o.report.bad}},
+        details=ValidateDetails(quarantined={o.report.table: o.report.bad_by_rule for o in outcomes if o.report.bad}),
         reports=reports,
     )
 
