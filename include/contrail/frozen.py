@@ -1,7 +1,9 @@
-"""The base of every model that crosses a module's border.
+"""The bases of every model that crosses a module's border.
 
 Only what all of them share belongs here.
 """
+
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,3 +19,7 @@ class Frozen(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The model as JSON has it, its keys in the order of the fields."""
+        return self.model_dump(mode="json")

@@ -6,10 +6,11 @@ The module is light, since DAGs and notifiers read results with it. How a stage 
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic import Field, SerializeAsAny, ValidationError
 
 from contrail.config.validation_errors import explain
 from contrail.errors import DataError
+from contrail.frozen import Frozen
 from contrail.methods.governor import Outcome, RetrainEvidence, Trigger
 
 Metrics = Mapping[str, float | None]
@@ -19,17 +20,7 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class _Frozen(BaseModel):
-    """A value that is written as JSON and read back; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def as_dict(self) -> dict[str, Any]:
-        """The value as JSON has it."""
-        return self.model_dump(mode="json")
-
-
-class StageDetails(_Frozen):
+class StageDetails(Frozen):
     """What is particular to a stage. Partitions are texts: a day, or ``first..last``."""
 
 
@@ -81,7 +72,7 @@ class PromoteDetails(StageDetails):
     metrics: Mapping[str, Metrics]
 
 
-class ShadowScoring(_Frozen):
+class ShadowScoring(Frozen):
     """The challenger's rows, or why it was ``skipped``; nothing when no challenger was to be scored."""
 
     model_version: str | None = Field(default=None, exclude_if=_is_none)
@@ -133,7 +124,7 @@ class GovernDetails(StageDetails):
     evidence: RetrainEvidence
 
 
-class CopiedTable(_Frozen):
+class CopiedTable(Frozen):
     """One table in the analysts' warehouse: the partitions that were replaced, and the snapshot that it holds now."""
 
     rows: int
@@ -162,7 +153,7 @@ class LateDetails(StageDetails):
     too_old: tuple[str, ...] = ()
 
 
-class JobCost(_Frozen):
+class JobCost(Frozen):
     """What a remote job cost. ``amount`` is None when it is not known."""
 
     amount: float | None
@@ -173,7 +164,7 @@ class JobCost(_Frozen):
 Details = TypeVar("Details", bound=StageDetails)
 
 
-class StageResult(_Frozen, Generic[Details]):
+class StageResult(Frozen, Generic[Details]):
     """What a stage did, as a person and a scheduler want to read it.
 
     ``snapshots`` are those that it published, by table. ``cost`` is added to the result of a remote job.
@@ -193,7 +184,7 @@ class StageResult(_Frozen, Generic[Details]):
     cost: JobCost | None = Field(default=None, exclude_if=_is_none)
 
 
-class LateResult(_Frozen):
+class LateResult(Frozen):
     """What ``contrail late`` did."""
 
     details: LateDetails
