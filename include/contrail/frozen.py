@@ -5,7 +5,7 @@ Only what all of them share belongs here.
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Frozen(BaseModel):
@@ -23,3 +23,11 @@ class Frozen(BaseModel):
     def as_dict(self) -> dict[str, Any]:
         """The model as JSON has it, its keys in the order of the fields."""
         return self.model_dump(mode="json")
+
+
+class Sparse(Frozen):
+    """A value whose JSON has no key for what was never set."""
+
+    @model_serializer(mode="wrap")
+    def _what_was_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}

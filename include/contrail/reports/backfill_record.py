@@ -4,23 +4,13 @@ The record is light to read. Comparing tables and running a backfill belong to `
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
-from contrail.frozen import Frozen
+from contrail.frozen import Frozen, Sparse
 from contrail.partitions import Partitions
 
 
-class _Found(Frozen):
-    """A value whose JSON leaves out what nobody has looked for."""
-
-    @model_serializer(mode="wrap")
-    def _what_was_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}
-
-
-class Changes(_Found):
+class Changes(Sparse):
     """How rows differ: counts of rows, then, of predictions, the shifts of the score and the decisions that flipped.
 
     A shift is the score after minus the score before, of rows that were there both times; None when there are none.
@@ -57,11 +47,11 @@ class Changes(_Found):
         return self.added + self.removed + self.changed
 
 
-class _OfPartition(_Found):
+class _OfPartition(Sparse):
     partition: str
 
 
-class _OfDays(_Found):
+class _OfDays(Sparse):
     days: tuple[str, ...]
 
 
@@ -95,7 +85,7 @@ class TableDifference(Compared, _OfSnapshots):
     """Changes of a table between two of its snapshots; None for a table that was not there."""
 
 
-class Difference(_Found):
+class Difference(Sparse):
     """What a backfill changed, in the tables that it makes."""
 
     features: TableDifference | None = None

@@ -6,12 +6,12 @@ The module is light, since DAGs and notifiers read results with it. How a stage 
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from pydantic import Field, SerializeAsAny, ValidationError
+from pydantic import ConfigDict, Field, SerializeAsAny, ValidationError
 
 from contrail.config.validation_errors import explain
 from contrail.errors import DataError
-from contrail.frozen import Frozen
-from contrail.methods.governor import Outcome, RetrainEvidence, Trigger
+from contrail.frozen import Frozen, Sparse
+from contrail.methods.governor import Outcome, Trigger
 
 Metrics = Mapping[str, float | None]
 
@@ -72,12 +72,12 @@ class PromoteDetails(StageDetails):
     metrics: Mapping[str, Metrics]
 
 
-class ShadowScoring(Frozen):
+class ShadowScoring(Sparse):
     """The challenger's rows, or why it was ``skipped``; nothing when no challenger was to be scored."""
 
-    model_version: str | None = Field(default=None, exclude_if=_is_none)
-    rows: int | None = Field(default=None, exclude_if=_is_none)
-    skipped: str | None = Field(default=None, exclude_if=_is_none)
+    model_version: str | None = None
+    rows: int | None = None
+    skipped: str | None = None
 
 
 class ScoreDetails(StageDetails):
@@ -114,6 +114,35 @@ class PerformanceDetails(StageDetails):
     without_predictions: tuple[str, ...] | None = Field(default=None, exclude_if=_is_none)
 
 
+class RecordedTraining(Frozen):
+    """A training by the day whose cut-off it could have used; ``what`` tells a person which."""
+
+    as_of: str
+    what: str
+
+
+class RecordedEvidence(Sparse):
+    """What a decision rested on, as the table ``governor`` keeps it: see ``RetrainEvidence``.
+
+    A row may be another version's, which looked at less or more.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    day: str | None = None
+    champion: str | None = None
+    drift: Mapping[str, str] = {}
+    label_drift: Mapping[str, str] = {}
+    improvements: Mapping[str, float] = {}
+    reference: float | None = None
+    labelled: int | None = None
+    rows: int | None = None
+    trainings: tuple[RecordedTraining, ...] = ()
+    asked: str | None = None
+    reason: str | None = None
+    insist: bool | None = None
+
+
 class GovernDetails(StageDetails):
     """Whether to retrain, and why; ``reasons`` are sentences."""
 
@@ -121,7 +150,7 @@ class GovernDetails(StageDetails):
     trigger: Trigger | None
     model_version: str | None
     reasons: tuple[str, ...]
-    evidence: RetrainEvidence
+    evidence: RecordedEvidence
 
 
 class CopiedTable(Frozen):

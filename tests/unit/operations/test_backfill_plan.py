@@ -12,8 +12,10 @@ from contrail.config.targets import DispatchSettings
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.lineage import Lineage, commit_of
-from contrail.operations import backfill_plan
-from contrail.operations.backfill_plan import Request, estimate, make_plan
+from contrail.operations import backfill_planner
+from contrail.operations.backfill_estimate import HERE, estimate
+from contrail.operations.backfill_planner import make_plan
+from contrail.operations.backfill_request import Request
 from contrail.operations.difference import difference
 from contrail.partitions import Partitions
 
@@ -95,7 +97,9 @@ def test_what_is_not_published_is_new_and_what_holds_the_result_is_left(ready):
     assert [str(job) for job in found.stages[0].jobs] == ["2024-02-13..2024-02-14"]
     first = found.as_dict()["stages"][0]["partitions"][0]
     assert (first["rows"], first["published"], first["version"], first["runs"]) == (180, 180, "1", [result.run_id])
-    assert found.expected == {"predictions": {"more_rows": 120, "fewer_rows": 0, "sample": None}}
+    assert found.as_dict()["expected_difference"] == {
+        "predictions": {"more_rows": 120, "fewer_rows": 0, "sample": None}
+    }
     ready.run("score", "2024-02-13", "2024-02-14")
     assert plan(ready).nothing_to_do
 
@@ -110,7 +114,7 @@ def test_another_model_replaces(ready):
     model = registry.resolve(settings(), "toy", "2")
     other = model.package.card.model_copy(update={"sha256": {"model.ubj": "0" * 64}})
     object.__setattr__(model.package, "card", other)
-    planner = backfill_plan._Planner(ready.pipeline, ready.settings, ready.lake, Request(DAYS, ("score",)))
+    planner = backfill_planner._Planner(ready.pipeline, ready.settings, ready.lake, Request(DAYS, ("score",)))
     planner.__dict__["models"] = [(DAYS, registry.RegisteredModel("toy", "1", model.folder, model.package))]
     assert {one.why for one in planner.plan("score").partitions} == {"version 1 is another model now"}
 
@@ -119,13 +123,13 @@ def test_the_expected_difference_is_the_one_that_comes_out(ready):
     score_all(ready)
     ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1, "max_depth": 2})
     days = Partitions.parse("2024-02-10", "2024-02-12")  # as many as are sampled
-    expected = plan(ready, model="2", partitions=days).expected["predictions"]["sample"]
+    expected = plan(ready, model="2", partitions=days).expected["predictions"].sample.as_dict()
     before = ready.lake.snapshot_id("predictions")
     assert expected.pop("days") == ["2024-02-10", "2024-02-11", "2024-02-12"]
     ready.run("score", "2024-02-10", "2024-02-12", model="2")
     after = ready.lake.snapshot_id("predictions")
     found = difference(ready.lake, ready.spec, days, {"predictions": before}, {"predictions": after})
-    assert expected == found["predictions"]["total"]
+    assert expected == found.predictions.total.as_dict()
     assert expected["changed"] > 100
     assert (expected["versions_before"], expected["versions_after"]) == ("1", "2")
 
@@ -134,11 +138,11 @@ def test_a_long_range_is_sampled_at_its_ends_and_between(ready):
     ready.run("score", "2024-02-05", "2024-02-15")
     ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1})
     long = Partitions.parse("2024-02-05", "2024-02-15")
-    sample = plan(ready, model="2", partitions=long).expected["predictions"]["sample"]
-    assert sample["days"] == ["2024-02-05", "2024-02-10", "2024-02-15"]
+    sample = plan(ready, model="2", partitions=long).expected["predictions"].sample
+    assert sample.days == ("2024-02-05", "2024-02-10", "2024-02-15")
     # What the backfill's own earlier stages decide is not known before they have run.
     rebuilt = plan(ready, ("ingest", "validate", "features", "score"), model="2", partitions=long)
-    assert rebuilt.expected["predictions"]["sample"] is None
+    assert rebuilt.expected["predictions"].sample is None
 
 
 def test_features_that_were_published_since_are_scored_again_and_no_others(ready):
@@ -167,7 +171,7 @@ def test_other_code_replaces(ready, monkeypatch, changed, words):
         ready.pipeline = Pipeline(ready.pipeline.folder, ready.spec)
         ready.pipeline.__dict__["hash"] = "other"
     else:
-        monkeypatch.setattr(backfill_plan, changed, lambda *_: "other")
+        monkeypatch.setattr(backfill_planner, changed, lambda *_: "other")
     assert fates(plan(ready)) == [(str(DAYS), "replace", words)]
 
 
@@ -198,7 +202,7 @@ def test_scores_follow_features_that_are_made_first(ready):
 
 def features_planner(toy, commits: dict[str, list[str]], day: str = "2024-02-10") -> str:
     """Why features of a day, made from snapshots 1 of every table, are made again after commits 2, 3, … of some."""
-    planner = backfill_plan._Planner(
+    planner = backfill_planner._Planner(
         toy.pipeline, toy.settings, toy.lake, Request(Partitions.parse(day), ("features",))
     )
     inputs = {f"validated_{table}": 1 for table in toy.spec.tables}
@@ -249,7 +253,9 @@ def test_missing_inputs_are_refused_before_anything_runs(ready):
     found = plan(ready, ("validate", "features"), late)
     assert {one.why for one in found.stages[1].partitions[:1]} == {"the pipeline's files have changed"}
     assert [str(job) for job in found.stages[0].jobs] == [str(late)]
-    assert found.expected == {"features": {"more_rows": None, "fewer_rows": None, "sample": None}}
+    assert found.as_dict()["expected_difference"] == {
+        "features": {"more_rows": None, "fewer_rows": None, "sample": None}
+    }
     assert found.stages[1].estimate.seconds is None, "the rows of days that are not validated are not known"
 
 
@@ -341,9 +347,9 @@ def test_the_cost_is_the_estimate_of_each_stage_on_its_target(ready, tmp_path):
     assert cost(in_parts, prices=prices) == (
         f"score on there: 2 jobs of 2 days, each USD 0.44 ({at_most}); score on there: USD 0.44 ({at_most})"
     )
-    assert cost(prices=prices, stages={"features": "there"}) == backfill_plan.HERE, "a stage that is not asked for"
+    assert cost(prices=prices, stages={"features": "there"}) == HERE, "a stage that is not asked for"
     score_all(ready)
-    assert cost(prices=prices) == backfill_plan.HERE, "nothing is left to do"
+    assert cost(prices=prices) == HERE, "nothing is left to do"
 
 
 def test_every_day_of_the_range_is_in_the_plan(ready):
