@@ -26,7 +26,15 @@ class Frozen(BaseModel):
 
 
 class Sparse(Frozen):
-    """A value whose JSON has no key for what was never set."""
+    """A model whose JSON has no key for what was never set.
+
+    Example:
+        >>> class Shift(Sparse):
+        ...     mean: float | None = None
+        ...     median: float | None = None
+        >>> Shift(mean=None).as_dict()
+        {'mean': None}
+    """
 
     @model_serializer(mode="wrap")
     def _what_was_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The plan of a backfill: what is done again and why, the jobs, and the time they will take."""
+"""The plan of a backfill: what is done again and why, and the time and the cost of it."""
 
 from datetime import date, timedelta
 
@@ -9,7 +9,7 @@ from contrail.adapters import registry
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
-from contrail.errors import MissingInputError, SpecError
+from contrail.errors import MissingInputError
 from contrail.lake import datasets
 from contrail.lake.lineage import Lineage, commit_of
 from contrail.operations import backfill_planner
@@ -43,44 +43,6 @@ def fates(found, stage: int = 0) -> list[tuple[str, str, str]]:
 
 def score_all(toy) -> None:
     toy.run("score", str(DAYS.start), str(DAYS.end))
-
-
-# ---- the jobs ----
-
-
-def test_whole_is_one_job_from_the_first_to_the_last_day_that_is_not_done():
-    request = Request(Partitions.parse("2024-01-01", "2024-12-31"))
-    assert [str(job) for job in request.jobs([date(2024, 3, 1), date(2024, 5, 1)], 7)] == ["2024-03-01..2024-05-01"]
-    assert request.jobs([], 7) == []
-
-
-@pytest.mark.parametrize("publish", ["chunk", "partition"])
-def test_chunks_are_counted_from_the_start_of_the_range(publish):
-    request = Request(Partitions.parse("2024-01-01", "2024-01-31"), publish=publish, chunk_days=10)
-    every = [str(job) for job in request.jobs(request.partitions, 99)]
-    assert every == ["2024-01-01..2024-01-10", "2024-01-11..2024-01-20", "2024-01-21..2024-01-30", "2024-01-31"]
-    left = [date(2024, 1, 14), date(2024, 1, 20), date(2024, 1, 21)]
-    assert [str(job) for job in request.jobs(left, 99)] == ["2024-01-14..2024-01-20", "2024-01-21"]
-
-
-def test_the_environment_says_how_large_a_chunk_is_when_nobody_else_does():
-    request = Request(Partitions.parse("2024-01-01", "2024-01-31"), publish="chunk")
-    assert [len(job) for job in request.jobs(request.partitions, 16)] == [16, 15]
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"stages": ("features", "train")}, "--stages train: no such stages of a range; use ingest, validate,"),
-        ({"stages": ()}, "--stages is empty"),
-        ({"publish": "daily"}, "--publish daily: use one of whole, chunk, partition"),
-        ({"chunk_days": 5}, "--chunk-days needs --publish chunk or partition"),
-        ({"chunk_days": 0, "publish": "chunk"}, "at least one partition"),
-    ],
-)
-def test_a_request_that_means_nothing_is_refused(asked, words):
-    with pytest.raises(SpecError, match=words):
-        Request(DAYS, **asked)
 
 
 # ---- what is there already ----
@@ -292,29 +254,6 @@ def test_the_champion_is_pinned_and_as_of_is_spelled_out(ready):
 
 
 # ---- how long ----
-
-
-def history(*runs: tuple[str, int, float]) -> Lineage:
-    entries = [
-        {"snapshot": i, "run_id": run, "stage": "score", "job_rows": str(rows), "seconds": str(seconds)}
-        for i, (run, rows, seconds) in enumerate(runs)
-    ]
-    return Lineage(tuple(commit_of(entry) for entry in reversed(entries)))
-
-
-def test_the_time_comes_from_the_run_that_is_nearest_in_rows():
-    known = history(("day", 900, 2.0), ("year", 300_000, 20.0))
-    assert estimate(known, "score", [900]).seconds == 2.0
-    assert estimate(known, "score", [600_000]).seconds == 40.0
-    assert estimate(known, "score", [100_000, 100_000]).seconds == 40.0, "smaller jobs take at most as long"
-    assert estimate(known, "score", [900, 250_000]).basis == (
-        "run day: 900 rows in 2.0 s; run year: 300,000 rows in 20.0 s"
-    )
-
-
-def test_the_newest_of_equal_runs_counts_and_other_stages_do_not():
-    assert estimate(history(("old", 900, 9.0), ("new", 900, 2.0)), "score", [900]).seconds == 2.0
-    assert estimate(history(("day", 900, 2.0)), "features", [900]).seconds is None
 
 
 def test_without_history_it_says_so(ready):
