@@ -34,12 +34,11 @@ from contrail.methods.drift import (
 )
 from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
-from contrail.reports.drift import ReportLine, write_drift_report
+from contrail.reports.drift import ReportLine, sample, write_drift_report
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import DriftOptions as Options
 from contrail.stages.results import DriftDetails, StageResult
 
-_REPORT_ROWS = 5_000
 _REPORT_LINES = 40
 
 
@@ -258,9 +257,9 @@ def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
     recorded = measured.model.package.reference
     window = Partitions.parse(recorded["first_day"], recorded["last_day"])
     names = list(spec.features.columns)
-    reference = _sample(run.lake.scan("features", window, names))
+    reference = sample(run.lake.scan("features", window, names))
     inside = np.isin(measured.features.column(PARTITION).to_numpy(), np.array(list(shown), dtype="datetime64[D]"))
-    current = _sample(measured.features.filter(pa.array(inside)).select(names))
+    current = sample(measured.features.filter(pa.array(inside)).select(names))
     path: UPath = run.report_folder("drift") / f"{shown.start}_{shown.end}_model-{measured.model.version}.html"
     run.progress("drawing the Evidently report")
     write_drift_report(
@@ -274,13 +273,6 @@ def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
         spec.features.categories,
     )
     return [str(path)]
-
-
-def _sample(rows: pa.Table) -> pa.Table:
-    """At most ``_REPORT_ROWS`` rows, spread evenly over the days, the same for the same rows."""
-    if rows.num_rows <= _REPORT_ROWS:
-        return rows
-    return rows.take(np.linspace(0, rows.num_rows - 1, _REPORT_ROWS).astype(np.int64))
 
 
 def _lines(measured: _Measured, shown: Partitions) -> list[ReportLine]:

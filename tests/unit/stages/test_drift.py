@@ -380,15 +380,6 @@ def test_the_report_is_made_when_drift_of_the_label_begins_and_shows_it(
     assert not labelled("2024-02-28", report="alarm").reports
 
 
-def test_samples_are_bounded_spread_over_the_days_and_repeatable() -> None:
-    rows = pa.table({"n": range(100_000)})
-    sample = drift._sample(rows)
-    assert len(sample) == 5_000
-    assert sample["n"][0].as_py() == 0
-    assert sample["n"][-1].as_py() == 99_999
-    assert sample.equals(drift._sample(rows))
-
-
 @pytest.mark.slow
 def test_the_report_is_written(toy: Toy, run: Callable[..., StageResult[DriftDetails]]) -> None:
     (path,) = run("2024-02-22", report="alarm").reports
