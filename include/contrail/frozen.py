@@ -1,9 +1,11 @@
-"""The base of every model that crosses a module's border.
+"""The bases of every model that crosses a module's border.
 
 Only what all of them share belongs here.
 """
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Frozen(BaseModel):
@@ -17,3 +19,23 @@ class Frozen(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The model as JSON has it, its keys in the order of the fields."""
+        return self.model_dump(mode="json")
+
+
+class Sparse(Frozen):
+    """A model whose JSON has no key for what was never set.
+
+    Example:
+        >>> class Shift(Sparse):
+        ...     mean: float | None = None
+        ...     median: float | None = None
+        >>> Shift(mean=None).as_dict()
+        {'mean': None}
+    """
+
+    @model_serializer(mode="wrap")
+    def _what_was_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}

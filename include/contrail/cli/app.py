@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from contrail.config.prices import PriceTable
     from contrail.dispatch.receipts import Month
     from contrail.lake.lake import Lake
-    from contrail.operations.backfill import Record
     from contrail.operations.backfill_plan import Plan
+    from contrail.reports.backfill_record import Record
 
 
 def _run_name(name: str | None) -> str | None:
@@ -262,7 +262,8 @@ def backfill(
     The report is in `<reports>/<pipeline>/backfills`, as HTML and JSON.
     """
     from contrail.operations.backfill import Backfills
-    from contrail.operations.backfill_plan import Request
+    from contrail.operations.backfill_request import Request
+    from contrail.operations.backfill_result import BackfillResult
 
     partitions = Partitions.parse(from_, to)
     named = tuple(name.strip() for name in stages.split(",") if name.strip())
@@ -271,19 +272,20 @@ def backfill(
     backfills = Backfills(loaded, settings(), _lake(loaded))
     plan = backfills.plan(request)
     _print_plan(plan, err if as_json else out)
-    result: dict[str, Any] = {"plan": plan.as_dict(), "jobs": [], "reports": []}
+    result = BackfillResult(plan=plan.summary())
     if not dry_run and not (plan.nothing_to_do and backfill_id is None and not backfills.interrupted(plan)):
         with _progress(f"backfill {pipeline} {partitions}") as progress:
             record = backfills.open(plan, backfill_id, progress)
-            result["id"] = record.id
-            if not begin:
-                result["jobs"] = [job.as_dict() for job in backfills.run(plan, record, progress)]
-                if report:
-                    result["reports"] = backfills.finish(record)
-                    _show_analysts(pipeline, partitions, progress)
-        _print_backfill(record, result, err if as_json else out)
+            jobs = [] if begin else backfills.run(plan, record, progress)
+            reports: tuple[str, ...] = ()
+            if report and not begin:
+                record = backfills.finish(record)
+                reports = backfills.reports(record)
+                _show_analysts(pipeline, partitions, progress)
+        result = BackfillResult(plan=plan.summary(), jobs=tuple(jobs), reports=reports, id=record.id)
+        _print_backfill(record, f": {len(jobs)} job(s)", reports, err if as_json else out)
     if as_json:
-        typer.echo(json.dumps(result, default=_plain))
+        typer.echo(json.dumps(result.as_dict()))
 
 
 @app.command()
@@ -313,10 +315,8 @@ def publish(
     if as_json:
         typer.echo(json.dumps(result.as_dict(), default=_plain))
         return
-    for name, copied in result.details["tables"].items():
-        replaced = (
-            f"{copied['rows']:,} rows: {', '.join(copied['partitions'])}" if copied["partitions"] else "unchanged"
-        )
+    for name, copied in result.details.tables.items():
+        replaced = f"{copied.rows:,} rows: {', '.join(copied.partitions)}" if copied.partitions else "unchanged"
         out.print(f"[green]✓[/] {name}: {replaced}", highlight=False, soft_wrap=True)
 
 
@@ -352,13 +352,14 @@ def late(
     """
     from contrail.operations.backfill import Backfills
     from contrail.operations.late import correct
+    from contrail.stages.results import LateResult
 
     loaded = load_pipeline(pipeline)
     day = Partitions.parse(on)
     with _progress(f"late {pipeline} {day}") as progress:
         found = correct(Backfills(loaded, settings(), _lake(loaded)), day.start, run_id, progress)
     if as_json:
-        typer.echo(json.dumps({"details": asdict(found)}))
+        typer.echo(json.dumps(LateResult(details=found).as_dict()))
         return
     if not found.files:
         out.print("[green]✓[/] nothing came late", highlight=False)
@@ -384,53 +385,55 @@ def difference(
 ) -> None:
     """Write the difference report of a backfill: what is published now against what was there before it."""
     from contrail.operations.backfill import Backfills
+    from contrail.operations.backfill_result import DifferenceResult
 
     loaded = load_pipeline(pipeline)
     backfills = Backfills(loaded, settings(), _lake(loaded))
     record = backfills.record(backfill_id)
     with _progress(f"difference {pipeline} {record.partitions}") as progress:
         progress("comparing with what was published before")
-        result = {"id": record.id, "reports": backfills.finish(record)}
-    _print_backfill(record, result, err if as_json else out)
+        record = backfills.finish(record)
+    reports = backfills.reports(record)
+    _print_backfill(record, "", reports, err if as_json else out)
     if as_json:
-        totals = {table: compared["total"] for table, compared in record.difference.items()}
-        typer.echo(json.dumps({**result, "difference": totals}, default=_plain))
+        totals = {table: compared.total for table, compared in record.difference.tables.items()}
+        typer.echo(json.dumps(DifferenceResult(id=record.id, reports=reports, difference=totals).as_dict()))
 
 
 def _print_plan(plan: "Plan", console: Console) -> None:
-    from contrail.reports.difference import summary as sentences
+    from contrail.reports.difference import sentence
 
-    shown = plan.as_dict()
-    title = f"Plan: {plan.pipeline} {shown['partitions']} ({shown['days']} partitions)"
+    shown = plan.summary()
+    title = f"Plan: {plan.pipeline} {shown.partitions} ({shown.days} partitions)"
     table = Table("stage", "partitions", "days", "rows", "published", "what", "why", "made by", title=title)
-    for stage in shown["stages"]:
-        for group in stage["partitions"]:
-            counts = (_number(group[key]) for key in ("days", "rows", "published"))
-            version = [f"version {group['version']}"] if group["version"] else []
-            runs = [f"{len(group['runs'])} runs"] if len(group["runs"]) > 1 else [f"run {run}" for run in group["runs"]]
+    for stage in shown.stages:
+        for group in stage.partitions:
+            counts = (_number(count) for count in (group.days, group.rows, group.published))
+            version = [f"version {group.version}"] if group.version else []
+            runs = [f"{len(group.runs)} runs"] if len(group.runs) > 1 else [f"run {run}" for run in group.runs]
             made_by = ", ".join(version + runs)
-            table.add_row(stage["stage"], group["partitions"], *counts, group["action"], group["why"], made_by)
-        if not stage["partitions"]:
-            table.add_row(stage["stage"], shown["partitions"], f"{shown['days']:,}", "", "", "run", "", "")
+            table.add_row(stage.stage, group.partitions, *counts, group.action, group.why, made_by)
+        if not stage.partitions:
+            table.add_row(stage.stage, shown.partitions, f"{shown.days:,}", "", "", "run", "", "")
     console.print(table)
-    for stage in shown["stages"]:
-        jobs = f"{len(stage['jobs'])} job(s): {', '.join(stage['jobs'])}" if stage["jobs"] else "no jobs"
-        seconds = stage["estimated_seconds"]
+    for stage in shown.stages:
+        jobs = f"{len(stage.jobs)} job(s): {', '.join(stage.jobs)}" if stage.jobs else "no jobs"
+        seconds = stage.estimated_seconds
         taken = "time not known" if seconds is None else f"about {seconds:.1f} s"
-        console.print(f"{stage['stage']}: {jobs}; {taken} ({stage['estimated_from']})", highlight=False, soft_wrap=True)
-    for model in shown["models"]:
-        console.print(f"model: version {model['version']} for {model['partitions']}", highlight=False)
-    for name, rows in shown["expected_difference"].items():
-        more, fewer = _number(rows["more_rows"]), _number(rows["fewer_rows"])
+        console.print(f"{stage.stage}: {jobs}; {taken} ({stage.estimated_from})", highlight=False, soft_wrap=True)
+    for model in shown.models:
+        console.print(f"model: version {model.version} for {model.partitions}", highlight=False)
+    for name, rows in shown.expected_difference.items():
+        more, fewer = _number(rows.more_rows), _number(rows.fewer_rows)
         console.print(f"expected difference of {name}: {more} rows more, {fewer} fewer", highlight=False)
-        if rows["sample"]:
-            (words,) = sentences({name: {"total": rows["sample"]}})
-            console.print(f"  scored for this plan: {', '.join(rows['sample']['days'])}: {words}", highlight=False)
-        elif name == "predictions" and "features" in shown["expected_difference"]:
+        if rows.sample:
+            words = sentence(name, rows.sample)
+            console.print(f"  scored for this plan: {', '.join(rows.sample.days)}: {words}", highlight=False)
+        elif name == "predictions" and "features" in shown.expected_difference:
             console.print("  how scores will shift is known when their features are built", highlight=False)
-    minutes = shown["estimated_minutes"]
+    minutes = shown.estimated_minutes
     taken = "not known yet" if minutes is None else f"about {minutes} minutes"
-    console.print(f"publish: {shown['publish']}; time: {taken}; cost: {shown['cost']}", highlight=False)
+    console.print(f"publish: {shown.publish}; time: {taken}; cost: {shown.cost}", highlight=False)
     if plan.nothing_to_do:
         console.print("Every partition already holds exactly this result: there is nothing to do.", highlight=False)
 
@@ -439,12 +442,11 @@ def _number(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
 
-def _print_backfill(record: "Record", result: dict[str, Any], console: Console) -> None:
+def _print_backfill(record: "Record", jobs: str, reports: Sequence[str], console: Console) -> None:
     from contrail.reports.difference import summary as sentences
 
-    jobs = f": {len(result['jobs'])} job(s)" if "jobs" in result else ""
     console.print(f"[green]✓[/] backfill {record.id}{jobs}", highlight=False, soft_wrap=True)
-    for line in [*(sentences(record.difference) if result["reports"] else []), *result["reports"]]:
+    for line in [*(sentences(record.difference) if reports else []), *reports]:
         console.print(f"  {line}", highlight=False, soft_wrap=True)
 
 
@@ -639,7 +641,7 @@ def summary(pipeline: PipelineOption, as_json: JsonOption = False) -> None:
 
     found = summarise(load_pipeline(pipeline), _lake(load_pipeline(pipeline)))
     if as_json:
-        typer.echo(json.dumps(found, default=_plain))
+        typer.echo(json.dumps(found.as_dict(), default=_plain))
     else:
         print_summary(found, out)
 
@@ -793,14 +795,14 @@ def promote(
     where = f"{pipeline} promote {window} by {current_person()}"
     with _progress(f"promote {pipeline} {window}") as progress, telling_of_failure(where):
         result = run_stage("promote", pipeline, window, options=options, progress=progress)
-    if message := of_result(where, "promote", pipeline, result.details):
+    if message := of_result(where, pipeline, result.details):
         deliver(message)
     if as_json:
         typer.echo(json.dumps(result.as_dict(), default=_plain))
         return
-    before = result.details["champion_before"]
+    before = result.details.champion_before
     taken = f" in place of version {before}" if before else ""
-    out.print(f"[green]✓[/] version {result.details['model_version']} is champion{taken}", highlight=False)
+    out.print(f"[green]✓[/] version {result.details.model_version} is champion{taken}", highlight=False)
     for path in result.reports:
         out.print(f"  {path}", highlight=False, soft_wrap=True)
 
@@ -832,21 +834,21 @@ def rollback_model(
         table.add_row(str(days), str(len(days)), f"{rows:,}", f"version {plan.bad}", f"version {plan.to}")
     err.print(table)
     err.print(f"Champion for partitions from {plan.effective_from}: version {plan.to} instead of {plan.bad}.")
-    done: dict[str, Any] = {**plan.as_dict(), "dry_run": dry_run}
+    done = None
     if not dry_run:
         where = f"{pipeline} rollback-model by {current_person()}"
         with _progress(f"rollback-model {pipeline}") as progress, telling_of_failure(where):
-            done |= roll_back(plan, person=current_person(), reason=reason, progress=progress)
+            done = roll_back(plan, person=current_person(), reason=reason, progress=progress)
             if plan.scored:
                 _show_analysts(pipeline, Partitions(min(plan.scored), max(plan.scored)), progress)
         deliver(of_rollback(where, done))
     if as_json:
-        typer.echo(json.dumps(done, default=_plain))
-    elif dry_run:
+        typer.echo(json.dumps({**plan.as_dict(), "dry_run": dry_run} | (done.as_dict() if done else {})))
+    elif done is None:
         out.print("Nothing was changed; leave out --dry-run to do it.")
     else:
         out.print(
-            f"[green]✓[/] version {plan.to} is champion; {done['rescored_rows']:,} rows rescored. Performance of these "
+            f"[green]✓[/] version {plan.to} is champion; {done.rescored_rows:,} rows rescored. Performance of these "
             f"days is of the old predictions until it is measured again: the DAG monitor does so with its next day for the "
             f"last {loaded.spec.measured_again_days} of them, contrail stage performance for the others.",
             highlight=False,
@@ -889,9 +891,9 @@ def govern(
         typer.echo(json.dumps(result.as_dict(), default=_plain))
         return
     found = result.details
-    trigger = f" (trigger: {found['trigger']})" if found["trigger"] else ""
-    out.print(f"[bold]{found['decision']}[/] for {on}{trigger}", highlight=False)
-    for line in found["reasons"]:
+    trigger = f" (trigger: {found.trigger})" if found.trigger else ""
+    out.print(f"[bold]{found.decision}[/] for {on}{trigger}", highlight=False)
+    for line in found.reasons:
         out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 

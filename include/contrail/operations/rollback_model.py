@@ -51,6 +51,22 @@ class RollbackPlan:
         }
 
 
+@dataclass(frozen=True)
+class RollbackResult:
+    """A rollback that was carried out, by whom and why."""
+
+    plan: RollbackPlan
+    run_id: str
+    person: str
+    reason: str
+    rescored_rows: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan's values and these, for JSON."""
+        own = {"run_id": self.run_id, "person": self.person, "reason": self.reason}
+        return {**self.plan.as_dict(), **own, "rescored_rows": self.rescored_rows}
+
+
 def plan_rollback(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan:
     """What a rollback to a version would do; nothing is changed.
 
@@ -108,7 +124,7 @@ def roll_back(
     reason: str,
     run_id: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> RollbackResult:
     """Carry out a plan: first the aliases, so that no run scores with the bad version again, then the partitions.
 
     Stopped half-way, the same command goes on.
@@ -128,7 +144,7 @@ def roll_back(
             "score", plan.pipeline, partitions, run_id=run.run_id, options={"model": plan.to}, progress=progress
         )
         rows += scored.rows
-    return {**plan.as_dict(), "run_id": run.run_id, "person": person, "reason": reason, "rescored_rows": rows}
+    return RollbackResult(plan, run.run_id, person, reason, rows)
 
 
 def _move(run: StageRun[PersonOptions], plan: RollbackPlan, reason: str) -> None:

@@ -1,9 +1,9 @@
 """What every stage is given and gives back. No stage's work belongs here."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from upath import UPath
 
@@ -15,6 +15,7 @@ from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.stages.options import CutoffOptions, StageOptions
+from contrail.stages.results import Details, StageResult
 
 
 def silent(_: str) -> None:
@@ -95,33 +96,26 @@ class StageRun(Generic[Options]):
         return folder
 
 
-@dataclass
-class StageResult:
-    """What a stage did, as a person and a scheduler want to read it."""
-
-    stage: str
-    pipeline: str
-    partitions: str
-    run_id: str
-    rows: int = 0
-    quarantined: int = 0
-    unchanged: bool = False
-    snapshots: dict[str, int] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
-    reports: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as plain values, for JSON."""
-        return asdict(self)
-
-
-def result_of(run: StageRun[StageOptions], **values: Any) -> StageResult:
+def result_of(
+    run: StageRun[StageOptions],
+    details: Details,
+    *,
+    rows: int = 0,
+    quarantined: int = 0,
+    unchanged: bool = False,
+    snapshots: Mapping[str, int] | None = None,
+    reports: Sequence[str] = (),
+) -> StageResult[Details]:
     """A result of this run."""
     return StageResult(
         stage=run.stage,
         pipeline=run.pipeline.name,
         partitions=str(run.partitions),
         run_id=run.run_id,
-        **values,
+        rows=rows,
+        quarantined=quarantined,
+        unchanged=unchanged,
+        snapshots=snapshots or {},
+        details=details,
+        reports=tuple(reports),
     )

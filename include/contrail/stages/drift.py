@@ -6,6 +6,7 @@ training: what follows from a verdict is for others to decide. The statistics ar
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -33,11 +34,11 @@ from contrail.methods.drift import (
 )
 from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
-from contrail.reports.drift import ReportLine, write_drift_report
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.reports.drift import ReportLine, sample, write_drift_report
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import DriftOptions as Options
+from contrail.stages.results import DriftDetails, StageResult
 
-_REPORT_ROWS = 5_000
 _REPORT_LINES = 40
 
 
@@ -88,7 +89,7 @@ class _Measured:
         return [day for day in raised if day in self.partitions and day - timedelta(days=1) not in raised]
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     """Measure the days of the range and publish their verdicts, in one commit.
 
     The verdict of a day also depends on the days before it, so a bounded number of feature partitions before the
@@ -109,27 +110,27 @@ def execute(run: StageRun[Options]) -> StageResult:
         f"days measured: {len(own)}, with drift: {drifting}; labels: {len(labels)}, with drift: {len(label_drifting)}"
     )
     rows = _rows(measured)
-    model = {"model_name": measured.model.name, "model_version": str(measured.model.version)}
-    provenance = run.provenance(inputs, **model)
+    name, version = measured.model.name, str(measured.model.version)
+    provenance = run.provenance(inputs, model_name=name, model_version=version)
     published = run.lake.publish(datasets.drift(run.pipeline.spec), rows, run.partitions, provenance)
-    without = set(run.partitions) - {verdict.day for verdict in own}
-    return result_of(
-        run,
-        rows=rows.num_rows,
-        snapshots={"drift": published},
-        details={
-            **model,
-            "unusual_days": sum(measured.statistics.unusual_days[i] for i in measured.inside),
-            "drift_days": drifting,
-            "drift_begins": [str(day) for day in measured.begins],
-            "verdict": own[-1].verdict,
-            "without_features": [str(days) for days in as_ranges(without)],
-            "label_drift_days": len(label_drifting),
-            "label_drift_begins": [str(day) for day in measured.label_begins],
-            "without_labels": [str(days) for days in as_ranges(set(run.partitions) - set(labels))],
-        },
-        reports=_report(run, measured),
+    details = DriftDetails(
+        model_name=name,
+        model_version=version,
+        unusual_days=sum(measured.statistics.unusual_days[i] for i in measured.inside),
+        drift_days=drifting,
+        drift_begins=tuple(map(str, measured.begins)),
+        verdict=own[-1].verdict,
+        without_features=_ranges_without(run, {verdict.day for verdict in own}),
+        label_drift_days=len(label_drifting),
+        label_drift_begins=tuple(map(str, measured.label_begins)),
+        without_labels=_ranges_without(run, labels),
     )
+    reports = _report(run, measured)
+    return result_of(run, details, rows=rows.num_rows, snapshots={"drift": published}, reports=reports)
+
+
+def _ranges_without(run: StageRun[Options], days: Collection[date]) -> tuple[str, ...]:
+    return tuple(str(part) for part in as_ranges(set(run.partitions) - set(days)))
 
 
 def _inputs(run: StageRun[Options]) -> list[str]:
@@ -183,29 +184,30 @@ def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None
 
 def _rows(measured: _Measured) -> pa.Table:
     features = _feature_rows(measured)
-    return pa.concat_tables([features, pa.Table.from_pylist(_label_rows(measured), schema=features.schema)])
+    return pa.concat_tables([features, _label_rows(measured, features.schema)])
 
 
-def _label_rows(measured: _Measured) -> list[dict[str, Any]]:
+def _label_rows(measured: _Measured, schema: pa.Schema) -> pa.Table:
     """A row a day whose labels were mature, where there are features."""
     days = {measured.statistics.days[i] for i in measured.inside}
-    return [
+    found = {day: label for day, label in measured.labels.items() if day in days}
+    labels, count = found.values(), len(found)
+    return pa.table(
         {
-            PARTITION: day,
-            "feature": LABEL,
-            "statistic": label_drift.STATISTIC,
-            "value": label.value,
-            "threshold": label.threshold,
-            "unusual": label.verdict == "drift",
-            "unusual_days": None,
-            "verdict": label.verdict,
-            "rows": label.rows,
-            "model_name": measured.model.name,
-            "model_version": str(measured.model.version),
-        }
-        for day, label in measured.labels.items()
-        if day in days
-    ]
+            PARTITION: list(found),
+            "feature": [LABEL] * count,
+            "statistic": [label_drift.STATISTIC] * count,
+            "value": [label.value for label in labels],
+            "threshold": [label.threshold for label in labels],
+            "unusual": [label.verdict == "drift" for label in labels],
+            "unusual_days": [None] * count,
+            "verdict": [label.verdict for label in labels],
+            "rows": [label.rows for label in labels],
+            "model_name": [measured.model.name] * count,
+            "model_version": [str(measured.model.version)] * count,
+        },
+        schema,
+    )
 
 
 def _feature_rows(measured: _Measured) -> pa.Table:
@@ -255,9 +257,9 @@ def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
     recorded = measured.model.package.reference
     window = Partitions.parse(recorded["first_day"], recorded["last_day"])
     names = list(spec.features.columns)
-    reference = _sample(run.lake.scan("features", window, names))
+    reference = sample(run.lake.scan("features", window, names))
     inside = np.isin(measured.features.column(PARTITION).to_numpy(), np.array(list(shown), dtype="datetime64[D]"))
-    current = _sample(measured.features.filter(pa.array(inside)).select(names))
+    current = sample(measured.features.filter(pa.array(inside)).select(names))
     path: UPath = run.report_folder("drift") / f"{shown.start}_{shown.end}_model-{measured.model.version}.html"
     run.progress("drawing the Evidently report")
     write_drift_report(
@@ -271,13 +273,6 @@ def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
         spec.features.categories,
     )
     return [str(path)]
-
-
-def _sample(rows: pa.Table) -> pa.Table:
-    """At most ``_REPORT_ROWS`` rows, spread evenly over the days, the same for the same rows."""
-    if rows.num_rows <= _REPORT_ROWS:
-        return rows
-    return rows.take(np.linspace(0, rows.num_rows - 1, _REPORT_ROWS).astype(np.int64))
 
 
 def _lines(measured: _Measured, shown: Partitions) -> list[ReportLine]:

@@ -18,14 +18,15 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.methods.windows import VISIBLE, FeatureWindow
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import FeaturesOptions as Options
+from contrail.stages.results import FeaturesDetails, StageResult
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
     """Build and publish ``features`` for the range, in one commit.
 
     Raises:
@@ -56,8 +57,8 @@ def execute(run: StageRun[Options]) -> StageResult:
         datasets.features(spec), staged, run.partitions, made_from, each_partition=run.options.each_partition
     )
     rows = sum(state.rows for day, state in run.lake.partitions("features").items() if day in run.partitions)
-    details = {"engine": run.settings.engine.kind, "look_back_missing": holes}
-    return result_of(run, rows=rows, snapshots={"features": published}, details=details)
+    details = FeaturesDetails(engine=run.settings.engine.kind, look_back_missing=holes)
+    return result_of(run, details, rows=rows, snapshots={"features": published})
 
 
 def reach_of(spec: PipelineSpec, table: str, partitions: Partitions) -> Partitions:
@@ -85,10 +86,10 @@ def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> No
         )
 
 
-def _holes(run: StageRun[Options]) -> dict[str, list[str]]:
+def _holes(run: StageRun[Options]) -> dict[str, tuple[str, ...]]:
     """Partitions of the look-back that are not in the lake, a table; days before the first partition do not count."""
     spec = run.pipeline.spec
-    found: dict[str, list[str]] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for table in spec.daily_tables:
         if spec.tables[table].may_be_empty:
             continue
@@ -98,7 +99,7 @@ def _holes(run: StageRun[Options]) -> dict[str, list[str]]:
             day for day in reached if spec.first_partition <= day < run.partitions.end and day not in published
         ]
         if missing:
-            found[table] = [str(days) for days in as_ranges(missing)]
+            found[table] = tuple(str(days) for days in as_ranges(missing))
     return found
 
 

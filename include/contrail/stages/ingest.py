@@ -5,7 +5,7 @@ A file is taken whole or refused whole. Types and values are the validate stage'
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -20,9 +20,10 @@ from contrail.files import write_whole
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import IngestOptions as Options
 from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
+from contrail.stages.results import IngestDetails, StageResult
 
 _NAME = re.compile(r"(?P<stem>reference|\d{4}-\d{2}-\d{2})(?:\.(?P<revision>\d+))?\.csv\.gz")
 _THREADS = 8
@@ -53,7 +54,7 @@ class _File:
     refusal: Refusal | None = None
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[IngestDetails]:
     """Ingest every daily table's partitions of the range, and the reference tables, as one job.
 
     A file whose content is in the lake already is not read again. Good files are published even when others are
@@ -70,17 +71,17 @@ def execute(run: StageRun[Options]) -> StageResult:
         rows=sum(table.rows for table in tables),
         unchanged=not any(table.taken for table in tables),
         snapshots={f"raw_{table.name}": table.snapshot for table in tables if table.snapshot},
-        details={
-            "files": sum(len(table.taken) for table in tables),
-            "unchanged_files": sum(table.unchanged for table in tables),
-            "late": _named(tables, "late"),
-            "replaced": _named(tables, "replaced"),
-        },
+        details=IngestDetails(
+            files=sum(len(table.taken) for table in tables),
+            unchanged_files=sum(table.unchanged for table in tables),
+            late=_named({table.name: table.late for table in tables}),
+            replaced=_named({table.name: table.replaced for table in tables}),
+        ),
     )
 
 
-def _named(tables: Iterable[_Table], attribute: str) -> list[str]:
-    return [f"{table.name} {days}" for table in tables for days in as_ranges(getattr(table, attribute))]
+def _named(found: Mapping[str, Sequence[date]]) -> tuple[str, ...]:
+    return tuple(f"{table} {days}" for table, dates in found.items() for days in as_ranges(dates))
 
 
 def _message(run: StageRun[Options], tables: Sequence[_Table], refusals: Sequence[Refusal]) -> str:

@@ -21,8 +21,9 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import mature_days, read_labels
 from contrail.methods import metrics
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import PerformanceOptions as Options
+from contrail.stages.results import PerformanceDetails, StageResult
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,11 +31,11 @@ _MODEL = ["model_name", "model_version"]
 _SHADOW = "predictions_shadow"
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
     """Measure every mature partition of the range and publish them in one commit.
 
     A partition is mature when the label table's validated partitions exist from it through ``mature_after_days``
-    later. One that is not is left as it was and named in ``details["immature"]``: never half a day.
+    later. One that is not is left as it was and named in ``details.immature``: never half a day.
 
     Raises:
         MissingInputError: if there are no predictions or labels at all.
@@ -45,14 +46,14 @@ def execute(run: StageRun[Options]) -> StageResult:
     only_stale = run.options.only_stale
     asked = _with_predictions(run) if only_stale else list(run.partitions)
     mature = [day for day in mature_days(lake, spec, run.partitions) if day in asked]
-    immature = [str(days) for days in as_ranges(set(asked) - set(mature))]
+    immature = tuple(str(days) for days in as_ranges(set(asked) - set(mature)))
     waiting, current = len(asked) - len(mature), len(mature)
     if only_stale:
         mature = _stale(run, mature)
     if not mature:
         what = "is missing or stale" if current else "has all its labels yet"
         run.progress(f"no partition of {run.partitions} {what}")
-        return result_of(run, unchanged=True, details={"measured": 0, "immature": immature})
+        return result_of(run, unchanged=True, details=PerformanceDetails(measured=0, immature=immature))
     rows = _measure(run, mature)
     published = lake.publish(datasets.performance(spec), rows, mature, run.provenance(inputs))
     measured = set(rows.column(PARTITION).to_pylist())
@@ -61,11 +62,11 @@ def execute(run: StageRun[Options]) -> StageResult:
         run,
         rows=rows.num_rows,
         snapshots={"performance": published},
-        details={
-            "measured": len(measured),
-            "immature": immature,
-            "without_predictions": [str(days) for days in as_ranges(set(mature) - measured)],
-        },
+        details=PerformanceDetails(
+            measured=len(measured),
+            immature=immature,
+            without_predictions=tuple(str(days) for days in as_ranges(set(mature) - measured)),
+        ),
     )
 
 

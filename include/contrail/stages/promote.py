@@ -11,16 +11,16 @@ from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check, approval_check, check_metrics, judge
 from contrail.reports.decision import decision_text
 from contrail.stages.alias_moves import asked_by
-from contrail.stages.base import StageResult, StageRun, result_of
-from contrail.stages.details import PromoteDetails
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import PromoteOptions as Options
 from contrail.stages.promotion.aliases import after_refusal, make_champion
 from contrail.stages.promotion.contest import Contest, check_inputs, check_out_of_time, contest_of
 from contrail.stages.promotion.evidence import evidence_of, shadow_days
 from contrail.stages.promotion.record import keep_record, record_of
+from contrail.stages.results import PromoteDetails, StageResult
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[PromoteDetails]:
     """Judge a version on the labelled rows of the range, record the decision, and move the aliases on a pass.
 
     Judging a version again on the same rows gives the same decision: once it is champion it is compared with the
@@ -54,8 +54,7 @@ def execute(run: StageRun[Options]) -> StageResult:
     else:
         make_champion(run, contest, record)
         run.progress(f"passed: version {record.version} is champion")
-    details = _details(contest, record).model_dump(mode="json")
-    return result_of(run, rows=rows.num_rows, details=details, reports=list(reports))
+    return result_of(run, rows=rows.num_rows, details=_details(contest, record), reports=reports)
 
 
 def _approval(run: StageRun[Options]) -> list[Check]:

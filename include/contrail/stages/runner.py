@@ -15,8 +15,9 @@ from contrail.errors import InputsChangedError
 from contrail.files import remove_folder
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
-from contrail.stages.base import StageResult, StageRun, silent
+from contrail.stages.base import StageRun, silent
 from contrail.stages.options import StageOptions, options_of
+from contrail.stages.results import StageResult
 
 _TRIES = 3
 Asked = TypeVar("Asked", bound=StageOptions)
@@ -86,7 +87,7 @@ def run_stage(
     run_id: str | None = None,
     options: StageOptions | Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
-) -> StageResult:
+) -> StageResult[Any]:
     """Run a stage over a range, as one job, and say what it did.
 
     Staged rows are removed when the stage ends, whichever way it ends; what was published stays.
@@ -98,11 +99,10 @@ def run_stage(
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     started = time.monotonic()
     try:
-        result: StageResult = _from_inputs_at_rest(run)(module.execute, run)
+        result: StageResult[Any] = _from_inputs_at_rest(run)(module.execute, run)
     finally:
         remove_folder(run.staging)
-    result.seconds = round(time.monotonic() - started, 3)
-    return result
+    return result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
 
 def _from_inputs_at_rest(run: StageRun[StageOptions]) -> Retrying:

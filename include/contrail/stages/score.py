@@ -6,7 +6,6 @@ What the model is was decided by promote; how good the predictions turn out is f
 
 import time
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pyarrow as pa
 
@@ -22,15 +21,16 @@ from contrail.lake.lake import Lake, PartitionState
 from contrail.lake.model_history import AS_OF, champions_as_of
 from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import ScoreOptions as Options
+from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
     """Score the range and replace its partitions of ``predictions``.
 
     When it is the champion that scores and the challenger is another version, the challenger's predictions replace the
-    same partitions of ``predictions_shadow`` after that. A challenger that cannot is named in ``details["shadow"]``;
+    same partitions of ``predictions_shadow`` after that. A challenger that cannot is named in ``details.shadow``;
     it never stops the champion.
 
     Raises:
@@ -60,19 +60,19 @@ def execute(run: StageRun[Options]) -> StageResult:
     )
     run.check_unchanged("features", snapshot, run.partitions)
     made = run.lake.publish(dataset, rows, run.partitions, provenance, each_partition=run.options.each_partition)
-    shadow = _shadow(run, models, snapshot)
+    shadow, made_in_shadow = _shadow(run, models, snapshot)
     return result_of(
         run,
         rows=rows.num_rows,
-        snapshots={"predictions": made, **shadow.pop("snapshots", {})},
-        details={
-            "model_name": run.pipeline.name,
-            "model_version": versions,
-            "feature_snapshot": snapshot,
-            "without_entities": [str(days) for days in as_ranges(empty)],
-            "predict_seconds": round(seconds, 3),
-            "shadow": shadow,
-        },
+        snapshots={"predictions": made, **made_in_shadow},
+        details=ScoreDetails(
+            model_name=run.pipeline.name,
+            model_version=versions,
+            feature_snapshot=snapshot,
+            without_entities=tuple(str(days) for days in as_ranges(empty)),
+            predict_seconds=round(seconds, 3),
+            shadow=shadow,
+        ),
     )
 
 
@@ -115,14 +115,15 @@ def _scoring(run: StageRun[Options], model: RegisteredModel, snapshot: int | Non
 
 def _shadow(
     run: StageRun[Options], models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None
-) -> dict[str, Any]:
-    """Score with the challenger beside the champion; what was done, or why it was not."""
+) -> tuple[ShadowScoring, dict[str, int]]:
+    """Score with the challenger beside the champion; what was done, or why it was not, and the snapshot."""
+    nothing = ShadowScoring(), dict[str, int]()
     if run.options.model != CHAMPION:
-        return {}
+        return nothing
     ((_, champion),) = models
     version = alias_version(run.settings, champion.name, CHALLENGER)
     if version in (None, champion.version):
-        return {}
+        return nothing
     try:
         model = resolve(run.settings, champion.name, str(version))
         _check_fit(run.pipeline.spec, model)
@@ -137,9 +138,9 @@ def _shadow(
         made = run.lake.publish(dataset, rows, run.partitions, provenance)
     except ContrailError as error:
         run.progress(f"not scored in shadow: {error}")
-        return {"model_version": version, "skipped": str(error)}
+        return ShadowScoring(model_version=version, skipped=str(error)), {}
     run.progress(f"{rows.num_rows:,} rows scored in shadow with version {version}")
-    return {"model_version": version, "rows": rows.num_rows, "snapshots": {"predictions_shadow": made}}
+    return ShadowScoring(model_version=version, rows=rows.num_rows), {"predictions_shadow": made}
 
 
 def models_of(

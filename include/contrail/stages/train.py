@@ -21,9 +21,9 @@ from contrail.methods.fit import Fitted, booster_params, fit_trees, override
 from contrail.methods.model_package import MODEL, ModelCard, ModelPackage
 from contrail.methods.splits import split_window
 from contrail.methods.trainer import ThisProcess
-from contrail.stages.base import StageResult, StageRun, result_of
-from contrail.stages.details import TrainDetails
+from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import TrainOptions as Options
+from contrail.stages.results import StageResult, TrainDetails
 from contrail.stages.training.artifacts import write_artifacts, write_metrics
 from contrail.stages.training.base import Method, Trained, Training
 from contrail.stages.training.checkpoints import CheckpointFolder
@@ -32,7 +32,7 @@ from contrail.stages.training.package import package_of
 from contrail.stages.training.rows import TRAINING_SET, check_labels, read_window, version_window
 
 
-def execute(run: StageRun[Options]) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
     """Train on the range and register the model as a candidate version.
 
     The range is cut into fit, embargo and validation (``pipeline.yaml``, ``train``); labels are those known at the
@@ -103,7 +103,7 @@ def _log(trained: Trained, package: ModelPackage) -> tuple[ModelCard, LoggedRun]
         return card, log_training(trained, card, folder, artifacts)
 
 
-def _result(trained: Trained, card: ModelCard, logged: LoggedRun, version: str | None) -> StageResult:
+def _result(trained: Trained, card: ModelCard, logged: LoggedRun, version: str | None) -> StageResult[TrainDetails]:
     run, window, metrics = trained.training.run, trained.training.window, trained.metrics
     details = TrainDetails(
         model_name=run.pipeline.name,
@@ -121,5 +121,5 @@ def _result(trained: Trained, card: ModelCard, logged: LoggedRun, version: str |
         run,
         rows=window.rows.num_rows,
         snapshots={name: id_ for name, id_ in window.snapshots.items() if id_ is not None},
-        details=details.model_dump(mode="json"),
+        details=details,
     )

@@ -30,6 +30,7 @@ from contrail.dispatch.receipts import Receipts
 from contrail.errors import CommitConflictError, ContrailError
 from contrail.files import as_name
 from contrail.partitions import Partitions
+from contrail_airflow.operators.results import plan_of
 from contrail_airflow.operators.stage_process import StageProcess
 from contrail_airflow.remote.costs import JobCosts
 from contrail_airflow.remote.remote_jobs import (
@@ -445,6 +446,6 @@ class JobsOperator(BaseOperator):
         """Read the plan; an empty list when the stage was not asked for, or has nothing to do."""
         if not self.skip_unless.strip():
             return []
-        planned = context["ti"].xcom_pull(task_ids="plan")["plan"]["stages"]
-        jobs = [Partitions.from_text(job) for stage in planned if stage["stage"] == self.stage for job in stage["jobs"]]
+        stages = plan_of(context["ti"]).stages
+        jobs = [Partitions.from_text(job) for stage in stages if stage.stage == self.stage for job in stage.jobs]
         return [{"partition_from": str(job.start), "partition_to": str(job.end)} for job in jobs]

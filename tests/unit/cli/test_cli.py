@@ -21,9 +21,8 @@ from contrail.config.settings import AnalystsSettings, settings
 from contrail.errors import SpecError
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
-from contrail.operations.late import Found
 from contrail.partitions import Partitions
-from contrail.stages.base import StageResult
+from contrail.stages.results import LateDetails, StageDetails, StageResult
 
 DAY = date(2024, 1, 5)
 HOUR = timedelta(hours=1)
@@ -99,9 +98,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
     """What stages are asked for, which do nothing, in an environment whose analysts have a warehouse."""
     found: list[tuple[str, str, Any]] = []
 
-    def run_stage(verb: str, pipeline: str, days: Partitions, *, options: dict[str, Any], **_: Any) -> StageResult:
+    def run_stage(verb: str, pipeline: str, days: Partitions, *, options: dict[str, Any], **_: Any) -> StageResult[Any]:
         found.append((verb, str(days), options.get("tables")))
-        return StageResult(verb, pipeline, str(days), "a-run")
+        return StageResult(stage=verb, pipeline=pipeline, partitions=str(days), run_id="a-run", details=StageDetails())
 
     monkeypatch.setattr("contrail.stages.runner.run_stage", run_stage)
     analysts = AnalystsSettings(kind="bigquery", project="p", dataset="contrail", views_dataset="views", location="EU")
@@ -158,7 +157,7 @@ def test_a_person_is_told_how_analysts_see_what_came_late(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = Found(["parcels 2024-01-05"], ["2024-01-05", "2024-01-07"])
+    found = LateDetails(files=("parcels 2024-01-05",), days=("2024-01-05", "2024-01-07"))
     monkeypatch.setattr("contrail.operations.late.correct", lambda *_: found)
     _, out, _ = run(monkeypatch, capsys, "late", "-p", "toy", "--on", "2024-01-08")
     assert "contrail publish -p toy --from 2024-01-05 --to 2024-01-07" in out

@@ -13,7 +13,7 @@ from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.operations import backfill
 from contrail.operations.backfill import Backfills
-from contrail.operations.backfill_plan import Request
+from contrail.operations.backfill_request import Request
 from contrail.partitions import Partitions
 
 DAY = "2024-02-14"
@@ -140,9 +140,8 @@ def test_one_that_was_interrupted_goes_on_and_compares_with_what_was_there_befor
     assert record.before["predictions"] == before
     assert lines == [f"going on with backfill {opened.id}, which began at {opened.started_at} and did not end"]
     assert [result.partitions for result in backfills.run(plan, record)] == ["2024-02-12..2024-02-13", "2024-02-14"]
-    backfills.finish(record)
-    total = record.difference["predictions"]["total"]
-    assert (total["versions_before"], total["versions_after"], total["changed"]) == ("2", "1", 300)
+    total = backfills.finish(record).difference.predictions.total
+    assert (total.versions_before, total.versions_after, total.changed) == ("2", "1", 300)
     assert not backfills.interrupted(plan)
 
 
@@ -176,8 +175,7 @@ def test_what_was_there_before_does_not_expire_while_it_is_open(ready, backfills
         ready.lake.publish(*_again(ready))
     entries = {entry["snapshot"]: entry["tags"] for entry in ready.lake.history("predictions")}
     assert entries[before] == [f"before-{record.id}"]
-    backfills.finish(record)
-    assert record.difference["predictions"]["total"]["versions_before"] == "2"
+    assert backfills.finish(record).difference.predictions.total.versions_before == "2"
     assert all(entry["tags"] == [] for entry in ready.lake.history("predictions"))
 
 
@@ -193,8 +191,8 @@ def test_commands_with_one_id_are_parts_of_one_backfill(ready, backfills):
     ready.run("score", str(DAYS.start), str(DAYS.end), model="2")
     run(backfills, request(), "airflow-1")
     record, _ = run(backfills, request(stages=("performance",)), "airflow-1")
-    assert record.stages == ["score", "performance"]
-    reports = backfills.finish(backfills.record("airflow-1"))
+    assert record.stages == ("score", "performance")
+    reports = backfills.reports(backfills.finish(backfills.record("airflow-1")))
     kept = json.loads(backfills.folder.joinpath("airflow-1.json").read_text())
     assert (kept["state"], set(kept["difference"])) == ("done", {"predictions"})
     assert kept["difference"]["predictions"]["total"]["versions_before"] == "2"
@@ -209,10 +207,9 @@ def test_parts_of_the_range_leave_the_record_of_the_whole(ready, backfills):
     for day in (DAYS.end, DAYS.start):  # side by side, so in any order
         run(backfills, request(partitions=Partitions(day, day)), "airflow-1")
         assert path.read_bytes() == begun
-    record = backfills.record("airflow-1")
-    backfills.finish(record)
+    record = backfills.finish(backfills.record("airflow-1"))
     assert (record.partitions, record.before["predictions"]) == (str(DAYS), None)
-    assert record.difference["predictions"]["total"]["added"] == 120
+    assert record.difference.predictions.total.added == 120
 
 
 def test_an_id_names_one_range(backfills):

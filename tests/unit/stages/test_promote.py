@@ -47,8 +47,8 @@ def record_of(version: str) -> dict:
 def test_a_first_model_that_beats_the_baselines_becomes_champion(ready):
     result = ready.run("promote", *GATE)
     assert aliases() == {"champion": "1", "challenger": "1"}
-    assert result.details["verdict"] == "pass"
-    assert result.details["champion_before"] is None
+    assert result.details.verdict == "pass"
+    assert result.details.champion_before is None
     assert tags("1")["status"] == "champion"
     assert tags("1")["decision"] == "pass"
     checks = {check["name"]: check for check in record_of("1")["checks"]}
@@ -246,13 +246,13 @@ def test_a_regression_goes_through_train_promote_and_score(toy):
     with_spec(toy, task="regression", label=label, gate=gate)
     train(toy, "2024-01-31")
     result = toy.run("promote", *GATE)
-    assert result.details["metrics"]["challenger"]["rmse"] < result.details["metrics"]["constant"]["rmse"]
+    assert result.details.metrics["challenger"]["rmse"] < result.details.metrics["constant"]["rmse"]
     page = Path(result.reports[0]).read_text()
     assert "Every depot keeps the floor of rmse" in page
     toy.run("score", *GATE)
     joined = "predictions p JOIN validated_deliveries d USING (ship_date, parcel)"
     error = toy.sql(f"SELECT sqrt(avg((p.prediction - d.delay) ** 2)) FROM {joined}")[0][0]
-    assert error == pytest.approx(result.details["metrics"]["challenger"]["rmse"])
+    assert error == pytest.approx(result.details.metrics["challenger"]["rmse"])
 
 
 # ---- shadow ----
@@ -371,9 +371,9 @@ def test_days_that_either_model_was_trained_on_are_no_evidence(shadowed):
 def test_an_awaited_pass_is_recorded_and_moves_nothing(ready):
     result = ready.run("promote", *GATE, approval="awaited")
     assert aliases() == {"champion": None, "challenger": None}
-    assert result.details["verdict"] == "waits"
-    assert "toy" not in result.details["record"].splitlines()[1]
-    assert "| – | Approved by a person | waits for an approver |" in result.details["record"]
+    assert result.details.verdict == "waits"
+    assert "toy" not in result.details.record.splitlines()[1]
+    assert "| – | Approved by a person | waits for an approver |" in result.details.record
     assert tags("1")["decision"] == "waits"
     assert record_of("1")["summary"].startswith("It passed every other check and waits for an approver")
 
