@@ -114,15 +114,15 @@ def execute(run: StageRun[Options]) -> StageResult:
 
 def _approval(run: StageRun[Options]) -> list[Check]:
     answer = run.options.approval
-    if answer is None and run.pipeline.spec.gate.approval == "none":
+    if answer == "none" and run.pipeline.spec.gate.approval == "none":
         return []
     if answer == "awaited":
         return [approval_check(None, "", "")]
-    return [approval_check(answer or "refused", *_answered(run, answer))]
+    return [approval_check("refused" if answer == "none" else answer, *_answered(run))]
 
 
-def _answered(run: StageRun[Options], answer: str | None) -> tuple[str, str]:
-    if answer is None:
+def _answered(run: StageRun[Options]) -> tuple[str, str]:
+    if run.options.approval == "none":
         name = run.pipeline.name
         return "rule", f"nobody was asked; use the DAG {name}__train, or contrail promote --pipeline {name} --model …"
     return asked_by(run), run.options.reason or ""
@@ -153,7 +153,7 @@ def _check_out_of_time(run: StageRun[Options], contest: _Contest) -> None:
             raise DataError(
                 f"{model.name} version {model.version} was trained on {training.partitions} with an embargo of "
                 f"{training.embargo_days} days: judging it on {run.partitions} would be judging it on what it has "
-                f"seen. Nothing was decided. Judge on partitions from {earliest.start}, for example: contrail stage "
+                f"seen. Nothing was decided. Judge on partitions from {earliest.start}, for example: contrail "
                 f"promote --pipeline {spec.name} --from {earliest.start} --to {earliest.end}"
             )
 
@@ -167,7 +167,7 @@ def _check_inputs(run: StageRun[Options]) -> None:
     if missing or not any(day in features for day in run.partitions):
         ranges = ", ".join(str(days) for days in as_ranges(missing or run.partitions))
         raise MissingInputError(
-            f"{name}: no features for {ranges}. Nothing was decided. Run: contrail stage features --pipeline {name} "
+            f"{name}: no features for {ranges}. Nothing was decided. Run: contrail features --pipeline {name} "
             f"--from {run.partitions.start} --to {run.partitions.end}"
         )
     last = max(run.lake.partitions(f"validated_{spec.label.table}"), default=None)
