@@ -84,7 +84,7 @@ class Backfills:
         results = []
         for stage in plan.stages:
             again = Request(
-                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.publish,
+                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.commits,
                 plan.request.chunk_days,
             )  # fmt: skip
             now = self.plan(again)
@@ -98,7 +98,7 @@ class Backfills:
     ) -> StageResult:
         options: dict[str, Any] = {"backfill": record.id}
         if stage in TABLES:
-            options["each_partition"] = plan.request.publish == "partition"
+            options["each_partition"] = plan.request.commits == "partition"
         if stage == "score":
             options["model"] = plan.model
         if stage == "drift":  # one model a job
@@ -151,7 +151,7 @@ class Backfills:
             partitions=str(plan.request.partitions),
             stages=list(plan.request.stages),
             model=plan.model,
-            publish=plan.request.publish,
+            publish=plan.request.commits,
             started_at=_now(),
             before=before,
         )
