@@ -323,8 +323,8 @@ def measure() -> str:
         *feature_lines,
         "",
         f"Best possible is a test of that feature's mean of three days alone, at {world.spec.drift.false_alarm_rate:.0%} false "
-        "alarms, that knows how "
-        "such means usually spread and takes them for normal: the weather of three days is no sign of drift.",
+        "alarms. It knows how such means usually spread and takes them for normal. The weather of three days is no sign of "
+        "drift.",
         "",
         "| label rate | raised within three days | best possible |",
         "|---|---:|---:|",

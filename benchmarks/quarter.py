@@ -371,5 +371,5 @@ def measure() -> str:
         f"## A quarter, a day at a time\n\n{PIPELINE}, {QUARTER}, {seconds:.1f} s a day for its whole chain in one process. "
         f"Planted: weather in Fahrenheit ({FAHRENHEIT}); a cloudburst ({STRANGE}); {MORE - 1:.0%} more rides for good "
         f"(from {MORE_FROM}); half an afternoon that came late ({PARTIAL}); an experiment with bad parameters "
-        f"({EXPERIMENT}). What follows is read from the tables and the messages.\n\n```\n{story}\n```\n"
+        f"({EXPERIMENT}). The rest comes from the tables and the messages.\n\n```\n{story}\n```\n"
     )

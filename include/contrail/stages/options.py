@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from contrail.config.validation_errors import explain
 from contrail.errors import SpecError
+from contrail.frozen import Frozen
 from contrail.methods.governor import Asked
 
 
@@ -34,10 +35,10 @@ class Flag:
 INTERNAL = Flag(internal=True)
 
 
-class StageOptions(BaseModel):
+class StageOptions(Frozen):
     """Options of every stage."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     backfill: Annotated[str | None, INTERNAL] = Field(default=None, description="The backfill that the run is part of.")
 
