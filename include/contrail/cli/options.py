@@ -28,7 +28,10 @@ PipelineOption = Annotated[
     str, typer.Option("--pipeline", "-p", metavar=NAME, help="Folder name under include/pipelines.", show_default=False)
 ]
 AnyPipelineOption = Annotated[
-    str | None, typer.Option("--pipeline", "-p", metavar=NAME, help="Default: flight_delay, or the only one.")
+    str | None,
+    typer.Option(
+        "--pipeline", "-p", metavar=NAME, help="Folder name under include/pipelines.", show_default="flight_delay"
+    ),
 ]
 FromOption = Annotated[
     str, typer.Option("--from", metavar=DATE, help="First partition, YYYY-MM-DD.", show_default=False)

@@ -59,7 +59,7 @@ stage_command(app, "train", CHAIN, f"{VERBS['train']}\n\nThe champion stays: `co
     f"""{VERBS["promote"]}
 
     The version is judged on the labelled rows of a range after its training. A pass makes it champion in your name, and
-    people are notified. An orchestrator gives `--approval` with what it was answered, and notifies people itself.
+    people are notified. An orchestrator passes the answer of its approver in `--approval`, and notifies people itself.
     """,
     days="newest",
 )

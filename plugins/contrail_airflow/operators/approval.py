@@ -34,8 +34,18 @@ class PromoteOperator(StageOperator):
 
     template_fields: Sequence[str] = (*StageOperator.template_fields, "ask_if", "subject", "body")
 
-    def __init__(self, *, ask_if: str, subject: str, body: str, response_timeout: timedelta, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        ask_if: str,
+        subject: str,
+        body: str,
+        response_timeout: timedelta,
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Until somebody has answered, nobody has: without the option, the command would be a person's own approval.
+        super().__init__(options={**(options or {}), "approval": "none"}, **kwargs)
         self.ask_if = ask_if
         self.subject = subject
         self.body = body
@@ -49,7 +59,6 @@ class PromoteOperator(StageOperator):
             AirflowSkipException: as for every stage.
         """
         if not (self.ask_if.strip() and self.skip_unless.strip()):
-            self.options = {**self.options, "approval": "none"}  # without it, the command would be a person's own
             return super().execute(context)
         why = "Why, for the record. Both buttons wait for it."
         upsert_hitl_detail(

@@ -58,7 +58,7 @@ def test_it_asks_the_approvers_and_waits_without_a_worker(asked: list[dict[str, 
         operator("yes").execute(context(promote=forged, approve=forged))
     assert waits.value.method_name == "answered"
     assert waits.value.timeout == timedelta(hours=2)
-    assert waits.value.kwargs == {"options": {"model": "3"}}
+    assert waits.value.kwargs == {"options": {"model": "3", "approval": "none"}}
     (question,) = asked
     assert question["assigned_users"] == [APPROVER, {"id": "admin", "name": "admin"}]
     assert (question["options"], question["defaults"]) == ([APPROVE, REFUSE], [REFUSE])
@@ -81,5 +81,5 @@ def test_the_answer_is_carried_out_for_the_version_of_the_question(
     event = {"chosen_options": [chosen], "params_input": {"reason": "why"}, "responded_by_user": user}
     task = operator("yes")
     task.options = {"model": "4"}  # rendered anew after the wait, from an XCom that somebody has changed
-    done = task.answered(context(), event, options={"model": "3"})
+    done = task.answered(context(), event, options={"model": "3", "approval": "none"})
     assert done["command"][-8:] == ["--model", "3", *said]
