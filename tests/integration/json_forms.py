@@ -147,7 +147,7 @@ class Life:
 
     def stage(self, verb: str, *arguments: str, name: str = "", code: int = 0) -> None:
         """Run a stage and keep what it prints. The only place that knows how the command of a stage is spelled."""
-        self.command("stage", verb, "-p", "toy", *arguments, "--json", name=name or verb, code=code)
+        self.command(verb, "-p", "toy", *arguments, "--json", name=name or verb, code=code)
 
     def command(self, *arguments: str, name: str = "", code: int = 0, invented: bool = False) -> None:
         """Run a command in this process; what it prints is kept under a name, as one line of JSON."""
@@ -234,14 +234,14 @@ def _first_version(life: Life) -> None:
     life.file("model-reference", "mlflow/artifacts/toy/models/*/artifacts/reference.json", indent=None)
     life.stage("promote", *GATE, "--approval", "awaited", name="promote-waits")
     life.file("decision-waits", "reports/toy/decisions/*.json")
-    life.stage("promote", *GATE, name="promote-pass")
+    life.stage("promote", *GATE, "--approval", "none", name="promote-pass")
     life.file("decision-pass", "reports/toy/decisions/*.json")
 
 
 def _second_version(life: Life) -> None:
     """It fails against the champion alone, is scored in shadow, and is judged again with what was seen there."""
     life.stage("train", *WINDOW, "--set", "rounds=5", name="train-again")
-    life.stage("promote", *GATE, code=GateRefusedError.exit_code)
+    life.stage("promote", *GATE, "--approval", "none", code=GateRefusedError.exit_code)
     life.file("decision-refused", "reports/toy/decisions/v2_*.json")
     for verb in ("score", "drift", "performance"):
         life.stage(verb, *STRETCH)

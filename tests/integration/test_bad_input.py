@@ -125,7 +125,7 @@ def test_a_bad_file_is_refused_whole(feed: Toy, spoil: Callable[[Toy], None], ru
     message = refusal(feed, "ingest", FileRefusedError)
     assert f"parcels {DAY}: {rule}: " in message and words in message
     assert str(path) in message or spoiled is None
-    assert f"contrail stage ingest -p toy --from {DAY}" in message
+    assert f"contrail ingest -p toy --from {DAY}" in message
     # Nothing is lost: the rows before, the other tables of the day, the file itself.
     assert rows(feed) == {BEFORE: 60}
     assert feed.sql(f"SELECT count(*) FROM raw_deliveries WHERE partition_date = '{DAY}'") == [(60,)]

@@ -59,7 +59,7 @@ class Backfills:
         results = []
         for stage in plan.stages:
             again = Request(
-                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.publish,
+                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.commits,
                 plan.request.chunk_days,
             )  # fmt: skip
             now = self.plan(again)
@@ -73,7 +73,7 @@ class Backfills:
     ) -> StageResult[Any]:
         options: dict[str, Any] = {"backfill": record.id}
         if stage in TABLES:
-            options["each_partition"] = plan.request.publish == "partition"
+            options["each_partition"] = plan.request.commits == "partition"
         if stage == "score":
             options["model"] = plan.model
         if stage == "drift":  # one model a job
@@ -126,7 +126,7 @@ class Backfills:
             partitions=str(plan.request.partitions),
             stages=plan.request.stages,
             model=plan.model,
-            publish=plan.request.publish,
+            publish=plan.request.commits,
             started_at=_now(),
             before=before,
         )
@@ -137,7 +137,7 @@ class Backfills:
         return record
 
     def _interrupted(self, plan: Plan) -> Record | None:
-        """The newest open record of the same partitions, stages and model; how it publishes may differ."""
+        """The newest open record of the same partitions, stages and model; how it commits may differ."""
         wanted = (str(plan.request.partitions), set(plan.request.stages), plan.model)
         records = [self.record(path.stem) for path in self.folder.glob("*.json")]
         same = [r for r in records if r.state == "running" and (r.partitions, set(r.stages), r.model) == wanted]

@@ -135,7 +135,7 @@ class Plan:
             pipeline=self.pipeline,
             partitions=str(self.request.partitions),
             days=len(self.request.partitions),
-            publish=self.request.publish,
+            publish=self.request.commits,
             model=self.model,
             models=tuple(ModelOfDays(partitions=str(days), version=version) for days, version in self.models),
             stages=tuple(stage.summary() for stage in self.stages),

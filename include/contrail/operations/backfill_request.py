@@ -3,15 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import get_args
 
 from contrail.adapters.registry import CHAMPION
 from contrail.errors import SpecError
 from contrail.partitions import Partitions
-from contrail.stages import RANGE_STAGES
+from contrail.stages import RANGE_STAGES, Commits
 
-Publish = Literal["whole", "chunk", "partition"]
-PUBLISH: tuple[Publish, ...] = ("whole", "chunk", "partition")
 # The stages that make a table, a partition at a time.
 TABLES = {"features": "features", "score": "predictions"}
 
@@ -20,17 +18,17 @@ TABLES = {"features": "features", "score": "predictions"}
 class Request:
     """A backfill as it was asked for.
 
-    ``publish``: ``whole`` makes the range one job and one commit a table; ``chunk`` makes jobs of ``chunk_days``
+    ``commits``: ``whole`` makes the range one job and one commit a table; ``chunk`` makes jobs of ``chunk_days``
     partitions with a commit each; ``partition`` makes the same jobs with a commit a partition.
 
     Raises:
-        SpecError: for a stage that works on no range, an unknown way to publish, or chunks of a whole.
+        SpecError: for a stage that works on no range, an unknown way to commit, or chunks of a whole.
     """
 
     partitions: Partitions
     stages: tuple[str, ...] = ("features", "score")
     model: str = CHAMPION
-    publish: str = "whole"
+    commits: Commits = "whole"
     chunk_days: int | None = None
 
     def __post_init__(self) -> None:
@@ -38,10 +36,10 @@ class Request:
             raise SpecError(f"--stages {','.join(unknown)}: no such stages of a range; use {', '.join(RANGE_STAGES)}")
         if not self.stages:
             raise SpecError(f"--stages is empty: name one or more of {', '.join(RANGE_STAGES)}")
-        if self.publish not in PUBLISH:
-            raise SpecError(f"--publish {self.publish}: use one of {', '.join(PUBLISH)}")
-        if self.chunk_days is not None and self.publish == "whole":
-            raise SpecError("--chunk-days needs --publish chunk or partition: whole is one job and one commit")
+        if self.commits not in get_args(Commits):
+            raise SpecError(f"--commits {self.commits}: use one of {', '.join(get_args(Commits))}")
+        if self.chunk_days is not None and self.commits == "whole":
+            raise SpecError("--chunk-days needs --commits chunk or partition: whole is one job and one commit")
         if self.chunk_days is not None and self.chunk_days < 1:
             raise SpecError(f"--chunk-days {self.chunk_days}: a chunk has at least one partition")
 
@@ -50,7 +48,7 @@ class Request:
         wanted = sorted(days)
         if not wanted:
             return []
-        if self.publish == "whole":
+        if self.commits == "whole":
             return [Partitions(wanted[0], wanted[-1])]
         size = self.chunk_days or chunk_days
         # Chunks are counted from the range's start, so that a second run has the same ones.

@@ -151,7 +151,7 @@ def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
     if not measured.inside:
         raise MissingInputError(
             f"{run.pipeline.name}: no partition of {run.partitions} has features; drift was left as it was. Run: "
-            f"contrail stage features -p {run.pipeline.name} --from {run.partitions.start} --to {run.partitions.end}"
+            f"contrail features -p {run.pipeline.name} --from {run.partitions.start} --to {run.partitions.end}"
         )
     return measured
 

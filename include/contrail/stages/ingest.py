@@ -93,7 +93,7 @@ def _message(run: StageRun[Options], tables: Sequence[_Table], refusals: Sequenc
         "What the lake held for the refused partitions stays readable.\n"
         f"Land mended files, by the same name or as <date>.2.csv.gz, in {run.settings.landing / run.pipeline.name} "
         "and run again:\n"
-        f"  contrail stage ingest -p {run.pipeline.name} --from {days.start} --to {days.end}"
+        f"  contrail ingest -p {run.pipeline.name} --from {days.start} --to {days.end}"
     )
 
 

@@ -19,16 +19,20 @@ from contrail.methods.governor import Asked
 
 @dataclass(frozen=True)
 class Flag:
-    """How the command line spells an option; without one, the field's name with dashes.
+    """How the command line spells an option and documents its default, where the field does not say it.
 
     Args:
-        name: The flag, for example ``--set``. Empty: the option is for calls from code alone.
+        name: The flag, for example ``--set``. Empty: the field's name with dashes.
+        default: In words, what the command takes without the flag. Then it leaves the option out.
+        internal: The option is for calls from code alone.
     """
 
     name: str = ""
+    default: str = ""
+    internal: bool = False
 
 
-INTERNAL = Flag()
+INTERNAL = Flag(internal=True)
 
 
 class StageOptions(Frozen):
@@ -85,7 +89,9 @@ class TrainOptions(StageOptions):
 class PersonOptions(StageOptions):
     """Options of what a person may ask for in their own name."""
 
-    person: str | None = Field(default=None, description="Who asks or answers, for the record.")
+    person: Annotated[str | None, Flag(default="you")] = Field(
+        default=None, description="Who asks or answers, for the record."
+    )
     reason: str | None = Field(default=None, description="Why, for the record.")
 
 
@@ -93,8 +99,10 @@ class PromoteOptions(PersonOptions):
     """Options of ``promote``."""
 
     model: str = Field(default="latest", description="The version to judge: a number, champion, challenger or latest.")
-    approval: Literal["approved", "refused", "awaited"] | None = Field(
-        default=None, description="What an approver answered; awaited records a pass that waits for the answer."
+    approval: Annotated[Literal["approved", "refused", "awaited", "none"], Flag(default="approved, by you")] = Field(
+        default="none",
+        description="For an orchestrator: what an approver answered. awaited: the answer is still to come. none: nobody "
+        "is asked. With it, the command notifies nobody.",
     )
 
 
@@ -130,7 +138,9 @@ class PerformanceOptions(StageOptions):
 class GovernOptions(PersonOptions):
     """Options of ``govern``."""
 
-    asked: Asked | None = Field(default=None, description="Who asks. By default by-hand with a reason, else monitor.")
+    asked: Annotated[Asked | None, Flag(default="by-hand with --reason, else monitor")] = Field(
+        default=None, description="Who asks."
+    )
     insist: bool = Field(
         default=False, description="Overrule the cool-down and missing labels; the budget still refuses."
     )

@@ -59,15 +59,15 @@ def execute(run: StageRun[Options]) -> StageResult[PromoteDetails]:
 
 def _approval(run: StageRun[Options]) -> list[Check]:
     answer = run.options.approval
-    if answer is None and run.pipeline.spec.gate.approval == "none":
+    if answer == "none" and run.pipeline.spec.gate.approval == "none":
         return []
     if answer == "awaited":
         return [approval_check(None, "", "")]
-    return [approval_check(answer or "refused", *_answered(run, answer))]
+    return [approval_check("refused" if answer == "none" else answer, *_answered(run))]
 
 
-def _answered(run: StageRun[Options], answer: str | None) -> tuple[str, str]:
-    if answer is None:
+def _answered(run: StageRun[Options]) -> tuple[str, str]:
+    if run.options.approval == "none":
         name = run.pipeline.name
         return "rule", f"nobody was asked; use the DAG {name}__train, or contrail promote --pipeline {name} --model …"
     return asked_by(run), run.options.reason or ""

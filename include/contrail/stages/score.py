@@ -164,7 +164,7 @@ def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:
     if problems := model.package.differences(spec):
         raise SpecError(
             f"{model.name} version {model.version} does not fit the pipeline as it is now: {'; '.join(problems)}. "
-            f"Nothing was scored. Train and promote a new version: contrail stage train --pipeline {spec.name} …"
+            f"Nothing was scored. Train and promote a new version: contrail train --pipeline {spec.name} …"
         )
 
 
@@ -183,7 +183,7 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
         ranges = ", ".join(str(days) for days in as_ranges(missing))
         raise MissingInputError(
             f"{pipeline.name}: no features for {len(missing)} of {len(partitions)} partitions: {ranges}. "
-            f"Nothing was scored; predictions are as they were. Run: contrail stage features --pipeline "
+            f"Nothing was scored; predictions are as they were. Run: contrail features --pipeline "
             f"{pipeline.name} --from {missing[0]} --to {missing[-1]}"
         )
     return empty

@@ -107,8 +107,8 @@ def _message(
         f"'{days.start}' AND '{days.end}'\"\n"
         f"  report: {reports[0]}\n"
         "Land mended files, or change the contract in expectations.py, and run again:\n"
-        f"  contrail stage ingest -p {run.pipeline.name} --from {days.start} --to {days.end}\n"
-        f"  contrail stage validate -p {run.pipeline.name} --from {days.start} --to {days.end}"
+        f"  contrail ingest -p {run.pipeline.name} --from {days.start} --to {days.end}\n"
+        f"  contrail validate -p {run.pipeline.name} --from {days.start} --to {days.end}"
     )
 
 

@@ -39,7 +39,7 @@ def backfills(ready) -> Backfills:
 
 
 def request(**asked: Any) -> Request:
-    return Request(**{"partitions": DAYS, "stages": ("score",), "publish": "chunk", "chunk_days": 2, **asked})
+    return Request(**{"partitions": DAYS, "stages": ("score",), "commits": "chunk", "chunk_days": 2, **asked})
 
 
 def run(backfills: Backfills, asked: Request, backfill_id: str | None = None):
@@ -55,9 +55,9 @@ def commits(toy) -> list[str]:
 @pytest.mark.parametrize(
     ("asked", "published"),
     [
-        ({"publish": "whole", "chunk_days": None}, ["2024-02-10..2024-02-14"]),
+        ({"commits": "whole", "chunk_days": None}, ["2024-02-10..2024-02-14"]),
         ({}, ["2024-02-10..2024-02-11", "2024-02-12..2024-02-13", "2024-02-14"]),
-        ({"publish": "partition", "chunk_days": 3}, [str(day) for day in DAYS]),
+        ({"commits": "partition", "chunk_days": 3}, [str(day) for day in DAYS]),
     ],
 )
 def test_how_it_publishes_changes_the_commits_and_not_the_rows(ready, backfills, asked, published):
@@ -161,7 +161,7 @@ def test_killed_after_its_last_job_it_still_makes_the_report(ready, backfills):
 def test_another_request_does_not_go_on_with_it(backfills, monkeypatch, other):
     interrupt(backfills, request(), 1, monkeypatch)
     assert not backfills.interrupted(backfills.plan(request(**other)))
-    assert backfills.interrupted(backfills.plan(request(publish="whole", chunk_days=None)))
+    assert backfills.interrupted(backfills.plan(request(commits="whole", chunk_days=None)))
 
 
 def test_what_was_there_before_does_not_expire_while_it_is_open(ready, backfills):

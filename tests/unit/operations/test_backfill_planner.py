@@ -197,7 +197,7 @@ def test_a_partition_between_two_others_of_a_job_is_made_again_with_it(ready):
     ready.run("score", "2024-02-12")
     found = plan(ready)
     assert fates(found)[1] == ("2024-02-12", "replace", "lies between others of the job")
-    in_chunks = plan(ready, publish="chunk", chunk_days=2)
+    in_chunks = plan(ready, commits="chunk", chunk_days=2)
     assert [str(job) for job in in_chunks.stages[0].jobs] == ["2024-02-10..2024-02-11", "2024-02-13", "2024-02-14"]
 
 
@@ -281,7 +281,7 @@ def test_the_cost_is_the_estimate_of_each_stage_on_its_target(ready, tmp_path):
     assert cost() == "score on there: the environment has no price table"
     at_most = "not known yet; at most this, by its limit of 120 minutes"
     assert cost(prices=prices) == f"score on there: USD 0.44 ({at_most})"
-    in_parts = {"publish": "chunk", "chunk_days": 2}
+    in_parts = {"commits": "chunk", "chunk_days": 2}
     assert len(DAYS) == 5
     assert cost(in_parts, prices=prices) == (
         f"score on there: 2 jobs of 2 days, each USD 0.44 ({at_most}); score on there: USD 0.44 ({at_most})"

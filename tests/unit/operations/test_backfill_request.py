@@ -17,9 +17,9 @@ def test_whole_is_one_job_from_the_first_to_the_last_day_that_is_not_done():
     assert request.jobs([], 7) == []
 
 
-@pytest.mark.parametrize("publish", ["chunk", "partition"])
-def test_chunks_are_counted_from_the_start_of_the_range(publish):
-    request = Request(Partitions.parse("2024-01-01", "2024-01-31"), publish=publish, chunk_days=10)
+@pytest.mark.parametrize("commits", ["chunk", "partition"])
+def test_chunks_are_counted_from_the_start_of_the_range(commits):
+    request = Request(Partitions.parse("2024-01-01", "2024-01-31"), commits=commits, chunk_days=10)
     every = [str(job) for job in request.jobs(request.partitions, 99)]
     assert every == ["2024-01-01..2024-01-10", "2024-01-11..2024-01-20", "2024-01-21..2024-01-30", "2024-01-31"]
     left = [date(2024, 1, 14), date(2024, 1, 20), date(2024, 1, 21)]
@@ -27,7 +27,7 @@ def test_chunks_are_counted_from_the_start_of_the_range(publish):
 
 
 def test_the_environment_says_how_large_a_chunk_is_when_nobody_else_does():
-    request = Request(Partitions.parse("2024-01-01", "2024-01-31"), publish="chunk")
+    request = Request(Partitions.parse("2024-01-01", "2024-01-31"), commits="chunk")
     assert [len(job) for job in request.jobs(request.partitions, 16)] == [16, 15]
 
 
@@ -36,9 +36,9 @@ def test_the_environment_says_how_large_a_chunk_is_when_nobody_else_does():
     [
         ({"stages": ("features", "train")}, "--stages train: no such stages of a range; use ingest, validate,"),
         ({"stages": ()}, "--stages is empty"),
-        ({"publish": "daily"}, "--publish daily: use one of whole, chunk, partition"),
-        ({"chunk_days": 5}, "--chunk-days needs --publish chunk or partition"),
-        ({"chunk_days": 0, "publish": "chunk"}, "at least one partition"),
+        ({"commits": "daily"}, "--commits daily: use one of whole, chunk, partition"),
+        ({"chunk_days": 5}, "--chunk-days needs --commits chunk or partition"),
+        ({"chunk_days": 0, "commits": "chunk"}, "at least one partition"),
     ],
 )
 def test_a_request_that_means_nothing_is_refused(asked, words):

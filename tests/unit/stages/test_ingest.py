@@ -109,7 +109,7 @@ def test_missing_files_are_one_paragraph_a_table(toy: Toy) -> None:
     message = str(caught.value)
     assert "30 landed files refused; other new files in the lake: 3" in message
     assert "parcels 2024-01-06..2024-01-20 (15 partitions): missing_file" in message
-    assert "contrail stage ingest -p toy --from 2024-01-06 --to 2024-01-20" in message
+    assert "contrail ingest -p toy --from 2024-01-06 --to 2024-01-20" in message
     assert len(refused(toy)) == 30
 
 

@@ -198,7 +198,7 @@ def test_missing_features_and_labels_are_told_apart(toy):
 
 def test_without_a_model_it_says_what_to_run(toy):
     copy_empty_registry(settings())
-    with pytest.raises(MissingInputError, match=r"has no model in the registry. Run: contrail stage train"):
+    with pytest.raises(MissingInputError, match=r"has no model in the registry. Run: contrail train"):
         toy.run("promote", *GATE)
 
 

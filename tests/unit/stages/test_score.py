@@ -212,7 +212,7 @@ def test_each_partition_can_have_a_commit_of_its_own(ready):
 
 def test_without_a_champion_it_says_what_to_run(toy):
     copy_empty_registry(settings())
-    with pytest.raises(MissingInputError, match=r"has no champion. Run: contrail stage promote"):
+    with pytest.raises(MissingInputError, match=r"has no champion. Run: contrail promote"):
         toy.run("score", *DAYS)
 
 

@@ -67,7 +67,7 @@ def check_out_of_time(run: StageRun[PromoteOptions], contest: Contest) -> None:
             raise DataError(
                 f"{model.name} version {model.version} was trained on {training.partitions} with an embargo of "
                 f"{training.embargo_days} days: judging it on {run.partitions} would be judging it on what it has "
-                f"seen. Nothing was decided. Judge on partitions from {earliest.start}, for example: contrail stage "
+                f"seen. Nothing was decided. Judge on partitions from {earliest.start}, for example: contrail "
                 f"promote --pipeline {spec.name} --from {earliest.start} --to {earliest.end}"
             )
 
@@ -85,7 +85,7 @@ def check_inputs(run: StageRun[PromoteOptions]) -> None:
     if missing or not any(day in features for day in run.partitions):
         ranges = ", ".join(str(days) for days in as_ranges(missing or run.partitions))
         raise MissingInputError(
-            f"{name}: no features for {ranges}. Nothing was decided. Run: contrail stage features --pipeline {name} "
+            f"{name}: no features for {ranges}. Nothing was decided. Run: contrail features --pipeline {name} "
             f"--from {run.partitions.start} --to {run.partitions.end}"
         )
     last = max(run.lake.partitions(f"validated_{spec.label.table}"), default=None)
