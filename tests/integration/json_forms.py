@@ -38,6 +38,7 @@ from contrail.lake.warehouse import fingerprints
 from contrail.methods.cost import BatchUsage
 from contrail.notify import messages
 from contrail.notify.delivery import deliver
+from contrail.stages.results import parse_result
 
 GOLDEN = PROJECT / "tests" / "golden"
 FIRST, TRAINED, LAST = "2024-01-01", "2024-02-09", "2024-03-10"
@@ -277,7 +278,7 @@ def _backfills(life: Life) -> None:
 
 def _commits(how: str) -> tuple[str, ...]:
     """The only place that knows how a backfill is asked for more commits than one."""
-    return "--publish", how, "--chunk-days", "4"
+    return "--commits", how, "--chunk-days", "4"
 
 
 def _late(life: Life) -> None:
@@ -402,7 +403,8 @@ def _of_result(life: Life, name: str, stage: str = "", **details: Any) -> messag
     """What people are told of a result that was printed, with some details changed."""
     result = life.results[name]
     verb = stage or result["stage"]
-    return messages.of_result(f"toy {verb}", verb, "toy", {**result["details"], **details}, "http://airflow/log")
+    read = parse_result(verb, {**result, "details": {**result["details"], **details}})
+    return messages.of_result(f"toy {verb}", "toy", read.details, "http://airflow/log")
 
 
 def forms(place: Path) -> dict[str, str]:
