@@ -174,9 +174,9 @@ def test_a_dry_run_writes_nothing(toy: Toy) -> None:
 
 def run_form(run_id: str, **params: Any) -> dict[str, Any]:
     """The tasks of the backfill DAG one after the other, without Airflow around them; what each returned, or None."""
-    from contrail_airflow.dags.builder import build_dags
+    from contrail_airflow.dags.backfill import backfill
 
-    dag = build_dags("toy")["toy__backfill"]
+    dag = backfill("toy")
     results: dict[str, Any] = {}
     names = {"dag_id": dag.dag_id, "run_id": run_id, "map_index": -1, "try_number": 1}
     instance = SimpleNamespace(**names, task_id="", xcom_pull=lambda task_ids: results[task_ids])

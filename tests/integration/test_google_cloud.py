@@ -25,9 +25,12 @@ from contrail.methods.fit import booster_params, fit_trees
 from contrail.methods.trainer import ThisProcess
 from contrail.stages.training.base import Method
 from contrail.stages.training.checkpoints import CheckpointFolder
+from contrail_airflow.operators import remote_run
 from contrail_airflow.operators import stage as operators
-from contrail_airflow.operators.stage import StageOperator, StageRefused, StageStopped
-from contrail_airflow.remote.remote_jobs import RemoteJobs, jobs_of
+from contrail_airflow.operators.ending import StageRefused, StageStopped
+from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.remote.remote_jobs import RemoteJobs
+from contrail_airflow.remote.services import jobs_of
 from contrail_airflow.remote.triggers import RemoteJobTrigger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("google")]
@@ -153,8 +156,6 @@ def test_killing_the_deferred_task_cancels_the_job(cloud: Toy) -> None:
 
 
 def test_a_job_over_the_budget_is_never_submitted(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contrail_airflow.operators import stage as operators
-
     dispatch = settings().dispatch.model_copy(update={"monthly_budgets": {"toy": 0.001}})
     poor = settings().model_copy(update={"dispatch": dispatch})
     monkeypatch.setattr(operators, "settings", lambda: poor)
@@ -175,8 +176,8 @@ def test_a_stages_error_there_is_said_here(cloud: Toy) -> None:
 
 
 def test_other_code_than_was_submitted_does_not_run(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish = operators.publish_code
-    monkeypatch.setattr(operators, "publish_code", lambda current: _with(publish(current), wheel_sha256="0" * 64))
+    publish = remote_run.publish_code
+    monkeypatch.setattr(remote_run, "publish_code", lambda current: _with(publish(current), wheel_sha256="0" * 64))
     with stopping(StageRefused, "the job was submitted with 0000"):
         perform("train", "2024-01-01", "2024-01-14", run_id="other-code")
 

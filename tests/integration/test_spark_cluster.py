@@ -25,7 +25,8 @@ from contrail.adapters import registry
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings, SparkTarget
 from contrail_airflow.operators import stage as operators
-from contrail_airflow.operators.stage import RETRYABLE, StageOperator, StageStopped
+from contrail_airflow.operators.ending import RETRYABLE, StageStopped
+from contrail_airflow.operators.stage import StageOperator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SPARK = Path(pyspark.__file__).parent

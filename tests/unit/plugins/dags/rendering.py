@@ -10,12 +10,21 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from contrail.config.pipeline import pipeline_names
 from contrail.stages import RANGE_STAGES
-from contrail_airflow.dags.builder import build_dags
+from contrail_airflow.dags.backfill import backfill
+from contrail_airflow.dags.daily import daily
+from contrail_airflow.dags.monitor import monitor
+from contrail_airflow.dags.score import score
+from contrail_airflow.dags.train import train
 from contrail_airflow.operators.approval import PromoteOperator, answer
-from contrail_airflow.operators.stage import JobsOperator
+from contrail_airflow.operators.backfill import JobsOperator
 
 GOLDEN = Path(__file__).parent / "golden"
 DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
+
+
+def build_dags(pipeline: str) -> dict[str, Any]:
+    """The DAGs of a pipeline by their id, as a DAG file makes them."""
+    return {dag.dag_id: dag for dag in (make(pipeline) for make in (daily, score, monitor, train, backfill))}
 
 
 def render(

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
-from tests.unit.plugins.dags.rendering import DAYS, GOLDEN, render
+from tests.unit.plugins.dags.rendering import DAYS, GOLDEN, build_dags, render
 
 from contrail.config.pipeline import load_pipeline, pipeline_names
 from contrail.config.settings import AnalystsSettings, settings
@@ -21,11 +21,14 @@ from contrail.config.targets import DispatchSettings, VertexTarget
 from contrail.operations.backfill_request import PUBLISH
 from contrail.partitions import Partitions
 from contrail.stages import RANGE_STAGES
-from contrail_airflow.dags import builder
-from contrail_airflow.dags.builder import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, build_dags, days_before
+from contrail_airflow.dags import train as train_module
 from contrail_airflow.dags.notifiers import FailureNotifier, RunNotifier, StageNotifier
+from contrail_airflow.dags.policy import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, days_before
 from contrail_airflow.operators.approval import PromoteOperator
-from contrail_airflow.operators.stage import QUEUE_MINUTES, DayOperator, JobsOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators.backfill import JobsOperator
+from contrail_airflow.operators.day import DayOperator, RetrainOperator
+from contrail_airflow.operators.remote_run import QUEUE_MINUTES
+from contrail_airflow.operators.stage import StageOperator
 from contrail_airflow.scheduling.priority import EarlierPartitionFirst
 from contrail_airflow.scheduling.retries import JitteredBackoff
 
@@ -137,7 +140,7 @@ def rent(monkeypatch: pytest.MonkeyPatch, target: VertexTarget, *verbs: str) -> 
     stages = dict.fromkeys(verbs, "rented")
     dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"rented": target}, stages=stages)
     current = settings().model_copy(update={"dispatch": dispatch})
-    monkeypatch.setattr("contrail_airflow.dags.builder.settings", lambda: current)
+    monkeypatch.setattr("contrail_airflow.dags.policy.settings", lambda: current)
 
 
 def test_what_runs_elsewhere_takes_a_slot_only_to_be_submitted(
@@ -216,7 +219,7 @@ def test_trainings_on_a_gpu_take_turns(home: Path, rented_gpu: VertexTarget) -> 
 def test_a_warehouse_is_published_to_after_scores_and_measures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     analysts = AnalystsSettings(kind="bigquery", project="p", location="EU", dataset="d", views_dataset="v")
     current = settings().model_copy(update={"analysts": analysts})
-    monkeypatch.setattr("contrail_airflow.dags.builder.settings", lambda: current)
+    monkeypatch.setattr("contrail_airflow.dags.policy.settings", lambda: current)
     dags = build_dags("flight_delay")
     score, monitor = dags["flight_delay__score"], dags["flight_delay__monitor"]
     assert score.get_task("publish").upstream_task_ids == {"score"}
@@ -340,7 +343,7 @@ def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monk
     loaded = load_pipeline("flight_delay")
     gate = loaded.spec.gate.model_copy(update={"approval": "person", "approval_hours": 2})
     strict = dataclasses.replace(loaded, spec=loaded.spec.model_copy(update={"gate": gate}))
-    monkeypatch.setattr(builder, "load_pipeline", lambda name: strict)
+    monkeypatch.setattr(train_module, "load_pipeline", lambda name: strict)
     train = build_dags("flight_delay")["flight_delay__train"]
     assert "judge: contrail stage promote" in render(train, approval=False)
     assert train.get_task("promote").response_timeout == timedelta(hours=2)
