@@ -33,7 +33,7 @@ class DagFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
 
     def daily(self, pipeline: str, /) -> DAG:
         """A day's chain up to its features."""
