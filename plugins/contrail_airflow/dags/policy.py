@@ -52,7 +52,6 @@ def dag(
     attempts = sum((there(spec, verb) * (1 + retries(spec, verb)) for verb in stages), timedelta())
     with DAG(
         dag_id=f"{spec.name}__{name}",
-        dag_display_name=f"{spec.title}: {name}",
         description=words.dag.splitlines()[0],
         doc_md=f"### {spec.title}: {name}\n\n{words.dag}\n\n{spec.description.strip()}\n\nOwner: {spec.owner}",
         tags=["contrail", spec.name, name],
