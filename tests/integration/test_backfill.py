@@ -212,7 +212,7 @@ def test_the_form_shows_a_plan_does_it_and_reports(toy: Toy) -> None:
         "sample": None,
     }
     assert not toy.lake.exists("predictions")
-    done = run_form("manual__2026", **days, model="2", publish="chunk", chunk_days=3)
+    done = run_form("manual__2026", **days, model="2", commits="chunk", chunk_days=3)
     assert [task for task, result in done.items() if result] == ["plan", "features", "score", "difference"]
     assert [part["plan"]["partitions"] for part in done["score"]] == [
         "2024-02-20..2024-02-22", "2024-02-23..2024-02-25", "2024-02-26..2024-02-27"

@@ -48,9 +48,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
         yield toy
 
 
-def operator(verb: str, start: str, end: str, *arguments: str) -> StageOperator:
+def operator(verb: str, start: str, end: str, **options: Any) -> StageOperator:
     return StageOperator(
-        task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, arguments=arguments
+        task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, options=options
     )
 
 
@@ -77,9 +77,9 @@ def wait(trigger: Any) -> dict[str, Any]:
     return asyncio.run(asyncio.wait_for(first(), 300))
 
 
-def perform(verb: str, start: str, end: str, *arguments: str, run_id: str = "run") -> dict[str, Any]:
+def perform(verb: str, start: str, end: str, run_id: str = "run", **options: Any) -> dict[str, Any]:
     """The task from its start to its end, with the wait between."""
-    task = operator(verb, start, end, *arguments)
+    task = operator(verb, start, end, **options)
     deferred = submit(task, context(run_id, verb))
     assert deferred.kwargs is not None
     return task.resume(context(run_id, verb), wait(deferred.trigger), **deferred.kwargs)
@@ -101,7 +101,7 @@ def receipts(run: str) -> list[Receipt]:
 def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     built = perform("features", "2024-01-01", "2024-01-24")
     assert (built["rows"], built["details"]["engine"]) == (cloud.sql("SELECT count(*) FROM features")[0][0], "spark")
-    trained = perform("train", "2024-01-01", "2024-01-14", "--set", "nthread=1")
+    trained = perform("train", "2024-01-01", "2024-01-14", params={"nthread": 1})
     assert trained["details"]["model_version"] == "1"
     by_stage = {one.stage: one for one in receipts("run")}
     assert {stage: one.state for stage, one in by_stage.items()} == {"features": "succeeded", "train": "succeeded"}

@@ -10,10 +10,11 @@ from contrail.config.spec import PipelineSpec
 from contrail.stages import RANGE_STAGES
 from contrail_airflow.dags.policy import dag, publish, retries, slots, start
 from contrail_airflow.operators.backfill import BackfillOperator, JobsOperator
+from contrail_airflow.operators.results import plan_of
 
 JOBS = ("features", "score")  # the stages of a backfill that may be several jobs; the others take the range as it is
 MODELS = {"champion now": "champion", "champion as of each date": "as-of"}
-PUBLISH_FORMS = {
+COMMITS = {
     "whole": "Everything at once, in one job",
     "chunk": "A job of some days at a time",
     "partition": "A day at a time",
@@ -22,12 +23,12 @@ PUBLISH_FORMS = {
 _RANGE = ("{{ params['from'] or '' }}", "{{ params['to'] or params['from'] or '' }}")
 _NOT_DRY = "{{ '' if params.dry_run else 'yes' }}"
 _HOW = [
-    "--publish",
-    "{{ params.publish }}",
+    "--commits",
+    "{{ params.commits }}",
     "{{ '--chunk-days=' ~ params.chunk_days if params.chunk_days else '' }}",
 ]
 _ASKED = ["--stages", "{{ params.stages | join(',') }}", "--model", "{{ model_ref(params.model) }}"]
-_PINNED = ["--model", "{{ ti.xcom_pull(task_ids='plan')['plan']['model'] }}"]
+_PINNED = ["--model", "{{ plan_of(ti).model }}"]
 
 
 def backfill(pipeline: str) -> DAG:
@@ -36,7 +37,7 @@ def backfill(pipeline: str) -> DAG:
     with dag(
         spec, "backfill", stages=RANGE_STAGES,
         schedule=None, start_date=start(spec), max_active_runs=1,
-        params=_params(spec), user_defined_macros={"model_ref": model_ref},
+        params=_params(spec), user_defined_macros={"model_ref": model_ref, "plan_of": plan_of},
     ) as made:  # fmt: skip
         mode = "{{ '--dry-run' if params.dry_run else '--begin' }}"
         plan = previous = _part(spec, "plan", "yes", [mode, *_ASKED, *_HOW])
@@ -107,9 +108,9 @@ def _params(spec: PipelineSpec) -> dict[str, Param]:
             description="champion now; champion as of each date, so that each day has the model that was champion "
             "then; challenger; or the number of a version. Pinned when the plan is made.",
         ),
-        "publish": Param(
-            "whole", type="string", enum=list(PUBLISH_FORMS), values_display=PUBLISH_FORMS, title="Publish",
-            description="What readers see at once. Interrupted, a part that is published is not computed again.",
+        "commits": Param(
+            "whole", type="string", enum=list(COMMITS), values_display=COMMITS, title="Commits",
+            description="What readers see at once. When the backfill is interrupted, it keeps the parts that are committed.",
         ),
         "chunk_days": Param(
             None, type=["null", "integer"], minimum=1, title="Days a job",

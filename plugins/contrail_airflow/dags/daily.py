@@ -28,8 +28,8 @@ def daily(pipeline: str) -> DAG:
             **in_order,
         )
         # Trouble with a past day is told, and is no reason to leave this one out.
-        ingest = stage(spec, "ingest", arguments=["--as-of-cutoff"], trigger_rule="all_done", **in_order)
-        validate = stage(spec, "validate", arguments=["--as-of-cutoff"], **in_order)
+        ingest = stage(spec, "ingest", options={"as_of_cutoff": True}, trigger_rule="all_done", **in_order)
+        validate = stage(spec, "validate", options={"as_of_cutoff": True}, **in_order)
         features = stage(spec, "features", outlets=[asset(spec, "features")], **in_order)
         late >> ingest >> validate >> features
     return made

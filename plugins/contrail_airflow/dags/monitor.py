@@ -5,8 +5,9 @@ from airflow.sdk import DAG, PartitionedAssetTimetable
 from contrail.config.pipeline import load_pipeline
 from contrail_airflow.dags.policy import asset, dag, days_before, publish, stage
 from contrail_airflow.operators.day import DayOperator, RetrainOperator
+from contrail_airflow.operators.results import result_of
 
-_DECIDED_SO = "ti.xcom_pull(task_ids='govern')['details']['decision'] == 'retrain'"
+_DECIDED_SO = "result_of(ti, 'govern').details.decision == 'retrain'"
 
 
 def monitor(pipeline: str) -> DAG:
@@ -17,10 +18,13 @@ def monitor(pipeline: str) -> DAG:
     first, mature = ("{{ days_before(partition_key, " + str(n) + ") }}" for n in (days + back, days + 1))
     with dag(
         spec, "monitor", stages=["drift", "performance"],
-        schedule=after_predictions, max_active_runs=2, user_defined_macros={"days_before": days_before},
+        schedule=after_predictions, max_active_runs=2,
+        user_defined_macros={"days_before": days_before, "result_of": result_of},
     ) as made:  # fmt: skip
         drift = stage(spec, "drift")
-        performance = stage(spec, "performance", partition_from=first, partition_to=mature, arguments=["--only-stale"])
+        performance = stage(
+            spec, "performance", partition_from=first, partition_to=mature, options={"only_stale": True}
+        )
         # One day at a time: each must see what the others decided.
         govern = DayOperator(task_id="govern", verb="govern", pipeline=spec.name, max_active_tis_per_dag=1)
         retrain = RetrainOperator(

@@ -16,6 +16,7 @@ from contrail.partitions import Partitions
 from contrail_airflow.dags.policy import GPU_POOL, dag, end, limit, remote, slots, stage, start
 from contrail_airflow.operators.approval import PromoteOperator
 from contrail_airflow.operators.day import DayOperator
+from contrail_airflow.operators.results import result_of
 
 _STAGES = ("train", "promote", "promote")  # `judge` is the gate too
 _AS_OF = "params.as_of, dag_run.run_after"
@@ -24,10 +25,8 @@ _GATE: dict[str, Any] = {
     "partition_from": "{{ gate_window(" + _AS_OF + ").start }}",
     "partition_to": "{{ gate_window(" + _AS_OF + ").end }}",
 }
-_VERSION = "{{ (ti.xcom_pull(task_ids='train') or {}).get('details', {}).get('model_version', '') }}"
-# A training that the governor has not refused; the monitor's was decided before it began.
-_DECISION = "(ti.xcom_pull(task_ids='govern') or {}).get('details', {}).get('decision', 'retrain')"
-_ALLOWED = "{{ 'yes' if " + _DECISION + " == 'retrain' else '' }}"
+_CANDIDATE = "{{ candidate(ti) }}"
+_ALLOWED = "{{ 'yes' if is_allowed(ti) else '' }}"
 
 
 def train(pipeline: str) -> DAG:
@@ -38,7 +37,7 @@ def train(pipeline: str) -> DAG:
         spec, "train", stages=_STAGES,
         room=_room(spec), schedule=CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None,
         start_date=start(spec), end_date=end(spec), max_active_runs=1,
-        params=_params(spec), user_defined_macros=Windows(spec).macros(),
+        params=_params(spec), user_defined_macros={**Windows(spec).macros(), **MACROS},
     ) as made:  # fmt: skip
         govern = _govern(spec)
         trained = stage(
@@ -46,20 +45,20 @@ def train(pipeline: str) -> DAG:
             trigger_rule="none_failed",  # what the monitor has started is not judged twice
             partition_from="{{ train_window(" + _AS_OF + ").start }}",
             partition_to="{{ train_window(" + _AS_OF + ").end }}",
-            arguments=[*_use_what_is_rented(spec), "--set", "{{ params.set | tojson }}"],
+            options={"params": [*_use_what_is_rented(spec), "{{ params.set | tojson }}"]},
             **_place(spec),
         )  # fmt: skip
         judge = stage(
             spec, "promote", task_id="judge", skip_unless=_if_awaited(spec), **_GATE,
-            arguments=["--model", _VERSION, "--approval", "awaited"],
+            options={"model": _CANDIDATE, "approval": "awaited"},
         )  # fmt: skip
         promote = stage(
             spec, "promote", operator=PromoteOperator, skip_unless=_ALLOWED, **_GATE,
-            arguments=["--model", _VERSION],
+            options={"model": _CANDIDATE},
             trigger_rule="none_failed",  # where nobody is asked, judge is skipped
             ask_if=_if_awaited(spec),
-            subject=f"{spec.title}: may version {_VERSION} become champion?",
-            body="{{ (ti.xcom_pull(task_ids='judge') or {}).get('details', {}).get('record', '') }}",
+            subject=f"{spec.title}: may version {_CANDIDATE} become champion?",
+            body="{{ record(ti) }}",
             response_timeout=timedelta(hours=spec.gate.approval_hours),
         )  # fmt: skip
         govern >> trained >> judge >> promote
@@ -71,13 +70,13 @@ def _govern(spec: PipelineSpec) -> DayOperator:
     return DayOperator(
         task_id="govern", verb="govern", pipeline=spec.name, partition_from=_DAY, partition_to=_DAY,
         skip_unless="{{ '' if run_id.startswith('governor__') else 'yes' }}",
-        arguments=[
-            "--asked", "{{ 'schedule' if run_id.startswith('scheduled__') else 'by-hand' }}",
-            "--training", "{{ run_id }}",
-            by_hand + "'--person=' ~ (dag_run.triggering_user_name or 'unknown') }}",
-            by_hand + "'--reason=' ~ params.why }}",
-            by_hand + "'--insist' if params.insist else '' }}",
-        ],
+        options={
+            "asked": "{{ 'schedule' if run_id.startswith('scheduled__') else 'by-hand' }}",
+            "training": "{{ run_id }}",
+            "person": by_hand + "dag_run.triggering_user_name or 'unknown' }}",
+            "reason": by_hand + "params.why }}",
+            "insist": by_hand + "params.insist }}",
+        },
     )  # fmt: skip
 
 
@@ -128,7 +127,28 @@ def _rents_gpu(spec: PipelineSpec) -> bool:
 
 def _use_what_is_rented(spec: PipelineSpec) -> list[str]:
     """With ``auto`` few rows are trained on a CPU, and so are all where a GPU cannot be seen: beside one that is paid for."""
-    return ["--set", "device=cuda"] if _rents_gpu(spec) and spec.train.device == "auto" else []
+    return ["device=cuda"] if _rents_gpu(spec) and spec.train.device == "auto" else []
+
+
+def is_allowed(ti: Any) -> bool:
+    """Whether the governor has not refused this training. The monitor's was decided before it began."""
+    decided: Any = result_of(ti, "govern")
+    return decided is None or decided.details.decision == "retrain"
+
+
+def candidate(ti: Any) -> str:
+    """The version that this run has trained; nothing where it has trained none."""
+    trained: Any = result_of(ti, "train")
+    return (trained and trained.details.model_version) or ""
+
+
+def record(ti: Any) -> str:
+    """The decision record that an approver reads; nothing where nobody is asked."""
+    judged: Any = result_of(ti, "judge", "promote")
+    return (judged and judged.details.record) or ""
+
+
+MACROS = {"is_allowed": is_allowed, "candidate": candidate, "record": record}
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,17 @@ class BackfillOperator(StageOperator):
 
     Args:
         verb: A stage; ``plan``, which shows what all stages asked for would do; or ``difference``.
+        arguments: Further arguments of ``contrail backfill``, templated; empty ones are left out.
         **kwargs: As for ``StageOperator``.
 
     Returns (XCom): the plan, or what was done.
     """
+
+    template_fields: Sequence[str] = (*StageOperator.template_fields, "arguments")
+
+    def __init__(self, *, arguments: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.arguments = list(arguments)
 
     def command(self, run_id: str) -> list[str]:
         """The arguments of ``contrail`` that do this task."""

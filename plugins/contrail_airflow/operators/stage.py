@@ -41,7 +41,7 @@ class StageOperator(BaseOperator):
     ``currency``) where it ran as a remote job that has a price.
     """
 
-    template_fields: Sequence[str] = ("partition_from", "partition_to", "options", "arguments", "skip_unless")
+    template_fields: Sequence[str] = ("partition_from", "partition_to", "options", "skip_unless")
     ui_color = "#e8f1f8"
 
     def __init__(
@@ -52,7 +52,6 @@ class StageOperator(BaseOperator):
         partition_from: str = "{{ partition_key }}",
         partition_to: str = "{{ partition_key }}",
         options: Mapping[str, Any] | None = None,
-        arguments: Sequence[str] = (),
         skip_unless: str = "yes",
         no_partition: str = "this run has no partition. Trigger it with a partition key, for example 2013-11-01.",
         **kwargs: Any,
@@ -64,7 +63,6 @@ class StageOperator(BaseOperator):
         self.partition_from = partition_from
         self.partition_to = partition_to
         self.options = dict(options or {})
-        self.arguments = list(arguments)
         self.skip_unless = skip_unless
         self.no_partition = no_partition
         self._attempt: LocalRun | RemoteRun | None = None
@@ -77,7 +75,7 @@ class StageOperator(BaseOperator):
 
     def _command(self, days: Sequence[str], run_id: str) -> list[str]:
         command = [self.verb, "--pipeline", self.pipeline, *days, "--run-id", run_id, "--json"]
-        return [*command, *flags(self.verb, self.options), *(a for a in self.arguments if a)]
+        return [*command, *flags(self.verb, self.options)]
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the command, stream its progress into the task's log, and return its result.
