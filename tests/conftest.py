@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from xdist.scheduler import LoadGroupScheduling
 
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.settings import Settings, settings
@@ -31,6 +32,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Who works in an environment, `prod` perhaps, does not mean that tests should.
 for _name in [name for name in os.environ if name.startswith("CONTRAIL_") and not name.startswith("CONTRAIL_TEST_")]:
     del os.environ[_name]
+
+
+class ByGroupOrFile(LoadGroupScheduling):
+    """Give a worker a whole group, or a whole file of tests without a group: what its fixtures have made is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        group = super()._split_scope(nodeid)
+        return nodeid.partition("::")[0] if group == nodeid else str(group)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroupOrFile:
+    """Called by xdist on its way to spread the tests over workers."""
+    return ByGroupOrFile(config, log)
 
 
 @event.listens_for(Engine, "connect")
