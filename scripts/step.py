@@ -18,10 +18,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 _EVERY_SECONDS = 10
-# Terminals' colours and movements; uv's list of packages; and how far it is, as in "Preparing packages... (3/15)".
 _CLEAR = "\x1b[K"  # to the end of the line
+# Terminals' colours and movements; and how far uv is, as in "Preparing packages... (3/15)".
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_LISTED = re.compile(r"\s*[+~-] \S+==|\s*[+~-] \S+ @ |\s*[+~-] \S+ \(from ")
 _COUNTED = re.compile(r"(Preparing packages)\S* \((\d+)/(\d+)\)|\[(\d+)/(\d+)\]")
 _INSTALLED = re.compile(r"Installed \d+ packages?")
 
@@ -49,14 +48,12 @@ class Step:
         print(f"{self.title}…", flush=True)
         for part in self._parts():
             text = _CONTROLS.sub("", part).strip("\r\n")
-            if _LISTED.match(text):
-                continue
             self._remember(text)
-            if self.on_terminal and not self.installed:
+            if self.on_terminal and not self.installed:  # then comes its list of packages
                 print(part, end="", flush=True)
         status = self._process.wait()
         if status:
-            print("" if self.on_terminal else "\n".join(self._said[-40:]))
+            print("" if self.on_terminal and not self.installed else "\n".join(self._said[-40:]))
         outcome = f"failed (exit status {status})" if status else self.installed or "done"
         start = f"\r{_CLEAR}" if self.on_terminal else ""
         print(f"{start}  {outcome}, {self._elapsed()}", flush=True)
