@@ -16,7 +16,7 @@ from tests.conftest import PROJECT
 PAGE = PROJECT / "docs" / "add-a-pipeline.md"
 # A block is a file when its fence names one, a command when it is a shell's, and else only for reading.
 SHELL = "shell"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("add-a-pipeline")]
 
 
 def blocks() -> Iterator[tuple[str, str]]:

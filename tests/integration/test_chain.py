@@ -12,7 +12,7 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.operations.summary import print_summary, summarise
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
 
 FIRST, TRAINED, LAST = "2024-01-01", "2024-02-09", "2024-03-10"
 GATE = ("2024-02-11", "2024-02-24")

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from rich.console import Console
-from tests.conftest import Toy
+from tests.conftest import Prepare, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.config.test_settings import GIVEN as PROD
 from tests.unit.dispatch import test_receipts as receipts
@@ -191,15 +191,18 @@ def test_describe_documents_every_column(
         assert undocumented == [], dataset.name
 
 
-@pytest.fixture
-def scored(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+def unscored(toy: Toy) -> None:
     """A champion and features of five days; nothing is scored."""
     publish_toy(toy, "2024-01-01", "2024-02-05")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
-    return toy
+
+
+@pytest.fixture
+def scored(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(unscored)
 
 
 SCORE = ("backfill", "-p", "toy", "--from", "2024-02-01", "--to", "2024-02-05", "--stages", "score")

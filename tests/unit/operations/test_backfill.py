@@ -21,16 +21,19 @@ DAYS = Partitions.parse("2024-02-10", "2024-02-14")
 SCORES = "SELECT * EXCLUDE (scoring_run, scored_at, feature_snapshot) FROM predictions ORDER BY partition_date, parcel"
 
 
-@pytest.fixture
-def ready(toy, monkeypatch):
-    """Two versions, the first champion, and features to 15 February."""
+def two_versions(toy) -> None:
+    """The first is champion; there are features to 15 February."""
     publish_toy(toy, "2024-01-01", "2024-02-15")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     for depth in (3, 5):
         toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1, "max_depth": depth})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
-    return toy
+
+
+@pytest.fixture
+def ready(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(two_versions)
 
 
 @pytest.fixture

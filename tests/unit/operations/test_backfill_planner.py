@@ -22,15 +22,18 @@ from contrail.partitions import Partitions
 DAYS = Partitions.parse("2024-02-10", "2024-02-14")
 
 
-@pytest.fixture
-def ready(toy, monkeypatch):
+def champion_of_january(toy) -> None:
     """A champion, trained on January, validated tables to 16 February, and features to the 15th."""
     publish_toy(toy, "2024-01-01", "2024-02-16", features_end="2024-02-15")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
-    return toy
+
+
+@pytest.fixture
+def ready(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(champion_of_january)
 
 
 def plan(toy, stages=("score",), partitions=DAYS, **asked):

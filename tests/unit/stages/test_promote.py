@@ -17,13 +17,18 @@ from contrail.stages.promotion.evidence import evidence_of
 GATE = ("2024-02-11", "2024-03-09")
 
 
-@pytest.fixture
-def ready(toy, monkeypatch):
-    """One candidate trained on January, and everything labelled to 10 March."""
+def one_candidate(toy) -> None:
+    """Trained on January; everything is labelled to 10 March."""
     publish_toy(toy, "2024-01-01", "2024-03-10")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     train(toy, "2024-01-31")
+
+
+@pytest.fixture
+def ready(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    toy = prepared(one_candidate)
+    toy.monkeypatch = monkeypatch
     return toy
 
 

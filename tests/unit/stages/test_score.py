@@ -14,15 +14,18 @@ from contrail.stages import score
 DAYS = ("2024-02-10", "2024-02-14")
 
 
-@pytest.fixture
-def ready(toy, monkeypatch):
+def champion_of_january(toy) -> None:
     """A champion, trained on January, and features to 15 February."""
     publish_toy(toy, "2024-01-01", "2024-02-15")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
-    return toy
+
+
+@pytest.fixture
+def ready(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(champion_of_january)
 
 
 def rows(toy, columns: str = "* EXCLUDE (scoring_run, scored_at)"):
@@ -123,12 +126,17 @@ def test_a_version_can_be_pinned(ready):
     assert {version for (version,) in rows(ready, "model_version")} == {"2"}
 
 
-@pytest.fixture
-def challenged(ready):
-    """A second version as challenger."""
-    ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1, "max_depth": 1})
+def champion_and_challenger(toy) -> None:
+    """As above, with a second version as challenger."""
+    champion_of_january(toy)
+    toy.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1, "max_depth": 1})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "2"), "challenger")
-    return ready
+
+
+@pytest.fixture
+def challenged(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(champion_and_challenger)
 
 
 def shadow_rows(toy, columns: str = "* EXCLUDE (scoring_run, scored_at)"):

@@ -27,12 +27,15 @@ WINDOW = ("2024-01-01", "2024-02-09")
 ONE_THREAD = {"nthread": 1}
 
 
-@pytest.fixture
-def ready(toy):
-    """The toy pipeline with validated tables and features to the middle of February, and an empty registry."""
+def untrained(toy) -> None:
+    """Validated tables and features to the middle of February, and an empty registry."""
     publish_toy(toy, "2024-01-01", "2024-02-15")
     copy_empty_registry(settings())
-    return toy
+
+
+@pytest.fixture
+def ready(prepared):
+    return prepared(untrained)
 
 
 @pytest.fixture(scope="module")
