@@ -116,9 +116,9 @@ def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeyp
     scored = perform("score", "2024-01-16", "2024-01-24")
     assert cloud.sql("SELECT DISTINCT scoring_run FROM predictions") == [(scored["run_id"],)]
     assert cloud.lake.scan("predictions").drop_columns(["scoring_run", "scored_at"]) == here
-    history = cloud.lake.history("features")[0]
-    assert history["lock_hash"]
-    assert history["code_revision"] not in ("", "unknown"), "the wheel names the checkout that it was built from"
+    made = cloud.lake.history("features")[0].provenance
+    assert made.lock_hash
+    assert made.code_revision not in ("", "unknown"), "the wheel names the checkout that it was built from"
 
 
 def test_a_lost_worker_and_a_new_triggerer_leave_one_job(cloud: Toy) -> None:

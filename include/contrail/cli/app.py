@@ -578,7 +578,7 @@ def history(
     """List a table's snapshots, newest first, and what made each."""
     entries = _lake(load_pipeline(_default_pipeline(pipeline))).history(table)
     if as_json:
-        typer.echo(json.dumps(entries, default=_plain))
+        typer.echo(json.dumps([entry.as_json() for entry in entries], default=_plain))
         return
     shown = Table(
         "snapshot",
@@ -592,13 +592,16 @@ def history(
         header_style="bold",
     )
     for entry in entries[:limit]:
-        mark = " ← current" if entry["current"] else ""
+        mark, made = " ← current" if entry.current else "", entry.provenance
         shown.add_row(
-            f"{entry['snapshot']}{mark}",
-            str(entry["committed_at"])[:19],
-            *(str(entry.get(key, "")) for key in ("stage", "partitions", "rows", "run_id")),
-            str(entry.get("code_revision", ""))[:8],
-            ", ".join(f"{k}@{v}" for k, v in dict(entry["inputs"]).items()),  # type: ignore[call-overload]
+            f"{entry.snapshot}{mark}",
+            entry.committed_at[:19],
+            made.stage,
+            entry.commit.label,
+            str(entry.rows),
+            made.run_id,
+            made.code_revision[:8],
+            ", ".join(f"{table}@{snapshot}" for table, snapshot in made.inputs.items()),
         )
     out.print(shown)
 

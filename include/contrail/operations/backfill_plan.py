@@ -23,9 +23,10 @@ from contrail.dispatch.receipts import Receipts, utc_now
 from contrail.errors import SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.lake.lake import Lake, PartitionState
+from contrail.lake.lake import Lake
 from contrail.lake.lineage import Commit, Lineage
 from contrail.lake.model_history import AS_OF
+from contrail.lake.readers import PartitionState
 from contrail.methods.cost import so_many
 from contrail.operations.difference import compare, compared_columns
 from contrail.partitions import Partitions
@@ -357,7 +358,7 @@ class _Planner:
             return PartitionPlan(day, rows, 0, NEW, "nothing is published")
         why = self._why(stage, day, maker)
         version = self.versions.get(day, "") if stage == "score" else ""
-        run = str(maker.provenance["run_id"]) if maker else ""
+        run = maker.provenance.run_id if maker else ""
         action, why = (REPLACE, why) if why else (SAME, "holds exactly this")
         return PartitionPlan(day, rows, published, action, why, version, run)
 
@@ -370,8 +371,10 @@ class _Planner:
         if maker is None:
             return "what made it is older than the history that is kept"
         current = {"pipeline_hash": self.pipeline.hash, "code_hash": code_hash(), "lock_hash": self._lock}
+        made = maker.provenance
+        then = {"pipeline_hash": made.pipeline_hash, "lock_hash": made.lock_hash, **made.extra}
         for key, words in _HASHES.items():
-            if maker.provenance.get(key) != current[key]:
+            if then.get(key) != current[key]:
                 return words
         return self._features_changed(day, maker) if stage == "features" else self._score_changed(day, maker)
 
@@ -382,7 +385,7 @@ class _Planner:
     def _features_changed(self, day: date, maker: Commit) -> str:
         if self._lands:
             return "its inputs are made first"
-        read = maker.provenance["inputs"]
+        read = maker.provenance.inputs
         for name in self.spec.tables:
             window = features.reach_of(self.spec, name, Partitions(day, day))
             if not self.lineage(f"validated_{name}").unchanged_since(read.get(f"validated_{name}"), window):
@@ -395,7 +398,7 @@ class _Planner:
         model = next(model for days, model in self.models if day in days)
         made_with = dict(
             zip(
-                *(str(maker.provenance.get(key, "")).split(",") for key in ("model_version", "model_sha256")),
+                *(maker.provenance.extra.get(key, "").split(",") for key in ("model_version", "model_sha256")),
                 strict=False,
             )
         )
@@ -405,7 +408,7 @@ class _Planner:
         if made_with.get(model.version) != model.package.card.sha256["model.ubj"]:
             return f"version {model.version} is another model now"
         window = Partitions(day, day)
-        same = self.lineage("features").unchanged_since(maker.provenance["inputs"].get("features"), window)
+        same = self.lineage("features").unchanged_since(maker.provenance.inputs.get("features"), window)
         return "" if same else "features were published since"
 
     @cached_property
@@ -431,9 +434,9 @@ def estimate(lineage: Lineage, stage: str, job_rows: Sequence[int | None]) -> Es
     A job that is larger takes more in proportion; one that is smaller, at most as long.
     """
     runs = {
-        str(commit.provenance["run_id"]): (int(commit.provenance["job_rows"]), float(commit.provenance["seconds"]))
+        commit.provenance.run_id: (commit.job_rows, float(commit.provenance.extra["seconds"]))
         for commit in reversed(lineage.commits)
-        if commit.provenance.get("stage") == stage and {"job_rows", "seconds"} <= commit.provenance.keys()
+        if commit.provenance.stage == stage and commit.job_rows is not None and "seconds" in commit.provenance.extra
     }
     runs = {run: known for run, known in runs.items() if known[0] > 0}
     if not job_rows:

@@ -20,8 +20,8 @@ from contrail.errors import ContrailError, FileRefusedError, PartitionRefusedErr
 from contrail.files import write_whole
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.lake.lake import PartitionState
 from contrail.lake.model_history import AS_OF
+from contrail.lake.readers import PartitionState
 from contrail.operations.backfill import Backfills, Record
 from contrail.operations.backfill_plan import Request
 from contrail.partitions import Partitions, as_ranges

@@ -88,7 +88,7 @@ def _stale(run: StageRun, mature: Iterable[date]) -> list[date]:
         maker = measured.maker(day)
         until = {label: day + timedelta(days=spec.label.mature_after_days)}
         return maker is not None and all(
-            lineage.unchanged_since(maker.provenance["inputs"].get(name), Partitions(day, until.get(name, day)))
+            lineage.unchanged_since(maker.provenance.inputs.get(name), Partitions(day, until.get(name, day)))
             for name, lineage in read.items()
         )
 

@@ -121,11 +121,11 @@ def test_analysts_are_shown_the_days_that_a_rollback_has_changed(
         days = [date(2024, 1, number) for number in numbers]
         rows = pa.Table.from_pylist([{**row, "partition_date": day} for day in days], dataset.arrow_schema())
         filled.lake.publish(dataset, rows, days, Provenance("r", "performance", "h", "c" * 40, "l"))
-    _, _, first = (str(entry["snapshot"]) for entry in filled.lake.history("performance"))
+    _, _, first = (str(entry.snapshot) for entry in filled.lake.history("performance"))
     code, _, err = run(monkeypatch, capsys, "rollback", "performance", "-p", "toy", "--to", first)
     assert (code, asked) == (0, [("publish", "2024-01-06..2024-01-08", ["performance"])])
     assert "contrail publish -p toy --from 2024-01-06 --to 2024-01-08" in err
-    oldest = str(filled.lake.history("quarantine")[-1]["snapshot"])
+    oldest = str(filled.lake.history("quarantine")[-1].snapshot)
     run(monkeypatch, capsys, "rollback", "quarantine", "-p", "toy", "--to", oldest)
     monkeypatch.setattr(cli, "settings", settings)
     run(

@@ -142,8 +142,8 @@ def test_the_champion_unless_a_version_is_asked_for(model: Model, run: Callable[
 def test_the_snapshot_names_its_inputs(toy: Toy, run: Callable[..., StageResult]) -> None:
     run("2024-02-12")
     entry = toy.lake.history("drift")[0]
-    assert entry["inputs"] == {"features": toy.lake.snapshot_id("features")}
-    assert (entry["model_name"], entry["model_version"]) == ("toy", "3")
+    assert entry.provenance.inputs == {"features": toy.lake.snapshot_id("features")}
+    assert (entry.provenance.extra["model_name"], entry.provenance.extra["model_version"]) == ("toy", "3")
 
 
 def test_a_day_reads_a_bounded_history(
@@ -240,7 +240,7 @@ def test_rows_of_the_label_say_what_they_are(toy: Toy, labelled: Callable[..., S
                    "WHERE feature = 'label'")  # fmt: skip
     assert rows == [("mean_residual", 0.06, None, "toy", "3")]
     names = ("features", "validated_parcels", "validated_deliveries")
-    assert toy.lake.history("drift")[0]["inputs"] == {name: toy.lake.snapshot_id(name) for name in names}
+    assert toy.lake.history("drift")[0].provenance.inputs == {name: toy.lake.snapshot_id(name) for name in names}
 
 
 @pytest.mark.parametrize("days", [1, 4])

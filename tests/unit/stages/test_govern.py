@@ -136,7 +136,7 @@ def test_a_row_says_what_was_seen_decided_and_why(shifted: Toy) -> None:
     assert (evidence["labelled"], evidence["rows"]) == (7 * 57, 7 * 60)
     assert evidence["trainings"] == [{"as_of": "2024-01-31", "what": "the training of version 1"}]
     assert result.details["evidence"] == evidence
-    inputs = shifted.lake.history("governor")[0]["inputs"]
+    inputs = shifted.lake.history("governor")[0].provenance.inputs
     assert inputs == {name: shifted.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
 
 

@@ -106,7 +106,7 @@ def test_the_card_says_all_that_is_needed_to_train_again(world, version):
 def test_the_snapshots_that_were_read_are_tagged_so_that_they_never_expire(world):
     toy, _ = world
     snapshot = toy.lake.snapshot_id("features")
-    assert f"training-{snapshot}" in toy.lake.history("features")[0]["tags"]
+    assert f"training-{snapshot}" in toy.lake.history("features")[0].tags
 
 
 def test_drift_is_referred_to_all_rows_of_the_window_labelled_or_not(world, version):
@@ -158,7 +158,7 @@ def test_an_experiment_writes_its_metrics_and_registers_nothing(ready, tmp_path)
     assert result.details["model_version"] is None
     found = json.loads(path.read_text())
     assert found["validation"]["auc"] == pytest.approx(result.details["validation"]["auc"])
-    assert ready.lake.history("features")[0]["tags"] == []
+    assert ready.lake.history("features")[0].tags == ()
     with pytest.raises(MissingInputError, match="no model in the registry"):
         registry.resolve(settings(), "toy", "latest")
 
