@@ -30,10 +30,10 @@ from contrail.lake.labels import read_training_rows
 from contrail.methods import metrics
 from contrail.methods.baselines import RateTable, fit_rate_table
 from contrail.methods.boosting import Checkpoint, Params
-from contrail.methods.drift import build_reference
+from contrail.methods.drift_reference import build_reference
 from contrail.methods.encoding import category_table
 from contrail.methods.fit import Fitted, booster_params, fit_trees, override, predict_unseen
-from contrail.methods.label_drift import LABEL, LabelReference, build_label_reference, day_residuals, parts_of
+from contrail.methods.label_drift import LabelReference, build_label_reference, day_residuals, parts_of
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.methods.splits import Split, split_window
@@ -345,8 +345,7 @@ def _package(
         rate_table=_rate_table(window, train),
         training=record,
     )
-    reference = {**build_reference(features, spec), LABEL: label}
-    return ModelPackage(card, fitted.model, reference)
+    return ModelPackage(card, fitted.model, build_reference(features, spec, label).to_json())
 
 
 def _label_reference(

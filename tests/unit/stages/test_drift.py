@@ -12,7 +12,9 @@ from tests.unit.stages.test_performance import publish
 
 from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
-from contrail.methods.drift import build_reference
+from contrail.methods.drift_reference import build_reference
+from contrail.methods.label_drift import LabelReference
+from contrail.methods.model_package import ModelPackage
 from contrail.partitions import Partitions
 from contrail.stages import drift
 from contrail.stages.base import StageResult
@@ -48,9 +50,17 @@ def features(partitions: Partitions) -> pa.Table:
 
 
 EXPECTED = 0.3
-USUAL_LABELS = {
-    "run_days": 3, "of_days": 5, "low": -0.1, "high": 0.1, "centre": 0.0, "threshold": 0.06, "days": 33,
-}  # fmt: skip
+USUAL_LABELS = LabelReference(run_days=3, of_days=5, low=-0.1, high=0.1, centre=0.0, threshold=0.06, days=33)
+
+
+class Package(ModelPackage):
+    """A model without trees, with a drift reference as it was stored."""
+
+    def __init__(self, reference: bytes) -> None:
+        super().__init__(card=None, booster_bytes=b"", reference_bytes=reference)  # type: ignore[arg-type]
+
+    def predict(self, features: pa.Table) -> np.ndarray:
+        return np.full(len(features), EXPECTED)
 
 
 class Model:
@@ -58,9 +68,8 @@ class Model:
 
     def __init__(self, toy: Toy) -> None:
         self.asked: list[str] = []
-        self.reference = {**build_reference(features(TRAINED), toy.spec), "label": USUAL_LABELS}
-        package = SimpleNamespace(reference=self.reference, predict=lambda rows: np.full(len(rows), EXPECTED))
-        self.model = SimpleNamespace(name="toy", version="3", package=package)
+        self.reference = build_reference(features(TRAINED), toy.spec, USUAL_LABELS)
+        self.model = SimpleNamespace(name="toy", version="3", package=Package(self.reference.to_json()))
 
     def resolve(self, _: Any, name: str, ref: str) -> Any:
         self.asked.append(f"{name}/{ref}")
@@ -305,7 +314,7 @@ def test_a_label_without_a_prediction_and_a_prediction_without_a_label_do_not_co
 def test_a_model_with_a_reference_of_an_earlier_format_is_refused(
     toy: Toy, model: Model, labelled: Callable[..., StageResult]
 ) -> None:
-    model.reference["format"] = 1
+    model.model.package = Package(b'{"format": 1}')
     with pytest.raises(DataError, match="has format 1"):
         labelled("2024-03-10")
     assert not toy.lake.exists("drift")

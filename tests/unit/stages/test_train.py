@@ -110,14 +110,14 @@ def test_the_snapshots_that_were_read_are_tagged_so_that_they_never_expire(world
 
 
 def test_drift_is_referred_to_all_rows_of_the_window_labelled_or_not(world, version):
-    days = Partitions.parse(version.reference["first_day"], version.reference["last_day"])
-    assert version.reference["rows"] == len(days) * 60
+    days = Partitions(version.reference.first_day, version.reference.last_day)
+    assert version.reference.rows == len(days) * 60
 
 
 def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labels_were_known(world, version):
     toy, _ = world
-    reference = version.reference["label"]
-    assert reference["days"] == 40 - toy.spec.label.mature_after_days
+    reference = version.reference.label
+    assert reference.days == 40 - toy.spec.label.mature_after_days
     rows = read_training_rows(toy.lake, toy.spec, Partitions.parse(*WINDOW), as_of=date(2024, 2, 10))
     days, training = rows[PARTITION].to_numpy(), version.card.training
     unseen = predict_unseen(
