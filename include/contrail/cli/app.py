@@ -666,6 +666,7 @@ def cost(
     - `contrail cost -p flight_delay --month 2026-11`
     - `contrail cost -p flight_delay --assume features=30x4 --assume train=1x10`
     """
+    from contrail.dispatch import budget
     from contrail.dispatch.receipts import Receipts, month_of, utc_now
     from contrail.methods.cost import Assumption
 
@@ -673,7 +674,7 @@ def cost(
     if receipts is None:
         raise SpecError(f"the environment {settings().name} has no price table: dispatch.prices in its file names one")
     if assume:
-        lines = receipts.assumed([Assumption.parse(text) for text in assume])
+        lines = budget.assumed(receipts, [Assumption.parse(text) for text in assume])
         _print_assumed(pipeline, receipts.prices, lines, as_json)
         return
     try:
@@ -682,7 +683,7 @@ def cost(
         raise SpecError(f"--month {month}: write it as YYYY-MM, for example 2026-11") from error
     found = receipts.month(wanted)
     if as_json:
-        typer.echo(json.dumps({"pipeline": pipeline, **found.as_dict()}))
+        typer.echo(json.dumps(found.report(pipeline).model_dump(mode="json")))
     else:
         _print_month(pipeline, found)
 

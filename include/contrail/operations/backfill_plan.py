@@ -19,6 +19,7 @@ from contrail.adapters.registry import CHAMPION, RegisteredModel
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.config.targets import LocalTarget, SparkTarget
+from contrail.dispatch import budget
 from contrail.dispatch.receipts import Receipts, utc_now
 from contrail.errors import SpecError
 from contrail.lake import datasets
@@ -266,7 +267,7 @@ def _cost(settings: Settings, pipeline: str, stages: list[StagePlan]) -> str:
             continue
         for days, number in Counter(jobs if stage.stage in TABLES else [sum(jobs)]).items():
             each = f"{number} jobs of {so_many(days, 'day')}, each " if number > 1 else ""
-            found.append(f"{stage.stage} on {name}: {each}{receipts.expected(stage.stage, days, utc_now())}")
+            found.append(f"{stage.stage} on {name}: {each}{budget.expected(receipts, stage.stage, days, utc_now())}")
     return "; ".join(found) or HERE
 
 

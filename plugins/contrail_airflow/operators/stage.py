@@ -329,7 +329,7 @@ class StageOperator(BaseOperator):
             tell(line)
         if outcome.code:
             self._fail(outcome.code, outcome.said, remote.link)
-        result = self._result(json.dumps(outcome.result))
+        result = self._result(outcome.result)
         return {**result, "cost": cost} if cost else result
 
     def _last_lines(self, *logs: str) -> str:

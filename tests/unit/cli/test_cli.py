@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.config.test_settings import GIVEN as PROD
-from tests.unit.dispatch import test_receipts as receipts
+from tests.unit.dispatch import priced as receipts
 
 from contrail.adapters import registry
 from contrail.cli.app import app as cli
