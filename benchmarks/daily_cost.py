@@ -81,6 +81,6 @@ def measure() -> str:
     return table(
         "One day's chain, early and late in the year",
         rows,
-        "`contrail stage` ingest, validate, features, score and drift of one day, each a process of its own, in a lake "
-        "that was grown by a commit a day and table up to the day before. Goal: at most 1.05; accepted: 1.15.",
+        "Ingest, validate, features, score and drift of one day, each a process of its own. The lake has grown by a commit "
+        "a day and table up to the day before. Goal: at most 1.05; accepted: 1.15.",
     )

@@ -59,8 +59,8 @@ def _load() -> _World:
     from contrail.methods.drift_verdicts import history_days
     from contrail.methods.fit import predict_unseen
     from contrail.methods.label_drift import day_residuals, parts_of
+    from contrail.methods.matrices import encode_window
     from contrail.partitions import Partitions
-    from contrail.stages.train import encode_window
 
     settings.cache_clear()
     spec, lake = load_pipeline(PIPELINE).spec, Lake(settings(), PIPELINE)
@@ -330,8 +330,8 @@ def measure() -> str:
         *feature_lines,
         "",
         f"Best possible is a test of that feature's mean of three days alone, at {world.spec.drift.false_alarm_rate:.0%} false "
-        "alarms, that knows how "
-        "such means usually spread and takes them for normal: the weather of three days is no sign of drift.",
+        "alarms. It knows how such means usually spread and takes them for normal. The weather of three days is no sign of "
+        "drift.",
         "",
         "| label rate | raised within three days | best possible |",
         "|---|---:|---:|",

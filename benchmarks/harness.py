@@ -51,7 +51,7 @@ def contrail(*arguments: str, **extra: str) -> dict[str, Any]:
 
 def stage(verb: str, start: str, end: str | None = None, *arguments: str, **extra: str) -> dict[str, Any]:
     """Run one stage of the measured pipeline."""
-    return contrail("stage", verb, "-p", PIPELINE, "--from", start, "--to", end or start, *arguments, **extra)
+    return contrail(verb, "-p", PIPELINE, "--from", start, "--to", end or start, *arguments, **extra)
 
 
 def alternate(candidates: Mapping[str, Callable[[], float]], runs: int = RUNS, unit: str = "s") -> list[Row]:
@@ -86,7 +86,7 @@ def prepare() -> None:
     for verb in ("ingest", "validate", "features"):
         stage(verb, *YEAR)
     stage("train", "2013-01-01", "2013-08-31")
-    stage("promote", "2013-09-03", "2013-09-30")
+    stage("promote", "2013-09-03", "2013-09-30", "--approval", "none")
     for verb in ("score", "performance"):
         stage(verb, *YEAR)
     (HOME / "prepared").touch()

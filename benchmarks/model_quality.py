@@ -25,12 +25,12 @@ def measure() -> str:
     lines = [
         "## Quality out of time",
         "",
-        f"Trained on January to August 2013; {found['window']}, {found['rows']:,} flights whose outcome is known.",
+        f"Trained on January to August 2013; {found.window}, {found.rows:,} flights whose outcome is known.",
         "",
         "| | AUC | log loss | calibration error |",
         "|---|---|---|---|",
     ]
-    for name, values in found["metrics"].items():
+    for name, values in found.metrics.items():
         lines.append(f"| {name} | {values['auc']:.4f} | {values['log_loss']:.4f} | {values['calibration_error']:.4f} |")
     lines.append(f"| honest best known, one model | {HONEST_BEST['auc']:.3f} | – | – |")
     return "\n".join([*lines, ""])

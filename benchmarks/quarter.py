@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from contrail.notify.messages import Message, of_failure, of_result
 from contrail.operations.backfill import Backfills
 from contrail.operations.late import correct
 from contrail.partitions import Partitions
+from contrail.stages.results import LateDetails, StageDetails
 from contrail.stages.runner import run_stage
 
 HOME = PROJECT / ".contrail" / "bench-quarter"
@@ -158,31 +159,31 @@ class Simulation:
             spec = self.pipeline.spec
             mature = own.shift(-1 - spec.label.mature_after_days).reaching_back(spec.measured_again_days - 1)
             self.stage("performance", mature, on, only_stale=True)
-            if self.stage("govern", own, on)["decision"] == "retrain":
+            if self.stage("govern", own, on).decision == "retrain":
                 self.train(day, on)
 
     def ask(self, day: date, asked: str, params: dict[str, Any] | None = None, **why: Any) -> None:
         """The DAG train by schedule or by hand."""
         options = {"asked": asked, "training": f"{asked}-{day}", **why}
-        if self.stage("govern", Partitions(day, day), day, **options)["decision"] == "retrain":
+        if self.stage("govern", Partitions(day, day), day, **options).decision == "retrain":
             self.train(day, day, params)
 
     def train(self, as_of: date, on: date, params: dict[str, Any] | None = None) -> None:
         """The DAG train; a candidate that the gate refuses is told of, and the champion stays."""
         windows = training_windows(self.pipeline.spec, as_of)
         with suppress(ContrailError):
-            version = self.stage("train", windows.train, on, params=params or {})["model_version"]
+            version = self.stage("train", windows.train, on, params=params or {}).model_version
             self.stage("promote", windows.gate, on, model=version)
 
-    def stage(self, verb: str, days: Partitions, on: date, **options: Any) -> dict[str, Any]:
+    def stage(self, verb: str, days: Partitions, on: date, **options: Any) -> Any:
         """One stage; its result's details."""
         run = {"run_id": f"{verb}-{on}", "options": options}
         return self._task(verb, str(days), on, lambda: run_stage(verb, PIPELINE, days, **run).details)
 
-    def _late(self, day: date) -> dict[str, Any]:
-        return asdict(correct(Backfills(self.pipeline, settings(), self.lake), day, f"late-{day}"))
+    def _late(self, day: date) -> LateDetails:
+        return correct(Backfills(self.pipeline, settings(), self.lake), day, f"late-{day}")
 
-    def _task(self, verb: str, days: str, on: date, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _task(self, verb: str, days: str, on: date, work: Callable[[], StageDetails]) -> StageDetails:
         """Work, and the message that its task in Airflow would send."""
         where = f"{PIPELINE} {verb} {days}"
         try:
@@ -190,7 +191,7 @@ class Simulation:
         except ContrailError as error:
             self.told.append((on, of_failure(where, error.exit_code, str(error))))
             raise
-        if message := of_result(where, verb, PIPELINE, details):
+        if message := of_result(where, PIPELINE, details):
             self.told.append((on, message))
         return details
 
@@ -371,5 +372,5 @@ def measure() -> str:
         f"## A quarter, a day at a time\n\n{PIPELINE}, {QUARTER}, {seconds:.1f} s a day for its whole chain in one process. "
         f"Planted: weather in Fahrenheit ({FAHRENHEIT}); a cloudburst ({STRANGE}); {MORE - 1:.0%} more rides for good "
         f"(from {MORE_FROM}); half an afternoon that came late ({PARTIAL}); an experiment with bad parameters "
-        f"({EXPERIMENT}). What follows is read from the tables and the messages.\n\n```\n{story}\n```\n"
+        f"({EXPERIMENT}). The rest comes from the tables and the messages.\n\n```\n{story}\n```\n"
     )

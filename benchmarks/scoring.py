@@ -35,7 +35,7 @@ def measure() -> str:
     return table(
         "Scoring the year",
         rows,
-        "The stage reads the features, encodes them, predicts, explains every row, audits and commits; the bare call "
-        "only predicts a matrix that is in memory. Process start and imports are left out; the start of Spark is not. Its "
-        "executors are here the same two cores.",
+        "The stage reads the features, encodes them, predicts, explains every row, audits and commits. The bare call "
+        "only predicts a matrix that is in memory. The time leaves out process start and imports, but not the start of "
+        "Spark. Its executors are here the same two cores.",
     )

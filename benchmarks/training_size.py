@@ -149,8 +149,8 @@ def measure() -> str:
     fitting = [rows for rows in ROWS if rows * a_row * _ROOM < _available()]
     found = [_measured(rows, device) for rows in fitting for device in devices]
     note = [
-        f"{ROUNDS} rounds with the pipeline's parameters on rows that are drawn from January to August with noise of {NOISE} "
-        "standard deviations; the metrics are those of October to December. Seconds hold binning and trees. One run each.",
+        f"{ROUNDS} rounds with the pipeline's parameters. The rows are drawn from January to August, with noise of {NOISE} "
+        "standard deviations. The metrics are those of October to December. Seconds hold binning and trees. One run each.",
     ]
     if "cuda" not in devices:
         note.append("There is no GPU on this machine: `cuda` is not measured.")

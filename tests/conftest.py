@@ -12,7 +12,9 @@ from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.settings import Settings, settings
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
-from contrail.stages.base import StageResult, StageRun
+from contrail.stages.base import StageRun
+from contrail.stages.options import options_of
+from contrail.stages.results import StageResult
 from contrail.stages.runner import run_stage
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -60,13 +62,15 @@ class Toy:
         self.landing.mkdir(parents=True, exist_ok=True)
         return int(self.pipeline.function("source", "land")(self.landing, Partitions.parse(start, end)))
 
-    def run(self, verb: str, start: str, end: str | None = None, **options: Any) -> StageResult:
+    def run(self, verb: str, start: str, end: str | None = None, **options: Any) -> StageResult[Any]:
         return run_stage(verb, self.pipeline.name, Partitions.parse(start, end), options=options)
 
     def stage_run(self, verb: str, start: str, end: str | None = None, **options: Any) -> StageRun:
         """The argument of a stage function, for calling its parts."""
         partitions = Partitions.parse(start, end)
-        return StageRun(verb, self.pipeline, partitions, self.settings, self.lake, "test-run", options)
+        return StageRun(
+            verb, self.pipeline, partitions, self.settings, self.lake, "test-run", options_of(verb, options)
+        )
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         with self.lake.connect() as connection:

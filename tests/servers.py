@@ -20,6 +20,7 @@ import psycopg2
 import redis
 
 from contrail.config.settings import Settings
+from contrail.stages import VERBS
 from contrail_airflow.local.compose_env import make_environment
 from contrail_airflow.local.embedded import Embedded, State
 from contrail_airflow.local.processes import wait_until
@@ -211,7 +212,7 @@ def _stages() -> Iterator[tuple[int, list[str]]]:
     for pid in _pids():
         with suppress(OSError):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-            if command[1:4] == ["-m", "contrail", "stage"]:
+            if command[1:3] == ["-m", "contrail"] and command[3] in VERBS:
                 yield pid, command
 
 

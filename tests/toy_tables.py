@@ -53,10 +53,11 @@ def _publish(toy, dataset, rows: pd.DataFrame, partitions: Partitions) -> None: 
 
 def skip_what_only_train_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """No plots and no DVC, which take most of a small training run: for tests of the stages after it."""
-    from contrail.stages import train
+    from contrail.adapters import data_versions
+    from contrail.stages.training import artifacts
 
-    monkeypatch.setattr(train, "draw_all", lambda _, folder: folder.mkdir(parents=True))
-    monkeypatch.setattr(train.data_versions, "add_and_push", lambda _, paths: dict.fromkeys(paths, "0" * 32))
+    monkeypatch.setattr(artifacts, "draw_all", lambda _, folder: folder.mkdir(parents=True))
+    monkeypatch.setattr(data_versions, "add_and_push", lambda _, paths: dict.fromkeys(paths, "0" * 32))
 
 
 _EMPTY: dict[str, Path] = {}

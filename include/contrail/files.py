@@ -1,6 +1,6 @@
-"""Files that are seen whole or not at all, folders that go away, and what they may be named after.
+"""Files on a disk or in an object store: write them whole, remove folders, check names.
 
-On a disk and in an object store.
+What a file holds does not belong here.
 """
 
 import re
@@ -14,25 +14,25 @@ _IN_NAMES = "A-Za-z0-9_.-"
 
 
 def write_whole(path: UPath, content: bytes) -> None:
-    """Write a file, or replace it, in one step for whoever reads it; its folder is made when missing."""
+    """Write or replace a file in one step, so that a reader sees the old content or the new. Make its folder first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.protocol not in ("", "file"):
         path.write_bytes(content)  # an object appears when it has been uploaded
         return
-    # A name that no pattern of ours lists.
+    # No glob of this project matches such a name.
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     unfinished.write_bytes(content)
     unfinished.rename(path)
 
 
 def remove_folder(path: UPath) -> None:
-    """Remove a folder with all that is in it; nothing when there is none."""
+    """Remove a folder and its content, if it exists."""
     if path.exists():
         path.fs.rm(str(path), recursive=True)
 
 
 def checked_name(name: str, option: str) -> str:
-    """A name that somebody gave and that becomes part of paths and of SQL, as it is.
+    """Check a name that becomes part of paths and of SQL as it is.
 
     Raises:
         SpecError: naming the option, for a name with other characters.
@@ -43,5 +43,5 @@ def checked_name(name: str, option: str) -> str:
 
 
 def as_name(text: str) -> str:
-    """A name that ``checked_name`` accepts, made from what an orchestrator calls its run."""
+    """Make a name that ``checked_name`` accepts from an orchestrator's name of a run."""
     return re.sub(rf"[^{_IN_NAMES}]+", "-", text)

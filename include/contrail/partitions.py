@@ -15,6 +15,15 @@ from contrail.errors import SpecError
 class Partitions:
     """An inclusive range of daily partitions.
 
+    Example:
+        >>> days = Partitions.parse("2024-02-28", "2024-03-01")
+        >>> len(days), str(days)
+        (3, '2024-02-28..2024-03-01')
+        >>> date(2024, 2, 29) in days
+        True
+        >>> str(days.reaching_back(7))
+        '2024-02-21..2024-03-01'
+
     Raises:
         SpecError: if ``end`` lies before ``start``.
     """

@@ -1,4 +1,7 @@
-"""Which code and which lock file this process runs. Read once; no other provenance belongs here."""
+"""Which code and which lock file this process runs, read once.
+
+Other provenance does not belong here.
+"""
 
 import hashlib
 import subprocess

@@ -55,7 +55,7 @@ def test_an_engineer_finds_why_a_day_stopped(airflow: Embedded, log_in: LogIn, t
     log = engineer.open_log("ingest", "Failed")
     expect(log).to_contain_text("parcels 2024-03-10: truncated_gzip: the gzip stream ends too early, after 400 bytes")
     expect(log).to_contain_text("parcels/2024-03-10.2.csv.gz")
-    expect(log).to_contain_text("contrail stage ingest -p toy --from 2024-03-10 --to 2024-03-10")
+    expect(log).to_contain_text("contrail ingest -p toy --from 2024-03-10 --to 2024-03-10")
     expect(log).to_contain_text("a retry would fail again")
     engineer.shoot("failure")
 

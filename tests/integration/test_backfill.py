@@ -97,7 +97,7 @@ def alone(toy: Toy) -> tuple[Any, Any]:
 @pytest.mark.parametrize("moment", ["features 2024-02-24..2024-02-25, job 3 of 4", "score 2024-02-22..2024-02-23"])
 def test_killed_between_its_jobs_it_goes_on_where_it_stopped(toy: Toy, moment: str) -> None:
     expected = alone(toy)
-    chunks = ("--publish", "chunk", "--chunk-days", "2")
+    chunks = ("--commits", "chunk", "--chunk-days", "2")
     kill_at(start(*command(*RANGE, *chunks)), moment)
     made = {entry.commit.label: entry.snapshot for entry in toy.lake.history("features")}
     result = finish(start(*command(*RANGE, *chunks)))
@@ -123,10 +123,10 @@ def test_killed_between_its_jobs_it_goes_on_where_it_stopped(toy: Toy, moment: s
 def test_two_that_overlap_and_a_daily_run_all_finish_and_leave_what_one_would(toy: Toy) -> None:
     expected = alone(toy)
     toy.run("features", *RANGE)
-    day = [sys.executable, "-m", "contrail", "stage", "score", "-p", "toy", "--from", "2024-02-24", "--json"]
+    day = [sys.executable, "-m", "contrail", "score", "-p", "toy", "--from", "2024-02-24", "--json"]
     running = [
-        start(*command("2024-02-20", "2024-02-25", "--publish", "partition")),
-        start(*command("2024-02-22", "2024-02-27", "--publish", "partition")),
+        start(*command("2024-02-20", "2024-02-25", "--commits", "partition")),
+        start(*command("2024-02-22", "2024-02-27", "--commits", "partition")),
         start(*day),
     ]
     results = [finish(process) for process in running]
@@ -146,7 +146,7 @@ def test_two_with_other_models_leave_each_partition_whole(toy: Toy) -> None:
     results = [
         finish(process)
         for process in [
-            start(*command(*RANGE, "--stages", "score", "--model", model, "--publish", "partition"))
+            start(*command(*RANGE, "--stages", "score", "--model", model, "--commits", "partition"))
             for model in ("1", "2")
         ]
     ]

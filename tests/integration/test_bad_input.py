@@ -125,7 +125,7 @@ def test_a_bad_file_is_refused_whole(feed: Toy, spoil: Callable[[Toy], None], ru
     message = refusal(feed, "ingest", FileRefusedError)
     assert f"parcels {DAY}: {rule}: " in message and words in message
     assert str(path) in message or spoiled is None
-    assert f"contrail stage ingest -p toy --from {DAY}" in message
+    assert f"contrail ingest -p toy --from {DAY}" in message
     # Nothing is lost: the rows before, the other tables of the day, the file itself.
     assert rows(feed) == {BEFORE: 60}
     assert feed.sql(f"SELECT count(*) FROM raw_deliveries WHERE partition_date = '{DAY}'") == [(60,)]
@@ -213,7 +213,7 @@ def test_a_day_delivered_twice_with_another_content(feed: Toy) -> None:
     both(feed, DAY)
     first = feed.lake.snapshot_id("raw_parcels")
     write_lines(feed, "parcels", DAY, [*lines_of(feed, "parcels", DAY), f"{DAY},60,A,1.0,2024-01-05T23:00:00Z"], 2)
-    assert feed.run("ingest", DAY).details["replaced"] == [f"parcels {DAY}"]
+    assert feed.run("ingest", DAY).details.replaced == (f"parcels {DAY}",)
     feed.run("validate", DAY)
     assert rows(feed) == {BEFORE: 60, DAY: 61}
     assert feed.lake.scan("raw_parcels", snapshot_id=first).num_rows == 120  # the first delivery can still be read
@@ -240,7 +240,7 @@ def test_a_late_file(feed: Toy) -> None:
         feed.run("validate", DAY, AFTER)
     assert rows(feed, "deliveries") == {BEFORE: 60, AFTER: 60}
     late.write_bytes(content)
-    assert feed.run("ingest", DAY).details["late"] == [f"deliveries {DAY}"]
+    assert feed.run("ingest", DAY).details.late == (f"deliveries {DAY}",)
     feed.run("validate", DAY)
     assert rows(feed, "deliveries") == {BEFORE: 60, DAY: 60, AFTER: 60}
     assert feed.sql("SELECT * FROM refusals") == []

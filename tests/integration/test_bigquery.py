@@ -27,6 +27,7 @@ from contrail.errors import ContrailError, DataError, MissingInputError, SpecErr
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
+from contrail.stages.results import CopiedTable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("google")]
 
@@ -57,8 +58,8 @@ class Cloud:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in self.client.query_and_wait(sql)]
 
-    def publish(self, start: str = FIRST, end: str = LAST, **options: Any) -> dict[str, Any]:
-        return self.toy.run("publish", start, end, **options).details["tables"]
+    def publish(self, start: str = FIRST, end: str = LAST, **options: Any) -> dict[str, CopiedTable]:
+        return dict(self.toy.run("publish", start, end, **options).details.tables)
 
     def score(self, day: date, run_id: str, version: str = "1") -> int:
         """Predictions of a day in the lake, other ones for every run."""
@@ -142,8 +143,8 @@ def cloud(server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_published_is_what_the_lake_has_with_its_documentation(cloud: Cloud) -> None:
     copied = cloud.publish()
-    assert copied["predictions"]["partitions"] == [f"{FIRST}..{LAST}"]
-    assert copied["predictions"]["lake_snapshot"] == cloud.toy.lake.snapshot_id("predictions")
+    assert copied["predictions"].partitions == (f"{FIRST}..{LAST}",)
+    assert copied["predictions"].lake_snapshot == cloud.toy.lake.snapshot_id("predictions")
     shown = cloud.rows(f"SELECT * FROM `{TABLE}` ORDER BY partition_date, parcel")
     assert shown == cloud.toy.sql("SELECT * FROM predictions ORDER BY partition_date, parcel")
     table = cloud.client.get_table(TABLE)
@@ -161,7 +162,7 @@ def test_what_is_published_is_what_the_lake_has_with_its_documentation(cloud: Cl
 def test_a_second_time_nothing_is_done(cloud: Cloud) -> None:
     cloud.publish()
     cloud.bodies.clear()
-    assert cloud.publish()["predictions"]["partitions"] == []
+    assert cloud.publish()["predictions"].partitions == ()
     assert cloud.toy.run("publish", FIRST, LAST).unchanged
     assert not [body for body in cloud.bodies if b"TRANSACTION" in body or b'"load"' in body]
 
@@ -169,7 +170,7 @@ def test_a_second_time_nothing_is_done(cloud: Cloud) -> None:
 def test_a_day_that_was_scored_again_is_replaced_alone(cloud: Cloud) -> None:
     cloud.publish()
     cloud.score(DAYS[1], "second")
-    assert cloud.publish()["predictions"] == {
+    assert cloud.publish()["predictions"].as_dict() == {
         "rows": ROWS,
         "partitions": [str(DAYS[1])],
         "lake_snapshot": cloud.toy.lake.snapshot_id("predictions"),
@@ -195,8 +196,8 @@ def test_a_day_without_rows_becomes_empty(cloud: Cloud) -> None:
     cloud.publish()
     dataset = datasets.predictions(cloud.toy.spec)
     cloud.toy.lake.publish(dataset, dataset.arrow_schema().empty_table(), [DAYS[2]], _provenance("none"))
-    assert cloud.publish()["predictions"]["partitions"] == [LAST]
-    assert cloud.publish()["predictions"]["partitions"] == []
+    assert cloud.publish()["predictions"].partitions == (LAST,)
+    assert cloud.publish()["predictions"].partitions == ()
     assert set(cloud.seen()) == set(DAYS[:2])
 
 
@@ -263,7 +264,7 @@ def test_a_row_that_somebody_changed_is_found_and_mended_when_asked(cloud: Cloud
         cloud.publish()
     for _ in range(2):  # the second is another change than the first, although it ends in the same rows
         cloud.publish("2024-01-06", "2024-01-06", tables=["predictions"], again=True)
-    assert cloud.publish()["predictions"]["partitions"] == []
+    assert cloud.publish()["predictions"].partitions == ()
 
 
 def _is_transaction(body: bytes) -> bool:
@@ -306,9 +307,9 @@ def test_a_publisher_that_is_killed_leaves_one_or_the_other_and_the_next_goes_on
     assert set(cloud.seen().values()) == {"second" if is_new else "first"}
     submitted: list[bytes] = []
     cloud.server.watch = lambda now, body: submitted.append(body) is None
-    assert bool(cloud.publish()["predictions"]["partitions"]) is not is_new
+    assert bool(cloud.publish()["predictions"].partitions) is not is_new
     assert set(cloud.seen().values()) == {"second"}
-    assert cloud.publish()["predictions"]["partitions"] == []
+    assert cloud.publish()["predictions"].partitions == ()
     assert cloud.rows(f"SELECT COUNT(*) FROM `{GOOGLE_PROJECT}.contrail.toy_publications`") == [(2 * len(DAYS),)]
 
 
@@ -365,7 +366,7 @@ def test_a_slow_publisher_does_not_bring_older_rows_back(
     _once(cloud, moment, which, overtake)
     cloud.publish()
     assert cloud.seen()[DAYS[1]] == "third"
-    assert cloud.publish()["predictions"]["partitions"] == []
+    assert cloud.publish()["predictions"].partitions == ()
 
 
 def test_analysts_see_their_views_and_nothing_of_a_challenger(cloud: Cloud) -> None:
@@ -376,7 +377,7 @@ def test_analysts_see_their_views_and_nothing_of_a_challenger(cloud: Cloud) -> N
     rows = pa.Table.from_pylist([row | who for who in (own, unseen, unknown)], performance.arrow_schema())
     cloud.toy.lake.publish(performance, rows, [DAYS[0]], _provenance("measured"))
     copied = cloud.publish()
-    assert copied["performance"]["rows"] == 3
+    assert copied["performance"].rows == 3
     assert "drift" not in copied, "the lake has none yet"
     names = {item.table_id for item in cloud.client.list_tables("contrail_analysts")}
     assert names == {f"toy_{name}" for name in ("predictions", "predictions_latest", "model_performance", "drift")}

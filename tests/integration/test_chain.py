@@ -89,17 +89,17 @@ def test_features_know_only_the_past(done: tuple[Toy, dict[str, Any]]) -> None:
 
 def test_performance_waits_for_labels(done: tuple[Toy, dict[str, Any]]) -> None:
     toy, results = done
-    assert results["performance"].details["immature"] == [LAST]
+    assert results["performance"].details.immature == (LAST,)
     assert toy.sql("SELECT count(*), min(label_coverage) FROM performance") == [(14, 1.0)]
 
 
 def test_the_summary_tells_it(done: tuple[Toy, dict[str, Any]]) -> None:
     toy, _ = done
     found = summarise(toy.pipeline, toy.lake)
-    assert found["scored"] == {"rows": 900, "partitions": ["2024-02-25..2024-03-10"]}
-    assert found["champion"]["version"] == "1"
-    assert found["realised"]["window"] == "2024-02-25..2024-03-10"
-    assert found["realised"]["metrics"]["champion"]["log_loss"] < found["realised"]["metrics"]["constant"]["log_loss"]
+    assert found.as_dict()["scored"] == {"rows": 900, "partitions": ["2024-02-25..2024-03-10"]}
+    assert found.champion.version == "1"
+    assert found.realised.window == "2024-02-25..2024-03-10"
+    assert found.realised.metrics["champion"]["log_loss"] < found.realised.metrics["constant"]["log_loss"]
     printed = io.StringIO()
     print_summary(found, Console(file=printed, width=120))
     assert "toy version 1" in printed.getvalue()
@@ -119,7 +119,7 @@ def test_again_is_the_same(done: tuple[Toy, dict[str, Any]]) -> None:
     assert toy.sql(PREDICTIONS) == before
     assert (
         first["train"].details["model_sha256"]
-        == toy.run("train", FIRST, TRAINED, register=False).details["model_sha256"]
+        == toy.run("train", FIRST, TRAINED, registered=False).details.model_sha256
     )
 
 

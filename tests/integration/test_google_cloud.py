@@ -22,9 +22,11 @@ from contrail.config.settings import settings
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.boosting import Checkpoint
 from contrail.methods.fit import booster_params, fit_trees
-from contrail.stages.train import _Checkpoints as Checkpoints
+from contrail.methods.trainer import ThisProcess
+from contrail.stages.training.base import Method
+from contrail.stages.training.checkpoints import CheckpointFolder
+from contrail_airflow.operators import stage as operators
 from contrail_airflow.operators.stage import StageOperator, StageRefused, StageStopped
-from contrail_airflow.operators.stage import stage as operators
 from contrail_airflow.remote.remote_jobs import RemoteJobs, jobs_of
 from contrail_airflow.remote.triggers import RemoteJobTrigger
 
@@ -151,7 +153,7 @@ def test_killing_the_deferred_task_cancels_the_job(cloud: Toy) -> None:
 
 
 def test_a_job_over_the_budget_is_never_submitted(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contrail_airflow.operators.stage import stage as operators
+    from contrail_airflow.operators import stage as operators
 
     dispatch = settings().dispatch.model_copy(update={"monthly_budgets": {"toy": 0.001}})
     poor = settings().model_copy(update={"dispatch": dispatch})
@@ -200,17 +202,18 @@ def test_a_training_that_was_killed_goes_on_at_its_checkpoint_in_the_bucket(clou
     params = booster_params("binary", spec)
     told: list[str] = []
 
-    def checkpoints(kind: type[Checkpoints] = Checkpoints) -> Checkpoints:
+    def checkpoints(kind: type[CheckpointFolder] = CheckpointFolder) -> CheckpointFolder:
         cloud.settings.staging.fs.invalidate_cache()  # as another machine would see it
-        return kind(replace(cloud.stage_run("train", "2024-01-01"), progress=told.append), params, spec, 1, "md5")
+        run = replace(cloud.stage_run("train", "2024-01-01"), progress=told.append)
+        return kind(run, Method(spec, params, ThisProcess()), "md5")
 
-    class Killed(Checkpoints):
+    class Killed(CheckpointFolder):
         def save(self, name: str, checkpoint: Checkpoint) -> None:
             super().save(name, checkpoint)
             if len(checkpoint.history["fit"]["logloss"]) == 4:
                 raise KeyboardInterrupt
 
-    def model(kept: Checkpoints | None) -> bytes:
+    def model(kept: CheckpointFolder | None) -> bytes:
         return fit_trees(rows, first, ~first, spec, params, kept).model
 
     with pytest.raises(KeyboardInterrupt):

@@ -55,7 +55,7 @@ def corrections(toy: Toy) -> list[tuple[Any, ...]]:
 def test_without_late_files_nothing_happens(toy_on: Toy) -> None:
     before = toy_on.lake.snapshot_id("features")
     found = correct(backfills(toy_on), DAY)
-    assert (found.files, found.days) == ([], [])
+    assert (found.files, found.days) == ((), ())
     assert toy_on.lake.snapshot_id("features") == before
     assert not toy_on.lake.exists("corrections")
 
@@ -64,8 +64,8 @@ def test_features_follow_and_predictions_stay_as_they_were(toy_on: Toy) -> None:
     before, scores = toy_on.sql(FEATURES), toy_on.sql(SCORES)
     deliver_anew(toy_on, "2024-02-15")
     found = correct(backfills(toy_on), DAY)
-    assert found.files == ["deliveries 2024-02-15"]
-    assert found.days == [f"2024-02-{day}" for day in range(16, 21)]
+    assert found.files == ("deliveries 2024-02-15",)
+    assert found.days == tuple(f"2024-02-{day}" for day in range(16, 21))
     assert corrections(toy_on) == [("features", f"02-{day}", True, 0) for day in range(16, 21)]
     assert toy_on.sql(SCORES) == scores
     after = toy_on.sql(FEATURES)
@@ -73,7 +73,7 @@ def test_features_follow_and_predictions_stay_as_they_were(toy_on: Toy) -> None:
     toy_on.run("features", FIRST, ON)
     assert toy_on.sql(FEATURES) == after, "what a build of the whole range gives"
     assert all(Path(path).exists() for path in found.reports)
-    assert correct(backfills(toy_on), DAY).files == [], "once"
+    assert correct(backfills(toy_on), DAY).files == (), "once"
 
 
 def test_where_the_spec_says_so_days_are_scored_again_and_the_correction_says_how(toy_on: Toy) -> None:
@@ -92,7 +92,7 @@ def test_where_the_spec_says_so_days_are_scored_again_and_the_correction_says_ho
 def test_a_run_that_died_after_ingest_is_finished_by_the_next(toy_on: Toy) -> None:
     deliver_anew(toy_on, "2024-02-15")
     toy_on.run("ingest", "2024-02-15", as_of_cutoff=False)
-    assert correct(backfills(toy_on), DAY).files == ["deliveries 2024-02-15"]
+    assert correct(backfills(toy_on), DAY).files == ("deliveries 2024-02-15",)
 
 
 class Killed(BaseException):
@@ -142,7 +142,7 @@ def test_killed_anywhere_the_next_run_leaves_what_an_uninterrupted_one_does(
     with pytest.raises(death):
         correct(rescoring, DAY, "killed")
     found = correct(rescoring, DAY, "next")
-    assert (found.files, found.days) == (["deliveries 2024-02-15"], [f"2024-02-{day}" for day in range(16, 21)])
+    assert (found.files, found.days) == (("deliveries 2024-02-15",), tuple(f"2024-02-{day}" for day in range(16, 21)))
     after, scores_after = toy_on.sql(FEATURES), toy_on.sql(SCORES)
     written = toy_on.sql("SELECT published, partition_date, rows_changed FROM corrections")
     assert len(written) == 10, "each once"
@@ -152,7 +152,7 @@ def test_killed_anywhere_the_next_run_leaves_what_an_uninterrupted_one_does(
     assert toy_on.sql(FEATURES) == after, "what a build of the whole range gives"
     toy_on.run("score", "2024-02-16", ON)
     assert toy_on.sql(SCORES) == scores_after
-    assert correct(rescoring, DAY).files == [], "once"
+    assert correct(rescoring, DAY).files == (), "once"
 
 
 def test_what_cannot_be_ended_does_not_stop_what_came_since(toy_on: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,30 +182,30 @@ def test_a_bad_late_file_does_not_stop_a_good_one(toy_on: Toy) -> None:
 
 def test_a_file_that_is_still_missing_is_left_to_its_own_days_run(toy_on: Toy) -> None:
     later = Partitions.parse("2024-02-23").start
-    assert correct(backfills(toy_on), later).files == ["deliveries 2024-02-20"], "not the files of 21 and 22 February"
+    assert correct(backfills(toy_on), later).files == ("deliveries 2024-02-20",), "not the files of 21 and 22 February"
 
 
 def test_a_file_older_than_the_look_back_is_left_alone_and_told_until_it_is_taken_in(
     toy_on: Toy, collect: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert correct(backfills(toy_on), DAY).too_old == []
+    assert correct(backfills(toy_on), DAY).too_old == ()
     raw = toy_on.lake.snapshot_id("raw_deliveries")
     deliver_anew(toy_on, "2024-02-02")
     landed_path(toy_on, "deliveries", "2024-02-04").touch()  # the same again
     found = correct(backfills(toy_on), DAY, progress=collect)
-    assert (found.files, toy_on.lake.snapshot_id("raw_deliveries")) == ([], raw)
+    assert (found.files, toy_on.lake.snapshot_id("raw_deliveries")) == ((), raw)
     own = "contrail backfill -p toy --from 2024-02-02 --to 2024-02-02 --stages ingest,validate"
     reached = "contrail backfill -p toy --from 2024-02-03 --to 2024-02-09 --stages features"
     age = "older than the 14 days of schedule.late_days"
     told = f"deliveries/2024-02-02.2.csv.gz came too late to be taken in, {age}. To take it in: {own} && {reached}"
-    assert found.too_old == [told]
+    assert found.too_old == (told,)
     assert told in collect.lines  # type: ignore[attr-defined]
     rescored = correct(backfills(toy_on, late_data="rescore"), DAY).too_old
     assert rescored == [f"{told},score --model as-of"]
 
     for command in (own, reached):
         assert run_command(monkeypatch, capsys, *command.split()[1:])[0] == 0
-    assert correct(backfills(toy_on), DAY).too_old == []
+    assert correct(backfills(toy_on), DAY).too_old == ()
     before = toy_on.sql(FEATURES)
     toy_on.run("features", FIRST, ON)
     assert toy_on.sql(FEATURES) == before, "the command has taken it in"
@@ -223,4 +223,4 @@ def test_a_day_that_never_landed_is_told_when_it_comes_too_late(toy: Toy) -> Non
 
 
 def test_a_pipeline_that_ended_has_no_late_days_to_wait_for(toy: Toy) -> None:
-    assert correct(backfills(toy), Partitions.parse("2024-04-20").start).files == []
+    assert correct(backfills(toy), Partitions.parse("2024-04-20").start).files == ()

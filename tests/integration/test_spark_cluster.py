@@ -24,8 +24,8 @@ from tests.unit.stages.test_features import publish_with_a_later_column
 from contrail.adapters import registry
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings, SparkTarget
+from contrail_airflow.operators import stage as operators
 from contrail_airflow.operators.stage import RETRYABLE, StageOperator, StageStopped
-from contrail_airflow.operators.stage import stage as operators
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SPARK = Path(pyspark.__file__).parent

@@ -35,6 +35,14 @@ class Reference:
         partition: For a daily table: the column of this table that says in which partition the partner is. A row whose
             partner's partition is not in the lake is not checked.
         days_back: How many partitions before its own a row's partner may lie.
+
+    Example:
+        Each delivery belongs to a parcel of its shipping day's partition:
+
+        >>> Reference(("ship_date", "parcel"), "parcels", partition="ship_date").partner_columns
+        ('ship_date', 'parcel')
+        >>> Reference(("from_depot",), "depots", to=("depot",)).partner_columns
+        ('depot',)
     """
 
     columns: tuple[str, ...]
@@ -63,6 +71,16 @@ class Contract:
             ``known_at`` after the partition's local midnight), ``null_share_<column>``, ``distinct_<column>``,
             ``mean_<column>``.
         max_bad_share: A partition with a larger share of bad rows is refused.
+
+    Example:
+        >>> import great_expectations.expectations as gxe
+        >>> parcels = Contract(
+        ...     rows={"weight_range": gxe.ExpectColumnValuesToBeBetween(column="weight", min_value=0, max_value=1000)},
+        ...     references={"known_depot": Reference(("depot",), "depots")},
+        ...     partitions={"volume": gxe.ExpectColumnValuesToBeBetween(column="rows", min_value=10)},
+        ... )
+        >>> sorted(parcels.rows), parcels.max_bad_share
+        (['weight_range'], 0.05)
     """
 
     rows: Mapping[str, "Expectation"] = field(default_factory=dict)

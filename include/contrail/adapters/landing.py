@@ -37,6 +37,18 @@ def land_daily(
 
     Returns:
         The number of files written.
+
+    Example:
+        >>> rows = pd.DataFrame({"day": pd.to_datetime(["2024-03-09", "2024-03-10", "2024-03-10"]), "parcel": [1, 2, 3]})
+        >>> land_daily(landing, "parcels", rows, "day", Partitions.parse("2024-03-09", "2024-03-10"))
+        2
+        >>> sorted(path.name for path in (landing / "parcels").iterdir())
+        ['2024-03-09.csv.gz', '2024-03-10.csv.gz']
+
+        The same rows again change nothing:
+
+        >>> land_daily(landing, "parcels", rows, "day", Partitions.parse("2024-03-09", "2024-03-10"))
+        0
     """
     instants = isinstance(rows[by].dtype, pd.DatetimeTZDtype)
     local = rows[by].dt.tz_convert(timezone).dt.tz_localize(None) if instants else rows[by]
@@ -47,7 +59,21 @@ def land_daily(
 
 
 def land_reference(landing: UPath, table: str, rows: pd.DataFrame) -> int:
-    """Write a reference table's one file, unless it is there with the same content; returns files written."""
+    """Write a reference table's one file, unless it is there with the same content.
+
+    Args:
+        landing: The pipeline's folder of the landing zone.
+        table: Name of the landed table.
+        rows: All its rows and columns.
+
+    Returns:
+        The number of files written: 1, or 0 when the file is there already.
+
+    Example:
+        >>> depots = pd.DataFrame({"depot": ["A", "B"], "distance": [5.0, 20.0]})
+        >>> land_reference(landing, "depots", depots), land_reference(landing, "depots", depots)
+        (1, 0)
+    """
     return int(_write(landing / table / f"{REFERENCE}.csv.gz", _csv(rows)))
 
 

@@ -404,5 +404,5 @@ def _missing(name: str, ref: str) -> MissingInputError:
     next_step = "promote" if ref in (CHAMPION, CHALLENGER) else "train"
     return MissingInputError(
         f"pipeline '{name}' {known.get(ref, f'has no model version {ref}')}. "
-        f"Run: contrail stage {next_step} --pipeline {name} --from … --to …"
+        f"Run: contrail {next_step} --pipeline {name} --from … --to …"
     )

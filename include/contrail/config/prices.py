@@ -8,42 +8,39 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from contrail.config.validation_errors import explain
 from contrail.errors import NoPriceError, SpecError
+from contrail.frozen import Frozen
 
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False, description="In the table's currency.")]
 Tier = Literal["standard", "premium"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BatchPrices(_Frozen):
+class BatchPrices(Frozen):
     """A tier of Dataproc Serverless: a DCU for an hour, a GB of shuffle storage for a month, an accelerator for an hour."""
 
     dcu_hour: Price
     shuffle_gb_month: Price
-    accelerator_hours: dict[str, Price] = {}
+    accelerator_hours: dict[str, Price] = Field(default={})
 
 
-class HourPrices(_Frozen):
+class HourPrices(Frozen):
     """A machine or an accelerator for an hour; without ``spot_hour`` nobody knows what it costs on a spot machine."""
 
     hour: Price
     spot_hour: Price | None = None
 
 
-class VertexPrices(_Frozen):
+class VertexPrices(Frozen):
     """Machines by their type, with the accelerators that they come with; accelerators of n1 machines by theirs."""
 
-    machines: dict[str, HourPrices] = {}
-    accelerators: dict[str, HourPrices] = {}
+    machines: dict[str, HourPrices] = Field(default={})
+    accelerators: dict[str, HourPrices] = Field(default={})
 
 
-class PriceTable(_Frozen):
+class PriceTable(Frozen):
     """One file of ``include/prices``. ``read_on`` is the day on which the prices were read."""
 
     file: str
@@ -51,7 +48,7 @@ class PriceTable(_Frozen):
     region: str
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     sources: list[Annotated[str, Field(pattern=r"^https://")]] = Field(min_length=1)
-    dataproc: dict[Tier, BatchPrices] = {}
+    dataproc: dict[Tier, BatchPrices] = Field(default={})
     vertex: VertexPrices = VertexPrices()
     always_on: dict[str, Price] = Field(default={}, description="What runs all month, an hour of each.")
 

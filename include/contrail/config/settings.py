@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 from upath import UPath
 
 from contrail.config.targets import DispatchSettings
 from contrail.config.validation_errors import explain, hint
 from contrail.errors import SpecError
+from contrail.frozen import Frozen
 
 # For libraries that read them when they are loaded: no calls home from a batch job, and threads that share the cores.
 _LIBRARY_DEFAULTS = {
@@ -28,27 +29,23 @@ _LIBRARY_DEFAULTS = {
     "GIT_PYTHON_REFRESH": "quiet",
     # OpenMP waits in a busy loop by default: a training beside other work took 83 s of CPU instead of 28 s.
     "OMP_WAIT_POLICY": "PASSIVE",
-    "RUST_LOG": "error",  # the embedded engine tells of every session
+    "RUST_LOG": "error",  # the embedded engine logs every session
 }
 
 
 _BRACES = re.compile(r"\{([a-z_]+)\}")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CatalogSettings(_Frozen):
+class CatalogSettings(Frozen):
     """Where the Iceberg catalog lives; ``properties`` go to ``pyiceberg.catalog.load_catalog`` as they are."""
 
     type: Literal["sql", "rest"]
     uri: str
     warehouse_uri: str
-    properties: dict[str, str | dict[str, str]] = {}
+    properties: dict[str, str | dict[str, str]] = Field(default={})
 
 
-class EngineSettings(_Frozen):
+class EngineSettings(Frozen):
     """Which engine runs the feature code. ``sail`` is embedded; ``spark`` needs a JVM or a remote address.
 
     ``master`` is a Spark master, the address of a Spark Connect server (``sc://…``), or ``spark-submit`` for a driver
@@ -59,24 +56,24 @@ class EngineSettings(_Frozen):
     master: str = "local[2]"
 
 
-class RegistrySettings(_Frozen):
+class RegistrySettings(Frozen):
     """MLflow's tracking and registry store, and the folder of its artifacts."""
 
     tracking_uri: str
     artifact_uri: str
 
 
-class CloudLogSettings(_Frozen):
-    """The log of Cloud Logging that alerts read: each message to people, and each publication of predictions."""
+class CloudLogSettings(Frozen):
+    """The log of Cloud Logging that alerts read. It holds each message to people, and each publication of predictions."""
 
     project: str
     name: str = "contrail"
 
 
-class AnalystsSettings(_Frozen):
+class AnalystsSettings(Frozen):
     """The warehouse that analysts query; without one they query the lake by DuckDB (``contrail query``).
 
-    ``dataset`` holds the tables and is not for them, ``views_dataset`` the views that they may read.
+    ``dataset`` holds the tables, which analysts may not read. ``views_dataset`` holds the views that they may read.
     """
 
     kind: Literal["bigquery"]
@@ -86,11 +83,11 @@ class AnalystsSettings(_Frozen):
     views_dataset: str
 
 
-class Settings(_Frozen):
-    """One environment (``include/environments/<name>.yaml``), with what stands in braces filled in.
+class Settings(Frozen):
+    """One environment (``include/environments/<name>.yaml``), with the names in braces filled in.
 
-    A file that ``extends`` another one has only what is different. ``variables`` are the environment
-    variables that a job elsewhere needs to read the same file.
+    A file that ``extends`` another one holds only what differs. ``variables`` are the environment variables that a
+    remote job needs to read the same file.
     """
 
     name: str
@@ -111,7 +108,7 @@ class Settings(_Frozen):
     dispatch: DispatchSettings = DispatchSettings()
     cloud_log: CloudLogSettings | None = None
     analysts: AnalystsSettings | None = None
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = Field(default={})
 
     @property
     def landing(self) -> UPath:
@@ -180,10 +177,14 @@ def _filled(path: Path, name: str, own: dict[str, Path], used: dict[str, str]) -
 def settings() -> Settings:
     """The settings of this process.
 
-    Environment variables: ``CONTRAIL_ENV`` (default ``dev``), ``CONTRAIL_PROJECT`` (the repository),
-    ``CONTRAIL_HOME`` (where data live, default ``<project>/.contrail``), ``CONTRAIL_PIPELINES`` and
-    ``CONTRAIL_DAGS`` (the folders of pipelines and of DAG files), ``CONTRAIL_ENGINE`` (``sail``, ``spark``, or a Spark
-    master or Connect address), and those that the environment's file names in braces.
+    Environment variables:
+        CONTRAIL_ENV: The environment, by default ``dev``.
+        CONTRAIL_PROJECT: The repository.
+        CONTRAIL_HOME: Where data live, by default ``<project>/.contrail``.
+        CONTRAIL_PIPELINES: The folder of pipelines.
+        CONTRAIL_DAGS: The folder of DAG files.
+        CONTRAIL_ENGINE: ``sail``, ``spark``, or a Spark master or Connect address.
+        CONTRAIL_<NAME>: What the environment's file names in braces.
 
     Raises:
         SpecError: for an unknown environment, a wrong key in its file, or a pipeline there that does not exist.
@@ -201,7 +202,7 @@ def settings() -> Settings:
 
 
 def _check_pipelines(current: Settings) -> None:
-    """Refuse a budget or a target for a pipeline that is not there: the pipeline that was meant would have neither."""
+    """Refuse a budget or a target for an unknown pipeline: with a typing error, the real one would have neither."""
     dispatch = current.dispatch
     named = [("pipelines", name) for name in dispatch.pipelines]
     named += [("monthly_budgets", name) for name in dispatch.monthly_budgets]

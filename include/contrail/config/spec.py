@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from contrail.config.validation_errors import explain
 from contrail.errors import SpecError
+from contrail.frozen import Frozen
 
 ColumnType = Literal["string", "int", "float", "bool", "date", "timestamp"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ColumnSpec(_Frozen):
+class ColumnSpec(Frozen):
     """A column of a landed table. ``timestamp`` is UTC; an empty CSV field is null."""
 
     type: ColumnType
@@ -30,11 +27,11 @@ class ColumnSpec(_Frozen):
     doc: str = ""
 
 
-class TableSpec(_Frozen):
+class TableSpec(Frozen):
     """A landed table: ``daily`` (one file a day) or ``reference`` (one file, replaced whole).
 
-    A daily table's partition is the local date on which its rows become known, so that a cut-off at midnight of
-    day D may read the partitions before D, and, for a table ``known_ahead``, D's own.
+    A daily table's partition is the local date on which its rows become known. So a cut-off at midnight of day D may
+    read the partitions before D. It may also read D's own of a table that is ``known_ahead``.
     """
 
     kind: Literal["daily", "reference"] = "daily"
@@ -59,7 +56,7 @@ class TableSpec(_Frozen):
         return self
 
 
-class LabelSpec(_Frozen):
+class LabelSpec(Frozen):
     """What is predicted: a SQL expression over a validated table, joined to the entities by the pipeline's key.
 
     ``mature_after_days``: a partition's performance is final when so many later partitions are validated.
@@ -70,14 +67,14 @@ class LabelSpec(_Frozen):
     mature_after_days: int = Field(default=1, ge=0)
 
 
-class FeatureSpec(_Frozen):
+class FeatureSpec(Frozen):
     """One feature column. A ``category`` is encoded by a table stored with the model."""
 
     kind: Literal["number", "category"] = "number"
     doc: str
 
 
-class FeaturesSpec(_Frozen):
+class FeaturesSpec(Frozen):
     """``lookback_days`` bounds what a day's features may read, so that a day costs the same every day."""
 
     lookback_days: int = Field(ge=1, le=400)
@@ -89,7 +86,7 @@ class FeaturesSpec(_Frozen):
         return [name for name, column in self.columns.items() if column.kind == "category"]
 
 
-class TrainSpec(_Frozen):
+class TrainSpec(Frozen):
     """How a model is fitted. The last ``validation_days`` stop the rounds early, after a gap of ``embargo_days``."""
 
     window_days: int = Field(default=243, ge=2, description="Partitions that a scheduled training run reads.")
@@ -98,29 +95,31 @@ class TrainSpec(_Frozen):
     rounds: int = Field(default=500, ge=1)
     early_stopping_rounds: int = Field(default=30, ge=1)
     checkpoint_rounds: int = Field(
-        default=0, ge=0, description="A training that is interrupted goes on after a multiple of these; 0: begins anew."
+        default=0,
+        ge=0,
+        description="An interrupted training continues after a multiple of these rounds; 0: it starts again.",
     )
     external_memory_rows: int = Field(
         default=0,
         ge=0,
-        description="A training of more rows keeps their bins on disk (CPU) or in the host's memory (GPU); 0: only bins "
-        "that a GPU's memory is too small for.",
+        description="A training of more rows keeps their bins on disk (CPU) or in the host's memory (GPU). "
+        "0: only when the bins do not fit into a GPU's memory.",
     )
     refit: bool = Field(default=True, description="Fit again on the whole window with the rounds found.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = Field(
         default=1,
         ge=1,
-        description="Executors of Apache Spark that grow each tree together, where the engine has executors; elsewhere "
-        "and by default the stage's process does so alone.",
+        description="Executors of Apache Spark that grow each tree together, where the engine has executors. By default, "
+        "and elsewhere, the stage's process grows them alone.",
     )
     seed: int = 0
-    params: dict[str, int | float | str | bool] = {}
+    params: dict[str, int | float | str | bool] = Field(default={})
     rate_table: tuple[str, ...] = Field(default=(), description="Features whose group means are the simple baseline.")
     segments: tuple[str, ...] = Field(default=(), description="Features by which metrics are split.")
 
 
-class SegmentFloor(_Frozen):
+class SegmentFloor(Frozen):
     """In every group of ``feature`` with ``min_rows`` rows, ``metric`` may not be worse than ``floor``."""
 
     feature: str
@@ -129,7 +128,7 @@ class SegmentFloor(_Frozen):
     min_rows: int = Field(default=500, ge=1)
 
 
-class GateSpec(_Frozen):
+class GateSpec(Frozen):
     """What a challenger must show on rows after its training window."""
 
     window_days: int = Field(default=28, ge=1, description="Out-of-time partitions that both models are scored on.")
@@ -145,13 +144,13 @@ class GateSpec(_Frozen):
     approval_hours: float = Field(default=24, gt=0, description="Without an answer by then, it is refused.")
     shadow: bool = Field(
         default=False,
-        description="A version that fails only against the champion becomes challenger and is scored beside it, unseen.",
+        description="A version that fails only against the champion becomes challenger. It is scored in shadow.",
     )
-    min_shadow_days: int = Field(default=7, ge=1, description="So many labelled days in shadow make a check.")
+    min_shadow_days: int = Field(default=7, ge=1, description="Labelled days in shadow from which they become a check.")
 
 
-class ScoreSpec(_Frozen):
-    """``threshold`` turns a probability into a decision (binary tasks)."""
+class ScoreSpec(Frozen):
+    """How rows are scored; ``threshold`` turns a probability into a decision (binary tasks)."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     reasons: int = Field(default=3, ge=0, le=10)
@@ -160,12 +159,12 @@ class ScoreSpec(_Frozen):
     )
 
 
-class DriftSpec(_Frozen):
+class DriftSpec(Frozen):
     """Features of a day are unusual at ``false_alarm_rate``; drift is raised at ``raise_days`` of ``of_days`` such days.
 
     Drift of the label is raised when the mean residual of its last ``raise_days`` labelled days is unusual at
-    ``label_false_alarm_rate``. On days like those of the training window each is raised less than once a quarter at the
-    defaults: ``make bench``, drift.
+    ``label_false_alarm_rate``. At the defaults, days like those of the training window raise each less than once a
+    quarter (``make bench``, drift).
     """
 
     false_alarm_rate: float = Field(
@@ -176,7 +175,7 @@ class DriftSpec(_Frozen):
     )
     raise_days: int = Field(default=3, ge=1)
     of_days: int = Field(default=5, ge=1)
-    clear_days: int = Field(default=1, ge=0, description="Drift is cleared at so many unusual days or fewer.")
+    clear_days: int = Field(default=1, ge=0, description="Drift is cleared at this number of unusual days, or fewer.")
     bins: int = Field(default=10, ge=2, le=50)
 
     @model_validator(mode="after")
@@ -186,22 +185,24 @@ class DriftSpec(_Frozen):
         return self
 
 
-class RetrainSpec(_Frozen):
-    """When the governor retrains, beside the schedule, and what forbids it. Days are partitions, never the clock."""
+class RetrainSpec(Frozen):
+    """When the governor retrains beside the schedule, and what forbids it. Days are partitions, not days of the clock."""
 
-    drift_days: int = Field(default=3, ge=1, description="So many days with the verdict drift ask for a training …")
+    drift_days: int = Field(default=3, ge=1, description="Days with the verdict drift that trigger a training …")
     drift_of_days: int = Field(default=5, ge=1, description="… among so many last days.")
     performance_days: int = Field(
-        default=28, ge=1, description="Last labelled days whose median is looked at, once three quarters are measured."
+        default=28,
+        ge=1,
+        description="Last labelled days whose median decides, once three quarters of them are measured.",
     )
     performance_margin: float | None = Field(
         default=None,
         ge=0,
-        description="Loss of improvement over the baseline since the gate that asks for a training, in log_loss or "
-        "rmse; empty: performance never asks.",
+        description="Loss of improvement over the baseline since the gate that triggers a training, in log_loss or "
+        "rmse. Empty: performance never triggers one.",
     )
     min_label_coverage: float = Field(default=0.8, ge=0, le=1, description="Fewer labels refuse a training.")
-    cooldown_days: int = Field(default=28, ge=0, description="A training refuses others for so many days.")
+    cooldown_days: int = Field(default=28, ge=0, description="Days after a training on which another one is refused.")
     monthly_trainings: int = Field(default=2, ge=0, description="Budget of a calendar month, scheduled ones included.")
 
     @model_validator(mode="after")
@@ -211,7 +212,7 @@ class RetrainSpec(_Frozen):
         return self
 
 
-class ScheduleSpec(_Frozen):
+class ScheduleSpec(Frozen):
     """When the DAGs run (cron, in the pipeline's time zone) and how they behave on failure."""
 
     daily: str = "0 0 * * *"
@@ -222,13 +223,13 @@ class ScheduleSpec(_Frozen):
     timeout_minutes: int = Field(
         default=60,
         ge=1,
-        description="A task's; a run has three times as long, and besides the time of its remote jobs and of its approver.",
+        description="Limit of a task. A run has three times as long, plus the time of its remote jobs and its approver.",
     )
     late_days: int = Field(default=14, ge=1, description="How far back each day's run looks for late files.")
-    deadline_minutes: int = Field(default=120, ge=1, description="A run that has not ended by then is reported.")
+    deadline_minutes: int = Field(default=120, ge=1, description="A run that takes longer is reported.")
 
 
-class PipelineSpec(_Frozen):
+class PipelineSpec(Frozen):
     """One use case. ``entities`` names the landed table with one row for each thing to predict."""
 
     name: Name
@@ -270,7 +271,7 @@ class PipelineSpec(_Frozen):
 
     @property
     def measured_again_days(self) -> int:
-        """So many mature days are looked at for a change: those that late files reach and the governor judges by."""
+        """Mature days that each run checks for a change: those that late files reach and that the governor judges by."""
         return max(self.schedule.late_days, self.retrain.performance_days)
 
     @property

@@ -1,12 +1,14 @@
 """Where a job may run: this machine, a Spark cluster, Dataproc Serverless, Vertex AI. Typed, checked when loaded.
 
-How a job is written down for a target is in ``contrail.dispatch``; which stage goes where, in the environment file.
+``contrail.dispatch`` writes a job for a target. The environment file says which stage goes where.
 """
 
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from contrail.frozen import Frozen
 
 # Machines of Vertex AI that come with accelerators: the type, and how many each size has.
 # Source: Google Cloud, "Configure compute resources for custom training", machine and GPU types.
@@ -31,24 +33,20 @@ _N1_ACCELERATORS = {
 }
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LocalTarget(_Frozen):
+class LocalTarget(Frozen):
     """A process on the machine of the task."""
 
     kind: Literal["local"] = "local"
 
 
-class SparkTarget(_Frozen):
+class SparkTarget(Frozen):
     """A process on the machine of the task, whose engine is a Spark master or a Spark Connect server."""
 
     kind: Literal["spark"]
     master: str = Field(pattern=r"^(spark|sc|yarn|k8s|local)", description="spark://host:7077, sc://host:15002, …")
 
 
-class _GoogleTarget(_Frozen):
+class _GoogleTarget(Frozen):
     project: str
     region: str
     service_account: str
@@ -64,7 +62,7 @@ class DataprocTarget(_GoogleTarget):
     subnetwork: str
     runtime_version: str = "3.0"
     staging_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]+$", description="Without gs://.")
-    properties: dict[Annotated[str, Field(pattern=r"^(spark|dataproc)\.")], str] = {}
+    properties: dict[Annotated[str, Field(pattern=r"^(spark|dataproc)\.")], str] = Field(default={})
 
     @property
     def size(self) -> str:
@@ -92,7 +90,7 @@ class VertexTarget(_GoogleTarget):
 
     @property
     def size(self) -> str:
-        """What a person would call it; a first attempt's."""
+        """What a person would call it, for a first attempt."""
         return f"Vertex AI, {self.machine_type}{' on spot' if self.on_spot(1) else ''}"
 
     def on_spot(self, attempt: int) -> bool:
@@ -126,21 +124,21 @@ Budget = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LOCAL = "local"
 
 
-class DispatchSettings(_Frozen):
+class DispatchSettings(Frozen):
     """Which stage runs where: ``stages`` names a target for a stage, ``pipelines`` another one for a pipeline's stage.
 
-    A stage that is not named runs on this machine. ``jobs_uri`` is the folder of remote jobs: their code, results and
-    receipts. With ``prices``, a file of ``include/prices``, each remote job has an estimate before it and a cost after it.
+    A stage without a target runs on this machine. ``jobs_uri`` is the folder of remote jobs: their code, results and
+    receipts. ``prices`` is a file of ``include/prices``; with it, each remote job has an estimate first and a cost later.
     """
 
-    targets: dict[str, Target] = {}
-    stages: dict[Stage, str] = {}
-    pipelines: dict[str, dict[Stage, str]] = {}
+    targets: dict[str, Target] = Field(default={})
+    stages: dict[Stage, str] = Field(default={})
+    pipelines: dict[str, dict[Stage, str]] = Field(default={})
     jobs_uri: str | None = None
     labels: dict[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
     ] = Field(default={}, description="Of every remote job, for example team and cost_centre.")
-    prices: Path | None = Field(default=None, description="Price table; without one, no cost is reckoned.")
+    prices: Path | None = Field(default=None, description="Price table. Without one, jobs have no cost.")
     monthly_budget: Budget | None = Field(default=None, description="Of each pipeline, in the table's currency.")
     monthly_budgets: dict[str, Budget] = Field(default={}, description="Of the pipelines that have another one.")
 

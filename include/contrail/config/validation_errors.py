@@ -26,8 +26,8 @@ def hint(name: str, known: list[str], what: str) -> str:
     return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(known)}"
 
 
-def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
-    """Name the file, each wrong key's path, the rule, and for an unknown key the nearest valid name."""
+def explain(place: Path | str, error: ValidationError, model: type[BaseModel]) -> str:
+    """Name the file or call, each wrong key's path, the rule, and for an unknown key the nearest valid name."""
     lines = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "(top level)"
@@ -37,4 +37,4 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
             lines.append(f"  {where}: unknown key; {hint(str(item['loc'][-1]), valid, 'valid keys')}")
         else:
             lines.append(f"  {where}: {item['msg']} (got {item.get('input')!r})"[:300])
-    return f"{path} is not valid:\n" + "\n".join(lines)
+    return f"{place} is not valid:\n" + "\n".join(lines)

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from upath import UPath
 
 from contrail.config.prices import PriceTable, load_prices
@@ -17,6 +17,7 @@ from contrail.config.settings import Settings
 from contrail.config.validation_errors import explain
 from contrail.errors import NoPriceError, SpecError
 from contrail.files import write_whole
+from contrail.frozen import Frozen
 from contrail.methods.cost import (
     BatchUsage,
     MachineUsage,
@@ -31,10 +32,9 @@ State = Literal["open", "succeeded", "failed", "cancelled", "refused", "never su
 _SUBMISSION = timedelta(minutes=15)
 
 
-class Receipt(BaseModel):
+class Receipt(Frozen):
     """One remote job. ``open`` until its end was seen; amounts are in ``currency``, ``seconds`` from creation to end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     job: str
     pipeline: str
     stage: str
@@ -136,10 +136,9 @@ class Month:
         return said + (f" ({so_many(len(unknown), 'job')} without a price not counted)" if unknown else "")
 
 
-class MonthReport(BaseModel):
+class MonthReport(Frozen):
     """A pipeline's month as ``contrail cost --json`` prints it; amounts are in ``currency``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     pipeline: str
     month: str
     currency: str

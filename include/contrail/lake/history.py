@@ -39,7 +39,7 @@ class HistoryEntry:
         """Who made it from what."""
         return self.commit.provenance
 
-    def as_json(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The entry as ``contrail history --json`` prints it."""
         made, rows = self.provenance, self.commit.job_rows
         return {

@@ -15,10 +15,11 @@ from typing import Annotated, Final, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
+from contrail.frozen import Frozen
 from contrail.methods.histograms import Bins, CategoryBins, Codes, Floats, NumberBins, bins_of, days_of
 from contrail.methods.label_drift import LabelReference
 
@@ -35,14 +36,13 @@ _SCALE_ADDED = 0.05
 _FOLDS = 10
 
 
-class Usual(BaseModel):
+class Usual(Frozen):
     """What a feature's days are compared with, and the distances that are usual.
 
     ``histogram`` has the window's count in each bin; ``by_weekday`` those of Monday to Sunday, where a weekday's own
     histogram predicts its days better than the histogram of all days does. ``median`` and ``threshold`` are distances.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     histogram: tuple[int, ...]
     by_weekday: tuple[tuple[int, ...], ...] | None
     median: float
@@ -66,13 +66,12 @@ class CategoryReference(CategoryBins, Usual):
 FeatureReference = Annotated[NumberReference | CategoryReference, Field(discriminator="kind")]
 
 
-class DriftReference(BaseModel):
+class DriftReference(Frozen):
     """The drift reference of a training window: each feature's, the day's as a whole, and the label's.
 
     ``first_day`` to ``last_day`` has ``days`` days with rows; ``day_threshold`` is of a day's largest exceedance.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     format: Literal[2] = FORMAT
     statistic: Literal["earth_mover"] = STATISTIC
     false_alarm_rate: float
@@ -86,7 +85,7 @@ class DriftReference(BaseModel):
 
     def to_json(self) -> bytes:
         """The bytes that are stored with the model; the same reference, the same bytes."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()
+        return json.dumps(self.as_dict(), sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> "DriftReference":

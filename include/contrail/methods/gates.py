@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from contrail.config.spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
+from contrail.frozen import Frozen
 from contrail.methods.metrics import (
     HIGHER_IS_BETTER,
     Floats,
@@ -36,11 +36,7 @@ _BASELINE_TITLES = {
 }
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Interval(_Frozen):
+class Interval(Frozen):
     """An improvement with its confidence interval; positive is better, whatever the metric's direction."""
 
     estimate: float
@@ -52,7 +48,7 @@ class Interval(_Frozen):
 Answer = Literal["approved", "refused"]
 
 
-class Check(_Frozen):
+class Check(Frozen):
     """One condition: ``value`` compared with ``bound``; ``passed`` is None when it did not apply."""
 
     name: str

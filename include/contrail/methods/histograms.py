@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+
+from contrail.frozen import Frozen
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -25,13 +26,12 @@ _RANGES_AWAY = (1, 10)
 _OUTSIDE = (0.1, 0.5, 1.0)
 
 
-class NumberBins(BaseModel):
+class NumberBins(Frozen):
     """Bins of a number by their right ends, and how far each bin lies from the next; the last bin is of missing values.
 
     ``gaps`` is in ranks: the window's own values span 0 to 1. No ``edges``: the window has no value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["number"] = "number"
     edges: tuple[float, ...]
     gaps: tuple[float, ...]
@@ -58,10 +58,9 @@ class NumberBins(BaseModel):
         return missing + np.where(comparable, moved, 0)
 
 
-class CategoryBins(BaseModel):
+class CategoryBins(Frozen):
     """A bin for each category, the most frequent first; the last two are of unknown and of missing values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["category"] = "category"
     values: tuple[str, ...]
     gaps: tuple[()] = ()  # categories have no order; the stored reference names the key all the same

@@ -13,10 +13,10 @@ from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from contrail.config.spec import DriftSpec
 from contrail.errors import DataError
+from contrail.frozen import Frozen
 
 LABEL = "label"
 STATISTIC = "mean_residual"
@@ -29,14 +29,13 @@ _USUAL_RANGE = (0.05, 0.95)
 _PARTS = 3
 
 
-class LabelReference(BaseModel):
+class LabelReference(Frozen):
     """What residuals are usual: a day's from ``low`` to ``high``.
 
     The mean of ``run_days`` days among the last ``of_days`` is ``centre``, give or take ``threshold``. Learned from
     ``days`` days; all amounts are in label units.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     run_days: int
     of_days: int
     low: float

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
-from contrail.methods.encoding import encode, feature_types
+from contrail.methods.encoding import category_table, encode, feature_types
 
 if TYPE_CHECKING:
     import xgboost
@@ -54,6 +55,21 @@ class TrainingRows:
         for start in range(0, len(positions), _BATCH_ROWS):
             own = positions[start : start + _BATCH_ROWS]
             yield encode(self.features.take(pa.array(own)), self.names, self.categories), self.labels[own]
+
+
+def encode_window(rows: pa.Table, spec: PipelineSpec, external_memory_rows: int = 0) -> TrainingRows:
+    """Training rows as XGBoost reads them, with the category tables that these rows define.
+
+    Args:
+        rows: The features and ``label``.
+        spec: Says which columns are features, and which of them are categories.
+        external_memory_rows: With more rows than this their bins are kept outside memory; 0 means never.
+    """
+    names = tuple(spec.features.columns)
+    categories = category_table(rows, spec.features.categories)
+    labels = rows.column("label").to_numpy().astype(np.float32)
+    external = 0 < external_memory_rows < rows.num_rows
+    return TrainingRows(rows.select(names), labels, names, categories, external)
 
 
 def binned(

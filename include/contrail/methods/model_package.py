@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
+from contrail.frozen import Frozen
 from contrail.methods.baselines import RateTable
 from contrail.methods.drift_reference import DriftReference
 from contrail.methods.encoding import encode, feature_types
@@ -33,11 +34,7 @@ if TYPE_CHECKING:
 MODEL, CARD, REFERENCE = "model.ubj", "model.json", "reference.json"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TrainingRecord(_Frozen):
+class TrainingRecord(Frozen):
     """What a model was made from; enough, with the code and the lock file, to make it again to the same bytes.
 
     ``partitions`` is the window as ``start`` and ``end``; labels are those known at the cut-off of ``labels_as_of``.
@@ -69,7 +66,7 @@ class TrainingRecord(_Frozen):
         return Partitions(self.start, self.end)
 
 
-class ModelCard(_Frozen):
+class ModelCard(Frozen):
     """Everything about a model but its trees."""
 
     format: Literal[1] = 1
@@ -81,7 +78,7 @@ class ModelCard(_Frozen):
     categories: dict[str, list[str]]
     rate_table: RateTable
     training: TrainingRecord
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,17 @@ class FeatureWindow:
 
     ``lookback_days``: the tables handed over hold so many partitions before the first one asked for. ``cutoff`` is
     the local time, in ``timezone``, at which predictions of a partition are made.
+
+    Example:
+        >>> window = FeatureWindow(Partitions.parse("2024-03-09", "2024-03-10"), lookback_days=28, timezone="America/New_York")
+        >>> days = spark.createDataFrame([(date(2024, 3, 9),), (date(2024, 3, 11),)], "day date")
+        >>> days.select("day", window.cutoff_at(F.col("day")).alias("cutoff_utc")).show()
+        +----------+-------------------+
+        |       day|         cutoff_utc|
+        +----------+-------------------+
+        |2024-03-09|2024-03-09 05:00:00|
+        |2024-03-11|2024-03-11 04:00:00|
+        +----------+-------------------+
     """
 
     partitions: Partitions
@@ -43,21 +54,77 @@ class FeatureWindow:
 
 
 def asked_rows(entities: DataFrame, window: FeatureWindow) -> DataFrame:
-    """The entities of the partitions asked for that were known at their own cut-off."""
+    """The entities of the partitions asked for that were known at their own cut-off.
+
+    Args:
+        entities: Rows with ``partition_date`` and ``visible_from``.
+        window: What is asked for.
+
+    Returns:
+        The rows of ``entities`` that remain, with the same columns.
+
+    Example:
+        Parcel 2 was booked a day too late for its own cut-off, and parcel 3 belongs to another day:
+
+        >>> parcels = spark.createDataFrame(
+        ...     [
+        ...         (date(2024, 3, 10), date(2024, 3, 10), 1),
+        ...         (date(2024, 3, 10), date(2024, 3, 11), 2),
+        ...         (date(2024, 3, 12), date(2024, 3, 12), 3),
+        ...     ],
+        ...     "partition_date date, visible_from date, parcel int",
+        ... )
+        >>> window = FeatureWindow(Partitions.parse("2024-03-10"), lookback_days=7, timezone="UTC")
+        >>> asked_rows(parcels, window).select("parcel").show()
+        +------+
+        |parcel|
+        +------+
+        |     1|
+        +------+
+    """
     first, last = F.lit(window.partitions.start), F.lit(window.partitions.end)
     return entities.where(F.col(PARTITION).between(first, last) & (F.col(VISIBLE) <= F.col(PARTITION)))
 
 
 @dataclass(frozen=True)
 class Described:
-    """Columns that describe a key on a day: one row for each ``partition_date`` and key ``by`` that was asked for."""
+    """Columns that describe a key on a day: one row for each ``partition_date`` and key ``by`` that was asked for.
+
+    ``rolling`` and ``latest`` return it, and ``describe`` joins it. Build one yourself for a feature of another kind.
+
+    Example:
+        >>> rows = spark.createDataFrame([(date(2024, 3, 10), "A", 0.5)], "partition_date date, depot string, load double")
+        >>> Described(rows, by=("depot",)).frame.columns
+        ['partition_date', 'depot', 'load']
+    """
 
     frame: DataFrame
     by: tuple[str, ...]
 
 
 def describe(rows: DataFrame, *parts: Described) -> DataFrame:
-    """Add the columns of every part to the rows; null where a part has no row for the day and key."""
+    """Add the columns of every part to the rows; null where a part has no row for the day and key.
+
+    Args:
+        rows: One row for each thing to predict, with ``partition_date`` and the key columns of every part.
+        parts: What ``rolling`` and ``latest`` returned, or your own.
+
+    Returns:
+        As many rows as ``rows`` has, with the columns of the parts after its own.
+
+    Example:
+        >>> parcels = spark.createDataFrame(
+        ...     [(date(2024, 3, 10), 1, "A"), (date(2024, 3, 10), 2, "B")], "partition_date date, parcel int, depot string"
+        ... )
+        >>> load = spark.createDataFrame([(date(2024, 3, 10), "A", 0.5)], "partition_date date, depot string, load double")
+        >>> describe(parcels, Described(load, by=("depot",))).select("parcel", "depot", "load").orderBy("parcel").show()
+        +------+-----+----+
+        |parcel|depot|load|
+        +------+-----+----+
+        |     1|    A| 0.5|
+        |     2|    B|NULL|
+        +------+-----+----+
+    """
     for part in parts:
         rows = rows.join(part.frame, on=[PARTITION, *part.by], how="left")
     return rows
@@ -88,6 +155,30 @@ def rolling(
     Returns:
         Columns ``<prefix>_<name>_<w>d`` (null when the window has no value) and ``<prefix>_rows_<w>d``; no row where
         the longest window is empty.
+
+    Raises:
+        SpecError: if a window is longer than ``window.lookback_days``.
+
+    Example:
+        How late a depot's parcels were, as known at midnight before 10 March. The last row became known on the day itself,
+        so no window holds it:
+
+        >>> history = spark.createDataFrame(
+        ...     [
+        ...         (date(2024, 3, 7), date(2024, 3, 8), "A", 30.0),
+        ...         (date(2024, 3, 9), date(2024, 3, 10), "A", 10.0),
+        ...         (date(2024, 3, 10), date(2024, 3, 11), "A", 99.0),
+        ...     ],
+        ...     "partition_date date, visible_from date, depot string, delay double",
+        ... )
+        >>> window = FeatureWindow(Partitions.parse("2024-03-10"), lookback_days=7, timezone="UTC")
+        >>> part = rolling(history, window, by=["depot"], days=[1, 7], means={"delay": F.col("delay")}, prefix="depot")
+        >>> part.frame.select("depot_rows_1d", "depot_delay_1d", "depot_rows_7d", "depot_delay_7d").show()
+        +-------------+--------------+-------------+--------------+
+        |depot_rows_1d|depot_delay_1d|depot_rows_7d|depot_delay_7d|
+        +-------------+--------------+-------------+--------------+
+        |          1.0|          10.0|          2.0|          20.0|
+        +-------------+--------------+-------------+--------------+
     """
     keys = [*by, _DAY]
     sums = {_ROWS: F.lit(1), **{f"__sum_{name}": c for name, c in means.items()}}
@@ -142,6 +233,29 @@ def latest(
 
     Returns:
         The columns; no row where there is none.
+
+    Raises:
+        SpecError: if ``days`` is more than ``window.lookback_days``.
+
+    Example:
+        The newest temperature of each place that was known at midnight before 10 March:
+
+        >>> weather = spark.createDataFrame(
+        ...     [
+        ...         (date(2024, 3, 8), date(2024, 3, 9), "JFK", 14, 7.0),
+        ...         (date(2024, 3, 9), date(2024, 3, 10), "JFK", 21, 4.0),
+        ...         (date(2024, 3, 9), date(2024, 3, 10), "JFK", 23, 3.0),
+        ...     ],
+        ...     "partition_date date, visible_from date, origin string, hour int, temp double",
+        ... )
+        >>> window = FeatureWindow(Partitions.parse("2024-03-10"), lookback_days=7, timezone="UTC")
+        >>> last = latest(weather, window, by=["origin"], columns={"last_temp": F.col("temp")}, order_by="hour", days=2)
+        >>> last.frame.show()
+        +--------------+------+---------+
+        |partition_date|origin|last_temp|
+        +--------------+------+---------+
+        |    2024-03-10|   JFK|      3.0|
+        +--------------+------+---------+
     """
     known = timely(history, window, days).select(
         *by, _day(VISIBLE).alias(_KNOWN), F.col(order_by).alias(_ORDER), *(c.alias(n) for n, c in columns.items())
@@ -174,11 +288,27 @@ def _day(column: str) -> Column:
 def timely(history: DataFrame, window: FeatureWindow, days: int) -> DataFrame:
     """Leave out rows that became known so late after their partition that a run for one day would not read them.
 
-    A long range reads more partitions than a day; without this it would also see more. ``days`` is the length of the
-    window that the rows are for. ``rolling`` and ``latest`` do this themselves.
+    A long range reads more partitions than a day; without this it would also see more. ``rolling`` and ``latest`` do
+    this themselves: call it for features that you compute without them.
+
+    Args:
+        history: Rows with ``partition_date`` and ``visible_from``.
+        window: What is asked for.
+        days: Length of the window that the rows are for.
 
     Raises:
         SpecError: if the window is longer than ``window.lookback_days``.
+
+    Example:
+        A window of 7 days in a look-back of 7 takes only rows that became known at most a day after their partition:
+
+        >>> history = spark.createDataFrame(
+        ...     [(date(2024, 3, 5), date(2024, 3, 6), 1), (date(2024, 3, 5), date(2024, 3, 9), 2)],
+        ...     "partition_date date, visible_from date, row int",
+        ... )
+        >>> window = FeatureWindow(Partitions.parse("2024-03-10"), lookback_days=7, timezone="UTC")
+        >>> [found.row for found in timely(history, window, days=7).collect()]
+        [1]
     """
     if days > window.lookback_days:
         raise SpecError(f"a window of {days} days needs features.lookback_days >= {days}; it is {window.lookback_days}")

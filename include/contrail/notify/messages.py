@@ -3,13 +3,16 @@
 Each message says what happened, what was kept, and what to do. How it reaches a person is not decided here.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING
 
 from contrail.errors import BudgetError, CommitConflictError, DataError, GateRefusedError
+from contrail.stages.results import DriftDetails, IngestDetails, LateDetails, PromoteDetails, StageDetails
+
+if TYPE_CHECKING:
+    from contrail.operations.rollback_model import RollbackResult
 
 
 class Kind(StrEnum):
@@ -104,59 +107,79 @@ def of_no_training(where: str, said: str, dag_id: str, link: str = "") -> Messag
     )  # fmt: skip
 
 
-def of_rollback(where: str, done: Mapping[str, Any]) -> Message:
-    """A champion that a person took back; ``done`` is what ``contrail.operations.rollback_model.roll_back`` returned."""
+def of_rollback(where: str, done: "RollbackResult") -> Message:
+    """A champion that a person took back."""
+    plan = done.plan
     return Message(
         Kind.rollback, where,
-        f"version {done['bad_version']} is taken back: version {done['to_version']} is champion for partitions "
-        f"from {done['effective_from']}, and {done['rescored_rows']:,} rows are scored again. Reason: {done['reason']}",
+        f"version {plan.bad} is taken back: version {plan.to} is champion for partitions "
+        f"from {plan.effective_from}, and {done.rescored_rows:,} rows are scored again. Reason: {done.reason}",
         "the version that was taken back, and its predictions under their snapshot (`contrail history predictions`)",
         f"nothing; performance of these days is of the old predictions until it is measured again "
-        f"(`contrail status -p {done['pipeline']}`)",
+        f"(`contrail status -p {plan.pipeline}`)",
     )  # fmt: skip
 
 
-def of_result(where: str, stage: str, pipeline: str, details: Mapping[str, Any], link: str = "") -> Message | None:
+def of_result(where: str, pipeline: str, details: StageDetails, link: str = "") -> Message | None:
     """What a stage's result says to people; None when it is everyday news."""
-    if stage == "drift" and (found := _drift_found(details)):
-        return Message(
-            Kind.drift, where, "; ".join(found),
-            "the predictions are published as always; each day's verdict is in `drift`",
-            f"read the drift report and `contrail query -p {pipeline} \"SELECT * FROM drift WHERE unusual\"`", link,
-        )  # fmt: skip
-    if stage == "promote" and details.get("verdict") == "pass":
-        before = details.get("champion_before")
-        return Message(
-            Kind.promotion, where, f"version {details['model_version']} is champion" + (
-                f" in place of version {before}" if before else ", the first"
-            ),
-            "earlier versions and the predictions they made", "nothing; the next scoring run uses it", link,
-        )  # fmt: skip
-    if stage == "ingest" and (late := [*details.get("late", ()), *details.get("replaced", ())]):
-        return Message(
-            Kind.late_data, where, f"files came late or were delivered anew: {', '.join(late)}",
-            "the files and the rows that they replaced (`contrail history`)",
-            f"nothing, or see what is stale: `contrail status -p {pipeline}`", link,
-        )  # fmt: skip
-    if stage == "late" and details.get("files"):
-        days = details.get("days") or []
-        changed = f"{len(days)} published days became different: {days[0]} to {days[-1]}" if days else "nothing changed"
-        flipped = details.get("decisions_flipped", 0)
-        return Message(
-            Kind.late_data, where, f"files came late: {', '.join(details['files'])}; {changed}"
-            + (f", {flipped} decisions flipped" if flipped else ""),
-            "what was published before, under its snapshot (`contrail history`)",
-            f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM corrections\"` and its reports", link,
-        )  # fmt: skip
+    match details:
+        case DriftDetails():
+            return _of_drift(where, pipeline, details, link)
+        case PromoteDetails(verdict="pass"):
+            return _of_promotion(where, details, link)
+        case IngestDetails():
+            return _of_late_files(where, pipeline, details, link)
+        case LateDetails():
+            return _of_corrections(where, pipeline, details, link)
     return None
 
 
-def _drift_found(details: Mapping[str, Any]) -> list[str]:
+def _of_drift(where: str, pipeline: str, details: DriftDetails, link: str) -> Message | None:
     begun = {
-        "the features began to differ from the training window": details.get("drift_begins"),
-        "the labels known by then began to differ from what the model expects": details.get("label_drift_begins"),
+        "the features began to differ from the training window": details.drift_begins,
+        "the labels known by then began to differ from what the model expects": details.label_drift_begins,
     }
-    return [f"{what} on {', '.join(days)}" for what, days in begun.items() if days]
+    found = [f"{what} on {', '.join(days)}" for what, days in begun.items() if days]
+    if not found:
+        return None
+    return Message(
+        Kind.drift, where, "; ".join(found),
+        "the predictions are published as always; each day's verdict is in `drift`",
+        f"read the drift report and `contrail query -p {pipeline} \"SELECT * FROM drift WHERE unusual\"`", link,
+    )  # fmt: skip
+
+
+def _of_promotion(where: str, details: PromoteDetails, link: str) -> Message:
+    before = details.champion_before
+    return Message(
+        Kind.promotion, where, f"version {details.model_version} is champion" + (
+            f" in place of version {before}" if before else ", the first"
+        ),
+        "earlier versions and the predictions they made", "nothing; the next scoring run uses it", link,
+    )  # fmt: skip
+
+
+def _of_late_files(where: str, pipeline: str, details: IngestDetails, link: str) -> Message | None:
+    if not (late := [*details.late, *details.replaced]):
+        return None
+    return Message(
+        Kind.late_data, where, f"files came late or were delivered anew: {', '.join(late)}",
+        "the files and the rows that they replaced (`contrail history`)",
+        f"nothing, or see what is stale: `contrail status -p {pipeline}`", link,
+    )  # fmt: skip
+
+
+def _of_corrections(where: str, pipeline: str, details: LateDetails, link: str) -> Message | None:
+    if not details.files:
+        return None
+    days, flipped = details.days, details.decisions_flipped
+    changed = f"{len(days)} published days became different: {days[0]} to {days[-1]}" if days else "nothing changed"
+    return Message(
+        Kind.late_data, where, f"files came late: {', '.join(details.files)}; {changed}"
+        + (f", {flipped} decisions flipped" if flipped else ""),
+        "what was published before, under its snapshot (`contrail history`)",
+        f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM corrections\"` and its reports", link,
+    )  # fmt: skip
 
 
 def of_deadline(where: str, minutes: int) -> Message:

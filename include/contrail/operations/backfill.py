@@ -7,7 +7,7 @@ with it. What is left to do is asked of the lake before each stage, not of the r
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,41 +18,16 @@ from contrail.config.settings import Settings
 from contrail.errors import MissingInputError, SpecError
 from contrail.files import checked_name, write_whole
 from contrail.lake.lake import Lake
-from contrail.operations.backfill_plan import TABLES, Plan, Request, make_plan
+from contrail.operations.backfill_plan import Plan
+from contrail.operations.backfill_planner import make_plan
+from contrail.operations.backfill_request import TABLES, Request
 from contrail.operations.difference import difference
 from contrail.partitions import Partitions
+from contrail.reports.backfill_record import Record
 from contrail.reports.difference import render_difference
-from contrail.stages.base import StageResult, silent
+from contrail.stages.base import silent
+from contrail.stages.results import StageResult
 from contrail.stages.runner import new_run_id, run_stage
-
-RUNNING, DONE = "running", "done"
-
-
-@dataclass
-class Record:
-    """One backfill: what was asked, and the snapshots that readers saw before it."""
-
-    id: str
-    pipeline: str
-    partitions: str
-    stages: list[str]
-    model: str
-    publish: str
-    started_at: str
-    before: dict[str, int | None]
-    state: str = RUNNING
-    finished_at: str | None = None
-    difference: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def range(self) -> Partitions:
-        """``partitions``, parsed."""
-        return Partitions.from_text(self.partitions)
-
-    @property
-    def tag(self) -> str:
-        """The name of the snapshots from before, while the backfill is open."""
-        return f"before-{self.id}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +47,7 @@ class Backfills:
         """What a backfill would do; see ``make_plan``."""
         return make_plan(self.pipeline, self.settings, self.lake, request)
 
-    def run(self, plan: Plan, record: Record, progress: Callable[[str], None] = silent) -> list[StageResult]:
+    def run(self, plan: Plan, record: Record, progress: Callable[[str], None] = silent) -> list[StageResult[Any]]:
         """Run the stages of a plan, each as its jobs; what already holds the result is left as it is.
 
         Each stage is planned again when its turn comes, because the stages before it have changed its inputs. The
@@ -84,7 +59,7 @@ class Backfills:
         results = []
         for stage in plan.stages:
             again = Request(
-                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.publish,
+                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.commits,
                 plan.request.chunk_days,
             )  # fmt: skip
             now = self.plan(again)
@@ -95,10 +70,10 @@ class Backfills:
 
     def _run_job(
         self, stage: str, job: Partitions, plan: Plan, record: Record, progress: Callable[[str], None]
-    ) -> StageResult:
+    ) -> StageResult[Any]:
         options: dict[str, Any] = {"backfill": record.id}
         if stage in TABLES:
-            options["each_partition"] = plan.request.publish == "partition"
+            options["each_partition"] = plan.request.commits == "partition"
         if stage == "score":
             options["model"] = plan.model
         if stage == "drift":  # one model a job
@@ -121,11 +96,11 @@ class Backfills:
             raise SpecError(f"backfill {found.id} is of {found.partitions}, not of {asked}")
         if not backfill_id:
             progress(f"going on with backfill {found.id}, which began at {found.started_at} and did not end")
-        stages = list(dict.fromkeys([*found.stages, *plan.request.stages]))
-        if (stages, RUNNING) != (found.stages, found.state):  # its parts may run side by side: none of them writes then
-            found.stages, found.state = stages, RUNNING
-            self._write(found)
-        return found
+        stages = tuple(dict.fromkeys([*found.stages, *plan.request.stages]))
+        opened = found.model_copy(update={"stages": stages, "state": "running"})
+        if opened != found:  # its parts may run side by side: none of them writes then
+            self._write(opened)
+        return opened
 
     def interrupted(self, plan: Plan) -> bool:
         """Whether a backfill of the same request began and did not end."""
@@ -149,9 +124,9 @@ class Backfills:
             id=backfill_id,
             pipeline=self.pipeline.name,
             partitions=str(plan.request.partitions),
-            stages=list(plan.request.stages),
+            stages=plan.request.stages,
             model=plan.model,
-            publish=plan.request.publish,
+            publish=plan.request.commits,
             started_at=_now(),
             before=before,
         )
@@ -162,24 +137,24 @@ class Backfills:
         return record
 
     def _interrupted(self, plan: Plan) -> Record | None:
-        """The newest open record of the same partitions, stages and model; how it publishes may differ."""
+        """The newest open record of the same partitions, stages and model; how it commits may differ."""
         wanted = (str(plan.request.partitions), set(plan.request.stages), plan.model)
         records = [self.record(path.stem) for path in self.folder.glob("*.json")]
-        same = [r for r in records if r.state == RUNNING and (r.partitions, set(r.stages), r.model) == wanted]
+        same = [r for r in records if r.state == "running" and (r.partitions, set(r.stages), r.model) == wanted]
         return max(same, key=lambda record: record.started_at, default=None)
 
     def _read(self, backfill_id: str) -> Record | None:
         path = self.folder / f"{backfill_id}.json"
-        return Record(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+        return Record.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def _write(self, record: Record) -> None:
-        text = json.dumps(vars(record), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(record.as_dict(), indent=1, allow_nan=False) + "\n"
         write_whole(self.folder / f"{record.id}.json", text.encode())
 
     # ---- the difference ----
 
-    def finish(self, record: Record) -> list[str]:
-        """Compare with what was published before, write the report, and close the record; returns the report files.
+    def finish(self, record: Record) -> Record:
+        """Compare with what was published before, write the reports, and close the record.
 
         Repeating it compares with what is published now, as long as the snapshots from before are kept.
 
@@ -187,15 +162,19 @@ class Backfills:
             MissingInputError: if a snapshot from before has expired.
         """
         after = {table: self.lake.snapshot_id(table) for stage, table in TABLES.items() if stage in record.stages}
-        record.difference = difference(self.lake, self.pipeline.spec, record.range, record.before, after)
-        record.state, record.finished_at = DONE, _now()
-        self._write(record)
-        page = self.folder / f"{record.id}.html"
-        page.write_text(render_difference(vars(record), self.pipeline.spec), encoding="utf-8")
+        found = difference(self.lake, self.pipeline.spec, record.range, record.before, after)
+        done = record.model_copy(update={"difference": found, "state": "done", "finished_at": _now()})
+        self._write(done)
+        page = self.folder / f"{done.id}.html"
+        page.write_text(render_difference(done, self.pipeline.spec), encoding="utf-8")
         for table, snapshot in record.before.items():
             if snapshot is not None:
                 self.lake.untag(table, record.tag)
-        return [str(page), str(self.folder / f"{record.id}.json")]
+        return done
+
+    def reports(self, record: Record) -> tuple[str, ...]:
+        """The report files of a backfill that has ended: the page, and the same as JSON."""
+        return tuple(str(self.folder / f"{record.id}.{kind}") for kind in ("html", "json"))
 
 
 def _now() -> str:

@@ -43,7 +43,7 @@ def _asked(day: date, clock: bool) -> str:
 
 def _first(moves: list[AliasMove], name: str) -> str:
     if not moves:
-        return f"no move is recorded. Run: contrail stage promote --pipeline {name} --from … --to …"
+        return f"no move is recorded. Run: contrail promote --pipeline {name} --from … --to …"
     first = min(moves, key=lambda move: move.effective_from)
     return (
         f"the first was version {first.version_after}, for partitions from {first.effective_from}, made champion at "

@@ -4,7 +4,6 @@ It reads and counts; whether a difference is good is for the reader.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -14,6 +13,7 @@ from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
+from contrail.reports.backfill_record import Changes, Compared, DayChanges, Difference, TableDifference
 
 
 def difference(
@@ -22,29 +22,21 @@ def difference(
     partitions: Partitions,
     before: Mapping[str, int | None],
     after: Mapping[str, int | None],
-) -> dict[str, Any]:
-    """Per table (``features``, ``predictions``): the snapshots compared, ``total`` and ``days``.
+) -> Difference:
+    """The difference of those of ``features`` and ``predictions`` that have a snapshot in ``after``.
 
-    A row is known by the pipeline's key within its partition. Shifts are of rows that both snapshots have: the score
-    after minus the score before.
+    A row is known by the pipeline's key within its partition.
 
     Raises:
         MissingInputError: if a snapshot has expired.
     """
-    made = (datasets.features(spec), datasets.predictions(spec))
-    return {
-        dataset.name: {
-            "before": before.get(dataset.name),
-            "after": after.get(dataset.name),
-            **compare(
-                spec,
-                dataset,
-                *(_rows(lake, spec, dataset, partitions, side.get(dataset.name)) for side in (before, after)),
-            ),
-        }
-        for dataset in made
-        if after.get(dataset.name) is not None
-    }
+    found = {}
+    for dataset in (datasets.features(spec), datasets.predictions(spec)):
+        old, new = before.get(dataset.name), after.get(dataset.name)
+        if new is not None:
+            compared = compare(spec, dataset, *(_rows(lake, spec, dataset, partitions, side) for side in (old, new)))
+            found[dataset.name] = TableDifference(before=old, after=new, total=compared.total, days=compared.days)
+    return Difference(**found)
 
 
 def compared_columns(spec: PipelineSpec, dataset: Dataset) -> list[str]:
@@ -54,8 +46,8 @@ def compared_columns(spec: PipelineSpec, dataset: Dataset) -> list[str]:
     return [PARTITION, *spec.key, *values, *(["model_version"] if scored else [])]
 
 
-def compare(spec: PipelineSpec, dataset: Dataset, before: pa.Table, after: pa.Table) -> dict[str, Any]:
-    """``total`` and ``days`` of the difference of two tables with the ``compared_columns``."""
+def compare(spec: PipelineSpec, dataset: Dataset, before: pa.Table, after: pa.Table) -> Compared:
+    """The changes between two tables with the ``compared_columns``."""
     scored = dataset.name == "predictions"
     values = _scores(spec) if scored else _feature_values(dataset, spec)
     with duckdb.connect() as connection:
@@ -71,10 +63,10 @@ def compare(spec: PipelineSpec, dataset: Dataset, before: pa.Table, after: pa.Ta
             f"SELECT {PARTITION}, {', '.join(columns)} {joined} GROUP BY {PARTITION} ORDER BY {PARTITION}"
         ).fetchall()
     labels = [column.rsplit(" AS ", 1)[1] for column in columns]
-    return {
-        "total": dict(zip(labels, total, strict=True)),
-        "days": [{"partition": str(day), **dict(zip(labels, row, strict=True))} for day, *row in days],
-    }
+    return Compared(
+        total=Changes(**dict(zip(labels, total, strict=True))),
+        days=tuple(DayChanges(partition=str(day), **dict(zip(labels, row, strict=True))) for day, *row in days),
+    )
 
 
 def _rows(lake: Lake, spec: PipelineSpec, dataset: Dataset, partitions: Partitions, snapshot: int | None) -> pa.Table:

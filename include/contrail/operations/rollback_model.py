@@ -17,8 +17,9 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import read_moves
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.alias_moves import move_aliases
+from contrail.stages.alias_moves import AliasChange, move_aliases
 from contrail.stages.base import StageRun
+from contrail.stages.options import PersonOptions, RollbackModelOptions
 from contrail.stages.runner import make_run, run_stage
 
 
@@ -48,6 +49,22 @@ class RollbackPlan:
             "rows": sum(self.scored.values()),
             "jobs": [{"from": str(days.start), "to": str(days.end), "rows": rows} for days, rows in self.jobs],
         }
+
+
+@dataclass(frozen=True)
+class RollbackResult:
+    """A rollback that was carried out, by whom and why."""
+
+    plan: RollbackPlan
+    run_id: str
+    person: str
+    reason: str
+    rescored_rows: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan's values and these, for JSON."""
+        own = {"run_id": self.run_id, "person": self.person, "reason": self.reason}
+        return {**self.plan.as_dict(), **own, "rescored_rows": self.rescored_rows}
 
 
 def plan_rollback(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan:
@@ -107,7 +124,7 @@ def roll_back(
     reason: str,
     run_id: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> RollbackResult:
     """Carry out a plan: first the aliases, so that no run scores with the bad version again, then the partitions.
 
     Stopped half-way, the same command goes on.
@@ -117,7 +134,8 @@ def roll_back(
     """
     last = max(plan.scored, default=plan.effective_from)
     days = Partitions(min(plan.effective_from, last), last)
-    run = make_run("rollback-model", plan.pipeline, days, run_id=run_id, options={"person": person}, progress=progress)
+    asked = RollbackModelOptions(person=person, reason=reason)
+    run = make_run("rollback-model", plan.pipeline, days, run_id=run_id, options=asked, progress=progress)
     _move(run, plan, reason)
     rows = 0
     for partitions, expected in plan.jobs:
@@ -126,15 +144,15 @@ def roll_back(
             "score", plan.pipeline, partitions, run_id=run.run_id, options={"model": plan.to}, progress=progress
         )
         rows += scored.rows
-    return {**plan.as_dict(), "run_id": run.run_id, "person": person, "reason": reason, "rescored_rows": rows}
+    return RollbackResult(plan, run.run_id, person, reason, rows)
 
 
-def _move(run: StageRun, plan: RollbackPlan, reason: str) -> None:
+def _move(run: StageRun[PersonOptions], plan: RollbackPlan, reason: str) -> None:
     """Both aliases when the challenger's is at the bad version too: it must not be scored beside its successor."""
     current = run.settings
     entry = registry.describe_version(current, plan.pipeline, plan.to)
     of_bad = [a for a in (CHALLENGER, CHAMPION) if registry.alias_version(current, plan.pipeline, a) == plan.bad]
-    if not move_aliases(run, entry, of_bad, plan.effective_from, reason):
+    if not move_aliases(run, AliasChange(entry, of_bad, plan.effective_from, reason)):
         return
     now = datetime.now(UTC).isoformat(timespec="seconds")
     registry.tag_version(current, entry, {"status": "champion", "champion_from": now})

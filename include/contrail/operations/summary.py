@@ -4,6 +4,8 @@ Reads only what the stages published. What a number means is decided in the stag
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -31,22 +33,86 @@ SHOWN_METRICS = {
 _TITLE_WIDTH = 84  # a table is as wide as its columns; its title would be broken
 
 
-def summarise(pipeline: Pipeline, lake: Lake) -> dict[str, Any]:
-    """The facts of the summary as plain values."""
-    champion = _champion(pipeline)
-    return {
-        "pipeline": pipeline.name,
-        "title": pipeline.spec.title,
-        "landed": {t: _rows(lake, f"raw_{t}") for t in pipeline.spec.tables},
-        "quarantined": _counts(lake, "quarantine", "rule"),
-        "refused": _counts(lake, "refusals", "rule"),
-        "features": _extent(lake, "features"),
-        "scored": _extent(lake, "predictions"),
-        "champion": _about(champion),
-        "realised": realised(pipeline, lake),
-        "drift": _drift(lake),
-        "reports": str(settings().reports / pipeline.name),
-    }
+@dataclass(frozen=True)
+class Extent:
+    """Rows of a table, and its partitions as ranges."""
+
+    rows: int
+    partitions: list[str]
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion now, and its training window."""
+
+    name: str
+    version: str
+    trained_on: str
+
+
+@dataclass(frozen=True)
+class Realised:
+    """Metrics by candidate, the champion first, on rows of the window whose labels are known."""
+
+    window: str
+    rows: int
+    metrics: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class LastVerdict:
+    """The newest day that drift was measured on."""
+
+    partition: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class DriftSummary:
+    """Days by verdict, and the ranges on which drift of the label, and of the features, was raised."""
+
+    days: Mapping[str, int]
+    label_drift: list[str]
+    drift: list[str]
+    last: LastVerdict | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The facts. Rows landed are by table; what was quarantined or refused is counted by rule."""
+
+    pipeline: str
+    title: str
+    landed: Mapping[str, int]
+    quarantined: Mapping[str, int]
+    refused: Mapping[str, int]
+    features: Extent
+    scored: Extent
+    champion: Champion | None
+    realised: Realised | None
+    drift: DriftSummary | None
+    reports: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The facts as plain values, for JSON."""
+        return asdict(self)
+
+
+def summarise(pipeline: Pipeline, lake: Lake) -> Summary:
+    """The facts of the summary."""
+    return Summary(
+        pipeline=pipeline.name,
+        title=pipeline.spec.title,
+        landed={t: _rows(lake, f"raw_{t}") for t in pipeline.spec.tables},
+        quarantined=_counts(lake, "quarantine", "rule"),
+        refused=_counts(lake, "refusals", "rule"),
+        features=_extent(lake, "features"),
+        scored=_extent(lake, "predictions"),
+        champion=_about(_champion(pipeline)),
+        realised=realised(pipeline, lake),
+        drift=_drift(lake),
+        reports=str(settings().reports / pipeline.name),
+    )
 
 
 def _rows(lake: Lake, table: str) -> int:
@@ -58,9 +124,9 @@ def _counts(lake: Lake, table: str, column: str) -> dict[str, int]:
     return dict(Counter(found).most_common())
 
 
-def _extent(lake: Lake, table: str) -> dict[str, Any]:
+def _extent(lake: Lake, table: str) -> Extent:
     states = lake.partitions(table)
-    return {"rows": sum(state.rows for state in states.values()), "partitions": [str(r) for r in as_ranges(states)]}
+    return Extent(sum(state.rows for state in states.values()), [str(r) for r in as_ranges(states)])
 
 
 def _champion(pipeline: Pipeline) -> RegisteredModel | None:
@@ -70,17 +136,13 @@ def _champion(pipeline: Pipeline) -> RegisteredModel | None:
         return None
 
 
-def _about(champion: RegisteredModel | None) -> dict[str, Any] | None:
+def _about(champion: RegisteredModel | None) -> Champion | None:
     if champion is None:
         return None
-    return {
-        "name": champion.name,
-        "version": champion.version,
-        "trained_on": str(champion.package.card.training.partitions),
-    }
+    return Champion(champion.name, champion.version, str(champion.package.card.training.partitions))
 
 
-def realised(pipeline: Pipeline, lake: Lake, window: Partitions | None = None) -> dict[str, Any] | None:
+def realised(pipeline: Pipeline, lake: Lake, window: Partitions | None = None) -> Realised | None:
     """Pooled metrics of the champion's predictions whose labels are known, beside the baselines on the same rows.
 
     Only partitions after the training window count. None when there is nothing to measure.
@@ -106,95 +168,92 @@ def realised(pipeline: Pipeline, lake: Lake, window: Partitions | None = None) -
         "rate table": champion.package.card.rate_table.predict(rows),
         "constant": np.full(len(label), champion.package.card.label_mean),
     }
-    return {
-        "window": str(window),
-        "rows": rows.num_rows,
-        "metrics": {name: metrics.evaluate(spec.task, label, p) for name, p in candidates.items()},
-    }
+    measured = {name: metrics.evaluate(spec.task, label, p) for name, p in candidates.items()}
+    return Realised(str(window), rows.num_rows, measured)
 
 
-def _drift(lake: Lake) -> dict[str, Any] | None:
+def _drift(lake: Lake) -> DriftSummary | None:
     if not lake.exists("drift"):
         return None
     rows = lake.scan("drift", columns=[PARTITION, "feature", "verdict"]).to_pylist()
     verdicts = {row[PARTITION]: row["verdict"] for row in rows if row["feature"] == "*"}
     labels = [row[PARTITION] for row in rows if row["feature"] == LABEL and row["verdict"] == "drift"]
-    return {
-        "days": dict(Counter(verdicts.values())),
-        "label_drift": [str(r) for r in as_ranges(labels)],
-        "drift": [str(r) for r in as_ranges(day for day, verdict in verdicts.items() if verdict == "drift")],
-        "last": {"partition": str(max(verdicts)), "verdict": verdicts[max(verdicts)]} if verdicts else None,
-    }
+    return DriftSummary(
+        days=dict(Counter(verdicts.values())),
+        label_drift=[str(r) for r in as_ranges(labels)],
+        drift=[str(r) for r in as_ranges(day for day, verdict in verdicts.items() if verdict == "drift")],
+        last=LastVerdict(str(max(verdicts)), verdicts[max(verdicts)]) if verdicts else None,
+    )
 
 
-def print_summary(found: dict[str, Any], console: Console) -> None:
+# ---- for a person ----
+
+
+def print_summary(found: Summary, console: Console) -> None:
     """Print the facts for a person."""
-    console.rule(f"[bold]{found['pipeline']}[/] · {found['title']}", align="left")
+    console.rule(f"[bold]{found.pipeline}[/] · {found.title}", align="left")
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="bold", min_width=12)
     lines.add_column()
-    landed = found["landed"]
-    parts = " · ".join(f"{name} {count:,}" for name, count in landed.items())
-    lines.add_row("Landed", f"{sum(landed.values()):,} rows  [dim]{parts}[/]")
-    lines.add_row("Quarantined", _reasons(found["quarantined"], "rows"))
-    lines.add_row("Refused", _reasons(found["refused"], "files or partitions"))
-    for label, key in (("Features", "features"), ("Scored", "scored")):
-        extent = found[key]
-        lines.add_row(label, f"{extent['rows']:,} rows  [dim]{', '.join(extent['partitions'][-3:])}[/]")
-    champion = found["champion"]
-    lines.add_row("Champion", _champion_line(champion))
-    lines.add_row("Drift", _drift_line(found["drift"]))
+    parts = " · ".join(f"{name} {count:,}" for name, count in found.landed.items())
+    lines.add_row("Landed", f"{sum(found.landed.values()):,} rows  [dim]{parts}[/]")
+    lines.add_row("Quarantined", _reasons(found.quarantined, "rows"))
+    lines.add_row("Refused", _reasons(found.refused, "files or partitions"))
+    for label, extent in (("Features", found.features), ("Scored", found.scored)):
+        lines.add_row(label, f"{extent.rows:,} rows  [dim]{', '.join(extent.partitions[-3:])}[/]")
+    lines.add_row("Champion", _champion_line(found.champion))
+    lines.add_row("Drift", _drift_line(found.drift))
     console.print(lines)
-    if found["realised"]:
-        console.print(_realised_table(found["realised"]))
+    if found.realised:
+        console.print(_realised_table(found.realised))
     _print_next(found, console)
 
 
-def _reasons(counts: dict[str, int], noun: str) -> str:
+def _reasons(counts: Mapping[str, int], noun: str) -> str:
     if not counts:
         return "none"
     shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:4])
     return f"{sum(counts.values()):,} {noun}  [dim]{shown}[/]"
 
 
-def _champion_line(champion: dict[str, Any] | None) -> str:
+def _champion_line(champion: Champion | None) -> str:
     if champion is None:
         return "none yet: train and promote a model"
-    return f"{champion['name']} version {champion['version']}  [dim]trained on {champion['trained_on']}[/]"
+    return f"{champion.name} version {champion.version}  [dim]trained on {champion.trained_on}[/]"
 
 
-def _drift_line(drift: dict[str, Any] | None) -> str:
-    if not drift or not drift["last"]:
+def _drift_line(drift: DriftSummary | None) -> str:
+    if not drift or not drift.last:
         return "not checked yet"
-    days = ", ".join(f"{count} days {verdict}" for verdict, count in sorted(drift["days"].items()))
-    raised = f"; raised on {', '.join(drift['drift'][-3:])}" if drift["drift"] else ""
-    raised += f"; of the label on {', '.join(drift['label_drift'][-3:])}" if drift["label_drift"] else ""
-    return f"{drift['last']['verdict']} on {drift['last']['partition']}  [dim]{days}{raised}[/]"
+    days = ", ".join(f"{count} days {verdict}" for verdict, count in sorted(drift.days.items()))
+    raised = f"; raised on {', '.join(drift.drift[-3:])}" if drift.drift else ""
+    raised += f"; of the label on {', '.join(drift.label_drift[-3:])}" if drift.label_drift else ""
+    return f"{drift.last.verdict} on {drift.last.partition}  [dim]{days}{raised}[/]"
 
 
-def _realised_table(realised: dict[str, Any]) -> Table:
-    task = "binary" if "auc" in realised["metrics"]["champion"] else "regression"
+def _realised_table(realised: Realised) -> Table:
+    task = "binary" if "auc" in realised.metrics["champion"] else "regression"
     shown = SHOWN_METRICS[task]
     table = Table(
         "",
         *shown.values(),
-        title=f"Out of time: {realised['window']}, {realised['rows']:,} predictions whose outcome is known",
+        title=f"Out of time: {realised.window}, {realised.rows:,} predictions whose outcome is known",
         title_justify="left",
         min_width=_TITLE_WIDTH,
         title_style="bold",
     )
-    for name, values in realised["metrics"].items():
+    for name, values in realised.metrics.items():
         table.add_row(name, *(f"{values[key]:.4f}" for key in shown))
     return table
 
 
-def _print_next(found: dict[str, Any], console: Console) -> None:
-    name = found["pipeline"]
+def _print_next(found: Summary, console: Console) -> None:
+    name = found.pipeline
     console.print("[bold]Where to look next[/]")
     for what, how in (
         ("the predictions", f'.venv/bin/contrail query -p {name} "SELECT * FROM predictions_latest LIMIT 10"'),
         ("each partition's state", f".venv/bin/contrail status -p {name}"),
-        ("decisions, data docs, drift reports", found["reports"]),
+        ("decisions, data docs, drift reports", found.reports),
         ("Airflow and MLflow in a browser", "make up"),
     ):
         console.print(f"  {what}: [cyan]{how}[/]", highlight=False, soft_wrap=True)

@@ -40,16 +40,16 @@ code { font-size: 13px; white-space: nowrap; } table.rules th:first-child { widt
 <td class="n">{{ "{:,}".format(t.landed) }}</td>
 <td class="n">{{ "{:,}".format(t.good) }}</td>
 <td class="n">{{ "{:,}".format(t.bad) }}</td>
-<td class="n">{{ t.refused|length }}</td><td class="{{ t.state[0] }}">{{ t.state[1] }}</td></tr>
+<td class="n">{{ t.refused|length }}</td><td class="{{ t.state.style }}">{{ t.state.words }}</td></tr>
 {% endfor %}</table>
 {% for t in tables if t.landed or t.refused %}<h2 id="{{ t.table }}">{{ t.table }}</h2>
 {% if t.refused %}<p class="bad">Refused; readers see what was published before:</p>
 <ul>{% for words in t.refused %}<li>{{ words }}</li>{% endfor %}</ul>{% endif %}
 <table class="rules"><tr><th>rule</th><th>what must hold</th><th class="n">checked</th><th class="n">broken</th></tr>
-{% for rule, words, checked, broken, examples in t.lines %}<tr><td><code>{{ rule }}</code></td>
-<td>{{ words }}{% for example in examples %}<br><small>{{ example }}</small>{% endfor %}</td>
-<td class="n">{{ "{:,}".format(checked) }}</td>
-<td class="n {{ 'warn' if broken else 'ok' }}">{{ "{:,}".format(broken) }}</td></tr>
+{% for line in t.lines %}<tr><td><code>{{ line.rule }}</code></td>
+<td>{{ line.words }}{% for example in line.examples %}<br><small>{{ example }}</small>{% endfor %}</td>
+<td class="n">{{ "{:,}".format(line.checked) }}</td>
+<td class="n {{ 'warn' if line.broken else 'ok' }}">{{ "{:,}".format(line.broken) }}</td></tr>
 {% endfor %}</table>{% endfor %}
 </body></html>
 """
@@ -59,6 +59,25 @@ _BUILT_IN = {
     "known_at_in_partition": "a daily row became known on its partition's day; if known ahead, before the cut-off",
     "unique_key": "the key occurs once",
 }
+
+
+@dataclass(frozen=True)
+class State:
+    """What became of a table, in words, and the style that they are shown in."""
+
+    style: str
+    words: str
+
+
+@dataclass(frozen=True)
+class RuleLine:
+    """A rule in the page: how many rows or partitions were checked and broke it, and some that did."""
+
+    rule: str
+    words: str
+    checked: int
+    broken: int
+    examples: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -84,29 +103,29 @@ class TableReport:
         return sum(self.bad_by_rule.values())
 
     @property
-    def state(self) -> tuple[str, str]:
-        """Style and words."""
+    def state(self) -> State:
+        """What became of the table."""
         if self.refused:
-            return "bad", "refused"
+            return State("bad", "refused")
         if self.unchanged:
-            return "note", "unchanged since it was validated last"
-        return ("warn", "some rows set aside") if self.bad else ("ok", "ok")
+            return State("note", "unchanged since it was validated last")
+        return State("warn", "some rows set aside") if self.bad else State("ok", "ok")
 
     @property
-    def lines(self) -> list[tuple[str, str, int, int, Sequence[str]]]:
-        """Rule, words, checked, broken and examples, for every rule."""
-        found: list[tuple[str, str, int, int, Sequence[str]]] = []
+    def lines(self) -> list[RuleLine]:
+        """A line for every rule."""
+        found: list[RuleLine] = []
         for rule, words in _BUILT_IN.items():
             broken = [name for name in self.bad_by_rule if name.split(":")[0] == rule]
             shown = [example for name in broken for example in self.examples.get(name, ())]
-            found.append((rule, words, self.landed, sum(self.bad_by_rule[name] for name in broken), shown))
+            found.append(RuleLine(rule, words, self.landed, sum(self.bad_by_rule[name] for name in broken), shown))
         for verdict in self.verdicts:
             bad = self.examples.get(verdict.rule) or [*verdict.broken.values()][:3]
             examples = [example.replace(f"{verdict.words} Found ", "") for example in bad]
-            found.append((verdict.rule, verdict.words, verdict.checked, len(verdict.broken), examples))
+            found.append(RuleLine(verdict.rule, verdict.words, verdict.checked, len(verdict.broken), examples))
         for verdict in self.partition_verdicts:
             examples = [f"{day}: {values}" for day, values in verdict.broken.items()]
-            found.append((verdict.rule, verdict.words, verdict.checked, len(verdict.broken), examples[:10]))
+            found.append(RuleLine(verdict.rule, verdict.words, verdict.checked, len(verdict.broken), examples[:10]))
         return found
 
 

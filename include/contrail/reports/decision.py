@@ -1,9 +1,10 @@
 """The decision record for an approver: a self-contained page (Jinja2), and Markdown. It shows; it decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from contrail.methods.decision_record import DecisionRecord
+from contrail.methods.gates import Check
 from contrail.methods.metrics import HIGHER_IS_BETTER
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -11,7 +12,7 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _MARGIN = 0.12
 
 
-def render_decision(record: Mapping[str, Any]) -> str:
+def render_decision(record: DecisionRecord) -> str:
     """The page for a decision record."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -23,57 +24,49 @@ def render_decision(record: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "count": _count}
-    strips = {check["name"]: strip(check) for check in record["checks"] if check["interval"]}
-    template = environment.get_template("decision.html.j2")
-    return template.render(record=record, strips=strips, better="higher" if _higher(record) else "lower")
+    return environment.get_template("decision.html.j2").render(
+        record=record,
+        provenance=record.provenance.model_dump(),
+        strips={check.name: strip(check) for check in record.checks if check.interval},
+        better="higher" if record.gate.metric in HIGHER_IS_BETTER else "lower",
+    )
 
 
-def decision_text(record: Mapping[str, Any]) -> str:
+def decision_text(record: DecisionRecord) -> str:
     """The record in Markdown, short enough for the form in which a person answers."""
-    names = record["metric_names"]
+    names = record.metric_names
     rows = [
         [who, *(_number(values.get(name)) for name in names)]
-        for who, values in record["metrics"].items()
+        for who, values in record.metrics.items()
         if any(values.get(name) is not None for name in names)
     ]
-    checks = [
-        [{True: "✓", False: "✗", None: "–"}[check["passed"]], check["title"], check["detail"]]
-        for check in record["checks"]
-    ]
-    window = record["window"]
+    checks = [[{True: "✓", False: "✗", None: "–"}[check.passed], check.title, check.detail] for check in record.checks]
+    window = record.window
     return "\n\n".join(
         [
-            f"**{record['title']}, version {record['version']}.** {record['summary']}",
-            f"Judged on {window['start']} to {window['end']}, {_count(window['rows'])} rows with known outcomes.",
+            f"**{record.title}, version {record.version}.** {record.summary}",
+            f"Judged on {window.start} to {window.end}, {_count(window.rows)} rows with known outcomes.",
             _markdown(["", *names], rows),
             _markdown(["", "check", "found"], checks),
         ]
     )
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
+def _markdown(head: Sequence[str], rows: list[list[str]]) -> str:
     cells = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in cells)
 
 
-def strip(check: Mapping[str, Any]) -> dict[str, float]:
-    """Where an interval, its estimate, zero and the bound lie on a line from 0 to 100."""
-    interval = check["interval"]
-    marks = {
-        "low": interval["low"],
-        "high": interval["high"],
-        "estimate": interval["estimate"],
-        "zero": 0.0,
-        "bound": check["bound"],
-    }
+def strip(check: Check) -> dict[str, float]:
+    """Where the interval of a check, its estimate, zero and the bound lie on a line from 0 to 100."""
+    interval, bound = check.interval, check.bound
+    assert interval is not None
+    assert bound is not None
+    marks = {"low": interval.low, "high": interval.high, "estimate": interval.estimate, "zero": 0.0, "bound": bound}
     left, right = min(marks.values()), max(marks.values())
     width = (right - left) or 1.0
     scale = 100 / (width * (1 + 2 * _MARGIN))
     return {name: round((value - left + width * _MARGIN) * scale, 2) for name, value in marks.items()}
-
-
-def _higher(record: Mapping[str, Any]) -> bool:
-    return record["gate"]["metric"] in HIGHER_IS_BETTER
 
 
 def _number(value: float | None) -> str:

@@ -1,16 +1,29 @@
 """What a backfill changed, as one self-contained page (Jinja2). It shows; it compares nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from contrail.config.spec import PipelineSpec
+from contrail.reports.backfill_record import Changes, DayChanges, Difference, Record
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _WIDTH, _HEIGHT, _PAD = 960, 190, 8
 
 
-def render_difference(record: Mapping[str, Any], spec: PipelineSpec) -> str:
+@dataclass(frozen=True)
+class Chart:
+    """Points of two lines, as SVG has them, and what the axes reach."""
+
+    before: str
+    after: str
+    low: float
+    high: float
+    first: str
+    last: str
+
+
+def render_difference(record: Record, spec: PipelineSpec) -> str:
     """The page for the record of a backfill that has ended."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -22,64 +35,59 @@ def render_difference(record: Mapping[str, Any], spec: PipelineSpec) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"count": _count, "number": _number, "shift": _shift}
-    predictions = record["difference"].get("predictions")
+    predictions = record.difference.predictions
     return environment.get_template("difference.html.j2").render(
         record=record,
         title=spec.title,
         binary=spec.task == "binary",
         score=spec.prediction_column,
-        words=summary(record["difference"]),
-        features=record["difference"].get("features"),
+        words=summary(record.difference),
+        features=record.difference.features,
         predictions=predictions,
-        chart=chart(predictions["days"]) if predictions else None,
+        chart=chart(predictions.days) if predictions else None,
         size={"width": _WIDTH, "height": _HEIGHT},
     )
 
 
-def summary(difference: Mapping[str, Any]) -> list[str]:
+def summary(difference: Difference) -> list[str]:
     """The difference in a sentence a table."""
-    found = []
-    for table, compared in difference.items():
-        total = compared["total"]
-        counted = f"{total['added']:,} rows added, {total['removed']:,} removed, {total['changed']:,} changed"
-        sentence = f"{table}: {counted}, {total['rows_after']:,} now"
-        if total.get("mean_shift") is not None:
-            sentence += f"; mean score shift {total['mean_shift']:+.4f}"
-        if "flipped_to_true" in total:
-            sentence += f"; {total['flipped_to_true'] + total['flipped_to_false']:,} decisions flipped"
-        found.append(sentence + ".")
-    return found
+    return [sentence(table, compared.total) for table, compared in difference.tables.items()]
 
 
-def chart(days: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The mean score of each day before and after, as points of two lines; None when no day has a score."""
-    means = [day[name] for day in days for name in ("mean_before", "mean_after") if day[name] is not None]
+def sentence(table: str, changes: Changes) -> str:
+    """The changes of a table in a sentence."""
+    counted = f"{changes.added:,} rows added, {changes.removed:,} removed, {changes.changed:,} changed"
+    found = f"{table}: {counted}, {changes.rows_after:,} now"
+    if changes.mean_shift is not None:
+        found += f"; mean score shift {changes.mean_shift:+.4f}"
+    if changes.flipped is not None:
+        found += f"; {changes.flipped:,} decisions flipped"
+    return f"{found}."
+
+
+def chart(days: Sequence[DayChanges]) -> Chart | None:
+    """The mean score of each day before and after; None when no day has a score."""
+    before, after = [day.mean_before for day in days], [day.mean_after for day in days]
+    means = [mean for mean in (*before, *after) if mean is not None]
     if not means:
         return None
     low, high = min(means), max(means)
     height = (high - low) or 1.0
 
-    def points(name: str) -> str:
+    def points(means: Sequence[float | None]) -> str:
         found = [
             (
                 _PAD + (_WIDTH - 2 * _PAD) * (i / max(len(days) - 1, 1)),
-                _HEIGHT - _PAD - (_HEIGHT - 2 * _PAD) * ((day[name] - low) / height),
+                _HEIGHT - _PAD - (_HEIGHT - 2 * _PAD) * ((mean - low) / height),
             )
-            for i, day in enumerate(days)
-            if day[name] is not None
+            for i, mean in enumerate(means)
+            if mean is not None
         ]
         # One day alone would be no line.
         found = [(x - 4, y) for x, y in found] + [(x + 4, y) for x, y in found] if len(found) == 1 else found
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in found)
 
-    return {
-        "before": points("mean_before"),
-        "after": points("mean_after"),
-        "low": low,
-        "high": high,
-        "first": days[0]["partition"],
-        "last": days[-1]["partition"],
-    }
+    return Chart(points(before), points(after), low, high, days[0].partition, days[-1].partition)
 
 
 def _count(value: float) -> str:

@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
+_ROWS = 5_000
 _STYLE = """
 <style>
 .contrail { font: 15px/1.5 system-ui, sans-serif; max-width: 1160px; margin: 24px auto; padding: 0 24px; color: #222; }
@@ -69,6 +71,13 @@ def write_drift_report(
     page = _evidently(reference.select(kept), current.select(kept), [n for n in categories if n in kept])
     start = page.index(">", page.index("<body")) + 1
     path.write_text(page[:start] + head + page[start:], encoding="utf-8")
+
+
+def sample(rows: pa.Table) -> pa.Table:
+    """At most ``_ROWS`` rows, spread evenly over the days, the same for the same rows."""
+    if rows.num_rows <= _ROWS:
+        return rows
+    return rows.take(np.linspace(0, rows.num_rows - 1, _ROWS).astype(np.int64))
 
 
 def _has_values(table: pa.Table, name: str) -> bool:

@@ -1,5 +1,7 @@
 """The verbs of the chain, one module each, in the order in which a partition passes them."""
 
+from typing import Literal
+
 VERBS = {
     "ingest": "Read landed files into raw_* tables, as they are. A broken file is refused whole and kept.",
     "validate": "Type the rows and check their contract. Bad rows go to quarantine, bad partitions are refused.",
@@ -13,3 +15,5 @@ VERBS = {
 
 # Those that work on a range of partitions; a backfill is made of them.
 RANGE_STAGES = ("ingest", "validate", "features", "score", "drift", "performance")
+# How many commits make the range of a backfill visible: one, one a chunk of days, or one a partition.
+Commits = Literal["whole", "chunk", "partition"]

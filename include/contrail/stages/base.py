@@ -1,9 +1,9 @@
 """What every stage is given and gives back. No stage's work belongs here."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from upath import UPath
 
@@ -14,17 +14,22 @@ from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.revision import code_hash, code_revision, lock_hash
+from contrail.stages.options import CutoffOptions, StageOptions
+from contrail.stages.results import Details, StageResult
 
 
 def silent(_: str) -> None:
     """Progress that nobody wants to read."""
 
 
+Options = TypeVar("Options", bound=StageOptions, covariant=True)
+
+
 @dataclass(frozen=True)
-class StageRun:
+class StageRun(Generic[Options]):
     """One run of one stage over one range of partitions.
 
-    ``options`` are the stage's own arguments (for example ``model`` for score, ``params`` for train).
+    ``options`` are the stage's own, see ``contrail.stages.options``.
     ``progress`` takes one line for a person each time something worth knowing has happened.
     """
 
@@ -34,7 +39,7 @@ class StageRun:
     settings: Settings
     lake: Lake
     run_id: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options
     progress: Callable[[str], None] = silent
     started: float = field(default_factory=time.monotonic)
 
@@ -52,14 +57,15 @@ class StageRun:
         source = self.pipeline.spec.tables[table]
         if source.kind == "reference":
             return None
-        if not self.options.get("as_of_cutoff") or source.known_ahead:
+        as_of_cutoff = isinstance(self.options, CutoffOptions) and self.options.as_of_cutoff
+        if not as_of_cutoff or source.known_ahead:
             return self.partitions
         shifted, first = self.partitions.shift(-1), self.pipeline.spec.first_partition
         return Partitions(max(shifted.start, first), shifted.end) if shifted.end >= first else None
 
     def provenance(self, inputs: Mapping[str, int | None], **extra: str) -> Provenance:
         """What a snapshot published by this run says about its making; ``seconds`` are those until this call."""
-        backfill = {"backfill": str(self.options["backfill"])} if self.options.get("backfill") else {}
+        backfill = {"backfill": self.options.backfill} if self.options.backfill else {}
         seconds = f"{time.monotonic() - self.started:.3f}"
         return Provenance(
             run_id=self.run_id,
@@ -90,33 +96,26 @@ class StageRun:
         return folder
 
 
-@dataclass
-class StageResult:
-    """What a stage did, as a person and a scheduler want to read it."""
-
-    stage: str
-    pipeline: str
-    partitions: str
-    run_id: str
-    rows: int = 0
-    quarantined: int = 0
-    unchanged: bool = False
-    snapshots: dict[str, int] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
-    reports: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as plain values, for JSON."""
-        return asdict(self)
-
-
-def result_of(run: StageRun, **values: Any) -> StageResult:
+def result_of(
+    run: StageRun[StageOptions],
+    details: Details,
+    *,
+    rows: int = 0,
+    quarantined: int = 0,
+    unchanged: bool = False,
+    snapshots: Mapping[str, int] | None = None,
+    reports: Sequence[str] = (),
+) -> StageResult[Details]:
     """A result of this run."""
     return StageResult(
         stage=run.stage,
         pipeline=run.pipeline.name,
         partitions=str(run.partitions),
         run_id=run.run_id,
-        **values,
+        rows=rows,
+        quarantined=quarantined,
+        unchanged=unchanged,
+        snapshots=snapshots or {},
+        details=details,
+        reports=tuple(reports),
     )

@@ -6,6 +6,7 @@ training: what follows from a verdict is for others to decide. The statistics ar
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -31,10 +32,11 @@ from contrail.methods.drift_reference import STATISTIC
 from contrail.methods.drift_verdicts import DayVerdict, history_days, verdicts
 from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
-from contrail.reports.drift import ReportLine, write_drift_report
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.reports.drift import ReportLine, sample, write_drift_report
+from contrail.stages.base import StageRun, result_of
+from contrail.stages.options import DriftOptions as Options
+from contrail.stages.results import DriftDetails, StageResult
 
-_REPORT_ROWS = 5_000
 _REPORT_LINES = 40
 
 
@@ -85,16 +87,13 @@ class _Measured:
         return [day for day in raised if day in self.partitions and day - timedelta(days=1) not in raised]
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     """Measure the days of the range and publish their verdicts, in one commit.
 
     The verdict of a day also depends on the days before it, so a bounded number of feature partitions before the
     range is read too (``history_days``); they are measured against the same model. So runs over the same days, split
     in any way and in any order, publish the same rows. The row of the label is of the newest day whose labels were
     mature at the partition's cut-off; a partition without it has its other rows all the same.
-
-    Options: ``model`` (default champion); ``report``, an Evidently page: ``always``, ``never`` or ``alarm``, which is
-    when drift begins within the range or the range has several days.
 
     Raises:
         MissingInputError: if there is no model, or no partition of the range has features.
@@ -109,38 +108,38 @@ def execute(run: StageRun) -> StageResult:
         f"days measured: {len(own)}, with drift: {drifting}; labels: {len(labels)}, with drift: {len(label_drifting)}"
     )
     rows = _rows(measured)
-    model = {"model_name": measured.model.name, "model_version": str(measured.model.version)}
-    provenance = run.provenance(inputs, **model)
+    name, version = measured.model.name, str(measured.model.version)
+    provenance = run.provenance(inputs, model_name=name, model_version=version)
     published = run.lake.publish(datasets.drift(run.pipeline.spec), rows, run.partitions, provenance)
-    without = set(run.partitions) - {verdict.day for verdict in own}
-    return result_of(
-        run,
-        rows=rows.num_rows,
-        snapshots={"drift": published},
-        details={
-            **model,
-            "unusual_days": sum(measured.statistics.unusual_days[i] for i in measured.inside),
-            "drift_days": drifting,
-            "drift_begins": [str(day) for day in measured.begins],
-            "verdict": own[-1].verdict,
-            "without_features": [str(days) for days in as_ranges(without)],
-            "label_drift_days": len(label_drifting),
-            "label_drift_begins": [str(day) for day in measured.label_begins],
-            "without_labels": [str(days) for days in as_ranges(set(run.partitions) - set(labels))],
-        },
-        reports=_report(run, measured),
+    details = DriftDetails(
+        model_name=name,
+        model_version=version,
+        unusual_days=sum(measured.statistics.unusual_days[i] for i in measured.inside),
+        drift_days=drifting,
+        drift_begins=tuple(map(str, measured.begins)),
+        verdict=own[-1].verdict,
+        without_features=_ranges_without(run, {verdict.day for verdict in own}),
+        label_drift_days=len(label_drifting),
+        label_drift_begins=tuple(map(str, measured.label_begins)),
+        without_labels=_ranges_without(run, labels),
     )
+    reports = _report(run, measured)
+    return result_of(run, details, rows=rows.num_rows, snapshots={"drift": published}, reports=reports)
 
 
-def _inputs(run: StageRun) -> list[str]:
+def _ranges_without(run: StageRun[Options], days: Collection[date]) -> tuple[str, ...]:
+    return tuple(str(part) for part in as_ranges(set(run.partitions) - set(days)))
+
+
+def _inputs(run: StageRun[Options]) -> list[str]:
     spec, lake = run.pipeline.spec, run.lake
     labelled = [f"validated_{spec.entities}", f"validated_{spec.label.table}"]
     return ["features", *(labelled if all(lake.exists(name) for name in labelled) else [])]
 
 
-def _measure(run: StageRun, snapshot: int | None) -> _Measured:
+def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
     spec = run.pipeline.spec
-    model = resolve(run.settings, run.pipeline.name, str(run.options.get("model", "champion")))
+    model = resolve(run.settings, run.pipeline.name, run.options.model)
     # One more day: whether drift begins on the first day needs the verdict of the day before it.
     window = run.partitions.reaching_back(history_days(spec.drift) + 1)
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)
@@ -150,12 +149,12 @@ def _measure(run: StageRun, snapshot: int | None) -> _Measured:
     if not measured.inside:
         raise MissingInputError(
             f"{run.pipeline.name}: no partition of {run.partitions} has features; drift was left as it was. Run: "
-            f"contrail stage features -p {run.pipeline.name} --from {run.partitions.start} --to {run.partitions.end}"
+            f"contrail features -p {run.pipeline.name} --from {run.partitions.start} --to {run.partitions.end}"
         )
     return measured
 
 
-def _labels(run: StageRun, model: RegisteredModel, snapshot: int | None) -> dict[date, _LabelDay]:
+def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None) -> dict[date, _LabelDay]:
     """Labels by the partition at whose cut-off they were the newest mature ones; those of one more, to see a begin.
 
     The predictions are made anew, by the model in question: published ones may be another version's.
@@ -183,29 +182,30 @@ def _labels(run: StageRun, model: RegisteredModel, snapshot: int | None) -> dict
 
 def _rows(measured: _Measured) -> pa.Table:
     features = _feature_rows(measured)
-    return pa.concat_tables([features, pa.Table.from_pylist(_label_rows(measured), schema=features.schema)])
+    return pa.concat_tables([features, _label_rows(measured, features.schema)])
 
 
-def _label_rows(measured: _Measured) -> list[dict[str, Any]]:
+def _label_rows(measured: _Measured, schema: pa.Schema) -> pa.Table:
     """A row a day whose labels were mature, where there are features."""
     days = {measured.statistics.days[i] for i in measured.inside}
-    return [
+    found = {day: label for day, label in measured.labels.items() if day in days}
+    labels, count = found.values(), len(found)
+    return pa.table(
         {
-            PARTITION: day,
-            "feature": LABEL,
-            "statistic": label_drift.STATISTIC,
-            "value": label.value,
-            "threshold": label.threshold,
-            "unusual": label.verdict == "drift",
-            "unusual_days": None,
-            "verdict": label.verdict,
-            "rows": label.rows,
-            "model_name": measured.model.name,
-            "model_version": str(measured.model.version),
-        }
-        for day, label in measured.labels.items()
-        if day in days
-    ]
+            PARTITION: list(found),
+            "feature": [LABEL] * count,
+            "statistic": [label_drift.STATISTIC] * count,
+            "value": [label.value for label in labels],
+            "threshold": [label.threshold for label in labels],
+            "unusual": [label.verdict == "drift" for label in labels],
+            "unusual_days": [None] * count,
+            "verdict": [label.verdict for label in labels],
+            "rows": [label.rows for label in labels],
+            "model_name": [measured.model.name] * count,
+            "model_version": [str(measured.model.version)] * count,
+        },
+        schema,
+    )
 
 
 def _feature_rows(measured: _Measured) -> pa.Table:
@@ -242,8 +242,8 @@ def _feature_rows(measured: _Measured) -> pa.Table:
 # ---- the page for people ----
 
 
-def _report(run: StageRun, measured: _Measured) -> list[str]:
-    wanted = run.options.get("report", "alarm")
+def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
+    wanted = run.options.report
     if wanted == "never" or (
         wanted == "alarm" and not (measured.begins or measured.label_begins) and len(run.partitions) == 1
     ):
@@ -255,9 +255,9 @@ def _report(run: StageRun, measured: _Measured) -> list[str]:
     recorded = measured.model.package.reference
     window = Partitions(recorded.first_day, recorded.last_day)
     names = list(spec.features.columns)
-    reference = _sample(run.lake.scan("features", window, names))
+    reference = sample(run.lake.scan("features", window, names))
     inside = np.isin(measured.features.column(PARTITION).to_numpy(), np.array(list(shown), dtype="datetime64[D]"))
-    current = _sample(measured.features.filter(pa.array(inside)).select(names))
+    current = sample(measured.features.filter(pa.array(inside)).select(names))
     path: UPath = run.report_folder("drift") / f"{shown.start}_{shown.end}_model-{measured.model.version}.html"
     run.progress("drawing the Evidently report")
     write_drift_report(
@@ -271,13 +271,6 @@ def _report(run: StageRun, measured: _Measured) -> list[str]:
         spec.features.categories,
     )
     return [str(path)]
-
-
-def _sample(rows: pa.Table) -> pa.Table:
-    """At most ``_REPORT_ROWS`` rows, spread evenly over the days, the same for the same rows."""
-    if rows.num_rows <= _REPORT_ROWS:
-        return rows
-    return rows.take(np.linspace(0, rows.num_rows - 1, _REPORT_ROWS).astype(np.int64))
 
 
 def _lines(measured: _Measured, shown: Partitions) -> list[ReportLine]:

@@ -18,16 +18,16 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.methods.windows import VISIBLE, FeatureWindow
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
+from contrail.stages.options import FeaturesOptions as Options
+from contrail.stages.results import FeaturesDetails, StageResult
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
     """Build and publish ``features`` for the range, in one commit.
-
-    Options: ``each_partition``, for a commit a partition instead.
 
     Raises:
         MissingInputError: naming the partitions whose entities are not validated. Nothing is published.
@@ -47,16 +47,18 @@ def execute(run: StageRun) -> StageResult:
     built = run.pipeline.function("features", "build")(tables, window)
     _write(run, built, window)
     run.progress("auditing and publishing")
-    each, staged = bool(run.options.get("each_partition")), run.staging / "features"
+    staged = run.staging / "features"
     for table in spec.tables:
         run.check_unchanged(
             f"validated_{table}", snapshots[f"validated_{table}"], reach_of(spec, table, run.partitions)
         )
     made_from = run.provenance(snapshots)
-    published = run.lake.publish(datasets.features(spec), staged, run.partitions, made_from, each_partition=each)
+    published = run.lake.publish(
+        datasets.features(spec), staged, run.partitions, made_from, each_partition=run.options.each_partition
+    )
     rows = sum(state.rows for day, state in run.lake.partitions("features").items() if day in run.partitions)
-    details = {"engine": run.settings.engine.kind, "look_back_missing": holes}
-    return result_of(run, rows=rows, snapshots={"features": published}, details=details)
+    details = FeaturesDetails(engine=run.settings.engine.kind, look_back_missing=holes)
+    return result_of(run, details, rows=rows, snapshots={"features": published})
 
 
 def reach_of(spec: PipelineSpec, table: str, partitions: Partitions) -> Partitions:
@@ -84,10 +86,10 @@ def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> No
         )
 
 
-def _holes(run: StageRun) -> dict[str, list[str]]:
+def _holes(run: StageRun[Options]) -> dict[str, tuple[str, ...]]:
     """Partitions of the look-back that are not in the lake, a table; days before the first partition do not count."""
     spec = run.pipeline.spec
-    found: dict[str, list[str]] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for table in spec.daily_tables:
         if spec.tables[table].may_be_empty:
             continue
@@ -97,11 +99,11 @@ def _holes(run: StageRun) -> dict[str, list[str]]:
             day for day in reached if spec.first_partition <= day < run.partitions.end and day not in published
         ]
         if missing:
-            found[table] = [str(days) for days in as_ranges(missing)]
+            found[table] = tuple(str(days) for days in as_ranges(missing))
     return found
 
 
-def _read(run: StageRun, table: str, snapshot: int | None) -> "DataFrame":
+def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFrame":
     """The rows of a validated table that the range's last cut-off may see, as far back as a window may reach."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -124,7 +126,7 @@ def _read(run: StageRun, table: str, snapshot: int | None) -> "DataFrame":
     return session.read.parquet(gathered)
 
 
-def _known(rows: "DataFrame", run: StageRun, known_ahead: bool) -> "DataFrame":
+def _known(rows: "DataFrame", run: StageRun[Options], known_ahead: bool) -> "DataFrame":
     from pyspark.sql import functions as F
 
     if not known_ahead:
@@ -134,13 +136,13 @@ def _known(rows: "DataFrame", run: StageRun, known_ahead: bool) -> "DataFrame":
     return rows.where(F.col(VISIBLE) <= F.lit(run.partitions.end))
 
 
-def _folder(run: StageRun, name: str) -> str:
+def _folder(run: StageRun[Options], name: str) -> str:
     folder = run.staging / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     return str(folder)
 
 
-def _write(run: StageRun, built: "DataFrame", window: FeatureWindow) -> None:
+def _write(run: StageRun[Options], built: "DataFrame", window: FeatureWindow) -> None:
     from pyspark.errors import AnalysisException
     from pyspark.sql import functions as F
 

@@ -5,9 +5,8 @@ Nothing is trained here: an orchestrator acts on the decision. The rules are in
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import pyarrow as pa
 
@@ -24,91 +23,122 @@ from contrail.methods.label_drift import LABEL
 from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions
 from contrail.stages.alias_moves import asked_by
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
+from contrail.stages.options import GovernOptions as Options
+from contrail.stages.results import GovernDetails, StageResult
 
 _BY_DAY = ("drift", "label_drift", "improvements")
 _MONTH = 31
 
 
-def execute(run: StageRun) -> StageResult:
+@dataclass(frozen=True)
+class _Row:
+    """A row of ``governor``: the names of its fields are the columns."""
+
+    partition_date: date
+    asked: str
+    decision: str
+    trigger: str | None
+    reasons: str
+    evidence: str
+    model_version: str | None
+    person: str
+    run_id: str
+    decided_at: datetime
+    training: str | None = None  # a table from before it had the column
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Predictions of one day by one version, and how much better than the constant baseline they were."""
+
+    day: date
+    model_version: str
+    rows: int
+    labelled: int
+    improvement: float | None
+
+
+def execute(run: StageRun[Options]) -> StageResult[GovernDetails]:
     """Decide for one day and publish the decision to ``governor``.
 
     A decision to retrain is made once: the same day again, or the same training run, gives it back, since a training may
     have followed.
-
-    Options: ``asked``, who asks (by default the monitor; a person, where there is a ``reason``); ``reason`` and ``person``;
-    ``insist``, for a person whom only the budget may refuse; ``training``, the run of the DAG train that waits for this.
 
     Raises:
         SpecError: for more than one day.
     """
     if len(run.partitions) != 1:
         raise SpecError(f"the governor decides for one day at a time, not for {run.partitions}")
-    asked, training = _asked(run), run.options.get("training")
+    asked, training = _asked(run), run.options.training
     earlier = _recorded(run)
-    same = [row for row in earlier if (row[PARTITION], row["asked"]) == (run.partitions.start, asked)]
-    before = next((row for row in same if row["training"] == training), None)
-    if before and before["decision"] == RETRAIN:
+    same = [row for row in earlier if (row.partition_date, row.asked) == (run.partitions.start, asked)]
+    before = next((row for row in same if row.training == training), None)
+    if before and before.decision == RETRAIN:
         run.progress("retrain, as decided before")
-        return result_of(run, rows=1, unchanged=True, details=_details(before))
+        return result_of(run, _details(before), rows=1, unchanged=True)
     # Of those of the schedule and by hand, that of a training which was made is in the registry, and no other counts.
-    pending = {row[PARTITION] for row in earlier if row["asked"] == MONITOR and row["decision"] == RETRAIN}
+    pending = {row.partition_date for row in earlier if row.asked == MONITOR and row.decision == RETRAIN}
     evidence = _evidence(run, pending)
     decision = decide(evidence, run.pipeline.spec.retrain)
     row = _row(run, evidence, decision)
     for reason in decision.reasons:
         run.progress(f"{decision.decision}: {reason}")
     dataset = datasets.governor(run.pipeline.spec)
-    rows = [*(other for other in same if other is not before), row]
+    rows = [asdict(each) for each in (*(other for other in same if other is not before), row)]
     inputs = {name: run.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
     staged = pa.Table.from_pylist(rows, schema=dataset.arrow_schema())
     published = run.lake.publish(dataset, staged, run.partitions, run.provenance(inputs), {"asked": asked})
-    return result_of(run, rows=1, snapshots={"governor": published}, details=_details(row))
+    return result_of(run, _details(row), rows=1, snapshots={"governor": published})
 
 
-def _asked(run: StageRun) -> Asked:
-    asked: Asked = run.options.get("asked") or (BY_HAND if run.options.get("reason") else MONITOR)
-    return asked
+def _asked(run: StageRun[Options]) -> Asked:
+    return run.options.asked or (BY_HAND if run.options.reason else MONITOR)
 
 
-def _recorded(run: StageRun) -> list[dict[str, Any]]:
+def _recorded(run: StageRun[Options]) -> list[_Row]:
     """The decisions near the day: as far as a cool-down or a month's budget reaches."""
     reach = max(run.pipeline.spec.retrain.cooldown_days, _MONTH)
     near = Partitions(run.partitions.start - timedelta(days=reach), run.partitions.end + timedelta(days=reach))
     rows = run.lake.scan("governor", near).to_pylist() if run.lake.exists("governor") else []
-    return [{"training": None} | row for row in rows]  # a table from before it had the column
+    return [_Row(**row) for row in rows]
 
 
-def _details(row: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: row[name] for name in ("decision", "trigger", "model_version")}
-    return {**kept, "reasons": row["reasons"].splitlines(), "evidence": json.loads(row["evidence"])}
+def _details(row: _Row) -> GovernDetails:
+    return GovernDetails.model_validate(
+        {
+            "decision": row.decision,
+            "trigger": row.trigger,
+            "model_version": row.model_version,
+            "reasons": row.reasons.splitlines(),
+            "evidence": json.loads(row.evidence),
+        }
+    )
 
 
-def _row(run: StageRun, evidence: RetrainEvidence, decision: Decision) -> dict[str, Any]:
-    plain = {**asdict(evidence), **{name: _by_day(getattr(evidence, name)) for name in _BY_DAY}}
-    return {
-        PARTITION: evidence.day,
-        "asked": evidence.asked,
-        "decision": decision.decision,
-        "trigger": decision.trigger,
-        "reasons": "\n".join(decision.reasons),
-        "evidence": json.dumps(plain, default=str, allow_nan=False),
-        "model_version": evidence.champion,
-        "person": asked_by(run),
-        "training": run.options.get("training"),
-        "run_id": run.run_id,
-        "decided_at": datetime.now(UTC),
-    }
-
-
-def _by_day(values: Any) -> dict[str, Any]:
-    return {str(day): value for day, value in sorted(values.items())}
+def _row(run: StageRun[Options], evidence: RetrainEvidence, decision: Decision) -> _Row:
+    plain = asdict(evidence)
+    for name in _BY_DAY:
+        plain[name] = {str(day): value for day, value in sorted(plain[name].items())}
+    return _Row(
+        partition_date=evidence.day,
+        asked=evidence.asked,
+        decision=decision.decision,
+        trigger=decision.trigger,
+        reasons="\n".join(decision.reasons),
+        evidence=json.dumps(plain, default=str, allow_nan=False),
+        model_version=evidence.champion,
+        person=asked_by(run),
+        training=run.options.training,
+        run_id=run.run_id,
+        decided_at=datetime.now(UTC),
+    )
 
 
 # ---- the evidence ----
 
 
-def _evidence(run: StageRun, pending: set[date]) -> RetrainEvidence:
+def _evidence(run: StageRun[Options], pending: set[date]) -> RetrainEvidence:
     """What the tables say of the day; nothing after it is read, so that a late decision is the one of the day."""
     spec, day = run.pipeline.spec, run.partitions.start
     moves = read_moves(run.lake, CHAMPION)
@@ -122,21 +152,21 @@ def _evidence(run: StageRun, pending: set[date]) -> RetrainEvidence:
         drift=drift[WHOLE_DAY],
         label_drift=drift[LABEL],
         improvements={
-            row[PARTITION]: row["improvement"]
-            for row in measured
-            if row["model_version"] == champion and row["improvement"] is not None
+            each.day: each.improvement
+            for each in measured
+            if each.model_version == champion and each.improvement is not None
         },
         reference=shown[-1] if shown else None,
-        labelled=sum(row["labelled"] for row in measured),
-        rows=sum(row["rows"] for row in measured),
+        labelled=sum(each.labelled for each in measured),
+        rows=sum(each.rows for each in measured),
         trainings=_trainings(run, pending),
         asked=_asked(run),
-        reason=run.options.get("reason") or "",
-        insist=bool(run.options.get("insist")),
+        reason=run.options.reason or "",
+        insist=run.options.insist,
     )
 
 
-def _drift(run: StageRun, champion: str | None) -> dict[str, dict[date, str]]:
+def _drift(run: StageRun[Options], champion: str | None) -> dict[str, dict[date, str]]:
     """Verdicts of the last days on features and label, of those that were measured against this champion."""
     found: dict[str, dict[date, str]] = {WHOLE_DAY: {}, LABEL: {}}
     if not run.lake.exists("drift"):
@@ -149,7 +179,7 @@ def _drift(run: StageRun, champion: str | None) -> dict[str, dict[date, str]]:
     return found
 
 
-def _measured(run: StageRun) -> list[dict[str, Any]]:
+def _measured(run: StageRun[Options]) -> list[_Measured]:
     """Performance of the last days whose labels are mature on this day."""
     spec = run.pipeline.spec
     if not run.lake.exists("performance"):
@@ -158,14 +188,14 @@ def _measured(run: StageRun) -> list[dict[str, Any]]:
     window = Partitions(last - timedelta(days=spec.retrain.performance_days - 1), last)
     metric = HEADLINE[spec.task]
     names = [PARTITION, "model_version", "rows", "labelled", metric, f"baseline_{metric}"]
-    rows = run.lake.scan("performance", window, names).to_pylist()
-    for row in rows:
-        own, baseline = row[metric], row[f"baseline_{metric}"]
-        row["improvement"] = None if own is None or baseline is None else baseline - own
-    return rows
+    columns = run.lake.scan("performance", window, names).select(names).to_pydict().values()
+    return [
+        _Measured(day, version, rows, labelled, None if own is None or baseline is None else baseline - own)
+        for day, version, rows, labelled, own, baseline in zip(*columns, strict=True)
+    ]
 
 
-def _trainings(run: StageRun, pending: set[date]) -> tuple[Training, ...]:
+def _trainings(run: StageRun[Options], pending: set[date]) -> tuple[Training, ...]:
     """Those in the registry, and those that the governor asked for and that are not there (yet)."""
     spec = run.pipeline.spec
     windows = registry.training_windows_of(run.settings, spec.name)

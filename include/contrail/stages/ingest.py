@@ -5,7 +5,7 @@ A file is taken whole or refused whole. Types and values are the validate stage'
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -20,8 +20,10 @@ from contrail.files import write_whole
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
+from contrail.stages.options import IngestOptions as Options
 from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
+from contrail.stages.results import IngestDetails, StageResult
 
 _NAME = re.compile(r"(?P<stem>reference|\d{4}-\d{2}-\d{2})(?:\.(?P<revision>\d+))?\.csv\.gz")
 _THREADS = 8
@@ -52,7 +54,7 @@ class _File:
     refusal: Refusal | None = None
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[IngestDetails]:
     """Ingest every daily table's partitions of the range, and the reference tables, as one job.
 
     A file whose content is in the lake already is not read again. Good files are published even when others are
@@ -69,20 +71,20 @@ def execute(run: StageRun) -> StageResult:
         rows=sum(table.rows for table in tables),
         unchanged=not any(table.taken for table in tables),
         snapshots={f"raw_{table.name}": table.snapshot for table in tables if table.snapshot},
-        details={
-            "files": sum(len(table.taken) for table in tables),
-            "unchanged_files": sum(table.unchanged for table in tables),
-            "late": _named(tables, "late"),
-            "replaced": _named(tables, "replaced"),
-        },
+        details=IngestDetails(
+            files=sum(len(table.taken) for table in tables),
+            unchanged_files=sum(table.unchanged for table in tables),
+            late=_named({table.name: table.late for table in tables}),
+            replaced=_named({table.name: table.replaced for table in tables}),
+        ),
     )
 
 
-def _named(tables: Iterable[_Table], attribute: str) -> list[str]:
-    return [f"{table.name} {days}" for table in tables for days in as_ranges(getattr(table, attribute))]
+def _named(found: Mapping[str, Sequence[date]]) -> tuple[str, ...]:
+    return tuple(f"{table} {days}" for table, dates in found.items() for days in as_ranges(dates))
 
 
-def _message(run: StageRun, tables: Sequence[_Table], refusals: Sequence[Refusal]) -> str:
+def _message(run: StageRun[Options], tables: Sequence[_Table], refusals: Sequence[Refusal]) -> str:
     days = Partitions(min(r.partition for r in refusals), max(r.partition for r in refusals))
     taken = sum(len(table.taken) for table in tables)
     return (
@@ -91,11 +93,11 @@ def _message(run: StageRun, tables: Sequence[_Table], refusals: Sequence[Refusal
         "What the lake held for the refused partitions stays readable.\n"
         f"Land mended files, by the same name or as <date>.2.csv.gz, in {run.settings.landing / run.pipeline.name} "
         "and run again:\n"
-        f"  contrail stage ingest -p {run.pipeline.name} --from {days.start} --to {days.end}"
+        f"  contrail ingest -p {run.pipeline.name} --from {days.start} --to {days.end}"
     )
 
 
-def _ingest_table(run: StageRun, name: str) -> _Table:
+def _ingest_table(run: StageRun[Options], name: str) -> _Table:
     daily = run.pipeline.spec.tables[name].kind == "daily"
     partitions = run.partitions_of(name)
     if daily and partitions is None:
@@ -112,7 +114,7 @@ def _ingest_table(run: StageRun, name: str) -> _Table:
     return table
 
 
-def _report(run: StageRun, table: _Table) -> None:
+def _report(run: StageRun[Options], table: _Table) -> None:
     parts = [f"{len(table.taken)} files taken ({table.rows:,} rows)", f"{table.unchanged} unchanged"]
     late = [f"late: {', '.join(map(str, as_ranges(table.late)))}"] if table.late else []
     refused = [f"{len(table.refusals)} refused"] if table.refusals else []
@@ -131,7 +133,7 @@ def landed_files(folder: UPath) -> dict[str, UPath]:
     return {stem: path for stem, (_, path) in newest.items()}
 
 
-def _published_hashes(run: StageRun, table: str, partitions: Partitions | None) -> dict[date | None, str]:
+def _published_hashes(run: StageRun[Options], table: str, partitions: Partitions | None) -> dict[date | None, str]:
     """The SHA-256 of the file that each partition in the lake was read from."""
     name = f"raw_{table}"
     if not run.lake.exists(name):
@@ -142,7 +144,7 @@ def _published_hashes(run: StageRun, table: str, partitions: Partitions | None) 
 
 
 def _read_partition(
-    run: StageRun, table: str, day: date | None, landed: dict[str, UPath], known: dict[date | None, str]
+    run: StageRun[Options], table: str, day: date | None, landed: dict[str, UPath], known: dict[date | None, str]
 ) -> _File:
     path = landed.get(str(day or "reference"))
     try:
@@ -161,7 +163,7 @@ def _read_partition(
         return _File(day, refusal=Refusal(partition, table, error.rule, error.detail, str(path or "") or None, kept))
 
 
-def _raw_rows(run: StageRun, table: str, day: date | None, path: UPath, content: bytes) -> pa.Table:
+def _raw_rows(run: StageRun[Options], table: str, day: date | None, path: UPath, content: bytes) -> pa.Table:
     source = run.pipeline.spec.tables[table]
     try:
         rows = read_landed(content, list(source.columns))
@@ -176,9 +178,9 @@ def _raw_rows(run: StageRun, table: str, day: date | None, path: UPath, content:
     return rows.append_column(PARTITION, pa.repeat(pa.scalar(day, pa.date32()), rows.num_rows)) if day else rows
 
 
-def _without_file(run: StageRun, table: str, day: date | None, known: bool) -> _File:
+def _without_file(run: StageRun[Options], table: str, day: date | None, known: bool) -> _File:
     # A landing zone may be cleaned up: rows that are in the lake already need no file.
-    if known or run.pipeline.spec.tables[table].may_be_empty or run.options.get("leave_missing"):
+    if known or run.pipeline.spec.tables[table].may_be_empty or run.options.leave_missing:
         return _File(day)
     folder = run.settings.landing / run.pipeline.name / table
     name = "<date>.csv.gz" if day else "reference.csv.gz"
@@ -189,7 +191,7 @@ def _today(timezone: str) -> date:
     return datetime.now(ZoneInfo(timezone)).date()
 
 
-def _check_not_future(run: StageRun, table: str, day: date) -> None:
+def _check_not_future(run: StageRun[Options], table: str, day: date) -> None:
     spec = run.pipeline.spec
     # A table known ahead lands on the evening before its day.
     newest = _today(spec.timezone) + timedelta(days=int(spec.tables[table].known_ahead))
@@ -200,7 +202,7 @@ def _check_not_future(run: StageRun, table: str, day: date) -> None:
         raise StructureError("future_partition", f"the pipeline ends with {spec.last_partition} (last_partition)")
 
 
-def _keep(run: StageRun, table: str, path: UPath) -> str:
+def _keep(run: StageRun[Options], table: str, path: UPath) -> str:
     """Copy a refused file, by its content, to where a re-delivery does not overwrite it."""
     content = path.read_bytes()
     folder = run.settings.refused / run.pipeline.name / table
@@ -210,7 +212,7 @@ def _keep(run: StageRun, table: str, path: UPath) -> str:
     return str(kept)
 
 
-def _publish(run: StageRun, name: str, files: Sequence[_File], known: dict[date | None, str]) -> _Table:
+def _publish(run: StageRun[Options], name: str, files: Sequence[_File], known: dict[date | None, str]) -> _Table:
     taken = {file.partition: file.rows for file in files if file.rows is not None}
     refusals = [file.refusal for file in files if file.refusal]
     table = _Table(name, refusals=refusals, taken=list(taken), unchanged=len(files) - len(taken) - len(refusals))
@@ -226,7 +228,7 @@ def _publish(run: StageRun, name: str, files: Sequence[_File], known: dict[date 
     return table
 
 
-def _late(run: StageRun, name: str, days: Sequence[date], known: dict[date | None, str]) -> list[date]:
+def _late(run: StageRun[Options], name: str, days: Sequence[date], known: dict[date | None, str]) -> list[date]:
     """New partitions that arrived after a later one."""
     if not run.lake.exists(f"raw_{name}"):
         return []

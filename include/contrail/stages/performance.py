@@ -21,7 +21,9 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import mature_days, read_labels
 from contrail.methods import metrics
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
+from contrail.stages.options import PerformanceOptions as Options
+from contrail.stages.results import PerformanceDetails, StageResult
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,13 +31,11 @@ _MODEL = ["model_name", "model_version"]
 _SHADOW = "predictions_shadow"
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
     """Measure every mature partition of the range and publish them in one commit.
 
     A partition is mature when the label table's validated partitions exist from it through ``mature_after_days``
-    later. One that is not is left as it was and named in ``details["immature"]``: never half a day.
-
-    Options: ``only_stale``, for only those that were never measured, or whose labels or predictions were published since.
+    later. One that is not is left as it was and named in ``details.immature``: never half a day.
 
     Raises:
         MissingInputError: if there are no predictions or labels at all.
@@ -43,17 +43,17 @@ def execute(run: StageRun) -> StageResult:
     spec, lake = run.pipeline.spec, run.lake
     tables = ("predictions", f"validated_{spec.entities}", f"validated_{spec.label.table}")
     inputs = {name: lake.snapshot_id(name) for name in (*tables, *([_SHADOW] if lake.exists(_SHADOW) else []))}
-    only_stale = bool(run.options.get("only_stale"))
+    only_stale = run.options.only_stale
     asked = _with_predictions(run) if only_stale else list(run.partitions)
     mature = [day for day in mature_days(lake, spec, run.partitions) if day in asked]
-    immature = [str(days) for days in as_ranges(set(asked) - set(mature))]
+    immature = tuple(str(days) for days in as_ranges(set(asked) - set(mature)))
     waiting, current = len(asked) - len(mature), len(mature)
     if only_stale:
         mature = _stale(run, mature)
     if not mature:
         what = "is missing or stale" if current else "has all its labels yet"
         run.progress(f"no partition of {run.partitions} {what}")
-        return result_of(run, unchanged=True, details={"measured": 0, "immature": immature})
+        return result_of(run, unchanged=True, details=PerformanceDetails(measured=0, immature=immature))
     rows = _measure(run, mature)
     published = lake.publish(datasets.performance(spec), rows, mature, run.provenance(inputs))
     measured = set(rows.column(PARTITION).to_pylist())
@@ -62,22 +62,22 @@ def execute(run: StageRun) -> StageResult:
         run,
         rows=rows.num_rows,
         snapshots={"performance": published},
-        details={
-            "measured": len(measured),
-            "immature": immature,
-            "without_predictions": [str(days) for days in as_ranges(set(mature) - measured)],
-        },
+        details=PerformanceDetails(
+            measured=len(measured),
+            immature=immature,
+            without_predictions=tuple(str(days) for days in as_ranges(set(mature) - measured)),
+        ),
     )
 
 
-def _with_predictions(run: StageRun) -> list[date]:
+def _with_predictions(run: StageRun[Options]) -> list[date]:
     """Days of the range that have something to measure, or were measured when they had."""
     tables = [name for name in ("predictions", _SHADOW, "performance") if run.lake.exists(name)]
     found = (run.lake.scan(name, run.partitions, [PARTITION]).column(PARTITION) for name in tables)
     return sorted({day for column in found for day in pc.unique(column).to_pylist()})
 
 
-def _stale(run: StageRun, mature: Iterable[date]) -> list[date]:
+def _stale(run: StageRun[Options], mature: Iterable[date]) -> list[date]:
     """Days that were not measured from what is published now; a rollback counts as a change too."""
     spec, measured = run.pipeline.spec, run.lake.lineage("performance")
     label = f"validated_{spec.label.table}"
@@ -95,7 +95,7 @@ def _stale(run: StageRun, mature: Iterable[date]) -> list[date]:
     return [day for day in mature if not current(day)]
 
 
-def _measure(run: StageRun, mature: list[date]) -> pa.Table:
+def _measure(run: StageRun[Options], mature: list[date]) -> pa.Table:
     """A row for each mature day and model version that predicted it."""
     spec = run.pipeline.spec
     window = Partitions(mature[0], mature[-1])
@@ -114,7 +114,7 @@ def _measure(run: StageRun, mature: list[date]) -> pa.Table:
     return pa.Table.from_pylist(entries, schema=datasets.performance(spec).arrow_schema())
 
 
-def _predicted(run: StageRun, window: Partitions) -> pa.Table:
+def _predicted(run: StageRun[Options], window: Partitions) -> pa.Table:
     """What analysts were given, and what a challenger would have given them where it was not the champion's own."""
     spec = run.pipeline.spec
     names = [PARTITION, *spec.key, spec.prediction_column, *_MODEL]
@@ -130,7 +130,7 @@ def _predicted(run: StageRun, window: Partitions) -> pa.Table:
     return pa.concat_tables([shown, own.cast(shown.schema)])
 
 
-def _training_means(run: StageRun, predicted: pa.Table) -> dict[str, float]:
+def _training_means(run: StageRun[Options], predicted: pa.Table) -> dict[str, float]:
     """Mean label of the training window of each model that predicted."""
     versions: Iterable[str] = pc.unique(predicted.column("model_version")).to_pylist()
     return {v: resolve(run.settings, run.pipeline.name, v).package.card.label_mean for v in versions}

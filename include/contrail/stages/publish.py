@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,17 +27,19 @@ from contrail.lake.warehouse import (
     views,
 )
 from contrail.partitions import as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
+from contrail.stages.options import PublishOptions as Options
+from contrail.stages.results import CopiedTable, PublishDetails, StageResult
+
+# The job that published a partition before, then the rows and the checksum that it is to have.
+Change = tuple[str | None, int | None, int | None]
 
 # Looks at the lake again when somebody has committed to it meanwhile.
 _ROUNDS = 3
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[PublishDetails]:
     """Publish the range's predictions, performance and drift, those tables that the lake has.
-
-    Options: ``tables``, names of the tables, instead of all; ``again``, to replace partitions that are recorded as
-    published already.
 
     Raises:
         SpecError: when the environment has no ``analysts``, or the warehouse's tables cannot take the columns.
@@ -52,7 +53,7 @@ def execute(run: StageRun) -> StageResult:
             f"the environment '{run.settings.name}' has no `analysts`: there is no warehouse to publish to. Analysts query "
             f'the lake here: contrail query --pipeline {run.pipeline.name} "SELECT * FROM predictions_latest"'
         )
-    asked = tuple(run.options.get("tables") or ())
+    asked = run.options.tables
     if unknown := sorted(set(asked) - set(TABLES)):
         raise SpecError(f"not published: {', '.join(unknown)}. Tables: {', '.join(TABLES)}")
     warehouse = Warehouse(analysts, run.pipeline.name, run.settings.dispatch.labels)
@@ -65,9 +66,9 @@ def execute(run: StageRun) -> StageResult:
     copied = {d.name: _publish(run, warehouse, d) for d in wanted if d.name in asked or run.lake.exists(d.name)}
     return result_of(
         run,
-        rows=sum(entry["rows"] for entry in copied.values()),
-        unchanged=not any(entry["partitions"] for entry in copied.values()),
-        details={"tables": copied},
+        rows=sum(table.rows for table in copied.values()),
+        unchanged=not any(table.partitions for table in copied.values()),
+        details=PublishDetails(tables=copied),
     )
 
 
@@ -80,15 +81,26 @@ class _State:
     fingerprints: Fingerprints
 
 
-def _publish(run: StageRun, warehouse: Warehouse, dataset: Dataset) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Published:
+    """What the warehouse's newest record of a partition says of its rows, and the job that published them."""
+
+    job: str
+    rows: Fingerprint
+
+
+def _publish(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset) -> CopiedTable:
     copied: set[date] = set()
     rows = 0
     for attempt in range(1, _ROUNDS + 1):
         # Before the lake: what is recorded later than this may be of newer rows, and is not replaced.
-        records = warehouse.publications(dataset.name, run.partitions)
+        records = {
+            day: _Published(record["job"], Fingerprint(record["row_count"], record["checksum"]))
+            for day, record in warehouse.publications(dataset.name, run.partitions).items()
+        }
         state = _read(run, dataset)
-        again = bool(run.options.get("again")) and attempt == 1
-        if days := _outdated(run, state, records, again):
+        again = run.options.again and attempt == 1
+        if days := _outdated(state, records, again):
             rows = _copy(run, warehouse, dataset, state, days, records)
             copied |= set(days)
         wrong = differences(state.fingerprints, warehouse.fingerprints(dataset, run.partitions))
@@ -96,19 +108,19 @@ def _publish(run: StageRun, warehouse: Warehouse, dataset: Dataset) -> dict[str,
             break
         if attempt == _ROUNDS or run.lake.snapshot_id(dataset.name) == state.snapshot:
             raise _unequal(run, warehouse, dataset, wrong)
-    shown = [str(days) for days in as_ranges(copied)]
+    shown = tuple(str(days) for days in as_ranges(copied))
     run.progress(f"{dataset.name}: {', '.join(shown) or 'no partition'} replaced; warehouse and lake are the same")
-    return {"rows": rows, "partitions": shown, "lake_snapshot": state.snapshot}
+    return CopiedTable(rows=rows, partitions=shown, lake_snapshot=state.snapshot)
 
 
-def _read(run: StageRun, dataset: Dataset) -> _State:
+def _read(run: StageRun[Options], dataset: Dataset) -> _State:
     run.lake.table(dataset.name)  # says which tables there are, when this is none
     snapshot = run.lake.snapshot_id(dataset.name) or 0
     rows = run.lake.scan(dataset.name, run.partitions, list(dataset.columns), snapshot or None)
     return _State(snapshot, rows, fingerprints(dataset, rows, run.partitions))
 
 
-def _outdated(run: StageRun, state: _State, records: Mapping[date, Mapping[str, Any]], again: bool) -> list[date]:
+def _outdated(state: _State, records: Mapping[date, _Published], again: bool) -> list[date]:
     """The partitions whose record is not of the lake's rows.
 
     Rows are compared, not snapshots: a snapshot of a table is another one as soon as another day was published, and one
@@ -116,17 +128,16 @@ def _outdated(run: StageRun, state: _State, records: Mapping[date, Mapping[str, 
     """
     if again:
         return sorted({*state.fingerprints, *records})
-    recorded = {day: Fingerprint(record["row_count"], record["checksum"]) for day, record in records.items()}
-    return differences(state.fingerprints, recorded)
+    return differences(state.fingerprints, {day: record.rows for day, record in records.items()})
 
 
 def _copy(
-    run: StageRun,
+    run: StageRun[Options],
     warehouse: Warehouse,
     dataset: Dataset,
     state: _State,
     days: list[date],
-    before: Mapping[date, Mapping[str, Any]],
+    before: Mapping[date, _Published],
 ) -> int:
     """Load, look at what was loaded, replace; the number of rows."""
     rows = state.rows.filter(pc.is_in(state.rows.column(PARTITION), value_set=pa.array(days, pa.date32())))
@@ -139,17 +150,18 @@ def _copy(
         if differences(wanted, warehouse.fingerprints(dataset, run.partitions, staging)):
             raise DataError(f"{staging} does not hold the lake's rows. Readers see what was there before.")
     noted = {day: _record(run, dataset, state.snapshot, wanted.get(day, Fingerprint())) for day in days}
-    warehouse.replace(dataset, staging, work, noted, {before[day]["job"] for day in days if day in before})
+    warehouse.replace(dataset, staging, work, noted, {before[day].job for day in days if day in before})
     if staging:
         warehouse.drop(staging)
     return rows.num_rows
 
 
-def _change(before: Mapping[str, Any] | None, wanted: Fingerprint | None) -> list[Any]:
-    return [before and before["job"], wanted and wanted.rows, wanted and wanted.checksum]
+def _change(before: _Published | None, wanted: Fingerprint | None) -> Change:
+    rows, checksum = (wanted.rows, wanted.checksum) if wanted else (None, None)
+    return before.job if before else None, rows, checksum
 
 
-def work_name(pipeline: str, table: str, changes: Mapping[date, list[Any]]) -> str:
+def work_name(pipeline: str, table: str, changes: Mapping[date, Change]) -> str:
     """The name of the job that makes these changes: the same for whoever tries it again.
 
     A change is from the job that published the partition before, to the rows that it is to have. By the rows alone, going
@@ -159,7 +171,7 @@ def work_name(pipeline: str, table: str, changes: Mapping[date, list[Any]]) -> s
     return f"contrail-{pipeline}-{table}-{hashlib.sha256(told.encode()).hexdigest()[:20]}"
 
 
-def _record(run: StageRun, dataset: Dataset, snapshot: int, found: Fingerprint) -> dict[str, Any]:
+def _record(run: StageRun[Options], dataset: Dataset, snapshot: int, found: Fingerprint) -> dict[str, str | int]:
     return {
         "published": dataset.name,
         "lake_snapshot": snapshot,
@@ -169,7 +181,7 @@ def _record(run: StageRun, dataset: Dataset, snapshot: int, found: Fingerprint) 
     }
 
 
-def _unequal(run: StageRun, warehouse: Warehouse, dataset: Dataset, wrong: list[date]) -> DataError:
+def _unequal(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset, wrong: list[date]) -> DataError:
     days = ", ".join(str(part) for part in as_ranges(wrong))
     return DataError(
         f"{warehouse.name_of(dataset.name)} is not what the lake has in {len(wrong)} of {len(run.partitions)} partitions: "

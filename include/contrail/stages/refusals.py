@@ -12,6 +12,7 @@ import pyarrow as pa
 from contrail.lake import datasets
 from contrail.partitions import as_ranges
 from contrail.stages.base import StageRun
+from contrail.stages.options import StageOptions
 
 _SHOWN = 20
 
@@ -28,12 +29,14 @@ class Refusal:
     kept_uri: str | None = None
 
 
-def reference_partition(run: StageRun) -> date:
+def reference_partition(run: StageRun[StageOptions]) -> date:
     """The partition under which a reference table, which has none, keeps its refusals and its quarantine."""
     return run.pipeline.spec.first_partition
 
 
-def publish_refusals(run: StageRun, table: str, days: Iterable[date], refusals: Sequence[Refusal]) -> None:
+def publish_refusals(
+    run: StageRun[StageOptions], table: str, days: Iterable[date], refusals: Sequence[Refusal]
+) -> None:
     """Replace this stage's refusals of a table and these partitions; those of mended partitions go away."""
     handled = sorted({*days, *(refusal.partition for refusal in refusals)})
     if not handled or not (refusals or _recorded(run, table, handled)):
@@ -57,7 +60,7 @@ def publish_refusals(run: StageRun, table: str, days: Iterable[date], refusals: 
     run.lake.publish(dataset, rows, handled, run.provenance(inputs={}), scope)
 
 
-def _recorded(run: StageRun, table: str, days: Sequence[date]) -> bool:
+def _recorded(run: StageRun[StageOptions], table: str, days: Sequence[date]) -> bool:
     if not run.lake.exists("refusals"):
         return False
     known = run.lake.scan("refusals", columns=["partition_date", "stage", "table_name"]).to_pylist()

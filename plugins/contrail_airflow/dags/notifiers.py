@@ -28,7 +28,8 @@ from contrail.notify.messages import (
     of_result,
     of_timeout,
 )
-from contrail_airflow.operators.stage import RETRYABLE, RetrainOperator, StageOperator, StageStopped
+from contrail_airflow.operators.results import result_of
+from contrail_airflow.operators.stage import RETRYABLE, BackfillOperator, RetrainOperator, StageOperator, StageStopped
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
@@ -115,9 +116,10 @@ def _of_failure(context: "Context") -> Message:
 
 
 def _of_result(task: StageOperator, instance: Any) -> Message | None:
-    result = instance.xcom_pull(task_ids=task.task_id)
-    details = result.get("details", {}) if isinstance(result, dict) else {}
-    return of_result(_where(task, instance), task.verb, task.pipeline, details, instance.log_url)
+    if isinstance(task, BackfillOperator):
+        return None  # a person has asked for it, and reads its report
+    result = result_of(instance, task.task_id, task.verb)
+    return of_result(_where(task, instance), task.pipeline, result.details, instance.log_url) if result else None
 
 
 def _tell_of_publication(task: StageOperator) -> None:

@@ -18,7 +18,7 @@ APPROVE, REFUSE = "Approve", "Refuse"
 
 
 class PromoteOperator(StageOperator):
-    """Run ``contrail stage promote``; where a person is asked for, wait for an approver first, without a worker.
+    """Run ``contrail promote``; where a person is asked for, wait for an approver first, without a worker.
 
     The one who waits is the one who promotes, and goes on with the answer that Airflow itself has kept: whoever may
     clear a task may also write its XCom or mark it as done, and neither is an answer (docs/adr/0013). The version is
@@ -34,8 +34,18 @@ class PromoteOperator(StageOperator):
 
     template_fields: Sequence[str] = (*StageOperator.template_fields, "ask_if", "subject", "body")
 
-    def __init__(self, *, ask_if: str, subject: str, body: str, response_timeout: timedelta, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        ask_if: str,
+        subject: str,
+        body: str,
+        response_timeout: timedelta,
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Until somebody has answered, nobody has: without the option, the command would be a person's own approval.
+        super().__init__(options={**(options or {}), "approval": "none"}, **kwargs)
         self.ask_if = ask_if
         self.subject = subject
         self.body = body
@@ -61,23 +71,19 @@ class PromoteOperator(StageOperator):
             assigned_users=[{"id": name, "name": name} for name in APPROVERS],
         )
         raise TaskAwaitingInput(
-            method_name=self.answered.__name__, timeout=self.response_timeout, kwargs={"arguments": self.arguments}
+            method_name=self.answered.__name__, timeout=self.response_timeout, kwargs={"options": self.options}
         )
 
-    def answered(self, context: "Context", event: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    def answered(self, context: "Context", event: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
         """Promote or refuse as was answered, or refuse when nobody has in time."""
-        self.arguments = [*arguments, *answer(event)]
+        self.options = {**options, **answer(event)}
         return self._dispatch(self.job(context))
 
 
-def answer(event: Mapping[str, Any]) -> list[str]:
-    """Arguments of ``contrail stage promote`` that say what was answered: ``event`` as Airflow has kept it."""
+def answer(event: Mapping[str, Any]) -> dict[str, str]:
+    """Options of ``contrail promote`` that say what was answered: ``event`` as Airflow has kept it."""
     user = event["responded_by_user"]
     approved = user is not None and list(event["chosen_options"]) == [APPROVE]
     person = user["name"] if user else "nobody, in time"
     reason = (event["params_input"] or {}).get("reason", "")
-    return [
-        f"--approval={'approved' if approved else 'refused'}",
-        f"--person={person}",
-        f"--reason={reason}" if reason else "",
-    ]
+    return {"approval": "approved" if approved else "refused", "person": person, "reason": reason}

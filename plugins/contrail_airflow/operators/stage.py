@@ -6,7 +6,7 @@ retry can help.
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,6 +30,8 @@ from contrail.dispatch.receipts import Receipts
 from contrail.errors import CommitConflictError, ContrailError
 from contrail.files import as_name
 from contrail.partitions import Partitions
+from contrail.stages.flags import check_names, flags
+from contrail_airflow.operators.results import plan_of
 from contrail_airflow.operators.stage_process import StageProcess
 from contrail_airflow.remote.costs import JobCosts
 from contrail_airflow.remote.remote_jobs import (
@@ -71,14 +73,14 @@ QUEUE_MINUTES = 60
 
 
 class StageOperator(BaseOperator):
-    """Run ``contrail stage VERB`` for a range of partitions.
+    """Run ``contrail VERB`` for a range of partitions.
 
     Args:
         verb: The stage.
         pipeline: The pipeline.
         partition_from: First partition, templated; by default the run's partition key.
         partition_to: Last partition, templated; by default the same.
-        arguments: Further command line arguments, templated; empty ones are left out.
+        options: Options of the stage, see ``contrail.stages.options``; templated, and left out where empty.
         skip_unless: Templated; the task is skipped when it renders to nothing.
         no_partition: What to tell a person whose run has no partition.
 
@@ -86,7 +88,7 @@ class StageOperator(BaseOperator):
     ``currency``) where it ran as a remote job that has a price.
     """
 
-    template_fields: Sequence[str] = ("partition_from", "partition_to", "arguments", "skip_unless")
+    template_fields: Sequence[str] = ("partition_from", "partition_to", "options", "arguments", "skip_unless")
     ui_color = "#e8f1f8"
 
     def __init__(
@@ -96,16 +98,19 @@ class StageOperator(BaseOperator):
         pipeline: str,
         partition_from: str = "{{ partition_key }}",
         partition_to: str = "{{ partition_key }}",
+        options: Mapping[str, Any] | None = None,
         arguments: Sequence[str] = (),
         skip_unless: str = "yes",
         no_partition: str = "this run has no partition. Trigger it with a partition key, for example 2013-11-01.",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_names(verb, options or {})
         self.verb = verb
         self.pipeline = pipeline
         self.partition_from = partition_from
         self.partition_to = partition_to
+        self.options = dict(options or {})
         self.arguments = list(arguments)
         self.skip_unless = skip_unless
         self.no_partition = no_partition
@@ -114,12 +119,12 @@ class StageOperator(BaseOperator):
 
     def command(self, run_id: str) -> list[str]:
         """The arguments of ``contrail`` that do this task."""
-        return ["stage", *self._of_range(run_id)]
-
-    def _of_range(self, run_id: str) -> list[str]:
-        pipeline = [self.verb, "--pipeline", self.pipeline]
         partitions = ["--from", self.partition_from, "--to", self.partition_to]
-        return [*pipeline, *partitions, "--run-id", run_id, "--json", *(a for a in self.arguments if a)]
+        return self._command(partitions, run_id)
+
+    def _command(self, days: Sequence[str], run_id: str) -> list[str]:
+        command = [self.verb, "--pipeline", self.pipeline, *days, "--run-id", run_id, "--json"]
+        return [*command, *flags(self.verb, self.options), *(a for a in self.arguments if a)]
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the command, stream its progress into the task's log, and return its result.
@@ -360,10 +365,6 @@ class PublishOperator(StageOperator):
     Returns (XCom): its result; what was replaced is in ``details``.
     """
 
-    def command(self, run_id: str) -> list[str]:
-        """The arguments of ``contrail`` that do this task."""
-        return self._of_range(run_id)
-
 
 class DayOperator(StageOperator):
     """Run ``contrail govern`` or ``contrail late`` for the run's partition.
@@ -373,8 +374,7 @@ class DayOperator(StageOperator):
 
     def command(self, run_id: str) -> list[str]:
         """The arguments of ``contrail`` that do this task."""
-        command = [self.verb, "--pipeline", self.pipeline]
-        return [*command, "--on", self.partition_from, "--run-id", run_id, "--json", *(a for a in self.arguments if a)]
+        return self._command(["--on", self.partition_from], run_id)
 
 
 class RetrainOperator(TriggerDagRunOperator):
@@ -445,6 +445,6 @@ class JobsOperator(BaseOperator):
         """Read the plan; an empty list when the stage was not asked for, or has nothing to do."""
         if not self.skip_unless.strip():
             return []
-        planned = context["ti"].xcom_pull(task_ids="plan")["plan"]["stages"]
-        jobs = [Partitions.from_text(job) for stage in planned if stage["stage"] == self.stage for job in stage["jobs"]]
+        stages = plan_of(context["ti"]).stages
+        jobs = [Partitions.from_text(job) for stage in stages if stage.stage == self.stage for job in stage.jobs]
         return [{"partition_from": str(job.start), "partition_to": str(job.end)} for job in jobs]

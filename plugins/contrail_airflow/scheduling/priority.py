@@ -16,9 +16,9 @@ _SCHEDULED = 3_000_000
 class EarlierPartitionFirst(PriorityWeightStrategy):
     """The earlier day first; a scheduled run before everything, a backfill after everything.
 
-    A day's features read what earlier days validated. Airflow starts ten runs of a backfill at once and breaks ties in
-    no promised order, so with equal weights a later day could build its features with a hole in its window. A backfill
-    weighs less than the usual weight of 1: however long, it does not keep another pipeline's morning run waiting.
+    A day's features read what earlier days validated. Airflow starts ten runs of a backfill at once, and breaks ties in
+    no fixed order. With equal weights, a later day could build its features with a hole in its window. A backfill
+    weighs less than the usual weight of 1, so that it never delays another pipeline's morning run.
     """
 
     def get_weight(self, ti: "TaskInstance") -> int:

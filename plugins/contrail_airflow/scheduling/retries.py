@@ -1,4 +1,4 @@
-"""How long a failed task waits before it is tried again."""
+"""How long a failed task waits before its next attempt."""
 
 import random
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ class JitteredBackoff(RetryPolicy):
     """The task's own exponential backoff within its ``max_retry_delay``; up to twice as long by chance.
 
     Airflow 3.3 draws its jitter from the DAG, the task, the logical date and the attempt. Runs of a partition have no
-    logical date, so that all days, and all jobs of a mapped task, that failed together would come back together.
+    logical date. So all days, or all jobs of a mapped task, that failed together would retry together.
     """
 
     def evaluate(

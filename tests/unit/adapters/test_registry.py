@@ -136,8 +136,8 @@ def test_tags_and_files_are_kept_with_a_version(current, logged, tmp_path):
 @pytest.mark.parametrize(
     ("ref", "message"),
     [
-        ("champion", r"pipeline 'toy' has no champion. Run: contrail stage promote --pipeline toy"),
-        ("latest", r"pipeline 'toy' has no model in the registry. Run: contrail stage train --pipeline toy"),
+        ("champion", r"pipeline 'toy' has no champion. Run: contrail promote --pipeline toy"),
+        ("latest", r"pipeline 'toy' has no model in the registry. Run: contrail train --pipeline toy"),
         ("4", "no model version 4"),
         ("best", "'best' names no model of 'toy'"),
     ],

@@ -4,26 +4,27 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from rich.console import Console
 from tests.conftest import Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.config.test_settings import GIVEN as PROD
 from tests.unit.dispatch import priced as receipts
 
 from contrail.adapters import registry
-from contrail.cli.app import app as cli
-from contrail.config.settings import AnalystsSettings, settings
+from contrail.cli import app, backfills, housekeeping, printing, stages
+from contrail.config.settings import AnalystsSettings, Settings, settings
 from contrail.errors import SpecError
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
-from contrail.operations.late import Found
 from contrail.partitions import Partitions
-from contrail.stages.base import StageResult
+from contrail.stages.results import LateDetails, StageDetails, StageResult
 
 DAY = date(2024, 1, 5)
 HOUR = timedelta(hours=1)
@@ -55,11 +56,11 @@ def filled(toy: Toy) -> Toy:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """The exit code, standard output and standard error of a command, run in this process."""
     monkeypatch.setattr(sys, "argv", ["contrail", *arguments])
-    monkeypatch.setattr(cli, "out", cli.Console(width=200))
-    monkeypatch.setattr(cli, "err", cli.Console(width=200, stderr=True))
+    monkeypatch.setattr(printing, "out", Console(width=200))
+    monkeypatch.setattr(printing, "err", Console(width=200, stderr=True))
     code: Any = 0
     try:
-        cli.main()
+        app.main()
     except SystemExit as exit_:
         code = exit_.code or 0
     captured = capsys.readouterr()
@@ -99,14 +100,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
     """What stages are asked for, which do nothing, in an environment whose analysts have a warehouse."""
     found: list[tuple[str, str, Any]] = []
 
-    def run_stage(verb: str, pipeline: str, days: Partitions, *, options: dict[str, Any], **_: Any) -> StageResult:
+    def run_stage(verb: str, pipeline: str, days: Partitions, *, options: dict[str, Any], **_: Any) -> StageResult[Any]:
         found.append((verb, str(days), options.get("tables")))
-        return StageResult(verb, pipeline, str(days), "a-run")
+        return StageResult(stage=verb, pipeline=pipeline, partitions=str(days), run_id="a-run", details=StageDetails())
 
     monkeypatch.setattr("contrail.stages.runner.run_stage", run_stage)
     analysts = AnalystsSettings(kind="bigquery", project="p", dataset="contrail", views_dataset="views", location="EU")
-    monkeypatch.setattr(cli, "settings", lambda: settings().model_copy(update={"analysts": analysts}))
+    _with_settings(monkeypatch, lambda: settings().model_copy(update={"analysts": analysts}))
     return found
+
+
+def _with_settings(monkeypatch: pytest.MonkeyPatch, found: Callable[[], Settings]) -> None:
+    for desk in (stages, backfills):
+        monkeypatch.setattr(desk, "settings", found)
 
 
 def test_analysts_are_shown_the_days_that_a_rollback_has_changed(
@@ -127,7 +133,7 @@ def test_analysts_are_shown_the_days_that_a_rollback_has_changed(
     assert "contrail publish -p toy --from 2024-01-06 --to 2024-01-08" in err
     oldest = str(filled.lake.history("quarantine")[-1].snapshot)
     run(monkeypatch, capsys, "rollback", "quarantine", "-p", "toy", "--to", oldest)
-    monkeypatch.setattr(cli, "settings", settings)
+    _with_settings(monkeypatch, settings)
     run(
         monkeypatch, capsys, "rollback", "performance", "-p", "toy", "--to", str(filled.lake.snapshot_id("performance"))
     )
@@ -142,13 +148,13 @@ def test_a_person_is_told_how_analysts_see_what_a_stage_has_made(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command = ("stage", verb, "-p", "toy", "--from", "2024-01-05")
+    command = (verb, "-p", "toy", "--from", "2024-01-05")
     _, out, _ = run(monkeypatch, capsys, *command)
     assert ("contrail publish -p toy --from 2024-01-05 --to 2024-01-05" in out) is (verb != "features")
     _, out, _ = run(monkeypatch, capsys, *command, "--json")
     assert json.loads(out)["stage"] == verb, "a script, and Airflow, read this alone"
     assert {one for one, _, _ in asked} == {verb}
-    monkeypatch.setattr(cli, "settings", settings)
+    _with_settings(monkeypatch, settings)
     assert "contrail publish" not in run(monkeypatch, capsys, *command)[1]
 
 
@@ -158,7 +164,7 @@ def test_a_person_is_told_how_analysts_see_what_came_late(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = Found(["parcels 2024-01-05"], ["2024-01-05", "2024-01-07"])
+    found = LateDetails(files=("parcels 2024-01-05",), days=("2024-01-05", "2024-01-07"))
     monkeypatch.setattr("contrail.operations.late.correct", lambda *_: found)
     _, out, _ = run(monkeypatch, capsys, "late", "-p", "toy", "--on", "2024-01-08")
     assert "contrail publish -p toy --from 2024-01-05 --to 2024-01-07" in out
@@ -208,7 +214,7 @@ def test_a_backfills_dry_run_prints_the_plan_and_does_nothing(
         "score: 1 job(s): 2024-02-01..2024-02-05; time not known (no history yet)",
         "model: version 1 for 2024-02-01..2024-02-05",
         "expected difference of predictions: 300 rows more, 0 fewer",
-        "publish: whole; time: not known yet; cost: 0 on this machine",
+        "commits: whole; time: not known yet; cost: 0 on this machine",
     ):
         assert words in out
     assert not scored.lake.exists("predictions")
@@ -242,11 +248,11 @@ def test_parts_of_a_backfill_have_one_report_at_the_end(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["stage", "ingest", "-p", "nope", "--from", "2024-01-01"], 2, "no pipeline 'nope'"),
-        (["stage", "ingest", "-p", "toy", "--from", "yesterday"], 2, "Write dates as YYYY-MM-DD"),
-        (["stage", "inject", "-p", "toy", "--from", "2024-01-01"], 2, "'inject' is not one of"),
-        (["stage", "train", "-p", "toy", "--from", "2024-01-01", "--set", "depth"], 2, "name=value"),
-        (["stage", "ingest", "-p", "[/x]", "--from", "2024-01-01"], 2, "no pipeline '[/x]'"),
+        (["ingest", "-p", "nope", "--from", "2024-01-01"], 2, "no pipeline 'nope'"),
+        (["ingest", "-p", "toy", "--from", "yesterday"], 2, "Write dates as YYYY-MM-DD"),
+        (["inject", "-p", "toy", "--from", "2024-01-01"], 2, "No such command 'inject'"),
+        (["train", "-p", "toy", "--from", "2024-01-01", "--set", "depth"], 2, "name=value"),
+        (["ingest", "-p", "[/x]", "--from", "2024-01-01"], 2, "no pipeline '[/x]'"),
         (["history", "predictions", "-p", "toy"], 3, "no table 'predictions'"),
         (["query", "SELECT 1", "-p", "nope"], 2, "Known: toy"),
         (["backfill", "-p", "toy", "--from", "2024-01-01", "--stages", "train"], 2, "--stages train: no such stages"),
@@ -285,7 +291,7 @@ def paid(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """In November, a training of ten minutes that is over, and one that runs; 10 may be spent, at 6 an hour."""
     (tmp_path / "prices.yaml").write_text(receipts.PRICES)
     current = receipts.made(tmp_path, monthly_budget=10)
-    monkeypatch.setattr(cli, "settings", lambda: current)
+    monkeypatch.setattr(housekeeping, "settings", lambda: current)
     receipts.end(current, receipts.reserve(current, receipts.job("first")), 10)
     receipts.reserve(current, receipts.job("second", days="2024-01-05..2024-01-07"), receipts.NOVEMBER + HOUR)
 

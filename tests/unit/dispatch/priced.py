@@ -44,7 +44,7 @@ def receipts_of(current: Settings, pipeline: str = "toy") -> Receipts:
 
 
 def job(work: str, attempt: int = 1, stage: str = "train", days: str = "2024-01-05") -> Job:
-    return Job(("stage", stage), "toy", stage, days, "run", work, "", attempt)
+    return Job((stage,), "toy", stage, days, "run", work, "", attempt)
 
 
 def reserve(current: Settings, wanted: Job, now: datetime = NOVEMBER) -> Receipt:

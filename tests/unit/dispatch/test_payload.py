@@ -58,7 +58,7 @@ CODE = Code(
     "gs://demo-artifacts/jobs/code/ab/contrail.whl", "ab", "gs://demo-artifacts/jobs/code/cd/bootstrap.py", "9f9", "ef"
 )
 JOB = Job(
-    command=("stage", "features", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07", "--json"),
+    command=("features", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07", "--json"),
     pipeline="toy",
     stage="features",
     partitions="2024-01-05..2024-01-07",
@@ -118,7 +118,7 @@ def test_a_process_is_told_its_engine() -> None:
     assert render_process(JOB, LocalTarget())["environment"] == {}
     there = render_process(JOB, SparkTarget(kind="spark", master="spark://head:7077"))
     assert there["environment"] == {"CONTRAIL_ENGINE": "spark://head:7077"}
-    assert there["command"][1:4] == ["-m", "contrail", "stage"]
+    assert there["command"][1:4] == ["-m", "contrail", "features"]
 
 
 @given(

@@ -1,15 +1,10 @@
 """History: provenance, lineage and going back."""
 
-import json
-import re
-from pathlib import Path
-
 import pytest
 from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 
 from contrail.errors import DataError
 from contrail.lake.lake import Lake
-from contrail.lake.provenance import Provenance
 
 
 def test_history_carries_provenance(lake: Lake) -> None:
@@ -43,14 +38,3 @@ def test_the_lineage_leaves_out_what_was_rolled_back(lake: Lake) -> None:
     maker = lake.lineage("items").maker(DAY2)
     assert maker is not None
     assert (maker.snapshot, maker.provenance.run_id, maker.job_rows) == (first, "run-1", 6)
-
-
-def test_the_json_of_an_entry_is_that_of_the_golden_file(lake: Lake) -> None:
-    first = lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance("run-1"))
-    lake.tag("items", first, "training")
-    second = lake.publish(ITEMS, rows([DAY2], "blue"), [DAY2], Provenance("run-2", "ingest", "hash", "abc123", "lock"))
-    text = json.dumps([entry.as_json() for entry in lake.history("items")])
-    for number, snapshot in enumerate((first, second), start=1):
-        text = text.replace(str(snapshot), str(number))
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+", "<moment>", text)
-    assert text + "\n" == (Path(__file__).parent / "golden" / "history.json").read_text()

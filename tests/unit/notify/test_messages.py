@@ -4,6 +4,14 @@ import pytest
 
 from contrail.errors import BudgetError, CommitConflictError, GateRefusedError, PartitionRefusedError, SpecError
 from contrail.notify.messages import Kind, of_deadline, of_failure, of_result
+from contrail.stages.results import (
+    DriftDetails,
+    IngestDetails,
+    LateDetails,
+    PromoteDetails,
+    ScoreDetails,
+    ShadowScoring,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,39 +41,54 @@ def test_a_process_that_said_nothing_still_has_its_code() -> None:
     assert of_failure("toy score", -9, "").happened == "exit code -9"
 
 
+def drift(begins: tuple[str, ...], label_begins: tuple[str, ...] = ()) -> DriftDetails:
+    """A day with drift, which began on these days."""
+    return DriftDetails(
+        model_name="toy", model_version="1", unusual_days=1, drift_days=1, drift_begins=begins, verdict="drift",
+        without_features=(), label_drift_days=0, label_drift_begins=label_begins, without_labels=(),
+    )  # fmt: skip
+
+
 def test_drift_is_told_on_the_day_it_begins_only() -> None:
-    begun = of_result("toy drift 2024-02-01", "drift", "toy", {"drift_begins": ["2024-02-01"], "verdict": "drift"})
+    begun = of_result("toy drift 2024-02-01", "toy", drift(("2024-02-01",)))
     assert begun and begun.kind is Kind.drift and "2024-02-01" in begun.happened
-    assert of_result("toy drift 2024-02-02", "drift", "toy", {"drift_begins": [], "verdict": "drift"}) is None
+    assert of_result("toy drift 2024-02-02", "toy", drift(())) is None
 
 
 def test_drift_of_the_label_is_told_with_that_of_the_features() -> None:
-    of_label = {"drift_begins": [], "label_drift_begins": ["2024-02-03"]}
-    alone = of_result("toy drift", "drift", "toy", of_label)
+    alone = of_result("toy drift", "toy", drift((), ("2024-02-03",)))
     assert alone and alone.kind is Kind.drift
     assert alone.happened == "the labels known by then began to differ from what the model expects on 2024-02-03"
-    both = of_result("toy drift", "drift", "toy", {**of_label, "drift_begins": ["2024-02-01", "2024-02-02"]})
+    both = of_result("toy drift", "toy", drift(("2024-02-01", "2024-02-02"), ("2024-02-03",)))
     assert both and both.happened.startswith("the features began to differ")
     assert both.happened.endswith(f"on 2024-02-01, 2024-02-02; {alone.happened}")
 
 
 def test_a_promotion_names_both_versions() -> None:
-    details = {"verdict": "pass", "model_version": "3", "champion_before": "2"}
-    message = of_result("toy promote", "promote", "toy", details)
+    details = PromoteDetails(
+        model_name="toy", model_version="3", verdict="pass", champion_before="2", metrics={}
+    )  # fmt: skip
+    message = of_result("toy promote", "toy", details)
     assert message and message.kind is Kind.promotion
     assert message.happened == "version 3 is champion in place of version 2"
-    first = of_result("toy promote", "promote", "toy", {**details, "champion_before": None})
+    first = of_result("toy promote", "toy", details.model_copy(update={"champion_before": None}))
     assert first and first.happened == "version 3 is champion, the first"
+    assert of_result("toy promote", "toy", details.model_copy(update={"verdict": "waits"})) is None
 
 
 def test_late_and_repeated_files_are_told() -> None:
-    message = of_result("toy ingest", "ingest", "toy", {"late": ["weighings 2024-01-04"], "replaced": []})
+    late = IngestDetails(files=1, unchanged_files=0, late=("weighings 2024-01-04",), replaced=())
+    message = of_result("toy ingest", "toy", late)
     assert message and message.kind is Kind.late_data and "weighings 2024-01-04" in message.happened
-    assert of_result("toy ingest", "ingest", "toy", {"late": [], "replaced": []}) is None
+    assert of_result("toy ingest", "toy", late.model_copy(update={"late": ()})) is None
 
 
 def test_everyday_results_are_no_news() -> None:
-    assert of_result("toy score", "score", "toy", {"model_version": "1"}) is None
+    scored = ScoreDetails(
+        model_name="toy", model_version="1", feature_snapshot=1, without_entities=(), predict_seconds=1.0,
+        shadow=ShadowScoring(),
+    )  # fmt: skip
+    assert of_result("toy score", "toy", scored) is None
 
 
 def test_a_deadline_says_how_long() -> None:
@@ -73,8 +96,8 @@ def test_a_deadline_says_how_long() -> None:
 
 
 def test_what_late_files_changed_is_told_and_decisions_only_where_there_are_any() -> None:
-    found = {"files": ["weighings 2024-01-04"], "days": ["2024-01-05", "2024-01-06"], "decisions_flipped": 0}
-    message = of_result("toy late 2024-01-07", "late", "toy", found)
+    found = LateDetails(files=("weighings 2024-01-04",), days=("2024-01-05", "2024-01-06"))
+    message = of_result("toy late 2024-01-07", "toy", found)
     assert message and message.happened.endswith("; 2 published days became different: 2024-01-05 to 2024-01-06")
-    message = of_result("toy late 2024-01-07", "late", "toy", {**found, "decisions_flipped": 3})
+    message = of_result("toy late 2024-01-07", "toy", found.model_copy(update={"decisions_flipped": 3}))
     assert message and message.happened.endswith(", 3 decisions flipped")

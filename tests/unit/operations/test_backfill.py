@@ -13,7 +13,7 @@ from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.operations import backfill
 from contrail.operations.backfill import Backfills
-from contrail.operations.backfill_plan import Request
+from contrail.operations.backfill_request import Request
 from contrail.partitions import Partitions
 
 DAY = "2024-02-14"
@@ -39,7 +39,7 @@ def backfills(ready) -> Backfills:
 
 
 def request(**asked: Any) -> Request:
-    return Request(**{"partitions": DAYS, "stages": ("score",), "publish": "chunk", "chunk_days": 2, **asked})
+    return Request(**{"partitions": DAYS, "stages": ("score",), "commits": "chunk", "chunk_days": 2, **asked})
 
 
 def run(backfills: Backfills, asked: Request, backfill_id: str | None = None):
@@ -55,9 +55,9 @@ def commits(toy) -> list[str]:
 @pytest.mark.parametrize(
     ("asked", "published"),
     [
-        ({"publish": "whole", "chunk_days": None}, ["2024-02-10..2024-02-14"]),
+        ({"commits": "whole", "chunk_days": None}, ["2024-02-10..2024-02-14"]),
         ({}, ["2024-02-10..2024-02-11", "2024-02-12..2024-02-13", "2024-02-14"]),
-        ({"publish": "partition", "chunk_days": 3}, [str(day) for day in DAYS]),
+        ({"commits": "partition", "chunk_days": 3}, [str(day) for day in DAYS]),
     ],
 )
 def test_how_it_publishes_changes_the_commits_and_not_the_rows(ready, backfills, asked, published):
@@ -140,9 +140,8 @@ def test_one_that_was_interrupted_goes_on_and_compares_with_what_was_there_befor
     assert record.before["predictions"] == before
     assert lines == [f"going on with backfill {opened.id}, which began at {opened.started_at} and did not end"]
     assert [result.partitions for result in backfills.run(plan, record)] == ["2024-02-12..2024-02-13", "2024-02-14"]
-    backfills.finish(record)
-    total = record.difference["predictions"]["total"]
-    assert (total["versions_before"], total["versions_after"], total["changed"]) == ("2", "1", 300)
+    total = backfills.finish(record).difference.predictions.total
+    assert (total.versions_before, total.versions_after, total.changed) == ("2", "1", 300)
     assert not backfills.interrupted(plan)
 
 
@@ -162,7 +161,7 @@ def test_killed_after_its_last_job_it_still_makes_the_report(ready, backfills):
 def test_another_request_does_not_go_on_with_it(backfills, monkeypatch, other):
     interrupt(backfills, request(), 1, monkeypatch)
     assert not backfills.interrupted(backfills.plan(request(**other)))
-    assert backfills.interrupted(backfills.plan(request(publish="whole", chunk_days=None)))
+    assert backfills.interrupted(backfills.plan(request(commits="whole", chunk_days=None)))
 
 
 def test_what_was_there_before_does_not_expire_while_it_is_open(ready, backfills):
@@ -176,8 +175,7 @@ def test_what_was_there_before_does_not_expire_while_it_is_open(ready, backfills
         ready.lake.publish(*_again(ready))
     entries = {entry.snapshot: entry.tags for entry in ready.lake.history("predictions")}
     assert entries[before] == (f"before-{record.id}",)
-    backfills.finish(record)
-    assert record.difference["predictions"]["total"]["versions_before"] == "2"
+    assert backfills.finish(record).difference.predictions.total.versions_before == "2"
     assert all(entry.tags == () for entry in ready.lake.history("predictions"))
 
 
@@ -193,8 +191,8 @@ def test_commands_with_one_id_are_parts_of_one_backfill(ready, backfills):
     ready.run("score", str(DAYS.start), str(DAYS.end), model="2")
     run(backfills, request(), "airflow-1")
     record, _ = run(backfills, request(stages=("performance",)), "airflow-1")
-    assert record.stages == ["score", "performance"]
-    reports = backfills.finish(backfills.record("airflow-1"))
+    assert record.stages == ("score", "performance")
+    reports = backfills.reports(backfills.finish(backfills.record("airflow-1")))
     kept = json.loads(backfills.folder.joinpath("airflow-1.json").read_text())
     assert (kept["state"], set(kept["difference"])) == ("done", {"predictions"})
     assert kept["difference"]["predictions"]["total"]["versions_before"] == "2"
@@ -209,10 +207,9 @@ def test_parts_of_the_range_leave_the_record_of_the_whole(ready, backfills):
     for day in (DAYS.end, DAYS.start):  # side by side, so in any order
         run(backfills, request(partitions=Partitions(day, day)), "airflow-1")
         assert path.read_bytes() == begun
-    record = backfills.record("airflow-1")
-    backfills.finish(record)
+    record = backfills.finish(backfills.record("airflow-1"))
     assert (record.partitions, record.before["predictions"]) == (str(DAYS), None)
-    assert record.difference["predictions"]["total"]["added"] == 120
+    assert record.difference.predictions.total.added == 120
 
 
 def test_an_id_names_one_range(backfills):

@@ -64,5 +64,5 @@ def test_an_alias_that_was_moved_in_mlflow_is_told(shell: Shell) -> None:
 
 
 def test_without_any_record_it_says_what_to_run(toy_home: Path) -> None:
-    with pytest.raises(champions.MissingInputError, match=r"no move is recorded\. Run: contrail stage promote"):
+    with pytest.raises(champions.MissingInputError, match=r"no move is recorded\. Run: contrail promote"):
         champions.champion_of("toy", [], "2024-01-01")

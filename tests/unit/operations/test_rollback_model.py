@@ -87,6 +87,32 @@ def test_a_version_that_the_gate_refuses_is_not_promoted_for_a_person_either(toy
     assert "Enough labelled rows" in line["happened"]
 
 
+def test_an_orchestrators_promotion_is_in_the_approvers_name_and_the_command_notifies_nobody(
+    toy: Toy, shell: Shell
+) -> None:
+    answer = ("--approval", "approved", "--person", "bob", "--reason", "new depot")
+    code, out, _ = run(*shell, "promote", "-p", "toy", "--model", "1", *GATE, *answer, "--json")
+    assert (code, json.loads(out)["details"]["verdict"]) == (0, "pass")
+    (move,) = read_moves(toy.lake, "champion")
+    assert (move.person, move.reason) == ("bob", "new depot")
+    assert not (settings().home_path / "notifications.jsonl").exists()
+
+
+def test_a_gate_that_needs_a_person_takes_the_callers_approval_and_refuses_where_nobody_was_asked(
+    toy: Toy, shell: Shell
+) -> None:
+    gate = toy.spec.gate.model_copy(update={"min_improvement": -0.05, "approval": "person"})
+    shell[0].setattr("contrail.config.pipeline.load_spec", lambda _: toy.spec.model_copy(update={"gate": gate}))
+    code, _, err = run(*shell, "promote", "-p", "toy", "--model", "1", *GATE, "--approval", "none")
+    assert (code, "nobody was asked" in err) == (GateRefusedError.exit_code, True)
+    assert aliases()["champion"] is None
+    assert not (settings().home_path / "notifications.jsonl").exists()
+    code, out, _ = run(*shell, "promote", "-p", "toy", "--model", "1", *GATE, "--person", "bob")
+    assert (code, "version 1 is champion" in out) == (0, True)
+    assert read_moves(toy.lake, "champion")[-1].person == "bob"
+    assert told()[-1]["where"] == "toy promote 2024-02-11..2024-02-24 by bob"
+
+
 def test_the_newest_gate_ends_where_features_and_labels_both_are(toy: Toy) -> None:
     publish_toy(toy, "2024-01-01", "2024-03-01", features_end="2024-02-26")
     assert newest_gate(toy.spec, toy.lake) == Partitions(date(2024, 2, 13), date(2024, 2, 26))

@@ -1,40 +1,39 @@
-import copy
+from datetime import date
 
 import pytest
+from tests.unit.methods.test_decision_record import RECORD as KEPT
 
+from contrail.config.spec import GateSpec
+from contrail.methods.decision_record import DecisionRecord, SegmentRow
+from contrail.methods.gates import Check, Interval, ShadowDay
 from contrail.reports.decision import render_decision, strip
 
-CHECK = {
-    "name": "beats_champion",
-    "title": "Better than the champion",
-    "passed": True,
-    "value": 0.01,
-    "comparison": ">=",
-    "bound": 0.0,
-    "interval": {"estimate": 0.02, "low": 0.01, "high": 0.03, "confidence": 0.95},
-    "detail": "log loss better by 0.02",
-}
-RECORD = {
-    "title": "Late <b>parcels</b>",
-    "version": "7",
-    "verdict": "pass",
-    "summary": "every check passed",
-    "reasons": [],
-    "decided_at": "2024-03-10T00:00:00+00:00",
-    "run_id": "r1",
-    "person": "ann",
-    "reason": "new <depot>",
-    "window": {"start": "2024-02-11", "end": "2024-03-09", "days": 28, "rows": 1680},
-    "gate": {"metric": "log_loss", "confidence": 0.95, "bootstrap_samples": 200},
-    "challenger": {"training_window": "2024-01-01..2024-02-09", "training_rows": 2387, "rounds": 18},
-    "champion": None,
-    "checks": [CHECK, {**CHECK, "name": "other", "passed": None, "value": None, "bound": None, "interval": None}],
-    "metric_names": ["auc"],
-    "metrics": {"challenger": {"auc": 0.7}, "constant": {}},
-    "shadow": [],
-    "segments": {"depot": [{"group": "A", "rows": 5, "label_mean": 0.2, "challenger": {"auc": 0.6}, "champion": {}}]},
-    "provenance": {"model_sha256": "abc"},
-}
+CHECK = Check(
+    name="beats_champion",
+    title="Better than the champion",
+    passed=True,
+    value=0.01,
+    comparison=">=",
+    bound=0.0,
+    interval=Interval(estimate=0.02, low=0.01, high=0.03, confidence=0.95),
+    detail="log loss better by 0.02",
+)
+SKIPPED = Check(name="other", title="Better than the champion", passed=None, detail="log loss better by 0.02")
+RECORD = KEPT.model_copy(
+    update={
+        "title": "Late <b>parcels</b>",
+        "reason": "new <depot>",
+        "gate": GateSpec(bootstrap_samples=200),
+        "checks": (CHECK, SKIPPED),
+        "metrics": {"challenger": {"auc": 0.7}, "constant": {}},
+        "shadow": (),
+        "segments": {"depot": (SegmentRow(group="A", rows=5, label_mean=0.2, challenger={"auc": 0.6}, champion={}),)},
+    }
+)
+
+
+def record_with(**changes) -> DecisionRecord:
+    return RECORD.model_copy(update=changes)
 
 
 def test_the_verdict_comes_first_and_text_is_escaped():
@@ -45,12 +44,13 @@ def test_the_verdict_comes_first_and_text_is_escaped():
 
 
 def test_a_refusal_lists_its_reasons_and_the_champion():
-    record = copy.deepcopy(RECORD) | {
-        "verdict": "refused",
-        "reasons": ["Better than the champion: -0.1 where ≥ 0 is needed"],
-        "champion": {"version": "6", "training_window": "2024-01-01..2024-01-31"},
-    }
-    page = render_decision(record)
+    page = render_decision(
+        record_with(
+            verdict="refused",
+            reasons=("Better than the champion: -0.1 where ≥ 0 is needed",),
+            champion=RECORD.challenger.model_copy(update={"version": "6"}),
+        )
+    )
     assert "Refused: " in page
     assert "<li>Better than the champion: -0.1 where ≥ 0 is needed</li>" in page
     assert "version 6" in page
@@ -65,12 +65,11 @@ def test_what_is_not_known_is_a_dash_and_what_was_skipped_is_said_so():
 
 def test_who_asked_and_why_is_said():
     assert "by run r1, asked for by ann: new &lt;depot&gt;." in render_decision(RECORD)
-    assert "asked for by pipeline." in render_decision({**RECORD, "person": "pipeline", "reason": None})
+    assert "asked for by pipeline." in render_decision(record_with(person="pipeline", reason=None))
 
 
 def test_days_in_shadow_are_shown_when_there_are_any():
-    day = {"day": "2024-03-01", "rows": 1234, "challenger": 0.4321, "champion": 0.4567}
-    page = render_decision({**RECORD, "shadow": [day]})
+    page = render_decision(record_with(shadow=(ShadowDay(date(2024, 3, 1), 1234, 0.4321, 0.4567),)))
     assert all(text in page for text in ("In shadow, 1 days", "2024-03-01", "1,234", "0.4321", "0.4567"))
     assert "In shadow" not in render_decision(RECORD)
 
@@ -79,7 +78,7 @@ def test_a_record_that_lacks_something_is_not_rendered_half():
     from jinja2 import UndefinedError
 
     with pytest.raises(UndefinedError):
-        render_decision({**RECORD, "window": {}})
+        render_decision(record_with(window=None))
 
 
 def test_marks_on_the_strip_keep_their_order_and_stay_inside():
@@ -89,5 +88,10 @@ def test_marks_on_the_strip_keep_their_order_and_stay_inside():
 
 
 def test_an_interval_of_no_width_is_drawn():
-    same = {**CHECK, "interval": {"estimate": 0.0, "low": 0.0, "high": 0.0, "confidence": 0.95}}
+    same = CHECK.model_copy(update={"interval": Interval(estimate=0.0, low=0.0, high=0.0, confidence=0.95)})
     assert set(strip(same).values()) == {strip(same)["zero"]}
+
+
+def test_the_provenance_names_each_table_that_rows_were_read_from():
+    page = render_decision(RECORD)
+    assert '<td class="soft">judged on features snapshot</td><td><code>2</code></td>' in page

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
-from contrail.reports.drift import ReportLine, write_drift_report
+from contrail.reports.drift import ReportLine, sample, write_drift_report
 
 
 def rows(seed: int, shift: float = 0.0) -> pa.Table:
@@ -35,3 +35,12 @@ def test_the_page_has_the_decision_above_the_charts(tmp_path: Path) -> None:
     assert '"column_name": "empty"' not in page
     assert page.index("<body") < page.index(head)
     assert "<script src" not in page, "the page must open without a network"
+
+
+def test_samples_are_bounded_spread_over_the_days_and_repeatable() -> None:
+    rows = pa.table({"n": range(100_000)})
+    found = sample(rows)
+    assert len(found) == 5_000
+    assert found["n"][0].as_py() == 0
+    assert found["n"][-1].as_py() == 99_999
+    assert found.equals(sample(rows))

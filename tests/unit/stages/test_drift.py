@@ -17,7 +17,7 @@ from contrail.methods.label_drift import LabelReference
 from contrail.methods.model_package import ModelPackage
 from contrail.partitions import Partitions
 from contrail.stages import drift
-from contrail.stages.base import StageResult
+from contrail.stages.results import DriftDetails, StageResult
 
 TRAINED = Partitions(date(2024, 1, 8), date(2024, 2, 9))  # after toy's look-back of 7 days
 BROKEN = Partitions(date(2024, 2, 20), date(2024, 2, 26))
@@ -90,11 +90,11 @@ def publish_features(toy: Toy, partitions: Partitions, rows: pa.Table | None = N
 
 
 @pytest.fixture
-def run(toy: Toy, model: Model) -> Callable[..., StageResult]:
+def run(toy: Toy, model: Model) -> Callable[..., StageResult[DriftDetails]]:
     """Run drift, without a report unless asked, on features of the whole time."""
     publish_features(toy, Partitions(TRAINED.start, LAST))
 
-    def call(start: str, end: str | None = None, **options: Any) -> StageResult:
+    def call(start: str, end: str | None = None, **options: Any) -> StageResult[DriftDetails]:
         return toy.run("drift", start, end, **{"report": "never", **options})
 
     return call
@@ -105,17 +105,19 @@ def verdicts(toy: Toy) -> dict[str, str]:
 
 
 def test_a_planted_shift_is_raised_and_cleared_and_a_strange_day_is_watched(
-    toy: Toy, run: Callable[..., StageResult]
+    toy: Toy, run: Callable[..., StageResult[DriftDetails]]
 ) -> None:
     result = run("2024-02-12", "2024-03-10")
-    assert result.details["drift_begins"] == ["2024-02-22"]
+    assert result.details.drift_begins == ("2024-02-22",)
     found = verdicts(toy)
     assert [found[f"02-{day}"] for day in range(15, 28)] == ["ok", *["watch"] * 6, *["drift"] * 6]
     assert found["03-01"] == "watch"
     assert found["03-06"] == "ok"
 
 
-def test_rows_say_which_feature_and_against_which_model(toy: Toy, run: Callable[..., StageResult]) -> None:
+def test_rows_say_which_feature_and_against_which_model(
+    toy: Toy, run: Callable[..., StageResult[DriftDetails]]
+) -> None:
     result = run("2024-02-22")
     assert result.rows == 5
     rows = toy.sql(
@@ -133,7 +135,9 @@ def test_rows_say_which_feature_and_against_which_model(toy: Toy, run: Callable[
 
 
 @pytest.mark.parametrize("days", [1, 3])
-def test_any_split_in_any_order_leaves_the_same_rows(toy: Toy, run: Callable[..., StageResult], days: int) -> None:
+def test_any_split_in_any_order_leaves_the_same_rows(
+    toy: Toy, run: Callable[..., StageResult[DriftDetails]], days: int
+) -> None:
     run("2024-02-12", "2024-03-10")
     everything = "SELECT * FROM drift ORDER BY ALL"
     expected = toy.sql(everything)
@@ -142,13 +146,15 @@ def test_any_split_in_any_order_leaves_the_same_rows(toy: Toy, run: Callable[...
     assert toy.sql(everything) == expected
 
 
-def test_the_champion_unless_a_version_is_asked_for(model: Model, run: Callable[..., StageResult]) -> None:
+def test_the_champion_unless_a_version_is_asked_for(
+    model: Model, run: Callable[..., StageResult[DriftDetails]]
+) -> None:
     run("2024-02-12")
     run("2024-02-12", model="2")
     assert model.asked == ["toy/champion", "toy/2"]
 
 
-def test_the_snapshot_names_its_inputs(toy: Toy, run: Callable[..., StageResult]) -> None:
+def test_the_snapshot_names_its_inputs(toy: Toy, run: Callable[..., StageResult[DriftDetails]]) -> None:
     run("2024-02-12")
     entry = toy.lake.history("drift")[0]
     assert entry.provenance.inputs == {"features": toy.lake.snapshot_id("features")}
@@ -156,7 +162,7 @@ def test_the_snapshot_names_its_inputs(toy: Toy, run: Callable[..., StageResult]
 
 
 def test_a_day_reads_a_bounded_history(
-    toy: Toy, run: Callable[..., StageResult], monkeypatch: pytest.MonkeyPatch
+    toy: Toy, run: Callable[..., StageResult[DriftDetails]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
     scan = type(toy.lake).scan
@@ -179,15 +185,17 @@ def test_a_day_reads_a_bounded_history(
     ]
 
 
-def test_days_without_features_have_no_rows_and_are_named(toy: Toy, run: Callable[..., StageResult]) -> None:
+def test_days_without_features_have_no_rows_and_are_named(
+    toy: Toy, run: Callable[..., StageResult[DriftDetails]]
+) -> None:
     run("2024-03-09", "2024-03-10")
     publish_features(toy, Partitions(date(2024, 3, 9), date(2024, 3, 9)), features(TRAINED).slice(0, 0))
     result = run("2024-03-08", "2024-03-10")
-    assert result.details["without_features"] == ["2024-03-09"]
+    assert result.details.without_features == ("2024-03-09",)
     assert sorted(verdicts(toy)) == ["03-08", "03-10"]
 
 
-def test_a_range_without_any_features_is_refused(toy: Toy, run: Callable[..., StageResult]) -> None:
+def test_a_range_without_any_features_is_refused(toy: Toy, run: Callable[..., StageResult[DriftDetails]]) -> None:
     with pytest.raises(MissingInputError, match=r"no partition of 2024-03-20 has features.*--from 2024-03-20"):
         run("2024-03-20")
     assert not toy.lake.exists("drift")
@@ -215,7 +223,7 @@ def publish_labels(toy: Toy, end: date = LAST, first: date = date(2024, 2, 1), u
 
 
 @pytest.fixture
-def labelled(toy: Toy, run: Callable[..., StageResult]) -> Callable[..., StageResult]:
+def labelled(toy: Toy, run: Callable[..., StageResult[DriftDetails]]) -> Callable[..., StageResult[DriftDetails]]:
     publish_labels(toy)
     return run
 
@@ -229,12 +237,12 @@ def label_rows(toy: Toy) -> dict[str, tuple[Any, ...]]:
 
 
 def test_a_shift_of_the_label_is_raised_within_three_days_of_mature_labels_and_a_storm_is_not(
-    toy: Toy, labelled: Callable[..., StageResult]
+    toy: Toy, labelled: Callable[..., StageResult[DriftDetails]]
 ) -> None:
     result = labelled("2024-02-12", "2024-03-10")
     # Labels of 24 February are mature, after one more day, at the cut-off of the 26th.
-    assert result.details["label_drift_begins"] == ["2024-02-27"]
-    assert result.details["label_drift_days"] == 13
+    assert result.details.label_drift_begins == ("2024-02-27",)
+    assert result.details.label_drift_days == 13
     found = label_rows(toy)
     assert [found[f"02-{day}"][0] for day in (19, 20, 21, 22, 26)] == ["ok"] * 5
     assert [found[f"02-{day}"][1] for day in (19, 20, 21, 22, 23)] == pytest.approx([0, 0.1 / 3, 0.1 / 3, 0.1 / 3, 0])
@@ -243,7 +251,7 @@ def test_a_shift_of_the_label_is_raised_within_three_days_of_mature_labels_and_a
     assert verdicts(toy)["03-10"] == "ok", "the features have their own"
 
 
-def test_rows_of_the_label_say_what_they_are(toy: Toy, labelled: Callable[..., StageResult]) -> None:
+def test_rows_of_the_label_say_what_they_are(toy: Toy, labelled: Callable[..., StageResult[DriftDetails]]) -> None:
     labelled("2024-03-10")
     rows = toy.sql("SELECT statistic, threshold, unusual_days, model_name, model_version FROM drift "
                    "WHERE feature = 'label'")  # fmt: skip
@@ -254,7 +262,7 @@ def test_rows_of_the_label_say_what_they_are(toy: Toy, labelled: Callable[..., S
 
 @pytest.mark.parametrize("days", [1, 4])
 def test_any_split_in_any_order_leaves_the_same_rows_of_the_label(
-    toy: Toy, labelled: Callable[..., StageResult], days: int
+    toy: Toy, labelled: Callable[..., StageResult[DriftDetails]], days: int
 ) -> None:
     labelled("2024-02-12", "2024-03-10")
     everything = "SELECT * FROM drift ORDER BY ALL"
@@ -262,28 +270,30 @@ def test_any_split_in_any_order_leaves_the_same_rows_of_the_label(
     begins = []
     for start in reversed(list(Partitions(date(2024, 2, 12), LAST))[::days]):
         part = labelled(str(start), str(min(start + timedelta(days=days - 1), LAST)))
-        begins += part.details["label_drift_begins"]
+        begins += part.details.label_drift_begins
     assert toy.sql(everything) == expected
     assert begins == ["2024-02-27"]
 
 
 def test_a_day_whose_labels_come_late_has_its_row_later_as_if_they_had_come_in_time(
-    toy: Toy, labelled: Callable[..., StageResult]
+    toy: Toy, labelled: Callable[..., StageResult[DriftDetails]]
 ) -> None:
     labelled("2024-02-12", "2024-03-10")
     expected = toy.sql("SELECT * FROM drift ORDER BY ALL")
     publish(toy, datasets.validated(toy.spec, "deliveries"), [], Partitions(date(2024, 3, 4), LAST))
     result = labelled("2024-02-12", "2024-03-10")
     # Labels of 3 March need 4 March's file; they are the newest that the cut-off of 5 March could see.
-    assert result.details["without_labels"] == ["2024-03-05..2024-03-10"]
+    assert result.details.without_labels == ("2024-03-05..2024-03-10",)
     assert max(label_rows(toy)) == "03-04"
     assert len(verdicts(toy)) == 28, "features do not wait"
     publish_labels(toy)
-    assert labelled("2024-03-05", "2024-03-10").details["without_labels"] == []
+    assert labelled("2024-03-05", "2024-03-10").details.without_labels == ()
     assert toy.sql("SELECT * FROM drift ORDER BY ALL") == expected
 
 
-def test_what_a_day_could_not_know_does_not_change_it(toy: Toy, labelled: Callable[..., StageResult]) -> None:
+def test_what_a_day_could_not_know_does_not_change_it(
+    toy: Toy, labelled: Callable[..., StageResult[DriftDetails]]
+) -> None:
     labelled("2024-02-27")
     expected = label_rows(toy)
     publish_labels(toy, end=date(2024, 2, 26))
@@ -291,14 +301,16 @@ def test_what_a_day_could_not_know_does_not_change_it(toy: Toy, labelled: Callab
     assert label_rows(toy) == expected
 
 
-def test_without_a_label_table_features_are_measured_alone(toy: Toy, run: Callable[..., StageResult]) -> None:
+def test_without_a_label_table_features_are_measured_alone(
+    toy: Toy, run: Callable[..., StageResult[DriftDetails]]
+) -> None:
     result = run("2024-03-09", "2024-03-10")
-    assert result.details["without_labels"] == ["2024-03-09..2024-03-10"]
+    assert result.details.without_labels == ("2024-03-09..2024-03-10",)
     assert label_rows(toy) == {}
 
 
 def test_a_label_without_a_prediction_and_a_prediction_without_a_label_do_not_count(
-    toy: Toy, labelled: Callable[..., StageResult]
+    toy: Toy, labelled: Callable[..., StageResult[DriftDetails]]
 ) -> None:
     some = features(Partitions(TRAINED.start, LAST))
     keep = np.array([n >= 6 for n in some.column("parcel").to_pylist()])
@@ -312,7 +324,7 @@ def test_a_label_without_a_prediction_and_a_prediction_without_a_label_do_not_co
 
 
 def test_a_model_with_a_reference_of_an_earlier_format_is_refused(
-    toy: Toy, model: Model, labelled: Callable[..., StageResult]
+    toy: Toy, model: Model, labelled: Callable[..., StageResult[DriftDetails]]
 ) -> None:
     model.model.package = Package(b'{"format": 1}')
     with pytest.raises(DataError, match="has format 1"):
@@ -344,14 +356,14 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ],
 )
 def test_a_report_is_made_when_drift_begins_or_for_a_range(
-    run: Callable[..., StageResult], drawn: list[Any], start: str, end: str | None, report: str, made: int
+    run: Callable[..., StageResult[DriftDetails]], drawn: list[Any], start: str, end: str | None, report: str, made: int
 ) -> None:
     result = run(start, end, report=report)
     assert len(drawn) == len(result.reports) == made
 
 
 def test_the_report_of_a_day_shows_the_days_that_raised_drift(
-    toy: Toy, run: Callable[..., StageResult], drawn: list[Any]
+    toy: Toy, run: Callable[..., StageResult[DriftDetails]], drawn: list[Any]
 ) -> None:
     result = run("2024-02-22", report="alarm")
     path, title, summary, lines, reference, current, categories = drawn[0]
@@ -370,24 +382,15 @@ def test_the_report_of_a_day_shows_the_days_that_raised_drift(
 
 
 def test_the_report_is_made_when_drift_of_the_label_begins_and_shows_it(
-    labelled: Callable[..., StageResult], drawn: list[Any]
+    labelled: Callable[..., StageResult[DriftDetails]], drawn: list[Any]
 ) -> None:
     assert labelled("2024-02-27", report="alarm").reports
     assert drawn[0][3][-1].features == "label (drift)"
     assert not labelled("2024-02-28", report="alarm").reports
 
 
-def test_samples_are_bounded_spread_over_the_days_and_repeatable() -> None:
-    rows = pa.table({"n": range(100_000)})
-    sample = drift._sample(rows)
-    assert len(sample) == 5_000
-    assert sample["n"][0].as_py() == 0
-    assert sample["n"][-1].as_py() == 99_999
-    assert sample.equals(drift._sample(rows))
-
-
 @pytest.mark.slow
-def test_the_report_is_written(toy: Toy, run: Callable[..., StageResult]) -> None:
+def test_the_report_is_written(toy: Toy, run: Callable[..., StageResult[DriftDetails]]) -> None:
     (path,) = run("2024-02-22", report="alarm").reports
     page = Path(path).read_text()
     assert Path(path).parent == Path(str(toy.settings.reports)) / "toy" / "drift"

@@ -94,10 +94,10 @@ def test_holes_in_the_look_back_are_told(toy: Toy, collect: Callable[[str], None
     stage = toy.stage_run("features", "2024-01-09", "2024-01-10")
     object.__setattr__(stage, "progress", collect)
     result = features.execute(stage)
-    assert result.details["look_back_missing"] == {"deliveries": ["2024-01-02..2024-01-05"]}
+    assert result.details.look_back_missing == {"deliveries": ("2024-01-02..2024-01-05",)}
     assert any("deliveries has no partition for 2024-01-02..2024-01-05" in line for line in collect.lines)  # type: ignore[attr-defined]
     early = toy.run("features", "2024-01-01")
-    assert early.details["look_back_missing"] == {}, "days before the first partition are no holes"
+    assert early.details.look_back_missing == {}, "days before the first partition are no holes"
 
 
 def handed_over(toy: Toy, monkeypatch: pytest.MonkeyPatch, start: str, end: str) -> dict[str, pd.DataFrame]:

@@ -83,7 +83,7 @@ def decisions(toy: Toy) -> dict[str, str]:
 def test_days_one_by_one_read_as_a_story(shifted: Toy, windows: Windows) -> None:
     for day in Partitions(date(2024, 3, 1), date(2024, 3, 8)):
         result = shifted.run("govern", str(day))
-        if result.details["decision"] == "retrain":
+        if result.details.decision == "retrain":
             end = day - timedelta(days=16)
             windows["2"] = f"2024-01-06..{end}"
     assert decisions(shifted) == {
@@ -110,18 +110,18 @@ def test_a_lasting_shift_of_the_label_retrains_and_a_strange_day_of_it_does_not(
     publish_performance(toy)
     record_champion(toy, "1", AS_OF, 0.1)
     publish_drift(toy, [], of_label=[date(2024, 3, 5)])
-    assert toy.run("govern", "2024-03-05").details["decision"] == "hold"
+    assert toy.run("govern", "2024-03-05").details.decision == "hold"
     publish_drift(toy, [], of_label=SHIFT)
     found = toy.run("govern", "2024-03-05").details
-    assert (found["decision"], found["trigger"]) == ("retrain", "label-drift")
-    assert found["evidence"]["label_drift"] == {f"2024-03-0{d}": "drift" if d > 2 else "ok" for d in range(1, 6)}
-    assert set(found["evidence"]["drift"].values()) == {"ok"}
+    assert (found.decision, found.trigger) == ("retrain", "label-drift")
+    assert found.evidence.label_drift == {f"2024-03-0{d}": "drift" if d > 2 else "ok" for d in range(1, 6)}
+    assert set(found.evidence.drift.values()) == {"ok"}
 
 
 def test_drift_of_the_label_against_another_model_does_not_count(toy: Toy, windows: Windows) -> None:
     publish_performance(toy)
     publish_drift(toy, [], version="7", of_label=SHIFT)
-    assert toy.run("govern", "2024-03-05").details["evidence"]["label_drift"] == {}
+    assert toy.run("govern", "2024-03-05").details.evidence.label_drift == {}
 
 
 def test_a_row_says_what_was_seen_decided_and_why(shifted: Toy) -> None:
@@ -135,7 +135,7 @@ def test_a_row_says_what_was_seen_decided_and_why(shifted: Toy) -> None:
     assert evidence["reference"] == 0.1
     assert (evidence["labelled"], evidence["rows"]) == (7 * 57, 7 * 60)
     assert evidence["trainings"] == [{"as_of": "2024-01-31", "what": "the training of version 1"}]
-    assert result.details["evidence"] == evidence
+    assert result.as_dict()["details"]["evidence"] == evidence
     inputs = shifted.lake.history("governor")[0].provenance.inputs
     assert inputs == {name: shifted.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
 
@@ -151,24 +151,24 @@ def test_again_is_the_same_and_a_training_is_asked_for_once(shifted: Toy, window
 
 def test_a_hold_is_decided_again_when_more_is_known(toy: Toy, windows: Windows) -> None:
     publish_performance(toy)
-    assert toy.run("govern", "2024-03-05").details["decision"] == "hold"
+    assert toy.run("govern", "2024-03-05").details.decision == "hold"
     publish_drift(toy, SHIFT)
-    assert toy.run("govern", "2024-03-05").details["decision"] == "retrain"
+    assert toy.run("govern", "2024-03-05").details.decision == "retrain"
     assert decisions(toy) == {"03-05": "retrain"}
 
 
 def test_a_training_that_was_asked_for_and_is_not_there_yet_counts(shifted: Toy) -> None:
     shifted.run("govern", "2024-03-05")
     found = shifted.run("govern", "2024-03-06").details
-    assert found["decision"] == "refused"
-    assert "the training that the governor asked for is as of 2024-03-05; the cool-down" in found["reasons"][1]
+    assert found.decision == "refused"
+    assert "the training that the governor asked for is as of 2024-03-05; the cool-down" in found.reasons[1]
 
 
 def test_drift_against_another_model_than_the_champion_does_not_count(shifted: Toy) -> None:
     record_champion(shifted, "2", date(2024, 3, 4), 0.1)
     found = shifted.run("govern", "2024-03-05").details
-    assert (found["decision"], found["model_version"]) == ("hold", "2")
-    assert shifted.run("govern", "2024-03-03").details["model_version"] == "1"
+    assert (found.decision, found.model_version) == ("hold", "2")
+    assert shifted.run("govern", "2024-03-03").details.model_version == "1"
 
 
 def test_decay_of_the_champion_retrains(toy: Toy, windows: Windows) -> None:
@@ -176,19 +176,19 @@ def test_decay_of_the_champion_retrains(toy: Toy, windows: Windows) -> None:
     publish_performance(toy, improvement=0.05)
     record_champion(toy, "1", AS_OF, 0.1)
     found = toy.run("govern", "2024-03-05").details
-    assert (found["decision"], found["trigger"]) == ("retrain", "performance")
+    assert (found.decision, found.trigger) == ("retrain", "performance")
 
 
 def test_decay_of_another_model_does_not(toy: Toy, windows: Windows) -> None:
     publish_performance(toy, improvement=-1.0, version="7")
-    assert toy.run("govern", "2024-03-05").details["decision"] == "hold"
+    assert toy.run("govern", "2024-03-05").details.decision == "hold"
 
 
 def test_without_labels_it_is_refused(shifted: Toy) -> None:
     publish_performance(shifted, labelled=20)
     found = shifted.run("govern", "2024-03-05").details
-    assert found["decision"] == "refused"
-    assert "labels are known for 33.3% of 420 predictions; 80.0% are needed" in found["reasons"][1]
+    assert found.decision == "refused"
+    assert "labels are known for 33.3% of 420 predictions; 80.0% are needed" in found.reasons[1]
 
 
 def test_a_person_asks_in_their_name_beside_the_monitors_decision(
@@ -205,9 +205,9 @@ def test_a_person_asks_in_their_name_beside_the_monitors_decision(
 
 
 def test_what_a_person_was_told_is_no_training_and_does_not_keep_drift_from_one(shifted: Toy) -> None:
-    assert shifted.run("govern", "2024-03-02", reason="new depot").details["decision"] == "retrain"
+    assert shifted.run("govern", "2024-03-02", reason="new depot").details.decision == "retrain"
     found = shifted.run("govern", "2024-03-05").details
-    assert (found["decision"], found["trigger"]) == ("retrain", "drift")
+    assert (found.decision, found.trigger) == ("retrain", "drift")
 
 
 def test_each_run_of_the_dag_train_has_a_row_and_asks_once(
@@ -250,7 +250,7 @@ def test_a_table_from_before_trainings_were_named_is_still_read(shifted: Toy, mo
         [old],
         Partitions(old["partition_date"], old["partition_date"]),
     )
-    assert shifted.run("govern", "2024-03-05").details["decision"] == "refused"
+    assert shifted.run("govern", "2024-03-05").details.decision == "refused"
     assert shifted.run("govern", "2024-03-04").unchanged
 
 
@@ -266,7 +266,7 @@ def test_a_refusal_is_printed_with_its_reason_and_is_no_error(
 
 def test_an_empty_lake_holds(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     found = toy.run("govern", "2024-03-05").details
-    assert (found["decision"], found["model_version"]) == ("hold", None)
+    assert (found.decision, found.model_version) == ("hold", None)
     assert not (toy.settings.home_path / "mlflow" / "mlflow.db").exists(), "looking must not make a registry"
 
 
@@ -276,11 +276,11 @@ def test_a_range_is_refused(toy: Toy) -> None:
 
 
 def test_nothing_after_the_day_is_read(shifted: Toy) -> None:
-    before: Any = shifted.run("govern", "2024-03-02").details["evidence"]
+    before: Any = shifted.run("govern", "2024-03-02").details.evidence
     publish_drift(shifted, [*SHIFT, *Partitions(date(2024, 3, 3), date(2024, 3, 4))])
-    assert shifted.run("govern", "2024-03-02").details["evidence"] == before
-    assert max(before["improvements"]) == "2024-02-29"
-    assert max(before["drift"]) == "2024-03-02"
+    assert shifted.run("govern", "2024-03-02").details.evidence == before
+    assert max(before.improvements) == "2024-02-29"
+    assert max(before.drift) == "2024-03-02"
 
 
 def test_a_day_reads_a_bounded_history(shifted: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,8 +91,8 @@ def measured(toy: Toy) -> list[date]:
 def test_mature_days_are_measured_and_others_named(scored: Toy) -> None:
     result = scored.run("performance", "2024-01-01", "2024-01-06")
     assert measured(scored) == list(Partitions(date(2024, 1, 1), date(2024, 1, 4)))
-    assert result.rows == result.details["measured"] == 4
-    assert result.details["immature"] == ["2024-01-05..2024-01-06"]
+    assert result.rows == result.details.measured == 4
+    assert result.details.immature == ("2024-01-05..2024-01-06",)
     assert len(scored.lake.history("performance")) == 1, "a range is one commit"
 
 
@@ -128,7 +128,7 @@ def test_a_label_that_lands_on_the_next_day_counts(scored: Toy) -> None:
 def test_nothing_mature_publishes_nothing(scored: Toy) -> None:
     result = scored.run("performance", "2024-01-05", "2024-01-06")
     assert result.unchanged
-    assert result.details == {"measured": 0, "immature": ["2024-01-05..2024-01-06"]}
+    assert result.as_dict()["details"] == {"measured": 0, "immature": ["2024-01-05..2024-01-06"]}
     assert not scored.lake.exists("performance")
 
 
@@ -138,7 +138,7 @@ def test_a_day_that_is_no_longer_mature_keeps_its_rows(scored: Toy) -> None:
     gone = Partitions(date(2024, 1, 3), date(2024, 1, 3))
     publish(scored, datasets.validated(scored.spec, "deliveries"), [], gone)
     result = scored.run("performance", "2024-01-01", "2024-01-04")
-    assert result.details["immature"] == ["2024-01-02..2024-01-03"]
+    assert result.details.immature == ("2024-01-02..2024-01-03",)
     assert scored.sql("SELECT * FROM performance ORDER BY 1") == before
 
 
@@ -166,7 +166,7 @@ def test_a_challenger_in_shadow_has_rows_of_its_own(scored: Toy) -> None:
     unseen = [row | {"probability": 0.5} for row in predictions(DAYS, dict.fromkeys(DAYS, "5"))]
     publish(scored, datasets.predictions_shadow(scored.spec), unseen, DAYS)
     result = scored.run("performance", "2024-01-01", "2024-01-02")
-    assert (result.rows, result.details["measured"]) == (4, 2)
+    assert (result.rows, result.details.measured) == (4, 2)
     rows = scored.sql(
         "SELECT strftime(partition_date, '%d'), model_version, shadow, rows, labelled FROM performance ORDER BY 1, 2"
     )
@@ -220,7 +220,7 @@ def test_only_what_is_missing_or_stale_is_measured_again(scored: Toy) -> None:
 
 def test_newly_mature_days_are_measured_and_those_not_mature_are_named(scored: Toy) -> None:
     result = scored.run("performance", "2023-12-20", "2024-01-06", only_stale=True)
-    assert (result.details["measured"], result.details["immature"]) == (4, ["2024-01-05..2024-01-06"])
+    assert (result.details.measured, result.details.immature) == (4, ("2024-01-05..2024-01-06",))
     landed = Partitions(date(2024, 1, 6), date(2024, 1, 6))
     publish(scored, datasets.validated(scored.spec, "deliveries"), deliveries(DAYS, landed), landed)
     assert measure_again(scored) == ["01-05"]
@@ -250,7 +250,7 @@ def test_days_without_predictions_are_named(scored: Toy) -> None:
     scored.run("performance", "2024-01-02")
     publish(scored, datasets.predictions(scored.spec), [], Partitions(date(2024, 1, 2), date(2024, 1, 2)))
     result = scored.run("performance", "2024-01-01", "2024-01-02")
-    assert result.details["without_predictions"] == ["2024-01-02"]
+    assert result.details.without_predictions == ("2024-01-02",)
     assert measured(scored) == [date(2024, 1, 1)]
 
 
@@ -309,5 +309,5 @@ def test_progress_says_what_waits(scored: Toy, collect: Callable[[str], None]) -
     run = scored.stage_run("performance", "2024-01-04", "2024-01-06")
     object.__setattr__(run, "progress", collect)
     result: StageResult = performance.execute(run)
-    assert result.details["measured"] == 1
+    assert result.details.measured == 1
     assert collect.lines == ["partitions measured: 1, waiting for labels: 2"]  # type: ignore[attr-defined]

@@ -1,17 +1,18 @@
-import dataclasses
 import json
-from datetime import UTC, date, datetime, time
+from datetime import date
 from pathlib import Path
 
 import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 
 from contrail.adapters import registry
-from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.config.spec import SegmentFloor
 from contrail.errors import DataError, GateRefusedError, MissingInputError
-from contrail.stages import promote
+from contrail.lake.labels import read_training_rows
+from contrail.methods.gates import judge
+from contrail.stages.promotion.contest import Contest
+from contrail.stages.promotion.evidence import evidence_of
 
 GATE = ("2024-02-11", "2024-03-09")
 
@@ -46,8 +47,8 @@ def record_of(version: str) -> dict:
 def test_a_first_model_that_beats_the_baselines_becomes_champion(ready):
     result = ready.run("promote", *GATE)
     assert aliases() == {"champion": "1", "challenger": "1"}
-    assert result.details["verdict"] == "pass"
-    assert result.details["champion_before"] is None
+    assert result.details.verdict == "pass"
+    assert result.details.champion_before is None
     assert tags("1")["status"] == "champion"
     assert tags("1")["decision"] == "pass"
     checks = {check["name"]: check for check in record_of("1")["checks"]}
@@ -106,21 +107,6 @@ def test_a_move_that_a_dead_run_did_not_record_is_recorded_by_the_next(ready, mo
 def test_a_replayed_pipeline_has_its_champion_from_the_day_after_the_decisions_rows(ready):
     ready.run("promote", *GATE)
     assert ready.sql("SELECT DISTINCT partition_date FROM model_history") == [(date(2024, 3, 10),)]
-
-
-@pytest.mark.parametrize(
-    ("cutoff", "first"), [(time(9), date(2026, 5, 4)), (time(8), date(2026, 5, 4)), (time(7), date(2026, 5, 5))]
-)
-def test_a_running_pipeline_has_its_champion_from_the_next_cutoff(toy, monkeypatch, cutoff, first):
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime(2026, 5, 4, 12, tzinfo=UTC).astimezone(tz)  # 08:00 in New York
-
-    monkeypatch.setattr(promote, "datetime", Clock)
-    spec = toy.spec.model_copy(update={"last_partition": None, "cutoff": cutoff})
-    run = dataclasses.replace(toy.stage_run("promote", *GATE), pipeline=Pipeline(folder=toy.pipeline.folder, spec=spec))
-    assert promote._first_partition(run) == first
 
 
 def test_a_worse_model_is_refused_with_numbers_after_everything_is_recorded(ready):
@@ -212,7 +198,7 @@ def test_missing_features_and_labels_are_told_apart(toy):
 
 def test_without_a_model_it_says_what_to_run(toy):
     copy_empty_registry(settings())
-    with pytest.raises(MissingInputError, match=r"has no model in the registry. Run: contrail stage train"):
+    with pytest.raises(MissingInputError, match=r"has no model in the registry. Run: contrail train"):
         toy.run("promote", *GATE)
 
 
@@ -232,7 +218,7 @@ def test_the_record_is_kept_with_the_version_and_its_page_is_self_contained(read
 
 
 def test_a_failed_write_of_the_record_leaves_the_champion(ready, monkeypatch):
-    monkeypatch.setattr(promote.registry, "log_files", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
+    monkeypatch.setattr(registry, "log_files", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
     with pytest.raises(OSError, match="disk is full"):
         ready.run("promote", *GATE)
     assert aliases()["champion"] is None
@@ -242,12 +228,9 @@ def test_a_model_of_another_label_is_refused_by_the_gate(ready):
     package = registry.resolve(settings(), "toy", "1").package
     other = ready.spec.label.model_copy(update={"expression": "delay > 20"})
     spec = ready.spec.model_copy(update={"label": other})
-    contest = promote._Contest(
-        registry.resolve(settings(), "toy", "1"), registry.describe_version(settings(), "toy", "1"), None
-    )
-    rows = promote.read_training_rows(ready.lake, spec, ready.stage_run("promote", *GATE).partitions)
-    evidence = promote._evidence(spec, contest, rows)
-    checks = promote.judge(evidence, spec.gate)
+    contest = Contest(registry.resolve(settings(), "toy", "1"), registry.describe_version(settings(), "toy", "1"), None)
+    rows = read_training_rows(ready.lake, spec, ready.stage_run("promote", *GATE).partitions)
+    checks = judge(evidence_of(spec, contest, rows), spec.gate)
     assert [check.passed for check in checks] == [False, True]
     assert "its label differs: delay > 15" in checks[0].detail
     assert package.card.label == "delay > 15"
@@ -263,13 +246,13 @@ def test_a_regression_goes_through_train_promote_and_score(toy):
     with_spec(toy, task="regression", label=label, gate=gate)
     train(toy, "2024-01-31")
     result = toy.run("promote", *GATE)
-    assert result.details["metrics"]["challenger"]["rmse"] < result.details["metrics"]["constant"]["rmse"]
+    assert result.details.metrics["challenger"]["rmse"] < result.details.metrics["constant"]["rmse"]
     page = Path(result.reports[0]).read_text()
     assert "Every depot keeps the floor of rmse" in page
     toy.run("score", *GATE)
     joined = "predictions p JOIN validated_deliveries d USING (ship_date, parcel)"
     error = toy.sql(f"SELECT sqrt(avg((p.prediction - d.delay) ** 2)) FROM {joined}")[0][0]
-    assert error == pytest.approx(result.details["metrics"]["challenger"]["rmse"])
+    assert error == pytest.approx(result.details.metrics["challenger"]["rmse"])
 
 
 # ---- shadow ----
@@ -388,9 +371,9 @@ def test_days_that_either_model_was_trained_on_are_no_evidence(shadowed):
 def test_an_awaited_pass_is_recorded_and_moves_nothing(ready):
     result = ready.run("promote", *GATE, approval="awaited")
     assert aliases() == {"champion": None, "challenger": None}
-    assert result.details["verdict"] == "waits"
-    assert "toy" not in result.details["record"].splitlines()[1]
-    assert "| – | Approved by a person | waits for an approver |" in result.details["record"]
+    assert result.details.verdict == "waits"
+    assert "toy" not in result.details.record.splitlines()[1]
+    assert "| – | Approved by a person | waits for an approver |" in result.details.record
     assert tags("1")["decision"] == "waits"
     assert record_of("1")["summary"].startswith("It passed every other check and waits for an approver")
 

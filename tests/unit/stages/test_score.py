@@ -74,7 +74,7 @@ def test_features_that_were_built_meanwhile_are_the_ones_that_are_scored(ready, 
     monkeypatch.setattr(score, "_score", slow)
     result = ready.run("score", *DAYS)
     assert len(made) == 2
-    assert result.details["feature_snapshot"] == ready.lake.snapshot_id("features")
+    assert result.details.feature_snapshot == ready.lake.snapshot_id("features")
     assert len(ready.lake.history("predictions")) == 1
 
 
@@ -113,13 +113,13 @@ def test_a_day_without_entities_between_others_is_empty_not_missing(ready):
     ready.lake.publish(datasets.validated(ready.spec, "parcels"), none, [date(2024, 2, 12)], provenance)
     result = ready.run("score", *DAYS)
     assert result.rows == 4 * 60
-    assert result.details["without_entities"] == ["2024-02-12"]
+    assert result.details.without_entities == ("2024-02-12",)
 
 
 def test_a_version_can_be_pinned(ready):
     ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1})
-    assert ready.run("score", *DAYS).details["model_version"] == "1"
-    assert ready.run("score", *DAYS, model="2").details["model_version"] == "2"
+    assert ready.run("score", *DAYS).details.model_version == "1"
+    assert ready.run("score", *DAYS, model="2").details.model_version == "2"
     assert {version for (version,) in rows(ready, "model_version")} == {"2"}
 
 
@@ -143,8 +143,8 @@ def test_a_challenger_is_scored_beside_the_champion_and_analysts_do_not_see_it(c
     key = "partition_date, ship_date, parcel, feature_snapshot, scoring_run"
     assert shadow_rows(challenged, key) == rows(challenged, key)
     assert shadow_rows(challenged, "probability") != rows(challenged, "probability")
-    assert result.details["model_version"] == "1"
-    assert result.details["shadow"] == {"model_version": "2", "rows": 300}
+    assert result.details.model_version == "1"
+    assert result.details.shadow.as_dict() == {"model_version": "2", "rows": 300}
     assert set(result.snapshots) == {"predictions", "predictions_shadow"}
     assert challenged.lake.history("predictions_shadow")[0].provenance.extra["model_version"] == "2"
     shadow, shown = (make(challenged.spec) for make in (datasets.predictions_shadow, datasets.predictions))
@@ -153,9 +153,9 @@ def test_a_challenger_is_scored_beside_the_champion_and_analysts_do_not_see_it(c
 
 def test_a_pinned_version_or_a_challenger_that_is_champion_casts_no_shadow(challenged):
     for pinned in ("1", "2"):
-        assert challenged.run("score", *DAYS, model=pinned).details["shadow"] == {}
+        assert challenged.run("score", *DAYS, model=pinned).details.shadow.as_dict() == {}
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "challenger")
-    assert challenged.run("score", *DAYS).details["shadow"] == {}
+    assert challenged.run("score", *DAYS).details.shadow.as_dict() == {}
     assert not challenged.lake.exists("predictions_shadow")
 
 
@@ -172,7 +172,7 @@ def test_a_challenger_that_cannot_score_does_not_stop_the_champion(challenged, m
     object.__setattr__(run, "progress", collect)
     result = score.execute(run)
     assert result.rows == 300
-    assert result.details["shadow"] == {"model_version": "2", "skipped": "toy version 2 does not fit"}
+    assert result.details.shadow.as_dict() == {"model_version": "2", "skipped": "toy version 2 does not fit"}
     assert "not scored in shadow: toy version 2 does not fit" in collect.lines
     assert not challenged.lake.exists("predictions_shadow")
 
@@ -188,7 +188,7 @@ def test_each_partition_can_have_the_champion_of_its_date_in_one_commit(ready):
     assert len(ready.lake.history("predictions")) == 1
     by_day = ready.sql("SELECT DISTINCT partition_date, model_version FROM predictions ORDER BY ALL")
     assert [(day.day, version) for day, version in by_day] == [(10, "1"), (11, "1"), (12, "2"), (13, "2"), (14, "3")]
-    assert made.details["model_version"] == "1,2,3"
+    assert made.details.model_version == "1,2,3"
     entry = ready.lake.history("predictions")[0]
     assert entry.provenance.extra["model_version"] == "1,2,3"
     assert len(entry.provenance.extra["model_sha256"].split(",")) == 3
@@ -212,7 +212,7 @@ def test_each_partition_can_have_a_commit_of_its_own(ready):
 
 def test_without_a_champion_it_says_what_to_run(toy):
     copy_empty_registry(settings())
-    with pytest.raises(MissingInputError, match=r"has no champion. Run: contrail stage promote"):
+    with pytest.raises(MissingInputError, match=r"has no champion. Run: contrail promote"):
         toy.run("score", *DAYS)
 
 

@@ -17,8 +17,11 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import read_training_rows
 from contrail.methods.fit import predict_unseen
 from contrail.methods.label_drift import build_label_reference, day_residuals, parts_of
+from contrail.methods.matrices import encode_window
 from contrail.partitions import Partitions
 from contrail.stages import train
+from contrail.stages.training import rows as training_rows
+from contrail.stages.training.checkpoints import CheckpointFolder
 
 WINDOW = ("2024-01-01", "2024-02-09")
 ONE_THREAD = {"nthread": 1}
@@ -59,7 +62,7 @@ def trained(toy, **options):
 
 def test_a_version_is_registered_as_a_candidate_and_no_alias_moves(world):
     toy, result = world
-    assert result.details["model_version"] == "1"
+    assert result.details.model_version == "1"
     entry = registry.describe_version(toy.settings, "toy", "1")
     assert entry.tags["status"] == "candidate"
     assert entry.tags["training_window"] == "2024-01-01..2024-02-09"
@@ -78,14 +81,14 @@ def test_labels_that_become_known_after_the_window_are_not_used(world, version):
 
 def test_the_training_set_comes_back_by_its_hash_with_the_rows_that_were_used(world, tmp_path):
     toy, result = world
-    rows = pq.read_table(fetch(toy.settings, result.details["training_set_md5"], tmp_path / "rows.parquet"))
+    rows = pq.read_table(fetch(toy.settings, result.details.training_set_md5, tmp_path / "rows.parquet"))
     assert rows.num_rows == result.rows
     assert {"label", PARTITION, *toy.spec.features.columns} <= set(rows.column_names)
 
 
 def test_landed_files_are_versioned_too(world):
     toy, result = world
-    run = registry.client(toy.settings).get_run(result.details["mlflow_run"])
+    run = registry.client(toy.settings).get_run(result.details.mlflow_run)
     assert run.data.tags["dvc_landed_files_md5"].endswith(".dir")
 
 
@@ -121,7 +124,7 @@ def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labe
     rows = read_training_rows(toy.lake, toy.spec, Partitions.parse(*WINDOW), as_of=date(2024, 2, 10))
     days, training = rows[PARTITION].to_numpy(), version.card.training
     unseen = predict_unseen(
-        train.encode_window(rows, toy.spec), parts_of(days), {**training.params, "device": "cpu"}, training.rounds
+        encode_window(rows, toy.spec), parts_of(days), {**training.params, "device": "cpu"}, training.rounds
     )
     residuals = day_residuals(days, rows["label"].to_numpy(), unseen)
     assert max(residuals) == date(2024, 2, 9)
@@ -131,9 +134,9 @@ def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labe
 
 def test_mlflow_has_metrics_overall_by_segment_and_by_month_and_the_plots(world):
     toy, result = world
-    run = registry.client(toy.settings).get_run(result.details["mlflow_run"])
+    run = registry.client(toy.settings).get_run(result.details.mlflow_run)
     found = run.data.metrics
-    assert found["validation/auc"] == pytest.approx(result.details["validation"]["auc"])
+    assert found["validation/auc"] == pytest.approx(result.details.validation["auc"])
     assert {"by_segment/depot/A/log_loss", "by_month/2024-02/auc", "rate_table/log_loss"} <= set(found)
     assert found["validation/log_loss"] < found["rate_table/log_loss"] < found["constant/log_loss"]
     assert run.data.params["train_to"] == "2024-02-09"
@@ -145,8 +148,8 @@ def test_mlflow_has_metrics_overall_by_segment_and_by_month_and_the_plots(world)
 
 def test_the_same_rows_give_the_same_bytes(ready):
     first, second = trained(ready), trained(ready)
-    assert first.details["model_sha256"] == second.details["model_sha256"]
-    assert first.details["training_set_md5"] == second.details["training_set_md5"]
+    assert first.details.model_sha256 == second.details.model_sha256
+    assert first.details.training_set_md5 == second.details.training_set_md5
     folders = [registry.resolve(settings(), "toy", version).folder for version in ("1", "2")]
     for name in ("model.ubj", "model.json", "reference.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
@@ -154,10 +157,10 @@ def test_the_same_rows_give_the_same_bytes(ready):
 
 def test_an_experiment_writes_its_metrics_and_registers_nothing(ready, tmp_path):
     path = tmp_path / "deep" / "metrics.json"
-    result = trained(ready, register=False, metrics_path=path)
-    assert result.details["model_version"] is None
+    result = trained(ready, registered=False, metrics_path=path)
+    assert result.details.model_version is None
     found = json.loads(path.read_text())
-    assert found["validation"]["auc"] == pytest.approx(result.details["validation"]["auc"])
+    assert found["validation"]["auc"] == pytest.approx(result.details.validation["auc"])
     assert ready.lake.history("features")[0].tags == ()
     with pytest.raises(MissingInputError, match="no model in the registry"):
         registry.resolve(settings(), "toy", "latest")
@@ -174,37 +177,20 @@ def test_a_wrong_parameter_stops_before_anything_is_read(toy):
 
 
 def test_labels_of_one_class_are_refused(ready, monkeypatch):
-    rows = train.read_training_rows(ready.lake, ready.spec, ready.stage_run("train", *WINDOW).partitions)
+    rows = read_training_rows(ready.lake, ready.spec, ready.stage_run("train", *WINDOW).partitions)
     same = rows.set_column(rows.column_names.index("label"), "label", [[1.0] * rows.num_rows])
-    monkeypatch.setattr(train, "read_training_rows", lambda *_, **__: same)
+    monkeypatch.setattr(training_rows, "read_training_rows", lambda *_, **__: same)
     with pytest.raises(DataError, match=r"all .* labels of the fit part"):
         trained(ready)
 
 
-def test_rows_are_read_again_when_a_table_was_published_meanwhile(ready, monkeypatch):
-    calls = []
-    real = train.read_training_rows
-
-    def read(*arguments, **options):
-        calls.append(1)
-        rows = real(*arguments, **options)
-        if len(calls) == 1:
-            publish_toy(ready, "2024-02-15", "2024-02-15")
-        return rows
-
-    monkeypatch.setattr(train, "read_training_rows", read)
-    window = train._read(ready.stage_run("train", *WINDOW))
-    assert len(calls) == 2
-    assert window.snapshots["features"] == ready.lake.snapshot_id("features")
-
-
 def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monkeypatch):
-    asked = {"params": {"checkpoint_rounds": 2, "rounds": 9}, "register": False}
-    whole = trained(ready, **asked).details["model_sha256"]
+    asked = {"params": {"checkpoint_rounds": 2, "rounds": 9}, "registered": False}
+    whole = trained(ready, **asked).details.model_sha256
     folder = ready.settings.staging / "toy" / "checkpoints"
     assert not list(folder.glob("**/*.json")), "a training that has ended leaves none"
 
-    save, saved = train._Checkpoints.save, []
+    save, saved = CheckpointFolder.save, []
 
     def killed(checkpoints, name, checkpoint):
         save(checkpoints, name, checkpoint)
@@ -212,27 +198,16 @@ def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monk
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train._Checkpoints, "save", killed)
+    monkeypatch.setattr(CheckpointFolder, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         trained(ready, **asked)
     assert len(list(folder.glob("**/*.json"))) == 1
-    monkeypatch.setattr(train._Checkpoints, "save", save)
-    run = ready.stage_run("train", *WINDOW, params={**ONE_THREAD, **asked["params"]}, register=False)
+    monkeypatch.setattr(CheckpointFolder, "save", save)
+    run = ready.stage_run("train", *WINDOW, params={**ONE_THREAD, **asked["params"]}, registered=False)
     told = []
     object.__setattr__(run, "progress", told.append)
-    assert train.execute(run).details["model_sha256"] == whole
+    assert train.execute(run).details.model_sha256 == whole
     assert [line for line in told if "going on with fit after the checkpoint of run" in line]
-
-
-def test_a_checkpoint_of_other_rows_or_workers_is_not_gone_on_from(ready):
-    run = ready.stage_run("train", *WINDOW)
-    folders = {
-        train._Checkpoints(run, params, ready.spec.train, workers, md5).folder
-        for params in ({"seed": 0}, {"seed": 1})
-        for workers in (1, 2)
-        for md5 in ("a", "b")
-    }
-    assert len(folders) == 8
 
 
 def test_a_training_with_bins_on_disk_makes_the_same_model(world, ready, monkeypatch):
@@ -240,14 +215,14 @@ def test_a_training_with_bins_on_disk_makes_the_same_model(world, ready, monkeyp
     made, external = [], xgboost.ExtMemQuantileDMatrix
     monkeypatch.setattr(xgboost, "ExtMemQuantileDMatrix", lambda *a, **k: made.append(k) or external(*a, **k))
     params = {"max_depth": 2, "external_memory_rows": whole.rows}
-    assert trained(ready, params=params, register=False).details["model_sha256"] == whole.details["model_sha256"]
+    assert trained(ready, params=params, registered=False).details.model_sha256 == whole.details.model_sha256
     assert made == []
     params["external_memory_rows"] -= 1
-    assert trained(ready, params=params, register=False).details["model_sha256"] == whole.details["model_sha256"]
+    assert trained(ready, params=params, registered=False).details.model_sha256 == whole.details.model_sha256
     assert len(made) > 3, "fit, validation, refit, and the parts that drift's reference is made of"
 
 
 def test_without_executors_the_process_grows_trees_alone(ready):
     alone, asked = trained(ready), trained(ready, params={"workers": 2})
-    assert asked.details["workers"] == 1
-    assert asked.details["model_sha256"] == alone.details["model_sha256"]
+    assert asked.details.workers == 1
+    assert asked.details.model_sha256 == alone.details.model_sha256

@@ -62,7 +62,7 @@ def test_a_bad_row_is_set_aside_with_its_reason_and_the_others_pass(landed: Toy)
         == "weight values must be greater than or equal to 0.0 and less than or equal to 1000.0. Found weight=-3.0"
     )
     assert json.loads(row)["weight"] == "-3" and list(json.loads(row)) == lines_of(landed, "parcels", DAY)[0].split(",")
-    assert result.details["quarantined"] == {"parcels": {"weight_range": 1}, "deliveries": {"scheduled": 1}}
+    assert result.details.quarantined == {"parcels": {"weight_range": 1}, "deliveries": {"scheduled": 1}}
 
 
 def test_validating_again_leaves_the_same_rows(landed: Toy) -> None:

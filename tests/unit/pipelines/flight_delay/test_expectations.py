@@ -30,7 +30,7 @@ def lake() -> Lake:
 def test_a_blizzard_and_its_impossible_wind(home: Path) -> None:
     """On 9 February 259 flights landed; on the 12th a wind of 1,048 miles an hour was observed."""
     result = validate("2013-02-08", "2013-02-12")
-    assert result.details["quarantined"] == {"weather": {"plausible_wind_speed": 1}}
+    assert result.details.quarantined == {"weather": {"plausible_wind_speed": 1}}
     (row,) = lake().scan("quarantine").to_pylist()
     assert row["detail"].endswith("Found wind_speed=1048.36058") and row["line"] > 1
 

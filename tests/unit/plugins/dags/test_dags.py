@@ -18,7 +18,7 @@ from tests.unit.plugins.dags.rendering import DAYS, GOLDEN, render
 from contrail.config.pipeline import load_pipeline, pipeline_names
 from contrail.config.settings import AnalystsSettings, settings
 from contrail.config.targets import DispatchSettings, VertexTarget
-from contrail.operations.backfill_plan import PUBLISH
+from contrail.operations.backfill_request import PUBLISH
 from contrail.partitions import Partitions
 from contrail.stages import RANGE_STAGES
 from contrail_airflow.dags import builder

@@ -17,6 +17,14 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowTaskTimeout,
 from contrail.config.settings import CloudLogSettings, settings
 from contrail.notify import delivery
 from contrail.notify.messages import Message, of_deadline
+from contrail.stages.results import (
+    IngestDetails,
+    ScoreDetails,
+    ShadowScoring,
+    StageDetails,
+    StageResult,
+    ValidateDetails,
+)
 from contrail_airflow.dags import notifiers as notifications
 from contrail_airflow.dags.notifiers import (
     SLACK,
@@ -27,15 +35,25 @@ from contrail_airflow.dags.notifiers import (
     StageNotifier,
     deliver,
 )
-from contrail_airflow.operators.stage import JobsOperator, RetrainOperator, StageOperator, StageRefused
+from contrail_airflow.operators.stage import (
+    BackfillOperator,
+    JobsOperator,
+    RetrainOperator,
+    StageOperator,
+    StageRefused,
+)
 
 
 def context(**more: Any) -> Any:
     task = StageOperator(
         task_id="validate", verb="validate", pipeline="toy", partition_from="2024-01-05", partition_to="2024-01-05"
     )
-    result = {"details": more.pop("details", {})}
-    return {"task": task, "ti": of_instance(task, xcom_pull=lambda task_ids: result), **more}
+    result = more.pop("result", result_of(ValidateDetails(quarantined={})))
+    return {"task": task, "ti": of_instance(task, xcom_pull=lambda task_ids: result.as_dict()), **more}
+
+
+def result_of(details: StageDetails) -> StageResult[Any]:
+    return StageResult(stage="", pipeline="toy", partitions="2024-01-05", run_id="run-1", rows=3, details=details)
 
 
 def of_instance(task: Any, **more: Any) -> Any:
@@ -134,15 +152,22 @@ def test_a_task_without_a_stage_that_went_well_says_nothing(home: Path, connecti
 
 
 def test_a_task_that_went_well_says_nothing(home: Path, connections: dict[str, Any]) -> None:
-    StageNotifier()(context(details={"rows": 3}))
+    StageNotifier()(context())
     assert lines(home) == []
 
 
 def test_a_task_with_news_tells_them(home: Path, connections: dict[str, Any]) -> None:
-    given = context(details={"late": ["weighings 2024-01-04"]})
+    late = IngestDetails(files=1, unchanged_files=0, late=("weighings 2024-01-04",), replaced=())
+    given = context(result=result_of(late))
     given["task"].verb = "ingest"
     StageNotifier()(given)
     assert [line["kind"] for line in lines(home)] == ["late data"]
+
+
+def test_a_part_of_a_backfill_is_told_of_by_its_report(home: Path, connections: dict[str, Any]) -> None:
+    part = BackfillOperator(task_id="drift", verb="drift", pipeline="toy")
+    StageNotifier()({"task": part, "ti": of_instance(part)})  # type: ignore[typeddict-item]
+    assert lines(home) == []
 
 
 def test_a_run_that_took_too_long_as_a_whole_is_told(home: Path, connections: dict[str, Any]) -> None:
@@ -236,7 +261,11 @@ def cloud_log(home: Path, connections: dict[str, Any], monkeypatch: pytest.Monke
 
 def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]) -> None:
     FailureNotifier()(context(exception=StageRefused("validate", 3, "bad", "no retry")))
-    scored = context()
+    of_score = ScoreDetails(
+        model_name="toy", model_version="1", feature_snapshot=1, without_entities=(), predict_seconds=1.0,
+        shadow=ShadowScoring(),
+    )  # fmt: skip
+    scored = context(result=result_of(of_score))
     scored["task"].verb = "score"
     StageNotifier()(scored)
     StageNotifier()(context())

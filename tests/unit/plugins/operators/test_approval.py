@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
+from contrail_airflow.operators import approval
 from contrail_airflow.operators.approval import APPROVE, REFUSE, PromoteOperator
-from contrail_airflow.operators.stage import approval
 
 APPROVER = {"id": "approver", "name": "approver"}
 
@@ -25,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def operator(ask_if: str) -> PromoteOperator:
     return PromoteOperator(
         task_id="promote", verb="promote", pipeline="toy", partition_from="2024-02-01", partition_to="2024-02-14",
-        arguments=["--model", "3"], ask_if=ask_if, subject="may version 3?", body="record",
+        options={"model": "3"}, ask_if=ask_if, subject="may version 3?", body="record",
         response_timeout=timedelta(hours=2),
     )  # fmt: skip
 
@@ -40,7 +40,7 @@ def context(**xcoms: Any) -> Any:
 
 
 def test_it_promotes_at_once_when_nobody_is_asked_for(asked: list[dict[str, Any]]) -> None:
-    assert operator(" ").execute(context())["command"][-2:] == ["--model", "3"]
+    assert operator(" ").execute(context())["command"][-4:] == ["--model", "3", "--approval", "none"]
     assert asked == []
 
 
@@ -58,7 +58,7 @@ def test_it_asks_the_approvers_and_waits_without_a_worker(asked: list[dict[str, 
         operator("yes").execute(context(promote=forged, approve=forged))
     assert waits.value.method_name == "answered"
     assert waits.value.timeout == timedelta(hours=2)
-    assert waits.value.kwargs == {"arguments": ["--model", "3"]}
+    assert waits.value.kwargs == {"options": {"model": "3", "approval": "none"}}
     (question,) = asked
     assert question["assigned_users"] == [APPROVER, {"id": "admin", "name": "admin"}]
     assert (question["options"], question["defaults"]) == ([APPROVE, REFUSE], [REFUSE])
@@ -69,10 +69,10 @@ def test_it_asks_the_approvers_and_waits_without_a_worker(asked: list[dict[str, 
 @pytest.mark.parametrize(
     ("chosen", "user", "said"),
     [
-        (APPROVE, APPROVER, ["--approval=approved", "--person=approver", "--reason=why"]),
-        (REFUSE, APPROVER, ["--approval=refused", "--person=approver", "--reason=why"]),
-        (REFUSE, None, ["--approval=refused", "--person=nobody, in time", "--reason=why"]),
-        (APPROVE, None, ["--approval=refused", "--person=nobody, in time", "--reason=why"]),
+        (APPROVE, APPROVER, ["--approval", "approved", "--person", "approver", "--reason", "why"]),
+        (REFUSE, APPROVER, ["--approval", "refused", "--person", "approver", "--reason", "why"]),
+        (REFUSE, None, ["--approval", "refused", "--person", "nobody, in time", "--reason", "why"]),
+        (APPROVE, None, ["--approval", "refused", "--person", "nobody, in time", "--reason", "why"]),
     ],
 )
 def test_the_answer_is_carried_out_for_the_version_of_the_question(
@@ -80,6 +80,6 @@ def test_the_answer_is_carried_out_for_the_version_of_the_question(
 ) -> None:
     event = {"chosen_options": [chosen], "params_input": {"reason": "why"}, "responded_by_user": user}
     task = operator("yes")
-    task.arguments = ["--model", "4"]  # rendered anew after the wait, from an XCom that somebody has changed
-    done = task.answered(context(), event, arguments=["--model", "3"])
-    assert done["command"][-5:] == ["--model", "3", *said]
+    task.options = {"model": "4"}  # rendered anew after the wait, from an XCom that somebody has changed
+    done = task.answered(context(), event, options={"model": "3", "approval": "none"})
+    assert done["command"][-8:] == ["--model", "3", *said]

@@ -29,8 +29,8 @@ from contrail.dispatch.receipts import Month, Receipts
 from contrail.errors import BudgetError
 from contrail.methods.cost import BatchUsage, MachineUsage
 from contrail.notify.messages import Kind, of_failure
+from contrail_airflow.operators import stage as operators
 from contrail_airflow.operators.stage import StageOperator, StageRefused, StageStopped
-from contrail_airflow.operators.stage import stage as operators
 from contrail_airflow.remote import costs, remote_jobs, triggers
 from contrail_airflow.remote.costs import JobCosts
 from contrail_airflow.remote.remote_jobs import RemoteJob, State, advice, describe, ending, target_from

@@ -59,11 +59,20 @@ def _replace_stage(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 
 
 def test_the_command_is_what_a_person_types() -> None:
-    command = operator(arguments=["--model", "champion", ""]).command("run-1")
+    command = operator(options={"model": "champion"}).command("run-1")
     assert command == [
-        "stage", "score", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07",
+        "score", "--pipeline", "toy", "--from", "2024-01-05", "--to", "2024-01-07",
         "--run-id", "run-1", "--json", "--model", "champion",
     ]  # fmt: skip
+
+
+def test_an_option_that_renders_to_nothing_is_left_out() -> None:
+    assert operator(options={"model": ""}).command("run-1")[-2:] == ["run-1", "--json"]
+
+
+def test_an_option_that_the_stage_does_not_have_is_refused_when_the_dag_is_made() -> None:
+    with pytest.raises(SpecError, match="score has no option 'modle'; did you mean 'model'"):
+        operator(options={"modle": "{{ params.model }}"})
 
 
 def test_the_parts_of_a_backfill_have_one_name() -> None:

@@ -28,7 +28,7 @@ TARGETS = {
 }
 # Of a pipeline that is shipped: ids are as long as those of production.
 JOB = Job(
-    ("stage", "features"),
+    ("features",),
     "flight_delay",
     "features",
     "2013-11-01",

@@ -1,4 +1,4 @@
-"""The plan of a backfill: what is done again and why, the jobs, and the time they will take."""
+"""The plan of a backfill: what is done again and why, and the time and the cost of it."""
 
 from datetime import date, timedelta
 
@@ -9,12 +9,14 @@ from contrail.adapters import registry
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
-from contrail.errors import MissingInputError, SpecError
+from contrail.errors import MissingInputError
 from contrail.lake import datasets
 from contrail.lake.lineage import Commit, Lineage, commit_of
 from contrail.lake.provenance import PARTITIONS, Provenance
-from contrail.operations import backfill_plan
-from contrail.operations.backfill_plan import Request, estimate, make_plan
+from contrail.operations import backfill_planner
+from contrail.operations.backfill_estimate import HERE, estimate
+from contrail.operations.backfill_planner import make_plan
+from contrail.operations.backfill_request import Request
 from contrail.operations.difference import difference
 from contrail.partitions import Partitions
 
@@ -44,44 +46,6 @@ def score_all(toy) -> None:
     toy.run("score", str(DAYS.start), str(DAYS.end))
 
 
-# ---- the jobs ----
-
-
-def test_whole_is_one_job_from_the_first_to_the_last_day_that_is_not_done():
-    request = Request(Partitions.parse("2024-01-01", "2024-12-31"))
-    assert [str(job) for job in request.jobs([date(2024, 3, 1), date(2024, 5, 1)], 7)] == ["2024-03-01..2024-05-01"]
-    assert request.jobs([], 7) == []
-
-
-@pytest.mark.parametrize("publish", ["chunk", "partition"])
-def test_chunks_are_counted_from_the_start_of_the_range(publish):
-    request = Request(Partitions.parse("2024-01-01", "2024-01-31"), publish=publish, chunk_days=10)
-    every = [str(job) for job in request.jobs(request.partitions, 99)]
-    assert every == ["2024-01-01..2024-01-10", "2024-01-11..2024-01-20", "2024-01-21..2024-01-30", "2024-01-31"]
-    left = [date(2024, 1, 14), date(2024, 1, 20), date(2024, 1, 21)]
-    assert [str(job) for job in request.jobs(left, 99)] == ["2024-01-14..2024-01-20", "2024-01-21"]
-
-
-def test_the_environment_says_how_large_a_chunk_is_when_nobody_else_does():
-    request = Request(Partitions.parse("2024-01-01", "2024-01-31"), publish="chunk")
-    assert [len(job) for job in request.jobs(request.partitions, 16)] == [16, 15]
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"stages": ("features", "train")}, "--stages train: no such stages of a range; use ingest, validate,"),
-        ({"stages": ()}, "--stages is empty"),
-        ({"publish": "daily"}, "--publish daily: use one of whole, chunk, partition"),
-        ({"chunk_days": 5}, "--chunk-days needs --publish chunk or partition"),
-        ({"chunk_days": 0, "publish": "chunk"}, "at least one partition"),
-    ],
-)
-def test_a_request_that_means_nothing_is_refused(asked, words):
-    with pytest.raises(SpecError, match=words):
-        Request(DAYS, **asked)
-
-
 # ---- what is there already ----
 
 
@@ -96,7 +60,9 @@ def test_what_is_not_published_is_new_and_what_holds_the_result_is_left(ready):
     assert [str(job) for job in found.stages[0].jobs] == ["2024-02-13..2024-02-14"]
     first = found.as_dict()["stages"][0]["partitions"][0]
     assert (first["rows"], first["published"], first["version"], first["runs"]) == (180, 180, "1", [result.run_id])
-    assert found.expected == {"predictions": {"more_rows": 120, "fewer_rows": 0, "sample": None}}
+    assert found.as_dict()["expected_difference"] == {
+        "predictions": {"more_rows": 120, "fewer_rows": 0, "sample": None}
+    }
     ready.run("score", "2024-02-13", "2024-02-14")
     assert plan(ready).nothing_to_do
 
@@ -111,7 +77,7 @@ def test_another_model_replaces(ready):
     model = registry.resolve(settings(), "toy", "2")
     other = model.package.card.model_copy(update={"sha256": {"model.ubj": "0" * 64}})
     object.__setattr__(model.package, "card", other)
-    planner = backfill_plan._Planner(ready.pipeline, ready.settings, ready.lake, Request(DAYS, ("score",)))
+    planner = backfill_planner._Planner(ready.pipeline, ready.settings, ready.lake, Request(DAYS, ("score",)))
     planner.__dict__["models"] = [(DAYS, registry.RegisteredModel("toy", "1", model.folder, model.package))]
     assert {one.why for one in planner.plan("score").partitions} == {"version 1 is another model now"}
 
@@ -120,13 +86,13 @@ def test_the_expected_difference_is_the_one_that_comes_out(ready):
     score_all(ready)
     ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1, "max_depth": 2})
     days = Partitions.parse("2024-02-10", "2024-02-12")  # as many as are sampled
-    expected = plan(ready, model="2", partitions=days).expected["predictions"]["sample"]
+    expected = plan(ready, model="2", partitions=days).expected["predictions"].sample.as_dict()
     before = ready.lake.snapshot_id("predictions")
     assert expected.pop("days") == ["2024-02-10", "2024-02-11", "2024-02-12"]
     ready.run("score", "2024-02-10", "2024-02-12", model="2")
     after = ready.lake.snapshot_id("predictions")
     found = difference(ready.lake, ready.spec, days, {"predictions": before}, {"predictions": after})
-    assert expected == found["predictions"]["total"]
+    assert expected == found.predictions.total.as_dict()
     assert expected["changed"] > 100
     assert (expected["versions_before"], expected["versions_after"]) == ("1", "2")
 
@@ -135,11 +101,11 @@ def test_a_long_range_is_sampled_at_its_ends_and_between(ready):
     ready.run("score", "2024-02-05", "2024-02-15")
     ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1})
     long = Partitions.parse("2024-02-05", "2024-02-15")
-    sample = plan(ready, model="2", partitions=long).expected["predictions"]["sample"]
-    assert sample["days"] == ["2024-02-05", "2024-02-10", "2024-02-15"]
+    sample = plan(ready, model="2", partitions=long).expected["predictions"].sample
+    assert sample.days == ("2024-02-05", "2024-02-10", "2024-02-15")
     # What the backfill's own earlier stages decide is not known before they have run.
     rebuilt = plan(ready, ("ingest", "validate", "features", "score"), model="2", partitions=long)
-    assert rebuilt.expected["predictions"]["sample"] is None
+    assert rebuilt.expected["predictions"].sample is None
 
 
 def test_features_that_were_published_since_are_scored_again_and_no_others(ready):
@@ -168,7 +134,7 @@ def test_other_code_replaces(ready, monkeypatch, changed, words):
         ready.pipeline = Pipeline(ready.pipeline.folder, ready.spec)
         ready.pipeline.__dict__["hash"] = "other"
     else:
-        monkeypatch.setattr(backfill_plan, changed, lambda *_: "other")
+        monkeypatch.setattr(backfill_planner, changed, lambda *_: "other")
     assert fates(plan(ready)) == [(str(DAYS), "replace", words)]
 
 
@@ -199,7 +165,7 @@ def test_scores_follow_features_that_are_made_first(ready):
 
 def features_planner(toy, commits: dict[str, list[str]], day: str = "2024-02-10") -> str:
     """Why features of a day, made from snapshots 1 of every table, are made again after commits 2, 3, … of some."""
-    planner = backfill_plan._Planner(
+    planner = backfill_planner._Planner(
         toy.pipeline, toy.settings, toy.lake, Request(Partitions.parse(day), ("features",))
     )
     inputs = {f"validated_{table}": 1 for table in toy.spec.tables}
@@ -233,7 +199,7 @@ def test_a_partition_between_two_others_of_a_job_is_made_again_with_it(ready):
     ready.run("score", "2024-02-12")
     found = plan(ready)
     assert fates(found)[1] == ("2024-02-12", "replace", "lies between others of the job")
-    in_chunks = plan(ready, publish="chunk", chunk_days=2)
+    in_chunks = plan(ready, commits="chunk", chunk_days=2)
     assert [str(job) for job in in_chunks.stages[0].jobs] == ["2024-02-10..2024-02-11", "2024-02-13", "2024-02-14"]
 
 
@@ -251,7 +217,9 @@ def test_missing_inputs_are_refused_before_anything_runs(ready):
     found = plan(ready, ("validate", "features"), late)
     assert {one.why for one in found.stages[1].partitions[:1]} == {"the pipeline's files have changed"}
     assert [str(job) for job in found.stages[0].jobs] == [str(late)]
-    assert found.expected == {"features": {"more_rows": None, "fewer_rows": None, "sample": None}}
+    assert found.as_dict()["expected_difference"] == {
+        "features": {"more_rows": None, "fewer_rows": None, "sample": None}
+    }
     assert found.stages[1].estimate.seconds is None, "the rows of days that are not validated are not known"
 
 
@@ -290,29 +258,6 @@ def test_the_champion_is_pinned_and_as_of_is_spelled_out(ready):
 # ---- how long ----
 
 
-def history(*runs: tuple[str, int, float]) -> Lineage:
-    commits = [
-        Commit(i, None, rows, Provenance(run, "score", "", "", "", extra={"seconds": str(seconds)}))
-        for i, (run, rows, seconds) in enumerate(runs)
-    ]
-    return Lineage(tuple(reversed(commits)))
-
-
-def test_the_time_comes_from_the_run_that_is_nearest_in_rows():
-    known = history(("day", 900, 2.0), ("year", 300_000, 20.0))
-    assert estimate(known, "score", [900]).seconds == 2.0
-    assert estimate(known, "score", [600_000]).seconds == 40.0
-    assert estimate(known, "score", [100_000, 100_000]).seconds == 40.0, "smaller jobs take at most as long"
-    assert estimate(known, "score", [900, 250_000]).basis == (
-        "run day: 900 rows in 2.0 s; run year: 300,000 rows in 20.0 s"
-    )
-
-
-def test_the_newest_of_equal_runs_counts_and_other_stages_do_not():
-    assert estimate(history(("old", 900, 9.0), ("new", 900, 2.0)), "score", [900]).seconds == 2.0
-    assert estimate(history(("day", 900, 2.0)), "features", [900]).seconds is None
-
-
 def test_without_history_it_says_so(ready):
     assert estimate(Lineage(()), "score", [5]).basis == "no history yet"
     assert plan(ready).as_dict()["estimated_minutes"] is None
@@ -338,14 +283,14 @@ def test_the_cost_is_the_estimate_of_each_stage_on_its_target(ready, tmp_path):
     assert cost() == "score on there: the environment has no price table"
     at_most = "not known yet; at most this, by its limit of 120 minutes"
     assert cost(prices=prices) == f"score on there: USD 0.44 ({at_most})"
-    in_parts = {"publish": "chunk", "chunk_days": 2}
+    in_parts = {"commits": "chunk", "chunk_days": 2}
     assert len(DAYS) == 5
     assert cost(in_parts, prices=prices) == (
         f"score on there: 2 jobs of 2 days, each USD 0.44 ({at_most}); score on there: USD 0.44 ({at_most})"
     )
-    assert cost(prices=prices, stages={"features": "there"}) == backfill_plan.HERE, "a stage that is not asked for"
+    assert cost(prices=prices, stages={"features": "there"}) == HERE, "a stage that is not asked for"
     score_all(ready)
-    assert cost(prices=prices) == backfill_plan.HERE, "nothing is left to do"
+    assert cost(prices=prices) == HERE, "nothing is left to do"
 
 
 def test_every_day_of_the_range_is_in_the_plan(ready):

@@ -1,0 +1,110 @@
+"""How help reads: the panels of ``contrail --help``, the text of a command and its examples.
+
+What a command does is said in its docstring, and what an option means beside the option.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import typer
+from rich.markup import escape
+from typer.core import TyperCommand
+
+CHAIN, BACKFILL, TABLES, MODELS, HOUSEKEEPING = "Chain", "Backfill", "Tables", "Models", "Housekeeping"
+PANELS = (CHAIN, BACKFILL, TABLES, MODELS, HOUSEKEEPING)
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "land": ("contrail land -p flight_delay --from 2013-01-01 --to 2013-12-31",),
+    "ingest": ("contrail ingest -p flight_delay --from 2013-01-01 --to 2013-12-31",),
+    "validate": ("contrail validate -p flight_delay --from 2013-01-01 --to 2013-12-31",),
+    "features": ("contrail features -p flight_delay --from 2013-10-01 --to 2013-10-31",),
+    "train": (
+        "contrail train -p flight_delay --from 2013-01-01 --to 2013-08-31",
+        "contrail train -p flight_delay --from 2013-01-01 --to 2013-08-31 --set max_depth=8 --no-register",
+    ),
+    "promote": (
+        'contrail promote -p flight_delay --model 3 --reason "new carrier"',
+        "contrail promote -p flight_delay --from 2013-09-03 --to 2013-09-30",
+    ),
+    "score": (
+        "contrail score -p flight_delay --from 2013-11-01",
+        "contrail score -p flight_delay --from 2013-11-01 --to 2013-11-30 --model 2",
+    ),
+    "drift": ("contrail drift -p flight_delay --from 2013-11-01 --to 2013-11-30 --report always",),
+    "performance": ("contrail performance -p flight_delay --from 2013-11-01 --to 2013-11-30 --only-stale",),
+    "publish": ("contrail publish -p flight_delay --from 2013-11-01 --to 2013-11-30",),
+    "backfill": (
+        "contrail backfill -p flight_delay --from 2013-10-01 --to 2013-12-31 --dry-run",
+        "contrail backfill -p flight_delay --from 2013-10-01 --to 2013-12-31 --stages score --model 2",
+        "contrail backfill -p flight_delay --from 2013-01-01 --to 2013-12-31 --commits chunk",
+    ),
+    "difference": ("contrail difference -p flight_delay --id october",),
+    "late": ("contrail late -p flight_delay --on 2013-11-03",),
+    "query": (
+        'contrail query "SELECT * FROM predictions_latest ORDER BY probability DESC LIMIT 10"',
+        'contrail query "SELECT rule, count(*) FROM quarantine GROUP BY rule" --format json',
+        'contrail query "DESCRIBE predictions"',
+    ),
+    "status": (
+        "contrail status -p flight_delay",
+        "contrail status -p flight_delay --from 2013-11-01 --to 2013-11-30",
+    ),
+    "describe": ("contrail describe", "contrail describe predictions"),
+    "history": ("contrail history predictions",),
+    "rollback": ("contrail rollback predictions --to 4242424242424242424",),
+    "summary": ("contrail summary -p flight_delay",),
+    "champions": (
+        "contrail champions -p flight_delay --on 2013-11-03",
+        'contrail query "SELECT * FROM model_history ORDER BY moved_at"',
+    ),
+    "rollback-model": (
+        'contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed" --dry-run',
+        'contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed"',
+    ),
+    "govern": (
+        "contrail govern -p flight_delay --on 2013-11-03",
+        'contrail govern -p flight_delay --on 2013-11-03 --reason "new carrier"',
+    ),
+    "pipelines": ("contrail pipelines",),
+    "cost": (
+        "contrail cost -p flight_delay --month 2026-11",
+        "contrail cost -p flight_delay --assume features=30x4 --assume train=1x10",
+    ),
+}
+
+Function = TypeVar("Function", bound=Callable[..., None])
+_CODE = re.compile(r"`([^`]+)`")
+
+
+class _Command(TyperCommand):
+    """A command whose --help is a switch like the others: without a type beside it."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)
+        if option:
+            option.metavar = ""
+        return option
+
+
+def command(app: typer.Typer, name: str, panel: str) -> Callable[[Function], Function]:
+    """Register a function as a command; its docstring is the help, and ``EXAMPLES`` has its examples."""
+
+    def register(function: Function) -> Function:
+        text, examples = help_text(function.__doc__ or ""), _epilog(EXAMPLES[name])
+        app.command(name, cls=_Command, rich_help_panel=panel, help=text, epilog=examples)(function)
+        return function
+
+    return register
+
+
+def help_text(text: str) -> str:
+    """A docstring as Rich's markup: a line a paragraph, and nothing of it taken for markup of its own."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(_CODE.sub(r"[bold cyan]\1[/]", escape(" ".join(part.split()))) for part in paragraphs)
+
+
+def _epilog(examples: tuple[str, ...]) -> str:
+    # The tag before the spaces keeps Typer from taking them for indentation of the whole.
+    return "\n".join(["[bold]Examples[/]", *(f"[cyan]  {escape(line)}[/]" for line in examples)])

@@ -1,0 +1,110 @@
+"""The desk of the project itself: its pipelines, and what their remote jobs cost."""
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from contrail.cli import printing
+from contrail.cli.help import HOUSEKEEPING, command
+from contrail.cli.options import JsonOption, PipelineOption
+from contrail.cli.printing import print_json, say
+from contrail.config.pipeline import load_pipeline, pipeline_names
+from contrail.config.settings import settings
+from contrail.errors import SpecError
+
+if TYPE_CHECKING:
+    from contrail.config.prices import PriceTable
+    from contrail.dispatch.receipts import Month
+
+app = typer.Typer()
+
+
+@command(app, "pipelines", HOUSEKEEPING)
+def pipelines() -> None:
+    """List the pipelines of this project."""
+    table = Table("name", "task", "title", "owner", "first partition", header_style="bold")
+    for name in pipeline_names():
+        spec = load_pipeline(name).spec
+        table.add_row(name, spec.task, spec.title, spec.owner, str(spec.first_partition))
+    printing.out.print(table)
+
+
+@command(app, "cost", HOUSEKEEPING)
+def cost(
+    pipeline: PipelineOption,
+    month: Annotated[
+        str | None, typer.Option(metavar="<month>", help="YYYY-MM, of the jobs' submission (UTC). Default: this one.")
+    ] = None,
+    assume: Annotated[
+        list[str],
+        typer.Option(
+            metavar="<guess>",
+            help="A guess for a month, instead of receipts: STAGE=JOBSxMINUTES. Repeatable.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a pipeline's remote jobs cost in a month: each one's estimate beside its cost, and what is left.
+
+    A job that runs, or whose end Airflow has not seen, counts as estimated. The environment has the prices
+    (`dispatch.prices`) and the budget (`dispatch.monthly_budget`).
+    """
+    from contrail.dispatch import budget
+    from contrail.dispatch.receipts import Receipts, month_of, utc_now
+    from contrail.methods.cost import Assumption
+
+    receipts = Receipts.of(settings(), load_pipeline(pipeline).name)
+    if receipts is None:
+        raise SpecError(f"the environment {settings().name} has no price table: dispatch.prices in its file names one")
+    if assume:
+        lines = budget.assumed(receipts, [Assumption.parse(text) for text in assume])
+        _print_assumed(pipeline, receipts.prices, lines, as_json)
+        return
+    try:
+        wanted = month_of(date.fromisoformat(f"{month}-01")) if month else month_of(utc_now())
+    except ValueError as error:
+        raise SpecError(f"--month {month}: write it as YYYY-MM, for example 2026-11") from error
+    found = receipts.month(wanted)
+    if as_json:
+        print_json(found.report(pipeline).as_dict())
+    else:
+        _print_month(pipeline, found)
+
+
+def _print_month(pipeline: str, month: "Month") -> None:
+    from contrail.methods.cost import money
+
+    table = Table("submitted (UTC)", "stage", "partitions", "target", "state", title=f"{pipeline}: {month.month}")
+    for name in ("minutes", "estimate", "cost"):
+        table.add_column(name, justify="right")
+    table.add_column("note")
+    for one in month.receipts:
+        amounts = ("" if amount is None else money(amount, one.currency) for amount in (one.estimate, one.cost))
+        minutes = "" if one.seconds is None else f"{one.seconds / 60:.1f}"
+        about = one.note or (one.estimated_from if one.state == "open" else "")
+        what = (one.stage, one.partitions, one.target, one.state)
+        table.add_row(f"{one.submitted_at:%Y-%m-%d %H:%M}", *what, minutes, *amounts, escape(about))
+    printing.out.print(table)
+    budget, left = ("" if amount is None else money(amount, month.currency) for amount in (month.budget, month.left))
+    room = f"; budget {budget}, {left} left" if budget else "; no budget is set"
+    say(f"{month}{room}")
+
+
+def _print_assumed(pipeline: str, prices: "PriceTable", lines: list[tuple[str, float]], as_json: bool) -> None:
+    from contrail.methods.cost import money
+
+    total = sum(amount for _, amount in lines)
+    if as_json:
+        parts = {"read_on": prices.read_on, "region": prices.region, "currency": prices.currency}
+        print_json({"pipeline": pipeline, "prices": parts, "lines": dict(lines), "total": total})
+        return
+    table = Table("of a month", title=f"{pipeline}: assumed, not measured")
+    table.add_column("cost", justify="right")
+    for what, amount in [*lines, ("all of it", total)]:
+        table.add_row(what, money(amount, prices.currency))
+    printing.out.print(table)
+    say(f"List prices of {prices.region} on {prices.read_on} ({prices.file}).")

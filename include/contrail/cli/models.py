@@ -1,0 +1,135 @@
+"""The desk of models: who is champion, taking one back, and whether to train again."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from contrail.cli import printing
+from contrail.cli.help import MODELS, command
+from contrail.cli.options import DATE, SWITCH, TEXT, JsonOption, PipelineOption, lake_of
+from contrail.cli.printing import done, indented, print_json, progress, say
+from contrail.cli.stage_command import Call, stage_command
+from contrail.cli.stages import show_analysts
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import current_person
+from contrail.methods.governor import BY_HAND, MONITOR
+from contrail.partitions import Partitions
+
+app = typer.Typer()
+
+
+@command(app, "champions", MODELS)
+def champions(
+    pipeline: PipelineOption,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar=DATE, help="A day, YYYY-MM-DD. Default: every move.")
+    ] = None,
+    clock: Annotated[
+        bool, typer.Option("--clock", metavar=SWITCH, help="--on is a day of the calendar (UTC), not a partition.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which version was champion on a day, since when, why, and who made it so.
+
+    The champion of a partition is what holds for it now: after a rollback, the version that took over. With `--clock` it is
+    where the alias pointed at the end of that day.
+    """
+    from contrail.operations.champions import champion_moves, champion_of, moved_elsewhere
+
+    loaded = load_pipeline(pipeline)
+    moves = champion_moves(lake_of(loaded))
+    found = [champion_of(pipeline, moves, on, clock)] if on else moves
+    if note := moved_elsewhere(pipeline, moves):
+        say(f"[yellow]![/] {note}", printing.err)
+    if as_json:
+        rows = [asdict(move) for move in found]
+        print_json(rows[0] if on else rows)
+        return
+    table = Table("version", "for partitions from", "moved at (UTC)", "before", "person", "reason", "run")
+    for move in found:
+        moved_at, before = f"{move.moved_at:%Y-%m-%d %H:%M:%S}", move.version_before or "–"
+        since = str(move.effective_from)
+        table.add_row(
+            move.version_after, since, moved_at, before, *map(escape, (move.person, move.reason, move.run_id))
+        )
+    printing.out.print(table)
+
+
+@command(app, "rollback-model", MODELS)
+def rollback_model(
+    pipeline: PipelineOption,
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="<version>", help="Version that becomes champion again.", show_default=False),
+    ],
+    reason: Annotated[str, typer.Option(metavar=TEXT, help="Why, for the record.", show_default=False)],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar=SWITCH, help="Show the plan and change nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back the champion: re-point the alias and rescore every partition that the bad version scored.
+
+    It prints the plan first. If it stops half-way, the same command goes on.
+    """
+    from contrail.notify.delivery import deliver, telling_of_failure
+    from contrail.notify.messages import of_rollback
+    from contrail.operations.rollback_model import plan_rollback, roll_back
+
+    loaded = load_pipeline(pipeline)
+    plan = plan_rollback(loaded, lake_of(loaded), to)
+    table = Table(
+        "partitions", "days", "rows", "scored by", "will be scored by", title=f"{pipeline}: plan of a rollback"
+    )
+    for days, rows in plan.jobs:
+        table.add_row(str(days), str(len(days)), f"{rows:,}", f"version {plan.bad}", f"version {plan.to}")
+    printing.err.print(table)
+    printing.err.print(f"Champion for partitions from {plan.effective_from}: version {plan.to} instead of {plan.bad}.")
+    result = None
+    if not dry_run:
+        where = f"{pipeline} rollback-model by {current_person()}"
+        with progress(f"rollback-model {pipeline}") as show, telling_of_failure(where):
+            result = roll_back(plan, person=current_person(), reason=reason, progress=show)
+            if plan.scored:
+                show_analysts(pipeline, Partitions(min(plan.scored), max(plan.scored)), show)
+        deliver(of_rollback(where, result))
+    if as_json:
+        print_json({**plan.as_dict(), "dry_run": dry_run} | (result.as_dict() if result else {}))
+    elif result is None:
+        printing.out.print("Nothing was changed; leave out --dry-run to do it.")
+    else:
+        done(
+            f"version {plan.to} is champion; {result.rescored_rows:,} rows rescored. Performance of these days is of "
+            "the old predictions until it is measured again: the DAG monitor does so with its next day for the last "
+            f"{loaded.spec.measured_again_days} of them, contrail performance for the others."
+        )
+
+
+@stage_command(
+    app,
+    "govern",
+    MODELS,
+    """Decide whether to retrain, from drift, performance and past trainings, and record it in `governor`.
+
+    With `--reason` a person asks. The cool-down, the labels and the budget can still refuse.
+
+    The command trains nothing, and its answer does not count as a training. The DAG train asks the same before it trains,
+    and the DAG monitor starts it when it decides so.
+    """,
+    days="day",
+)
+def govern(call: Call) -> None:
+    """Decide for a day; what is asked by hand is asked in the caller's name."""
+    asked = call.options.get("asked") or (BY_HAND if call.options.get("reason") else MONITOR)
+    if asked == BY_HAND and not call.options.get("person"):
+        call = call.with_options(person=current_person())
+    result = call.with_options(asked=asked).run()
+    if call.as_json:
+        return
+    found = result.details
+    trigger = f" (trigger: {found.trigger})" if found.trigger else ""
+    say(f"[bold]{found.decision}[/] for {result.partitions}{trigger}")
+    indented(found.reasons)

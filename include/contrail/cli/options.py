@@ -1,0 +1,99 @@
+"""What commands share: their options, and how a word on the command line becomes a value.
+
+The options of a stage are its own, in ``contrail.stages.options``.
+"""
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from contrail.config.pipeline import Pipeline, pipeline_names
+from contrail.config.settings import settings
+from contrail.errors import SpecError
+from contrail.files import checked_name
+
+if TYPE_CHECKING:
+    from contrail.lake.lake import Lake
+
+
+def _run_name(name: str | None) -> str | None:
+    return name and checked_name(name, "--run-id")
+
+
+NAME, DATE, TEXT, SWITCH = "<name>", "<date>", "<text>", ""
+SCRIPTS = "For scripts"
+PipelineOption = Annotated[
+    str, typer.Option("--pipeline", "-p", metavar=NAME, help="Folder name under include/pipelines.", show_default=False)
+]
+AnyPipelineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline", "-p", metavar=NAME, help="Folder name under include/pipelines.", show_default="flight_delay"
+    ),
+]
+FromOption = Annotated[
+    str, typer.Option("--from", metavar=DATE, help="First partition, YYYY-MM-DD.", show_default=False)
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar=DATE, help="Last partition, inclusive. Default: the same as --from.")
+]
+NewestOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar=DATE, help="First partition. Default: the newest that have features and labels."),
+]
+OnOption = Annotated[str, typer.Option("--on", metavar=DATE, help="The day, YYYY-MM-DD.", show_default=False)]
+RunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run-id", metavar=NAME, callback=_run_name, help="Name of this run in the records.", rich_help_panel=SCRIPTS
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", metavar=SWITCH, help="Print the result as one line of JSON.", rich_help_panel=SCRIPTS)
+]
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def default_pipeline(name: str | None) -> str:
+    """The named pipeline, or the only one, or flight_delay, which is shipped first."""
+    if name:
+        return name
+    known = pipeline_names()
+    return "flight_delay" if "flight_delay" in known or not known else known[0]
+
+
+def lake_of(pipeline: Pipeline) -> "Lake":
+    """The lake of a pipeline."""
+    from contrail.lake.lake import Lake  # 1.5 s of imports that --help can do without
+
+    return Lake(settings(), pipeline.name)
+
+
+def parse_set(pairs: list[str]) -> dict[str, Any]:
+    """``["max_depth=8"]`` or ``['{"max_depth": 8}']`` to ``{"max_depth": 8}``; values are JSON, else text.
+
+    Raises:
+        SpecError: for a pair without an equals sign.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        if pair.startswith("{"):
+            found |= json.loads(pair)
+            continue
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SpecError(f"--set {pair}: write it as name=value, for example --set max_depth=8")
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = value
+    return found

@@ -1,0 +1,157 @@
+"""The desk of the chain: a command for each verb, in the order in which a partition passes them."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from contrail.cli.help import CHAIN, command
+from contrail.cli.options import FromOption, PipelineOption, ToOption, lake_of
+from contrail.cli.printing import done, indented, progress
+from contrail.cli.stage_command import Call, stage_command
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import current_person, settings
+from contrail.partitions import Partitions
+from contrail.stages import VERBS
+
+if TYPE_CHECKING:
+    from contrail.stages.results import PromoteDetails, StageResult
+
+app = typer.Typer()
+_AGAIN = "The range is one job. Running it again is safe: it leaves the same rows."
+
+
+@command(app, "land", CHAIN)
+def land(pipeline: PipelineOption, from_: FromOption, to: ToOption = None) -> None:
+    """Deliver files to the landing zone with the pipeline's own source adapter.
+
+    You do not need this where files arrive by themselves. Put such files at
+    `<landing>/<pipeline>/<table>/<date>.csv.gz`.
+    """
+    partitions = Partitions.parse(from_, to)
+    loaded = load_pipeline(pipeline)
+    landing = settings().landing / pipeline
+    landing.mkdir(parents=True, exist_ok=True)
+    with progress(f"land {pipeline} {partitions}") as show:
+        show(f"writing to {landing}")
+        written = loaded.function("source", "land")(landing, partitions)
+    done(f"land {partitions}: {written:,} files written, the rest unchanged")
+
+
+def run(call: Call) -> None:
+    """Run a stage and say what it left."""
+    result = call.run()
+    if not call.as_json:
+        _say(result)
+
+
+for _verb in ("ingest", "validate", "features"):
+    stage_command(app, _verb, CHAIN, f"{VERBS[_verb]}\n\n{_AGAIN}")(run)
+stage_command(app, "train", CHAIN, f"{VERBS['train']}\n\nThe champion stays: `contrail promote` judges the candidate.")(
+    run
+)
+
+
+@stage_command(
+    app,
+    "promote",
+    CHAIN,
+    f"""{VERBS["promote"]}
+
+    The version is judged on the labelled rows of a range after its training. A pass makes it champion in your name, and
+    people are notified. An orchestrator passes the answer of its approver in `--approval`, and notifies people itself.
+    """,
+    days="newest",
+)
+def promote(call: Call) -> None:
+    """Promote in the name of the person who calls, unless the call carries an answer."""
+    call = call.on(call.partitions or _newest_gate(call.pipeline))
+    result = call.run() if "approval" in call.options else _promote_by_person(call)
+    if call.as_json:
+        return
+    details = result.details
+    if details.verdict == "pass":
+        before = details.champion_before
+        done(f"version {details.model_version} is champion" + (f" in place of version {before}" if before else ""))
+        indented(result.reports)
+    else:
+        _say(result)
+
+
+def _newest_gate(pipeline: str) -> Partitions:
+    from contrail.operations.champions import newest_gate
+
+    loaded = load_pipeline(pipeline)
+    return newest_gate(loaded.spec, lake_of(loaded))
+
+
+def _promote_by_person(call: Call) -> "StageResult[PromoteDetails]":
+    """Promote with the caller's approval; nobody else notifies people of it."""
+    from contrail.notify.delivery import deliver, telling_of_failure
+    from contrail.notify.messages import of_result
+
+    person = call.options.get("person") or current_person()
+    where = f"{call.pipeline} promote {call.partitions} by {person}"
+    with telling_of_failure(where):
+        result = call.with_options(approval="approved", person=person).run()
+    if message := of_result(where, call.pipeline, result.details):
+        deliver(message)
+    return result
+
+
+def run_for_analysts(call: Call) -> None:
+    """Run a stage whose table analysts see, and say what it left."""
+    result = call.run()
+    if call.as_json:
+        return
+    _say(result)
+    if call.partitions and settings().analysts:
+        indented([f"for analysts: {publish_command(call.pipeline, call.partitions)}"])
+
+
+for _verb in ("score", "drift", "performance"):
+    stage_command(app, _verb, CHAIN, f"{VERBS[_verb]}\n\n{_AGAIN}")(run_for_analysts)
+
+
+@stage_command(
+    app,
+    "publish",
+    CHAIN,
+    """Copy predictions, performance and drift to the analysts' warehouse, and compare it with the lake.
+
+    Only partitions that are different there are replaced, all of them at once. The environment needs `analysts`, as prod
+    has. In dev, analysts use `contrail query`.
+    """,
+)
+def publish(call: Call) -> None:
+    """Publish, and say which partitions were replaced."""
+    result = call.run()
+    if call.as_json:
+        return
+    for name, copied in result.details.tables.items():
+        replaced = f"{copied.rows:,} rows: {', '.join(copied.partitions)}" if copied.partitions else "unchanged"
+        done(f"{name}: {replaced}")
+
+
+def _say(result: "StageResult[Any]") -> None:
+    quarantined = f", {result.quarantined:,} in quarantine" if result.quarantined else ""
+    state = "unchanged" if result.unchanged else f"{result.rows:,} rows"
+    done(f"{result.stage} {result.partitions}: {state}{quarantined} in {result.seconds:.1f} s")
+    indented(result.reports)
+
+
+def publish_command(pipeline: str, partitions: Partitions) -> str:
+    """The command with which analysts see a range."""
+    return f"contrail publish -p {pipeline} --from {partitions.start} --to {partitions.end}"
+
+
+def show_analysts(
+    pipeline: str, partitions: Partitions, show: Callable[[str], None], tables: Sequence[str] = ()
+) -> None:
+    """Publish what a person's command has changed, where analysts have a warehouse."""
+    from contrail.stages.runner import run_stage
+
+    if settings().analysts:
+        # What was changed stays so when this fails: then it is known which command is left to do.
+        show(f"for analysts: {publish_command(pipeline, partitions)}")
+        run_stage("publish", pipeline, partitions, options={"tables": tables}, progress=show)

@@ -1,0 +1,195 @@
+"""The desk of the lake's tables: ask them in SQL, see how they stand, and take a table back."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from contrail.cli import printing
+from contrail.cli.help import TABLES, command
+from contrail.cli.options import (
+    DATE,
+    AnyPipelineOption,
+    Format,
+    JsonOption,
+    PipelineOption,
+    default_pipeline,
+    lake_of,
+)
+from contrail.cli.printing import done, print_json, progress
+from contrail.cli.stages import show_analysts
+from contrail.config.pipeline import load_pipeline
+from contrail.errors import SpecError
+from contrail.partitions import Partitions
+
+app = typer.Typer()
+_MARKS = {
+    "ok": "[green]ok[/]",
+    "stale": "[yellow]stale[/]",
+    "missing": "[dim]–[/]",
+    "refused": "[red]refused[/]",
+    "waiting": "[dim]waiting[/]",
+}
+
+
+@command(app, "query", TABLES)
+def query(
+    sql: Annotated[str, typer.Argument(help="Any DuckDB SELECT.", show_default=False)],
+    pipeline: AnyPipelineOption = None,
+    format_: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
+    limit: Annotated[int, typer.Option(metavar="<rows>", help="Rows shown in a table; csv and json print all.")] = 50,
+) -> None:
+    """Ask the lake in SQL; every table is a view.
+
+    raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance,
+    predictions_shadow, model_history, governor. `contrail describe` says what is in them.
+    """
+    import duckdb
+
+    lake = lake_of(load_pipeline(default_pipeline(pipeline)))
+    with lake.connect() as connection:
+        try:
+            relation = connection.sql(sql)
+        except duckdb.Error as error:
+            raise SpecError(f"the query failed: {error}\nTables: {', '.join(lake.table_names())}") from error
+        if relation is None:
+            return
+        _print_rows(relation, format_, limit)
+
+
+def _print_rows(relation: Any, format_: Format, limit: int) -> None:
+    columns = list(relation.columns)
+    if format_ is Format.csv:
+        typer.echo(relation.df().to_csv(index=False), nl=False)
+    elif format_ is Format.json:
+        rows = relation.fetchall()
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        rows = relation.limit(limit + 1).fetchall()
+        table = Table(*columns, header_style="bold")
+        for row in rows[:limit]:
+            table.add_row(*("" if value is None else _cell(value) for value in row))
+        printing.out.print(table)
+        if len(rows) > limit:
+            printing.err.print(f"Only the first {limit} rows are shown; --limit shows more, --format csv all.")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@command(app, "describe", TABLES)
+def describe(
+    table: Annotated[str | None, typer.Argument(help="A table. Default: all of them, a line each.")] = None,
+    pipeline: AnyPipelineOption = None,
+) -> None:
+    """Document a table: what a row is, and each column's type and meaning."""
+    from contrail.lake.datasets import all_datasets
+
+    datasets = all_datasets(load_pipeline(default_pipeline(pipeline)).spec)
+    if table is None:
+        shown = Table("table", "what a row is", header_style="bold")
+        for name, dataset in datasets.items():
+            shown.add_row(name, dataset.doc)
+    elif table in datasets:
+        shown = Table("column", "type", "null?", "meaning", header_style="bold", title=datasets[table].doc)
+        for name, column in datasets[table].columns.items():
+            shown.add_row(name, column.type, "" if column.required else "yes", column.doc)
+    else:
+        raise SpecError(f"no table '{table}'. Tables: {', '.join(datasets)}")
+    printing.out.print(shown)
+
+
+@command(app, "status", TABLES)
+def status(
+    pipeline: PipelineOption,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar=DATE, help="First partition. Default: the pipeline's.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar=DATE, help="Last partition.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show partitions × stages: what is done, stale, refused, or not known yet."""
+    from contrail.operations.status import STAGES, grouped, partition_status
+
+    loaded = load_pipeline(pipeline)
+    wanted = Partitions.parse(from_, to) if from_ else None
+    statuses = partition_status(lake_of(loaded), loaded.spec, wanted)
+    if as_json:
+        print_json([{"partition": s.partition, **s.stages} for s in statuses])
+        return
+    table = Table("partitions", "days", *STAGES, header_style="bold", title=f"{pipeline}: partitions × stages")
+    for partitions, states in grouped(statuses):
+        table.add_row(str(partitions), str(len(partitions)), *(_MARKS[states[name]] for name in STAGES))
+    printing.out.print(table)
+    printing.err.print("[dim]stale: an input was published later; run the stage again. waiting: not known yet.[/]")
+
+
+@command(app, "summary", TABLES)
+def summary(pipeline: PipelineOption, as_json: JsonOption = False) -> None:
+    """Say in a screenful how a pipeline stands: rows, quarantine, champion, realised quality, drift."""
+    from contrail.operations.summary import print_summary, summarise
+
+    found = summarise(load_pipeline(pipeline), lake_of(load_pipeline(pipeline)))
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_summary(found, printing.out)
+
+
+TableArgument = Annotated[str, typer.Argument(help="A table, for example predictions.", show_default=False)]
+
+
+@command(app, "history", TABLES)
+def history(
+    table: TableArgument,
+    pipeline: AnyPipelineOption = None,
+    limit: Annotated[int, typer.Option(metavar="<rows>", help="Newest snapshots shown.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List a table's snapshots, newest first, and what made each."""
+    entries = lake_of(load_pipeline(default_pipeline(pipeline))).history(table)
+    if as_json:
+        print_json([entry.as_dict() for entry in entries])
+        return
+    columns = ("snapshot", "committed at (UTC)", "stage", "partitions", "rows", "run", "code", "inputs")
+    shown = Table(*columns, header_style="bold")
+    for entry in entries[:limit]:
+        mark, made = " ← current" if entry.current else "", entry.provenance
+        shown.add_row(
+            f"{entry.snapshot}{mark}",
+            entry.committed_at[:19],
+            made.stage,
+            entry.commit.label,
+            str(entry.rows),
+            made.run_id,
+            made.code_revision[:8],
+            ", ".join(f"{name}@{snapshot}" for name, snapshot in made.inputs.items()),
+        )
+    printing.out.print(shown)
+
+
+@command(app, "rollback", TABLES)
+def rollback(
+    table: TableArgument,
+    to: Annotated[
+        int, typer.Option("--to", metavar="<snapshot>", help="Its id, from contrail history.", show_default=False)
+    ],
+    pipeline: AnyPipelineOption = None,
+) -> None:
+    """Make an earlier snapshot of a table current, in one atomic commit, and show it to the analysts.
+
+    Later snapshots are kept. You can roll forward to one by its id.
+    """
+    from contrail.lake.warehouse import TABLES as PUBLISHED
+
+    name = default_pipeline(pipeline)
+    lake = lake_of(load_pipeline(name))
+    snapshot = lake.snapshot_id(table)
+    before = lake.partitions(table) if table in PUBLISHED else {}
+    lake.rollback(table, to)
+    done(f"{table}: {snapshot} → {to}. To undo: contrail rollback {table} --to {snapshot}")
+    after = lake.partitions(table) if table in PUBLISHED else {}
+    if changed := [day for day in {**before, **after} if before.get(day) != after.get(day)]:
+        with progress(f"rollback {table}") as show:
+            show_analysts(name, Partitions(min(changed), max(changed)), show, [table])

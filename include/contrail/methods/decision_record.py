@@ -1,0 +1,138 @@
+"""The record of a promotion decision: what was judged, by what, with which numbers, and what became of it.
+
+Its JSON is kept with the model version. How a decision is come to belongs to ``contrail.methods.gates`` and
+``contrail.methods.verdict``.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from contrail.config.spec import GateSpec
+from contrail.frozen import Frozen
+from contrail.methods.gates import Check, Evidence, ShadowDay
+from contrail.methods.metrics import METRICS, by_group, finite
+
+Metrics = Mapping[str, float]
+Verdict = Literal["pass", "waits", "refused"]
+
+# Groups shown on the page, the largest; the gate's own floors look at all.
+_SHOWN_GROUPS = 15
+_SHOWN_ROWS = 20
+_JUDGED_ON = re.compile(r"judged_on_(.+)_snapshot")
+
+
+class DecisionWindow(Frozen):
+    """The partitions that both models were scored on; ``days`` are those that have labelled rows."""
+
+    start: date
+    end: date
+    days: int
+    rows: int
+
+
+class JudgedModel(Frozen):
+    """A version and its training. ``training_window`` is written ``2013-01-01..2013-08-31``."""
+
+    version: str
+    training_window: str
+    training_rows: int
+    rounds: int
+    model_sha256: str
+
+
+class SegmentRow(Frozen):
+    """One group of a segment feature, with the defined metrics of both models; ``champion`` is empty without one."""
+
+    group: str
+    rows: int
+    label_mean: float
+    challenger: Metrics
+    champion: Metrics
+
+
+class DecisionProvenance(Frozen):
+    """What the decision was made from.
+
+    ``judged_on`` is the snapshot of each table that rows were read from; in JSON each is a key of its own,
+    ``judged_on_<table>_snapshot``.
+    """
+
+    model: str
+    model_sha256: str
+    mlflow_run: str
+    training_features_snapshot: int | None
+    training_set_md5: str
+    training_code_revision: str
+    judged_on: Mapping[str, int | None]
+    code_revision: str
+    pipeline_hash: str
+    lock_hash: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "judged_on" in values:
+            return values
+        found = {name: _JUDGED_ON.fullmatch(name) for name in values}
+        judged_on = {match[1]: values[name] for name, match in found.items() if match}
+        return {**{name: values[name] for name, match in found.items() if not match}, "judged_on": judged_on}
+
+    @model_serializer(mode="wrap")
+    def _spread(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        spread: dict[str, Any] = {}
+        for name, value in handler(self).items():
+            spread |= {f"judged_on_{t}_snapshot": s for t, s in value.items()} if name == "judged_on" else {name: value}
+        return spread
+
+
+class DecisionRecord(Frozen):
+    """One decision on one version.
+
+    ``decided_at`` is ISO 8601 in UTC. ``person`` asked for the decision, with their ``reason``. ``metrics`` are the defined
+    metrics of each model that was scored. ``in_shadow``: the refused version is kept as challenger. ``segments`` has the
+    largest groups of each segment feature.
+    """
+
+    format: Literal[1] = 1
+    pipeline: str
+    title: str
+    version: str
+    verdict: Verdict
+    in_shadow: bool
+    summary: str
+    reasons: tuple[str, ...]
+    decided_at: str
+    run_id: str
+    person: str
+    reason: str | None
+    window: DecisionWindow
+    gate: GateSpec
+    challenger: JudgedModel
+    champion: JudgedModel | None
+    checks: tuple[Check, ...]
+    metric_names: tuple[str, ...]
+    metrics: Mapping[str, Metrics]
+    shadow: tuple[ShadowDay, ...]
+    segments: Mapping[str, tuple[SegmentRow, ...]]
+    provenance: DecisionProvenance
+
+
+def segment_rows(evidence: Evidence, feature: str) -> tuple[SegmentRow, ...]:
+    """The largest groups of a feature with both models' metrics."""
+    task, labels, groups = evidence.task, evidence.labels, evidence.groups[feature]
+    ours = by_group(task, labels, evidence.challenger, groups, _SHOWN_ROWS)
+    theirs = by_group(task, labels, evidence.champion, groups, _SHOWN_ROWS) if evidence.champion is not None else {}
+    return tuple(
+        SegmentRow(
+            group=group,
+            rows=int(own["rows"]),
+            label_mean=own["label_mean"],
+            challenger=finite({name: own[name] for name in METRICS[task]}),
+            champion=finite({name: theirs[group][name] for name in METRICS[task]}) if theirs else {},
+        )
+        for group, own in list(ours.items())[:_SHOWN_GROUPS]
+    )

@@ -1,0 +1,54 @@
+"""What the gate's checks add up to: the verdict, and the words for it. Pure; the checks themselves are the gate's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contrail.methods.decision_record import Verdict
+from contrail.methods.gates import Check, worth_shadowing
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its ``summary`` and, where it is a refusal, a sentence for each failed check.
+
+    ``in_shadow``: the refused version is sound, and is kept as challenger.
+    """
+
+    verdict: Verdict
+    in_shadow: bool
+    summary: str
+    reasons: tuple[str, ...]
+
+
+def judgement_of(checks: Sequence[Check], version: str, champion: str | None, may_shadow: bool) -> Judgement:
+    """Add the checks up.
+
+    Args:
+        checks: Every check that was made, an approver's answer included.
+        version: The version that is judged.
+        champion: The version that it was compared with; None when there is no champion.
+        may_shadow: Whether a sound version that does not beat the champion is kept as challenger.
+    """
+    failed = [check for check in checks if check.passed is False]
+    incumbent = f"version {champion}" if champion else "no champion"
+    if failed:
+        in_shadow = may_shadow and worth_shadowing(list(checks))
+        stays = f"Version {champion} stays champion." if champion else "There is still no champion."
+        unseen = f" Version {version} is scored beside it, unseen by analysts." if in_shadow else ""
+        summary = f"{len(failed)} of {len(checks)} checks failed. {stays}{unseen}"
+        return Judgement("refused", in_shadow, summary, tuple(f"{c.title}: {_explain(c)}" for c in failed))
+    if any(check.name == "approval" and check.passed is None for check in checks):
+        summary = f"It passed every other check and waits for an approver to take the place of {incumbent}."
+        return Judgement("waits", False, summary, ())
+    return Judgement("pass", False, f"It becomes champion in place of {incumbent}; every check passed.", ())
+
+
+def _explain(check: Check) -> str:
+    if check.value is None or check.bound is None:
+        return check.detail
+    sign = {">=": "≥", "<=": "≤"}.get(check.comparison, check.comparison)
+    return f"{_short(check.value)} where {sign} {_short(check.bound)} is needed ({check.detail})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.4f}"

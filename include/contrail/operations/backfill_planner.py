@@ -1,0 +1,214 @@
+"""What a backfill would do: its partitions, what is there already, its jobs, and how long they will take.
+
+Everything is read from the lake's own provenance; nothing is computed or written. A partition that holds the result of
+exactly this (the same inputs, model, pipeline files, code and libraries) is not done again: that is also how a backfill
+that was killed goes on where it stopped.
+"""
+
+from dataclasses import replace
+from datetime import date
+from functools import cached_property
+
+import pyarrow as pa
+
+from contrail.adapters.registry import RegisteredModel
+from contrail.config.pipeline import Pipeline
+from contrail.config.settings import Settings
+from contrail.lake import datasets
+from contrail.lake.datasets import PARTITION
+from contrail.lake.lake import Lake
+from contrail.lake.lineage import Commit, Lineage
+from contrail.lake.model_history import AS_OF
+from contrail.lake.readers import PartitionState
+from contrail.operations.backfill_estimate import Estimate, cost, estimate
+from contrail.operations.backfill_plan import NEW, REPLACE, SAME, PartitionPlan, Plan, StagePlan, known_sum
+from contrail.operations.backfill_request import TABLES, Request
+from contrail.operations.difference import compare, compared_columns
+from contrail.partitions import Partitions
+from contrail.reports.backfill_record import SampledChanges
+from contrail.revision import code_hash, lock_hash
+from contrail.stages import RANGE_STAGES, features, score
+
+# Stages before features change what features read, so what they would leave is not known before they have run.
+_LANDING = ("ingest", "validate")
+# So many days of a backfill are scored for its plan: seconds, whatever its range.
+_SAMPLED_DAYS = 3
+_HASHES = {
+    "pipeline_hash": "the pipeline's files have changed",
+    "code_hash": "Contrail's code has changed",
+    "lock_hash": "the libraries have changed",
+}
+
+
+def make_plan(pipeline: Pipeline, settings: Settings, lake: Lake, request: Request) -> Plan:
+    """Look at what is there and say what a backfill would do.
+
+    Raises:
+        MissingInputError: when an input of a stage is missing and no stage of the backfill makes it.
+        SpecError: when the model does not fit the pipeline as it is now.
+    """
+    found = _Planner(pipeline, settings, lake, request)
+    stages = [found.plan(stage) for stage in RANGE_STAGES if stage in request.stages]
+    versions = [(days, model.version) for days, model in found.models]
+    pinned = AS_OF if request.model == AS_OF else (versions[0][1] if versions else "")
+    paid = cost(settings, pipeline.name, {stage.stage: stage.jobs for stage in stages})
+    return Plan(pipeline.name, request, pinned if versions else "", versions, stages, paid)
+
+
+class _Planner:
+    """The tables as they are now, each read once."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, lake: Lake, request: Request) -> None:
+        self.pipeline, self.spec = pipeline, pipeline.spec
+        self.settings, self.lake, self.request = settings, lake, request
+        self._lineages: dict[str, Lineage] = {}
+        self._features_done: set[date] = set()
+
+    @cached_property
+    def models(self) -> list[tuple[Partitions, RegisteredModel]]:
+        if not {"score", "drift"} & set(self.request.stages):
+            return []
+        return score.models_of(self.pipeline, self.settings, self.lake, self.request.partitions, self.request.model)
+
+    @property
+    def _lands(self) -> bool:
+        """Whether the backfill makes the inputs of features itself."""
+        return bool(set(_LANDING) & set(self.request.stages))
+
+    @cached_property
+    def entities(self) -> dict[date, PartitionState]:
+        return self.lake.partitions(f"validated_{self.spec.entities}")
+
+    def lineage(self, table: str) -> Lineage:
+        if table not in self._lineages:
+            self._lineages[table] = self.lake.lineage(table)
+        return self._lineages[table]
+
+    def plan(self, stage: str) -> StagePlan:
+        if stage not in TABLES:
+            jobs = self._range_jobs(stage)
+            return StagePlan(
+                stage, [], jobs, Estimate(None, "the whole range; what it needs to do, it finds out itself")
+            )
+        self._check(stage)
+        partitions = [self._partition(stage, day) for day in self.request.partitions]
+        jobs = self.request.jobs(
+            (one.day for one in partitions if one.action != SAME), self.settings.backfill_chunk_days
+        )
+        partitions = [_inside(one, jobs) for one in partitions]
+        if stage == "features":
+            self._features_done = {one.day for one in partitions if one.action != SAME}
+        rows = [known_sum(one.rows for one in partitions if one.day in job) for job in jobs]
+        sample = self._sample(partitions) if stage == "score" else None
+        return StagePlan(stage, partitions, jobs, estimate(self.lineage(TABLES[stage]), stage, rows), sample)
+
+    def _sample(self, partitions: list[PartitionPlan]) -> SampledChanges | None:
+        """Score a few of the days that would be replaced, and compare."""
+        certain = [
+            p.day for p in partitions if p.action == REPLACE and p.published and p.day not in self._features_done
+        ]
+        if self._lands or not certain:
+            return None
+        days = sorted({certain[round(i * (len(certain) - 1) / (_SAMPLED_DAYS - 1))] for i in range(_SAMPLED_DAYS)})
+        dataset = datasets.predictions(self.spec)
+        names = compared_columns(self.spec, dataset)
+        parts: list[tuple[pa.Table, pa.Table]] = []
+        for day in days:
+            one, model = Partitions(day, day), next(model for range_, model in self.models if day in range_)
+            will = score.outcomes(self.spec, self.lake, model, one).select(names)
+            parts.append((self.lake.scan(dataset.name, one, names).select(names), will))
+        before, after = (pa.concat_tables(side) for side in zip(*parts, strict=True))
+        total = compare(self.spec, dataset, before, after).total
+        return SampledChanges(days=tuple(map(str, days)), **total.as_dict())
+
+    def _range_jobs(self, stage: str) -> list[Partitions]:
+        """A stage that takes the range as it is; drift measures each part of it against that part's own model."""
+        return [days for days, _ in self.models] if stage == "drift" else [self.request.partitions]
+
+    def _check(self, stage: str) -> None:
+        """Refuse what the stage would refuse, before anything has run."""
+        if self._lands:
+            return
+        if stage == "features":
+            features.check_entities(self.pipeline, self.lake, self.request.partitions)
+        elif "features" not in self.request.stages:
+            score.check_features(self.pipeline, self.lake, self.request.partitions)
+
+    def _partition(self, stage: str, day: date) -> PartitionPlan:
+        table = TABLES[stage]
+        states = self.states[table]
+        published = states[day].rows if day in states else 0
+        rows = self.entities[day].rows if day in self.entities else None if self._lands else 0
+        maker = self.lineage(table).maker(day)
+        if maker is None and day not in states:
+            return PartitionPlan(day, rows, 0, NEW, "nothing is published")
+        why = self._why(stage, day, maker)
+        version = self.versions.get(day, "") if stage == "score" else ""
+        run = maker.provenance.run_id if maker else ""
+        action, why = (REPLACE, why) if why else (SAME, "holds exactly this")
+        return PartitionPlan(day, rows, published, action, why, version, run)
+
+    @cached_property
+    def states(self) -> dict[str, dict[date, PartitionState]]:
+        return {table: self.lake.partitions(table) for table in TABLES.values()}
+
+    def _why(self, stage: str, day: date, maker: Commit | None) -> str:
+        """Why a partition is done again; empty when it holds exactly what this backfill would make."""
+        if maker is None:
+            return "what made it is older than the history that is kept"
+        current = {"pipeline_hash": self.pipeline.hash, "code_hash": code_hash(), "lock_hash": self._lock}
+        made = maker.provenance
+        then = {"pipeline_hash": made.pipeline_hash, "lock_hash": made.lock_hash, **made.extra}
+        for key, words in _HASHES.items():
+            if then.get(key) != current[key]:
+                return words
+        return self._features_changed(day, maker) if stage == "features" else self._score_changed(day, maker)
+
+    @cached_property
+    def _lock(self) -> str:
+        return lock_hash(self.settings.project_path)
+
+    def _features_changed(self, day: date, maker: Commit) -> str:
+        if self._lands:
+            return "its inputs are made first"
+        read = maker.provenance.inputs
+        for name in self.spec.tables:
+            window = features.reach_of(self.spec, name, Partitions(day, day))
+            if not self.lineage(f"validated_{name}").unchanged_since(read.get(f"validated_{name}"), window):
+                return f"validated_{name} was published since"
+        return ""
+
+    def _score_changed(self, day: date, maker: Commit) -> str:
+        if day in self._features_done:
+            return "its features are made first"
+        model = next(model for days, model in self.models if day in days)
+        made_with = dict(
+            zip(
+                *(maker.provenance.extra.get(key, "").split(",") for key in ("model_version", "model_sha256")),
+                strict=False,
+            )
+        )
+        before = self.versions.get(day)
+        if before != model.version:
+            return f"version {before} → {model.version}" if before else f"version {model.version}"
+        if made_with.get(model.version) != model.package.card.sha256["model.ubj"]:
+            return f"version {model.version} is another model now"
+        window = Partitions(day, day)
+        same = self.lineage("features").unchanged_since(maker.provenance.inputs.get("features"), window)
+        return "" if same else "features were published since"
+
+    @cached_property
+    def versions(self) -> dict[date, str]:
+        """The model version of each published partition, from its rows."""
+        if not self.lake.exists("predictions"):
+            return {}
+        rows = self.lake.scan("predictions", self.request.partitions, [PARTITION, "model_version"])
+        pairs = rows.group_by([PARTITION, "model_version"]).aggregate([]).to_pylist()
+        return {pair[PARTITION]: pair["model_version"] for pair in pairs}
+
+
+def _inside(one: PartitionPlan, jobs: list[Partitions]) -> PartitionPlan:
+    """A partition that holds the result but lies inside a job is made again with it."""
+    if one.action != SAME or not any(one.day in job for job in jobs):
+        return one
+    return replace(one, action=REPLACE, why="lies between others of the job")

@@ -1,0 +1,90 @@
+"""What ``contrail backfill`` and ``contrail difference`` say that they will do and did: the form of their JSON.
+
+The module is light, since the backfill's DAG reads a plan with it. How a plan comes about is the planner's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, SerializeAsAny
+
+from contrail.frozen import Frozen
+from contrail.reports.backfill_record import Changes, SampledChanges
+from contrail.stages.results import StageResult
+
+
+class PartitionGroup(Frozen):
+    """Neighbouring partitions that meet the same fate: what is done with them and why.
+
+    ``rows`` is None where the backfill's own earlier stages decide it. ``version`` and ``runs`` made what is published.
+    """
+
+    partitions: str
+    days: int
+    rows: int | None
+    published: int
+    action: str
+    why: str
+    version: str
+    runs: tuple[str, ...]
+
+
+class StageSummary(Frozen):
+    """A stage: its jobs, its partitions (none for a stage that takes the range as it is), and the time they take."""
+
+    stage: str
+    jobs: tuple[str, ...]
+    partitions: tuple[PartitionGroup, ...]
+    estimated_seconds: float | None
+    estimated_from: str
+
+
+class ModelOfDays(Frozen):
+    """The model version of a part of the range."""
+
+    partitions: str
+    version: str
+
+
+class ExpectedChange(Frozen):
+    """The rows of a table that will be new and those that will be gone; None: not known yet.
+
+    ``sample`` compares some of the partitions as they would become with what is published.
+    """
+
+    more_rows: int | None
+    fewer_rows: int | None
+    sample: SampledChanges | None
+
+
+class PlanSummary(Frozen):
+    """A plan. ``model`` is pinned: a version, or ``as-of``; empty when no stage needs one."""
+
+    pipeline: str
+    partitions: str
+    days: int
+    publish: str
+    model: str
+    models: tuple[ModelOfDays, ...]
+    stages: tuple[StageSummary, ...]
+    nothing_to_do: bool
+    expected_difference: Mapping[str, ExpectedChange]
+    estimated_minutes: float | None
+    cost: str
+
+
+class BackfillResult(Frozen):
+    """The plan, the results of the jobs, and the report files. ``id`` is None when nothing was begun."""
+
+    plan: PlanSummary
+    jobs: tuple[SerializeAsAny[StageResult[Any]], ...] = ()
+    reports: tuple[str, ...] = ()
+    id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class DifferenceResult(Frozen):
+    """The report files of a backfill, and its changes in total, by table."""
+
+    id: str
+    reports: tuple[str, ...]
+    difference: Mapping[str, Changes]

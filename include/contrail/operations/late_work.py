@@ -1,0 +1,75 @@
+"""What a run has to do about late files, kept beside the reports from its first commit to its last."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from upath import UPath
+
+from contrail.files import write_whole
+from contrail.operations.backfill import Backfills
+from contrail.operations.late_files import reached_features
+from contrail.partitions import Partitions, as_ranges
+
+
+@dataclass(frozen=True)
+class Work:
+    """What came late in one run, and the published days that it reaches; decided before anything of it is committed.
+
+    ``touched`` has the days of each table, ``features`` and ``scores`` the ranges to build again.
+    """
+
+    id: str
+    touched: dict[str, list[str]]
+    features: str | None
+    scores: str | None
+    validated: bool = False
+
+    @property
+    def days(self) -> list[Partitions]:
+        """The touched days of all tables, as ranges."""
+        return as_ranges(date.fromisoformat(day) for days in self.touched.values() for day in days)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Tables and their days."""
+        return tuple(
+            f"{table} {part}"
+            for table, days in self.touched.items()
+            for part in as_ranges(map(date.fromisoformat, days))
+        )
+
+
+def plan_work(backfills: Backfills, touched: Mapping[str, list[date]], on: date, run_id: str) -> Work:
+    """What there is to do about these days of each table."""
+    reached = reached_features(backfills, touched, on)
+    rescore = backfills.pipeline.spec.score.late_data == "rescore"
+    scored = backfills.lake.partitions("predictions") if rescore else {}
+    days = [day for day in reached or () if day in scored]
+    return Work(
+        id=run_id,
+        touched={table: [str(day) for day in own] for table, own in touched.items()},
+        features=str(reached) if reached else None,
+        scores=str(Partitions(days[0], days[-1])) if days else None,
+    )
+
+
+def write_work(backfills: Backfills, work: Work) -> None:
+    """Keep it until ``forget_work``."""
+    write_whole(_path(backfills, work.id), json.dumps(asdict(work), indent=1).encode())
+
+
+def forget_work(backfills: Backfills, work: Work) -> None:
+    """It is done."""
+    _path(backfills, work.id).unlink(missing_ok=True)
+
+
+def unfinished_work(backfills: Backfills) -> list[Work]:
+    """What earlier runs did not end, oldest first."""
+    paths = _path(backfills, "any").parent.glob("*.json")
+    return [Work(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(paths, key=str)]
+
+
+def _path(backfills: Backfills, work_id: str) -> UPath:
+    return backfills.settings.reports / backfills.pipeline.name / "late" / f"{work_id}.json"

@@ -1,0 +1,124 @@
+"""The record of a backfill, as its JSON file and its page have it: what was asked for, and what it changed.
+
+The record is light to read. Comparing tables and running a backfill belong to ``contrail.operations``.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from contrail.frozen import Frozen, Sparse
+from contrail.partitions import Partitions
+
+
+class Changes(Sparse):
+    """How rows differ: counts of rows, then, of predictions, the shifts of the score and the decisions that flipped.
+
+    A shift is the score after minus the score before, of rows that were there both times; None when there are none.
+    Versions of models are joined with commas.
+    """
+
+    rows_before: int
+    rows_after: int
+    added: int
+    removed: int
+    changed: int
+    mean_before: float | None = None
+    mean_after: float | None = None
+    mean_shift: float | None = None
+    shift_p05: float | None = None
+    shift_p50: float | None = None
+    shift_p95: float | None = None
+    largest_shift: float | None = None
+    versions_before: str | None = None
+    versions_after: str | None = None
+    flipped_to_true: int | None = None
+    flipped_to_false: int | None = None
+
+    @property
+    def flipped(self) -> int | None:
+        """Decisions that became the other one; None for what has no decisions."""
+        if self.flipped_to_true is None or self.flipped_to_false is None:
+            return None
+        return self.flipped_to_true + self.flipped_to_false
+
+    @property
+    def rows(self) -> int:
+        """Rows that were added, removed or changed."""
+        return self.added + self.removed + self.changed
+
+
+class _OfPartition(Sparse):
+    partition: str
+
+
+class _OfDays(Sparse):
+    days: tuple[str, ...]
+
+
+# Fields of the last base come first: the JSON says what it is of before it says what was found.
+class DayChanges(Changes, _OfPartition):
+    """Changes of one partition."""
+
+
+class SampledChanges(Changes, _OfDays):
+    """Changes that a plan expects on a few days."""
+
+
+class Compared(Frozen):
+    """Changes in total and by day, without the snapshots that were compared."""
+
+    total: Changes
+    days: tuple[DayChanges, ...]
+
+    @property
+    def by_partition(self) -> list[tuple[str, DayChanges]]:
+        """The days with their partitions."""
+        return [(day.partition, day) for day in self.days]
+
+
+class _OfSnapshots(Frozen):
+    before: int | None
+    after: int | None
+
+
+class TableDifference(Compared, _OfSnapshots):
+    """Changes of a table between two of its snapshots; None for a table that was not there."""
+
+
+class Difference(Sparse):
+    """What a backfill changed, in the tables that it makes."""
+
+    features: TableDifference | None = None
+    predictions: TableDifference | None = None
+
+    @property
+    def tables(self) -> dict[str, TableDifference]:
+        """Those that were compared, by name."""
+        found = {"features": self.features, "predictions": self.predictions}
+        return {name: compared for name, compared in found.items() if compared is not None}
+
+
+class Record(Frozen):
+    """One backfill: what was asked for, the snapshots that readers saw before it, and at its end the difference."""
+
+    id: str
+    pipeline: str
+    partitions: str
+    stages: tuple[str, ...]
+    model: str
+    publish: str
+    started_at: str
+    before: Mapping[str, int | None]
+    state: Literal["running", "done"] = "running"
+    finished_at: str | None = None
+    difference: Difference = Difference()
+
+    @property
+    def range(self) -> Partitions:
+        """``partitions``, parsed."""
+        return Partitions.from_text(self.partitions)
+
+    @property
+    def tag(self) -> str:
+        """The name of the snapshots from before, while the backfill is open."""
+        return f"before-{self.id}"

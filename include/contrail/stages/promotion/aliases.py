@@ -1,0 +1,67 @@
+"""What follows from a decision in the registry: which aliases move, from which partition on, and why."""
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from contrail.adapters import registry
+from contrail.adapters.registry import CHALLENGER, CHAMPION
+from contrail.methods.decision_record import DecisionRecord
+from contrail.methods.gates import CONSTANT
+from contrail.methods.metrics import HEADLINE, Task
+from contrail.stages.alias_moves import AliasChange, move_aliases
+from contrail.stages.base import StageRun
+from contrail.stages.options import PromoteOptions
+from contrail.stages.promotion.contest import Contest
+
+
+def make_champion(run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> None:
+    """Move the aliases to a version that passed, and tag it and the champion before it."""
+    settings, entry = run.settings, contest.entry
+    change = AliasChange(
+        entry,
+        # The challenger's alias first: should the second call fail, the champion is still the old one.
+        aliases=(CHAMPION,) if contest.again else (CHALLENGER, CHAMPION),
+        effective_from=first_partition(run),
+        reason=run.options.reason or f"passed the gate on {run.partitions}",
+        improvement=_improvement(run.pipeline.spec.task, record),
+    )
+    move_aliases(run, change)
+    if contest.again:
+        return
+    registry.tag_version(settings, entry, {"status": "champion", "champion_from": record.decided_at})
+    if contest.incumbent:
+        before = registry.describe_version(settings, entry.name, contest.incumbent.version)
+        registry.tag_version(settings, before, {"status": "former champion", "champion_until": record.decided_at})
+
+
+def after_refusal(run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> None:
+    """Keep a sound version as challenger; take one that is no longer sound out of the shadow."""
+    settings, entry = run.settings, contest.entry
+    champion = registry.alias_version(settings, entry.name, CHAMPION)
+    if champion is None:
+        return
+    since, said = run.partitions.end + timedelta(days=1), f"version {entry.version} was refused on {run.partitions}"
+    if record.in_shadow:
+        said += " against the champion alone: scored in shadow"
+        move_aliases(run, AliasChange(entry, (CHALLENGER,), since, said))
+    elif registry.alias_version(settings, entry.name, CHALLENGER) == entry.version:
+        successor = registry.describe_version(settings, entry.name, champion)
+        move_aliases(run, AliasChange(successor, (CHALLENGER,), since, said))
+
+
+def first_partition(run: StageRun[PromoteOptions]) -> date:
+    """The first partition that a version promoted now is champion for: the next whose cut-off comes.
+
+    A pipeline that ended long ago is replayed: there, now is the day after the rows that the decision rests on.
+    """
+    spec = run.pipeline.spec
+    if spec.last_partition:
+        return run.partitions.end + timedelta(days=1)
+    now = datetime.now(ZoneInfo(spec.timezone))
+    return now.date() if now.time() <= spec.cutoff else now.date() + timedelta(days=1)
+
+
+def _improvement(task: Task, record: DecisionRecord) -> float | None:
+    """Over the constant baseline, in the metric that performance compares with it every day."""
+    own, constant = (record.metrics[name].get(HEADLINE[task]) for name in ("challenger", CONSTANT))
+    return None if own is None or constant is None else constant - own

@@ -1,0 +1,97 @@
+"""Who is judged against whom, and whether the rows of the range may judge them."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from contrail.adapters import registry
+from contrail.adapters.registry import CHAMPION, RegisteredModel, VersionInfo
+from contrail.errors import DataError, MissingInputError
+from contrail.methods.splits import out_of_time_window
+from contrail.partitions import as_ranges
+from contrail.stages.base import StageRun
+from contrail.stages.options import PromoteOptions
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who is judged against whom; no incumbent when the registry has no champion.
+
+    ``again``: the challenger is champion already, and is judged against the champion that it replaced.
+    """
+
+    challenger: RegisteredModel
+    entry: VersionInfo
+    incumbent: RegisteredModel | None
+    again: bool = False
+
+    @property
+    def models(self) -> list[RegisteredModel]:
+        """The challenger and, where there is one, the incumbent."""
+        return [self.challenger, *([self.incumbent] if self.incumbent else [])]
+
+    @property
+    def against(self) -> str | None:
+        """The incumbent's version."""
+        return self.incumbent.version if self.incumbent else None
+
+
+def contest_of(run: StageRun[PromoteOptions]) -> Contest:
+    """The version that the options name, against the champion.
+
+    Raises:
+        MissingInputError: when there is no such model.
+    """
+    name, settings = run.pipeline.name, run.settings
+    challenger = registry.resolve(settings, name, run.options.model)
+    entry = registry.describe_version(settings, name, challenger.version)
+    champion = registry.alias_version(settings, name, CHAMPION)
+    again = champion == challenger.version
+    if again:
+        # It has passed before: what it was compared with then is what it must be compared with now.
+        champion = entry.tags.get("decision_against") or None
+    incumbent = registry.resolve(settings, name, champion) if champion else None
+    return Contest(challenger, entry, incumbent, again)
+
+
+def check_out_of_time(run: StageRun[PromoteOptions], contest: Contest) -> None:
+    """Refuse to judge a model on rows that it has seen.
+
+    Raises:
+        DataError: naming the first partition that may judge.
+    """
+    spec = run.pipeline.spec
+    for model in contest.models:
+        training = model.package.card.training
+        earliest = out_of_time_window(training.end, training.embargo_days, spec.gate.window_days)
+        if run.partitions.start < earliest.start:
+            raise DataError(
+                f"{model.name} version {model.version} was trained on {training.partitions} with an embargo of "
+                f"{training.embargo_days} days: judging it on {run.partitions} would be judging it on what it has "
+                f"seen. Nothing was decided. Judge on partitions from {earliest.start}, for example: contrail "
+                f"promote --pipeline {spec.name} --from {earliest.start} --to {earliest.end}"
+            )
+
+
+def check_inputs(run: StageRun[PromoteOptions]) -> None:
+    """Every day with entities needs features, and the label's table must reach to the last day.
+
+    Raises:
+        MissingInputError: naming what is missing and what to run.
+    """
+    spec, name = run.pipeline.spec, run.pipeline.name
+    entities = run.lake.partitions(f"validated_{spec.entities}")
+    features = run.lake.partitions("features")
+    missing = [day for day in run.partitions if day in entities and day not in features]
+    if missing or not any(day in features for day in run.partitions):
+        ranges = ", ".join(str(days) for days in as_ranges(missing or run.partitions))
+        raise MissingInputError(
+            f"{name}: no features for {ranges}. Nothing was decided. Run: contrail features --pipeline {name} "
+            f"--from {run.partitions.start} --to {run.partitions.end}"
+        )
+    last = max(run.lake.partitions(f"validated_{spec.label.table}"), default=None)
+    if last is None or last < run.partitions.end:
+        raise MissingInputError(
+            f"{name}: labels come from validated_{spec.label.table}, whose last partition is {last or 'none'}; "
+            f"{run.partitions.end} is not labelled yet. Nothing was decided. Validate {spec.label.table} up to "
+            f"{run.partitions.end + timedelta(days=spec.label.mature_after_days)}, or end the range earlier."
+        )

@@ -1,0 +1,74 @@
+"""What the gate looks at: every model's predictions of the same rows, and the days in shadow."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contrail.config.spec import PipelineSpec
+from contrail.lake.datasets import PARTITION
+from contrail.methods.gates import Evidence, ShadowDay
+from contrail.methods.splits import out_of_time_window
+from contrail.partitions import Partitions
+from contrail.stages.base import StageRun
+from contrail.stages.options import PromoteOptions
+from contrail.stages.promotion.contest import Contest
+
+
+def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tuple[ShadowDay, ...] = ()) -> Evidence:
+    """Score the rows with both models and the baselines; stored metrics are never used."""
+    package = contest.challenger.package
+    problems = package.differences(spec)
+    mean = np.full(rows.num_rows, package.card.label_mean)
+    incumbent = contest.incumbent.package if contest.incumbent else None
+    outdated = incumbent.differences(spec) if incumbent else []
+    features = dict.fromkeys([*spec.train.segments, *(floor.feature for floor in spec.gate.segments)])
+    table = package.card.rate_table
+    return Evidence(
+        task=spec.task,
+        days=rows.column(PARTITION).to_numpy(),
+        labels=rows.column("label").to_numpy(),
+        # A package that cannot read the rows is refused for that, not for its predictions.
+        challenger=mean if problems else package.predict(rows),
+        champion=incumbent.predict(rows) if incumbent and not outdated else None,
+        constant=mean,
+        rate_table=table.predict(rows) if table.features else None,
+        groups={name: _texts(rows.column(name)) for name in features},
+        integrity=tuple(problems),
+        shadow=shadow,
+        **({"no_champion": f"the champion no longer fits the pipeline ({'; '.join(outdated)})"} if outdated else {}),
+    )
+
+
+def shadow_days(run: StageRun[PromoteOptions], contest: Contest) -> tuple[ShadowDay, ...]:
+    """The measured days on which the challenger was scored beside this champion, after both of their trainings."""
+    if not contest.incumbent:
+        return ()
+    metric, challenger, champion = run.pipeline.spec.gate.metric, contest.challenger, contest.incumbent
+    rows = [row for row in _measured(run, contest, metric) if row[metric] is not None]
+    theirs = {r[PARTITION]: r for r in rows if r["model_version"] == champion.version and not r["shadow"]}
+    ours = {r[PARTITION]: r for r in rows if r["model_version"] == challenger.version and r["shadow"]}
+    return tuple(
+        ShadowDay(day, ours[day]["labelled"], ours[day][metric], theirs[day][metric])
+        for day in sorted(ours.keys() & theirs.keys())
+    )
+
+
+def _measured(run: StageRun[PromoteOptions], contest: Contest, metric: str) -> list[dict[str, Any]]:
+    """Rows of ``performance`` from the first day that neither model has seen."""
+    measured = run.lake.partitions("performance")
+    if not (measured and "shadow" in run.lake.table("performance").schema().column_names):
+        return []
+    trainings = [model.package.card.training for model in contest.models]
+    first = max(out_of_time_window(training.end, training.embargo_days, 1).start for training in trainings)
+    if first > max(measured):
+        return []
+    names = [PARTITION, "model_version", "labelled", "shadow", metric]
+    rows: list[dict[str, Any]] = run.lake.scan("performance", Partitions(first, max(measured)), names).to_pylist()
+    return rows
+
+
+def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    return np.array(pc.cast(column, pa.string()).to_pylist(), object)

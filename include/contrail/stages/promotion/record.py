@@ -1,0 +1,118 @@
+"""Write a decision down: its record, as JSON and as a page, with the reports and with the model version."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from contrail.adapters import registry
+from contrail.adapters.registry import RegisteredModel
+from contrail.methods.decision_record import (
+    DecisionProvenance,
+    DecisionRecord,
+    DecisionWindow,
+    JudgedModel,
+    segment_rows,
+)
+from contrail.methods.gates import Check, Evidence
+from contrail.methods.metrics import METRICS, finite
+from contrail.methods.model_package import MODEL
+from contrail.methods.verdict import judgement_of
+from contrail.reports.decision import render_decision
+from contrail.stages.alias_moves import asked_by
+from contrail.stages.base import StageRun
+from contrail.stages.options import PromoteOptions
+from contrail.stages.promotion.contest import Contest
+
+
+def record_of(
+    run: StageRun[PromoteOptions], contest: Contest, evidence: Evidence, checks: Sequence[Check]
+) -> DecisionRecord:
+    """The record of a decision; nothing is written yet."""
+    spec = run.pipeline.spec
+    may_shadow = spec.gate.shadow and contest.incumbent is not None and not contest.again
+    judgement = judgement_of(checks, contest.challenger.version, contest.against, may_shadow)
+    return DecisionRecord(
+        pipeline=spec.name,
+        title=spec.title,
+        version=contest.challenger.version,
+        verdict=judgement.verdict,
+        in_shadow=judgement.in_shadow,
+        summary=judgement.summary,
+        reasons=judgement.reasons,
+        decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        run_id=run.run_id,
+        person=asked_by(run),
+        reason=run.options.reason,
+        window=DecisionWindow(
+            start=run.partitions.start,
+            end=run.partitions.end,
+            days=len(np.unique(evidence.days)),
+            rows=len(evidence.labels),
+        ),
+        gate=spec.gate,
+        challenger=_judged(contest.challenger),
+        champion=_judged(contest.incumbent) if contest.incumbent else None,
+        checks=tuple(checks),
+        metric_names=tuple(METRICS[spec.task]),
+        metrics={name: finite(values) for name, values in evidence.metrics().items()},
+        shadow=evidence.shadow,
+        segments={name: segment_rows(evidence, name) for name in evidence.groups},
+        provenance=_provenance(run, contest),
+    )
+
+
+def keep_record(run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> tuple[str, ...]:
+    """Write the record with the reports and with the model version; returns the report files, the page first."""
+    stem = f"v{record.version}_{record.window.start}_{record.window.end}"
+    contents = {
+        f"{stem}.html": render_decision(record),
+        f"{stem}.json": json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False) + "\n",
+    }
+    folder = run.report_folder("decisions")
+    with tempfile.TemporaryDirectory(prefix="contrail-decision-") as place:
+        for name, text in contents.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            (Path(place) / name).write_text(text, encoding="utf-8")
+        kept = registry.log_files(run.settings, contest.entry, Path(place), "decisions")
+    tags = {
+        "decision": record.verdict,
+        "decision_window": str(run.partitions),
+        "decision_against": contest.against or "",
+        "decision_record": f"{kept}/{stem}.json",
+        "decided_at": record.decided_at,
+    }
+    status = {"status": "challenger" if record.in_shadow else "refused"} if record.verdict == "refused" else {}
+    registry.tag_version(run.settings, contest.entry, tags | status)
+    return tuple(str(folder / name) for name in contents)
+
+
+def _judged(model: RegisteredModel) -> JudgedModel:
+    card = model.package.card
+    return JudgedModel(
+        version=model.version,
+        training_window=str(card.training.partitions),
+        training_rows=card.training.rows,
+        rounds=card.training.rounds,
+        model_sha256=card.sha256[MODEL],
+    )
+
+
+def _provenance(run: StageRun[PromoteOptions], contest: Contest) -> DecisionProvenance:
+    card, now = contest.challenger.package.card, run.provenance({})
+    tables = ("features", f"validated_{run.pipeline.spec.label.table}")
+    return DecisionProvenance(
+        model=f"{contest.challenger.name} version {contest.challenger.version}",
+        model_sha256=card.sha256[MODEL],
+        mlflow_run=contest.entry.run_id,
+        training_features_snapshot=card.training.feature_snapshot,
+        training_set_md5=card.training.training_set_md5,
+        training_code_revision=card.training.code_revision,
+        judged_on={name: run.lake.snapshot_id(name) for name in tables},
+        code_revision=now.code_revision,
+        pipeline_hash=now.pipeline_hash,
+        lock_hash=now.lock_hash,
+    )

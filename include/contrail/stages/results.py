@@ -1,0 +1,249 @@
+"""What each verb says that it did: one frozen model a verb, and the JSON that an orchestrator passes on.
+
+The module is light, since DAGs and notifiers read results with it. How a stage comes to its result belongs to the stage.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import ConfigDict, Field, SerializeAsAny, ValidationError
+
+from contrail.config.validation_errors import explain
+from contrail.errors import DataError
+from contrail.frozen import Frozen, Sparse
+from contrail.methods.governor import Outcome, Trigger
+
+Metrics = Mapping[str, float | None]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class StageDetails(Frozen):
+    """What is particular to a stage. Partitions are texts: a day, or ``first..last``."""
+
+
+class IngestDetails(StageDetails):
+    """Counts of files; ``late`` and ``replaced`` name tables and partitions."""
+
+    files: int
+    unchanged_files: int
+    late: tuple[str, ...]
+    replaced: tuple[str, ...]
+
+
+class ValidateDetails(StageDetails):
+    """Rows in quarantine, by table and rule."""
+
+    quarantined: Mapping[str, Mapping[str, int]]
+
+
+class FeaturesDetails(StageDetails):
+    """The engine's kind, and by table the partitions of the look-back that are not in the lake."""
+
+    engine: str
+    look_back_missing: Mapping[str, tuple[str, ...]]
+
+
+class TrainDetails(StageDetails):
+    """The trained model; ``model_version`` is None when it was not registered."""
+
+    model_name: str
+    model_version: str | None
+    mlflow_run: str
+    rounds: int
+    device: str
+    workers: int
+    training_set_md5: str
+    model_sha256: str
+    validation: Metrics
+    baselines: Mapping[str, Metrics]
+
+
+class PromoteDetails(StageDetails):
+    """The gate's decision; ``record`` is its text for an approver, when it waits for one."""
+
+    record: str | None = Field(default=None, exclude_if=_is_none)
+    model_name: str
+    model_version: str
+    verdict: Literal["pass", "waits", "refused"]
+    champion_before: str | None
+    metrics: Mapping[str, Metrics]
+
+
+class ShadowScoring(Sparse):
+    """The challenger's rows, or why it was ``skipped``; nothing when no challenger was to be scored."""
+
+    model_version: str | None = None
+    rows: int | None = None
+    skipped: str | None = None
+
+
+class ScoreDetails(StageDetails):
+    """``model_version`` has several, with commas, where champions of several days scored."""
+
+    model_name: str
+    model_version: str
+    feature_snapshot: int | None
+    without_entities: tuple[str, ...]
+    predict_seconds: float
+    shadow: ShadowScoring
+
+
+class DriftDetails(StageDetails):
+    """Days with drift, and those on which it began; ``verdict`` is the last day's."""
+
+    model_name: str
+    model_version: str
+    unusual_days: int
+    drift_days: int
+    drift_begins: tuple[str, ...]
+    verdict: str
+    without_features: tuple[str, ...]
+    label_drift_days: int
+    label_drift_begins: tuple[str, ...]
+    without_labels: tuple[str, ...]
+
+
+class PerformanceDetails(StageDetails):
+    """Number of days measured, and the partitions that were not; nothing is said of predictions when none was."""
+
+    measured: int
+    immature: tuple[str, ...]
+    without_predictions: tuple[str, ...] | None = Field(default=None, exclude_if=_is_none)
+
+
+class RecordedTraining(Frozen):
+    """A training by the day whose cut-off it could have used; ``what`` tells a person which."""
+
+    as_of: str
+    what: str
+
+
+class RecordedEvidence(Sparse):
+    """What a decision rested on, as the table ``governor`` keeps it: see ``RetrainEvidence``.
+
+    A row may be another version's, which looked at less or more.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    day: str | None = None
+    champion: str | None = None
+    drift: Mapping[str, str] = {}
+    label_drift: Mapping[str, str] = {}
+    improvements: Mapping[str, float] = {}
+    reference: float | None = None
+    labelled: int | None = None
+    rows: int | None = None
+    trainings: tuple[RecordedTraining, ...] = ()
+    asked: str | None = None
+    reason: str | None = None
+    insist: bool | None = None
+
+
+class GovernDetails(StageDetails):
+    """Whether to retrain, and why; ``reasons`` are sentences."""
+
+    decision: Outcome
+    trigger: Trigger | None
+    model_version: str | None
+    reasons: tuple[str, ...]
+    evidence: RecordedEvidence
+
+
+class CopiedTable(Frozen):
+    """One table in the analysts' warehouse: the partitions that were replaced, and the snapshot that it holds now."""
+
+    rows: int
+    partitions: tuple[str, ...]
+    lake_snapshot: int
+
+
+class PublishDetails(StageDetails):
+    """What was copied to the analysts' warehouse, by table."""
+
+    tables: Mapping[str, CopiedTable]
+
+
+class LateDetails(StageDetails):
+    """What came late, and what became of it.
+
+    ``files`` names tables and days, ``days`` those that are different now; ``too_old`` has a sentence for files of days
+    before the look-back, with the command that takes them in.
+    """
+
+    files: tuple[str, ...] = ()
+    days: tuple[str, ...] = ()
+    decisions_flipped: int = 0
+    backfill: str = ""
+    reports: tuple[str, ...] = ()
+    too_old: tuple[str, ...] = ()
+
+
+class JobCost(Frozen):
+    """What a remote job cost. ``amount`` is None when it is not known."""
+
+    amount: float | None
+    estimate: float | None
+    currency: str
+
+
+Details = TypeVar("Details", bound=StageDetails)
+
+
+class StageResult(Frozen, Generic[Details]):
+    """What a stage did, as a person and a scheduler want to read it.
+
+    ``snapshots`` are those that it published, by table. ``cost`` is added to the result of a remote job.
+    """
+
+    stage: str
+    pipeline: str
+    partitions: str
+    run_id: str
+    rows: int = 0
+    quarantined: int = 0
+    unchanged: bool = False
+    snapshots: Mapping[str, int] = {}
+    details: SerializeAsAny[Details]
+    reports: tuple[str, ...] = ()
+    seconds: float = 0.0
+    cost: JobCost | None = Field(default=None, exclude_if=_is_none)
+
+
+class LateResult(Frozen):
+    """What ``contrail late`` did."""
+
+    details: LateDetails
+    cost: JobCost | None = Field(default=None, exclude_if=_is_none)
+
+
+RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult]] = {
+    "ingest": StageResult[IngestDetails],
+    "validate": StageResult[ValidateDetails],
+    "features": StageResult[FeaturesDetails],
+    "train": StageResult[TrainDetails],
+    "promote": StageResult[PromoteDetails],
+    "score": StageResult[ScoreDetails],
+    "drift": StageResult[DriftDetails],
+    "performance": StageResult[PerformanceDetails],
+    "govern": StageResult[GovernDetails],
+    "publish": StageResult[PublishDetails],
+    "late": LateResult,
+}
+
+
+def parse_result(verb: str, values: Mapping[str, Any]) -> StageResult[Any] | LateResult:
+    """The result of a verb, from its JSON.
+
+    Raises:
+        DataError: naming each key that this version of Contrail does not know, or that is missing. A result lives as
+            long as its DAG run, so that only a change of version in the midst of one can cause it.
+    """
+    model = RESULTS[verb]
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise DataError(explain(f"the result of {verb}", error, model)) from error

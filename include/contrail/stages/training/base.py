@@ -1,0 +1,85 @@
+"""What the steps of a training hand on to each other. No step's work belongs here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contrail.config.spec import PipelineSpec, TrainSpec
+from contrail.lake.datasets import PARTITION
+from contrail.methods.boosting import Params
+from contrail.methods.evaluation import TrainingMetrics, Validation
+from contrail.methods.fit import Fitted
+from contrail.methods.matrices import Rows, TrainingRows, encode_window
+from contrail.methods.splits import Split
+from contrail.methods.trainer import Trainer
+from contrail.stages.base import StageRun
+from contrail.stages.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Method:
+    """How trees are grown: the training settings in force, all of XGBoost's parameters, and the machines."""
+
+    settings: TrainSpec
+    params: Params
+    trainer: Trainer
+
+
+@dataclass(frozen=True)
+class TrainingWindow:
+    """The rows of the training window, and the snapshots of every table that they were read from."""
+
+    rows: pa.Table
+    snapshots: Mapping[str, int | None]
+    labels_as_of: date
+
+    @property
+    def days(self) -> npt.NDArray[np.datetime64]:
+        """Each row's partition, shape (rows,)."""
+        return self.rows.column(PARTITION).to_numpy()
+
+    @property
+    def labels(self) -> npt.NDArray[np.float64]:
+        """Each row's label, shape (rows,)."""
+        return self.rows.column("label").to_numpy()
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that is known before the first tree grows. ``md5`` are the hashes of the data in DVC, by name."""
+
+    run: StageRun[TrainOptions]
+    method: Method
+    split: Split
+    window: TrainingWindow
+    md5: Mapping[str, str]
+
+    @property
+    def spec(self) -> PipelineSpec:
+        """The pipeline's spec; the training settings in force are ``method.settings``."""
+        return self.run.pipeline.spec
+
+    @cached_property
+    def data(self) -> TrainingRows:
+        """The window's rows as XGBoost reads them."""
+        return encode_window(self.window.rows, self.spec, self.method.settings.external_memory_rows)
+
+    @cached_property
+    def masks(self) -> tuple[Rows, Rows]:
+        """Which rows are learned from, and which stop the rounds."""
+        return self.split.masks(self.window.days)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted model, its predictions of the validation rows, and how good these are."""
+
+    training: Training
+    fitted: Fitted
+    validation: Validation
+    metrics: TrainingMetrics

@@ -1,0 +1,84 @@
+"""A training in MLflow: its run with parameters, metrics and files, and the candidate version made from it."""
+
+from pathlib import Path
+
+from contrail.adapters import registry
+from contrail.adapters.registry import LoggedRun, TrainingLog, TrainingSet
+from contrail.methods.metrics import finite
+from contrail.methods.model_package import ModelCard
+from contrail.stages.base import StageRun
+from contrail.stages.options import TrainOptions
+from contrail.stages.training.base import Trained, Training
+from contrail.stages.training.rows import TRAINING_SET
+
+
+def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Path) -> LoggedRun:
+    """Log the training as an MLflow run.
+
+    Args:
+        trained: The model and its metrics.
+        card: The saved package's.
+        package: Folder of the saved package.
+        artifacts: Folder of files for people.
+    """
+    run, training = trained.training.run, card.training
+    log = TrainingLog(
+        run_name=f"{training.start}_{training.end}",
+        params=_params(card),
+        metrics={**trained.metrics.flat(), "rows": training.rows, "label_mean": card.label_mean},
+        tags={**_tags(run, card), **{f"dvc_{name}_md5": md5 for name, md5 in trained.training.md5.items()}},
+        artifacts=artifacts,
+        data=_data(trained.training),
+    )
+    logged = registry.log_training(run.settings, run.pipeline.name, log, package, run.pipeline.spec.prediction_column)
+    run.progress(f"logged as MLflow run {logged.run_id}")
+    return logged
+
+
+def register(trained: Trained, card: ModelCard, logged: LoggedRun) -> str:
+    """Make a candidate version of the logged model; returns its number."""
+    run = trained.training.run
+    tags = {**_tags(run, card), "status": "candidate"}
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in finite(trained.metrics.validation).items())
+    text = f"Trained on {card.training.partitions} ({card.training.rows:,} rows). Validation: {shown}."
+    version = registry.register(run.settings, run.pipeline.name, logged, tags, text)
+    run.progress(f"registered as version {version}, a candidate; promote decides on it")
+    return version
+
+
+def _params(card: ModelCard) -> dict[str, object]:
+    training = card.training
+    return {
+        **training.params,
+        **training.options,
+        "best_rounds": training.rounds,
+        "train_from": training.start,
+        "train_to": training.end,
+        "embargo_days": training.embargo_days,
+        "features": len(card.features),
+        "device": training.device,
+        "workers": training.workers,
+    }
+
+
+def _tags(run: StageRun[TrainOptions], card: ModelCard) -> dict[str, str]:
+    training = card.training
+    return {
+        "pipeline": card.pipeline,
+        "training_window": str(training.partitions),
+        "feature_snapshot": str(training.feature_snapshot),
+        "training_set_md5": training.training_set_md5,
+        "code_revision": training.code_revision,
+        "lock_hash": training.lock_hash,
+        "pipeline_hash": training.pipeline_hash,
+        "model_sha256": card.sha256["model.ubj"],
+        "contrail_run": run.run_id,
+    }
+
+
+def _data(training: Training) -> tuple[TrainingSet, ...]:
+    run, snapshot = training.run, training.window.snapshots["features"]
+    return (
+        TrainingSet(TRAINING_SET, training.md5[TRAINING_SET], run.settings.data_versions_remote_uri),
+        TrainingSet("features", str(snapshot), f"{run.settings.catalog.uri}#{run.pipeline.name}"),
+    )

@@ -1,0 +1,70 @@
+"""The package of a trained model: its trees, its card, and what drift is measured against later."""
+
+from datetime import timedelta
+
+import numpy as np
+
+from contrail.methods.baselines import fit_rate_table
+from contrail.methods.drift_reference import build_reference
+from contrail.methods.fit import Fitted, predict_unseen
+from contrail.methods.label_drift import LabelReference, build_label_reference, day_residuals, parts_of
+from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
+from contrail.revision import code_revision, lock_hash
+from contrail.stages.training.base import Training
+from contrail.stages.training.rows import TRAINING_SET
+
+
+def package_of(training: Training, fitted: Fitted) -> ModelPackage:
+    """The model with all that is needed to score with it and to make it again."""
+    run, spec, window = training.run, training.spec, training.window
+    # Drift is measured on every row of a day, labelled or not: so must be what it is measured against.
+    features = run.lake.scan("features", run.partitions, snapshot_id=window.snapshots["features"])
+    card = ModelCard(
+        pipeline=spec.name,
+        task=spec.task,
+        label=spec.label.expression,
+        label_mean=float(window.labels.mean()),
+        features=training.data.names,
+        categories=dict(training.data.categories),
+        rate_table=fit_rate_table(window.rows, window.labels, training.method.settings.rate_table),
+        training=_record(training, fitted),
+    )
+    reference = build_reference(features, spec, label_reference(training, fitted))
+    return ModelPackage(card, fitted.model, reference.to_json())
+
+
+def label_reference(training: Training, fitted: Fitted) -> LabelReference:
+    """How labels differ from predictions on days that the model has not seen: trees of each part predict the others."""
+    window, spec, method = training.window, training.spec, training.method
+    parts, params = parts_of(window.days), {**method.params, "device": fitted.device}
+    predicted = predict_unseen(training.data, parts, params, fitted.rounds, method.trainer)
+    # The labels of the window's last days were not all known yet.
+    last = training.run.partitions.end - timedelta(days=spec.label.mature_after_days)
+    mature = window.days <= np.datetime64(last)
+    residuals = day_residuals(window.days[mature], window.labels[mature], predicted[mature])
+    return build_label_reference(residuals, spec.drift)
+
+
+def _record(training: Training, fitted: Fitted) -> TrainingRecord:
+    import xgboost
+
+    run, window, settings = training.run, training.window, training.method.settings
+    return TrainingRecord(
+        start=run.partitions.start,
+        end=run.partitions.end,
+        labels_as_of=window.labels_as_of,
+        embargo_days=settings.embargo_days,
+        rows=window.rows.num_rows,
+        feature_snapshot=window.snapshots["features"],
+        snapshots=dict(window.snapshots),
+        training_set_md5=training.md5[TRAINING_SET],
+        rounds=fitted.rounds,
+        device=fitted.device,
+        workers=fitted.workers,
+        params=training.method.params,
+        options=settings.model_dump(include={"validation_days", "early_stopping_rounds", "rounds", "refit", "seed"}),
+        code_revision=code_revision(run.settings.project_path),
+        lock_hash=lock_hash(run.settings.project_path),
+        pipeline_hash=run.pipeline.hash,
+        xgboost_version=xgboost.__version__,
+    )

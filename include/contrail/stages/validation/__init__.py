@@ -1,0 +1,4 @@
+"""The steps of ``validate``.
+
+Other stages do not import them.
+"""

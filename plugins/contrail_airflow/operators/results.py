@@ -1,0 +1,34 @@
+"""What the tasks of a run have returned, as the models of ``contrail``: for operators and templates.
+
+Airflow keeps a result as JSON. What a result says belongs to ``contrail.stages.results``.
+"""
+
+from typing import Any
+
+from contrail.operations.backfill_result import BackfillResult, PlanSummary
+from contrail.stages.results import LateResult, StageResult, parse_result
+
+
+def result_of(ti: Any, task_id: str, verb: str = "") -> StageResult[Any] | LateResult | None:
+    """The result of a task of this run; None when it was skipped, or has not ended.
+
+    A template macro: ``{{ result_of(ti, 'govern').details.decision }}``.
+
+    Args:
+        ti: The task instance that asks.
+        task_id: The task that has run a stage.
+        verb: The stage; by default it has the task's name.
+
+    Raises:
+        DataError: for a result that another version of Contrail has left.
+    """
+    returned = ti.xcom_pull(task_ids=task_id)
+    return parse_result(verb or task_id, returned) if returned else None
+
+
+def plan_of(ti: Any) -> PlanSummary:
+    """The plan of a backfill, which its task ``plan`` has returned.
+
+    A template macro: ``{{ plan_of(ti).model }}``.
+    """
+    return BackfillResult.model_validate(ti.xcom_pull(task_ids="plan")).plan

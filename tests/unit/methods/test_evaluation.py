@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from contrail.methods.evaluation import Validation, evaluate_training
+
+
+def validation() -> Validation:
+    """Sixty rows of January and forty of February; depot A has 60 of them, B 40."""
+    rows = np.arange(100)
+    labels = (rows % 2).astype(float)
+    return Validation(
+        task="binary",
+        days=np.where(rows < 60, np.datetime64("2024-01-31"), np.datetime64("2024-02-01")),
+        labels=labels,
+        groups={"depot": np.where(rows < 60, "A", "B").astype(object)},
+        model=0.3 + 0.4 * labels,
+        rate_table=0.4 + 0.2 * labels,
+        constant=np.full(100, 0.5),
+    )
+
+
+def test_each_model_each_month_and_each_large_segment_is_measured():
+    found = evaluate_training(validation())
+    assert found.validation["log_loss"] == pytest.approx(-np.log(0.7))
+    assert found.validation["log_loss"] < found.rate_table["log_loss"] < found.constant["log_loss"]
+    assert {month: values["rows"] for month, values in found.by_month.items()} == {"2024-01": 60, "2024-02": 40}
+    assert list(found.by_segment["depot"]) == ["A"], "fewer than 50 rows say little"
+
+
+def test_flat_names_have_slashes_and_leave_undefined_metrics_out():
+    found = evaluate_training(validation())
+    flat = found.flat()
+    assert next(iter(flat)) == "validation/auc"
+    assert flat["by_segment/depot/A/auc"] == 1.0
+    lone = found.model_copy(update={"by_month": {"2024-01": {"auc": float("nan"), "log_loss": 0.2}}})
+    assert "by_month/2024-01/auc" not in lone.flat()
+    assert lone.flat()["by_month/2024-01/log_loss"] == 0.2
+
+
+def test_overall_metrics_leave_undefined_ones_out_too():
+    found = evaluate_training(validation()).model_copy(update={"constant": {"auc": float("nan"), "log_loss": 0.7}})
+    assert list(found.overall()) == ["validation", "rate_table", "constant"]
+    assert found.overall()["constant"] == {"log_loss": 0.7}
+
+
+def test_the_headline_has_the_models_number_beside_the_baselines():
+    line = evaluate_training(validation()).headline("binary")
+    assert line == "validation log_loss 0.3567, AUC 1.000 (rate table 0.5108, constant 0.6931)"
