@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contrail.frozen import Frozen
+
 # A group counts as if it had this many more rows at the overall mean, so that a group of three proves nothing.
 _PRIOR_ROWS = 20.0
 _NULL, _SEPARATOR = "\x00", "\x1f"
-
-from contrail.frozen import Frozen
 
 
 class RateTable(Frozen):
