@@ -84,7 +84,7 @@ def describe(
     pipeline: AnyPipelineOption = None,
 ) -> None:
     """Document a table: what a row is, and each column's type and meaning."""
-    from contrail.lake.datasets import all_datasets
+    from contrail.lake.records import all_datasets
 
     datasets = all_datasets(load_pipeline(default_pipeline(pipeline)).spec)
     if table is None:

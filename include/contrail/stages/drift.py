@@ -18,7 +18,7 @@ from upath import UPath
 
 from contrail.adapters.registry import RegisteredModel, resolve
 from contrail.errors import MissingInputError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import mature_days, read_labels
 from contrail.methods import label_drift
@@ -110,7 +110,7 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     rows = _rows(measured)
     name, version = measured.model.name, str(measured.model.version)
     provenance = run.provenance(inputs, model_name=name, model_version=version)
-    published = run.lake.publish(datasets.drift(run.pipeline.spec), rows, run.partitions, provenance)
+    published = run.lake.publish(records.drift(run.pipeline.spec), rows, run.partitions, provenance)
     details = DriftDetails(
         model_name=name,
         model_version=version,

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from contrail.adapters.bigquery import Warehouse
 from contrail.errors import DataError, SpecError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.warehouse import (
     TABLES,
@@ -58,7 +58,7 @@ def execute(run: StageRun[Options]) -> StageResult[PublishDetails]:
         raise SpecError(f"not published: {', '.join(unknown)}. Tables: {', '.join(TABLES)}")
     warehouse = Warehouse(analysts, run.pipeline.name, run.settings.dispatch.labels)
     tables = list(published(run.pipeline.spec))
-    for dataset in (*tables, datasets.publications(run.pipeline.spec)):
+    for dataset in (*tables, records.publications(run.pipeline.spec)):
         warehouse.ensure(dataset)
     for view in views(run.pipeline.spec):
         warehouse.ensure_view(view)

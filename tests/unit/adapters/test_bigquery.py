@@ -12,7 +12,7 @@ from contrail.adapters.bigquery import _told, clustering_of, evolved, schema_of,
 from contrail.config.pipeline import load_pipeline, pipeline_names
 from contrail.config.spec import PipelineSpec
 from contrail.errors import ContrailError, DataError, EngineError, InputsChangedError, SpecError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.warehouse import published, views
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -21,7 +21,7 @@ RECORD = {"published": "drift", "lake_snapshot": 42, "row_count": 3, "checksum":
 
 def render(spec: PipelineSpec) -> str:
     """Tables, views and a transaction as BigQuery gets them."""
-    tables = [*published(spec), datasets.publications(spec)]
+    tables = [*published(spec), records.publications(spec)]
     shown = {
         d.name: {
             "clustering": clustering_of(d),
@@ -46,28 +46,28 @@ def test_tables_views_and_transaction_are_those_of_the_golden_file(home: Path, n
 
 
 def test_a_partition_that_has_become_empty_is_deleted_and_noted() -> None:
-    (drift,) = (d for d in [datasets.drift(None)])  # type: ignore[arg-type]
+    (drift,) = (d for d in [records.drift(None)])  # type: ignore[arg-type]
     sql = transaction_sql(drift, "p.d.t", None, "p.d.publications", {date(2024, 1, 5): RECORD}, ())
     assert "DELETE FROM `p.d.t`" in sql
     assert sql.count("INSERT INTO") == 1
 
 
 def test_old_names_of_types_are_no_change(toy_home: Path) -> None:
-    dataset = datasets.drift(load_pipeline("toy").spec)
+    dataset = records.drift(load_pipeline("toy").spec)
     names = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
     old = [bigquery.SchemaField(f.name, names.get(f.field_type, f.field_type), f.mode) for f in schema_of(dataset)]
     assert evolved("t", old, dataset) == schema_of(dataset)
 
 
 def test_another_type_is_refused(toy_home: Path) -> None:
-    dataset = datasets.drift(load_pipeline("toy").spec)
+    dataset = records.drift(load_pipeline("toy").spec)
     old = [bigquery.SchemaField("feature", "INT64"), bigquery.SchemaField("statistic", "STRING")]
     with pytest.raises(SpecError, match=r"feature \(INT64 there, STRING in the spec\)\. Nothing was published"):
         evolved("t", old, dataset)
 
 
 def test_a_column_that_may_be_null_stays_so(toy_home: Path) -> None:
-    dataset = datasets.drift(load_pipeline("toy").spec)
+    dataset = records.drift(load_pipeline("toy").spec)
     found = {f.name: f.mode for f in evolved("t", [bigquery.SchemaField("feature", "STRING", "NULLABLE")], dataset)}
     assert found["feature"] == "NULLABLE", "BigQuery never makes a column stricter"
     assert set(found.values()) == {"NULLABLE"}, "rows that are there have nothing in a new column"

@@ -21,7 +21,7 @@ from contrail.adapters import registry
 from contrail.cli import app, backfills, housekeeping, printing, stages
 from contrail.config.settings import AnalystsSettings, Settings, settings
 from contrail.errors import SpecError
-from contrail.lake import datasets
+from contrail.lake import datasets, records
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.stages.results import LateDetails, StageDetails, StageResult
@@ -121,7 +121,7 @@ def test_analysts_are_shown_the_days_that_a_rollback_has_changed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    dataset = datasets.performance(filled.spec)
+    dataset = records.performance(filled.spec)
     row = {"model_name": "toy", "model_version": "1", "shadow": False, "rows": 4, "labelled": 4, "label_coverage": 1.0}
     for numbers in ((5,), (6,), (7, 8)):
         days = [date(2024, 1, number) for number in numbers]
@@ -184,7 +184,7 @@ def test_describe_documents_every_column(
 ) -> None:
     _, out, _ = run(monkeypatch, capsys, "describe", "predictions", "-p", "toy")
     assert "Probability that delay > 15" in out
-    for dataset in datasets.all_datasets(toy.spec).values():
+    for dataset in records.all_datasets(toy.spec).values():
         undocumented = [name for name, column in dataset.columns.items() if not column.doc]
         assert undocumented == [], dataset.name
 
