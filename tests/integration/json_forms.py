@@ -22,7 +22,7 @@ import pytest
 from tests.conftest import PROJECT, TOY_PIPELINES
 from tests.landed import deliver_anew, set_field
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
-from tests.unit.dispatch import test_receipts as receipts
+from tests.unit.dispatch import priced as receipts
 
 from contrail.cli import app as cli
 from contrail.config.settings import settings
@@ -354,9 +354,9 @@ class _Warehouse:
         self.tables["staging"] = rows
         return "staging"
 
-    def replace(self, dataset: Any, staging: str, work: str, records: dict[Any, Any], _: Any) -> None:
-        self.tables[dataset.name] = self.tables[staging]
-        self.records[dataset.name] = {day: {**record, "job": work} for day, record in records.items()}
+    def replace(self, wanted: Any, work: str) -> None:
+        self.tables[wanted.dataset.name] = self.tables[wanted.staging]
+        self.records[wanted.dataset.name] = wanted.by(work).publications
 
     def drop(self, staging: str) -> None:
         del self.tables[staging]
