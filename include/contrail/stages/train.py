@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from contrail.adapters.executors import has_executors
-from contrail.adapters.registry import LoggedRun
 from contrail.adapters.spark_trainer import SparkTrainer
+from contrail.adapters.training_runs import LoggedRun
 from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.boosting import Checkpoints

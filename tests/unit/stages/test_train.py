@@ -8,7 +8,7 @@ import xgboost
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy
 
-from contrail.adapters import registry
+from contrail.adapters import mlflow_store, registry
 from contrail.adapters.data_versions import fetch
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
@@ -88,7 +88,7 @@ def test_the_training_set_comes_back_by_its_hash_with_the_rows_that_were_used(wo
 
 def test_landed_files_are_versioned_too(world):
     toy, result = world
-    run = registry.client(toy.settings).get_run(result.details.mlflow_run)
+    run = mlflow_store.client(toy.settings).get_run(result.details.mlflow_run)
     assert run.data.tags["dvc_landed_files_md5"].endswith(".dir")
 
 
@@ -134,7 +134,7 @@ def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labe
 
 def test_mlflow_has_metrics_overall_by_segment_and_by_month_and_the_plots(world):
     toy, result = world
-    run = registry.client(toy.settings).get_run(result.details.mlflow_run)
+    run = mlflow_store.client(toy.settings).get_run(result.details.mlflow_run)
     found = run.data.metrics
     assert found["validation/auc"] == pytest.approx(result.details.validation["auc"])
     assert {"by_segment/depot/A/log_loss", "by_month/2024-02/auc", "rate_table/log_loss"} <= set(found)
