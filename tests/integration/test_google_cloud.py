@@ -21,9 +21,8 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.boosting import Checkpoint
-from contrail.methods.fit import booster_params, fit_trees
+from contrail.methods.fit import Method, booster_params, fit_trees
 from contrail.methods.trainer import ThisProcess
-from contrail.stages.training.base import Method
 from contrail.stages.training.checkpoints import CheckpointFolder
 from contrail_airflow.operators import stage as operators
 from contrail_airflow.operators.stage import StageOperator, StageRefused, StageStopped
@@ -214,7 +213,7 @@ def test_a_training_that_was_killed_goes_on_at_its_checkpoint_in_the_bucket(clou
                 raise KeyboardInterrupt
 
     def model(kept: CheckpointFolder | None) -> bytes:
-        return fit_trees(rows, first, ~first, spec, params, kept).model
+        return fit_trees(rows, first, ~first, Method(spec, params), kept).model
 
     with pytest.raises(KeyboardInterrupt):
         model(checkpoints(Killed))

@@ -11,7 +11,7 @@ from contrail.config.spec import TrainSpec, load_spec
 from contrail.errors import DataError
 from contrail.methods.baselines import RateTable
 from contrail.methods.encoding import encode
-from contrail.methods.fit import booster_params, fit_trees
+from contrail.methods.fit import Method, booster_params, fit_trees
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord, _load_pyfunc
 
@@ -41,7 +41,7 @@ def package() -> ModelPackage:
     train = TrainSpec(rounds=10, device="cpu", params={"max_depth": 3})
     half = np.arange(400) < 300
     params = booster_params("binary", train)
-    fitted = fit_trees(TrainingRows(features, labels, NAMES, CATEGORIES), half, ~half, train, params)
+    fitted = fit_trees(TrainingRows(features, labels, NAMES, CATEGORIES), half, ~half, Method(train, params))
     record = TrainingRecord(
         start=date(2024, 1, 1),
         end=date(2024, 1, 31),
