@@ -45,13 +45,13 @@ run: $(VENV)/.run  ## The main job on real data, through Airflow: land, train, p
 	@$(AIRFLOW) contrail_airflow.local.main_job --pipeline $(PIPELINE)
 
 up: $(VENV)/.run  ## Start Airflow and MLflow for a person; prints the addresses and how to log in
-	@$(AIRFLOW) contrail_airflow.local.embedded up
+	@$(AIRFLOW) contrail_airflow.local up
 
 down:  ## Stop what `make up` started, and only that
-	@$(AIRFLOW) contrail_airflow.local.embedded down
+	@$(AIRFLOW) contrail_airflow.local down
 
 airflow: $(VENV)/.run  ## Airflow's own command line on the embedded Airflow: make airflow ARGS="dags list"
-	@$(AIRFLOW) contrail_airflow.local.embedded airflow $(ARGS)
+	@$(AIRFLOW) contrail_airflow.local airflow $(ARGS)
 
 compose-env:  ## Make .env with new random passwords for docker-compose.yaml, unless it is there
 	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.local.compose_env

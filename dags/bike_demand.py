@@ -1,5 +1,11 @@
-"""The DAGs of ``bike_demand``; what they do is in plugins/contrail_airflow/dags/builder.py."""
+"""The DAGs of ``bike_demand`` in Airflow. What each of them does is in plugins/contrail_airflow/dags, one module a DAG."""
 
-from contrail_airflow.dags.builder import build_dags
+from contrail_airflow.dags.file import DagFile
 
-globals().update(build_dags("bike_demand"))
+dags = DagFile(__file__)
+
+daily = dags.daily("bike_demand")  # bike_demand__daily: a day's chain up to its features
+score = dags.score("bike_demand")  # bike_demand__score: its predictions
+monitor = dags.monitor("bike_demand")  # bike_demand__monitor: drift, performance, and whether to train again
+train = dags.train("bike_demand")  # bike_demand__train: a new candidate and its gate
+backfill = dags.backfill("bike_demand")  # bike_demand__backfill: a range of days as a few large jobs

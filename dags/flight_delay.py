@@ -1,5 +1,11 @@
-"""The DAGs of ``flight_delay``; what they do is in plugins/contrail_airflow/dags/builder.py."""
+"""The DAGs of ``flight_delay`` in Airflow. What each of them does is in plugins/contrail_airflow/dags, one module a DAG."""
 
-from contrail_airflow.dags.builder import build_dags
+from contrail_airflow.dags.file import DagFile
 
-globals().update(build_dags("flight_delay"))
+dags = DagFile(__file__)
+
+daily = dags.daily("flight_delay")  # flight_delay__daily: a day's chain up to its features
+score = dags.score("flight_delay")  # flight_delay__score: its predictions
+monitor = dags.monitor("flight_delay")  # flight_delay__monitor: drift, performance, and whether to train again
+train = dags.train("flight_delay")  # flight_delay__train: a new candidate and its gate
+backfill = dags.backfill("flight_delay")  # flight_delay__backfill: a range of days as a few large jobs

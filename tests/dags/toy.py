@@ -1,5 +1,11 @@
 """The DAGs of the tests' pipeline."""
 
-from contrail_airflow.dags.builder import build_dags
+from contrail_airflow.dags.file import DagFile
 
-globals().update(build_dags("toy"))
+dags = DagFile(__file__)
+
+daily = dags.daily("toy")
+score = dags.score("toy")
+monitor = dags.monitor("toy")
+train = dags.train("toy")
+backfill = dags.backfill("toy")

@@ -34,7 +34,7 @@ def test_a_late_file_is_taken_in_by_a_later_days_run_which_writes_and_tells_the_
 def test_the_jobs_of_a_backfill_are_tasks_of_their_own(airflow: Embedded, toy: Toy) -> None:
     """Of the days that are different now, whose scores were left as they are."""
     api = airflow.api("scientist")
-    asked = {"from": "2024-03-05", "to": "2024-03-07", "stages": ["score"], "publish": "chunk", "chunk_days": 2}
+    asked = {"from": "2024-03-05", "to": "2024-03-07", "stages": ["score"], "commits": "chunk", "chunk_days": 2}
     run_id = api.trigger("toy__backfill", asked)
     assert api.wait("toy__backfill", run_id, lambda task: None) == "success"
     tasks = api.tasks("toy__backfill", run_id)

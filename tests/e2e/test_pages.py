@@ -50,7 +50,7 @@ def test_an_engineer_finds_why_a_day_stopped(airflow: Embedded, log_in: LogIn, t
     engineer = log_in("engineer")
     page = engineer.page
     engineer.open("dags")
-    page.get_by_role("link", name="Late parcels: daily").click()
+    page.get_by_role("link", name="toy__daily", exact=True).click()
     page.get_by_test_id("stat").filter(has_text="Latest Run").get_by_role("link").first.click()
     log = engineer.open_log("ingest", "Failed")
     expect(log).to_contain_text("parcels 2024-03-10: truncated_gzip: the gzip stream ends too early, after 400 bytes")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contrail_airflow.dags.builder import GPU_POOL, HEAVY_POOL
+from contrail_airflow.dags.policy import GPU_POOL, HEAVY_POOL
 from contrail_airflow.local.api import AirflowApi, AirflowApiError
 from contrail_airflow.local.embedded import Embedded
 from contrail_airflow.local.main_job import make_plan

@@ -1,30 +1,21 @@
 """The JSON that Contrail prints and keeps in the life of a toy pipeline; this module, run, writes the golden files.
 
 After a change that is meant: ``PYTHONPATH=include:plugins python -m tests.integration.json_forms``. What cannot be the
-same in two runs is replaced by ``Normal``; all the rest, the order of the keys too, is compared as it is.
+same in two runs is replaced by ``tests.normal_json``; all the rest, the order of the keys too, is compared as it is.
 """
 
-import io
 import json
-import re
-import shutil
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.conftest import PROJECT, TOY_PIPELINES
+from tests.conftest import PROJECT
+from tests.integration.json_life import Life, toy_life
 from tests.landed import deliver_anew, set_field
-from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
 from tests.unit.dispatch import priced as receipts
 
-from contrail.cli import app as cli
 from contrail.config.settings import settings
 from contrail.errors import (
     BudgetError,
@@ -38,6 +29,7 @@ from contrail.lake.warehouse import fingerprints
 from contrail.methods.cost import BatchUsage
 from contrail.notify import messages
 from contrail.notify.delivery import deliver
+from contrail.stages.results import parse_result
 
 GOLDEN = PROJECT / "tests" / "golden"
 FIRST, TRAINED, LAST = "2024-01-01", "2024-02-09", "2024-03-10"
@@ -45,179 +37,6 @@ WINDOW = ("--from", FIRST, "--to", TRAINED, "--set", "nthread=1")
 GATE = ("--from", "2024-02-11", "--to", "2024-02-24")
 STRETCH = ("--from", "2024-02-25", "--to", LAST)
 LATER_GATE = ("--from", "2024-02-25", "--to", "2024-03-09")
-# Shadow, rescoring and drift give results that are empty without them.
-_SPEC = {
-    "gate:\n": "gate:\n  shadow: true\n  min_shadow_days: 3\n",
-    "retrain:\n": "score: {late_data: rescore}\nretrain:\n",
-}
-_ENVIRONMENTS = {
-    "golden": {"extends": "dev"},
-    "analysts": {
-        "extends": "golden",
-        "analysts": {"kind": "bigquery", "project": "p", "dataset": "d", "views_dataset": "v", "location": "EU"},
-    },
-}
-
-
-# ---- what cannot be the same in two runs ----
-
-
-@dataclass
-class Normal:
-    """The JSON of one golden file with placeholders; ``<what: type>`` stands for a value, ``<what>`` for a part of a text.
-
-    Numbers that name a snapshot keep their identity: the first in a file is ``<snapshot 1>`` wherever it is. Where the
-    seconds are ``invented`` they are compared too.
-    """
-
-    place: Path
-    started: datetime
-    invented: bool = False
-    snapshots: dict[str, int] = field(default_factory=dict)
-
-    MEASURED = ("seconds", "predict_seconds", "estimated_seconds", "estimated_minutes")
-    # The labels are of the folder of the jobs.
-    OTHERS = ("xgboost_version", "contrail_run", "contrail_task")
-    TEXTS = (
-        (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{6}\b"), "<run>"),
-        (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
-        (re.compile(r"\b[0-9a-f]{32}\b"), "<32 hex digits>"),
-        (re.compile(r"\bin [\d,]+\.\d s\b"), "in <seconds> s"),
-    )
-    TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?P<fraction>\.\d+)?(?P<zone>Z|\+00:00|)")
-    # Iceberg draws them from 63 bits.
-    SNAPSHOT = re.compile(r"(?<![\d.])\d{13,19}(?!\d)")
-
-    def of(self, value: Any, key: str = "") -> Any:
-        """A JSON value with placeholders; ``key`` is the one that it has in its object."""
-        if isinstance(value, dict):
-            return {self._text(name): self.of(one, name) for name, one in value.items()}
-        if isinstance(value, list):
-            return [self.of(one, key) for one in value]
-        if value is None or isinstance(value, bool):
-            return value
-        if key in self.OTHERS or (key in self.MEASURED and not self.invented):
-            return f"<{key}: {type(value).__name__}>"
-        if key == "committed_at":  # in milliseconds, of which a thousandth has no fraction
-            return self._text(re.sub(r"\.\d+", "", value))
-        if isinstance(value, float):
-            return float(f"{round(value, 9):.6g}") + 0.0  # not -0.0; other machines differ in the last digits
-        if isinstance(value, int):
-            return f"{self._snapshot(str(value))[:-1]}: int>" if self.SNAPSHOT.fullmatch(str(value)) else value
-        return self._text(value)
-
-    def _text(self, text: str) -> str:
-        text = text.replace(str(self.place), "<place>")
-        for pattern, placeholder in self.TEXTS:
-            text = pattern.sub(placeholder, text)
-        text = self.TIME.sub(self._time, text)
-        return self.SNAPSHOT.sub(lambda found: self._snapshot(found[0]), text)
-
-    def _time(self, found: re.Match[str]) -> str:
-        """A time since the start as its form: whether it has a fraction, and how its zone is written."""
-        moment = datetime.fromisoformat(found[0])
-        if moment.replace(tzinfo=UTC) < self.started.replace(microsecond=0):
-            return found[0]
-        return f"<time{'.fraction' if found['fraction'] else ''}{found['zone']}>"
-
-    def _snapshot(self, number: str) -> str:
-        return f"<snapshot {self.snapshots.setdefault(number, len(self.snapshots) + 1)}>"
-
-
-# ---- a home, and how commands are given ----
-
-
-@dataclass
-class Life:
-    """A home with the toy pipeline in it, and the JSON that was found there, by the name of its golden file."""
-
-    place: Path
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    forms: dict[str, str] = field(default_factory=dict)
-    results: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def home(self) -> Path:
-        return self.place / "home"
-
-    @property
-    def toy(self) -> Any:
-        """What ``tests.landed`` needs to know."""
-        return SimpleNamespace(landing=self.home / "landing" / "toy")
-
-    def stage(self, verb: str, *arguments: str, name: str = "", code: int = 0) -> None:
-        """Run a stage and keep what it prints. The only place that knows how the command of a stage is spelled."""
-        self.command(verb, "-p", "toy", *arguments, "--json", name=name or verb, code=code)
-
-    def command(self, *arguments: str, name: str = "", code: int = 0, invented: bool = False) -> None:
-        """Run a command in this process; what it prints is kept under a name, as one line of JSON."""
-        printed, said = io.StringIO(), io.StringIO()
-        found: Any = 0
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(said):
-            patch.setattr(sys, "argv", ["contrail", *arguments])
-            try:
-                cli.main()
-            except SystemExit as exit_:
-                found = exit_.code or 0
-        assert found == code, f"{arguments} ended with {found}:\n{said.getvalue()}"
-        if name and not code:
-            (line,) = printed.getvalue().splitlines()
-            assert line == json.dumps(json.loads(line)), f"{arguments}: the layout of the JSON has changed"
-            self.keep(name, json.loads(line), invented=invented)
-
-    def file(self, name: str, pattern: str, indent: int | None = 1, *, invented: bool = False) -> None:
-        """Keep the only file of the home that has this pattern; it is written with this indent."""
-        (path,) = self.home.glob(pattern)
-        text = path.read_text(encoding="utf-8")
-        assert text.rstrip("\n") == json.dumps(json.loads(text), indent=indent), f"{path}: its layout has changed"
-        self.keep(name, json.loads(text), invented=invented)
-
-    def keep(self, name: str, value: Any, *, invented: bool = False) -> None:
-        """Keep a JSON value; ``invented`` as in ``Normal``."""
-        assert name not in self.forms, name
-        self.results[name] = value
-        shown = Normal(self.place, self.started, invented).of(value)
-        self.forms[name] = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
-
-
-@contextmanager
-def _life(place: Path) -> Iterator[Life]:
-    """A project folder with environments and the pipeline's copy, so that nothing of Contrail must be replaced for them."""
-    project, pipelines = place / "project", place / "pipelines"
-    shutil.copytree(PROJECT / "include" / "environments", project / "include" / "environments")
-    shutil.copytree(TOY_PIPELINES / "toy", pipelines / "toy")
-    shutil.copy(PROJECT / "requirements.txt", project)
-    (project / "REVISION").write_text("0" * 40)
-    (project / "prices.yaml").write_text(receipts.PRICES)
-    dispatch = {
-        "jobs_uri": f"file://{place}/home/jobs",
-        "stages": {"train": "gpu", "features": "gpu"},
-        "targets": {"gpu": receipts.GPU},
-        "prices": str(project / "prices.yaml"),
-        "monthly_budget": 10,
-    }
-    for name, values in _ENVIRONMENTS.items():
-        content = values | ({"dispatch": dispatch} if name == "golden" else {})
-        (project / "include" / "environments" / f"{name}.yaml").write_text(json.dumps(content))
-    spec = pipelines / "toy" / "pipeline.yaml"
-    for old, new in _SPEC.items():
-        assert old in spec.read_text()
-        spec.write_text(spec.read_text().replace(old, new))
-    variables = {
-        "CONTRAIL_HOME": place / "home", "CONTRAIL_PROJECT": project, "CONTRAIL_PIPELINES": pipelines,
-        "CONTRAIL_ENV": "golden", "USER": "ann", "LOGNAME": "ann",
-    }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in variables.items():
-            patch.setenv(variable, str(value))
-        settings.cache_clear()
-        copy_empty_registry(settings())
-        skip_what_only_train_needs(patch)
-        yield Life(place)
-    settings.cache_clear()
-
-
-# ---- the life ----
 
 
 def _first_version(life: Life) -> None:
@@ -277,7 +96,7 @@ def _backfills(life: Life) -> None:
 
 def _commits(how: str) -> tuple[str, ...]:
     """The only place that knows how a backfill is asked for more commits than one."""
-    return "--publish", how, "--chunk-days", "4"
+    return "--commits", how, "--chunk-days", "4"
 
 
 def _late(life: Life) -> None:
@@ -400,14 +219,14 @@ def _notifications(life: Life) -> None:
 
 def _of_result(life: Life, name: str, stage: str = "", **details: Any) -> messages.Message | None:
     """What people are told of a result that was printed, with some details changed."""
-    result = life.results[name]
-    verb = stage or result["stage"]
-    return messages.of_result(f"toy {verb}", verb, "toy", {**result["details"], **details}, "http://airflow/log")
+    given = life.results[name]
+    result = parse_result(stage or given["stage"], {**given, "details": {**given["details"], **details}})
+    return messages.of_result(f"toy {stage or given['stage']}", "toy", result.details, "http://airflow/log")
 
 
 def forms(place: Path) -> dict[str, str]:
     """The JSON of a toy pipeline's life in an empty folder, by the name of its golden file."""
-    with _life(place) as life:
+    with toy_life(place) as life:
         for chapter in (
             _first_version, _second_version, _governor, _third_version, _backfills, _late, _questions, _rollback,
             _costs, _publication, _notifications,

@@ -174,9 +174,9 @@ def test_a_dry_run_writes_nothing(toy: Toy) -> None:
 
 def run_form(run_id: str, **params: Any) -> dict[str, Any]:
     """The tasks of the backfill DAG one after the other, without Airflow around them; what each returned, or None."""
-    from contrail_airflow.dags.builder import build_dags
+    from contrail_airflow.dags.backfill import backfill
 
-    dag = build_dags("toy")["toy__backfill"]
+    dag = backfill("toy")
     results: dict[str, Any] = {}
     names = {"dag_id": dag.dag_id, "run_id": run_id, "map_index": -1, "try_number": 1}
     instance = SimpleNamespace(**names, task_id="", xcom_pull=lambda task_ids: results[task_ids])
@@ -212,7 +212,7 @@ def test_the_form_shows_a_plan_does_it_and_reports(toy: Toy) -> None:
         "sample": None,
     }
     assert not toy.lake.exists("predictions")
-    done = run_form("manual__2026", **days, model="2", publish="chunk", chunk_days=3)
+    done = run_form("manual__2026", **days, model="2", commits="chunk", chunk_days=3)
     assert [task for task, result in done.items() if result] == ["plan", "features", "score", "difference"]
     assert [part["plan"]["partitions"] for part in done["score"]] == [
         "2024-02-20..2024-02-22", "2024-02-23..2024-02-25", "2024-02-26..2024-02-27"

@@ -24,9 +24,12 @@ from contrail.methods.boosting import Checkpoint
 from contrail.methods.fit import Method, booster_params, fit_trees
 from contrail.methods.trainer import ThisProcess
 from contrail.stages.training.checkpoints import CheckpointFolder
+from contrail_airflow.operators import remote_run
 from contrail_airflow.operators import stage as operators
-from contrail_airflow.operators.stage import StageOperator, StageRefused, StageStopped
-from contrail_airflow.remote.remote_jobs import RemoteJobs, jobs_of
+from contrail_airflow.operators.ending import StageRefused, StageStopped
+from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.remote.remote_jobs import RemoteJobs
+from contrail_airflow.remote.services import jobs_of
 from contrail_airflow.remote.triggers import RemoteJobTrigger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("google")]
@@ -44,9 +47,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
         yield toy
 
 
-def operator(verb: str, start: str, end: str, *arguments: str) -> StageOperator:
+def operator(verb: str, start: str, end: str, **options: Any) -> StageOperator:
     return StageOperator(
-        task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, arguments=arguments
+        task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, options=options
     )
 
 
@@ -73,9 +76,9 @@ def wait(trigger: Any) -> dict[str, Any]:
     return asyncio.run(asyncio.wait_for(first(), 300))
 
 
-def perform(verb: str, start: str, end: str, *arguments: str, run_id: str = "run") -> dict[str, Any]:
+def perform(verb: str, start: str, end: str, run_id: str = "run", **options: Any) -> dict[str, Any]:
     """The task from its start to its end, with the wait between."""
-    task = operator(verb, start, end, *arguments)
+    task = operator(verb, start, end, **options)
     deferred = submit(task, context(run_id, verb))
     assert deferred.kwargs is not None
     return task.resume(context(run_id, verb), wait(deferred.trigger), **deferred.kwargs)
@@ -97,7 +100,7 @@ def receipts(run: str) -> list[Receipt]:
 def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     built = perform("features", "2024-01-01", "2024-01-24")
     assert (built["rows"], built["details"]["engine"]) == (cloud.sql("SELECT count(*) FROM features")[0][0], "spark")
-    trained = perform("train", "2024-01-01", "2024-01-14", "--set", "nthread=1")
+    trained = perform("train", "2024-01-01", "2024-01-14", params={"nthread": 1})
     assert trained["details"]["model_version"] == "1"
     by_stage = {one.stage: one for one in receipts("run")}
     assert {stage: one.state for stage, one in by_stage.items()} == {"features": "succeeded", "train": "succeeded"}
@@ -152,8 +155,6 @@ def test_killing_the_deferred_task_cancels_the_job(cloud: Toy) -> None:
 
 
 def test_a_job_over_the_budget_is_never_submitted(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contrail_airflow.operators import stage as operators
-
     dispatch = settings().dispatch.model_copy(update={"monthly_budgets": {"toy": 0.001}})
     poor = settings().model_copy(update={"dispatch": dispatch})
     monkeypatch.setattr(operators, "settings", lambda: poor)
@@ -174,8 +175,8 @@ def test_a_stages_error_there_is_said_here(cloud: Toy) -> None:
 
 
 def test_other_code_than_was_submitted_does_not_run(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish = operators.publish_code
-    monkeypatch.setattr(operators, "publish_code", lambda current: _with(publish(current), wheel_sha256="0" * 64))
+    publish = remote_run.publish_code
+    monkeypatch.setattr(remote_run, "publish_code", lambda current: _with(publish(current), wheel_sha256="0" * 64))
     with stopping(StageRefused, "the job was submitted with 0000"):
         perform("train", "2024-01-01", "2024-01-14", run_id="other-code")
 

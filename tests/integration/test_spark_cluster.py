@@ -25,7 +25,8 @@ from contrail.adapters import registry
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings, SparkTarget
 from contrail_airflow.operators import stage as operators
-from contrail_airflow.operators.stage import RETRYABLE, StageOperator, StageStopped
+from contrail_airflow.operators.ending import RETRYABLE, StageStopped
+from contrail_airflow.operators.stage import StageOperator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SPARK = Path(pyspark.__file__).parent
@@ -108,7 +109,7 @@ def _until(condition: Any, seconds: float = 120) -> None:
 
 
 def dispatched(
-    verb: str, start: str, end: str, master: str, monkeypatch: pytest.MonkeyPatch, *arguments: str
+    verb: str, start: str, end: str, master: str, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> dict[str, Any]:
     """What a stage gives that a task has sent to the cluster."""
     # The embedded session leaves SPARK_* behind in this process, which would make the task's a client of it.
@@ -121,7 +122,7 @@ def dispatched(
     current = settings().model_copy(update={"dispatch": dispatch})
     monkeypatch.setattr(operators, "settings", lambda: current)
     task = StageOperator(
-        task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, arguments=arguments
+        task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, options=options
     )
     names = {"dag_id": "d", "run_id": "r", "task_id": verb, "map_index": -1, "try_number": 1}
     return task.execute({"ti": SimpleNamespace(**names), "dag_run": SimpleNamespace(start_date=None)})  # type: ignore[arg-type]
@@ -213,8 +214,8 @@ def trainable(toy: Toy) -> Toy:
 
 def trained(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The details of a training by two executors."""
-    given = [word for setting in ("workers=2", "nthread=1", *LONG) for word in ("--set", setting)]
-    return dispatched("train", *WINDOW, cluster.address, monkeypatch, *given)["details"]  # type: ignore[no-any-return]
+    given = ["workers=2", "nthread=1", *LONG]
+    return dispatched("train", *WINDOW, cluster.address, monkeypatch, params=given)["details"]  # type: ignore[no-any-return]
 
 
 def test_two_executors_grow_trees_as_good_as_one_process_does_and_the_same_after_one_is_lost(

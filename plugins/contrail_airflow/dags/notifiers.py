@@ -28,8 +28,11 @@ from contrail.notify.messages import (
     of_result,
     of_timeout,
 )
+from contrail_airflow.operators.backfill import BackfillOperator
+from contrail_airflow.operators.day import RetrainOperator
+from contrail_airflow.operators.ending import RETRYABLE, StageStopped
 from contrail_airflow.operators.results import result_of
-from contrail_airflow.operators.stage import RETRYABLE, BackfillOperator, RetrainOperator, StageOperator, StageStopped
+from contrail_airflow.operators.stage import StageOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context

@@ -12,7 +12,8 @@ from contrail.dispatch import budget
 from contrail.dispatch.payload import Job
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.cost import money
-from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs, service_errors
+from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs
+from contrail_airflow.remote.trouble import service_errors
 
 Services = Callable[[GoogleTarget, Settings], RemoteJobs]
 

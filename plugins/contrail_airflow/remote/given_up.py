@@ -18,15 +18,9 @@ from airflow.listeners import hookimpl
 
 from contrail.config.settings import settings
 from contrail.dispatch.payload import key_label
-from contrail_airflow.remote.remote_jobs import (
-    GoogleTarget,
-    RemoteJobs,
-    advice,
-    jobs_of,
-    run_key,
-    service_errors,
-    work_key,
-)
+from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJobs, run_key, work_key
+from contrail_airflow.remote.services import jobs_of
+from contrail_airflow.remote.trouble import advice, service_errors
 
 if TYPE_CHECKING:
     from airflow.models import DagRun

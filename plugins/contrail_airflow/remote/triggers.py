@@ -7,7 +7,9 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from contrail.config.settings import settings
-from contrail_airflow.remote.remote_jobs import RemoteJobs, advice, jobs_of, service_errors, target_from
+from contrail_airflow.remote.remote_jobs import RemoteJobs
+from contrail_airflow.remote.services import jobs_of, target_from
+from contrail_airflow.remote.trouble import advice, service_errors
 
 _POLL_SECONDS = 10.0
 # A service that does not answer for so many looks in a row (half an hour) is not waited for any longer.

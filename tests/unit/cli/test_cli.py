@@ -23,7 +23,9 @@ from contrail.config.settings import AnalystsSettings, Settings, settings
 from contrail.errors import SpecError
 from contrail.lake import datasets, records
 from contrail.lake.provenance import Provenance
+from contrail.operations import late  # before a test replaces the `run_stage` that it imports
 from contrail.partitions import Partitions
+from contrail.stages import runner
 from contrail.stages.results import LateDetails, StageDetails, StageResult
 
 DAY = date(2024, 1, 5)
@@ -104,7 +106,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
         found.append((verb, str(days), options.get("tables")))
         return StageResult(stage=verb, pipeline=pipeline, partitions=str(days), run_id="a-run", details=StageDetails())
 
-    monkeypatch.setattr("contrail.stages.runner.run_stage", run_stage)
+    monkeypatch.setattr(runner, "run_stage", run_stage)
     analysts = AnalystsSettings(kind="bigquery", project="p", dataset="contrail", views_dataset="views", location="EU")
     _with_settings(monkeypatch, lambda: settings().model_copy(update={"analysts": analysts}))
     return found
@@ -165,7 +167,7 @@ def test_a_person_is_told_how_analysts_see_what_came_late(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = LateDetails(files=("parcels 2024-01-05",), days=("2024-01-05", "2024-01-07"))
-    monkeypatch.setattr("contrail.operations.late.correct", lambda *_: found)
+    monkeypatch.setattr(late, "correct", lambda *_: found)
     _, out, _ = run(monkeypatch, capsys, "late", "-p", "toy", "--on", "2024-01-08")
     assert "contrail publish -p toy --from 2024-01-05 --to 2024-01-07" in out
     assert asked == []

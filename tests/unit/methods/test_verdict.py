@@ -9,6 +9,8 @@ BROKEN = Check(name="package_integrity", title="The package is whole", passed=Fa
 def test_without_a_failed_check_the_version_takes_the_place_of_the_champion():
     found = judgement_of([WON], "2", "1", may_shadow=True)
     assert (found.verdict, found.in_shadow, found.reasons) == ("pass", False, ())
+    skipped = WON.model_copy(update={"passed": None})
+    assert judgement_of([skipped], "2", "1", may_shadow=True).verdict == "pass", "only an approver is waited for"
     assert found.summary == "It becomes champion in place of version 1; every check passed."
     assert "in place of no champion" in judgement_of([WON], "2", None, may_shadow=False).summary
 

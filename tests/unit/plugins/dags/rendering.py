@@ -9,13 +9,54 @@ from typing import Any
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from contrail.config.pipeline import pipeline_names
+from contrail.operations.backfill_result import BackfillResult, PlanSummary
 from contrail.stages import RANGE_STAGES
-from contrail_airflow.dags.builder import build_dags
+from contrail.stages.results import (
+    GovernDetails,
+    PromoteDetails,
+    RecordedEvidence,
+    StageDetails,
+    StageResult,
+    TrainDetails,
+)
+from contrail_airflow.dags.backfill import backfill
+from contrail_airflow.dags.daily import daily
+from contrail_airflow.dags.monitor import monitor
+from contrail_airflow.dags.score import score
+from contrail_airflow.dags.train import train
 from contrail_airflow.operators.approval import PromoteOperator, answer
-from contrail_airflow.operators.stage import JobsOperator
+from contrail_airflow.operators.backfill import JobsOperator
 
 GOLDEN = Path(__file__).parent / "golden"
 DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
+
+
+def build_dags(pipeline: str) -> dict[str, Any]:
+    """The DAGs of a pipeline by their id, as a DAG file makes them."""
+    return {dag.dag_id: dag for dag in (make(pipeline) for make in (daily, score, monitor, train, backfill))}
+
+
+def _returned(decision: Any) -> dict[str, Any]:
+    """What the tasks of a run have returned, as Airflow keeps it."""
+    details: dict[str, StageDetails] = {
+        "govern": GovernDetails(
+            decision=decision, trigger=None, model_version=None, reasons=(), evidence=RecordedEvidence()
+        ),
+        "train": TrainDetails(
+            model_name="toy", model_version="3", mlflow_run="", rounds=1, device="cpu", workers=1, training_set_md5="",
+            model_sha256="", validation={}, baselines={},
+        ),
+        "judge": PromoteDetails(
+            record="the record", model_name="toy", model_version="3", verdict="waits", champion_before=None, metrics={}
+        ),
+    }  # fmt: skip
+    of = {"pipeline": "toy", "partitions": "2024-01-05", "run_id": "RUN"}
+    plan = PlanSummary(
+        pipeline="toy", partitions="2024-01-05", days=1, publish="whole", model="3", models=(), stages=(),
+        nothing_to_do=False, expected_difference={}, estimated_minutes=None, cost="",
+    )  # fmt: skip
+    results = {task: StageResult(stage=task, details=found, **of).as_dict() for task, found in details.items()}
+    return {**results, "plan": BackfillResult(plan=plan).as_dict()}
 
 
 def render(
@@ -28,12 +69,9 @@ def render(
     pipeline, _, suffix = dag.dag_id.partition("__")
     day = DAYS[pipeline]
     given = {"from": day, "to": day, "stages": list(RANGE_STAGES)} if suffix == "backfill" else {}
-    returned: dict[str, Any] = {
-        "train": {"details": {"model_version": "3"}},
-        "govern": None if run_id.startswith("governor__") else {"details": {"decision": decision}},
-        "plan": {"plan": {"model": "3"}},
-    }
-    returned |= {"judge": {"details": {"record": "the record"}}}
+    returned = _returned(decision)
+    if run_id.startswith("governor__"):
+        del returned["govern"]
     context = {
         "partition_key": day,
         "run_id": run_id,
@@ -54,7 +92,7 @@ def render(
         task.render_template_fields(context)
         if isinstance(task, PromoteOperator) and task.ask_if.strip():
             lines.append(_question(task))
-            task.arguments += answer(answered) if answered else []
+            task.options |= answer(answered) if answered else {}
         command = _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")])
         lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")
     return "".join(lines)

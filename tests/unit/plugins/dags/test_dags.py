@@ -7,25 +7,28 @@ import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import pytest
 import yaml
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
-from tests.unit.plugins.dags.rendering import DAYS, GOLDEN, render
+from tests.unit.plugins.dags.rendering import DAYS, GOLDEN, build_dags, render
 
 from contrail.config.pipeline import load_pipeline, pipeline_names
 from contrail.config.settings import AnalystsSettings, settings
 from contrail.config.targets import DispatchSettings, VertexTarget
-from contrail.operations.backfill_request import PUBLISH
 from contrail.partitions import Partitions
-from contrail.stages import RANGE_STAGES
-from contrail_airflow.dags import builder
-from contrail_airflow.dags.builder import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, build_dags, days_before
+from contrail.stages import RANGE_STAGES, Commits
+from contrail_airflow.dags import train as train_module
 from contrail_airflow.dags.notifiers import FailureNotifier, RunNotifier, StageNotifier
+from contrail_airflow.dags.policy import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, days_before
 from contrail_airflow.operators.approval import PromoteOperator
-from contrail_airflow.operators.stage import QUEUE_MINUTES, DayOperator, JobsOperator, RetrainOperator, StageOperator
+from contrail_airflow.operators.backfill import JobsOperator
+from contrail_airflow.operators.day import DayOperator, RetrainOperator
+from contrail_airflow.operators.remote_run import QUEUE_MINUTES
+from contrail_airflow.operators.stage import StageOperator
 from contrail_airflow.scheduling.priority import EarlierPartitionFirst
 from contrail_airflow.scheduling.retries import JitteredBackoff
 
@@ -137,7 +140,7 @@ def rent(monkeypatch: pytest.MonkeyPatch, target: VertexTarget, *verbs: str) -> 
     stages = dict.fromkeys(verbs, "rented")
     dispatch = DispatchSettings(jobs_uri="gs://b/jobs", targets={"rented": target}, stages=stages)
     current = settings().model_copy(update={"dispatch": dispatch})
-    monkeypatch.setattr("contrail_airflow.dags.builder.settings", lambda: current)
+    monkeypatch.setattr("contrail_airflow.dags.policy.settings", lambda: current)
 
 
 def test_what_runs_elsewhere_takes_a_slot_only_to_be_submitted(
@@ -205,8 +208,8 @@ def test_a_stage_is_tried_until_it_has_run_without_a_spot_machine(
 
 def test_trainings_on_a_gpu_take_turns(home: Path, rented_gpu: VertexTarget) -> None:
     dag = build_dags("bike_demand")["bike_demand__train"]
-    asked = dag.get_task("train").arguments[:2]
-    assert asked == ["--set", "device=cuda"], "what is paid for is used, or said to be missing"
+    asked = dag.get_task("train").options["params"][:1]
+    assert asked == ["device=cuda"], "what is paid for is used, or said to be missing"
     pools = {task.task_id: task.pool for task in dag.tasks}
     assert pools == {name: GPU_POOL if name == "train" else HEAVY_POOL for name in pools}
     made = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]["pools"]
@@ -216,7 +219,7 @@ def test_trainings_on_a_gpu_take_turns(home: Path, rented_gpu: VertexTarget) -> 
 def test_a_warehouse_is_published_to_after_scores_and_measures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     analysts = AnalystsSettings(kind="bigquery", project="p", location="EU", dataset="d", views_dataset="v")
     current = settings().model_copy(update={"analysts": analysts})
-    monkeypatch.setattr("contrail_airflow.dags.builder.settings", lambda: current)
+    monkeypatch.setattr("contrail_airflow.dags.policy.settings", lambda: current)
     dags = build_dags("flight_delay")
     score, monitor = dags["flight_delay__score"], dags["flight_delay__monitor"]
     assert score.get_task("publish").upstream_task_ids == {"score"}
@@ -239,10 +242,10 @@ def test_tasks_run_the_commands_of_the_golden_file(dags: dict[str, Any], dag_id:
 
 
 def test_a_backfill_runs_only_the_stages_asked_for(dags: dict[str, Any]) -> None:
-    asked = {"stages": ["features", "score"], "model": "2", "publish": "chunk", "chunk_days": 31}
+    asked = {"stages": ["features", "score"], "model": "2", "commits": "chunk", "chunk_days": 31}
     chosen = render(dags["flight_delay__backfill"], to=None, **asked)
     range_ = "contrail backfill --pipeline flight_delay --from 2013-11-01 --to 2013-11-01"
-    how = "--publish chunk --chunk-days=31"
+    how = "--commits chunk --chunk-days=31"
     assert chosen.splitlines() == [
         f"plan: {range_} --id RUN --json --begin --stages features,score --model 2 {how}",
         "ingest: (skipped)",
@@ -257,7 +260,7 @@ def test_a_backfill_runs_only_the_stages_asked_for(dags: dict[str, Any]) -> None
 
 def test_a_dry_run_stops_after_its_plan(dags: dict[str, Any]) -> None:
     plan, *rest = render(dags["flight_delay__backfill"], stages=["features", "score"], dry_run=True).splitlines()
-    assert plan.endswith("--json --dry-run --stages features,score --model champion --publish whole")
+    assert plan.endswith("--json --dry-run --stages features,score --model champion --commits whole")
     assert {line.partition(": ")[2] for line in rest} == {"(skipped)"}
 
 
@@ -274,7 +277,7 @@ def test_the_model_is_asked_for_in_words(dags: dict[str, Any], asked: str, passe
 @pytest.mark.parametrize(
     ("param", "wrong"),
     [
-        ("stages", ["scores"]), ("stages", []), ("model", "best"), ("model", ""), ("publish", "daily"),
+        ("stages", ["scores"]), ("stages", []), ("model", "best"), ("model", ""), ("commits", "daily"),
         ("chunk_days", 0), ("dry_run", "no"), ("from", "yesterday"),
     ],
 )  # fmt: skip
@@ -285,12 +288,12 @@ def test_a_backfill_refuses_what_does_not_exist(dags: dict[str, Any], param: str
 
 def test_every_field_of_the_backfills_form_has_a_title_and_help(dags: dict[str, Any]) -> None:
     params = dags["flight_delay__backfill"].params
-    assert list(params) == ["from", "to", "stages", "model", "publish", "chunk_days", "dry_run"]
+    assert list(params) == ["from", "to", "stages", "model", "commits", "chunk_days", "dry_run"]
     for name in params:
         assert params.get_param(name).schema["title"], name
         assert params.get_param(name).description, name
     assert {params.get_param(name).schema["format"] for name in ("from", "to")} == {"date"}
-    assert set(params.get_param("publish").schema["enum"]) == set(PUBLISH)
+    assert set(params.get_param("commits").schema["enum"]) == set(get_args(Commits))
 
 
 def test_the_main_jobs_request_still_fits_the_backfills_form(dags: dict[str, Any]) -> None:
@@ -316,7 +319,7 @@ def test_a_training_asks_nobody_unless_wanted(dags: dict[str, Any]) -> None:
     lines = render(dags["flight_delay__train"]).splitlines()
     assert lines[2] == "judge: (skipped)"
     assert "waits" not in lines[3]
-    assert "--approval" not in lines[3]
+    assert lines[3].endswith("--model 3 --approval none")
 
 
 def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[str, Any]) -> None:
@@ -329,20 +332,20 @@ def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[
     assert lines[2].endswith("--run-id RUN --json --model 3 --approval awaited")
     question = "Late flights from New York: may version 3 become champion?"
     assert lines[3] == f"promote: airflow waits 1 day, 0:00:00: {question} the record"
-    assert lines[4].endswith("--json --model 3 --approval=approved --person=approver --reason=new carrier")
+    assert lines[4].endswith("--json --model 3 --approval approved --person approver --reason new carrier")
     refused = {"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": None}
     fresh = build_dags("flight_delay")["flight_delay__train"]
     lines = render(fresh, answered=refused, approval=True).splitlines()
-    assert lines[4].endswith("--json --model 3 --approval=refused --person=nobody, in time")
+    assert lines[4].endswith("--json --model 3 --approval refused --person nobody, in time")
 
 
 def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_pipeline("flight_delay")
     gate = loaded.spec.gate.model_copy(update={"approval": "person", "approval_hours": 2})
     strict = dataclasses.replace(loaded, spec=loaded.spec.model_copy(update={"gate": gate}))
-    monkeypatch.setattr(builder, "load_pipeline", lambda name: strict)
+    monkeypatch.setattr(train_module, "load_pipeline", lambda name: strict)
     train = build_dags("flight_delay")["flight_delay__train"]
-    assert "judge: contrail stage promote" in render(train, approval=False)
+    assert "judge: contrail promote" in render(train, approval=False)
     assert train.get_task("promote").response_timeout == timedelta(hours=2)
 
 
@@ -401,7 +404,7 @@ def test_a_training_by_schedule_or_by_hand_asks_the_governor_and_says_who_asks()
     scheduled = _train_lines()
     assert scheduled["govern"] == f"{start} schedule --training scheduled__x"
     by_hand = _train_lines(run_id="manual__x", why="new carrier", insist=True)["govern"]
-    assert by_hand == f"{start} by-hand --training manual__x --person=scientist --reason=new carrier --insist"
+    assert by_hand == f"{start} by-hand --training manual__x --person scientist --reason new carrier --insist"
     assert "--on 2013-10-01 " in _train_lines(run_id="manual__x", as_of="2013-10-01")["govern"]
     ended = _train_lines(run_id="manual__x", as_of="2026-11-21")["govern"]
     assert "--on 2014-01-01 " in ended, "the cut-off after the last day that there is"
@@ -417,8 +420,8 @@ def test_a_training_that_the_monitor_has_started_is_not_judged_twice(dags: dict[
     name = dags["flight_delay__monitor"].get_task("retrain").trigger_run_id.split("{{")[0]
     started = _train_lines(run_id=f"{name}2013-11-01")
     assert started["govern"] == "(skipped)"
-    assert started["train"].startswith("contrail stage train")
-    assert started["promote"].startswith("contrail stage promote")
+    assert started["train"].startswith("contrail train")
+    assert started["promote"].startswith("contrail promote")
     train = dags["flight_delay__train"].get_task("train")
     assert train.trigger_rule == "none_failed", "a task that was skipped does not stop it"
 
@@ -490,3 +493,10 @@ def test_airflow_loads_every_file_and_finds_what_the_plugin_registers(home: Path
         "timetable": "ClosedPartitionTimetable",
         "weights": ["EarlierPartitionFirst"],
     }
+
+
+def test_a_run_whose_tasks_were_skipped_has_no_candidate_and_no_record() -> None:
+    """A promotion is rendered before it is skipped."""
+    nothing = SimpleNamespace(xcom_pull=lambda task_ids: None)
+    assert (train_module.candidate(nothing), train_module.record(nothing)) == ("", "")
+    assert train_module.is_allowed(nothing), "the monitor has decided before it starts a training"

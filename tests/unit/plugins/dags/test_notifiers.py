@@ -35,13 +35,10 @@ from contrail_airflow.dags.notifiers import (
     StageNotifier,
     deliver,
 )
-from contrail_airflow.operators.stage import (
-    BackfillOperator,
-    JobsOperator,
-    RetrainOperator,
-    StageOperator,
-    StageRefused,
-)
+from contrail_airflow.operators.backfill import BackfillOperator, JobsOperator
+from contrail_airflow.operators.day import RetrainOperator
+from contrail_airflow.operators.ending import StageRefused
+from contrail_airflow.operators.stage import StageOperator
 
 
 def context(**more: Any) -> Any:

@@ -9,7 +9,8 @@ from tests.conftest import Toy
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.errors import ContrailError
 from contrail.partitions import Partitions
-from contrail_airflow.local.main_job import MainJob, _Cascade, make_plan
+from contrail_airflow.local.cascade import Cascade
+from contrail_airflow.local.main_job import MainJob, make_plan
 
 DAYS = Partitions(date(2024, 3, 9), date(2024, 3, 10))
 
@@ -71,8 +72,8 @@ def api() -> FakeApi:
     return FakeApi()
 
 
-def cascade(api: Any) -> _Cascade:
-    return _Cascade(api, ["daily", "score"], DAYS)
+def cascade(api: Any) -> Cascade:
+    return Cascade(api, ["daily", "score"], DAYS)
 
 
 def test_runs_from_before_do_not_count(api: FakeApi) -> None:

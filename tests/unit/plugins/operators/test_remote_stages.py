@@ -29,11 +29,14 @@ from contrail.dispatch.receipts import Month, Receipts
 from contrail.errors import BudgetError
 from contrail.methods.cost import BatchUsage, MachineUsage
 from contrail.notify.messages import Kind, of_failure
-from contrail_airflow.operators import stage as operators
-from contrail_airflow.operators.stage import StageOperator, StageRefused, StageStopped
-from contrail_airflow.remote import costs, remote_jobs, triggers
+from contrail_airflow.operators import remote_run, stage
+from contrail_airflow.operators.ending import StageRefused, StageStopped
+from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.remote import costs, dataproc, triggers, vertex
 from contrail_airflow.remote.costs import JobCosts
-from contrail_airflow.remote.remote_jobs import RemoteJob, State, advice, describe, ending, target_from
+from contrail_airflow.remote.remote_jobs import RemoteJob, State
+from contrail_airflow.remote.services import describe, target_from
+from contrail_airflow.remote.trouble import advice, ending
 
 SIZE = {"spark.dynamicAllocation.enabled": "false"}  # 12 DCUs
 PLACE = {"project": "demo", "region": "r", "service_account": "a@demo", "image": "i"}
@@ -58,7 +61,7 @@ class Service:
         if self.error:
             raise self.error
         self.watch("asked")
-        own = labels(job, operators.settings().dispatch)
+        own = labels(job, stage.settings().dispatch)
         self.jobs[job.id] = RemoteJob(job.id, job.id, "active", "", f"https://console/{job.id}", labels=own)
         self.watch("made")
         return self.jobs[job.id]
@@ -90,9 +93,9 @@ def current(tmp_path: Path, **dispatch: Any) -> Settings:
 def service(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """Dataproc's service, in memory."""
     found = Service()
-    monkeypatch.setattr(operators, "settings", lambda: current(tmp_path))
-    monkeypatch.setattr(operators, "publish_code", lambda _: Code("w", "s", "b", "r", "l"))
-    monkeypatch.setattr(operators, "jobs_of", lambda target, _: found)
+    monkeypatch.setattr(stage, "settings", lambda: current(tmp_path))
+    monkeypatch.setattr(remote_run, "publish_code", lambda _: Code("w", "s", "b", "r", "l"))
+    monkeypatch.setattr(remote_run, "jobs_of", lambda target, _: found)
     monkeypatch.setattr(triggers, "jobs_of", lambda target, _: found)
     yield found
 
@@ -212,7 +215,7 @@ def test_a_task_that_is_killed_before_its_job_is_there_never_has_one(
         running.on_kill()
         return Code("w", "s", "b", "r", "l")
 
-    monkeypatch.setattr(operators, "publish_code", publish)
+    monkeypatch.setattr(remote_run, "publish_code", publish)
     with stopping(StageRefused, "was not submitted to dataproc: its task was ended"):
         running.execute(context())
     assert service.jobs == {}
@@ -335,7 +338,7 @@ def test_a_log_that_cannot_be_read_does_not_hide_why_a_job_ended(
     def forbidden(*_: Any) -> list[str]:
         raise OSError("Forbidden: b/scratch/o")
 
-    monkeypatch.setattr(operators, "read_tail", forbidden)
+    monkeypatch.setattr(remote_run, "read_tail", forbidden)
     deferred = submit()
     service.end(deferred.trigger.name, "failed", "The instance was preempted.")
     with stopping(StageStopped, "the spot machine was taken away") as stopped:
@@ -425,7 +428,7 @@ def test_code_that_cannot_be_uploaded_says_what_to_do(service: Service, monkeypa
     def missing(*_: Any) -> None:
         raise FileNotFoundError("b/artifacts")
 
-    monkeypatch.setattr(operators, "publish_code", code.publish_code)
+    monkeypatch.setattr(remote_run, "publish_code", code.publish_code)
     monkeypatch.setattr(code, "write_whole", missing)
     with stopping(StageRefused, "not found: the environment file names something that is not there"):
         task().execute(context())
@@ -529,7 +532,7 @@ def priced(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }  # fmt: skip
     (tmp_path / "prices.yaml").write_text(yaml.safe_dump(table))
     found = Priced(service, current(tmp_path, prices=tmp_path / "prices.yaml", monthly_budget=40), [START])
-    monkeypatch.setattr(operators, "settings", lambda: found.settings)
+    monkeypatch.setattr(stage, "settings", lambda: found.settings)
     monkeypatch.setattr(costs, "utc_now", lambda: found.clock[0])
     return found
 
@@ -616,7 +619,7 @@ def test_a_worker_that_is_lost_before_it_submits_leaves_no_cost(
         raise MemoryError
 
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
-        patched.setattr(operators, "publish_code", lost)
+        patched.setattr(remote_run, "publish_code", lost)
         task().execute(context())
     assert priced.month.counted == pytest.approx(24)
     priced.later(16)
@@ -659,8 +662,8 @@ def test_what_a_batch_used_is_what_its_service_says() -> None:
     assert isinstance(target, DataprocTarget)
     used = {"milli_dcu_seconds": 720_500, "shuffle_storage_gb_seconds": 72_000}
     batch = Batch({"runtime_info": {"approximate_usage": used}})
-    assert remote_jobs._batch_usage(batch, target) == BatchUsage(dcu_seconds=720.5, shuffle_gb_seconds=72_000)
-    assert remote_jobs._batch_usage(Batch({"runtime_info": {"output_uri": "gs://x"}}), target) is None
+    assert dataproc._batch_usage(batch, target) == BatchUsage(dcu_seconds=720.5, shuffle_gb_seconds=72_000)
+    assert dataproc._batch_usage(Batch({"runtime_info": {"output_uri": "gs://x"}}), target) is None
 
 
 def test_a_custom_job_is_billed_from_its_first_running_on_the_machine_that_it_had() -> None:
@@ -669,12 +672,12 @@ def test_a_custom_job_is_billed_from_its_first_running_on_the_machine_that_it_ha
     machine = {"machine_type": "g2-standard-8", "accelerator_type": "NVIDIA_L4", "accelerator_count": 1}
     spec = {"worker_pool_specs": [{"machine_spec": machine, "replica_count": 1}], "scheduling": {"strategy": "SPOT"}}
     asked = {"create_time": START, "job_spec": spec}
-    assert remote_jobs._machine_usage(CustomJob(asked)) is None, "it has not ended"
+    assert vertex._machine_usage(CustomJob(asked)) is None, "it has not ended"
     ended = {**asked, "start_time": START + timedelta(minutes=5), "end_time": START + timedelta(minutes=15)}
-    used = remote_jobs._machine_usage(CustomJob(ended))
+    used = vertex._machine_usage(CustomJob(ended))
     assert used == MachineUsage(**machine, spot=True, seconds=600.0)
-    never_ran = remote_jobs._machine_usage(CustomJob({**asked, "end_time": START + timedelta(minutes=15)}))
+    never_ran = vertex._machine_usage(CustomJob({**asked, "end_time": START + timedelta(minutes=15)}))
     assert never_ran is not None
     assert never_ran.seconds == 0
     on_demand = {**ended, "job_spec": {**spec, "scheduling": {"strategy": "STANDARD"}}}
-    assert remote_jobs._machine_usage(CustomJob(on_demand)) == used.model_copy(update={"spot": False})
+    assert vertex._machine_usage(CustomJob(on_demand)) == used.model_copy(update={"spot": False})

@@ -9,8 +9,8 @@ import pytest
 from contrail.errors import DataError
 from contrail.operations.backfill_result import BackfillResult, PlanSummary, StageSummary
 from contrail.stages.results import PromoteDetails, StageResult
+from contrail_airflow.operators.backfill import JobsOperator
 from contrail_airflow.operators.results import plan_of, result_of
-from contrail_airflow.operators.stage import JobsOperator
 
 JUDGED = StageResult(
     stage="promote", pipeline="toy", partitions="2024-02-10", run_id="r1",

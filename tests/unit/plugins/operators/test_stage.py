@@ -22,7 +22,9 @@ from contrail.errors import (
     PartitionRefusedError,
     SpecError,
 )
-from contrail_airflow.operators.stage import BackfillOperator, StageOperator, StageRefused, StageStopped
+from contrail_airflow.operators.backfill import BackfillOperator
+from contrail_airflow.operators.ending import StageRefused, StageStopped
+from contrail_airflow.operators.stage import StageOperator
 from contrail_airflow.operators.stage_process import StageProcess
 
 CONTEXT: Any = {
@@ -55,7 +57,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def _replace_stage(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     payload = {"command": [sys.executable, "-c", script], "environment": {}}
-    monkeypatch.setattr("contrail_airflow.operators.stage.render_process", lambda job, target: payload)
+    monkeypatch.setattr("contrail_airflow.operators.local_run.render_process", lambda job, target: payload)
 
 
 def test_the_command_is_what_a_person_types() -> None:
@@ -206,7 +208,7 @@ def test_a_task_that_is_killed_while_its_stage_starts_ends_it(monkeypatch: pytes
             super().__init__(*given)
             task.on_kill()
 
-    monkeypatch.setattr("contrail_airflow.operators.stage.StageProcess", Killed)
+    monkeypatch.setattr("contrail_airflow.operators.local_run.StageProcess", Killed)
     with pytest.raises(StageStopped, match="code -15"):
         task.execute(CONTEXT)
 

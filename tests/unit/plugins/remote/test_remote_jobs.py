@@ -19,7 +19,8 @@ from tests.loopback.jobs import JobState
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
 from contrail.dispatch.payload import Code, Job, labels
-from contrail_airflow.remote.remote_jobs import RemoteJobs, jobs_of, target_from
+from contrail_airflow.remote.remote_jobs import RemoteJobs
+from contrail_airflow.remote.services import jobs_of, target_from
 
 PLACE = {"project": "demo", "region": "r", "service_account": "a@demo", "image": "i"}
 TARGETS = {

@@ -1,0 +1,35 @@
+"""The DAG ``daily``: a day's chain up to its features, at the day's cut-off."""
+
+from typing import Any
+
+from airflow.sdk import DAG
+
+from contrail.config.pipeline import load_pipeline
+from contrail_airflow.dags.policy import asset, dag, end, stage, start
+from contrail_airflow.operators.day import DayOperator
+from contrail_airflow.scheduling.priority import EarlierPartitionFirst
+from contrail_airflow.scheduling.timetables import ClosedPartitionTimetable
+
+
+def daily(pipeline: str) -> DAG:
+    """Late → ingest → validate → features, for each day of a pipeline; days pass each task in order."""
+    spec = load_pipeline(pipeline).spec
+    at_cutoff = ClosedPartitionTimetable(spec.schedule.daily, timezone=spec.timezone, key_format="%Y-%m-%d")
+    in_order: dict[str, Any] = {"max_active_tis_per_dag": 1, "weight_rule": EarlierPartitionFirst()}
+    with dag(
+        spec, "daily", stages=["ingest", "validate", "features"],
+        schedule=at_cutoff, start_date=start(spec), end_date=end(spec), max_active_runs=2,
+    ) as made:  # fmt: skip
+        late = DayOperator(
+            task_id="late",
+            verb="late",
+            pipeline=spec.name,
+            skip_unless="{{ '' if run_id.startswith('backfill__') else 'yes' }}",
+            **in_order,
+        )
+        # Trouble with a past day is told, and is no reason to leave this one out.
+        ingest = stage(spec, "ingest", options={"as_of_cutoff": True}, trigger_rule="all_done", **in_order)
+        validate = stage(spec, "validate", options={"as_of_cutoff": True}, **in_order)
+        features = stage(spec, "features", outlets=[asset(spec, "features")], **in_order)
+        late >> ingest >> validate >> features
+    return made

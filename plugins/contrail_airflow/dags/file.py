@@ -1,0 +1,105 @@
+"""What a file of Airflow's DAG folder calls: it names the DAGs that it makes, and no other file makes them too."""
+
+import ast
+from functools import cached_property
+from pathlib import Path
+
+from airflow.sdk import DAG
+from airflow.utils.file import list_py_file_paths
+
+from contrail.config.settings import settings
+from contrail.errors import SpecError
+from contrail_airflow.dags.backfill import backfill
+from contrail_airflow.dags.daily import daily
+from contrail_airflow.dags.monitor import monitor
+from contrail_airflow.dags.score import score
+from contrail_airflow.dags.train import train
+
+NAMES = ("daily", "score", "monitor", "train", "backfill")
+
+
+class DagFile:
+    """The DAGs that a file makes.
+
+    A DAG has one file. Of two that make it, Airflow would show the one that it has read last. Here one file keeps the DAG:
+    the one named after the pipeline, else the one nearest to the top of the folder, else the first by name. The other is
+    refused.
+
+    Args:
+        path: ``__file__`` of the file that asks.
+
+    Every DAG that it makes may raise:
+        SpecError: when another file keeps the DAG, or this one hides the pipeline's name in an expression.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path).absolute()
+
+    def daily(self, pipeline: str, /) -> DAG:
+        """A day's chain up to its features."""
+        self._claim("daily", pipeline)
+        return daily(pipeline)
+
+    def score(self, pipeline: str, /) -> DAG:
+        """The predictions of a day, after ``daily``."""
+        self._claim("score", pipeline)
+        return score(pipeline)
+
+    def monitor(self, pipeline: str, /) -> DAG:
+        """Drift, performance, and whether to train again, after ``score``."""
+        self._claim("monitor", pipeline)
+        return monitor(pipeline)
+
+    def train(self, pipeline: str, /) -> DAG:
+        """A new candidate and its gate."""
+        self._claim("train", pipeline)
+        return train(pipeline)
+
+    def backfill(self, pipeline: str, /) -> DAG:
+        """A range of days as a few large jobs."""
+        self._claim("backfill", pipeline)
+        return backfill(pipeline)
+
+    def _claim(self, name: str, pipeline: str) -> None:
+        mine = self._short(self.path)
+        if (name, pipeline) not in _named_in(self.path):
+            raise SpecError(
+                f'{mine} must say dags.{name}("{pipeline}") in these very words, so that whoever looks for '
+                f"{pipeline}__{name} finds its file"
+            )
+        makers = [file for file, named in self._named.items() if (name, pipeline) in named]
+        keeper = min([self.path, *makers], key=lambda file: (file.stem != pipeline, len(file.parts), file))
+        if keeper != self.path:
+            raise SpecError(
+                f"{mine} makes the DAG {pipeline}__{name}, which {self._short(keeper)} makes already. Delete {mine}, or "
+                "give it another pipeline."
+            )
+
+    @cached_property
+    def _named(self) -> dict[Path, set[tuple[str, str]]]:
+        """What each file of the folder names; Airflow's own list, without what .airflowignore leaves out."""
+        found = map(Path, list_py_file_paths(self._folder))
+        return {file: _named_in(file) for file in found if file.suffix == ".py"}
+
+    @property
+    def _folder(self) -> Path:
+        folder = settings().dags_path
+        return folder if self.path.is_relative_to(folder) else self.path.parent
+
+    def _short(self, file: Path) -> str:
+        return str(file.relative_to(self._folder.parent))
+
+
+def _named_in(file: Path) -> set[tuple[str, str]]:
+    """The DAGs, each with its pipeline, that a file names as in ``dags.daily("flight_delay")``."""
+    try:
+        text = file.read_text()
+        tree = ast.parse(text if __package__ in text else "")
+    except (OSError, SyntaxError, ValueError):
+        return set()  # Airflow cannot read it either
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=name), args=[ast.Constant(value=str(pipeline))]) if name in NAMES:
+                found.add((name, pipeline))
+    return found

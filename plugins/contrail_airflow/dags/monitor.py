@@ -1,0 +1,42 @@
+"""The DAG ``monitor``: how a day's features and the newest labels look, and whether to train again."""
+
+from airflow.sdk import DAG, PartitionedAssetTimetable
+
+from contrail.config.pipeline import load_pipeline
+from contrail_airflow.dags.policy import asset, dag, days_before, publish, stage
+from contrail_airflow.operators.day import DayOperator, RetrainOperator
+from contrail_airflow.operators.results import result_of
+
+_DECIDED_SO = "result_of(ti, 'govern').details.decision == 'retrain'"
+
+
+def monitor(pipeline: str) -> DAG:
+    """Drift and performance → govern → retrain, and → publish, for each day whose predictions are new."""
+    spec = load_pipeline(pipeline).spec
+    after_predictions = PartitionedAssetTimetable(assets=asset(spec, "predictions"))
+    days, back = spec.label.mature_after_days, spec.measured_again_days
+    first, mature = ("{{ days_before(partition_key, " + str(n) + ") }}" for n in (days + back, days + 1))
+    with dag(
+        spec, "monitor", stages=["drift", "performance"],
+        schedule=after_predictions, max_active_runs=2,
+        user_defined_macros={"days_before": days_before, "result_of": result_of},
+    ) as made:  # fmt: skip
+        drift = stage(spec, "drift")
+        performance = stage(
+            spec, "performance", partition_from=first, partition_to=mature, options={"only_stale": True}
+        )
+        # One day at a time: each must see what the others decided.
+        govern = DayOperator(task_id="govern", verb="govern", pipeline=spec.name, max_active_tis_per_dag=1)
+        retrain = RetrainOperator(
+            task_id="retrain",
+            trigger_dag_id=f"{spec.name}__train",
+            trigger_run_id="governor__{{ partition_key }}",
+            conf={"as_of": "{{ partition_key }}", "set": {}},
+            logical_date=None,
+            skip_when_already_exists=True,
+            skip_unless="{{ 'yes' if " + _DECIDED_SO + " else '' }}",
+        )
+        [drift, performance] >> govern >> retrain
+        for published in publish(spec, first, "{{ partition_key }}"):
+            [drift, performance] >> published
+    return made

@@ -1,0 +1,176 @@
+"""The policy that every DAG keeps: owner, retries, deadlines, pools, words, and where a stage runs.
+
+What a DAG does belongs in its own module.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import (  # type: ignore[attr-defined]  # its stub lacks the deadline names
+    DAG,
+    Asset,
+    AsyncCallback,
+    DeadlineAlert,
+    DeadlineReference,
+)
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+
+from contrail.config.settings import settings
+from contrail.config.spec import PipelineSpec
+from contrail.config.targets import DataprocTarget, VertexTarget
+from contrail_airflow.dags.notifiers import DeadlineNotifier, FailureNotifier, RunNotifier, StageNotifier
+from contrail_airflow.dags.words import Words, words_of
+from contrail_airflow.operators.day import PublishOperator
+from contrail_airflow.operators.remote_run import QUEUE_MINUTES
+from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.scheduling.retries import JitteredBackoff
+
+HEAVY_POOL, GPU_POOL = "heavy", "gpu"
+# A job that fills this machine takes all slots of the pool `heavy`, so that no other stage runs beside it. A pool with
+# fewer slots would never run it.
+HEAVY_SLOTS = 2
+
+
+@contextmanager
+def dag(
+    spec: PipelineSpec, name: str, *, stages: Iterable[str], room: timedelta = timedelta(), **arguments: Any
+) -> Iterator[DAG]:
+    """A DAG with the pipeline's policy; the tasks of the block get their words from the DAG's Markdown file.
+
+    Args:
+        spec: The pipeline.
+        name: The DAG's name within the pipeline, also that of its Markdown file.
+        stages: What it runs. Where a stage is a remote job, a run has time for all of its attempts beyond the usual.
+            Its deadline stays: whoever waits for a remote job that is late hears of it.
+        room: What a run may take beyond the usual.
+        arguments: As for Airflow's ``DAG``.
+    """
+    words = words_of(name, spec)
+    attempts = sum((there(spec, verb) * (1 + retries(spec, verb)) for verb in stages), timedelta())
+    with DAG(
+        dag_id=f"{spec.name}__{name}",
+        description=words.dag.splitlines()[0],
+        doc_md=f"### {spec.title}: {name}\n\n{words.dag}\n\n{spec.description.strip()}\n\nOwner: {spec.owner}",
+        tags=["contrail", spec.name, name],
+        catchup=False,
+        dagrun_timeout=timedelta(minutes=spec.schedule.timeout_minutes * 3) + room + attempts,
+        on_failure_callback=RunNotifier(),
+        deadline=_deadline(spec, name, room),
+        default_args=_of_every_task(spec),
+        **arguments,
+    ) as made:
+        yield made
+    _write(words, made)
+
+
+def _deadline(spec: PipelineSpec, name: str, room: timedelta) -> DeadlineAlert:
+    after = timedelta(minutes=spec.schedule.deadline_minutes) + room
+    alert = {"dag_id": f"{spec.name}__{name}", "minutes": int(after.total_seconds() / 60)}
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        # In seconds, not as the timedelta of the signature: with one, Airflow 3.3 fails to clear any run whose
+        # deadline has not passed (https://github.com/apache/airflow/issues/70368).
+        interval=after.total_seconds(),  # type: ignore[arg-type]
+        callback=AsyncCallback(DeadlineNotifier, kwargs=alert),
+    )
+
+
+def _of_every_task(spec: PipelineSpec) -> dict[str, Any]:
+    schedule = spec.schedule
+    return {
+        "owner": spec.owner,
+        "retries": schedule.retries,
+        "retry_delay": timedelta(seconds=schedule.retry_delay_seconds),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=15),
+        "retry_policy": JitteredBackoff(),
+        "execution_timeout": timedelta(minutes=schedule.timeout_minutes),
+        "pool": HEAVY_POOL,
+        "on_success_callback": StageNotifier(),
+        "on_failure_callback": FailureNotifier(),
+    }
+
+
+def _write(words: Words, made: DAG) -> None:
+    for task in made.tasks:
+        if isinstance(task, MappedOperator):
+            task.partial_kwargs["doc_md"] = words.tasks[task.task_id]
+        else:
+            task.doc_md = words.tasks[task.task_id]
+
+
+def stage(
+    spec: PipelineSpec,
+    verb: str,
+    *,
+    task_id: str | None = None,
+    operator: type[StageOperator] = StageOperator,
+    **arguments: Any,
+) -> StageOperator:
+    """The task that runs a stage; its id is the verb unless another is given."""
+    return operator(task_id=task_id or verb, verb=verb, pipeline=spec.name, retries=retries(spec, verb), **arguments)
+
+
+def publish(spec: PipelineSpec, first: str, last: str, **arguments: Any) -> list[PublishOperator]:
+    """The task that shows a range to the analysts; none where they query the lake."""
+    if settings().analysts is None:
+        return []
+    return [
+        PublishOperator(
+            task_id="publish", verb="publish", pipeline=spec.name, partition_from=first, partition_to=last, **arguments
+        )
+    ]
+
+
+def slots(spec: PipelineSpec, verb: str) -> int:
+    """What a training or a range of days takes in the pool `heavy`; one to submit it where it runs elsewhere."""
+    return 1 if remote(spec, verb) else HEAVY_SLOTS
+
+
+def remote(spec: PipelineSpec, verb: str) -> VertexTarget | DataprocTarget | None:
+    """Where a stage runs in the cloud; None where it runs on this machine."""
+    target = settings().dispatch.target_of(spec.name, verb)
+    return target if isinstance(target, VertexTarget | DataprocTarget) else None
+
+
+def limit(spec: PipelineSpec, verb: str) -> timedelta:
+    """How long one attempt of a stage may take."""
+    return timedelta(minutes=spec.schedule.timeout_minutes) + there(spec, verb)
+
+
+def there(spec: PipelineSpec, verb: str) -> timedelta:
+    """How long a stage's remote job may take, with the wait for machines; nothing for a stage of this machine."""
+    target = remote(spec, verb)
+    return timedelta(minutes=target.timeout_minutes + QUEUE_MINUTES if target else 0)
+
+
+def retries(spec: PipelineSpec, verb: str) -> int:
+    """How often a stage is tried again; where spot machines come first, at least until it has run without them."""
+    target = remote(spec, verb)
+    spot_attempts = target.spot_attempts if isinstance(target, VertexTarget) else 0
+    return max(spec.schedule.retries, spot_attempts)
+
+
+def asset(spec: PipelineSpec, table: str) -> Asset:
+    """The asset of a pipeline's table. It has no URI: one would load every provider when a DAG is parsed."""
+    return Asset(name=f"{spec.name}.{table}", group="contrail")
+
+
+def start(spec: PipelineSpec) -> datetime:
+    """The first day of the schedule."""
+    first = spec.schedule.start_date
+    return datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(spec.timezone))
+
+
+def end(spec: PipelineSpec) -> datetime | None:
+    """The last day of a pipeline whose data have an end."""
+    last = spec.last_partition
+    return datetime(last.year, last.month, last.day, 23, tzinfo=ZoneInfo(spec.timezone)) if last else None
+
+
+def days_before(partition_key: str, days: int) -> str:
+    """The partition ``days`` before another, as text; a template macro."""
+    return str(date.fromisoformat(partition_key) - timedelta(days=days))

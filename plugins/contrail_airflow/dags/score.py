@@ -1,0 +1,22 @@
+"""The DAG ``score``: the predictions of a day, as soon as its features are published."""
+
+from airflow.sdk import DAG, PartitionedAssetTimetable
+
+from contrail.config.pipeline import load_pipeline
+from contrail_airflow.dags.policy import asset, dag, days_before, publish, stage
+
+
+def score(pipeline: str) -> DAG:
+    """Score → publish, for each day whose features are new; publish only where analysts have a warehouse."""
+    spec = load_pipeline(pipeline).spec
+    after_features = PartitionedAssetTimetable(assets=asset(spec, "features"))
+    # Where late data score past days again, those days go to the analysts with this one.
+    back = spec.schedule.late_days if spec.score.late_data == "rescore" else 0
+    first = "{{ days_before(partition_key, " + str(back) + ") }}"
+    with dag(
+        spec, "score", stages=["score"],
+        schedule=after_features, max_active_runs=2, user_defined_macros={"days_before": days_before},
+    ) as made:  # fmt: skip
+        predictions = stage(spec, "score", outlets=[asset(spec, "predictions")])
+        predictions >> publish(spec, first, "{{ partition_key }}")
+    return made

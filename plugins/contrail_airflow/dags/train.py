@@ -1,0 +1,181 @@
+"""The DAG ``train``: a new candidate, and the gate that decides whether it becomes champion."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, CronTriggerTimetable, Param
+from airflow.sdk.exceptions import AirflowFailException
+
+from contrail.config.pipeline import load_pipeline
+from contrail.config.spec import PipelineSpec
+from contrail.config.training_windows import TrainingWindows, training_windows
+from contrail.errors import SpecError
+from contrail.partitions import Partitions
+from contrail_airflow.dags.policy import GPU_POOL, dag, end, limit, remote, slots, stage, start
+from contrail_airflow.operators.approval import PromoteOperator
+from contrail_airflow.operators.day import DayOperator
+from contrail_airflow.operators.results import result_of
+
+_STAGES = ("train", "promote", "promote")  # `judge` is the gate too
+_AS_OF = "params.as_of, dag_run.run_after"
+_DAY = "{{ training_day(" + _AS_OF + ") }}"
+_GATE: dict[str, Any] = {
+    "partition_from": "{{ gate_window(" + _AS_OF + ").start }}",
+    "partition_to": "{{ gate_window(" + _AS_OF + ").end }}",
+}
+_CANDIDATE = "{{ candidate(ti) }}"
+_ALLOWED = "{{ 'yes' if is_allowed(ti) else '' }}"
+
+
+def train(pipeline: str) -> DAG:
+    """Govern → train → judge → promote, by schedule, by hand, or started by the DAG ``monitor``."""
+    spec = load_pipeline(pipeline).spec
+    cron = spec.schedule.train
+    with dag(
+        spec, "train", stages=_STAGES,
+        room=_room(spec), schedule=CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None,
+        start_date=start(spec), end_date=end(spec), max_active_runs=1,
+        params=_params(spec), user_defined_macros={**Windows(spec).macros(), **MACROS},
+    ) as made:  # fmt: skip
+        govern = _govern(spec)
+        trained = stage(
+            spec, "train", skip_unless=_ALLOWED,
+            trigger_rule="none_failed",  # what the monitor has started is not judged twice
+            partition_from="{{ train_window(" + _AS_OF + ").start }}",
+            partition_to="{{ train_window(" + _AS_OF + ").end }}",
+            options={"params": [*_use_what_is_rented(spec), "{{ params.set | tojson }}"]},
+            **_place(spec),
+        )  # fmt: skip
+        judge = stage(
+            spec, "promote", task_id="judge", skip_unless=_if_awaited(spec), **_GATE,
+            options={"model": _CANDIDATE, "approval": "awaited"},
+        )  # fmt: skip
+        promote = stage(
+            spec, "promote", operator=PromoteOperator, skip_unless=_ALLOWED, **_GATE,
+            options={"model": _CANDIDATE},
+            trigger_rule="none_failed",  # where nobody is asked, judge is skipped
+            ask_if=_if_awaited(spec),
+            subject=f"{spec.title}: may version {_CANDIDATE} become champion?",
+            body="{{ record(ti) }}",
+            response_timeout=timedelta(hours=spec.gate.approval_hours),
+        )  # fmt: skip
+        govern >> trained >> judge >> promote
+    return made
+
+
+def _govern(spec: PipelineSpec) -> DayOperator:
+    by_hand = "{{ '' if run_id.startswith('scheduled__') else "
+    return DayOperator(
+        task_id="govern", verb="govern", pipeline=spec.name, partition_from=_DAY, partition_to=_DAY,
+        skip_unless="{{ '' if run_id.startswith('governor__') else 'yes' }}",
+        options={
+            "asked": "{{ 'schedule' if run_id.startswith('scheduled__') else 'by-hand' }}",
+            "training": "{{ run_id }}",
+            "person": by_hand + "dag_run.triggering_user_name or 'unknown' }}",
+            "reason": by_hand + "params.why }}",
+            "insist": by_hand + "params.insist }}",
+        },
+    )  # fmt: skip
+
+
+def _params(spec: PipelineSpec) -> dict[str, Param]:
+    """The form of a training that a person starts."""
+    return {
+        "as_of": Param(
+            None, type=["null", "string"], format="date", title="As of",
+            description="Use only what was known at the cut-off of this day. Empty: the day of the run.",
+        ),
+        "approval": Param(
+            spec.gate.approval == "person", type="boolean", title="Wait for an approver",
+            description="A pipeline whose gate asks for a person waits for one whatever is chosen here.",
+        ),
+        "set": Param(
+            {}, type="object", title="XGBoost parameters", description='For example {"max_depth": 8}.'
+        ),
+        # Not `reason`: the run's would be filled into the approver's own.
+        "why": Param("", type="string", title="Reason", description="Why, for the record of the decision."),
+        "insist": Param(
+            False, type="boolean", title="Train all the same",
+            description="In spite of a cool-down or missing labels. The month's budget still refuses.",
+        ),
+    }  # fmt: skip
+
+
+def _if_awaited(spec: PipelineSpec) -> str:
+    always = "true" if spec.gate.approval == "person" else "false"
+    return "{{ 'yes' if " + always + " or params.approval else '' }}"
+
+
+def _room(spec: PipelineSpec) -> timedelta:
+    """An approver's time to answer, which any training may be asked to wait for, and that of each stage."""
+    stages = (limit(spec, verb) for verb in _STAGES)
+    return sum(stages, timedelta(hours=spec.gate.approval_hours))
+
+
+def _place(spec: PipelineSpec) -> dict[str, Any]:
+    """Trainings take turns on a GPU: this machine's, or one that is rented by the minute. Else they fill the machine."""
+    on_gpu = spec.train.device == "cuda" or _rents_gpu(spec)
+    return {"pool": GPU_POOL} if on_gpu else {"pool_slots": slots(spec, "train")}
+
+
+def _rents_gpu(spec: PipelineSpec) -> bool:
+    target = remote(spec, "train")
+    return bool(target and target.accelerator_type)
+
+
+def _use_what_is_rented(spec: PipelineSpec) -> list[str]:
+    """With ``auto`` few rows are trained on a CPU, and so are all where a GPU cannot be seen: beside one that is paid for."""
+    return ["device=cuda"] if _rents_gpu(spec) and spec.train.device == "auto" else []
+
+
+def is_allowed(ti: Any) -> bool:
+    """Whether the governor has not refused this training. The monitor's was decided before it began."""
+    decided: Any = result_of(ti, "govern")
+    return decided is None or decided.details.decision == "retrain"
+
+
+def candidate(ti: Any) -> str:
+    """The version that this run has trained; nothing where it has trained none."""
+    trained: Any = result_of(ti, "train")
+    return (trained and trained.details.model_version) or ""
+
+
+def record(ti: Any) -> str:
+    """The decision record that an approver reads; nothing where nobody is asked."""
+    judged: Any = result_of(ti, "judge", "promote")
+    return (judged and judged.details.record) or ""
+
+
+MACROS = {"is_allowed": is_allowed, "candidate": candidate, "record": record}
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Template macros: the windows of a training run."""
+
+    spec: PipelineSpec
+
+    def macros(self) -> dict[str, Any]:
+        """The macros by their name in a template."""
+        return {"train_window": self.train, "gate_window": self.gate, "training_day": self.day}
+
+    def _both(self, as_of: str | None, run_after: datetime) -> TrainingWindows:
+        day = date.fromisoformat(as_of) if as_of else run_after.astimezone(ZoneInfo(self.spec.timezone)).date()
+        try:
+            return training_windows(self.spec, day)
+        except SpecError as error:
+            raise AirflowFailException(str(error)) from error  # no retry: the day asked for is wrong
+
+    def train(self, as_of: str | None, run_after: datetime) -> Partitions:
+        """The days that a model is trained on."""
+        return self._both(as_of, run_after).train
+
+    def gate(self, as_of: str | None, run_after: datetime) -> Partitions:
+        """The days that the gate judges it by."""
+        return self._both(as_of, run_after).gate
+
+    def day(self, as_of: str | None, run_after: datetime) -> date:
+        """The day at whose cut-off it trains: of a pipeline that has ended, the one after its last."""
+        return self.gate(as_of, run_after).end + timedelta(days=1)

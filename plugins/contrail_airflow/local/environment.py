@@ -1,0 +1,55 @@
+"""The environment of every process of the embedded Airflow: where things lie, who may log in, and what is quicker here."""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from contrail.config.settings import Settings
+from contrail_airflow.local.private import secret_of
+from contrail_airflow.roles import ROLES
+
+_AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+
+
+def airflow_environment(settings: Settings, home: Path) -> dict[str, str]:
+    """The environment with Airflow's home at ``home``; secrets are made once, and readable by their owner only."""
+    project = settings.project_path
+    own = {
+        "AIRFLOW_HOME": str(home),
+        "CONTRAIL_HOME": str(settings.home_path),
+        "CONTRAIL_PROJECT": str(project),
+        "CONTRAIL_PIPELINES": str(settings.pipelines_path),
+        "PYTHONPATH": os.pathsep.join([str(project / "include"), str(project / "plugins")]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(settings.dags_path),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(project / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "8",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "AIRFLOW__CORE__AUTH_MANAGER": _AUTH_MANAGER,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{r.name}:{r.airflow}" for r in ROLES),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__CORE__FERNET_KEY": secret_of(home, "fernet", _fernet_key),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret_of(home, "jwt", lambda: secrets.token_hex(48)),
+        "AIRFLOW__API__SECRET_KEY": secret_of(home, "session", lambda: secrets.token_hex(32)),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        # Airflow renames its processes over their environment, where `down` looks for the token.
+        "SPT_NOENV": "1",
+        # Two cores: the defaults poll for a cluster's load and cost a second a task (docs/adr/0004).
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+    }
+    return {**os.environ, **own}
+
+
+def _fernet_key() -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()

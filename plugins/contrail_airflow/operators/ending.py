@@ -1,0 +1,86 @@
+"""How a stage ended: with its result, or with an error that says whether a retry can help."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from contrail.errors import CommitConflictError
+
+RETRYABLE = CommitConflictError.exit_code
+SHOWN_LINES = 12
+_ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before
+
+
+class StageStopped(AirflowException):
+    """A stage ended with an error. ``code`` is its exit status, ``said`` the last lines that it printed."""
+
+    def __init__(self, verb: str, code: int, said: str, hint: str) -> None:
+        super().__init__(f"{verb} stopped with code {code}; {hint}. The lines above say why.")
+        self.code = code
+        self.said = said
+
+
+class StageRefused(StageStopped, AirflowFailException):
+    """It would end in the same way again, so that Airflow does not retry."""
+
+
+def printed_result(verb: str, printed: str) -> dict[str, Any]:
+    """The result in the last line that a stage printed.
+
+    Raises:
+        AirflowFailException: without one: the stage has not kept its promise, and a retry would not help.
+    """
+    last = (printed.strip().splitlines() or [""])[-1]
+    try:
+        result = json.loads(last)
+    except json.JSONDecodeError:
+        result = None
+    if not isinstance(result, dict):
+        raise AirflowFailException(f"{verb} ended well but its last line is not a JSON object: {last[:200]!r}")
+    return result
+
+
+def fail(verb: str, code: int, lines: Sequence[str], link: str = "") -> NoReturn:
+    """End the task of a stage whose exit status was not 0; ``lines`` are the last that it printed.
+
+    Raises:
+        StageStopped: for a status that a retry may change.
+        StageRefused: for every other.
+    """
+    marked = [i for i, line in enumerate(lines) if line.startswith(_ERROR_MARK)]
+    # Libraries may have more to say after it, when the process ends.
+    shown = lines[marked[-1] :][:SHOWN_LINES] if marked else lines[-SHOWN_LINES:]
+    said = "\n".join([*shown, *([link] if link else [])])
+    _raise(verb, code, said, again=code == RETRYABLE or code < 0 or code > 128)
+
+
+def stop(verb: str, again: bool, said: str, log: logging.Logger, code: int = 1) -> NoReturn:
+    """End the task of a stage for what happened around it, and log that.
+
+    Raises:
+        StageStopped: where a retry may help.
+        StageRefused: where it does not.
+    """
+    log.error("%s", said)
+    _raise(verb, RETRYABLE if again else code, said, again)
+
+
+def _raise(verb: str, code: int, said: str, again: bool) -> NoReturn:
+    if again:
+        raise StageStopped(verb, code, said, "a retry may pass")
+    raise StageRefused(verb, code, said, "a retry would fail again")
+
+
+def teller(log: logging.Logger) -> Callable[[str], None]:
+    """Logs lines; from an error on, as errors."""
+    level = logging.INFO
+
+    def tell(line: str) -> None:
+        nonlocal level
+        level = logging.ERROR if line.startswith(_ERROR_MARK) else level
+        log.log(level, "%s", line)
+
+    return tell

@@ -1,0 +1,180 @@
+"""A stage as a job on Google Cloud: submitted or taken up by a task, and given back when it has ended.
+
+The services and what they say are in ``contrail_airflow.remote``.
+"""
+
+import logging
+from typing import Any, NoReturn
+
+from contrail.config.settings import Settings
+from contrail.dispatch.code import publish_code
+from contrail.dispatch.outcome import Outcome, read_outcome, read_tail
+from contrail.dispatch.payload import Job, labels
+from contrail.dispatch.receipts import Receipts
+from contrail.errors import ContrailError
+from contrail_airflow.operators.ending import SHOWN_LINES, fail, printed_result, stop, teller
+from contrail_airflow.remote.costs import JobCosts
+from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs
+from contrail_airflow.remote.services import jobs_of
+from contrail_airflow.remote.trouble import advice, ending, service_errors
+
+# A job may wait so long for machines before its own time begins.
+QUEUE_MINUTES = 60
+
+
+class RemoteRun:
+    """One attempt of a task."""
+
+    def __init__(self, job: Job, target: GoogleTarget, settings: Settings, log: logging.Logger) -> None:
+        self._job, self._target, self._settings, self._log = job, target, settings, log
+        self._submitted: RemoteJob | None = None
+        self._jobs: RemoteJobs | None = None
+        self._killed = False
+
+    # ---- before the wait ----
+
+    def start(self) -> RemoteJob:
+        """Submit the job, or take up one that runs for this task already.
+
+        Raises:
+            StageStopped: when it was not submitted; a ``StageRefused`` where a retry would not help.
+        """
+        job, kind = self._job, self._target.kind
+        try:
+            # Airflow asks for the end of a task in the midst of what it does, and waits for it some seconds.
+            jobs = self._jobs = jobs_of(self._target, self._settings)
+            remote = self._running(jobs) or self._submit(jobs)
+        except service_errors() as error:
+            again, what = advice(error)
+            self._stop(again, f"✗ {job.id} was not submitted to {kind}: {what}\n{error}")
+        except ContrailError as error:
+            self._stop(error.retryable, f"✗ {type(error).__name__}: {error}", error.exit_code)
+        self._submitted = remote
+        if self._killed:
+            jobs.cancel(remote.name)
+            said = f"✗ {remote.name} was cancelled: its task was ended while it was submitted\n{remote.link}"
+            self._stop(False, said)
+        if remote.id != job.id:
+            self._log.info("Taking up %s: its attempt was lost, the job was not", remote.id)
+        self._log.info("%s runs: contrail %s\n%s", kind, " ".join(job.command), remote.link)
+        return remote
+
+    def _running(self, jobs: RemoteJobs) -> RemoteJob | None:
+        """The remote job of this attempt; or one that still does its work after another attempt has lost it.
+
+        Two at once are never right, so that one which runs is taken up whatever became of its task and of its run.
+        """
+        if found := jobs.find(self._job.id):
+            return found
+        own = labels(self._job, self._settings.dispatch)
+        same = {name: own[name] for name in ("contrail_task", "partition")}
+        return next((one for one in jobs.of_run(own["contrail_run"]) if same.items() <= one.labels.items()), None)
+
+    def _submit(self, jobs: RemoteJobs) -> RemoteJob:
+        """Start the job, if the budget has room for it."""
+        if costs := self._costs():
+            costs.reserve(self._job, self._target)
+        code = publish_code(self._settings)
+        if self._killed:
+            self._stop(False, f"✗ {self._job.id} was not submitted to {self._target.kind}: its task was ended")
+        return jobs.submit(self._job, code)
+
+    # ---- its end ----
+
+    def end(self) -> None:
+        """Ask for the end of the job if it runs, or as soon as it does."""
+        self._killed = True
+        if self._jobs and self._submitted:
+            self._jobs.cancel(self._submitted.name)
+        elif self._jobs:
+            self._cancel(self._jobs)
+
+    def give_up(self) -> NoReturn:
+        """End a job that was waited for too long: its service has not ended it in time.
+
+        Raises:
+            StageRefused: always.
+        """
+        self._cancel(jobs_of(self._target, self._settings))
+        limit = f"timeout_minutes ({self._target.timeout_minutes}) and {QUEUE_MINUTES} minutes for machines"
+        self._stop(False, f"✗ {self._job.id} had not ended after its target's {limit}: it was asked to")
+
+    def _cancel(self, jobs: RemoteJobs) -> None:
+        """Ask for the end of the remote job of this work, if there is one; no trouble with it stops its task's own end."""
+        try:
+            if found := self._running(jobs):
+                jobs.cancel(found.name)
+        except service_errors() as error:
+            self._log.warning("%s could not be cancelled: %s\n%s", self._job.id, advice(error)[1], error)
+
+    # ---- after the wait ----
+
+    def give_back(self, event: dict[str, Any], folder: str) -> dict[str, Any]:
+        """What the job left in its folder; ``event`` is that of its trigger.
+
+        Raises:
+            StageStopped: when it left an error or nothing; a ``StageRefused`` where a retry would not help.
+        """
+        name = event["name"]
+        if trouble := event.get("trouble"):
+            self._stop(True, f"✗ {name} could not be looked at: {trouble}")
+        try:
+            remote = jobs_of(self._target, self._settings).look(name)
+            outcome = read_outcome(folder)
+        except service_errors() as error:
+            what = advice(error)[1]
+            self._stop(True, f"✗ {name} has {event['state']}, but could not be looked at: {what}\n{error}")
+        self._log.info("%s has %s\n%s", name, event["state"], remote.link)
+        cost = self._settle(remote)  # however it ended, it is paid for
+        outcome = self._checked(outcome, remote, event, folder)
+        tell = teller(self._log)
+        for line in outcome.said:
+            tell(line)
+        if outcome.code:
+            fail(self._job.stage, outcome.code, outcome.said, remote.link)
+        result = printed_result(self._job.stage, outcome.result)
+        return {**result, "cost": cost} if cost else result
+
+    def _checked(self, outcome: Outcome | None, remote: RemoteJob, event: dict[str, Any], folder: str) -> Outcome:
+        """The outcome of a job that its stage has ended, and nobody else."""
+        name, state = event["name"], event["state"]
+        if outcome and (outcome.code < 0 or (state == "failed" and not outcome.code)):
+            outcome = None  # it was ended by a signal, or after its stage: its service knows why
+        if state == "cancelled" and not remote.overran:
+            # A task that is cleared while it waits may find its own earlier job, whose end is on its way.
+            another = remote.id != self._job.id
+            said = f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}"
+            self._stop(another, said)
+        if outcome is None:
+            again, what = ending(event["message"])
+            if remote.overran:
+                limit = f"timeout_minutes ({self._target.timeout_minutes})"
+                again, what = False, f"it took longer than its target's {limit}"
+            last = self._last_lines(remote.log_uri, f"{folder}/log.txt")
+            self._stop(again, f"✗ {name}: {what}\n{event['message']}\n{last}\n{remote.link}")
+        return outcome
+
+    def _last_lines(self, *logs: str) -> str:
+        """The end of the first log that there is; why it cannot be read, where it cannot."""
+        try:
+            return "\n".join(next(filter(None, (read_tail(log, SHOWN_LINES) for log in logs)), []))
+        except service_errors() as error:
+            return f"(its log could not be read: {error})"
+
+    # ---- shared ----
+
+    def _costs(self) -> JobCosts | None:
+        """The costs of the pipeline's remote jobs; None where the environment has no price table."""
+        receipts = Receipts.of(self._settings, self._job.pipeline)
+        return JobCosts(receipts, jobs_of, self._log) if receipts else None
+
+    def _settle(self, remote: RemoteJob) -> dict[str, Any] | None:
+        """The cost of a job that has ended. No trouble with it fails the task: a retry would pay for the work again."""
+        try:
+            return costs.settle(remote) if (costs := self._costs()) else None
+        except Exception as error:
+            self._log.warning("The cost of %s could not be written down: %s", remote.id, error)
+            return None
+
+    def _stop(self, again: bool, said: str, code: int = 1) -> NoReturn:
+        stop(self._job.stage, again, said, self._log, code)

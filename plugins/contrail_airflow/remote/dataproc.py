@@ -1,0 +1,86 @@
+"""Batches of Dataproc Serverless, through the provider's hook."""
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from contrail.config.settings import Settings
+from contrail.config.targets import DataprocTarget
+from contrail.dispatch.payload import Code, Job, render_batch
+from contrail.methods.cost import BatchUsage, tier_of
+from contrail_airflow.remote.remote_jobs import CONSOLE, RemoteJob, State, active, beyond, seconds_between
+from contrail_airflow.remote.trouble import patiently
+
+if TYPE_CHECKING:
+    from google.cloud.dataproc_v1.types import Batch
+
+
+class DataprocJobs:
+    """Batches of Dataproc Serverless; a batch's id is the job's."""
+
+    def __init__(self, target: DataprocTarget, settings: Settings) -> None:
+        from airflow.providers.google.cloud.hooks.dataproc import DataprocHook
+
+        self.target, self.settings = target, settings
+        self._hook = DataprocHook(gcp_conn_id=target.connection)
+        self._place = {"region": target.region, "project_id": target.project}
+
+    def find(self, job_id: str) -> RemoteJob | None:
+        """The batch of an attempt."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            return self.look(job_id)
+        except NotFound:
+            return None
+
+    def of_run(self, run: str) -> list[RemoteJob]:
+        """The batches of a run that have not ended."""
+        found = self._hook.list_batches(filter=f'labels.contrail_run="{run}"', **self._place)
+        return active(map(self._known, found), run)
+
+    def submit(self, job: Job, code: Code) -> RemoteJob:
+        """Create the batch; one with its id is it."""
+        from google.api_core.exceptions import AlreadyExists
+
+        batch = render_batch(job, self.target, self.settings.dispatch, code, self.settings.variables)
+        with suppress(AlreadyExists):
+            self._hook.create_batch(batch=batch, batch_id=job.id, **self._place)
+        return self.look(job.id)
+
+    def look(self, name: str) -> RemoteJob:
+        """The state of a batch."""
+        return self._known(self._hook.get_batch(batch_id=name, **self._place))
+
+    @patiently
+    def cancel(self, name: str) -> None:
+        """Cancel the operation that runs the batch."""
+        batch = self._hook.get_batch(batch_id=name, **self._place)
+        if self._known(batch).state == "active":
+            self._hook.get_batch_client(self.target.region).cancel_operation({"name": batch.operation})
+
+    def _known(self, batch: "Batch") -> RemoteJob:
+        name = batch.name.rsplit("/", 1)[1]
+        states: dict[str, State] = {
+            "SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "cancelled", "CANCELLING": "cancelling",
+        }  # fmt: skip
+        link = f"{CONSOLE}/dataproc/batches/{self.target.region}/{name}?project={self.target.project}"
+        state = states.get(batch.state.name, "active")
+        log, labels = batch.runtime_info.output_uri, dict(batch.labels)
+        job = RemoteJob(name, name, state, batch.state_message, link, log, labels=labels)
+        if not job.ended:
+            return job
+        used, seconds = _batch_usage(batch, self.target), seconds_between(batch.create_time, batch.state_time)
+        return replace(job, usage=used, seconds=seconds, overran=beyond(self.target, seconds))
+
+
+def _batch_usage(batch: "Batch", target: DataprocTarget) -> BatchUsage | None:
+    """What an ended batch used, approximately, as its service says; None when it has not said so."""
+    if "approximate_usage" not in batch.runtime_info:
+        return None
+    used = batch.runtime_info.approximate_usage
+    return BatchUsage(
+        tier=tier_of(target), dcu_seconds=used.milli_dcu_seconds / 1000,
+        shuffle_gb_seconds=used.shuffle_storage_gb_seconds, accelerator_type=used.accelerator_type,
+        accelerator_seconds=used.milli_accelerator_seconds / 1000,
+    )  # fmt: skip
