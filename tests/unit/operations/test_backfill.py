@@ -52,7 +52,7 @@ def run(backfills: Backfills, asked: Request, backfill_id: str | None = None):
 
 
 def commits(toy) -> list[str]:
-    return [entry["partitions"] for entry in reversed(toy.lake.history("predictions"))]
+    return [entry.commit.label for entry in reversed(toy.lake.history("predictions"))]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_drift_measures_each_part_against_its_own_champion(ready, backfills, mon
 def test_the_provenance_names_the_backfill(ready, backfills):
     record, results = run(backfills, request())
     entry = ready.lake.history("predictions")[0]
-    assert entry["backfill"] == record.id
-    assert entry["run_id"] == results[-1].run_id
+    assert entry.provenance.extra["backfill"] == record.id
+    assert entry.provenance.run_id == results[-1].run_id
 
 
 # ---- interrupted ----
@@ -176,10 +176,10 @@ def test_what_was_there_before_does_not_expire_while_it_is_open(ready, backfills
     ready.lake.settings = few
     for _ in range(3):
         ready.lake.publish(*_again(ready))
-    entries = {entry["snapshot"]: entry["tags"] for entry in ready.lake.history("predictions")}
-    assert entries[before] == [f"before-{record.id}"]
+    entries = {entry.snapshot: entry.tags for entry in ready.lake.history("predictions")}
+    assert entries[before] == (f"before-{record.id}",)
     assert backfills.finish(record).difference.predictions.total.versions_before == "2"
-    assert all(entry["tags"] == [] for entry in ready.lake.history("predictions"))
+    assert all(entry.tags == () for entry in ready.lake.history("predictions"))
 
 
 def _again(toy) -> tuple[Any, ...]:

@@ -11,7 +11,8 @@ from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
 from contrail.errors import MissingInputError
 from contrail.lake import datasets
-from contrail.lake.lineage import Lineage, commit_of
+from contrail.lake.lineage import Commit, Lineage, commit_of
+from contrail.lake.provenance import PARTITIONS, Provenance
 from contrail.operations import backfill_planner
 from contrail.operations.backfill_estimate import HERE, estimate
 from contrail.operations.backfill_planner import make_plan
@@ -173,9 +174,10 @@ def features_planner(toy, commits: dict[str, list[str]], day: str = "2024-02-10"
     inputs = {f"validated_{table}": 1 for table in toy.spec.tables}
     for name in inputs:
         labels = ["all", *commits.get(name, [])]
-        entries = [{"snapshot": i, "partitions": label} for i, label in enumerate(labels, start=1)]
-        planner._lineages[name] = Lineage(tuple(commit_of(entry) for entry in reversed(entries)))
-    return planner._features_changed(date.fromisoformat(day), commit_of({"snapshot": 9, "inputs": inputs}))
+        commits_of_it = [commit_of(i, {PARTITIONS: label}) for i, label in enumerate(labels, start=1)]
+        planner._lineages[name] = Lineage(tuple(reversed(commits_of_it)))
+    maker = Commit(9, None, None, Provenance("run", "features", "", "", "", inputs))
+    return planner._features_changed(date.fromisoformat(day), maker)
 
 
 @pytest.mark.parametrize(

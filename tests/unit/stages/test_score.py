@@ -61,8 +61,8 @@ def test_each_row_says_which_model_features_and_run_made_it(ready):
     )
     assert receipt == [("toy", "1", ready.lake.snapshot_id("features"), result.run_id, True)]
     entry = ready.lake.history("predictions")[0]
-    assert entry["inputs"] == {"features": ready.lake.snapshot_id("features")}
-    assert entry["model_version"] == "1"
+    assert entry.provenance.inputs == {"features": ready.lake.snapshot_id("features")}
+    assert entry.provenance.extra["model_version"] == "1"
 
 
 def test_features_that_were_built_meanwhile_are_the_ones_that_are_scored(ready, monkeypatch):
@@ -154,7 +154,7 @@ def test_a_challenger_is_scored_beside_the_champion_and_analysts_do_not_see_it(c
     assert result.details.model_version == "1"
     assert result.details.shadow.as_dict() == {"model_version": "2", "rows": 300}
     assert set(result.snapshots) == {"predictions", "predictions_shadow"}
-    assert challenged.lake.history("predictions_shadow")[0]["model_version"] == "2"
+    assert challenged.lake.history("predictions_shadow")[0].provenance.extra["model_version"] == "2"
     shadow, shown = (make(challenged.spec) for make in (datasets.predictions_shadow, datasets.predictions))
     assert shadow.columns == shown.columns
 
@@ -198,8 +198,8 @@ def test_each_partition_can_have_the_champion_of_its_date_in_one_commit(ready):
     assert [(day.day, version) for day, version in by_day] == [(10, "1"), (11, "1"), (12, "2"), (13, "2"), (14, "3")]
     assert made.details.model_version == "1,2,3"
     entry = ready.lake.history("predictions")[0]
-    assert entry["model_version"] == "1,2,3"
-    assert len(str(entry["model_sha256"]).split(",")) == 3
+    assert entry.provenance.extra["model_version"] == "1,2,3"
+    assert len(entry.provenance.extra["model_sha256"].split(",")) == 3
 
 
 def test_a_partition_from_before_the_first_champion_is_refused(ready):
