@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import xgboost
 
-from contrail.config.spec import TrainSpec
+from contrail.config.model_spec import TrainSpec
 from contrail.methods.boosting import Boosting, Checkpoint, NoCheckpoints, best_round, boost
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import ThisProcess

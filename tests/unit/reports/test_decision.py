@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 from tests.unit.methods.test_decision_record import RECORD as KEPT
 
-from contrail.config.spec import GateSpec
+from contrail.config.model_spec import GateSpec
 from contrail.methods.decision_record import DecisionRecord, SegmentRow
 from contrail.methods.gates import Check, ShadowDay
 from contrail.methods.improvement import Interval

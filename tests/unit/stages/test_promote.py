@@ -6,8 +6,8 @@ import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 
 from contrail.adapters import mlflow_store, registry
+from contrail.config.model_spec import SegmentFloor
 from contrail.config.settings import settings
-from contrail.config.spec import SegmentFloor
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.lake.labels import read_training_rows
 from contrail.methods.gates import judge
