@@ -7,7 +7,7 @@ with it. What is left to do is asked of the lake before each stage, not of the r
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from contrail.partitions import Partitions
 from contrail.reports.backfill_record import Record
 from contrail.reports.difference import render_difference
 from contrail.stages.base import silent
+from contrail.stages.options import DriftOptions, FeaturesOptions, ScoreOptions, StageOptions, options_of
 from contrail.stages.results import StageResult
 from contrail.stages.runner import new_run_id, run_stage
 
@@ -58,11 +59,7 @@ class Backfills:
         """
         results = []
         for stage in plan.stages:
-            again = Request(
-                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.commits,
-                plan.request.chunk_days,
-            )  # fmt: skip
-            now = self.plan(again)
+            now = self.plan(replace(plan.request, stages=(stage.stage,), model=plan.model or plan.request.model))
             for number, job in enumerate(now.stages[0].jobs, start=1):
                 progress(f"{stage.stage} {job}, job {number} of {len(now.stages[0].jobs)}")
                 results.append(self._run_job(stage.stage, job, now, record, progress))
@@ -71,13 +68,17 @@ class Backfills:
     def _run_job(
         self, stage: str, job: Partitions, plan: Plan, record: Record, progress: Callable[[str], None]
     ) -> StageResult[Any]:
-        options: dict[str, Any] = {"backfill": record.id}
-        if stage in TABLES:
-            options["each_partition"] = plan.request.commits == "partition"
-        if stage == "score":
-            options["model"] = plan.model
-        if stage == "drift":  # one model a job
-            options["model"] = next(version for days, version in plan.models if job.start in days)
+        each = plan.request.commits == "partition"
+        match stage:
+            case "features":
+                options: StageOptions = FeaturesOptions(backfill=record.id, each_partition=each)
+            case "score":
+                options = ScoreOptions(backfill=record.id, each_partition=each, model=plan.model)
+            case "drift":  # one model a job
+                model = next(version for days, version in plan.models if job.start in days)
+                options = DriftOptions(backfill=record.id, model=model)
+            case _:
+                options = options_of(stage, {"backfill": record.id})
         return run_stage(stage, self.pipeline.name, job, options=options, progress=progress)
 
     # ---- the record ----

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from contrail.operations.backfill_estimate import HERE, Estimate
 from contrail.operations.backfill_request import TABLES, Request
@@ -144,10 +143,6 @@ class Plan:
             estimated_minutes=None if seconds is None else round(seconds / 60, 2),
             cost=self.cost,
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plan's JSON."""
-        return self.summary().as_dict()
 
 
 def known_sum(values: Iterable[int | None]) -> int | None:

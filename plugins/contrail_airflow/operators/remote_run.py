@@ -12,6 +12,7 @@ from contrail.dispatch.outcome import Outcome, read_outcome, read_tail
 from contrail.dispatch.payload import Job, labels
 from contrail.dispatch.receipts import Receipts
 from contrail.errors import ContrailError
+from contrail.stages.results import JobCost
 from contrail_airflow.operators.ending import SHOWN_LINES, fail, printed_result, stop, teller
 from contrail_airflow.remote.costs import JobCosts
 from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs
@@ -133,7 +134,7 @@ class RemoteRun:
         if outcome.code:
             fail(self._job.stage, outcome.code, outcome.said, remote.link)
         result = printed_result(self._job.stage, outcome.result)
-        return {**result, "cost": cost} if cost else result
+        return {**result, "cost": cost.as_dict()} if cost else result
 
     def _checked(self, outcome: Outcome | None, remote: RemoteJob, event: dict[str, Any], folder: str) -> Outcome:
         """The outcome of a job that its stage has ended, and nobody else."""
@@ -168,7 +169,7 @@ class RemoteRun:
         receipts = Receipts.of(self._settings, self._job.pipeline)
         return JobCosts(receipts, jobs_of, self._log) if receipts else None
 
-    def _settle(self, remote: RemoteJob) -> dict[str, Any] | None:
+    def _settle(self, remote: RemoteJob) -> JobCost | None:
         """The cost of a job that has ended. No trouble with it fails the task: a retry would pay for the work again."""
         try:
             return costs.settle(remote) if (costs := self._costs()) else None

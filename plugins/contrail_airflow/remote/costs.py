@@ -12,6 +12,7 @@ from contrail.dispatch import budget
 from contrail.dispatch.payload import Job
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.cost import money
+from contrail.stages.results import JobCost
 from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs
 from contrail_airflow.remote.trouble import service_errors
 
@@ -36,7 +37,7 @@ class JobCosts:
         known = "" if receipt.estimate is None else f"estimated {money(receipt.estimate, receipt.currency)}, "
         self._log.info("%s%s; prices: %s", known, receipt.estimated_from, receipt.prices)
 
-    def settle(self, remote: RemoteJob) -> dict[str, Any] | None:
+    def settle(self, remote: RemoteJob) -> JobCost | None:
         """Complete the receipt of a job that has ended; its cost, for the task's result.
 
         None for a job without a receipt, as one from before there was a price table; and while its service has not said
@@ -54,7 +55,7 @@ class JobCosts:
         before = "" if closed.estimate is None else f", estimated {money(closed.estimate, closed.currency)} before"
         left = "" if month.left is None else f"; {money(month.left, month.currency)} are left of the budget"
         self._log.info("%s%s. %s: %s%s", cost, before, closed.pipeline, month, left)
-        return {"amount": closed.cost, "estimate": closed.estimate, "currency": closed.currency}
+        return JobCost(amount=closed.cost, estimate=closed.estimate, currency=closed.currency)
 
     def _close(self, receipt: Receipt, remote: RemoteJob) -> Receipt:
         state = cast(Any, remote.state)  # an ended job's states are a receipt's

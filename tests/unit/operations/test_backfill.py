@@ -93,7 +93,7 @@ def test_drift_measures_each_part_against_its_own_champion(ready, backfills, mon
         record_champion(ready, version, date.fromisoformat(first))
     seen = []
     monkeypatch.setattr(
-        backfill, "run_stage", lambda verb, _, days, options, **__: seen.append((str(days), options["model"]))
+        backfill, "run_stage", lambda verb, _, days, options, **__: seen.append((str(days), options.model))
     )
     run(backfills, request(stages=("drift",), model="as-of"))
     assert seen == [("2024-02-10..2024-02-11", "1"), ("2024-02-12..2024-02-14", "2")]

@@ -1,6 +1,7 @@
 """What the gate looks at: every model's predictions of the same rows, and the days in shadow."""
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -47,17 +48,27 @@ def shadow_days(run: StageRun[PromoteOptions], contest: Contest) -> tuple[Shadow
     if not contest.incumbent:
         return ()
     metric, challenger, champion = run.pipeline.spec.gate.metric, contest.challenger, contest.incumbent
-    rows = [row for row in _measured(run, contest, metric) if row[metric] is not None]
-    theirs = {r[PARTITION]: r for r in rows if r["model_version"] == champion.version and not r["shadow"]}
-    ours = {r[PARTITION]: r for r in rows if r["model_version"] == challenger.version and r["shadow"]}
+    rows = _measured(run, contest, metric)
+    theirs = {row.day: row.metric for row in rows if row.version == champion.version and not row.shadow}
+    ours = {row.day: row for row in rows if row.version == challenger.version and row.shadow}
     return tuple(
-        ShadowDay(day, ours[day]["labelled"], ours[day][metric], theirs[day][metric])
-        for day in sorted(ours.keys() & theirs.keys())
+        ShadowDay(day, ours[day].labelled, ours[day].metric, theirs[day]) for day in sorted(ours.keys() & theirs.keys())
     )
 
 
-def _measured(run: StageRun[PromoteOptions], contest: Contest, metric: str) -> list[dict[str, Any]]:
-    """Rows of ``performance`` from the first day that neither model has seen."""
+@dataclass(frozen=True)
+class _Measured:
+    """A day of ``performance``, with the gate's metric."""
+
+    day: date
+    version: str
+    labelled: int
+    shadow: bool
+    metric: float
+
+
+def _measured(run: StageRun[PromoteOptions], contest: Contest, metric: str) -> list[_Measured]:
+    """What could be measured of the days that neither model has seen."""
     measured = run.lake.partitions("performance")
     if not (measured and "shadow" in run.lake.table("performance").schema().column_names):
         return []
@@ -66,8 +77,8 @@ def _measured(run: StageRun[PromoteOptions], contest: Contest, metric: str) -> l
     if first > max(measured):
         return []
     names = [PARTITION, "model_version", "labelled", "shadow", metric]
-    rows: list[dict[str, Any]] = run.lake.scan("performance", Partitions(first, max(measured)), names).to_pylist()
-    return rows
+    rows = run.lake.scan("performance", Partitions(first, max(measured)), names).select(names).to_pydict()
+    return [_Measured(*row) for row in zip(*rows.values(), strict=True) if row[-1] is not None]
 
 
 def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
