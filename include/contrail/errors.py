@@ -1,7 +1,7 @@
 """The errors that Contrail raises on purpose, and whether trying again can help.
 
-Each message is for the person who must act: what was wrong, where, what was kept, what to do next.
-No error handling belongs here, only the kinds.
+Each message is for the person who must act: what was wrong, where, what was kept, what to do next. This module holds
+the kinds of errors. Handling them does not belong here.
 """
 
 
@@ -23,7 +23,7 @@ class SpecError(ContrailError):
 
 
 class NoPriceError(SpecError):
-    """The price table has no price for what a job uses: its cost is not known, which is not the same as nothing."""
+    """The price table has no price for what a job uses. Its cost is unknown, not zero."""
 
 
 class DataError(ContrailError):
@@ -33,7 +33,7 @@ class DataError(ContrailError):
 
 
 class FileRefusedError(DataError):
-    """One or more landed files were refused whole. The files are kept."""
+    """Contrail refused one or more landed files whole, and kept them."""
 
 
 class PartitionRefusedError(DataError):
@@ -55,7 +55,7 @@ class GateRefusedError(ContrailError):
 
 
 class BudgetError(ContrailError):
-    """A job would cost more than what is left of its pipeline's budget of the month; nothing was submitted."""
+    """A job would cost more than what is left of its pipeline's monthly budget. Nothing was submitted."""
 
     exit_code = 5
 
@@ -68,7 +68,7 @@ class CommitConflictError(ContrailError):
 
 
 class InputsChangedError(CommitConflictError):
-    """What a stage has read was replaced while it worked; nothing was published, and it must read again."""
+    """Another run replaced what a stage had read. Nothing was published; the stage must read again."""
 
 
 class EngineError(ContrailError):

@@ -1,6 +1,6 @@
 """Daily partitions: a range of dates that one job works on.
 
-A range is always handled as one job; nothing here loops over days on behalf of a stage.
+One job always handles a whole range. Nothing here loops over days for a stage.
 """
 
 from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ class Partitions:
 
     @classmethod
     def from_text(cls, text: str) -> "Partitions":
-        """The range that ``str`` wrote."""
+        """Parse the text that ``str`` of a range gives."""
         return cls.parse(*text.split(".."))
 
     def __iter__(self) -> Iterator[date]:

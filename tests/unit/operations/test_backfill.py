@@ -141,7 +141,7 @@ def test_one_that_was_interrupted_goes_on_and_compares_with_what_was_there_befor
     record = backfills.open(plan, progress=lines.append)
     assert record.id == opened.id
     assert record.before["predictions"] == before
-    assert lines == [f"going on with backfill {opened.id}, which began at {opened.started_at} and did not end"]
+    assert lines == [f"continuing backfill {opened.id}, which began at {opened.started_at} and did not end"]
     assert [result.partitions for result in backfills.run(plan, record)] == ["2024-02-12..2024-02-13", "2024-02-14"]
     total = backfills.finish(record).difference.predictions.total
     assert (total.versions_before, total.versions_after, total.changed) == ("2", "1", 300)

@@ -155,7 +155,7 @@ def test_what_has_expired_from_the_history_is_done_again(ready):
     assert fates(plan(ready))[-1] == (
         "2024-02-11..2024-02-14",
         "replace",
-        "what made it is older than the history that is kept",
+        "the run that made it is older than the kept history",
     )
 
 

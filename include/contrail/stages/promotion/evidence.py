@@ -1,4 +1,4 @@
-"""What the gate looks at: every model's predictions of the same rows, and the days in shadow."""
+"""The evidence for the gate: every model's predictions of the same rows, and the days in shadow."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +19,7 @@ from contrail.stages.promotion.contest import Contest
 
 
 def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tuple[ShadowDay, ...] = ()) -> Evidence:
-    """Score the rows with both models and the baselines; stored metrics are never used."""
+    """Score the rows with both models and the baselines, without stored metrics."""
     package = contest.challenger.package
     problems = package.differences(spec)
     mean = np.full(rows.num_rows, package.card.label_mean)
@@ -31,7 +31,7 @@ def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tu
         task=spec.task,
         days=rows.column(PARTITION).to_numpy(),
         labels=rows.column("label").to_numpy(),
-        # A package that cannot read the rows is refused for that, not for its predictions.
+        # The gate refuses a package that cannot read the rows for that, not for its predictions.
         challenger=mean if problems else package.predict(rows),
         champion=incumbent.predict(rows) if incumbent and not outdated else None,
         constant=mean,
@@ -44,7 +44,7 @@ def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tu
 
 
 def shadow_days(run: StageRun[PromoteOptions], contest: Contest) -> tuple[ShadowDay, ...]:
-    """The measured days on which the challenger was scored beside this champion, after both of their trainings."""
+    """The measured days on which the challenger scored beside this champion, after both trainings."""
     if not contest.incumbent:
         return ()
     metric, challenger, champion = run.pipeline.spec.gate.metric, contest.challenger, contest.incumbent
