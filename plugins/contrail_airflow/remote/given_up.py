@@ -113,7 +113,7 @@ def _end_jobs(jobs: RemoteJobs, dag_id: str, run_id: str) -> None:
         if job.labels["contrail_task"] not in wanted:
             with _telling(job.id, run_id):
                 jobs.cancel(job.name)
-                _log.info("Cancelled %s, because its task has ended\n%s", job.id, job.link)
+                _log.info("%s is being cancelled: its task has ended\n%s", job.id, job.link)
 
 
 @contextmanager

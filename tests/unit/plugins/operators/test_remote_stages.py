@@ -1,4 +1,4 @@
-"""A stage on Google Cloud: submitted once an attempt, taken up again, ended with its task, explained when it fails."""
+"""A stage on Google Cloud: submitted once an attempt, taken up by the next, ended with its task, explained on failure."""
 
 import asyncio
 import json

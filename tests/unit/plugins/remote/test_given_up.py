@@ -1,4 +1,4 @@
-"""What is ended in Airflow ends its remote jobs: Airflow's listener manager, tables and states, and a service in memory."""
+"""The end of a task in Airflow ends its remote jobs: with Airflow's own listeners and tables, a service in memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
