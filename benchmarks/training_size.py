@@ -57,7 +57,7 @@ def train(rows: int, device: str, flights: Path) -> dict[str, Any]:
     """Seconds, peak memory in GB and metrics of one training by the module that the stage uses."""
     from contrail.config.pipeline import load_pipeline
     from contrail.methods.encoding import category_table
-    from contrail.methods.fit import booster_params, fit_trees, override
+    from contrail.methods.fit import Method, booster_params, fit_trees, override
     from contrail.methods.matrices import TrainingRows
     from contrail.methods.metrics import evaluate
 
@@ -76,7 +76,7 @@ def train(rows: int, device: str, flights: Path) -> dict[str, Any]:
     train_spec = override(spec.train, settings)
     with _GpuMemory() as gpu:
         started = time.perf_counter()
-        fitted = fit_trees(data, fit, ~fit, train_spec, booster_params(spec.task, train_spec))
+        fitted = fit_trees(data, fit, ~fit, Method(train_spec, booster_params(spec.task, train_spec)))
         seconds = time.perf_counter() - started
     found = evaluate(spec.task, data.labels[~fit].astype(np.float64), fitted.validation_predictions)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

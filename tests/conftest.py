@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from xdist.scheduler import LoadGroupScheduling
 
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.settings import Settings, settings
@@ -16,6 +19,7 @@ from contrail.stages.base import StageRun
 from contrail.stages.options import options_of
 from contrail.stages.results import StageResult
 from contrail.stages.runner import run_stage
+from tests.prepared import PreparedHomes
 
 PROJECT = Path(__file__).resolve().parents[1]
 TOY_PIPELINES = PROJECT / "tests" / "pipelines"
@@ -23,9 +27,31 @@ TOY_PIPELINES = PROJECT / "tests" / "pipelines"
 logging.getLogger("pyiceberg").setLevel(logging.ERROR)
 # gcsfs reads it when it is imported. Each call would wait a minute for a service that the storage emulator does not have.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+# Read when XGBoost is loaded. Its idle threads would spin; the tests of two workers then wait for each other's.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Who works in an environment, `prod` perhaps, does not mean that tests should.
 for _name in [name for name in os.environ if name.startswith("CONTRAIL_") and not name.startswith("CONTRAIL_TEST_")]:
     del os.environ[_name]
+
+
+class ByGroupOrFile(LoadGroupScheduling):
+    """Give a worker a whole group, or a whole file of tests without a group: what its fixtures have made is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        group = super()._split_scope(nodeid)
+        return nodeid.partition("::")[0] if group == nodeid else str(group)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroupOrFile:
+    """Called by xdist on its way to spread the tests over workers."""
+    return ByGroupOrFile(config, log)
+
+
+@event.listens_for(Engine, "connect")
+def _do_not_wait_for_the_disk(connection: Any, _: object) -> None:
+    """The catalog and MLflow's database of a test need not outlive a power cut."""
+    if type(connection).__module__.startswith("sqlite3"):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture
@@ -81,6 +107,32 @@ class Toy:
 def toy(toy_home: Path) -> Toy:
     """The toy pipeline in an empty home."""
     return Toy(load_pipeline("toy"), settings())
+
+
+@pytest.fixture(scope="session")
+def prepared_homes(tmp_path_factory: pytest.TempPathFactory) -> PreparedHomes:
+    """The prepared homes of this worker."""
+    return PreparedHomes(tmp_path_factory.mktemp("prepared"))
+
+
+Prepare = Callable[[Callable[[Toy], None]], Toy]
+
+
+@pytest.fixture
+def prepared(toy_home: Path, prepared_homes: PreparedHomes, monkeypatch: pytest.MonkeyPatch) -> Prepare:
+    """The toy pipeline in a home as a function fills it. It does so once; each test begins with what it left."""
+
+    def prepare(fill: Callable[[Toy], None]) -> Toy:
+        home, empty = prepared_homes.home(fill)
+        monkeypatch.setenv("CONTRAIL_HOME", str(home))
+        settings.cache_clear()
+        toy = Toy(load_pipeline("toy"), settings())
+        if empty:
+            fill(toy)
+            prepared_homes.keep(fill, home)
+        return toy
+
+    return prepare
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from contrail.adapters import registry
+from contrail.adapters import mlflow_store
 from contrail.config.settings import RegistrySettings, Settings
 from contrail.lake import datasets
 from contrail.lake.model_history import AliasMove, append_moves
@@ -68,7 +68,7 @@ def copy_empty_registry(settings: Settings) -> None:
     if not _EMPTY:
         place = Path(tempfile.mkdtemp(prefix="contrail-mlflow-"))
         uris = RegistrySettings(tracking_uri=f"sqlite:///{place}/mlflow.db", artifact_uri=f"file://{place}")
-        registry.client(settings.model_copy(update={"registry": uris})).search_experiments()
+        mlflow_store.client(settings.model_copy(update={"registry": uris})).search_experiments()
         _EMPTY["mlflow"] = place / "mlflow.db"
     database = settings.home_path / "mlflow" / "mlflow.db"
     database.parent.mkdir(parents=True, exist_ok=True)

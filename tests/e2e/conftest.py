@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail_airflow.local.api import AirflowApi
-from contrail_airflow.local.embedded import Embedded, running
+from contrail_airflow.local.embedded import Embedded
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
 DAGS = ("daily", "score", "monitor", "train", "backfill")
@@ -67,13 +67,19 @@ def first_run(main_job: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="package")
 def airflow(first_run: str) -> Iterator[Embedded]:
-    """Airflow, running on that home with every DAG unpaused."""
+    """Airflow, running on that home with every DAG unpaused; at the end it stops and leaves nothing behind."""
     embedded = Embedded(settings())
-    with running(embedded) as api:
+    embedded.start()
+    try:
+        api = embedded.api()
         api.wait_for_dags([f"toy__{suffix}" for suffix in DAGS], 60)
         for suffix in DAGS:
             api.pause(f"toy__{suffix}", False)
         yield embedded
+    finally:
+        stopped = embedded.stop()
+    assert set(stopped) == {"api-server", "scheduler", "dag-processor", "triggerer"}
+    assert embedded.stop() == []
 
 
 @pytest.fixture(scope="package")

@@ -40,5 +40,5 @@ def test_the_jobs_of_a_backfill_are_tasks_of_their_own(airflow: Embedded, toy: T
     tasks = api.tasks("toy__backfill", run_id)
     assert [(t["map_index"], t["state"]) for t in tasks if t["task_id"] == "score"] == [(0, "success"), (1, "success")]
     assert [t["state"] for t in tasks if t["task_id"] == "features"] == ["skipped"]
-    made = [entry["partitions"] for entry in toy.lake.history("predictions")[:2]]
+    made = [entry.commit.label for entry in toy.lake.history("predictions")[:2]]
     assert sorted(made) == ["2024-03-05..2024-03-06", "2024-03-07"]

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import PROJECT
 from tests.integration.json_life import Life, toy_life
 from tests.landed import deliver_anew, set_field
-from tests.unit.dispatch import test_receipts as receipts
+from tests.unit.dispatch import priced as receipts
 
 from contrail.config.settings import settings
 from contrail.errors import (
@@ -174,9 +174,9 @@ class _Warehouse:
         self.tables["staging"] = rows
         return "staging"
 
-    def replace(self, dataset: Any, staging: str, work: str, records: dict[Any, Any], _: Any) -> None:
-        self.tables[dataset.name] = self.tables[staging]
-        self.records[dataset.name] = {day: {**record, "job": work} for day, record in records.items()}
+    def replace(self, wanted: Any, work: str) -> None:
+        self.tables[wanted.dataset.name] = self.tables[wanted.staging]
+        self.records[wanted.dataset.name] = wanted.by(work).publications
 
     def drop(self, staging: str) -> None:
         del self.tables[staging]

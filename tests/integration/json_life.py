@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import PROJECT, TOY_PIPELINES
 from tests.normal_json import Normal
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
-from tests.unit.dispatch import test_receipts as receipts
+from tests.unit.dispatch import priced as receipts
 
 from contrail.cli import app as cli
 from contrail.config.settings import settings

@@ -16,7 +16,7 @@ from tests.conftest import PROJECT
 PAGE = PROJECT / "docs" / "add-a-pipeline.md"
 # A block is a file when its fence names one, a command when it is a shell's, and else only for reading.
 SHELL = "shell"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("add-a-pipeline")]
 
 
 def blocks() -> Iterator[tuple[str, str]]:
@@ -70,7 +70,7 @@ def run(command: str, project: Path, environment: dict[str, str]) -> str:
 
 
 def test_the_page_ends_with_predictions_of_its_own_data(printed: list[str]) -> None:
-    rows = re.findall(r"2018-09-30 │ +(\d+) │ +(-?[\d.e+]+) │ (\w+)", printed[-1])
+    rows = re.findall(r"2018-09-30 +│ (\d+) +│ (-?[\d.e+]+) +│ (\w+)", printed[-1])
     assert [int(hour) for hour, _, _ in rows] == list(range(24))
     night, rush_hour = float(rows[3][1]), float(rows[17][1])
     assert 0 < night < 1000 < 3000 < rush_hour
@@ -85,7 +85,7 @@ def test_the_model_has_passed_the_gate(printed: list[str], project: Path, enviro
 
 def test_the_page_names_dags_that_airflow_loads(printed: list[str], project: Path, environment: dict[str, str]) -> None:
     load = (
-        "from airflow.dag_processing.dagbag import DagBag; bag = DagBag('dags', include_examples=False); "
+        "from airflow.dag_processing.dagbag import DagBag; bag = DagBag('dags'); "
         "print(bag.import_errors, *sorted(bag.dag_ids))"
     )
     ids = [f"traffic__{name}" for name in ("backfill", "daily", "monitor", "score", "train")]

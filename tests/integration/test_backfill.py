@@ -50,7 +50,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(autouse=True)
 def _nothing_published_in_the_range(toy: Toy) -> None:
     """Each test begins with the tables as the fixture has left them."""
-    first = toy.lake.history("features")[-1]["snapshot"]
+    first = toy.lake.history("features")[-1].snapshot
     toy.lake.rollback("features", int(str(first)))
     if toy.lake.exists("predictions"):
         toy.lake.catalog.drop_table((toy.lake.namespace, "predictions"))
@@ -89,7 +89,7 @@ def alone(toy: Toy) -> tuple[Any, Any]:
     toy.run("features", *RANGE)
     toy.run("score", *RANGE)
     found = toy.sql(FEATURES), toy.sql(ROWS)
-    toy.lake.rollback("features", int(str(toy.lake.history("features")[-1]["snapshot"])))
+    toy.lake.rollback("features", toy.lake.history("features")[-1].snapshot)
     toy.lake.catalog.drop_table((toy.lake.namespace, "predictions"))
     return found
 
@@ -99,7 +99,7 @@ def test_killed_between_its_jobs_it_goes_on_where_it_stopped(toy: Toy, moment: s
     expected = alone(toy)
     chunks = ("--commits", "chunk", "--chunk-days", "2")
     kill_at(start(*command(*RANGE, *chunks)), moment)
-    made = {entry["partitions"]: entry["snapshot"] for entry in toy.lake.history("features")}
+    made = {entry.commit.label: entry.snapshot for entry in toy.lake.history("features")}
     result = finish(start(*command(*RANGE, *chunks)))
     done = [(job["stage"], job["partitions"]) for job in result["jobs"]]
     whole = [
@@ -108,12 +108,12 @@ def test_killed_between_its_jobs_it_goes_on_where_it_stopped(toy: Toy, moment: s
     stopped = next(i for i, job in enumerate(whole) if " ".join(job) in moment)
     # The killed job may have committed just before it died; those before it certainly had.
     assert done in (whole[stopped:], whole[stopped + 1 :])
-    kept = {entry["partitions"]: entry["snapshot"] for entry in toy.lake.history("features")}
+    kept = {entry.commit.label: entry.snapshot for entry in toy.lake.history("features")}
     assert made.items() <= kept.items()
     assert (toy.sql(FEATURES), toy.sql(ROWS)) == expected
     record = json.loads(Path(result["reports"][1]).read_text())
     assert record["difference"]["predictions"]["total"]["added"] == 8 * 60, "those from before the kill count too"
-    tags = {tag for entry in toy.lake.history("features") for tag in entry["tags"]}  # type: ignore[attr-defined]
+    tags = {tag for entry in toy.lake.history("features") for tag in entry.tags}
     assert not {tag for tag in tags if tag.startswith("before-")}
     again = finish(start(*command(*RANGE, *chunks)))
     assert again["plan"]["nothing_to_do"]
@@ -137,7 +137,7 @@ def test_two_that_overlap_and_a_daily_run_all_finish_and_leave_what_one_would(to
     for partition, run in toy.sql("SELECT DISTINCT partition_date, scoring_run FROM predictions"):
         maker = lineage.maker(partition)
         assert maker is not None
-        assert maker.provenance["run_id"] == run
+        assert maker.provenance.run_id == run
         assert run in runs
 
 
@@ -157,7 +157,7 @@ def test_two_with_other_models_leave_each_partition_whole(toy: Toy) -> None:
     for partition, version in toy.sql("SELECT DISTINCT partition_date, model_version FROM predictions"):
         maker = lineage.maker(partition)
         assert maker is not None
-        assert maker.provenance["model_version"] == version
+        assert maker.provenance.extra["model_version"] == version
 
 
 def test_a_dry_run_writes_nothing(toy: Toy) -> None:

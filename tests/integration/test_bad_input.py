@@ -1,48 +1,29 @@
 """Every way in which a feed goes wrong: what the person on duty reads, that nothing is lost, and that mending helps."""
 
 import gzip
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+from tests.conftest import Prepare, Toy
 from tests.landed import edit, landed_path, lines_of, set_field, write_lines
 
-from contrail.config.pipeline import load_pipeline
-from contrail.config.settings import settings
 from contrail.errors import DataError, FileRefusedError, PartitionRefusedError
 from contrail.stages import ingest
 
 BEFORE, DAY, AFTER = "2024-01-05", "2024-01-06", "2024-01-07"
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """A home with the day before in the lake and three days landed, and a copy of it; made once, it takes a second."""
-    folder = tmp_path_factory.mktemp("bad-input")
-    home, copy = folder / "home", folder / "copy"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTRAIL_HOME", str(home))
-        patch.setenv("CONTRAIL_PROJECT", str(PROJECT))
-        patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
-        settings.cache_clear()
-        toy = Toy(load_pipeline("toy"), settings())
-        toy.land(BEFORE, AFTER)
-        both(toy, BEFORE)
-        shutil.copytree(home, copy)
-        yield home, copy
-    settings.cache_clear()
+def three_days(toy: Toy) -> None:
+    """The day before is in the lake; the day itself, and the day after, have landed."""
+    toy.land(BEFORE, AFTER)
+    both(toy, BEFORE)
 
 
 @pytest.fixture
-def feed(prepared: tuple[Path, Path]) -> Toy:
-    """The day before is in the lake; the day itself, and the day after, have landed."""
-    home, copy = prepared
-    shutil.rmtree(home)
-    shutil.copytree(copy, home)
-    return Toy(load_pipeline("toy"), settings())
+def feed(prepared: Prepare) -> Toy:
+    return prepared(three_days)
 
 
 def rows(toy: Toy, table: str = "parcels") -> dict[str, int]:

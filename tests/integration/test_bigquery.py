@@ -24,7 +24,7 @@ from contrail.adapters.bigquery import Warehouse
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import ContrailError, DataError, MissingInputError, SpecError
-from contrail.lake import datasets
+from contrail.lake import datasets, records
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.stages.results import CopiedTable
@@ -370,7 +370,7 @@ def test_a_slow_publisher_does_not_bring_older_rows_back(
 
 
 def test_analysts_see_their_views_and_nothing_of_a_challenger(cloud: Cloud) -> None:
-    performance = datasets.performance(cloud.toy.spec)
+    performance = records.performance(cloud.toy.spec)
     row = {"partition_date": DAYS[0], "model_name": "toy", "rows": 40, "labelled": 40, "label_coverage": 1.0}
     own, unseen = {"model_version": "1", "shadow": False}, {"model_version": "2", "shadow": True}
     unknown = {"model_version": "0", "shadow": None}  # from before there were challengers
@@ -397,7 +397,7 @@ def test_a_table_gains_columns_and_loses_none(cloud: Cloud) -> None:
     cloud.publish()
     assert settings().analysts
     warehouse = Warehouse(settings().analysts, "toy", {})  # type: ignore[arg-type]
-    old = datasets.drift(cloud.toy.spec)
+    old = records.drift(cloud.toy.spec)
     gained = {**old.columns, "note": old.columns["verdict"].model_copy(update={"doc": "What to do.", "required": True})}
     warehouse.ensure(datasets.Dataset("drift", "Another description.", gained, old.key))
     table = cloud.client.get_table(warehouse.name_of("drift"))
@@ -437,7 +437,7 @@ def test_a_load_that_lost_rows_never_reaches_readers(cloud: Cloud, monkeypatch: 
 
 def test_the_fingerprint_is_the_same_in_both(cloud: Cloud) -> None:
     """Of values that engines write in different ways."""
-    drift = datasets.drift(cloud.toy.spec)
+    drift = records.drift(cloud.toy.spec)
     values = [0.0, -0.0, 1e-9, 0.1 + 0.2, -1.5, 123456.789, 2.5e-10, 1e300, float("inf"), float("nan"), None]
     rows = [
         {

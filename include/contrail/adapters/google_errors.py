@@ -1,6 +1,6 @@
 """What Google's libraries raise, as errors of ours: whether a retry may help, and what to do about it.
 
-BigQuery's own refusals belong to bigquery.
+BigQuery's own refusals belong to bigquery_errors.
 """
 
 from collections.abc import Iterator

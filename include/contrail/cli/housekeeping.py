@@ -53,6 +53,7 @@ def cost(
     A job that runs, or whose end Airflow has not seen, counts as estimated. The environment has the prices
     (`dispatch.prices`) and the budget (`dispatch.monthly_budget`).
     """
+    from contrail.dispatch import budget
     from contrail.dispatch.receipts import Receipts, month_of, utc_now
     from contrail.methods.cost import Assumption
 
@@ -60,7 +61,7 @@ def cost(
     if receipts is None:
         raise SpecError(f"the environment {settings().name} has no price table: dispatch.prices in its file names one")
     if assume:
-        lines = receipts.assumed([Assumption.parse(text) for text in assume])
+        lines = budget.assumed(receipts, [Assumption.parse(text) for text in assume])
         _print_assumed(pipeline, receipts.prices, lines, as_json)
         return
     try:
@@ -69,7 +70,7 @@ def cost(
         raise SpecError(f"--month {month}: write it as YYYY-MM, for example 2026-11") from error
     found = receipts.month(wanted)
     if as_json:
-        print_json({"pipeline": pipeline, **found.as_dict()})
+        print_json(found.report(pipeline).as_dict())
     else:
         _print_month(pipeline, found)
 

@@ -84,7 +84,7 @@ def describe(
     pipeline: AnyPipelineOption = None,
 ) -> None:
     """Document a table: what a row is, and each column's type and meaning."""
-    from contrail.lake.datasets import all_datasets
+    from contrail.lake.records import all_datasets
 
     datasets = all_datasets(load_pipeline(default_pipeline(pipeline)).spec)
     if table is None:
@@ -150,18 +150,21 @@ def history(
     """List a table's snapshots, newest first, and what made each."""
     entries = lake_of(load_pipeline(default_pipeline(pipeline))).history(table)
     if as_json:
-        print_json(entries)
+        print_json([entry.as_dict() for entry in entries])
         return
     columns = ("snapshot", "committed at (UTC)", "stage", "partitions", "rows", "run", "code", "inputs")
     shown = Table(*columns, header_style="bold")
     for entry in entries[:limit]:
-        mark = " ← current" if entry["current"] else ""
+        mark, made = " ← current" if entry.current else "", entry.provenance
         shown.add_row(
-            f"{entry['snapshot']}{mark}",
-            str(entry["committed_at"])[:19],
-            *(str(entry.get(key, "")) for key in ("stage", "partitions", "rows", "run_id")),
-            str(entry.get("code_revision", ""))[:8],
-            ", ".join(f"{k}@{v}" for k, v in dict(entry["inputs"]).items()),  # type: ignore[call-overload]
+            f"{entry.snapshot}{mark}",
+            entry.committed_at[:19],
+            made.stage,
+            entry.commit.label,
+            str(entry.rows),
+            made.run_id,
+            made.code_revision[:8],
+            ", ".join(f"{name}@{snapshot}" for name, snapshot in made.inputs.items()),
         )
     printing.out.print(shown)
 

@@ -52,6 +52,9 @@ class PriceTable(Frozen):
     vertex: VertexPrices = VertexPrices()
     always_on: dict[str, Price] = Field(default={}, description="What runs all month, an hour of each.")
 
+    def __str__(self) -> str:
+        return f"{self.file} of {self.read_on}, {self.region}"
+
     def batch(self, tier: Tier) -> BatchPrices:
         """The prices of a tier of Dataproc Serverless.
 

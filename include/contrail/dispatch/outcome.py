@@ -2,17 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from upath import UPath
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``code`` is the command's exit status; ``result`` what it printed with ``--json``; ``said`` its last lines."""
+    """``code`` is the command's exit status; ``said`` its last lines.
+
+    ``result`` is the JSON that it printed with ``--json``, ``null`` for none: what it means, its stage knows.
+    """
 
     code: int
-    result: dict[str, Any] | None
+    result: str
     said: tuple[str, ...]
 
 
@@ -22,7 +24,7 @@ def read_outcome(folder: str) -> Outcome | None:
     if not path.exists():
         return None
     left = json.loads(path.read_text())
-    return Outcome(left["code"], left["result"], tuple(left["said"]))
+    return Outcome(left["code"], json.dumps(left["result"]), tuple(left["said"]))
 
 
 def read_tail(log_uri: str, lines: int) -> list[str]:

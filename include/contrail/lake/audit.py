@@ -1,8 +1,5 @@
 """The publisher's audit of staged rows. It decides; it writes nothing."""
 
-from collections.abc import Mapping
-from datetime import date
-
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.schema import Schema
@@ -11,22 +8,22 @@ from upath import UPath
 from contrail.errors import AuditError
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.parquet import read_folder
+from contrail.lake.selection import Selection
 
 _KEPT = "Nothing was published; readers see what was there before."
 
 
-def check(dataset: Dataset, rows: pa.Table | UPath, days: list[date] | None, scope: Mapping[str, str]) -> pa.Table:
+def check(dataset: Dataset, rows: pa.Table | UPath, replaced: Selection) -> pa.Table:
     """Rows in the dataset's column order and types, once they passed every check.
 
-    Checks: columns, types, required values, key uniqueness, and that every row belongs to a partition that is
-    being replaced.
+    Checks: columns, types, required values, key uniqueness, and that every row belongs to what is replaced.
 
     Raises:
         AuditError: naming the table, the rule, the column and how many rows broke it.
     """
     table = _typed(dataset, rows if isinstance(rows, pa.Table) else _read(rows))
     _check_required(dataset, table)
-    _check_partitions(dataset, table, days, scope)
+    _check_partitions(dataset, table, replaced)
     _check_key(dataset, table)
     return table
 
@@ -57,14 +54,15 @@ def _check_required(dataset: Dataset, table: pa.Table) -> None:
             raise AuditError(f"{dataset.name}.{name}: {nulls} of {table.num_rows} rows are null. {_KEPT}")
 
 
-def _check_partitions(dataset: Dataset, table: pa.Table, days: list[date] | None, scope: Mapping[str, str]) -> None:
+def _check_partitions(dataset: Dataset, table: pa.Table, replaced: Selection) -> None:
+    days = replaced.days
     if PARTITION in dataset.partition_by and days is None:
         raise AuditError(f"{dataset.name} is partitioned: name the partitions that are replaced. {_KEPT}")
     if days is not None:
         present = pc.unique(table.column(PARTITION)).to_pylist()
         if outside := sorted(set(present) - set(days)):
             raise AuditError(f"{dataset.name}: staged rows of partitions {outside} were not asked for. {_KEPT}")
-    for column, value in scope.items():
+    for column, value in replaced.scope.items():
         if other := set(pc.unique(table.column(column)).to_pylist()) - {value}:
             raise AuditError(f"{dataset.name}.{column}: staged {sorted(other)} outside the scope '{value}'. {_KEPT}")
 

@@ -7,8 +7,8 @@ that has expired is not known any more, and what is not known counts as changed.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
+from contrail.lake.provenance import JOB_ROWS, PARTITIONS, Provenance
 from contrail.partitions import Partitions
 
 ALL_PARTITIONS = "all"
@@ -16,11 +16,20 @@ ALL_PARTITIONS = "all"
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit: the partitions that it replaced (None: the whole table) and its provenance."""
+    """One commit: the partitions that it replaced (None: the whole table) and its provenance.
+
+    ``job_rows`` counts the rows of the whole job, whose partitions may have had a commit each.
+    """
 
     snapshot: int
     partitions: tuple[Partitions, ...] | None
-    provenance: Mapping[str, Any]
+    job_rows: int | None
+    provenance: Provenance
+
+    @property
+    def label(self) -> str:
+        """The partitions as text: ``all``, or ranges with commas between them."""
+        return ALL_PARTITIONS if self.partitions is None else ",".join(map(str, self.partitions))
 
     def touches(self, window: Partitions) -> bool:
         """Whether a partition of the window was replaced."""
@@ -50,8 +59,9 @@ class Lineage:
         return snapshot is None and not self.commits
 
 
-def commit_of(entry: Mapping[str, Any]) -> Commit:
-    """A commit from a snapshot's provenance; one that names no partitions counts as having touched them all."""
-    label = str(entry.get("partitions", ALL_PARTITIONS))
+def commit_of(snapshot: int, summary: Mapping[str, str]) -> Commit:
+    """A commit from its snapshot's summary; one that names no partitions counts as having touched them all."""
+    label = summary.get(PARTITIONS, ALL_PARTITIONS)
     parts = None if label == ALL_PARTITIONS else tuple(Partitions.from_text(part) for part in label.split(","))
-    return Commit(int(entry["snapshot"]), parts, entry)
+    rows = summary.get(JOB_ROWS)
+    return Commit(snapshot, parts, int(rows) if rows else None, Provenance.read(summary))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import MissingInputError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
@@ -54,7 +54,7 @@ def append_moves(lake: Lake, spec: PipelineSpec, moves: Sequence[AliasMove], pro
     Raises:
         CommitConflictError: other writers won every attempt; nothing was recorded.
     """
-    dataset = datasets.model_history(spec)
+    dataset = records.model_history(spec)
     entries = [{PARTITION: move.effective_from, **asdict(move)} for move in moves]
     for entry in entries:
         del entry["effective_from"]

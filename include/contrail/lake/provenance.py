@@ -5,11 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PREFIX = "contrail."
+# Written by the publisher beside a provenance: the partitions that the commit replaced, and the rows of its whole job.
+PARTITIONS, JOB_ROWS = f"{PREFIX}partitions", f"{PREFIX}job_rows"
+_TEXTS = ("run_id", "stage", "pipeline_hash", "code_revision", "lock_hash")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Who made a snapshot from what. ``inputs`` maps a table to the snapshot id that was read."""
+    """Who made a snapshot from what. ``inputs`` maps a table to the snapshot id that was read.
+
+    ``extra`` has what a stage adds, for example ``model_version`` and ``seconds``.
+    """
 
     run_id: str
     stage: str
@@ -22,12 +28,20 @@ class Provenance:
     def summary(self) -> dict[str, str]:
         """The snapshot properties, all text, under the prefix ``contrail.``."""
         values = {
-            "run_id": self.run_id,
-            "stage": self.stage,
-            "pipeline_hash": self.pipeline_hash,
-            "code_revision": self.code_revision,
-            "lock_hash": self.lock_hash,
+            **{name: getattr(self, name) for name in _TEXTS},
             "inputs": json.dumps(dict(self.inputs), sort_keys=True),
             **self.extra,
         }
         return {PREFIX + key: value for key, value in values.items()}
+
+    @classmethod
+    def read(cls, summary: Mapping[str, str]) -> "Provenance":
+        """The provenance in a snapshot's summary; its texts are empty where another program made the snapshot."""
+        ours = {
+            key.removeprefix(PREFIX): value
+            for key, value in summary.items()
+            if key.startswith(PREFIX) and key not in (PARTITIONS, JOB_ROWS)
+        }
+        inputs = json.loads(ours.pop("inputs", "{}"))
+        texts = {name: ours.pop(name, "") for name in _TEXTS}
+        return cls(**texts, inputs=inputs, extra=ours)

@@ -11,8 +11,9 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
-from contrail.config.spec import ColumnSpec, PipelineSpec
-from contrail.lake import datasets
+from contrail.config.spec import PipelineSpec
+from contrail.config.table_spec import ColumnSpec
+from contrail.lake import datasets, records
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.partitions import Partitions, as_ranges
 
@@ -87,7 +88,7 @@ def differences(wanted: Fingerprints, found: Fingerprints) -> list[date]:
 
 def published(spec: PipelineSpec) -> Iterator[Dataset]:
     """The tables that are copied to the warehouse, as they are in the lake."""
-    known = datasets.all_datasets(spec)
+    known = records.all_datasets(spec)
     yield from (known[name] for name in TABLES)
 
 
@@ -113,13 +114,13 @@ def views(spec: PipelineSpec) -> list[View]:
         name="predictions_latest",
         doc=f"{spec.title}: predictions of the newest day that has any.",
     )
-    performance = replace(_without(datasets.performance(spec), "shadow"), name="model_performance")
+    performance = replace(_without(records.performance(spec), "shadow"), name="model_performance")
     newest = f" WHERE t.{PARTITION} = (SELECT MAX({PARTITION}) FROM {{table}})"
     return [
         View(predictions, "predictions", ""),
         View(latest, "predictions", newest),
         View(performance, "performance", " WHERE t.shadow IS NOT TRUE"),
-        View(datasets.drift(spec), "drift", ""),
+        View(records.drift(spec), "drift", ""),
     ]
 
 

@@ -7,17 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+
+from contrail.frozen import Frozen
 
 # A group counts as if it had this many more rows at the overall mean, so that a group of three proves nothing.
 _PRIOR_ROWS = 20.0
 _NULL, _SEPARATOR = "\x00", "\x1f"
 
 
-class RateTable(BaseModel):
+class RateTable(Frozen):
     """Mean label of each group of ``features``, drawn towards the overall mean; unknown groups get that mean."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     features: tuple[str, ...]
     overall: float

@@ -8,7 +8,7 @@ an uninterrupted training is the same sequence of parts.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from contrail.config.spec import TrainSpec
+from contrail.config.model_spec import TrainSpec
 
 if TYPE_CHECKING:
     import xgboost
@@ -60,23 +60,35 @@ class Grow(Protocol):
         """
 
 
+class Boosting(NamedTuple):
+    """One training: the name of its checkpoints, and its most rounds.
+
+    ``checked``: it stops once validation has not become better for ``early_stopping_rounds``.
+    """
+
+    name: str
+    rounds: int
+    checked: bool = False
+
+
 def boost(
-    name: str,
-    params: Params,
-    grow: Grow,
-    rounds: int,
-    train: TrainSpec,
-    checkpoints: Checkpoints,
-    *,
-    checked: bool = False,
+    boosting: Boosting, params: Params, grow: Grow, train: TrainSpec, checkpoints: Checkpoints
 ) -> tuple["xgboost.Booster", History]:
-    """Fit up to ``rounds`` trees; ``checked``, until validation has not become better for ``early_stopping_rounds``.
+    """Fit trees, part by part, from the last checkpoint on.
+
+    Args:
+        boosting: Which training it is.
+        params: All of XGBoost's; each part has a seed of its own, reckoned from ``seed``.
+        grow: What adds rounds.
+        train: Rounds a part, and those without improvement that stop a checked training.
+        checkpoints: Where parts that are done are kept.
 
     Returns:
         The trees and each round's metrics, as ``grow`` gives them.
     """
     import xgboost
 
+    name, rounds, checked = boosting
     part = train.checkpoint_rounds or rounds
     booster: xgboost.Booster | None = None
     model, history = checkpoints.load(name) or (None, {})

@@ -7,7 +7,7 @@ does not have its type's form becomes null here, and the caller can tell it from
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from contrail.config.spec import ColumnSpec, ColumnType
+from contrail.config.table_spec import ColumnSpec, ColumnType
 
 
 class _Form(NamedTuple):

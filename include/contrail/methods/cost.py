@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from contrail.config.prices import PriceTable, Tier
 from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import NoPriceError, SpecError
+from contrail.frozen import Frozen
 
 HOUR = 3600.0
 MONTH_HOURS = 730.0  # Google's month: its price of a GB-month is 730 times that of a GB-hour
@@ -26,11 +27,7 @@ _MOST_DCU_A_CORE: dict[Tier, float] = {"standard": 1.325, "premium": 4.6}
 _GB = {"k": 1e-6, "m": 1e-3, "g": 1.0, "t": 1e3}
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BatchUsage(_Frozen):
+class BatchUsage(Frozen):
     """What a Dataproc batch used: its units times seconds."""
 
     kind: Literal["dataproc"] = "dataproc"
@@ -41,7 +38,7 @@ class BatchUsage(_Frozen):
     accelerator_type: str = ""
 
 
-class MachineUsage(_Frozen):
+class MachineUsage(Frozen):
     """What a Vertex AI custom job used: seconds of one machine and its accelerators, on spot or not."""
 
     kind: Literal["vertex"] = "vertex"

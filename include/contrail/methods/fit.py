@@ -8,16 +8,16 @@ import difflib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from contrail.config.spec import TrainSpec
+from contrail.config.model_spec import TrainSpec
 from contrail.errors import SpecError
-from contrail.methods.boosting import Checkpoints, History, NoCheckpoints, Params, best_round, boost
+from contrail.methods.boosting import Boosting, Checkpoints, History, NoCheckpoints, Params, best_round, boost
 from contrail.methods.matrices import Floats, Rows, TrainingRows, predict
 from contrail.methods.trainer import Device, ThisProcess, Trainer
 
@@ -27,6 +27,15 @@ _OBJECTIVES = {
 }
 # Parameters that XGBoost knows but does not list in its configuration.
 _UNLISTED = {"eval_metric", "objective", "verbosity", "base_score"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """How trees are grown: the training settings in force, all of XGBoost's parameters, and the machines."""
+
+    settings: TrainSpec
+    params: Params
+    trainer: Trainer = field(default_factory=ThisProcess)
 
 
 @dataclass(frozen=True)
@@ -101,13 +110,7 @@ def _names(config: Any) -> set[str]:
 
 
 def fit_trees(
-    rows: TrainingRows,
-    fit: Rows,
-    validation: Rows,
-    train: TrainSpec,
-    params: Params,
-    checkpoints: Checkpoints | None = None,
-    trainer: Trainer | None = None,
+    rows: TrainingRows, fit: Rows, validation: Rows, method: Method, checkpoints: Checkpoints | None = None
 ) -> Fitted:
     """Fit, stop early on the validation rows, and fit again on all rows with the rounds found if asked to.
 
@@ -115,22 +118,20 @@ def fit_trees(
         rows: The whole training window.
         fit: Which rows are learned from at first.
         validation: Which rows stop the rounds.
-        train: Rounds, early stopping, refit and device.
-        params: From ``booster_params``.
+        method: How trees are grown.
         checkpoints: Where to go on from and keep what is done; by default an interrupted training begins anew.
-        trainer: What grows the trees; by default this process.
     """
-    checkpoints, trainer = checkpoints or NoCheckpoints(), trainer or ThisProcess()
+    checkpoints, train, trainer = checkpoints or NoCheckpoints(), method.settings, method.trainer
     device = trainer.device(train.device, len(rows.labels))
-    params = {**params, "device": device}
+    params = {**method.params, "device": device}
     with trainer.holding(rows, fit, params, validation) as grow:
-        booster, history = boost("fit", params, grow, train.rounds, train, checkpoints, checked=True)
+        booster, history = boost(Boosting("fit", train.rounds, checked=True), params, grow, train, checkpoints)
     rounds = best_round(history) + 1
     booster = booster[:rounds]
     predictions = predict(booster, rows, validation)
     if train.refit:
         with trainer.holding(rows, np.ones_like(fit), params) as grow:
-            booster, _ = boost("refit", params, grow, rounds, train, checkpoints)
+            booster, _ = boost(Boosting("refit", rounds), params, grow, train, checkpoints)
     # What is left of the machine and of early stopping would make equal trees differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))
     gains = {name: float(gain) for name, gain in booster.get_score(importance_type="total_gain").items()}
@@ -153,7 +154,7 @@ def predict_unseen(
         parts: Number of each row's part, at least two of them.
         params: As the model was fitted, ``device`` included.
         rounds: As many as the model has.
-        trainer: As for ``fit_trees``.
+        trainer: The machines that grow them; by default this process.
     """
     predictions = np.empty(len(rows.labels))
     for part in np.unique(parts):

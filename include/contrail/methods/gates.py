@@ -1,25 +1,24 @@
 """The promotion gate: what a challenger must show, on rows after its training, before it may predict for people.
 
-Pure: evidence in, checks out. Improvements carry a paired bootstrap interval over whole days, because the flights of a
-day share its weather: rows are not independent, and resampling them would make every interval far too narrow.
+Pure: evidence in, checks out. How much better a model is, and how surely, is reckoned in ``improvement``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
-from contrail.config.spec import GateSpec, SegmentFloor
+from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
+from contrail.frozen import Frozen
+from contrail.methods.improvement import Interval, Pair, paired_improvement, pooled
 from contrail.methods.metrics import (
     HIGHER_IS_BETTER,
     Floats,
     Task,
-    block_metric,
     by_group,
     calibration_error,
     evaluate,
@@ -36,23 +35,10 @@ _BASELINE_TITLES = {
 }
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Interval(_Frozen):
-    """An improvement with its confidence interval; positive is better, whatever the metric's direction."""
-
-    estimate: float
-    low: float
-    high: float
-    confidence: float
-
-
 Answer = Literal["approved", "refused"]
 
 
-class Check(_Frozen):
+class Check(Frozen):
     """One condition: ``value`` compared with ``bound``; ``passed`` is None when it did not apply."""
 
     name: str
@@ -109,30 +95,6 @@ class Evidence:
     def metrics(self) -> dict[str, dict[str, float]]:
         """Every metric of every model."""
         return {name: evaluate(self.task, self.labels, p) for name, p in self.models().items()}
-
-
-def paired_improvement(
-    metric: str,
-    labels: Floats,
-    days: npt.NDArray[np.datetime64],
-    challenger: Floats,
-    other: Floats,
-    gate: GateSpec,
-) -> Interval:
-    """How much better the challenger is, with an interval from resampling days for both models together.
-
-    The seed is fixed: the same rows always give the same interval.
-    """
-    _, blocks = np.unique(days, return_inverse=True)
-    count = int(blocks.max()) + 1
-    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), gate.bootstrap_samples)
-    weights = np.vstack([np.ones(count), draws]).astype(np.float64)
-    sign = 1.0 if metric in HIGHER_IS_BETTER else -1.0
-    of_challenger, of_other = (block_metric(metric, labels, p, blocks)(weights) for p in (challenger, other))
-    gains = sign * (of_challenger - of_other)
-    tail = (1 - gate.confidence) / 2
-    low, high = np.nanquantile(gains[1:], [tail, 1 - tail])
-    return Interval(estimate=float(gains[0]), low=float(low), high=float(high), confidence=gate.confidence)
 
 
 def check_metrics(task: Task, gate: GateSpec) -> None:
@@ -212,18 +174,26 @@ def _enough_rows(evidence: Evidence, gate: GateSpec) -> Check:
     )
 
 
-def _improvement(
-    evidence: Evidence, gate: GateSpec, other: Floats, name: str, title: str, bound: float, strict: bool
-) -> Check:
-    interval = paired_improvement(gate.metric, evidence.labels, evidence.days, evidence.challenger, other, gate)
-    ok = interval.low > bound if strict else interval.low >= bound
+class _Bar(NamedTuple):
+    """How much better a challenger must be: at least ``bound``, or more than it where that is ``strict``."""
+
+    name: str
+    title: str
+    bound: float
+    strict: bool
+
+
+def _improvement(evidence: Evidence, gate: GateSpec, other: Floats, bar: _Bar) -> Check:
+    pair = Pair(evidence.labels, evidence.days, evidence.challenger, other)
+    interval = paired_improvement(pair, gate)
+    ok = interval.low > bar.bound if bar.strict else interval.low >= bar.bound
     return Check(
-        name=name,
-        title=title,
+        name=bar.name,
+        title=bar.title,
         passed=bool(ok),
         value=interval.low,
-        comparison=">" if strict else ">=",
-        bound=bound,
+        comparison=">" if bar.strict else ">=",
+        bound=bar.bound,
         interval=interval,
         detail=f"{gate.metric.replace('_', ' ')} {'better' if interval.estimate >= 0 else 'worse'} by "
         f"{abs(interval.estimate):.4f}; {interval.confidence:.0%} interval of the improvement {interval.low:.4f} to "
@@ -237,14 +207,7 @@ def _against_champion(evidence: Evidence, gate: GateSpec) -> Check:
         title = "Not worse than the champion by more than is allowed"
     if evidence.champion is None:
         return Check(name=name, title=title, passed=None, detail=f"skipped: {evidence.no_champion}")
-    return _improvement(evidence, gate, evidence.champion, name, title, gate.min_improvement, strict=False)
-
-
-def pooled(metric: str, values: Sequence[float], rows: Sequence[int]) -> float:
-    """One value from those of days: of all rows together, but for AUC the mean of the days, weighted by rows."""
-    if metric == "rmse":
-        return float(np.sqrt(np.average(np.square(values), weights=rows)))
-    return float(np.average(values, weights=rows))
+    return _improvement(evidence, gate, evidence.champion, _Bar(name, title, gate.min_improvement, strict=False))
 
 
 def _in_shadow(evidence: Evidence, gate: GateSpec) -> Check:
@@ -272,7 +235,7 @@ def _against_baseline(evidence: Evidence, gate: GateSpec, baseline: str, predict
     name, title = f"beats_{baseline.replace(' ', '_')}", _BASELINE_TITLES[baseline]
     if predictions is None:
         return Check(name=name, title=title, passed=None, detail="skipped: train.rate_table names no features")
-    return _improvement(evidence, gate, predictions, name, title, gate.min_improvement_over_baseline, strict=True)
+    return _improvement(evidence, gate, predictions, _Bar(name, title, gate.min_improvement_over_baseline, strict=True))
 
 
 def _calibration(evidence: Evidence, gate: GateSpec) -> Check:

@@ -10,24 +10,39 @@ Pure functions over numbers: no lake, no models. Drift of features is in ``contr
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from contrail.config.spec import DriftSpec
+from contrail.config.model_spec import DriftSpec
 from contrail.errors import DataError
+from contrail.frozen import Frozen
 
 LABEL = "label"
 STATISTIC = "mean_residual"
 
 Floats = npt.NDArray[np.float64]
 Days = npt.NDArray[np.datetime64]
-LabelReference = dict[str, Any]
 
 # A day beyond what one in twenty passes on either side counts as that day.
 _USUAL_RANGE = (0.05, 0.95)
 _PARTS = 3
+
+
+class LabelReference(Frozen):
+    """What residuals are usual: a day's from ``low`` to ``high``.
+
+    The mean of ``run_days`` days among the last ``of_days`` is ``centre``, give or take ``threshold``. Learned from
+    ``days`` days; all amounts are in label units.
+    """
+
+    run_days: int
+    of_days: int
+    low: float
+    high: float
+    centre: float
+    threshold: float
+    days: int
 
 
 def parts_of(days: Days) -> npt.NDArray[np.int64]:
@@ -47,14 +62,11 @@ def day_residuals(days: Days, labels: Floats, predictions: Floats) -> dict[date,
 
 
 def build_label_reference(residuals: Mapping[date, float], drift: DriftSpec) -> LabelReference:
-    """What residuals are usual, to be stored with the model's drift reference as JSON.
+    """What residuals are usual, to be stored with the model's drift reference.
 
     Args:
         residuals: By day of the training window, from predictions that had not seen the day.
         drift: ``raise_days`` in a row are looked at together; ``label_false_alarm_rate`` of such runs pass the threshold.
-
-    Returns:
-        ``low`` and ``high``, the usual range of a day; ``centre`` and ``threshold`` of the mean of ``run_days`` days.
 
     Raises:
         DataError: if there are fewer days than a threshold could be learned from.
@@ -70,28 +82,28 @@ def build_label_reference(residuals: Mapping[date, float], drift: DriftSpec) -> 
     held = np.clip(values, low, high)
     centre = held.mean()
     runs = np.lib.stride_tricks.sliding_window_view(held, drift.raise_days).mean(axis=1)
-    return {
-        "run_days": drift.raise_days,
-        "of_days": drift.of_days,
-        "low": float(low),
-        "high": float(high),
-        "centre": float(centre),
-        "threshold": float(np.quantile(np.abs(runs - centre), 1 - drift.label_false_alarm_rate, method="weibull")),
-        "days": len(values),
-    }
+    return LabelReference(
+        run_days=drift.raise_days,
+        of_days=drift.of_days,
+        low=float(low),
+        high=float(high),
+        centre=float(centre),
+        threshold=float(np.quantile(np.abs(runs - centre), 1 - drift.label_false_alarm_rate, method="weibull")),
+        days=len(values),
+    )
 
 
 def label_statistic(residuals: Mapping[date, float], day: date, reference: LabelReference) -> float | None:
-    """How far the days up to ``day`` are from the usual, in label units; drift when above ``reference["threshold"]``.
+    """How far the days up to ``day`` are from the usual, in label units; drift when above ``reference.threshold``.
 
     The last ``run_days`` days with labels among the ``of_days`` up to ``day`` count; nothing else is looked at.
 
     Returns:
         None when ``day`` itself or too many of the days before it have no labels.
     """
-    known = [d for d in (day - timedelta(days=back) for back in range(reference["of_days"])) if d in residuals]
-    last = known[: reference["run_days"]]
-    if day not in residuals or len(last) < reference["run_days"]:
+    known = [d for d in (day - timedelta(days=back) for back in range(reference.of_days)) if d in residuals]
+    last = known[: reference.run_days]
+    if day not in residuals or len(last) < reference.run_days:
         return None
-    held = np.clip([residuals[d] for d in last], reference["low"], reference["high"])
-    return abs(float(held.mean()) - float(reference["centre"]))
+    held = np.clip([residuals[d] for d in last], reference.low, reference.high)
+    return abs(float(held.mean()) - float(reference.centre))

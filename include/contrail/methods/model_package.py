@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
+from contrail.frozen import Frozen
 from contrail.methods.baselines import RateTable
+from contrail.methods.drift_reference import DriftReference
 from contrail.methods.encoding import encode, feature_types
 from contrail.partitions import Partitions
 
@@ -32,11 +34,7 @@ if TYPE_CHECKING:
 MODEL, CARD, REFERENCE = "model.ubj", "model.json", "reference.json"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TrainingRecord(_Frozen):
+class TrainingRecord(Frozen):
     """What a model was made from; enough, with the code and the lock file, to make it again to the same bytes.
 
     ``partitions`` is the window as ``start`` and ``end``; labels are those known at the cut-off of ``labels_as_of``.
@@ -68,7 +66,7 @@ class TrainingRecord(_Frozen):
         return Partitions(self.start, self.end)
 
 
-class ModelCard(_Frozen):
+class ModelCard(Frozen):
     """Everything about a model but its trees."""
 
     format: Literal[1] = 1
@@ -80,16 +78,19 @@ class ModelCard(_Frozen):
     categories: dict[str, list[str]]
     rate_table: RateTable
     training: TrainingRecord
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A model with its card and drift reference, in memory."""
+    """A model with its card and drift reference, in memory.
+
+    The reference stays as its file is until drift is measured: only then must it be of a format that can be read.
+    """
 
     card: ModelCard
     booster_bytes: bytes
-    reference: dict[str, Any]
+    reference_bytes: bytes
 
     @classmethod
     def load(cls, folder: Path) -> "ModelPackage":
@@ -117,13 +118,13 @@ class ModelPackage:
                     f"{folder / name} is not the file that was trained: its SHA-256 differs from {CARD}. Nothing was "
                     f"scored. Delete {folder} to fetch it from the registry again."
                 )
-        package = cls(card, files[MODEL], json.loads(files[REFERENCE]))
+        package = cls(card, files[MODEL], files[REFERENCE])
         package._check_schema(folder)
         return package
 
     def files(self) -> dict[str, bytes]:
         """The three files by their names, the card with the hashes of the others; the same package, the same bytes."""
-        files = {MODEL: self.booster_bytes, REFERENCE: json.dumps(self.reference, sort_keys=True).encode()}
+        files = {MODEL: self.booster_bytes, REFERENCE: self.reference_bytes}
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         card = self.card.model_copy(update={"sha256": hashes}).model_dump(mode="json")
         return {**files, CARD: (json.dumps(card, indent=1, allow_nan=False) + "\n").encode()}
@@ -141,6 +142,11 @@ class ModelPackage:
         expected = feature_types(self.card.features, self.card.categories)
         if tuple(names or ()) != self.card.features or list(kinds or ()) != expected:
             raise DataError(f"{folder}: {MODEL} has features {names}, {CARD} has {list(self.card.features)}")
+
+    @cached_property
+    def reference(self) -> DriftReference:
+        """What drift is measured against; errors as of ``DriftReference.from_json``."""
+        return DriftReference.from_json(self.reference_bytes)
 
     @cached_property
     def booster(self) -> "xgboost.Booster":

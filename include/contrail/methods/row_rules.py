@@ -7,7 +7,7 @@ that break its rule. What a pipeline asks for beyond them belongs in its contrac
 
 from collections.abc import Sequence
 
-from contrail.config.spec import ColumnSpec, TableSpec
+from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.methods.casting import expected
 
 # A row may repeat a key of so many partitions before its own without being noticed in range and daily runs alike.

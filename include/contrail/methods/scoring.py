@@ -13,18 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from contrail.frozen import Frozen
 from contrail.methods.model_package import ModelPackage
 from contrail.methods.reasons import reason_columns
 
 _SCORING = "scoring.json"
 
 
-class Receipt(BaseModel):
+class Receipt(Frozen):
     """What each row says of its making, so that anyone can find its model and its features again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
     model_name: str
     model_version: str
@@ -44,10 +45,8 @@ class Receipt(BaseModel):
         return {name: pa.repeat(value, rows) for name, value in values.items()}
 
 
-class Scoring(BaseModel):
+class Scoring(Frozen):
     """What is made of a model's predictions: the columns that are kept, the decision, the reasons, the receipt."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kept: tuple[str, ...]
     threshold: float

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from contrail.config.settings import Settings
 from contrail.config.targets import LocalTarget, SparkTarget
+from contrail.dispatch import budget
 from contrail.dispatch.receipts import Receipts, utc_now
 from contrail.lake.lineage import Lineage
 from contrail.methods.cost import so_many
@@ -30,9 +31,9 @@ def estimate(lineage: Lineage, stage: str, job_rows: Sequence[int | None]) -> Es
     A job that is larger takes more in proportion; one that is smaller, at most as long.
     """
     runs = {
-        str(commit.provenance["run_id"]): (int(commit.provenance["job_rows"]), float(commit.provenance["seconds"]))
+        commit.provenance.run_id: (commit.job_rows, float(commit.provenance.extra["seconds"]))
         for commit in reversed(lineage.commits)
-        if commit.provenance.get("stage") == stage and {"job_rows", "seconds"} <= commit.provenance.keys()
+        if commit.provenance.stage == stage and commit.job_rows is not None and "seconds" in commit.provenance.extra
     }
     runs = {run: known for run, known in runs.items() if known[0] > 0}
     if not job_rows:
@@ -63,5 +64,5 @@ def cost(settings: Settings, pipeline: str, jobs_of: Mapping[str, Sequence[Parti
             continue
         for days, number in Counter(lengths if stage in TABLES else [sum(lengths)]).items():
             each = f"{number} jobs of {so_many(days, 'day')}, each " if number > 1 else ""
-            found.append(f"{stage} on {name}: {each}{receipts.expected(stage, days, utc_now())}")
+            found.append(f"{stage} on {name}: {each}{budget.expected(receipts, stage, days, utc_now())}")
     return "; ".join(found) or HERE

@@ -16,9 +16,10 @@ from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.lake.lake import Lake, PartitionState
+from contrail.lake.lake import Lake
 from contrail.lake.lineage import Commit, Lineage
 from contrail.lake.model_history import AS_OF
+from contrail.lake.readers import PartitionState
 from contrail.operations.backfill_estimate import Estimate, cost, estimate
 from contrail.operations.backfill_plan import NEW, REPLACE, SAME, PartitionPlan, Plan, StagePlan, known_sum
 from contrail.operations.backfill_request import TABLES, Request
@@ -143,7 +144,7 @@ class _Planner:
             return PartitionPlan(day, rows, 0, NEW, "nothing is published")
         why = self._why(stage, day, maker)
         version = self.versions.get(day, "") if stage == "score" else ""
-        run = str(maker.provenance["run_id"]) if maker else ""
+        run = maker.provenance.run_id if maker else ""
         action, why = (REPLACE, why) if why else (SAME, "holds exactly this")
         return PartitionPlan(day, rows, published, action, why, version, run)
 
@@ -156,8 +157,10 @@ class _Planner:
         if maker is None:
             return "what made it is older than the history that is kept"
         current = {"pipeline_hash": self.pipeline.hash, "code_hash": code_hash(), "lock_hash": self._lock}
+        made = maker.provenance
+        then = {"pipeline_hash": made.pipeline_hash, "lock_hash": made.lock_hash, **made.extra}
         for key, words in _HASHES.items():
-            if maker.provenance.get(key) != current[key]:
+            if then.get(key) != current[key]:
                 return words
         return self._features_changed(day, maker) if stage == "features" else self._score_changed(day, maker)
 
@@ -168,7 +171,7 @@ class _Planner:
     def _features_changed(self, day: date, maker: Commit) -> str:
         if self._lands:
             return "its inputs are made first"
-        read = maker.provenance["inputs"]
+        read = maker.provenance.inputs
         for name in self.spec.tables:
             window = features.reach_of(self.spec, name, Partitions(day, day))
             if not self.lineage(f"validated_{name}").unchanged_since(read.get(f"validated_{name}"), window):
@@ -181,7 +184,7 @@ class _Planner:
         model = next(model for days, model in self.models if day in days)
         made_with = dict(
             zip(
-                *(str(maker.provenance.get(key, "")).split(",") for key in ("model_version", "model_sha256")),
+                *(maker.provenance.extra.get(key, "").split(",") for key in ("model_version", "model_sha256")),
                 strict=False,
             )
         )
@@ -191,7 +194,7 @@ class _Planner:
         if made_with.get(model.version) != model.package.card.sha256["model.ubj"]:
             return f"version {model.version} is another model now"
         window = Partitions(day, day)
-        same = self.lineage("features").unchanged_since(maker.provenance["inputs"].get("features"), window)
+        same = self.lineage("features").unchanged_since(maker.provenance.inputs.get("features"), window)
         return "" if same else "features were published since"
 
     @cached_property

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 
 from contrail.errors import ContrailError, FileRefusedError, PartitionRefusedError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.model_history import AS_OF
 from contrail.operations.backfill import Backfills
@@ -152,7 +152,7 @@ def _record(backfills: Backfills, record: Record, cause: str, run_id: str) -> li
         for day in different
     ]
     spec = backfills.pipeline.spec
-    dataset = datasets.corrections(spec)
+    dataset = records.corrections(spec)
     rows = pa.Table.from_pylist(entries, schema=dataset.arrow_schema())
     days = [date.fromisoformat(day.partition) for day in different]
     run = make_run("late", spec.name, Partitions(min(days), max(days)), run_id=run_id)

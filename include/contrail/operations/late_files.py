@@ -7,7 +7,7 @@ from hashlib import sha256
 from upath import UPath
 
 from contrail.lake.datasets import PARTITION
-from contrail.lake.lake import PartitionState
+from contrail.lake.readers import PartitionState
 from contrail.operations.backfill import Backfills
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.ingest import landed_files

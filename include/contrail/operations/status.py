@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from contrail.config.spec import PipelineSpec
-from contrail.lake.lake import Lake, PartitionState
+from contrail.lake.lake import Lake
+from contrail.lake.readers import PartitionState
 from contrail.partitions import Partitions
 
 STAGES = ("ingest", "validate", "features", "score", "drift", "performance")

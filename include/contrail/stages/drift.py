@@ -18,20 +18,18 @@ from upath import UPath
 
 from contrail.adapters.registry import RegisteredModel, resolve
 from contrail.errors import MissingInputError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import mature_days, read_labels
 from contrail.methods import label_drift
 from contrail.methods.drift import (
     DAY_STATISTIC,
-    STATISTIC,
     WHOLE_DAY,
     DayStatistics,
-    DayVerdict,
     day_statistics,
-    history_days,
-    verdicts,
 )
+from contrail.methods.drift_reference import STATISTIC
+from contrail.methods.drift_verdicts import DayVerdict, history_days, verdicts
 from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
 from contrail.reports.drift import ReportLine, sample, write_drift_report
@@ -112,7 +110,7 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     rows = _rows(measured)
     name, version = measured.model.name, str(measured.model.version)
     provenance = run.provenance(inputs, model_name=name, model_version=version)
-    published = run.lake.publish(datasets.drift(run.pipeline.spec), rows, run.partitions, provenance)
+    published = run.lake.publish(records.drift(run.pipeline.spec), rows, run.partitions, provenance)
     details = DriftDetails(
         model_name=name,
         model_version=version,
@@ -161,12 +159,12 @@ def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None
 
     The predictions are made anew, by the model in question: published ones may be another version's.
     """
-    spec, reference = run.pipeline.spec, model.package.reference[LABEL]
+    spec, reference = run.pipeline.spec, model.package.reference.label
     if len(_inputs(run)) == 1:
         return {}
     lag = timedelta(days=spec.label.mature_after_days + 1)
     partitions = run.partitions.reaching_back(1)
-    window = partitions.shift(-lag.days).reaching_back(reference["of_days"] - 1)
+    window = partitions.shift(-lag.days).reaching_back(reference.of_days - 1)
     by = [PARTITION, *spec.key]
     features = run.lake.scan("features", window, list(dict.fromkeys([*by, *spec.features.columns])), snapshot)
     predicted = features.select(by).append_column("prediction", pa.array(model.package.predict(features)))
@@ -178,7 +176,7 @@ def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None
     residuals = day_residuals(days, labels, predictions)
     counts = Counter(days.astype(object).tolist())
     found = {day: label_statistic(residuals, day - lag, reference) for day in partitions}
-    threshold = reference["threshold"]
+    threshold = reference.threshold
     return {day: _LabelDay(counts[day - lag], v, threshold) for day, v in found.items() if v is not None}
 
 
@@ -255,7 +253,7 @@ def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
     first = min(run.partitions.start, run.partitions.end - timedelta(days=spec.drift.of_days - 1))
     shown = Partitions(first, run.partitions.end)
     recorded = measured.model.package.reference
-    window = Partitions.parse(recorded["first_day"], recorded["last_day"])
+    window = Partitions(recorded.first_day, recorded.last_day)
     names = list(spec.features.columns)
     reference = sample(run.lake.scan("features", window, names))
     inside = np.isin(measured.features.column(PARTITION).to_numpy(), np.array(list(shown), dtype="datetime64[D]"))

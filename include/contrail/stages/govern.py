@@ -14,7 +14,7 @@ from contrail.adapters import registry
 from contrail.adapters.registry import CHAMPION
 from contrail.config.training_windows import as_of_training
 from contrail.errors import SpecError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.model_history import in_effect, read_moves
 from contrail.methods.drift import WHOLE_DAY
@@ -84,7 +84,7 @@ def execute(run: StageRun[Options]) -> StageResult[GovernDetails]:
     row = _row(run, evidence, decision)
     for reason in decision.reasons:
         run.progress(f"{decision.decision}: {reason}")
-    dataset = datasets.governor(run.pipeline.spec)
+    dataset = records.governor(run.pipeline.spec)
     rows = [asdict(each) for each in (*(other for other in same if other is not before), row)]
     inputs = {name: run.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
     staged = pa.Table.from_pylist(rows, schema=dataset.arrow_schema())

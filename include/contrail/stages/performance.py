@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from contrail.adapters.registry import resolve
 from contrail.config.spec import PipelineSpec
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import mature_days, read_labels
 from contrail.methods import metrics
@@ -55,7 +55,7 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
         run.progress(f"no partition of {run.partitions} {what}")
         return result_of(run, unchanged=True, details=PerformanceDetails(measured=0, immature=immature))
     rows = _measure(run, mature)
-    published = lake.publish(datasets.performance(spec), rows, mature, run.provenance(inputs))
+    published = lake.publish(records.performance(spec), rows, mature, run.provenance(inputs))
     measured = set(rows.column(PARTITION).to_pylist())
     run.progress(f"partitions measured: {len(measured)}, waiting for labels: {waiting}")
     return result_of(
@@ -88,7 +88,7 @@ def _stale(run: StageRun[Options], mature: Iterable[date]) -> list[date]:
         maker = measured.maker(day)
         until = {label: day + timedelta(days=spec.label.mature_after_days)}
         return maker is not None and all(
-            lineage.unchanged_since(maker.provenance["inputs"].get(name), Partitions(day, until.get(name, day)))
+            lineage.unchanged_since(maker.provenance.inputs.get(name), Partitions(day, until.get(name, day)))
             for name, lineage in read.items()
         )
 
@@ -111,7 +111,7 @@ def _measure(run: StageRun[Options], mature: list[date]) -> pa.Table:
         | _quality(spec, label, prediction, baseline[version])
         for (day, name, version, shadow), label, prediction in _groups(joined, spec.prediction_column)
     ]
-    return pa.Table.from_pylist(entries, schema=datasets.performance(spec).arrow_schema())
+    return pa.Table.from_pylist(entries, schema=records.performance(spec).arrow_schema())
 
 
 def _predicted(run: StageRun[Options], window: Partitions) -> pa.Table:
@@ -155,7 +155,7 @@ def _quality(spec: PipelineSpec, label: Floats, prediction: Floats, training_mea
     found = {"rows": len(label), "labelled": len(y), "label_coverage": len(y) / len(label)}
     if not len(y):
         return found
-    columns = datasets.performance(spec).columns
+    columns = records.performance(spec).columns
     headline = metrics.HEADLINE[spec.task]
     baseline = metrics.METRICS[spec.task][headline](y, np.full(len(y), training_mean))
     quality = {name: v for name, v in metrics.evaluate(spec.task, y, p).items() if name in columns}

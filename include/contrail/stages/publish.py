@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.adapters.bigquery import Warehouse
+from contrail.adapters.bigquery_replacement import Publication, Replacement
 from contrail.errors import DataError, SpecError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.warehouse import (
     TABLES,
@@ -58,7 +59,7 @@ def execute(run: StageRun[Options]) -> StageResult[PublishDetails]:
         raise SpecError(f"not published: {', '.join(unknown)}. Tables: {', '.join(TABLES)}")
     warehouse = Warehouse(analysts, run.pipeline.name, run.settings.dispatch.labels)
     tables = list(published(run.pipeline.spec))
-    for dataset in (*tables, datasets.publications(run.pipeline.spec)):
+    for dataset in (*tables, records.publications(run.pipeline.spec)):
         warehouse.ensure(dataset)
     for view in views(run.pipeline.spec):
         warehouse.ensure_view(view)
@@ -81,27 +82,16 @@ class _State:
     fingerprints: Fingerprints
 
 
-@dataclass(frozen=True)
-class _Published:
-    """What the warehouse's newest record of a partition says of its rows, and the job that published them."""
-
-    job: str
-    rows: Fingerprint
-
-
 def _publish(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset) -> CopiedTable:
     copied: set[date] = set()
     rows = 0
     for attempt in range(1, _ROUNDS + 1):
         # Before the lake: what is recorded later than this may be of newer rows, and is not replaced.
-        records = {
-            day: _Published(record["job"], Fingerprint(record["row_count"], record["checksum"]))
-            for day, record in warehouse.publications(dataset.name, run.partitions).items()
-        }
+        recorded = warehouse.publications(dataset.name, run.partitions)
         state = _read(run, dataset)
         again = run.options.again and attempt == 1
-        if days := _outdated(state, records, again):
-            rows = _copy(run, warehouse, dataset, state, days, records)
+        if days := _outdated(state, recorded, again):
+            rows = _copy(run, warehouse, dataset, state, days, recorded)
             copied |= set(days)
         wrong = differences(state.fingerprints, warehouse.fingerprints(dataset, run.partitions))
         if not wrong:
@@ -120,15 +110,15 @@ def _read(run: StageRun[Options], dataset: Dataset) -> _State:
     return _State(snapshot, rows, fingerprints(dataset, rows, run.partitions))
 
 
-def _outdated(state: _State, records: Mapping[date, _Published], again: bool) -> list[date]:
+def _outdated(state: _State, recorded: Mapping[date, Publication], again: bool) -> list[date]:
     """The partitions whose record is not of the lake's rows.
 
     Rows are compared, not snapshots: a snapshot of a table is another one as soon as another day was published, and one
     that has expired tells nothing. Every row names its run, so that a partition that was computed again is outdated.
     """
     if again:
-        return sorted({*state.fingerprints, *records})
-    return differences(state.fingerprints, {day: record.rows for day, record in records.items()})
+        return sorted({*state.fingerprints, *recorded})
+    return differences(state.fingerprints, {day: record.rows for day, record in recorded.items()})
 
 
 def _copy(
@@ -137,7 +127,7 @@ def _copy(
     dataset: Dataset,
     state: _State,
     days: list[date],
-    before: Mapping[date, _Published],
+    before: Mapping[date, Publication],
 ) -> int:
     """Load, look at what was loaded, replace; the number of rows."""
     rows = state.rows.filter(pc.is_in(state.rows.column(PARTITION), value_set=pa.array(days, pa.date32())))
@@ -149,14 +139,15 @@ def _copy(
         staging = warehouse.load(dataset, rows)
         if differences(wanted, warehouse.fingerprints(dataset, run.partitions, staging)):
             raise DataError(f"{staging} does not hold the lake's rows. Readers see what was there before.")
-    noted = {day: _record(run, dataset, state.snapshot, wanted.get(day, Fingerprint())) for day in days}
-    warehouse.replace(dataset, staging, work, noted, {before[day].job for day in days if day in before})
+    noted = {day: Publication(dataset.name, state.snapshot, wanted.get(day, Fingerprint()), run.run_id) for day in days}
+    replaced = {before[day].job for day in days if day in before}
+    warehouse.replace(Replacement(dataset, staging, noted, replaced), work)
     if staging:
         warehouse.drop(staging)
     return rows.num_rows
 
 
-def _change(before: _Published | None, wanted: Fingerprint | None) -> Change:
+def _change(before: Publication | None, wanted: Fingerprint | None) -> Change:
     rows, checksum = (wanted.rows, wanted.checksum) if wanted else (None, None)
     return before.job if before else None, rows, checksum
 
@@ -169,16 +160,6 @@ def work_name(pipeline: str, table: str, changes: Mapping[date, Change]) -> str:
     """
     told = json.dumps([pipeline, table, [[str(day), *change] for day, change in sorted(changes.items())]])
     return f"contrail-{pipeline}-{table}-{hashlib.sha256(told.encode()).hexdigest()[:20]}"
-
-
-def _record(run: StageRun[Options], dataset: Dataset, snapshot: int, found: Fingerprint) -> dict[str, str | int]:
-    return {
-        "published": dataset.name,
-        "lake_snapshot": snapshot,
-        "row_count": found.rows,
-        "checksum": found.checksum,
-        "run_id": run.run_id,
-    }
 
 
 def _unequal(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset, wrong: list[date]) -> DataError:

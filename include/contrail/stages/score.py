@@ -17,8 +17,9 @@ from contrail.config.spec import PipelineSpec
 from contrail.errors import ContrailError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.lake import Lake, PartitionState
+from contrail.lake.lake import Lake
 from contrail.lake.model_history import AS_OF, champions_as_of
+from contrail.lake.readers import PartitionState
 from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of

@@ -11,21 +11,20 @@ import numpy as np
 import pyarrow as pa
 
 from contrail.adapters.executors import has_executors
-from contrail.adapters.registry import LoggedRun
 from contrail.adapters.spark_trainer import SparkTrainer
+from contrail.adapters.training_runs import LoggedRun
 from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.boosting import Checkpoints
 from contrail.methods.evaluation import Validation, evaluate_training
-from contrail.methods.fit import Fitted, booster_params, fit_trees, override
+from contrail.methods.fit import Fitted, Method, booster_params, fit_trees, override
 from contrail.methods.model_package import MODEL, ModelCard, ModelPackage
 from contrail.methods.splits import split_window
-from contrail.methods.trainer import ThisProcess
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import TrainOptions as Options
 from contrail.stages.results import StageResult, TrainDetails
 from contrail.stages.training.artifacts import write_artifacts, write_metrics
-from contrail.stages.training.base import Method, Trained, Training
+from contrail.stages.training.base import Trained, Training
 from contrail.stages.training.checkpoints import CheckpointFolder
 from contrail.stages.training.log import log_training, register
 from contrail.stages.training.package import package_of
@@ -66,12 +65,12 @@ def _method(run: StageRun[Options]) -> Method:
         return Method(
             settings, params, SparkTrainer(run.settings.engine, settings.workers, run.staging / "training-rows")
         )
-    return Method(settings, params, ThisProcess())
+    return Method(settings, params)
 
 
 def _fit_and_evaluate(training: Training, checkpoints: Checkpoints) -> Trained:
     method, (fit, check) = training.method, training.masks
-    fitted = fit_trees(training.data, fit, check, method.settings, method.params, checkpoints, method.trainer)
+    fitted = fit_trees(training.data, fit, check, method, checkpoints)
     validation = _validation(training, fitted)
     metrics = evaluate_training(validation)
     machines = f"{fitted.workers} executors' {fitted.device}" if fitted.workers > 1 else fitted.device

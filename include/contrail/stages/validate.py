@@ -144,8 +144,9 @@ def _is_current(run: StageRun[Options], name: str, inputs: Mapping[str, int | No
     """Whether a reference table was published from these inputs by this pipeline's code already."""
     if not run.lake.exists(f"validated_{name}"):
         return False
-    made = next((entry for entry in run.lake.history(f"validated_{name}") if entry["current"]), {})
-    return made.get("inputs") == inputs and made.get("pipeline_hash") == run.pipeline.hash
+    entries = run.lake.history(f"validated_{name}")
+    made = next((entry.provenance for entry in entries if entry.current), None)
+    return made is not None and made.inputs == inputs and made.pipeline_hash == run.pipeline.hash
 
 
 @contextmanager

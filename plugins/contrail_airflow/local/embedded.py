@@ -144,7 +144,7 @@ class Embedded:
         Raises:
             EmbeddedError: with the last lines of its log.
         """
-        from contrail.adapters.registry import client
+        from contrail.adapters.mlflow_store import client
 
         with exclusive(self._lock):
             state = self.state()

@@ -3,7 +3,6 @@
 ``contrail_airflow.remote`` has the services, and explains their errors.
 """
 
-import json
 import logging
 from typing import Any, NoReturn
 
@@ -134,7 +133,7 @@ class RemoteRun:
             tell(line)
         if outcome.code:
             fail(self._job.stage, outcome.code, outcome.said, remote.link)
-        result = printed_result(self._job.stage, json.dumps(outcome.result))
+        result = printed_result(self._job.stage, outcome.result)
         return {**result, "cost": cost} if cost else result
 
     def _checked(self, outcome: Outcome | None, remote: RemoteJob, event: dict[str, Any], folder: str) -> Outcome:

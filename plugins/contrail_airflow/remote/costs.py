@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from contrail.config.settings import Settings
+from contrail.dispatch import budget
 from contrail.dispatch.payload import Job
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.cost import money
@@ -32,7 +33,7 @@ class JobCosts:
         """
         for lost in self._receipts.lost(utc_now()):
             self._look_at(lost)
-        receipt = self._receipts.reserve(job, target, utc_now())
+        receipt = budget.reserve(self._receipts, job, target, utc_now())
         known = "" if receipt.estimate is None else f"estimated {money(receipt.estimate, receipt.currency)}, "
         self._log.info("%s%s; prices: %s", known, receipt.estimated_from, receipt.prices)
 

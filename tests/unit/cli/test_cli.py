@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from rich.console import Console
-from tests.conftest import Toy
+from tests.conftest import Prepare, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.config.test_settings import GIVEN as PROD
-from tests.unit.dispatch import test_receipts as receipts
+from tests.unit.dispatch import priced as receipts
 
 from contrail.adapters import registry
 from contrail.cli import app, backfills, housekeeping, printing, stages
 from contrail.config.settings import AnalystsSettings, Settings, settings
 from contrail.errors import SpecError
-from contrail.lake import datasets
+from contrail.lake import datasets, records
 from contrail.lake.provenance import Provenance
 from contrail.operations import late  # before a test replaces the `run_stage` that it imports
 from contrail.partitions import Partitions
@@ -123,17 +123,17 @@ def test_analysts_are_shown_the_days_that_a_rollback_has_changed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    dataset = datasets.performance(filled.spec)
+    dataset = records.performance(filled.spec)
     row = {"model_name": "toy", "model_version": "1", "shadow": False, "rows": 4, "labelled": 4, "label_coverage": 1.0}
     for numbers in ((5,), (6,), (7, 8)):
         days = [date(2024, 1, number) for number in numbers]
         rows = pa.Table.from_pylist([{**row, "partition_date": day} for day in days], dataset.arrow_schema())
         filled.lake.publish(dataset, rows, days, Provenance("r", "performance", "h", "c" * 40, "l"))
-    _, _, first = (str(entry["snapshot"]) for entry in filled.lake.history("performance"))
+    _, _, first = (str(entry.snapshot) for entry in filled.lake.history("performance"))
     code, _, err = run(monkeypatch, capsys, "rollback", "performance", "-p", "toy", "--to", first)
     assert (code, asked) == (0, [("publish", "2024-01-06..2024-01-08", ["performance"])])
     assert "contrail publish -p toy --from 2024-01-06 --to 2024-01-08" in err
-    oldest = str(filled.lake.history("quarantine")[-1]["snapshot"])
+    oldest = str(filled.lake.history("quarantine")[-1].snapshot)
     run(monkeypatch, capsys, "rollback", "quarantine", "-p", "toy", "--to", oldest)
     _with_settings(monkeypatch, settings)
     run(
@@ -186,20 +186,23 @@ def test_describe_documents_every_column(
 ) -> None:
     _, out, _ = run(monkeypatch, capsys, "describe", "predictions", "-p", "toy")
     assert "Probability that delay > 15" in out
-    for dataset in datasets.all_datasets(toy.spec).values():
+    for dataset in records.all_datasets(toy.spec).values():
         undocumented = [name for name, column in dataset.columns.items() if not column.doc]
         assert undocumented == [], dataset.name
 
 
-@pytest.fixture
-def scored(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+def unscored(toy: Toy) -> None:
     """A champion and features of five days; nothing is scored."""
     publish_toy(toy, "2024-01-01", "2024-02-05")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
-    return toy
+
+
+@pytest.fixture
+def scored(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(unscored)
 
 
 SCORE = ("backfill", "-p", "toy", "--from", "2024-02-01", "--to", "2024-02-05", "--stages", "score")

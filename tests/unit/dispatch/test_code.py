@@ -19,7 +19,7 @@ from contrail.config.settings import Settings, settings
 from contrail.config.targets import DispatchSettings
 from contrail.dispatch import bootstrap
 from contrail.dispatch.code import build_wheel, publish_code
-from contrail.dispatch.outcome import Outcome, read_outcome, read_tail
+from contrail.dispatch.outcome import Outcome, read_outcome
 from contrail.revision import lock_hash
 
 IMAGE_LOCK = "CONTRAIL_IMAGE_LOCK"
@@ -189,12 +189,3 @@ def test_code_that_cannot_be_had_now_is_not_refused(
     assert left is not None
     assert left.code == code
     assert words in left.said[-1]
-
-
-def test_what_a_job_left(tmp_path: Path) -> None:
-    assert read_outcome(f"file://{tmp_path}") is None
-    for part, text in (("driver.000000000", "a\nb\n"), ("driver.000000001", "c\nd\n")):
-        (tmp_path / part).write_text(text)
-    assert read_tail(f"file://{tmp_path}/driver", 1) == ["d"]
-    assert read_tail("", 5) == []
-    assert read_tail(f"file://{tmp_path}/none", 5) == []

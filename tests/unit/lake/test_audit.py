@@ -6,10 +6,11 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
-from contrail.config.spec import ColumnSpec
+from contrail.config.table_spec import ColumnSpec
 from contrail.errors import AuditError
 from contrail.lake import audit
 from contrail.lake.datasets import Dataset
+from contrail.lake.selection import Selection
 
 DAY, OTHER = date(2024, 1, 1), date(2024, 1, 2)
 ITEMS = Dataset(
@@ -30,7 +31,7 @@ def staged(ids: list[int | None], day: date = DAY) -> pa.Table:
 
 
 def test_good_rows_come_back_in_the_order_of_the_dataset() -> None:
-    checked = audit.check(ITEMS, staged([1, 2]), [DAY], {})
+    checked = audit.check(ITEMS, staged([1, 2]), Selection.of([DAY]))
     assert checked.column_names == ["partition_date", "id", "note"]
     assert checked.schema.field("note").type == pa.string()
 
@@ -48,20 +49,20 @@ def test_good_rows_come_back_in_the_order_of_the_dataset() -> None:
 )
 def test_bad_rows_are_refused_with_the_reason(rows: pa.Table, message: str) -> None:
     with pytest.raises(AuditError, match=message):
-        audit.check(ITEMS, rows, [DAY], {})
+        audit.check(ITEMS, rows, Selection.of([DAY]))
 
 
 def test_a_partitioned_table_needs_its_partitions_named() -> None:
     with pytest.raises(AuditError, match="name the partitions"):
-        audit.check(ITEMS, staged([1]), None, {})
+        audit.check(ITEMS, staged([1]), Selection.of(None))
 
 
 def test_rows_outside_the_scope_are_refused() -> None:
     rows = staged([1]).set_column(0, "note", pa.array(["b"]))
     with pytest.raises(AuditError, match="outside the scope 'a'"):
-        audit.check(ITEMS, rows, [DAY], {"note": "a"})
+        audit.check(ITEMS, rows, Selection.of([DAY], {"note": "a"}))
 
 
 def test_a_job_that_wrote_nothing_is_refused(tmp_path: object) -> None:
     with pytest.raises(AuditError, match="wrote nothing"):
-        audit.check(ITEMS, UPath(str(tmp_path)), [DAY], {})
+        audit.check(ITEMS, UPath(str(tmp_path)), Selection.of([DAY]))

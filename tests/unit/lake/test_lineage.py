@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from contrail.lake.lineage import Lineage, commit_of
+from contrail.lake.provenance import PARTITIONS
 from contrail.partitions import Partitions
 
 DAYS = Partitions.parse("2024-01-01", "2024-01-09")
@@ -12,8 +13,8 @@ DAYS = Partitions.parse("2024-01-01", "2024-01-09")
 
 def lineage(*labels: str) -> Lineage:
     """Commits 1, 2, … in the order given, as the lake gives them: newest first."""
-    entries = [{"snapshot": number, "partitions": label} for number, label in enumerate(labels, start=1)]
-    return Lineage(tuple(commit_of(entry) for entry in reversed(entries)))
+    commits = [commit_of(number, {PARTITIONS: label}) for number, label in enumerate(labels, start=1)]
+    return Lineage(tuple(reversed(commits)))
 
 
 def maker(found: Lineage, day: int) -> int | None:
@@ -46,4 +47,4 @@ def test_a_commit_of_a_whole_table_touches_every_day() -> None:
     found = lineage("2024-01-01", "all")
     assert maker(found, 1) == 2
     assert not found.unchanged_since(1, DAYS)
-    assert commit_of({"snapshot": 7}).touches(DAYS), "no word on its partitions: all of them"
+    assert commit_of(7, {}).touches(DAYS), "no word on its partitions: all of them"

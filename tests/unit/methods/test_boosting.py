@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 import xgboost
 
-from contrail.config.spec import TrainSpec
-from contrail.methods.boosting import Checkpoint, NoCheckpoints, best_round, boost
+from contrail.config.model_spec import TrainSpec
+from contrail.methods.boosting import Boosting, Checkpoint, NoCheckpoints, best_round, boost
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import ThisProcess
 
@@ -63,7 +63,7 @@ def matrices() -> tuple[xgboost.QuantileDMatrix, xgboost.QuantileDMatrix]:
 def train(checkpoints: Any, part: int, patience: int = 1000, **changed: Any) -> tuple[bytes, dict[str, Any]]:
     spec, params = TrainSpec(checkpoint_rounds=part, early_stopping_rounds=patience), {**PARAMS, **changed}
     with ThisProcess().holding(ROWS, FIRST, params, ~FIRST) as grow:
-        booster, history = boost("fit", params, grow, ROUNDS, spec, checkpoints, checked=True)
+        booster, history = boost(Boosting("fit", ROUNDS, checked=True), params, grow, spec, checkpoints)
     return bytes(booster.save_raw("ubj")), history
 
 

@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from contrail.config.spec import ColumnType
+from contrail.config.table_spec import ColumnType
 from contrail.methods.casting import cast_sql
 
 

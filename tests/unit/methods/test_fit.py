@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contrail.config.spec import TrainSpec
+from contrail.config.model_spec import TrainSpec
 from contrail.errors import SpecError
 from contrail.methods import fit, trainer
-from contrail.methods.fit import booster_params, fit_trees, override, predict_unseen
+from contrail.methods.fit import Method, booster_params, fit_trees, override, predict_unseen
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import ThisProcess
 
@@ -36,7 +36,7 @@ def made_rows(task: str = "binary", count: int = 2000) -> TrainingRows:
 def fitted(task: str = "binary", train: TrainSpec = TRAIN) -> fit.Fitted:
     rows = made_rows(task)
     first = np.arange(2000) < 1500
-    return fit_trees(rows, first, ~first, train, booster_params(task, train))
+    return fit_trees(rows, first, ~first, Method(train, booster_params(task, train)))
 
 
 def test_training_twice_on_two_threads_gives_the_same_bytes():

@@ -1,22 +1,18 @@
-import time
 from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pytest
 
-from contrail.config.spec import GateSpec, SegmentFloor
+from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
-from contrail.methods import metrics
 from contrail.methods.gates import (
     Check,
     Evidence,
     ShadowDay,
     check_metrics,
     judge,
-    paired_improvement,
     passed,
-    pooled,
     worth_shadowing,
 )
 
@@ -86,44 +82,6 @@ def test_the_lower_end_decides_not_the_estimate():
     assert by_name(evidence, GATE.model_copy(update={"min_improvement": between}))["beats_champion"].passed is False
 
 
-@pytest.mark.parametrize("metric", ["auc", "log_loss", "rmse", "mae"])
-def test_an_improvement_is_positive_when_the_challenger_is_better_in_any_metric(metric):
-    evidence = made_evidence()
-    gate = GATE.model_copy(update={"metric": metric})
-    noise = np.clip(evidence.challenger * 0.5 + 0.25 * evidence.champion, 0.01, 0.99)
-    worse = noise[::-1]
-    found = paired_improvement(metric, evidence.labels, evidence.days, evidence.challenger, worse, gate)
-    assert found.low > 0
-    direct = getattr(metrics, metric)
-    sign = 1 if metric == "auc" else -1
-    expected = sign * (direct(evidence.labels, evidence.challenger) - direct(evidence.labels, worse))
-    assert found.estimate == pytest.approx(expected)
-
-
-def test_the_interval_is_that_of_days_and_the_same_each_time():
-    evidence = made_evidence(days=40, rows=50)
-    arguments = ("log_loss", evidence.labels, evidence.days, evidence.challenger, evidence.champion, GATE)
-    found = paired_improvement(*arguments)
-    assert found == paired_improvement(*arguments)
-    losses = metrics.log_losses(evidence.labels, evidence.champion) - metrics.log_losses(
-        evidence.labels, evidence.challenger
-    )
-    by_day = losses.reshape(40, 50).mean(axis=1)
-    half = 1.96 * by_day.std(ddof=1) / 40**0.5
-    assert found.high - found.low == pytest.approx(2 * half, rel=0.25)
-
-
-def test_a_day_effect_makes_the_interval_wider_than_independent_rows_would():
-    rng = np.random.default_rng(1)
-    labels = np.repeat(rng.normal(0, 5, 20), 100) + rng.normal(0, 0.1, 2000)
-    day = np.repeat(np.arange(20), 100)
-    gate = GATE.model_copy(update={"metric": "rmse"})
-    args = (labels.mean() * 0 + labels * 0.5, np.zeros(2000), gate)
-    of_days = paired_improvement("rmse", labels, day, *args)
-    of_rows = paired_improvement("rmse", labels, np.arange(2000), *args)
-    assert of_days.high - of_days.low > 2 * (of_rows.high - of_rows.low)
-
-
 def shadow_days(*pairs: tuple[float, float], rows: int = 100) -> tuple[ShadowDay, ...]:
     """Days with the challenger's and the champion's log loss."""
     return tuple(ShadowDay(date(2024, 4, day), rows, *pair) for day, pair in enumerate(pairs, start=1))
@@ -148,15 +106,6 @@ def test_in_shadow_a_higher_auc_is_better():
     gate = GATE.model_copy(update={"min_shadow_days": 1, "metric": "auc"})
     assert by_name(made_evidence(shadow=shadow_days((0.7, 0.6))), gate)["shadow"].passed
     assert by_name(made_evidence(shadow=shadow_days((0.6, 0.7))), gate)["shadow"].passed is False
-
-
-def test_days_are_pooled_as_their_rows_would_be():
-    rng = np.random.default_rng(1)
-    labels, predictions = rng.normal(size=30), rng.normal(size=30)
-    parts = [slice(0, 10), slice(10, 30)]
-    for name, metric in (("rmse", metrics.rmse), ("mae", metrics.mae)):
-        values = [metric(labels[part], predictions[part]) for part in parts]
-        assert pooled(name, values, [10, 20]) == pytest.approx(metric(labels, predictions))
 
 
 def test_only_a_version_that_fails_against_the_champion_alone_is_worth_shadowing():
@@ -235,12 +184,3 @@ def test_a_gate_must_measure_what_the_task_has():
     with pytest.raises(SpecError, match=r"gate\.segments is mae"):
         floor = SegmentFloor(feature="depot", metric="mae", floor=1.0)
         check_metrics("binary", GATE.model_copy(update={"segments": (floor,)}))
-
-
-@pytest.mark.parametrize("metric", ["log_loss", "auc"])
-def test_a_thousand_resamples_of_a_month_take_well_under_two_seconds(metric):
-    evidence = made_evidence(days=28, rows=965)
-    gate = GATE.model_copy(update={"metric": metric, "bootstrap_samples": 1000})
-    started = time.monotonic()
-    paired_improvement(metric, evidence.labels, evidence.days, evidence.challenger, evidence.champion, gate)
-    assert time.monotonic() - started < 2

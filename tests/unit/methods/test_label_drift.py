@@ -1,13 +1,12 @@
-import json
 from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from contrail.config.spec import DriftSpec
+from contrail.config.model_spec import DriftSpec
 from contrail.errors import DataError
-from contrail.methods.label_drift import build_label_reference, day_residuals, label_statistic, parts_of
+from contrail.methods.label_drift import LabelReference, build_label_reference, day_residuals, label_statistic, parts_of
 
 START = date(2024, 1, 1)
 DRIFT = DriftSpec()
@@ -21,13 +20,13 @@ def stationary(days: int, seed: int, first: date = START) -> Residuals:
     return {first + timedelta(days=i): float(value) for i, value in enumerate(values)}
 
 
-def raised(residuals: Residuals, reference: dict) -> list[bool]:
+def raised(residuals: Residuals, reference: LabelReference) -> list[bool]:
     values = [label_statistic(residuals, day, reference) for day in sorted(residuals)]
-    return [value is not None and value > reference["threshold"] for value in values]
+    return [value is not None and value > reference.threshold for value in values]
 
 
 @pytest.fixture(scope="module")
-def reference() -> dict:
+def reference() -> LabelReference:
     return build_label_reference(stationary(TRAINED, 0), DRIFT)
 
 
@@ -49,7 +48,7 @@ def test_the_set_rate_is_what_sets_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_shift_of_a_few_spreads_is_raised_within_three_days(reference: dict, sign: int) -> None:
+def test_a_shift_of_a_few_spreads_is_raised_within_three_days(reference: LabelReference, sign: int) -> None:
     in_time = {1: 0, 3: 0, 5: 0}
     for size in in_time:
         for seed in range(100):
@@ -61,15 +60,15 @@ def test_a_shift_of_a_few_spreads_is_raised_within_three_days(reference: dict, s
     assert in_time[5] == 100
 
 
-def test_one_strange_day_alone_is_not_drift_however_strange(reference: dict) -> None:
-    quiet = dict.fromkeys(stationary(9, 0), reference["centre"])
+def test_one_strange_day_alone_is_not_drift_however_strange(reference: LabelReference) -> None:
+    quiet = dict.fromkeys(stationary(9, 0), reference.centre)
     for size in (0.5, 1e9, -1e9):
         assert not any(raised(quiet | {START + timedelta(days=4): size}, reference))
     strange = {START + timedelta(days=i): 0.5 for i in (3, 4, 5)}
     assert raised(quiet | strange, reference).index(True) in (4, 5)
 
 
-def test_a_day_depends_on_the_few_days_before_it_only(reference: dict) -> None:
+def test_a_day_depends_on_the_few_days_before_it_only(reference: LabelReference) -> None:
     days = stationary(60, 7)
     for day in list(days)[10:]:
         near = {d: r for d, r in days.items() if day - timedelta(days=DRIFT.of_days - 1) <= d <= day}
@@ -81,7 +80,7 @@ def test_a_day_depends_on_the_few_days_before_it_only(reference: dict) -> None:
     [((), True), ((1,), True), ((1, 2), True), ((1, 2, 3), False), ((0,), False), ((5, 6), True)],
 )
 def test_days_without_labels_are_passed_over_up_to_a_limit(
-    reference: dict, missing: tuple[int, ...], measured: bool
+    reference: LabelReference, missing: tuple[int, ...], measured: bool
 ) -> None:
     day = START + timedelta(days=8)
     days = {d: r for d, r in stationary(9, 3).items() if (day - d).days not in missing}
@@ -89,23 +88,23 @@ def test_days_without_labels_are_passed_over_up_to_a_limit(
 
 
 def test_the_statistic_is_the_distance_of_the_held_mean_from_the_usual() -> None:
-    made = {"run_days": 3, "of_days": 5, "low": -1.0, "high": 2.0, "centre": 0.5, "threshold": 1.0}
+    made = LabelReference(run_days=3, of_days=5, low=-1.0, high=2.0, centre=0.5, threshold=1.0, days=9)
     days = {START + timedelta(days=i): value for i, value in enumerate([9.0, 0.0, -7.0, 4.0])}
     assert label_statistic(days, START + timedelta(days=3), made) == pytest.approx(abs((0 - 1 + 2) / 3 - 0.5))
     assert label_statistic(days, START + timedelta(days=2), made) == pytest.approx(abs((2 + 0 - 1) / 3 - 0.5))
 
 
-def test_the_unit_of_the_label_does_not_matter(reference: dict) -> None:
+def test_the_unit_of_the_label_does_not_matter(reference: LabelReference) -> None:
     """Rides an hour or a share of late flights: a regression is measured as a binary task is."""
     in_thousands = build_label_reference({d: 1000 * r for d, r in stationary(TRAINED, 0).items()}, DRIFT)
     days = stationary(300, 5)
     assert raised({d: 1000 * r for d, r in days.items()}, in_thousands) == raised(days, reference)
 
 
-def test_the_reference_is_plain_json(reference: dict) -> None:
-    assert json.loads(json.dumps(reference)) == reference
-    assert reference["days"] == TRAINED
-    assert reference["low"] < reference["centre"] < reference["high"]
+def test_the_reference_is_plain_json(reference: LabelReference) -> None:
+    assert LabelReference.model_validate_json(reference.model_dump_json()) == reference
+    assert reference.days == TRAINED
+    assert reference.low < reference.centre < reference.high
 
 
 def test_a_window_of_a_few_labelled_days_is_refused() -> None:

@@ -12,7 +12,7 @@ from tests.unit.methods.test_fit import TRAIN, made_rows
 
 from contrail.errors import DataError, SpecError
 from contrail.methods import matrices
-from contrail.methods.fit import booster_params, fit_trees, predict_unseen
+from contrail.methods.fit import Method, booster_params, fit_trees, predict_unseen
 from contrail.methods.matrices import binned, predict
 
 FIRST = np.arange(2000) < 1500
@@ -23,9 +23,9 @@ PARAMS = booster_params("binary", TRAIN)
 @pytest.mark.parametrize("external", [False, True])
 def test_trees_are_the_same_bytes_in_any_batches_and_with_bins_anywhere(monkeypatch, size, external):
     train = TRAIN.model_copy(update={"checkpoint_rounds": 7})
-    whole = fit_trees(made_rows(), FIRST, ~FIRST, train, PARAMS)
+    whole = fit_trees(made_rows(), FIRST, ~FIRST, Method(train, PARAMS))
     monkeypatch.setattr(matrices, "_BATCH_ROWS", size)
-    found = fit_trees(replace(made_rows(), external_memory=external), FIRST, ~FIRST, train, PARAMS)
+    found = fit_trees(replace(made_rows(), external_memory=external), FIRST, ~FIRST, Method(train, PARAMS))
     assert found.model == whole.model
     assert found.history == whole.history
     np.testing.assert_array_equal(found.validation_predictions, whole.validation_predictions)

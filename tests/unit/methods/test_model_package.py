@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contrail.config.spec import TrainSpec, load_spec
+from contrail.config.model_spec import TrainSpec
+from contrail.config.spec import load_spec
 from contrail.errors import DataError
 from contrail.methods.baselines import RateTable
 from contrail.methods.encoding import encode
-from contrail.methods.fit import booster_params, fit_trees
+from contrail.methods.fit import Method, booster_params, fit_trees
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord, _load_pyfunc
 
@@ -41,7 +42,7 @@ def package() -> ModelPackage:
     train = TrainSpec(rounds=10, device="cpu", params={"max_depth": 3})
     half = np.arange(400) < 300
     params = booster_params("binary", train)
-    fitted = fit_trees(TrainingRows(features, labels, NAMES, CATEGORIES), half, ~half, train, params)
+    fitted = fit_trees(TrainingRows(features, labels, NAMES, CATEGORIES), half, ~half, Method(train, params))
     record = TrainingRecord(
         start=date(2024, 1, 1),
         end=date(2024, 1, 31),
@@ -70,14 +71,14 @@ def package() -> ModelPackage:
         rate_table=RateTable(features=("depot",), overall=0.3, groups={"A": 0.1}),
         training=record,
     )
-    return ModelPackage(card, fitted.model, {"format": 1})
+    return ModelPackage(card, fitted.model, b'{"format": 1}')
 
 
 def test_a_package_comes_back_as_it_was_saved(package, tmp_path):
     saved = package.save(tmp_path / "one")
     loaded = ModelPackage.load(tmp_path / "one")
     assert loaded.card == saved.card
-    assert loaded.reference == {"format": 1}
+    assert loaded.reference_bytes == b'{"format": 1}'
     np.testing.assert_array_equal(loaded.predict(made_features()), package.predict(made_features()))
 
 

@@ -21,16 +21,19 @@ DAYS = Partitions.parse("2024-02-10", "2024-02-14")
 SCORES = "SELECT * EXCLUDE (scoring_run, scored_at, feature_snapshot) FROM predictions ORDER BY partition_date, parcel"
 
 
-@pytest.fixture
-def ready(toy, monkeypatch):
-    """Two versions, the first champion, and features to 15 February."""
+def two_versions(toy) -> None:
+    """The first is champion; there are features to 15 February."""
     publish_toy(toy, "2024-01-01", "2024-02-15")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     for depth in (3, 5):
         toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1, "max_depth": depth})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
-    return toy
+
+
+@pytest.fixture
+def ready(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(two_versions)
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def run(backfills: Backfills, asked: Request, backfill_id: str | None = None):
 
 
 def commits(toy) -> list[str]:
-    return [entry["partitions"] for entry in reversed(toy.lake.history("predictions"))]
+    return [entry.commit.label for entry in reversed(toy.lake.history("predictions"))]
 
 
 @pytest.mark.parametrize(
@@ -99,8 +102,8 @@ def test_drift_measures_each_part_against_its_own_champion(ready, backfills, mon
 def test_the_provenance_names_the_backfill(ready, backfills):
     record, results = run(backfills, request())
     entry = ready.lake.history("predictions")[0]
-    assert entry["backfill"] == record.id
-    assert entry["run_id"] == results[-1].run_id
+    assert entry.provenance.extra["backfill"] == record.id
+    assert entry.provenance.run_id == results[-1].run_id
 
 
 # ---- interrupted ----
@@ -173,10 +176,10 @@ def test_what_was_there_before_does_not_expire_while_it_is_open(ready, backfills
     ready.lake.settings = few
     for _ in range(3):
         ready.lake.publish(*_again(ready))
-    entries = {entry["snapshot"]: entry["tags"] for entry in ready.lake.history("predictions")}
-    assert entries[before] == [f"before-{record.id}"]
+    entries = {entry.snapshot: entry.tags for entry in ready.lake.history("predictions")}
+    assert entries[before] == (f"before-{record.id}",)
     assert backfills.finish(record).difference.predictions.total.versions_before == "2"
-    assert all(entry["tags"] == [] for entry in ready.lake.history("predictions"))
+    assert all(entry.tags == () for entry in ready.lake.history("predictions"))
 
 
 def _again(toy) -> tuple[Any, ...]:

@@ -1,15 +1,16 @@
 """How long the jobs of a backfill will take, from the runs before them."""
 
-from contrail.lake.lineage import Lineage, commit_of
+from contrail.lake.lineage import Commit, Lineage
+from contrail.lake.provenance import Provenance
 from contrail.operations.backfill_estimate import estimate
 
 
 def history(*runs: tuple[str, int, float]) -> Lineage:
-    entries = [
-        {"snapshot": i, "run_id": run, "stage": "score", "job_rows": str(rows), "seconds": str(seconds)}
+    commits = [
+        Commit(i, None, rows, Provenance(run, "score", "", "", "", extra={"seconds": str(seconds)}))
         for i, (run, rows, seconds) in enumerate(runs)
     ]
-    return Lineage(tuple(commit_of(entry) for entry in reversed(entries)))
+    return Lineage(tuple(reversed(commits)))
 
 
 def test_the_time_comes_from_the_run_that_is_nearest_in_rows():

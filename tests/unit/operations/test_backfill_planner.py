@@ -11,7 +11,8 @@ from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
 from contrail.errors import MissingInputError
 from contrail.lake import datasets
-from contrail.lake.lineage import Lineage, commit_of
+from contrail.lake.lineage import Commit, Lineage, commit_of
+from contrail.lake.provenance import PARTITIONS, Provenance
 from contrail.operations import backfill_planner
 from contrail.operations.backfill_estimate import HERE, estimate
 from contrail.operations.backfill_planner import make_plan
@@ -22,15 +23,18 @@ from contrail.partitions import Partitions
 DAYS = Partitions.parse("2024-02-10", "2024-02-14")
 
 
-@pytest.fixture
-def ready(toy, monkeypatch):
+def champion_of_january(toy) -> None:
     """A champion, trained on January, validated tables to 16 February, and features to the 15th."""
     publish_toy(toy, "2024-01-01", "2024-02-16", features_end="2024-02-15")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
-    return toy
+
+
+@pytest.fixture
+def ready(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(champion_of_january)
 
 
 def plan(toy, stages=("score",), partitions=DAYS, **asked):
@@ -170,9 +174,10 @@ def features_planner(toy, commits: dict[str, list[str]], day: str = "2024-02-10"
     inputs = {f"validated_{table}": 1 for table in toy.spec.tables}
     for name in inputs:
         labels = ["all", *commits.get(name, [])]
-        entries = [{"snapshot": i, "partitions": label} for i, label in enumerate(labels, start=1)]
-        planner._lineages[name] = Lineage(tuple(commit_of(entry) for entry in reversed(entries)))
-    return planner._features_changed(date.fromisoformat(day), commit_of({"snapshot": 9, "inputs": inputs}))
+        commits_of_it = [commit_of(i, {PARTITIONS: label}) for i, label in enumerate(labels, start=1)]
+        planner._lineages[name] = Lineage(tuple(reversed(commits_of_it)))
+    maker = Commit(9, None, None, Provenance("run", "features", "", "", "", inputs))
+    return planner._features_changed(date.fromisoformat(day), maker)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 
 import json
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import Toy
+from tests.conftest import Prepare, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.cli.test_cli import run
 
 from contrail.adapters import registry
+from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import DataError, GateRefusedError, MissingInputError, SpecError
 from contrail.lake.model_history import in_effect, read_moves
@@ -23,14 +25,29 @@ GATE = ("--from", "2024-02-11", "--to", "2024-02-24")
 WHY = ("--reason", "wrong feed")
 
 
-@pytest.fixture
-def shell(toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    """Two candidates trained on January, both good enough for a patient gate; everything is labelled to 1 March."""
+def two_candidates(toy: Toy) -> None:
+    """Trained on January; everything is labelled to 1 March."""
     publish_toy(toy, "2024-01-01", "2024-03-01")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     for end in ("2024-01-31", "2024-02-08"):
         toy.run("train", "2024-01-01", end, params={"nthread": 1})
+
+
+@pytest.fixture
+def toy(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(two_candidates)
+
+
+@pytest.fixture
+def empty(toy_home: Path) -> Toy:
+    """The toy pipeline in an empty home."""
+    return Toy(load_pipeline("toy"), settings())
+
+
+@pytest.fixture
+def shell(toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Both candidates are good enough for a patient gate."""
     spec = toy.spec.model_copy(update={"gate": toy.spec.gate.model_copy(update={"min_improvement": -0.05})})
     monkeypatch.setattr("contrail.config.pipeline.load_spec", lambda _: spec)
     monkeypatch.setenv("USER", "ann")
@@ -113,14 +130,14 @@ def test_a_gate_that_needs_a_person_takes_the_callers_approval_and_refuses_where
     assert told()[-1]["where"] == "toy promote 2024-02-11..2024-02-24 by bob"
 
 
-def test_the_newest_gate_ends_where_features_and_labels_both_are(toy: Toy) -> None:
-    publish_toy(toy, "2024-01-01", "2024-03-01", features_end="2024-02-26")
-    assert newest_gate(toy.spec, toy.lake) == Partitions(date(2024, 2, 13), date(2024, 2, 26))
+def test_the_newest_gate_ends_where_features_and_labels_both_are(empty: Toy) -> None:
+    publish_toy(empty, "2024-01-01", "2024-03-01", features_end="2024-02-26")
+    assert newest_gate(empty.spec, empty.lake) == Partitions(date(2024, 2, 13), date(2024, 2, 26))
 
 
-def test_without_features_there_is_no_gate(toy: Toy) -> None:
+def test_without_features_there_is_no_gate(empty: Toy) -> None:
     with pytest.raises(MissingInputError, match="features has no partition"):
-        newest_gate(toy.spec, toy.lake)
+        newest_gate(empty.spec, empty.lake)
 
 
 def test_half_a_gate_is_refused(shell: Shell) -> None:

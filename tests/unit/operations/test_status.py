@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from contrail.config.spec import PipelineSpec, load_spec
-from contrail.lake.lake import PartitionState
+from contrail.lake.readers import PartitionState
 from contrail.operations.status import grouped, partition_status
 from contrail.partitions import Partitions
 

@@ -3,9 +3,10 @@ from datetime import date
 import pytest
 from tests.unit.methods.test_decision_record import RECORD as KEPT
 
-from contrail.config.spec import GateSpec
+from contrail.config.model_spec import GateSpec
 from contrail.methods.decision_record import DecisionRecord, SegmentRow
-from contrail.methods.gates import Check, Interval, ShadowDay
+from contrail.methods.gates import Check, ShadowDay
+from contrail.methods.improvement import Interval
 from contrail.reports.decision import render_decision, strip
 
 CHECK = Check(

@@ -12,7 +12,9 @@ from tests.unit.stages.test_performance import publish
 
 from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
-from contrail.methods.drift import build_reference
+from contrail.methods.drift_reference import build_reference
+from contrail.methods.label_drift import LabelReference
+from contrail.methods.model_package import ModelPackage
 from contrail.partitions import Partitions
 from contrail.stages import drift
 from contrail.stages.results import DriftDetails, StageResult
@@ -48,9 +50,17 @@ def features(partitions: Partitions) -> pa.Table:
 
 
 EXPECTED = 0.3
-USUAL_LABELS = {
-    "run_days": 3, "of_days": 5, "low": -0.1, "high": 0.1, "centre": 0.0, "threshold": 0.06, "days": 33,
-}  # fmt: skip
+USUAL_LABELS = LabelReference(run_days=3, of_days=5, low=-0.1, high=0.1, centre=0.0, threshold=0.06, days=33)
+
+
+class Package(ModelPackage):
+    """A model without trees, with a drift reference as it was stored."""
+
+    def __init__(self, reference: bytes) -> None:
+        super().__init__(card=None, booster_bytes=b"", reference_bytes=reference)  # type: ignore[arg-type]
+
+    def predict(self, features: pa.Table) -> np.ndarray:
+        return np.full(len(features), EXPECTED)
 
 
 class Model:
@@ -58,9 +68,8 @@ class Model:
 
     def __init__(self, toy: Toy) -> None:
         self.asked: list[str] = []
-        self.reference = {**build_reference(features(TRAINED), toy.spec), "label": USUAL_LABELS}
-        package = SimpleNamespace(reference=self.reference, predict=lambda rows: np.full(len(rows), EXPECTED))
-        self.model = SimpleNamespace(name="toy", version="3", package=package)
+        self.reference = build_reference(features(TRAINED), toy.spec, USUAL_LABELS)
+        self.model = SimpleNamespace(name="toy", version="3", package=Package(self.reference.to_json()))
 
     def resolve(self, _: Any, name: str, ref: str) -> Any:
         self.asked.append(f"{name}/{ref}")
@@ -148,8 +157,8 @@ def test_the_champion_unless_a_version_is_asked_for(
 def test_the_snapshot_names_its_inputs(toy: Toy, run: Callable[..., StageResult[DriftDetails]]) -> None:
     run("2024-02-12")
     entry = toy.lake.history("drift")[0]
-    assert entry["inputs"] == {"features": toy.lake.snapshot_id("features")}
-    assert (entry["model_name"], entry["model_version"]) == ("toy", "3")
+    assert entry.provenance.inputs == {"features": toy.lake.snapshot_id("features")}
+    assert (entry.provenance.extra["model_name"], entry.provenance.extra["model_version"]) == ("toy", "3")
 
 
 def test_a_day_reads_a_bounded_history(
@@ -248,7 +257,7 @@ def test_rows_of_the_label_say_what_they_are(toy: Toy, labelled: Callable[..., S
                    "WHERE feature = 'label'")  # fmt: skip
     assert rows == [("mean_residual", 0.06, None, "toy", "3")]
     names = ("features", "validated_parcels", "validated_deliveries")
-    assert toy.lake.history("drift")[0]["inputs"] == {name: toy.lake.snapshot_id(name) for name in names}
+    assert toy.lake.history("drift")[0].provenance.inputs == {name: toy.lake.snapshot_id(name) for name in names}
 
 
 @pytest.mark.parametrize("days", [1, 4])
@@ -317,7 +326,7 @@ def test_a_label_without_a_prediction_and_a_prediction_without_a_label_do_not_co
 def test_a_model_with_a_reference_of_an_earlier_format_is_refused(
     toy: Toy, model: Model, labelled: Callable[..., StageResult[DriftDetails]]
 ) -> None:
-    model.reference["format"] = 1
+    model.model.package = Package(b'{"format": 1}')
     with pytest.raises(DataError, match="has format 1"):
         labelled("2024-03-10")
     assert not toy.lake.exists("drift")

@@ -162,7 +162,7 @@ def test_what_was_published_meanwhile_is_read_before_features_are(toy: Toy, monk
     builds = arriving(monkeypatch, publish_late)
     toy.run("features", "2024-01-09")
     assert builds == [0, 1]
-    assert toy.lake.history("features")[0]["inputs"]["validated_deliveries"] is not None
+    assert toy.lake.history("features")[0].provenance.inputs["validated_deliveries"] is not None
     found = toy.sql("SELECT DISTINCT late_rate_7d FROM features WHERE depot = 'A'")
     monkeypatch.undo()
     toy.run("features", "2024-01-09")

@@ -13,7 +13,7 @@ from tests.unit.cli.test_cli import run
 from tests.unit.stages.test_performance import publish
 
 from contrail.errors import SpecError
-from contrail.lake import datasets
+from contrail.lake import records
 from contrail.partitions import Partitions
 from contrail.stages import govern
 
@@ -49,7 +49,7 @@ def publish_drift(
             ("weight", None),
         )
     ]
-    publish(toy, datasets.drift(toy.spec), verdicts, DAYS)
+    publish(toy, records.drift(toy.spec), verdicts, DAYS)
 
 
 def publish_performance(toy: Toy, improvement: float = 0.1, labelled: int = 57, version: str = "1") -> None:
@@ -64,7 +64,7 @@ def publish_performance(toy: Toy, improvement: float = 0.1, labelled: int = 57, 
         }
         for day in DAYS
     ]
-    publish(toy, datasets.performance(toy.spec), rows, DAYS)
+    publish(toy, records.performance(toy.spec), rows, DAYS)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_row_says_what_was_seen_decided_and_why(shifted: Toy) -> None:
     assert (evidence["labelled"], evidence["rows"]) == (7 * 57, 7 * 60)
     assert evidence["trainings"] == [{"as_of": "2024-01-31", "what": "the training of version 1"}]
     assert result.as_dict()["details"]["evidence"] == evidence
-    inputs = shifted.lake.history("governor")[0]["inputs"]
+    inputs = shifted.lake.history("governor")[0].provenance.inputs
     assert inputs == {name: shifted.lake.snapshot_id(name) for name in ("drift", "performance", "model_history")}
 
 
@@ -241,7 +241,7 @@ def test_each_run_of_the_dag_train_has_a_row_and_asks_once(
 
 
 def test_a_table_from_before_trainings_were_named_is_still_read(shifted: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = datasets.governor(shifted.spec)
+    before = records.governor(shifted.spec)
     columns = {name: column for name, column in before.columns.items() if name != "training"}
     old = {"asked": "monitor", "decision": "retrain", "evidence": "{}", "partition_date": date(2024, 3, 4)}
     publish(

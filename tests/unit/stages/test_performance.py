@@ -174,7 +174,7 @@ def test_a_challenger_in_shadow_has_rows_of_its_own(scored: Toy) -> None:
     assert rows == [(day, v, v == "5", n, labelled) for day, n, labelled in days for v in ("3", "5")]
     losses = scored.sql("SELECT log_loss FROM performance WHERE model_version = '5'")
     assert losses == [(pytest.approx(math.log(2)),)] * 2
-    inputs = scored.lake.history("performance")[0]["inputs"]
+    inputs = scored.lake.history("performance")[0].provenance.inputs
     assert inputs["predictions_shadow"] == scored.lake.snapshot_id("predictions_shadow")  # type: ignore[index]
 
 
@@ -193,8 +193,8 @@ def measure_again(toy: Toy) -> list[str]:
     before = toy.lake.snapshot_id("performance")
     result = toy.run("performance", "2023-12-20", "2024-01-06", only_stale=True)
     newest = toy.lake.history("performance")[0]
-    assert result.unchanged == (newest["snapshot"] == before)
-    days = [] if result.unchanged else [Partitions.from_text(part) for part in str(newest["partitions"]).split(",")]
+    assert result.unchanged == (newest.snapshot == before)
+    days = [] if result.unchanged else newest.commit.partitions or ()
     return [f"{day:%m-%d}" for part in days for day in part]
 
 
@@ -297,7 +297,7 @@ def test_the_snapshot_names_its_inputs(scored: Toy) -> None:
     scored.run("performance", "2024-01-01")
     names = ("predictions", "validated_deliveries", "validated_parcels")
     expected = {name: scored.lake.snapshot_id(name) for name in names}
-    assert scored.lake.history("performance")[0]["inputs"] == expected
+    assert scored.lake.history("performance")[0].provenance.inputs == expected
 
 
 def test_without_labels_at_all_it_is_said_what_is_missing(toy: Toy) -> None:

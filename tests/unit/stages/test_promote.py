@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 
-from contrail.adapters import registry
+from contrail.adapters import mlflow_store, registry
+from contrail.config.model_spec import SegmentFloor
 from contrail.config.settings import settings
-from contrail.config.spec import SegmentFloor
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.lake.labels import read_training_rows
 from contrail.methods.gates import judge
@@ -17,13 +17,18 @@ from contrail.stages.promotion.evidence import evidence_of
 GATE = ("2024-02-11", "2024-03-09")
 
 
-@pytest.fixture
-def ready(toy, monkeypatch):
-    """One candidate trained on January, and everything labelled to 10 March."""
+def one_candidate(toy) -> None:
+    """Trained on January; everything is labelled to 10 March."""
     publish_toy(toy, "2024-01-01", "2024-03-10")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     train(toy, "2024-01-31")
+
+
+@pytest.fixture
+def ready(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    toy = prepared(one_candidate)
+    toy.monkeypatch = monkeypatch
     return toy
 
 
@@ -209,7 +214,7 @@ def test_the_record_is_kept_with_the_version_and_its_page_is_self_contained(read
     assert "<svg" in page
     assert not [link for link in ("http://", "https://", "src=", "@import") if link in page]
     entry = registry.describe_version(settings(), "toy", "1")
-    artifacts = registry.client(settings()).list_artifacts(entry.run_id, "decisions")
+    artifacts = mlflow_store.client(settings()).list_artifacts(entry.run_id, "decisions")
     assert [Path(file.path).name for file in artifacts] == [
         "v1_2024-02-11_2024-03-09.html",
         "v1_2024-02-11_2024-03-09.json",

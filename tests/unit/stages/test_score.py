@@ -14,15 +14,18 @@ from contrail.stages import score
 DAYS = ("2024-02-10", "2024-02-14")
 
 
-@pytest.fixture
-def ready(toy, monkeypatch):
+def champion_of_january(toy) -> None:
     """A champion, trained on January, and features to 15 February."""
     publish_toy(toy, "2024-01-01", "2024-02-15")
     copy_empty_registry(settings())
-    skip_what_only_train_needs(monkeypatch)
     toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
-    return toy
+
+
+@pytest.fixture
+def ready(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(champion_of_january)
 
 
 def rows(toy, columns: str = "* EXCLUDE (scoring_run, scored_at)"):
@@ -58,8 +61,8 @@ def test_each_row_says_which_model_features_and_run_made_it(ready):
     )
     assert receipt == [("toy", "1", ready.lake.snapshot_id("features"), result.run_id, True)]
     entry = ready.lake.history("predictions")[0]
-    assert entry["inputs"] == {"features": ready.lake.snapshot_id("features")}
-    assert entry["model_version"] == "1"
+    assert entry.provenance.inputs == {"features": ready.lake.snapshot_id("features")}
+    assert entry.provenance.extra["model_version"] == "1"
 
 
 def test_features_that_were_built_meanwhile_are_the_ones_that_are_scored(ready, monkeypatch):
@@ -123,12 +126,17 @@ def test_a_version_can_be_pinned(ready):
     assert {version for (version,) in rows(ready, "model_version")} == {"2"}
 
 
-@pytest.fixture
-def challenged(ready):
-    """A second version as challenger."""
-    ready.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1, "max_depth": 1})
+def champion_and_challenger(toy) -> None:
+    """As above, with a second version as challenger."""
+    champion_of_january(toy)
+    toy.run("train", "2024-01-01", "2024-02-01", params={"nthread": 1, "max_depth": 1})
     registry.set_alias(settings(), registry.describe_version(settings(), "toy", "2"), "challenger")
-    return ready
+
+
+@pytest.fixture
+def challenged(prepared, monkeypatch):
+    skip_what_only_train_needs(monkeypatch)
+    return prepared(champion_and_challenger)
 
 
 def shadow_rows(toy, columns: str = "* EXCLUDE (scoring_run, scored_at)"):
@@ -146,7 +154,7 @@ def test_a_challenger_is_scored_beside_the_champion_and_analysts_do_not_see_it(c
     assert result.details.model_version == "1"
     assert result.details.shadow.as_dict() == {"model_version": "2", "rows": 300}
     assert set(result.snapshots) == {"predictions", "predictions_shadow"}
-    assert challenged.lake.history("predictions_shadow")[0]["model_version"] == "2"
+    assert challenged.lake.history("predictions_shadow")[0].provenance.extra["model_version"] == "2"
     shadow, shown = (make(challenged.spec) for make in (datasets.predictions_shadow, datasets.predictions))
     assert shadow.columns == shown.columns
 
@@ -190,8 +198,8 @@ def test_each_partition_can_have_the_champion_of_its_date_in_one_commit(ready):
     assert [(day.day, version) for day, version in by_day] == [(10, "1"), (11, "1"), (12, "2"), (13, "2"), (14, "3")]
     assert made.details.model_version == "1,2,3"
     entry = ready.lake.history("predictions")[0]
-    assert entry["model_version"] == "1,2,3"
-    assert len(str(entry["model_sha256"]).split(",")) == 3
+    assert entry.provenance.extra["model_version"] == "1,2,3"
+    assert len(entry.provenance.extra["model_sha256"].split(",")) == 3
 
 
 def test_a_partition_from_before_the_first_champion_is_refused(ready):

@@ -8,7 +8,7 @@ import xgboost
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy
 
-from contrail.adapters import registry
+from contrail.adapters import mlflow_store, registry
 from contrail.adapters.data_versions import fetch
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
@@ -27,12 +27,15 @@ WINDOW = ("2024-01-01", "2024-02-09")
 ONE_THREAD = {"nthread": 1}
 
 
-@pytest.fixture
-def ready(toy):
-    """The toy pipeline with validated tables and features to the middle of February, and an empty registry."""
+def untrained(toy) -> None:
+    """Validated tables and features to the middle of February, and an empty registry."""
     publish_toy(toy, "2024-01-01", "2024-02-15")
     copy_empty_registry(settings())
-    return toy
+
+
+@pytest.fixture
+def ready(prepared):
+    return prepared(untrained)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +91,7 @@ def test_the_training_set_comes_back_by_its_hash_with_the_rows_that_were_used(wo
 
 def test_landed_files_are_versioned_too(world):
     toy, result = world
-    run = registry.client(toy.settings).get_run(result.details.mlflow_run)
+    run = mlflow_store.client(toy.settings).get_run(result.details.mlflow_run)
     assert run.data.tags["dvc_landed_files_md5"].endswith(".dir")
 
 
@@ -109,18 +112,18 @@ def test_the_card_says_all_that_is_needed_to_train_again(world, version):
 def test_the_snapshots_that_were_read_are_tagged_so_that_they_never_expire(world):
     toy, _ = world
     snapshot = toy.lake.snapshot_id("features")
-    assert f"training-{snapshot}" in toy.lake.history("features")[0]["tags"]
+    assert f"training-{snapshot}" in toy.lake.history("features")[0].tags
 
 
 def test_drift_is_referred_to_all_rows_of_the_window_labelled_or_not(world, version):
-    days = Partitions.parse(version.reference["first_day"], version.reference["last_day"])
-    assert version.reference["rows"] == len(days) * 60
+    days = Partitions(version.reference.first_day, version.reference.last_day)
+    assert version.reference.rows == len(days) * 60
 
 
 def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labels_were_known(world, version):
     toy, _ = world
-    reference = version.reference["label"]
-    assert reference["days"] == 40 - toy.spec.label.mature_after_days
+    reference = version.reference.label
+    assert reference.days == 40 - toy.spec.label.mature_after_days
     rows = read_training_rows(toy.lake, toy.spec, Partitions.parse(*WINDOW), as_of=date(2024, 2, 10))
     days, training = rows[PARTITION].to_numpy(), version.card.training
     unseen = predict_unseen(
@@ -134,7 +137,7 @@ def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labe
 
 def test_mlflow_has_metrics_overall_by_segment_and_by_month_and_the_plots(world):
     toy, result = world
-    run = registry.client(toy.settings).get_run(result.details.mlflow_run)
+    run = mlflow_store.client(toy.settings).get_run(result.details.mlflow_run)
     found = run.data.metrics
     assert found["validation/auc"] == pytest.approx(result.details.validation["auc"])
     assert {"by_segment/depot/A/log_loss", "by_month/2024-02/auc", "rate_table/log_loss"} <= set(found)
@@ -161,7 +164,7 @@ def test_an_experiment_writes_its_metrics_and_registers_nothing(ready, tmp_path)
     assert result.details.model_version is None
     found = json.loads(path.read_text())
     assert found["validation"]["auc"] == pytest.approx(result.details.validation["auc"])
-    assert ready.lake.history("features")[0]["tags"] == []
+    assert ready.lake.history("features")[0].tags == ()
     with pytest.raises(MissingInputError, match="no model in the registry"):
         registry.resolve(settings(), "toy", "latest")
 

@@ -213,8 +213,8 @@ def test_a_day_without_rows_is_no_error_where_the_spec_allows_it(landed: Toy, mo
 def test_the_snapshot_names_its_inputs(landed: Toy) -> None:
     result = both(landed, DAY)
     entry = landed.lake.history("validated_deliveries")[0]
-    assert entry["snapshot"] == result.snapshots["validated_deliveries"]
-    assert entry["inputs"] == {
+    assert entry.snapshot == result.snapshots["validated_deliveries"]
+    assert entry.provenance.inputs == {
         "raw_deliveries": landed.lake.snapshot_id("raw_deliveries"),
         "validated_parcels": landed.lake.snapshot_id("validated_parcels"),
     }

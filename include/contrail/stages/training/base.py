@@ -9,25 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from contrail.config.spec import PipelineSpec, TrainSpec
+from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION
-from contrail.methods.boosting import Params
 from contrail.methods.evaluation import TrainingMetrics, Validation
-from contrail.methods.fit import Fitted
+from contrail.methods.fit import Fitted, Method
 from contrail.methods.matrices import Rows, TrainingRows, encode_window
 from contrail.methods.splits import Split
-from contrail.methods.trainer import Trainer
 from contrail.stages.base import StageRun
 from contrail.stages.options import TrainOptions
-
-
-@dataclass(frozen=True)
-class Method:
-    """How trees are grown: the training settings in force, all of XGBoost's parameters, and the machines."""
-
-    settings: TrainSpec
-    params: Params
-    trainer: Trainer
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import json
 
 from contrail.files import remove_folder, write_whole
 from contrail.methods.boosting import Checkpoint
+from contrail.methods.fit import Method
 from contrail.revision import code_hash, lock_hash
 from contrail.stages.base import StageRun
 from contrail.stages.options import TrainOptions
-from contrail.stages.training.base import Method
 
 
 class CheckpointFolder:

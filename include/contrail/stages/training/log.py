@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from contrail.adapters import registry
-from contrail.adapters.registry import LoggedRun, TrainingLog, TrainingSet
+from contrail.adapters import registry, training_runs
+from contrail.adapters.training_runs import LoggedRun, TrainingLog, TrainingSet
 from contrail.methods.metrics import finite
 from contrail.methods.model_package import ModelCard
 from contrail.stages.base import StageRun
@@ -30,7 +30,9 @@ def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Pa
         artifacts=artifacts,
         data=_data(trained.training),
     )
-    logged = registry.log_training(run.settings, run.pipeline.name, log, package, run.pipeline.spec.prediction_column)
+    logged = training_runs.log_training(
+        run.settings, run.pipeline.name, log, package, run.pipeline.spec.prediction_column
+    )
     run.progress(f"logged as MLflow run {logged.run_id}")
     return logged
 

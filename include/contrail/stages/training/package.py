@@ -5,9 +5,9 @@ from datetime import timedelta
 import numpy as np
 
 from contrail.methods.baselines import fit_rate_table
-from contrail.methods.drift import build_reference
+from contrail.methods.drift_reference import build_reference
 from contrail.methods.fit import Fitted, predict_unseen
-from contrail.methods.label_drift import LABEL, LabelReference, build_label_reference, day_residuals, parts_of
+from contrail.methods.label_drift import LabelReference, build_label_reference, day_residuals, parts_of
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.revision import code_revision, lock_hash
 from contrail.stages.training.base import Training
@@ -29,8 +29,8 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
         rate_table=fit_rate_table(window.rows, window.labels, training.method.settings.rate_table),
         training=_record(training, fitted),
     )
-    reference = {**build_reference(features, spec), LABEL: label_reference(training, fitted)}
-    return ModelPackage(card, fitted.model, reference)
+    reference = build_reference(features, spec, label_reference(training, fitted))
+    return ModelPackage(card, fitted.model, reference.to_json())
 
 
 def label_reference(training: Training, fitted: Fitted) -> LabelReference:

@@ -1,0 +1,76 @@
+"""The lake's datasets as BigQuery has tables: columns, clustering, and what a table that is there may become."""
+
+from typing import Any
+
+from google.cloud import bigquery
+
+from contrail.config.table_spec import ColumnType
+from contrail.errors import SpecError
+from contrail.lake.datasets import PARTITION, Dataset
+
+TYPES: dict[ColumnType, str] = {
+    "string": "STRING",
+    "int": "INT64",
+    "float": "FLOAT64",
+    "bool": "BOOL",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+}
+# The service answers with the old names, whichever were given.
+_OLD_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+_MOST_CLUSTERED = 4  # BigQuery's limit
+
+
+def schema_of(dataset: Dataset) -> list[bigquery.SchemaField]:
+    """The columns with type, REQUIRED and documentation."""
+    return [
+        bigquery.SchemaField(name, TYPES[c.type], "REQUIRED" if c.required else "NULLABLE", description=c.doc)
+        for name, c in dataset.columns.items()
+    ]
+
+
+def clustering_of(dataset: Dataset) -> list[str]:
+    """The key, as far as BigQuery clusters by it: four columns, none of them a float."""
+    usable = [name for name in dataset.key if dataset.columns[name].type != "float" and name != PARTITION]
+    return usable[:_MOST_CLUSTERED]
+
+
+def evolved(table: str, old: list[bigquery.SchemaField], dataset: Dataset) -> list[bigquery.SchemaField]:
+    """The schema of a table that is there: it may gain columns and documentation, which makes no row unreadable.
+
+    Raises:
+        SpecError: naming the columns that were lost, or are of another type.
+    """
+    wanted = {field.name: field for field in schema_of(dataset)}
+    types = {field.name: _OLD_NAMES.get(field.field_type, field.field_type) for field in old}
+    broken = [
+        f"{name} ({kind} there, {wanted[name].field_type if name in wanted else 'gone'} in the spec)"
+        for name, kind in types.items()
+        if name not in wanted or wanted[name].field_type != kind
+    ]
+    if broken:
+        raise SpecError(
+            f"{table} cannot take the pipeline's columns: {', '.join(broken)}. Nothing was published. Keep them as they "
+            "were, or copy the table away, drop it, and publish every partition anew."
+        )
+    nullable = {field.name for field in old if field.mode == "NULLABLE"}
+    # Rows that are there have nothing in a new column, so that BigQuery takes none that is REQUIRED.
+    return [
+        bigquery.SchemaField(name, f.field_type, "NULLABLE", description=f.description)
+        if name in nullable or name not in types
+        else f
+        for name in [*types, *(name for name in wanted if name not in types)]
+        for f in [wanted[name]]
+    ]
+
+
+def nullable(field: bigquery.SchemaField) -> bigquery.SchemaField:
+    """The column as a view has it: never REQUIRED."""
+    return bigquery.SchemaField(field.name, field.field_type, "NULLABLE", description=field.description)
+
+
+def comparable(value: Any) -> Any:
+    """A property of a table in a form that is equal when the service would keep it as it is."""
+    if isinstance(value, list | tuple) and value and isinstance(value[0], bigquery.SchemaField):
+        return [(f.name, _OLD_NAMES.get(f.field_type, f.field_type), f.mode, f.description or None) for f in value]
+    return list(value) if isinstance(value, tuple) else value

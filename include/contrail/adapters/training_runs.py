@@ -1,0 +1,156 @@
+"""Training runs in MLflow: parameters, metrics, files and the model of each.
+
+Versions of models and what they are called are in ``registry``.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contrail.adapters.mlflow_store import client
+from contrail.config.settings import Settings
+from contrail.methods.model_package import ModelPackage
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+
+_LOADER = "contrail.methods.model_package"
+_MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
+_METRICS_A_BATCH, _PARAMS_A_BATCH = 900, 90
+# MLflow allows letters, digits and these in the name of a metric.
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_\-. :/]")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The data that a run learned from, as MLflow lists it."""
+
+    name: str
+    digest: str
+    source: str
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """Everything about a training run that MLflow keeps; ``artifacts`` is a folder of files for people."""
+
+    run_name: str
+    params: Mapping[str, object]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    artifacts: Path
+    data: tuple[TrainingSet, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A finished MLflow run and the model in it."""
+
+    run_id: str
+    model_id: str
+
+
+@dataclass(frozen=True)
+class _OpenRun:
+    """A run that is being logged."""
+
+    mlflow: "MlflowClient"
+    experiment: str
+    id: str
+
+
+def log_training(settings: Settings, name: str, log: TrainingLog, package: Path, output: str) -> LoggedRun:
+    """Log a training run with its model, in one batch.
+
+    Args:
+        settings: Where MLflow is.
+        name: Pipeline; also the experiment.
+        log: What to keep.
+        package: Folder of a saved ``ModelPackage``; MLflow's own files are added to it.
+        output: Name of the predicted column, for the signature.
+    """
+    mlflow = client(settings)
+    experiment = _experiment(mlflow, settings, name)
+    made = mlflow.create_run(experiment, run_name=log.run_name, tags=dict(log.tags))
+    run = _OpenRun(mlflow, experiment, made.info.run_id)
+    try:
+        model_id = _log_model(run, package, output, log.params)
+        _log_batch(run, model_id, log)
+        mlflow.log_artifacts(run.id, str(log.artifacts))
+        mlflow.set_terminated(run.id)
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to show
+            mlflow.set_terminated(run.id, "FAILED")
+        raise
+    return LoggedRun(run.id, model_id)
+
+
+def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = mlflow.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return mlflow.create_experiment(name, artifact_location=f"{settings.registry.artifact_uri}/{name}")
+        except MlflowException:  # another run made it between our look and our create
+            found = mlflow.get_experiment_by_name(name)
+    assert found is not None
+    return str(found.experiment_id)
+
+
+def _log_model(run: _OpenRun, package: Path, output: str, params: Mapping[str, object]) -> str:
+    """Log the package as an MLflow model.
+
+    ``mlflow.xgboost.log_model`` would not do: it does not know categories, and it infers requirements for seconds.
+    """
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    texts = {key: str(value) for key, value in params.items()}
+    logged = run.mlflow.create_logged_model(
+        run.experiment, "model", source_run_id=run.id, params=texts, model_type="xgboost"
+    )
+    model = Model(run_id=run.id, model_id=logged.model_id, signature=_signature(package, output))
+    pyfunc.add_to_model(model, loader_module=_LOADER)
+    requirements = [f"{library}=={library_version(library)}" for library in _MODEL_LIBRARIES]
+    (package / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    model.save(str(package / "MLmodel"))
+    run.mlflow.log_model_artifacts(logged.model_id, str(package))
+    run.mlflow.finalize_logged_model(logged.model_id, "READY")
+    return str(logged.model_id)
+
+
+def _signature(package: Path, output: str) -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    card = ModelPackage.load(package).card
+    inputs = [ColSpec("string" if n in card.categories else "double", n, required=False) for n in card.features]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double", output)]))
+
+
+def _log_batch(run: _OpenRun, model_id: str, log: TrainingLog) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param
+
+    now = int(time.time() * 1000)
+    params = [Param(key, str(value)) for key, value in log.params.items()]
+    metrics = [
+        Metric(_NOT_IN_NAMES.sub("_", key), value, now, 0, model_id=model_id) for key, value in log.metrics.items()
+    ]
+    while params or metrics:  # one batch, unless a pipeline has very many segments
+        run.mlflow.log_batch(run.id, metrics[:_METRICS_A_BATCH], params[:_PARAMS_A_BATCH])
+        params, metrics = params[_PARAMS_A_BATCH:], metrics[_METRICS_A_BATCH:]
+    data = [
+        DatasetInput(
+            Dataset(one.name, one.digest[:36], "local", one.source), [InputTag("mlflow.data.context", "train")]
+        )
+        for one in log.data
+    ]
+    run.mlflow.log_inputs(run.id, data)
+    run.mlflow.log_outputs(run.id, [LoggedModelOutput(model_id, step=0)])

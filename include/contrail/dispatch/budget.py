@@ -1,0 +1,109 @@
+"""The budget of a month: what a job is expected to cost, and whether there is room for it.
+
+Receipts themselves are in ``receipts``; prices and use in ``contrail.methods.cost``.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from contrail.config.targets import LOCAL, DataprocTarget, VertexTarget
+from contrail.dispatch.payload import Job, labels
+from contrail.dispatch.receipts import Month, Receipt, Receipts
+from contrail.errors import BudgetError, SpecError
+from contrail.methods.cost import (
+    MONTH_HOURS,
+    Assumption,
+    BatchUsage,
+    CostEstimate,
+    MachineUsage,
+    expected_cost,
+    money,
+    so_many,
+)
+from contrail.partitions import Partitions
+
+
+def assumed(receipts: Receipts, guesses: list[Assumption]) -> list[tuple[str, float]]:
+    """What a month would cost by guesses, and what runs all month: a line each, with its cost.
+
+    Raises:
+        SpecError: for a stage that runs on this machine, or whose target has no price.
+    """
+    lines = []
+    for guess in guesses:
+        target = receipts.settings.dispatch.target_of(receipts.pipeline, guess.stage)
+        if not isinstance(target, DataprocTarget | VertexTarget):
+            raise SpecError(f"--assume {guess.stage}: it runs on Airflow's worker, which costs nothing by the job")
+        what = f"{guess.stage}: {so_many(guess.jobs, 'job')} of {guess.minutes:g} minutes on {target.size}"
+        lines.append((what, guess.cost(target, receipts.prices)))
+    return [*lines, *((what, hour * MONTH_HOURS) for what, hour in receipts.prices.always_on.items())]
+
+
+def expected(receipts: Receipts, stage: str, days: int, now: datetime) -> CostEstimate | None:
+    """What a job of a stage is expected to cost; None where the stage runs on this machine."""
+    target = receipts.settings.dispatch.target_of(receipts.pipeline, stage)
+    if not isinstance(target, DataprocTarget | VertexTarget):
+        return None
+    history = _history(receipts, stage, target, receipts.recent(now))
+    return expected_cost(history, days, target, receipts.prices)
+
+
+def reserve(receipts: Receipts, job: Job, target: DataprocTarget | VertexTarget, now: datetime) -> Receipt:
+    """Write the receipt of a job that is about to be submitted.
+
+    It is written first and counted with the others then: of two jobs that reserve at once, at least one sees both.
+
+    Raises:
+        BudgetError: when the month's budget has no room for it; its receipt says so.
+    """
+    recent = receipts.recent(now)
+    days = len(Partitions.from_text(job.partitions))
+    history = _history(receipts, job.stage, target, recent)
+    estimate = expected_cost(history, days, target, receipts.prices, job.attempt)
+    # An attempt that was lost before it could submit has one already, maybe of the month before.
+    known = next((one for one in recent if one.job == job.id), None)
+    receipt = receipts.write(
+        Receipt(
+            job=job.id, pipeline=job.pipeline, stage=job.stage, partitions=job.partitions, days=days, run=job.run,
+            attempt=job.attempt, target=receipts.settings.dispatch.target_name(receipts.pipeline, job.stage),
+            labels=labels(job, receipts.settings.dispatch), submitted_at=known.submitted_at if known else now,
+            prices=str(receipts.prices), currency=estimate.currency, estimate=estimate.amount,
+            estimated_from=estimate.basis,
+        )
+    )  # fmt: skip
+    month = receipts.month(receipt.month)
+    if month.left is not None and (estimate.amount is None or month.left < 0):
+        receipts.write(receipt.model_copy(update={"state": "refused", "note": "over the month's budget"}))
+        raise BudgetError(_refusal(receipts, receipt, estimate, month))
+    return receipt
+
+
+def _history(
+    receipts: Receipts, stage: str, target: DataprocTarget | VertexTarget, recent: list[Receipt]
+) -> list[tuple[int, BatchUsage | MachineUsage]]:
+    """Partitions and use of the jobs of a stage on a target that ended well."""
+    place = (stage, receipts.settings.dispatch.target_name(receipts.pipeline, stage), target.kind)
+    return [
+        (one.days, one.usage)
+        for one in recent
+        if one.state == "succeeded" and one.usage and (one.stage, one.target, one.usage.kind) == place
+    ]
+
+
+def _refusal(receipts: Receipts, receipt: Receipt, estimate: CostEstimate, month: Month) -> str:
+    own, dispatch = receipt.job, receipts.settings.dispatch
+    others = replace(month, receipts=[one for one in month.receipts if one.job != own])
+    key = f"monthly_budgets.{receipts.pipeline}" if receipts.pipeline in dispatch.monthly_budgets else "monthly_budget"
+    where = f"dispatch.{key} in include/environments/{receipts.settings.name}.yaml"
+    job = f"{receipt.stage} {receipt.partitions}"
+    local = (
+        f"let the stage run on Airflow's worker (dispatch.pipelines.{receipts.pipeline}: {{{receipt.stage}: {LOCAL}}})"
+    )
+    if estimate.amount is None:
+        why = f"What {job} costs is not known ({estimate}), so that it cannot be held against the budget ({where})."
+        to_do = f"Put the price into {dispatch.prices}, or {local}"
+    else:
+        why = f"{job} would cost {estimate}; the budget is {money(month.budget or 0.0, month.currency)} ({where})."
+        to_do = f"Wait for the next month, raise the budget, or {local}"
+    spent = f"{receipts.pipeline} has spent {others}."
+    return f"{spent} {why} Nothing was submitted. {to_do}; then clear the task. Each job: contrail cost -p {receipts.pipeline}"

@@ -1,0 +1,126 @@
+"""The catalog: opening it, and finding, making and widening the tables of one pipeline.
+
+What is in the tables does not belong here.
+"""
+
+from contextlib import suppress
+
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.table import Table
+from pyiceberg.transforms import IdentityTransform
+from sqlalchemy.exc import IntegrityError
+from upath import UPath
+
+from contrail.config.settings import Settings
+from contrail.errors import MissingInputError
+from contrail.lake import audit
+from contrail.lake.datasets import Dataset
+
+# PyIceberg would try a lost commit again by itself, with the files to replace as they were before the winner's commit: two
+# writers of a new partition would both append to it. Every conflict must come to the publisher, which looks again.
+_NO_RETRIES = {"commit.retry.num-retries": "0"}
+_PROPERTIES = {
+    **_NO_RETRIES,
+    "format-version": "2",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "30",
+    "write.parquet.compression-codec": "zstd",
+}
+
+
+class Tables:
+    """The Iceberg tables of one pipeline; their namespace in the catalog is the pipeline's name."""
+
+    def __init__(self, settings: Settings, namespace: str) -> None:
+        self.settings = settings
+        self.namespace = namespace
+        self._opened: Catalog | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The Iceberg catalog, opened on first use."""
+        if self._opened is None:
+            self._opened = _open(self.settings)
+        return self._opened
+
+    def table_names(self) -> list[str]:
+        """Names of the tables that exist."""
+        if not self.catalog.namespace_exists(self.namespace):
+            return []
+        return sorted(identifier[-1] for identifier in self.catalog.list_tables(self.namespace))
+
+    def exists(self, name: str) -> bool:
+        """Whether a table was ever published."""
+        return self.catalog.table_exists((self.namespace, name))
+
+    def table(self, name: str) -> Table:
+        """The Iceberg table.
+
+        Raises:
+            MissingInputError: naming the table and the tables that exist.
+        """
+        try:
+            return self.catalog.load_table((self.namespace, name))
+        except NoSuchTableError as error:
+            known = ", ".join(self.table_names()) or "none yet"
+            raise MissingInputError(
+                f"pipeline '{self.namespace}' has no table '{name}'. Tables: {known}. "
+                f"Run the stage that makes it first (contrail status --pipeline {self.namespace})."
+            ) from error
+
+    def snapshot_id(self, name: str) -> int | None:
+        """Current snapshot of a table; None when it has none."""
+        if not self.exists(name):
+            return None
+        snapshot = self.table(name).current_snapshot()
+        return snapshot.snapshot_id if snapshot else None
+
+    def ensure(self, dataset: Dataset) -> Table:
+        """The table of a dataset, made when missing, with the dataset's new columns added.
+
+        Raises:
+            AuditError: for columns that were lost, or new ones that are required.
+        """
+        identifier = (self.namespace, dataset.name)
+        schema = dataset.iceberg_schema()
+        if not self.catalog.table_exists(identifier):
+            fields = [
+                PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name)
+                for i, name in enumerate(dataset.partition_by)
+            ]
+            # Another run may make either between our look and our create; the SQL catalog says so as the database does.
+            with suppress(NamespaceAlreadyExistsError, IntegrityError):
+                self.catalog.create_namespace_if_not_exists(self.namespace)
+            with suppress(TableAlreadyExistsError, IntegrityError):
+                return self.catalog.create_table(
+                    identifier,
+                    schema,
+                    partition_spec=PartitionSpec(*fields),
+                    properties={**_PROPERTIES, "comment": dataset.doc},
+                )
+        table = self.catalog.load_table(identifier)
+        if not _NO_RETRIES.items() <= table.properties.items():
+            with table.transaction() as transaction:
+                transaction.set_properties(_NO_RETRIES)
+        if set(table.schema().column_names) != set(schema.column_names):
+            audit.check_evolution(dataset, table.schema())
+            with table.update_schema() as update:
+                update.union_by_name(schema)
+        return table
+
+
+def _open(settings: Settings) -> Catalog:
+    if settings.catalog.uri.startswith("sqlite:///"):
+        UPath(settings.catalog.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    properties = {
+        "type": settings.catalog.type,
+        "uri": settings.catalog.uri,
+        "warehouse": settings.catalog.warehouse_uri,
+        **settings.catalog.properties,
+    }
+    # SQLite raises "database is locked" when two writers meet; both retry (see conflicts).
+    return load_catalog("contrail", **properties)

@@ -1,0 +1,113 @@
+"""A table's snapshots as people and stages read them, and going back to an earlier one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pyiceberg.table.snapshots import ancestors_of
+
+from contrail.errors import DataError
+from contrail.lake.catalog import Tables
+from contrail.lake.lineage import Commit, Lineage, commit_of
+from contrail.lake.provenance import Provenance
+
+if TYPE_CHECKING:
+    from pyiceberg.table.snapshots import Snapshot
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """A snapshot that a table has.
+
+    ``rows`` are those of the whole table; ``committed_at`` is UTC in ISO 8601, to the second.
+    """
+
+    commit: Commit
+    committed_at: str
+    rows: int
+    current: bool
+    tags: tuple[str, ...]
+
+    @property
+    def snapshot(self) -> int:
+        """Its id."""
+        return self.commit.snapshot
+
+    @property
+    def provenance(self) -> Provenance:
+        """Who made it from what."""
+        return self.commit.provenance
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry as ``contrail history --json`` prints it."""
+        made, rows = self.provenance, self.commit.job_rows
+        return {
+            "snapshot": self.snapshot,
+            "committed_at": self.committed_at,
+            "current": self.current,
+            "tags": list(self.tags),
+            "rows": self.rows,
+            "run_id": made.run_id,
+            "stage": made.stage,
+            "pipeline_hash": made.pipeline_hash,
+            "code_revision": made.code_revision,
+            "lock_hash": made.lock_hash,
+            **made.extra,
+            "job_rows": None if rows is None else str(rows),
+            "partitions": self.commit.label,
+            "inputs": made.inputs,
+        }
+
+
+def entries(tables: Tables, name: str) -> list[HistoryEntry]:
+    """The snapshots of a table, newest first.
+
+    Raises:
+        MissingInputError: if the table does not exist.
+    """
+    table = tables.table(name)
+    current = table.current_snapshot()
+    tags: dict[int, list[str]] = {}
+    for tag, ref in table.refs().items():
+        if tag != "main":
+            tags.setdefault(ref.snapshot_id, []).append(tag)
+    return [
+        HistoryEntry(
+            commit=commit_of(snapshot.snapshot_id, _summary(snapshot)),
+            committed_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC).isoformat(timespec="seconds"),
+            rows=int(_summary(snapshot).get("total-records", 0)),
+            current=bool(current and snapshot.snapshot_id == current.snapshot_id),
+            tags=tuple(tags.get(snapshot.snapshot_id, ())),
+        )
+        for snapshot in sorted(table.snapshots(), key=lambda s: s.timestamp_ms, reverse=True)
+    ]
+
+
+def lineage(tables: Tables, name: str) -> Lineage:
+    """The commits that a table's current state is made of; none when it does not exist."""
+    table = tables.table(name) if tables.exists(name) else None
+    if table is None:
+        return Lineage(())
+    snapshots = ancestors_of(table.current_snapshot(), table.metadata)
+    return Lineage(tuple(commit_of(snapshot.snapshot_id, _summary(snapshot)) for snapshot in snapshots))
+
+
+def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
+    """Make an earlier snapshot the current one, in one atomic commit; later snapshots stay readable by id.
+
+    Raises:
+        DataError: for a snapshot that the table does not have.
+    """
+    table = tables.table(name)
+    if table.snapshot_by_id(snapshot_id) is None:
+        raise DataError(
+            f"{tables.namespace}.{name} has no snapshot {snapshot_id}; "
+            f"contrail history {name} --pipeline {tables.namespace} lists those that it has."
+        )
+    table.manage_snapshots().set_current_snapshot(snapshot_id).commit()
+
+
+def _summary(snapshot: "Snapshot") -> Mapping[str, str]:
+    found: Mapping[str, str] = snapshot.summary.additional_properties if snapshot.summary else {}
+    return found

@@ -1,0 +1,138 @@
+"""Reading a table: its files, its rows as Arrow, its partitions, and DuckDB views for people.
+
+Every reader sees one snapshot, whole. Nothing is written here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from upath import UPath
+
+from contrail.errors import MissingInputError
+from contrail.lake.catalog import Tables
+from contrail.lake.datasets import PARTITION
+from contrail.lake.parquet import parquet_files
+from contrail.lake.selection import Selection
+from contrail.partitions import Partitions
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """Rows of a published partition and when it last changed."""
+
+    rows: int
+    updated_at: datetime | None
+    snapshot_id: int | None
+
+
+def schema(tables: Tables, name: str) -> pa.Schema:
+    """The columns of a table as Arrow, with which its files of any age can be read.
+
+    Raises:
+        MissingInputError: if the table does not exist.
+    """
+    found = schema_to_pyarrow(tables.table(name).schema(), include_field_ids=False)
+    # Arrow's small string type, which every reader here uses.
+    return pa.schema(
+        [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in found]
+    ).remove_metadata()
+
+
+def files(tables: Tables, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
+    """URIs of the Parquet files that hold exactly the rows of these partitions, sorted.
+
+    Raises:
+        MissingInputError: if the table does not exist, or no longer has the snapshot.
+    """
+    table = tables.table(name)
+    if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
+        # PyIceberg would find no files, as if the table had been empty.
+        raise MissingInputError(
+            f"{tables.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
+            f"--pipeline {tables.namespace} lists those that it has."
+        )
+    scan = table.scan(row_filter=Selection.of(partitions).expression(), snapshot_id=snapshot_id)
+    return sorted(task.file.file_path for task in scan.plan_files())
+
+
+def scan(
+    tables: Tables,
+    name: str,
+    partitions: Partitions | None = None,
+    columns: Iterable[str] | None = None,
+    snapshot_id: int | None = None,
+) -> pa.Table:
+    """Rows of a table as Arrow, in the order of its files.
+
+    Raises:
+        MissingInputError: if the table does not exist, or no longer has the snapshot.
+    """
+    own = schema(tables, name)
+    found = files(tables, name, partitions, snapshot_id)
+    names = list(columns) if columns is not None else own.names
+    if not found:
+        return own.empty_table().select(names)
+    return parquet_files(found, own).to_table(columns=names)
+
+
+def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
+    """The published partitions of a table, in order; empty when the table does not exist."""
+    if not tables.exists(name):
+        return {}
+    table = tables.table(name)
+    if table.current_snapshot() is None:
+        return {}
+    found: dict[date, PartitionState] = {}
+    for entry in table.inspect.partitions().to_pylist():
+        day = entry["partition"][PARTITION]
+        changed = entry["last_updated_at"]
+        before = found.get(day)
+        newest = max(filter(None, (changed, before.updated_at if before else None)), default=None)
+        rows = entry["record_count"] + (before.rows if before else 0)
+        found[day] = PartitionState(
+            rows, newest.replace(tzinfo=UTC) if newest else None, entry["last_updated_snapshot_id"]
+        )
+    return dict(sorted(found.items()))
+
+
+def connect(
+    tables: Tables, names: Iterable[str] | None = None, partitions: Mapping[str, Partitions] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection (UTC) with a view for each table, each pinned to its current snapshot.
+
+    Args:
+        tables: The tables of one pipeline.
+        names: The tables wanted; None for all.
+        partitions: Limits a table to these partitions, so that the files of the others are not even opened.
+    """
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    wanted = set(tables.table_names()) if names is None else set(names) & set(tables.table_names())
+    for name in sorted(wanted):
+        _create_view(tables, connection, name, (partitions or {}).get(name))
+    if "predictions" in wanted:
+        connection.execute(
+            "CREATE VIEW predictions_latest AS SELECT * EXCLUDE (feature_snapshot, scoring_run) "
+            "FROM predictions WHERE partition_date = (SELECT max(partition_date) FROM predictions)"
+        )
+    return connection
+
+
+def _create_view(
+    tables: Tables, connection: duckdb.DuckDBPyConnection, name: str, partitions: Partitions | None
+) -> None:
+    found = [path.removeprefix("file://") for path in files(tables, name, partitions)]
+    protocol = found[0].partition("://")[0] if found and "://" in found[0] else ""
+    if protocol and not connection.filesystem_is_registered(protocol):
+        connection.register_filesystem(UPath(found[0]).fs)
+    if found:
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in found)
+        source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, union_by_name=true)"
+    else:
+        connection.register(f"_empty_{name}", schema(tables, name).empty_table())
+        source = f'SELECT * FROM "_empty_{name}"'
+    connection.execute(f'CREATE VIEW "{name}" AS {source}')

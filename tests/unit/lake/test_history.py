@@ -1,0 +1,40 @@
+"""History: provenance, lineage and going back."""
+
+import pytest
+from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
+
+from contrail.errors import DataError
+from contrail.lake.lake import Lake
+
+
+def test_history_carries_provenance(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance("run-9"))
+    (entry,) = lake.history("items")
+    assert entry.provenance.run_id == "run-9"
+    assert entry.provenance.stage == "ingest"
+    assert entry.commit.label == "2024-01-01"
+    assert entry.provenance.code_revision == "abc123"
+    assert entry.provenance.inputs == {"raw_items": 7}
+    assert entry.provenance.extra["model_version"] == "4"
+
+
+def test_rollback_and_forward(lake: Lake) -> None:
+    first = lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
+    second = lake.publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance())
+    lake.rollback("items", first)
+    assert contents(lake) == [(DAY1, "red", 3)]
+    lake.rollback("items", second)
+    assert contents(lake) == [(DAY1, "blue", 3)]
+    with pytest.raises(DataError, match="no snapshot 42"):
+        lake.rollback("items", 42)
+
+
+def test_the_lineage_leaves_out_what_was_rolled_back(lake: Lake) -> None:
+    assert lake.lineage("items").commits == ()
+    first = lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance("run-1"))
+    second = lake.publish(ITEMS, rows([DAY2]), [DAY2], provenance("run-2"))
+    assert [commit.snapshot for commit in lake.lineage("items").commits] == [second, first]
+    lake.rollback("items", first)
+    maker = lake.lineage("items").maker(DAY2)
+    assert maker is not None
+    assert (maker.snapshot, maker.provenance.run_id, maker.job_rows) == (first, "run-1", 6)

@@ -1,0 +1,124 @@
+"""The publisher's promises: one atomic commit, idempotent replacement, many writers."""
+
+import multiprocessing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, LOOKUP, contents, provenance, rows
+
+from contrail.config.settings import settings
+from contrail.errors import AuditError
+from contrail.lake import data_files
+from contrail.lake.datasets import Dataset
+from contrail.lake.lake import Lake
+from contrail.partitions import Partitions
+
+
+def test_publish_replaces_only_the_named_partitions(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1, DAY2]), Partitions(DAY1, DAY2), provenance())
+    lake.publish(ITEMS, rows([DAY2], "blue", 2), [DAY2], provenance())
+    assert contents(lake) == [(DAY1, "red", 3), (DAY2, "blue", 2)]
+
+
+def test_publishing_twice_leaves_the_same_rows(lake: Lake) -> None:
+    for _ in range(2):
+        lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    assert contents(lake) == [(DAY1, "red", 3)]
+
+
+def test_a_partition_without_staged_rows_becomes_empty(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance())
+    lake.publish(ITEMS, rows([DAY1]), [DAY1, DAY2], provenance())
+    assert contents(lake) == [(DAY1, "red", 3)]
+
+
+def test_a_replacement_is_one_snapshot(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance())
+    lake.publish(ITEMS, rows([DAY1, DAY2], "blue"), [DAY1, DAY2], provenance())
+    # Two snapshots (delete, then append) would let a reader of history see a hole.
+    assert [entry.rows for entry in lake.history("items")] == [6, 6]
+
+
+def test_nothing_to_replace_and_nothing_to_add_commits_nothing(lake: Lake) -> None:
+    first = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    assert lake.publish(ITEMS, rows([]), [DAY3], provenance()) == first
+    assert len(lake.history("items")) == 1
+
+
+def test_scope_narrows_the_replacement(lake: Lake) -> None:
+    by_colour = Dataset("items", "Items.", ITEMS.columns, ("id",), ("partition_date", "colour"))
+    lake.publish(by_colour, rows([DAY1], "red"), [DAY1], provenance(), {"colour": "red"})
+    lake.publish(by_colour, rows([DAY1], "blue"), [DAY1], provenance(), {"colour": "blue"})
+    lake.publish(by_colour, rows([DAY1], "red", 1), [DAY1], provenance(), {"colour": "red"})
+    assert contents(lake) == [(DAY1, "blue", 3), (DAY1, "red", 1)]
+
+
+def test_an_unpartitioned_table_is_replaced_whole(lake: Lake) -> None:
+    lake.publish(LOOKUP, pa.table({"id": [1, 2]}), None, provenance())
+    lake.publish(LOOKUP, pa.table({"id": [3]}), None, provenance())
+    assert lake.scan("lookup").to_pydict() == {"id": [3]}
+
+
+def test_each_partition_may_have_a_commit_of_its_own(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1, DAY2, DAY3], "old"), [DAY1, DAY2, DAY3], provenance())
+    lake.publish(ITEMS, rows([DAY1, DAY2], "new"), [DAY1, DAY2, DAY3], provenance(), each_partition=True)
+    assert contents(lake) == [(DAY1, "new", 3), (DAY2, "new", 3)]
+    entries = lake.history("items")[:3]
+    assert [entry.commit.label for entry in entries] == ["2024-01-03", "2024-01-02", "2024-01-01"]
+    assert {entry.commit.job_rows for entry in entries} == {6}, "the rows of the whole job"
+    with pytest.raises(AuditError):
+        lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1], provenance(), each_partition=True)
+    assert len(lake.history("items")) == 4, "all rows are audited before the first commit"
+
+
+def _publish_many(home: str, colour: str, days: list[date]) -> None:
+    import os
+
+    os.environ["CONTRAIL_HOME"] = home
+    settings.cache_clear()
+    writer = Lake(settings(), "shop")
+    for _ in range(4):
+        writer.publish(ITEMS, rows(days, colour), days, provenance(colour))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("there_before", [True, False])
+def test_writers_at_the_same_time_all_finish_and_leave_whole_partitions(
+    lake: Lake, home: Path, there_before: bool
+) -> None:
+    """Three processes replace overlapping partitions: each partition ends as exactly one of them wrote it."""
+    if there_before:
+        lake.publish(ITEMS, rows([DAY1, DAY2, DAY3], "old"), [DAY1, DAY2, DAY3], provenance())
+    context = multiprocessing.get_context("spawn")
+    work = {"red": [DAY1, DAY2], "blue": [DAY2, DAY3], "green": [DAY1, DAY3]}
+    writers = [context.Process(target=_publish_many, args=(str(home), c, d)) for c, d in work.items()]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    found = contents(lake)
+    assert [(day, count) for day, _, count in found] == [(DAY1, 3), (DAY2, 3), (DAY3, 3)]
+    assert len(lake.history("items")) == 12 + there_before
+
+
+def test_two_first_writers_of_a_partition_do_not_both_stay(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one commits between the first one's look at what to replace and its commit."""
+    lake.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
+    with lake.table("items").transaction() as transaction:  # a table from before the property was set
+        transaction.set_properties({"commit.retry.num-retries": "4"})
+    other, met = Lake(settings(), "shop"), []
+
+    def write(*arguments: Any) -> Any:
+        if not met:
+            met.append("the other")
+            other.publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance())
+        return own_write(*arguments)
+
+    own_write = data_files.write
+    monkeypatch.setattr(data_files, "write", write)
+    lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
+    assert contents(lake) == [(DAY1, "red", 3), (DAY3, "red", 3)]

@@ -1,0 +1,60 @@
+"""Made-up days of features, all alike but for weekends, and what labels are usual beside them."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from contrail.config.spec import PipelineSpec
+from contrail.methods.label_drift import LabelReference
+
+START = date(2024, 1, 1)
+TRAINED = 210
+COLUMNS = {
+    "size": {"kind": "number", "doc": "Larger at the weekend."},
+    "rain": {"kind": "number", "doc": "Mostly zero."},
+    "rate": {"kind": "number", "doc": "Three values a day."},
+    "constant": {"kind": "number", "doc": "Always one."},
+    "gaps": {"kind": "number", "doc": "A tenth is missing."},
+    "kind": {"kind": "category", "doc": "Four of them."},
+}
+LATER = START + timedelta(days=TRAINED)
+LABEL = LabelReference(run_days=3, of_days=5, low=-0.1, high=0.1, centre=0.0, threshold=0.06, days=60)
+
+
+def rows_of(day: date, seed: int) -> dict[str, np.ndarray]:
+    """A day's rows; a weekday and a weekend have their own distributions, else all days are alike."""
+    rng = np.random.default_rng([seed, day.toordinal()])
+    rows = 200 - 60 * (day.weekday() >= 5)
+    gaps = rng.gamma(2, size=rows)
+    gaps[rng.random(rows) < 0.1] = np.nan
+    return {
+        "size": rng.normal(size=rows) + (day.weekday() >= 5),
+        "rain": (rng.random(rows) < 0.02) * rng.exponential(size=rows),
+        "rate": np.resize(rng.normal(size=3), rows),
+        "constant": np.ones(rows),
+        "gaps": gaps,
+        "kind": rng.choice(list("wxyz"), rows, p=[0.4, 0.3, 0.2, 0.1]),
+    }
+
+
+def features(
+    first: date, days: int, seed: int = 0, change: Callable[[dict[str, np.ndarray]], None] | None = None
+) -> pa.Table:
+    tables = []
+    for day in (first + timedelta(days=i) for i in range(days)):
+        rows = rows_of(day, seed)
+        if change:
+            change(rows)
+        tables.append(pa.table({"partition_date": pa.array([day] * len(rows["size"]), pa.date32()), **rows}))
+    return pa.concat_tables(tables)
+
+
+def one_feature(spec: PipelineSpec, kind: str, days: list[list[object]]) -> tuple[PipelineSpec, pa.Table]:
+    """A spec with the one feature ``only``, and its values of consecutive days."""
+    columns = {"only": spec.features.columns["kind" if kind == "category" else "size"]}
+    narrow = spec.model_copy(update={"features": spec.features.model_copy(update={"columns": columns})})
+    dates = [START + timedelta(days=i) for i, values in enumerate(days) for _ in values]
+    values = [value for of_day in days for value in of_day]
+    return narrow, pa.table({"partition_date": pa.array(dates, pa.date32()), "only": values})
