@@ -1,8 +1,8 @@
 """Cloud Storage: fake-gcs-server behind a door that makes it see files which Spark wrote straight into its folder.
 
 Spark reaches ``gs://`` through Hadoop's ViewFileSystem as the server's folder, without the connector. The server keeps
-an object's metadata in an extended attribute, and answers 404 to a listing with a file that has none: the door adds
-what is missing before each request.
+an object's metadata in an extended attribute, and answers 404 to a listing with a file that has none. So the door adds
+missing attributes before each request.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The fingerprint by which lake and warehouse are compared, and what the views let through."""
+"""The fingerprint that compares lake and warehouse, and what the views let through."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A training in parts: interrupted anywhere and taken up again, it ends with the same trees."""
+"""A training in parts ends with the same trees, wherever an interruption falls."""
 
 from dataclasses import dataclass, field
 from typing import Any

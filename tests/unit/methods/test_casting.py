@@ -1,4 +1,4 @@
-"""Text to types: what is accepted, and what a lenient cast would have changed unseen."""
+"""Text to types: what the cast accepts, and what a lenient cast would have changed unseen."""
 
 from datetime import UTC, date, datetime
 

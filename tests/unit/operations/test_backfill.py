@@ -1,4 +1,4 @@
-"""Backfills: their jobs, their record, and that one that was interrupted goes on where it stopped."""
+"""Backfills: their jobs, their record, and that an interrupted one continues where it stopped."""
 
 import json
 from datetime import date

@@ -1,4 +1,4 @@
-"""The plan of a backfill: what is done again and why, and the time and the cost of it."""
+"""The plan of a backfill: what it does again and why, how long that takes, and what it costs."""
 
 from datetime import date, timedelta
 

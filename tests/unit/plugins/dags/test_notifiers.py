@@ -1,4 +1,4 @@
-"""Messages reach the file always, Slack and mail where a connection asks for them, and never fail a task."""
+"""Messages always reach the file, reach Slack and mail where there is a connection, and never fail a task."""
 
 import asyncio
 import json
