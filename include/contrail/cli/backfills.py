@@ -35,6 +35,35 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+StagesOption = Annotated[
+    str, typer.Option(metavar="<names>", help=f"Separated by commas, of {', '.join(RANGE_STAGES)}.")
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(metavar=NAME, help="champion, challenger, a version, or as-of: the champion as of each partition."),
+]
+CommitsOption = Annotated[
+    Commits, typer.Option(help="whole: one job, one commit. chunk: a commit a chunk. partition: a commit a day.")
+]
+ChunkOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="<days>", help="Partitions a job, with --commits chunk or partition. Default: the environment's."
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", metavar=SWITCH, help="Show the plan and stop.")]
+BeginOption = Annotated[
+    bool,
+    typer.Option(
+        "--begin", metavar=SWITCH, help="Show the plan, keep the current snapshots, and stop. Parts follow by --id."
+    ),
+]
+ReportOption = Annotated[bool, typer.Option(metavar=SWITCH, help="End with the difference report.")]
+PartOption = Annotated[
+    str | None,
+    typer.Option("--id", metavar=NAME, help="Name of this backfill. Commands with the same name are its parts."),
+]
+
 
 def _backfills(pipeline: str) -> "Backfills":
     from contrail.operations.backfill import Backfills
@@ -48,38 +77,14 @@ def backfill(
     pipeline: PipelineOption,
     from_: FromOption,
     to: ToOption = None,
-    stages: Annotated[
-        str, typer.Option(metavar="<names>", help=f"Separated by commas, of {', '.join(RANGE_STAGES)}.")
-    ] = "features,score",
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar=NAME, help="champion, challenger, a version, or as-of: the champion as of each partition."
-        ),
-    ] = "champion",
-    commits: Annotated[
-        Commits,
-        typer.Option(help="whole: one job, one commit. chunk: a commit a chunk. partition: a commit a day."),
-    ] = "whole",
-    chunk_days: Annotated[
-        int | None,
-        typer.Option(
-            metavar="<days>",
-            help="Partitions a job, with --commits chunk or partition. Default: the environment's.",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", metavar=SWITCH, help="Show the plan and stop.")] = False,
-    begin: Annotated[
-        bool,
-        typer.Option(
-            "--begin", metavar=SWITCH, help="Show the plan, keep the current snapshots, and stop. Parts follow by --id."
-        ),
-    ] = False,
-    report: Annotated[bool, typer.Option(metavar=SWITCH, help="End with the difference report.")] = True,
-    backfill_id: Annotated[
-        str | None,
-        typer.Option("--id", metavar=NAME, help="Name of this backfill. Commands with the same name are its parts."),
-    ] = None,
+    stages: StagesOption = "features,score",
+    model: ModelOption = "champion",
+    commits: CommitsOption = "whole",
+    chunk_days: ChunkOption = None,
+    dry_run: DryRunOption = False,
+    begin: BeginOption = False,
+    report: ReportOption = True,
+    backfill_id: PartOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run stages over a range as a few large jobs: the plan first, the difference last.
