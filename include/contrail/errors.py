@@ -23,11 +23,11 @@ class SpecError(ContrailError):
 
 
 class NoPriceError(SpecError):
-    """The price table has no price for what a job uses: its cost is not known, which is not the same as nothing."""
+    """The price table has no price for what a job uses. Its cost is unknown, which does not mean zero."""
 
 
 class DataError(ContrailError):
-    """The data broke a rule; the same data will break it again."""
+    """The data broke a rule. The same data will break it again."""
 
     exit_code = 3
 
@@ -45,30 +45,30 @@ class MissingInputError(DataError):
 
 
 class AuditError(DataError):
-    """Staged rows failed the publisher's audit; readers still see what was published before."""
+    """Staged rows failed the publisher's audit. Readers still see the previous rows."""
 
 
 class GateRefusedError(ContrailError):
-    """The promotion gate refused the challenger; the champion stays."""
+    """The promotion gate refused the challenger. The champion stays."""
 
     exit_code = 4
 
 
 class BudgetError(ContrailError):
-    """A job would cost more than what is left of its pipeline's budget of the month; nothing was submitted."""
+    """A job would cost more than its pipeline's budget has left this month. Nothing was submitted."""
 
     exit_code = 5
 
 
 class CommitConflictError(ContrailError):
-    """Other writers kept winning the commit; the same call may pass later."""
+    """Other writers won every commit. The same call may pass later."""
 
     retryable = True
     exit_code = 75
 
 
 class InputsChangedError(CommitConflictError):
-    """What a stage has read was replaced while it worked; nothing was published, and it must read again."""
+    """Another run replaced the rows that a stage had read. Nothing was published; the stage must read again."""
 
 
 class EngineError(ContrailError):
