@@ -417,7 +417,7 @@ def test_what_cannot_be_published_is_said(cloud: Cloud, monkeypatch: pytest.Monk
     with pytest.raises(SpecError, match="not published: predictions_shadow"):
         cloud.publish(tables=["predictions_shadow"])
     cloud.client.delete_dataset("contrail", delete_contents=True)
-    with pytest.raises(SpecError, match="terraform makes the datasets"):
+    with pytest.raises(SpecError, match="Terraform makes the datasets"):
         cloud.publish()
     cloud.client.create_dataset("contrail")
     without = settings().model_copy(update={"analysts": None})

@@ -1,7 +1,7 @@
-"""One function over the rows of many Parquet files: in this process, or on the executors of Apache Spark.
+"""Apply one function to the rows of many Parquet files, in this process or on the executors of Apache Spark.
 
-The embedded engine and Spark Connect have no executors that could be given a model once, so there the rows go through
-this process, and no engine is started for it (docs/adr/0009). What the function does belongs to methods.
+A model must reach an executor once, which the embedded engine and Spark Connect do not allow. With these engines the
+rows go through this process, without an engine (docs/adr/0009). What the function does belongs to methods.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,27 +20,30 @@ if TYPE_CHECKING:
     from pyspark import Broadcast
     from pyspark.sql import DataFrame
 
-# Rows that are given to the function at a time in this process: with the contributions of 60 features 240 MB.
+# Most rows in one call of the function in this process. The contributions of 60 features then take 240 MB.
 _ROWS = 1_000_000
 
 
 class RowsFunction(Protocol):
-    """Arrow rows in, Arrow rows out, whatever rows are given together; ``from_files(f.files())`` is ``f`` elsewhere."""
+    """A function from Arrow rows to Arrow rows. A row's result does not depend on the other rows of the call.
+
+    ``from_files(f.files())`` makes ``f`` again in another process.
+    """
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """What becomes of the rows."""
+        """Return the result for these rows."""
 
     def files(self) -> dict[str, bytes]:
-        """All that makes the function, as files by their names."""
+        """Return all that makes the function, as files by their names."""
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        """The function that has these files."""
+        """Make the function from its files."""
 
 
 @dataclass(frozen=True)
 class MapPart:
-    """URIs of Parquet files, none or more, and the function that their rows are given to."""
+    """URIs of Parquet files, none or more, and the function to apply to their rows."""
 
     files: Sequence[str]
     function: RowsFunction
@@ -49,14 +52,14 @@ class MapPart:
 def map_files(
     engine: EngineSettings, parts: Sequence[MapPart], inputs: pa.Schema, outputs: pa.Schema, folder: UPath
 ) -> pa.Table:
-    """What the functions make of the rows of all parts.
+    """Apply the functions to the rows of all parts.
 
     Args:
         engine: Says where the functions run.
         parts: Files with their functions.
-        inputs: The columns that the functions are given; null where a file has none.
-        outputs: The columns that they give back, and their types.
-        folder: Where executors stage what they make; replaced.
+        inputs: The columns that the functions receive. A column is null where a file lacks it.
+        outputs: The columns that the functions return, and their types.
+        folder: Executors stage their results here. The folder is replaced.
 
     Raises:
         EngineError: if the engine cannot be reached, or an executor fails.
@@ -77,7 +80,7 @@ def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of the files, in as few parts as keep each bounded."""
+    """Yield the rows of the files, in as few bounded parts as possible."""
     held: list[pa.RecordBatch] = []
     for batch in parquet_files(files, schema).to_batches():
         if held and sum(map(len, held)) + len(batch) > _ROWS:
@@ -122,5 +125,5 @@ def _map_batches(
 
 @cache
 def _made(kind: type[RowsFunction], sent: "Broadcast[dict[str, bytes]]") -> RowsFunction:
-    """Made once a Python worker: all tasks of a worker find the same object for the same broadcast."""
+    """Make the function once per Python worker. All tasks of a worker get the same object for the same broadcast."""
     return kind.from_files(sent.value)

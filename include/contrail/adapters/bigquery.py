@@ -1,6 +1,6 @@
-"""BigQuery for one pipeline: the calls that make its tables and views, and jobs that are run once.
+"""BigQuery for one pipeline: the calls that make its tables and views, and jobs that run once.
 
-When a partition is replaced and what is compared with what is not decided here.
+This module does not decide when to replace a partition, nor what to compare.
 """
 
 import io
@@ -48,7 +48,7 @@ class Warehouse:
         """Make the table, or bring its columns, documentation and labels up to date.
 
         Raises:
-            SpecError: when it has other columns or partitions than can be added to, or there is no such dataset.
+            SpecError: when its columns or partitions do not allow the change, or the dataset is missing.
         """
         name = self.name_of(dataset.name)
         wanted = bigquery.Table(name, schema=schema_of(dataset))
@@ -57,11 +57,11 @@ class Warehouse:
         wanted.description, wanted.labels = dataset.doc, self.labels
         with bigquery_errors(f"making {name}"):
             found = self.client.create_table(wanted, exists_ok=True)
-            # What was there is given back as it is, or as it was asked for: only a look tells.
+            # For an existing table, create_table may answer with what we sent. Only get_table tells what the table is.
             found = self.client.get_table(name)
         if found.time_partitioning is None or found.time_partitioning.field != PARTITION:
             raise SpecError(
-                f"{name} is not partitioned by {PARTITION}. Copy it away and drop it; nothing was published."
+                f"{name} is not partitioned by {PARTITION}. Nothing was published. Copy the table away, and drop it."
             )
         wanted.schema = evolved(name, list(found.schema), dataset)
         changed = [
@@ -76,7 +76,7 @@ class Warehouse:
     def ensure_view(self, view: View) -> None:
         """Make the view, or bring it up to date.
 
-        Analysts may read ``views_dataset`` alone: terraform authorises it, as a whole, on the tables' dataset.
+        Analysts may read only ``views_dataset``. Terraform authorises all its views on the tables' dataset.
         """
         name = f"{self.settings.project}.{self.settings.views_dataset}.{self.pipeline}_{view.dataset.name}"
         wanted = bigquery.Table(name)
@@ -85,7 +85,7 @@ class Warehouse:
         with bigquery_errors(f"making the view {name}"):
             self.client.create_table(wanted, exists_ok=True)
             found = self.client.get_table(name)
-            # A view's columns come from its query; only then can they be described.
+            # A view's columns come from its query, so their documentation can only follow now.
             wanted.schema = [nullable(field) for field in schema_of(view.dataset)]
             parts = ("view_query", "schema", "description", "labels")
             if any(comparable(getattr(found, part)) != comparable(getattr(wanted, part)) for part in parts):
@@ -94,34 +94,34 @@ class Warehouse:
     # ---- rows ----
 
     def fingerprints(self, dataset: Dataset, partitions: Partitions, table: str = "") -> dict[date, Fingerprint]:
-        """Of the partitions of a table, or of a staging table of it, that have rows."""
+        """Read the fingerprint of each partition that has rows, in a table or in its staging table."""
         query = fingerprint_sql(dataset, f"`{table or self.name_of(dataset.name)}`", partitions, "bigquery")
         return {row[PARTITION]: Fingerprint(row["row_count"], row["checksum"]) for row in self.query(query)}
 
     def publications(self, table: str, partitions: Partitions) -> dict[date, Publication]:
-        """The newest record of each partition of a table in ``publications``."""
+        """Read the newest record in ``publications`` of each partition of a table."""
         query = newest_sql(self.name_of("publications"), table, partitions)
         return {row[PARTITION]: Publication.of(row) for row in self.query(query)}
 
     def query(self, sql: str) -> list[Any]:
-        """The rows of a query."""
-        with bigquery_errors("asking BigQuery"):
+        """Run a query and return its rows."""
+        with bigquery_errors("querying BigQuery"):
             return list(self.client.query_and_wait(sql, job_config=bigquery.QueryJobConfig(labels=self.labels)))
 
     def load(self, dataset: Dataset, rows: pa.Table) -> str:
-        """Load rows into a new staging table of a dataset, which expires by itself.
+        """Load rows into a new staging table, which expires by itself.
 
-        They are uploaded as one Parquet file: BigQuery then needs no access to the lake's bucket.
+        The rows travel as one Parquet file, so BigQuery needs no access to the lake's bucket.
 
         Returns:
-            The table's full name. It is nobody else's: another publisher of the same rows may be done and drop its own.
+            The table's full name. Each call makes its own table, because another publisher may drop its own at any time.
         """
         staging = f"{self.name_of(dataset.name)}__{secrets.token_hex(8)}"
-        # What does not fit, REQUIRED columns too, fails here, away from readers.
+        # Rows that do not fit fail here, before readers see them. REQUIRED columns are checked too.
         table = bigquery.Table(staging, schema=schema_of(dataset))
         table.expires, table.labels = datetime.now(UTC) + _STAGING_LIFE, self.labels
         file = io.BytesIO()
-        # The lake's files say of no column that it is required, and BigQuery would then refuse them.
+        # No column is required in the lake's files. BigQuery would refuse them for a REQUIRED column.
         pq.write_table(rows.cast(dataset.arrow_schema()), file)
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET, schema=table.schema, labels=self.labels,
@@ -135,17 +135,17 @@ class Warehouse:
         return staging
 
     def replace(self, wanted: Replacement, work: str) -> None:
-        """Replace partitions, in one transaction with their records.
+        """Replace partitions and write their records, in one transaction.
 
-        Done by one job, whoever asks for it: one of its name that has run, or runs, is taken for it. After a failed one
-        it is tried anew.
+        Each piece of work has one job. A job of the same name that runs, or has succeeded, counts as this call's job. After
+        a failed job the next attempt starts another one.
 
         Args:
-            wanted: What is replaced, and by what.
+            wanted: What to replace, and by what.
             work: Name of the job, without the number of the attempt.
 
         Raises:
-            InputsChangedError: when somebody else has published one of the partitions since; nothing was changed.
+            InputsChangedError: Another publisher has replaced one of the partitions since. Nothing was changed.
         """
         config = bigquery.QueryJobConfig(labels=self.labels)
         names = self.name_of(wanted.dataset.name), self.name_of("publications")
@@ -155,7 +155,7 @@ class Warehouse:
                 sql = transaction_sql(wanted.by(job_id), *names)
                 ours = True
                 try:
-                    # No retry under another id: an answer that was lost may be of a transaction that was not.
+                    # No retry under another id. The answer may be lost although the transaction was committed.
                     job: Any = self.client.query(sql, job_id=job_id, job_config=config, job_retry=None)
                 except google.Conflict:
                     job, ours = self.client.get_job(job_id), False
@@ -165,12 +165,12 @@ class Warehouse:
                     if ours:
                         raise
                     continue
-                # A job of before may have been of tables that were dropped since; the records went with them.
+                # An earlier job may have filled tables that somebody dropped later. Its records were dropped with them.
                 if ours or self._is_recorded(wanted, work):
                     return
         raise DataError(
-            f"BigQuery has {_MOST_ATTEMPTS} jobs {work}-* that failed, or whose rows somebody has dropped since; look at "
-            f"the last one: bq show -j {job_id}"
+            f"BigQuery has {_MOST_ATTEMPTS} jobs {work}-* that failed, or whose rows somebody dropped later. "
+            f"See the last one: bq show -j {job_id}"
         )
 
     def _is_recorded(self, wanted: Replacement, work: str) -> bool:

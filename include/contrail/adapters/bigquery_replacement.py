@@ -1,4 +1,4 @@
-"""Replacing partitions in BigQuery: what is noted of them, and the transaction, as SQL and without a call."""
+"""The replacement of partitions in BigQuery: their records, and the transaction. This module makes SQL only."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,10 +12,10 @@ from contrail.lake.warehouse import Fingerprint, quoted, within
 
 @dataclass(frozen=True)
 class Publication:
-    """The record of a partition's rows in the warehouse, made in the transaction that replaced them.
+    """The record of a partition's rows in the warehouse, written in the transaction that replaced them.
 
-    ``rows`` is the fingerprint of the rows, ``lake_snapshot`` the lake's snapshot that they are from, ``job`` the job that
-    replaced the partition.
+    ``rows`` is the fingerprint of the rows. They come from the lake's snapshot ``lake_snapshot``. ``job`` replaced the
+    partition.
     """
 
     published: str
@@ -26,16 +26,16 @@ class Publication:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Publication":
-        """The record in a row of ``publications``."""
+        """Read the record from a row of ``publications``."""
         rows = Fingerprint(row["row_count"], row["checksum"])
         return cls(row["published"], row["lake_snapshot"], rows, row["run_id"], row["job"])
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """Partitions to replace: those of ``publications``, by the rows of a staging table (None: by nothing).
+    """The partitions to replace, and their new rows in a staging table (None: no rows).
 
-    ``before`` has the jobs of the records that these take the place of.
+    ``publications`` has the new record of each partition. ``before`` has the jobs of the records that they replace.
     """
 
     dataset: Dataset
@@ -44,20 +44,20 @@ class Replacement:
     before: Collection[str]
 
     def by(self, job: str) -> "Replacement":
-        """The same, noted as made by this job."""
+        """Name the job in every record."""
         return replace(self, publications={day: replace(one, job=job) for day, one in self.publications.items()})
 
 
 def transaction_sql(wanted: Replacement, table: str, publications: str) -> str:
-    """Delete the partitions, insert the staged rows, and note what was published: all of it is seen, or nothing.
+    """Make one transaction that deletes the partitions, inserts the staged rows and writes the records.
 
-    It fails when the newest note of a partition is of another job than those of ``before``. The notes are only ever added:
-    BigQuery lets transactions that insert into the same table pass side by side.
+    It fails when the newest record of a partition has a job that is not in ``before``. Records are only ever added,
+    because BigQuery lets several transactions insert into the same table at once.
 
     Args:
-        wanted: What is replaced, and by what.
+        wanted: What to replace, and by what.
         table: Full name of the table.
-        publications: Full name of the table of the notes.
+        publications: Full name of the table of records.
     """
     columns = ", ".join(quoted(name) for name in wanted.dataset.columns)
     known = ", ".join(f"'{job}'" for job in sorted(wanted.before)) or "''"
@@ -66,7 +66,7 @@ def transaction_sql(wanted: Replacement, table: str, publications: str) -> str:
     return "\n".join(
         [
             "BEGIN TRANSACTION;",
-            # First: from here on, another transaction that deletes from the table cannot pass side by side with this one.
+            # This comes first: from here on, no other transaction can delete from the table beside this one.
             f"DELETE FROM `{table}` WHERE {within(wanted.publications)};",
             f"SELECT IF(COUNT(*) = 0, 0, ERROR('{CONCURRENT}: somebody has published since')) FROM (",
             f"{newest_sql(publications, wanted.dataset.name, wanted.publications)}",
@@ -81,7 +81,7 @@ def transaction_sql(wanted: Replacement, table: str, publications: str) -> str:
 
 
 def newest_sql(publications: str, table: str, days: Iterable[date]) -> str:
-    """A query for the newest note of each partition of a table."""
+    """Make a query for the newest record of each partition of a table."""
     return (
         f"SELECT * FROM `{publications}` WHERE published = '{table}' AND ({within(days)}) "
         f"QUALIFY ROW_NUMBER() OVER (PARTITION BY {PARTITION} ORDER BY published_at DESC) = 1"

@@ -1,4 +1,4 @@
-"""The lake's datasets as BigQuery has tables: columns, clustering, and what a table that is there may become."""
+"""The lake's datasets as BigQuery tables: columns, clustering, and how an existing table may change."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ TYPES: dict[ColumnType, str] = {
     "date": "DATE",
     "timestamp": "TIMESTAMP",
 }
-# The service answers with the old names, whichever were given.
+# The service always answers with the old names.
 _OLD_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 _MOST_CLUSTERED = 4  # BigQuery's limit
 
 
 def schema_of(dataset: Dataset) -> list[bigquery.SchemaField]:
-    """The columns with type, REQUIRED and documentation."""
+    """Return the columns with type, mode and documentation."""
     return [
         bigquery.SchemaField(name, TYPES[c.type], "REQUIRED" if c.required else "NULLABLE", description=c.doc)
         for name, c in dataset.columns.items()
@@ -30,16 +30,16 @@ def schema_of(dataset: Dataset) -> list[bigquery.SchemaField]:
 
 
 def clustering_of(dataset: Dataset) -> list[str]:
-    """The key, as far as BigQuery clusters by it: four columns, none of them a float."""
+    """Return the part of the key that BigQuery can cluster by: at most four columns, none of them a float."""
     usable = [name for name in dataset.key if dataset.columns[name].type != "float" and name != PARTITION]
     return usable[:_MOST_CLUSTERED]
 
 
 def evolved(table: str, old: list[bigquery.SchemaField], dataset: Dataset) -> list[bigquery.SchemaField]:
-    """The schema of a table that is there: it may gain columns and documentation, which makes no row unreadable.
+    """Return the new schema of an existing table. It may only gain columns and documentation.
 
     Raises:
-        SpecError: naming the columns that were lost, or are of another type.
+        SpecError: naming the columns that are lost, or have another type.
     """
     wanted = {field.name: field for field in schema_of(dataset)}
     types = {field.name: _OLD_NAMES.get(field.field_type, field.field_type) for field in old}
@@ -50,11 +50,11 @@ def evolved(table: str, old: list[bigquery.SchemaField], dataset: Dataset) -> li
     ]
     if broken:
         raise SpecError(
-            f"{table} cannot take the pipeline's columns: {', '.join(broken)}. Nothing was published. Keep them as they "
-            "were, or copy the table away, drop it, and publish every partition anew."
+            f"{table} cannot take the pipeline's columns: {', '.join(broken)}. Nothing was published. Keep the old "
+            "columns, or copy the table away, drop it, and publish every partition again."
         )
     nullable = {field.name for field in old if field.mode == "NULLABLE"}
-    # Rows that are there have nothing in a new column, so that BigQuery takes none that is REQUIRED.
+    # Old rows have no value in a new column, so BigQuery accepts no new REQUIRED column.
     return [
         bigquery.SchemaField(name, f.field_type, "NULLABLE", description=f.description)
         if name in nullable or name not in types
@@ -65,12 +65,12 @@ def evolved(table: str, old: list[bigquery.SchemaField], dataset: Dataset) -> li
 
 
 def nullable(field: bigquery.SchemaField) -> bigquery.SchemaField:
-    """The column as a view has it: never REQUIRED."""
+    """Return the column as views have it, never REQUIRED."""
     return bigquery.SchemaField(field.name, field.field_type, "NULLABLE", description=field.description)
 
 
 def comparable(value: Any) -> Any:
-    """A property of a table in a form that is equal when the service would keep it as it is."""
+    """Return a table's property in a form that is equal when the service would store the same."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], bigquery.SchemaField):
         return [(f.name, _OLD_NAMES.get(f.field_type, f.field_type), f.mode, f.description or None) for f in value]
     return list(value) if isinstance(value, tuple) else value

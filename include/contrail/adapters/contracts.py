@@ -1,7 +1,6 @@
-"""Contracts: what a good row and a good partition of a table are, checked by Great Expectations.
+"""Contracts: the rules for rows and partitions of a table, checked by Great Expectations.
 
-The rules themselves are a pipeline's (``expectations.py``). What happens to a row that breaks one is the validate
-stage's business.
+Each pipeline has its own rules (``expectations.py``). The validate stage decides what happens to a row that breaks one.
 """
 
 import difflib
@@ -26,15 +25,15 @@ _RULE = "contrail_rule"
 
 @dataclass(frozen=True)
 class Reference:
-    """A row must have a partner in another table of the pipeline; a row with a null among ``columns`` is not checked.
+    """A row must have a partner in another table of the pipeline. A row with a null in ``columns`` is not checked.
 
     Attributes:
         columns: Columns of this table.
         table: The other table.
-        to: Its columns; the same names when not given.
-        partition: For a daily table: the column of this table that says in which partition the partner is. A row whose
-            partner's partition is not in the lake is not checked.
-        days_back: How many partitions before its own a row's partner may lie.
+        to: Columns of the other table. Without them, the names are the same.
+        partition: For a daily table, the column of this table that has the partner's partition. A row is not checked when
+            the lake lacks that partition.
+        days_back: How many partitions before the row's own its partner may lie.
 
     Example:
         Each delivery belongs to a parcel of its shipping day's partition:
@@ -59,17 +58,17 @@ class Reference:
 
 @dataclass(frozen=True)
 class Contract:
-    """The rules of one table, by name. Types, nulls, the key and knowledge time are checked without being named.
+    """The rules of one table, by name. Types, nulls, the key and knowledge time are always checked, without a rule.
 
     Attributes:
-        rows: Expectations that a row meets or not (``ExpectColumnValues…``, ``ExpectColumnPair…``,
-            ``ExpectMulticolumn…``). They also see ``partition_date``. A null breaks no rule on one column; for
-            rules on more, see their ``ignore_row_if``.
+        rows: Expectations on single rows (``ExpectColumnValues…``, ``ExpectColumnPair…``,
+            ``ExpectMulticolumn…``). They also see ``partition_date``. A null breaks no rule on one column. For
+            rules on several columns, see their ``ignore_row_if``.
         references: Rows of other tables that a row refers to.
-        partitions: The same kinds of expectations on a table with a row a partition and the columns that they name:
-            ``rows``, ``bad_share``, ``known_from_hour`` and ``known_to_hour`` (hours of the first and last
-            ``known_at`` after the partition's local midnight), ``null_share_<column>``, ``distinct_<column>``,
-            ``mean_<column>``.
+        partitions: The same kinds of expectations on a table with one row per partition. Its columns are ``rows``,
+            ``bad_share``, ``null_share_<column>``, ``distinct_<column>``, ``mean_<column>``, ``known_from_hour`` and
+            ``known_to_hour``. The last two are the hours from the partition's local midnight to its first and last
+            ``known_at``.
         max_bad_share: A partition with a larger share of bad rows is refused.
 
     Example:
@@ -91,7 +90,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one rule. ``broken`` maps the index of each failing row to the values that were found."""
+    """The result of one rule. ``broken`` maps the index of each failing row to the values that were found."""
 
     rule: str
     words: str
@@ -100,7 +99,7 @@ class Verdict:
 
 
 def columns_of(expectations: Iterable["Expectation"]) -> list[str]:
-    """The columns that expectations look at, each once."""
+    """List the columns that expectations use, each once."""
     found: list[str] = []
     for expectation in expectations:
         for name in ("column", "column_A", "column_B"):
@@ -110,7 +109,7 @@ def columns_of(expectations: Iterable["Expectation"]) -> list[str]:
 
 
 def check_names(where: str, named: Iterable[str], known: Sequence[str]) -> None:
-    """Refuse a name that is not known.
+    """Refuse an unknown name.
 
     Raises:
         SpecError: with the nearest valid name.
@@ -127,10 +126,10 @@ class Checks:
 
     @cached_property
     def _context(self) -> Any:
-        import great_expectations as gx  # seconds: only when a contract is checked
+        import great_expectations as gx  # takes seconds, so only when a contract is checked
         from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
-        # Without its default site, for which each context would leave a folder behind in /tmp.
+        # For its default site, each context would leave a folder behind in /tmp.
         stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
         config = DataContextConfig(store_backend_defaults=stores, progress_bars={"globally": False})
         return gx.get_context(mode="ephemeral", project_config=config)
@@ -144,12 +143,12 @@ class Checks:
 
         Args:
             name: Name of the validation in the data docs, unique within the run.
-            rows: What is checked.
+            rows: The rows to check.
             rules: Name of each rule and its expectation.
             index: The column of ``rows`` that tells them apart.
 
         Raises:
-            SpecError: for a rule that cannot be evaluated, naming it and Great Expectations' words.
+            SpecError: for a rule that cannot be evaluated, with its name and Great Expectations' message.
         """
         if not rules or not rows.num_rows:
             return []
@@ -169,7 +168,7 @@ class Checks:
         return [verdicts[rule] for rule in rules]
 
     def write_site(self, folder: Path) -> Path:
-        """Write Great Expectations' own HTML site of this run's validations; returns its first page."""
+        """Write Great Expectations' own HTML site of this run's validations, and return its first page."""
         store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
         index = {"class_name": "DefaultSiteIndexBuilder"}
         site = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
@@ -179,7 +178,7 @@ class Checks:
 
 
 def partner_expectation(column: str, reference: Reference) -> "Expectation":
-    """A reference as an expectation on a column that says for each row whether its partner was found."""
+    """Make a reference into an expectation on a column that is true where a row has its partner."""
     from great_expectations.expectations import ExpectColumnValuesToBeInSet
 
     words = f"{', '.join(reference.columns)} must be in {reference.table} ({', '.join(reference.partner_columns)})."
@@ -187,7 +186,7 @@ def partner_expectation(column: str, reference: Reference) -> "Expectation":
 
 
 def bad_share_expectation(limit: float) -> "Expectation":
-    """At most ``limit`` of a partition's rows may be bad."""
+    """Make an expectation that at most ``limit`` of a partition's rows are bad."""
     from great_expectations.expectations import ExpectColumnValuesToBeBetween
 
     words = f"at most {limit:.4g} of a partition's rows may be bad."
@@ -195,7 +194,7 @@ def bad_share_expectation(limit: float) -> "Expectation":
 
 
 def _frame(rows: pa.Table) -> "pd.DataFrame":
-    """Pandas with Arrow's strings: object columns made a year's checks three times slower."""
+    """Convert to pandas with Arrow's strings. Object columns made a year's checks three times slower."""
     import pandas as pd
 
     types = {pa.string(): pd.ArrowDtype(pa.string()), pa.bool_(): pd.BooleanDtype()}
@@ -222,7 +221,7 @@ def _verdict(name: str, result: Any, index: str) -> Verdict:
 
 
 def _exception(info: Mapping[str, Any] | None) -> str | None:
-    """Great Expectations nests the exceptions of metrics under their ids."""
+    """Find an exception. Great Expectations nests the exceptions of metrics under their ids."""
     for each in [info or {}, *(value for value in (info or {}).values() if isinstance(value, Mapping))]:
         if each.get("raised_exception"):
             return str(each.get("exception_message"))
@@ -242,7 +241,7 @@ def _plain(value: Any) -> Any:
 
 
 def _words(result: Any) -> str:
-    """The rule as Great Expectations words it."""
+    """Return the rule in Great Expectations' words."""
     from great_expectations.render.renderer.inline_renderer import InlineRenderer
 
     rendered = InlineRenderer(render_object=result.expectation_config).get_rendered_content()[0].value

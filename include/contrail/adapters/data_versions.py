@@ -1,7 +1,7 @@
 """DVC: landed files and training sets, content-addressed and pushed to a remote.
 
-A DVC repository of its own, without Git, lives in the home; the code's repository has another for experiments. What
-is worth versioning is not decided here.
+A separate DVC repository, without Git, lives in the home. The code's repository has another one for experiments. This
+module does not decide what to version.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ _WAIT_SECONDS = 300
 
 
 def add_and_push(settings: Settings, paths: Sequence[Path]) -> dict[Path, str]:
-    """Version files or folders of the home and push them, all in one go; unchanged content costs only its look-up.
+    """Version files or folders of the home, and push them together. Unchanged content is only looked up.
 
     Returns:
-        The MD5 that DVC knows each path by; a folder's ends in ``.dir``.
+        The MD5 of each path in DVC. A folder's ends in ``.dir``.
 
     Raises:
-        EngineError: when the remote cannot be reached or DVC's lock stays taken; retry later.
+        EngineError: when the remote cannot be reached or DVC's lock stays taken. A later retry may pass.
     """
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
@@ -63,7 +63,7 @@ def _add_and_push(settings: Settings, paths: list[Path]) -> dict[Path, str]:
 
 @contextmanager
 def _repository(settings: Settings) -> Iterator["Repo"]:
-    # DVC draws bars on a terminal, over ours, unless its logger is quieter than an error.
+    # On a terminal DVC draws bars over ours, unless its logger's level is above ERROR.
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     from dvc.exceptions import InitError
     from dvc.repo import Repo
@@ -98,11 +98,11 @@ def _configure(settings: Settings) -> None:
 
 
 def fetch(settings: Settings, md5: str, path: Path) -> Path:
-    """Bring back one versioned file by its hash, from the home's cache or else the remote, and check it.
+    """Fetch one versioned file by its hash from the home's cache or the remote, and check it.
 
     Raises:
-        MissingInputError: when neither has it.
-        DataError: when what is kept there is damaged.
+        MissingInputError: when neither has the file.
+        DataError: when the kept file is damaged.
     """
     part = f"files/md5/{md5[:2]}/{md5[2:]}"
     places = [UPath(settings.home_path / ".dvc" / "cache" / part), UPath(settings.data_versions_remote_uri) / part]

@@ -1,7 +1,7 @@
 """Spark sessions: Sail embedded in this process, or Apache Spark, behind one function.
 
-Both give a session of the same DataFrame API with the same settings; no stage asks which one it has. What is
-computed in a session does not belong here.
+Both give a session with the same DataFrame API and the same settings. No stage asks which engine it has. Computing in a
+session does not belong here.
 """
 
 import atexit
@@ -16,24 +16,24 @@ from contrail.errors import EngineError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Rows of a partition file are instants in UTC; a zone is always named where a local time is wanted.
+# Instants are in UTC. Code that needs a local time always names its zone.
 _SESSION = {"spark.sql.session.timeZone": "UTC"}
-# The embedded engine forgets a session that is not used for minutes; a process may train for hours between two uses.
+# The embedded engine drops a session after some idle minutes. A process may train for hours between two uses.
 _SAIL_IDLE_SECONDS = 7 * 24 * 3600
-_NO_BAR = {"spark.ui.showConsoleProgress": "false"}  # it would stand between the lines of a log
+_NO_BAR = {"spark.ui.showConsoleProgress": "false"}  # the bar would appear between the lines of a log
 _LOCAL_SPARK = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "2g",
-    # The default of 200 tasks a shuffle costs more than the work of a year of one pipeline.
+    # The default of 200 tasks per shuffle costs more than the work on a year of one pipeline.
     "spark.sql.shuffle.partitions": "4",
 }
 
 
 @cache
 def spark_session(engine: EngineSettings) -> "SparkSession":
-    """The engine's session, started on first use and kept until the process ends.
+    """Return the engine's session. It starts on first use, and lives until the process ends.
 
     ``sail`` listens on a free port of the loopback address. For ``spark``, ``master`` is any Spark master
     (``local[2]``, ``spark://host:7077``, ``yarn``), the address of a Spark Connect server (``sc://host:port``), or
@@ -78,10 +78,10 @@ def _spark(master: str) -> "SparkSession":
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
-    if master.startswith("local"):  # whose executors would otherwise take the python3 of PATH
+    if master.startswith("local"):  # local executors would otherwise use python3 from PATH
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("contrail")
-    if master != "spark-submit":  # whose driver has a master already
+    if master != "spark-submit":  # with spark-submit the driver has a master already
         builder = builder.master(master)
     for key, value in {**_SESSION, **_NO_BAR, **(_LOCAL_SPARK if master.startswith("local") else {})}.items():
         builder = builder.config(key, value)

@@ -1,6 +1,6 @@
-"""The executors of Apache Spark: whether an engine has them, this code on them, and their errors as our own.
+"""The executors of Apache Spark: whether an engine has them, how they get this code, and how their errors come back.
 
-What they are given to do belongs to batches and spark_trainer.
+``batches`` and ``spark_trainer`` give them work.
 """
 
 import atexit
@@ -25,20 +25,20 @@ _OWN_ERROR = re.compile(r"^contrail\.errors\.(\w+): (.*)$", re.MULTILINE)
 
 
 def has_executors(engine: EngineSettings) -> bool:
-    """Whether functions of this package can be sent to the engine: not to the embedded one, nor over Spark Connect."""
+    """Say whether the engine can run functions of this package. The embedded engine and Spark Connect cannot."""
     return engine.kind == "spark" and not engine.master.startswith("sc://")
 
 
 @cache
 def session_with_code(engine: EngineSettings) -> "SparkSession":
-    """The engine's session, whose executors have been sent the package as it is here; libraries they have.
+    """Return the engine's session, after sending this package to its executors. They have the libraries.
 
     Raises:
         EngineError: as ``spark_session``.
     """
     session = spark_session(engine)
     package = Path(errors.__file__).parent
-    # Executors may ask for it as long as the session lives.
+    # Executors may fetch the file as long as the session lives.
     place = tempfile.TemporaryDirectory(prefix="contrail-code-")
     atexit.register(place.cleanup)
     path = Path(place.name) / "contrail.zip"
@@ -51,7 +51,7 @@ def session_with_code(engine: EngineSettings) -> "SparkSession":
 
 @contextmanager
 def own_errors() -> Iterator[None]:
-    """Raises what Spark says of a failed job as the error that was raised on an executor, or as an EngineError."""
+    """Raise Spark's error of a failed job as the error that an executor raised, or as an EngineError."""
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 

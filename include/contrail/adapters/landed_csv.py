@@ -1,7 +1,7 @@
 """Read one landed file, ``*.csv.gz``, as text columns, or say exactly what is wrong with it.
 
-A fast path reads good files; a slow one reads what the fast one cannot (line breaks inside quotes) and finds the
-line of an error. Types and values are the contract's business, not this module's.
+A fast path reads good files. A slow path reads the others (line breaks inside quotes), and finds the line of an error.
+Types and values belong to the contract.
 """
 
 import csv
@@ -21,7 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class StructureError(DataError):
-    """A file that cannot be read as its table: the rule that it broke, and where."""
+    """A file that cannot be read as its table. The error has the rule that the file broke, and the place."""
 
     def __init__(self, rule: str, detail: str) -> None:
         super().__init__(f"{rule}: {detail}")
@@ -30,15 +30,15 @@ class StructureError(DataError):
 
 
 def read_landed(content: bytes, columns: Sequence[str]) -> pa.Table:
-    """The rows of a gzipped CSV file.
+    """Read the rows of a gzipped CSV file.
 
     Args:
         content: The bytes of the file.
         columns: Every column that the file must have, in any order.
 
     Returns:
-        ``columns`` as text in the order asked for, with an empty field as null, and ``_line``: the line on which the
-        row begins; the header is line 1.
+        ``columns`` as text, in the given order, and ``_line``. An empty field is null. ``_line`` is the line on which
+        the row begins; the header is line 1.
 
     Raises:
         StructureError: empty or truncated file, not gzip, not UTF-8, wrong columns, a row of another length, no rows.
@@ -98,7 +98,7 @@ def _check_encoding(text: bytes) -> None:
 
 
 def _column_at(text: bytes, begin: int, position: int) -> str:
-    """Name of the column that the byte at ``position`` of the line from ``begin`` lies in."""
+    """Name the column of the byte at ``position``, in the line that starts at ``begin``."""
     names = _header(text.split(b"\n", 1)[0].decode("utf-8", "replace").encode())
     before = next(csv.reader([text[begin:position].decode("utf-8")]), [""])
     return names[min(max(len(before), 1), len(names)) - 1]
@@ -133,7 +133,7 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _read_fast(text: bytes, columns: Sequence[str]) -> pa.Table | None:
-    """The rows, or None when the file is not one row a line."""
+    """Read the rows. None: the file does not have one row per line."""
     try:
         rows = pacsv.read_csv(
             pa.BufferReader(text),

@@ -1,6 +1,6 @@
 """Write tables into the landing zone as a feed would: ``<table>/<YYYY-MM-DD>.csv.gz``, ``<table>/reference.csv.gz``.
 
-For sources that make their own files (the shipped pipelines, tests). Reading the landing zone belongs to the ingest stage.
+The shipped pipelines and the tests land their own files with it. Reading the landing zone belongs to the ingest stage.
 """
 
 import gzip
@@ -25,13 +25,13 @@ def land_daily(
     partitions: Partitions,
     timezone: str = "UTC",
 ) -> int:
-    """Write one file for each day of ``partitions`` that has rows; leave alone a file with the same content.
+    """Write one file for each day of ``partitions`` that has rows. A file with the same content stays untouched.
 
     Args:
         landing: The pipeline's folder of the landing zone.
         table: Name of the landed table.
-        rows: All its columns; the order of rows is kept within a day. Instants must be in UTC.
-        by: The column that says the day: a date, or an instant whose date is taken in ``timezone``.
+        rows: Rows with all columns of the table. Their order stays the same within a day. Instants must be in UTC.
+        by: The column with the day: a date, or an instant. The date of an instant is its date in ``timezone``.
         partitions: Days to write.
         timezone: Zone of the pipeline, for instants.
 
@@ -59,7 +59,7 @@ def land_daily(
 
 
 def land_reference(landing: UPath, table: str, rows: pd.DataFrame) -> int:
-    """Write a reference table's one file, unless it is there with the same content.
+    """Write the one file of a reference table, unless it exists with the same content.
 
     Args:
         landing: The pipeline's folder of the landing zone.
@@ -67,7 +67,7 @@ def land_reference(landing: UPath, table: str, rows: pd.DataFrame) -> int:
         rows: All its rows and columns.
 
     Returns:
-        The number of files written: 1, or 0 when the file is there already.
+        The number of files written: 1, or 0 when the file exists already.
 
     Example:
         >>> depots = pd.DataFrame({"depot": ["A", "B"], "distance": [5.0, 20.0]})
@@ -78,7 +78,7 @@ def land_reference(landing: UPath, table: str, rows: pd.DataFrame) -> int:
 
 
 def _daily_files(rows: pd.DataFrame, day: pd.Series) -> Iterator[tuple[str, str]]:
-    # One to_csv for all days, then cut by lines: 3 times faster than one call a day over a year.
+    # One to_csv for all days, cut by lines, is 3 times faster over a year than one call per day.
     order = day.sort_values(kind="stable").index
     header, *lines = _csv(rows.loc[order]).splitlines(keepends=True)
     start = 0
@@ -88,7 +88,7 @@ def _daily_files(rows: pd.DataFrame, day: pd.Series) -> Iterator[tuple[str, str]
 
 
 def _csv(rows: pd.DataFrame) -> str:
-    """CSV with a header; an empty field is null, instants are ``2013-01-01T05:15:00Z``."""
+    """Make CSV with a header. Null is an empty field; instants look like ``2013-01-01T05:15:00Z``."""
     text = rows.copy(deep=False)
     for name, column in rows.items():
         if isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -99,7 +99,7 @@ def _csv(rows: pd.DataFrame) -> str:
 
 
 def _iso(column: pd.Series, unit: Literal["s", "D"], suffix: str) -> pd.Series:
-    # Not Series.dt.strftime: it took half of a year's landing.
+    # Series.dt.strftime took half of the time of landing a year.
     known = column.notna()
     text = pd.Series(None, index=column.index, dtype=object)
     text[known] = np.datetime_as_string(column[known].to_numpy(), unit=unit).astype(object) + suffix
@@ -107,7 +107,7 @@ def _iso(column: pd.Series, unit: Literal["s", "D"], suffix: str) -> pd.Series:
 
 
 def _write(path: UPath, text: str) -> bool:
-    # mtime=0: the same rows give the same bytes, whenever they are landed.
+    # mtime=0: the same rows give the same bytes at any time.
     content = gzip.compress(text.encode(), compresslevel=6, mtime=0)
     if path.exists() and path.read_bytes() == content:
         return False

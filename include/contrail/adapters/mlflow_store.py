@@ -1,6 +1,6 @@
-"""Where MLflow keeps its things: the client that opens its store, and the store's own database, asked without MLflow.
+"""MLflow's store: the client that opens it, and queries to its database without MLflow.
 
-What is kept there is in ``registry`` (versions, aliases) and ``training_runs``.
+``registry`` (versions, aliases) and ``training_runs`` read and write the contents.
 """
 
 import logging
@@ -21,7 +21,7 @@ _SQL_STORES = ("sqlite:", "postgresql", "mysql")
 
 
 def client(settings: Settings) -> "MlflowClient":
-    """MLflow's client for this environment; the first one ever makes the database (some seconds)."""
+    """Open MLflow's client for this environment. The very first call makes the database (some seconds)."""
     _make_folders(settings)
     import mlflow
     from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
@@ -30,8 +30,8 @@ def client(settings: Settings) -> "MlflowClient":
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = settings.registry.tracking_uri
-    # MLflow's registry looks logged models up in the process's store, whatever store a client was given; and it would ask
-    # a Spark session where the registry is.
+    # MLflow's registry looks up logged models in the store of the process, not in that of the client. It would also ask a
+    # Spark session for the registry's address.
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
@@ -47,17 +47,17 @@ def _make_folders(settings: Settings) -> None:
 
 
 def is_database(uri: str) -> bool:
-    """Whether a store is a SQL database, which can be asked without MLflow."""
+    """Say whether a store is a SQL database, which takes queries without MLflow."""
     return uri.startswith(_SQL_STORES)
 
 
 def no_database(uri: str) -> bool:
-    """Whether nothing was ever registered; asking SQLite would make an empty file."""
+    """Say whether nothing was ever registered. A query to SQLite would make an empty file."""
     return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
 
 
 def ask_database(settings: Settings, query: str, values: Mapping[str, str]) -> Sequence[Any] | None:
-    """Rows that a query finds in MLflow's own database; None where it cannot be asked."""
+    """Run a query on MLflow's own database. None: the database takes no query."""
     uri = settings.registry.tracking_uri
     if not is_database(uri):
         return None

@@ -1,7 +1,7 @@
 """The registry: versions of models in MLflow, and which of them is champion.
 
-The registered model has the pipeline's name. A version is resolved to a local folder that is fetched once. What makes
-a model good is not decided here.
+The registered model has the pipeline's name. ``resolve`` fetches a version once, into a local folder. This module does not
+decide which model is good.
 """
 
 import shutil
@@ -48,11 +48,11 @@ class VersionInfo:
 
 
 def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str, str], description: str) -> str:
-    """Make a version of the registered model ``name`` from a logged run; returns its number. No alias moves."""
+    """Make a version of the registered model ``name`` from a logged run. Return its number. No alias moves."""
     from mlflow.exceptions import MlflowException
 
     mlflow = client(settings)
-    with suppress(MlflowException):  # it is there already
+    with suppress(MlflowException):  # it exists already
         mlflow.create_registered_model(name)
     source = f"models:/{logged.model_id}"
     made = mlflow.create_model_version(
@@ -62,10 +62,10 @@ def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str
 
 
 def describe_version(settings: Settings, name: str, ref: str) -> VersionInfo:
-    """The registry's entry of ``champion``, ``challenger``, ``latest`` or a version number.
+    """Read the registry's entry of ``champion``, ``challenger``, ``latest`` or a version number.
 
     Raises:
-        MissingInputError: saying what to run.
+        MissingInputError: with the command to run.
     """
     from mlflow.exceptions import MlflowException
 
@@ -78,7 +78,7 @@ def describe_version(settings: Settings, name: str, ref: str) -> VersionInfo:
 
 
 def log_files(settings: Settings, version: VersionInfo, folder: Path, artifact_path: str) -> str:
-    """Keep the files of a folder with the run of a version; returns where they are."""
+    """Store the files of a folder with the run of a version, and return their URI."""
     client(settings).log_artifacts(version.run_id, str(folder), artifact_path)
     return f"runs:/{version.run_id}/{artifact_path}"
 
@@ -96,7 +96,7 @@ def set_alias(settings: Settings, version: VersionInfo, alias: str) -> None:
 
 
 def alias_version(settings: Settings, name: str, alias: str) -> str | None:
-    """The version that an alias points at; None when it points at none."""
+    """Return the version that an alias points at, or None."""
     try:
         return _find(settings, name, alias).version
     except MissingInputError:
@@ -104,7 +104,7 @@ def alias_version(settings: Settings, name: str, alias: str) -> str | None:
 
 
 def training_windows_of(settings: Settings, name: str) -> dict[str, str]:
-    """The training window (``2013-01-01..2013-08-31``) of every version, by its number."""
+    """Return the training window (``2013-01-01..2013-08-31``) of every version, by its number."""
     found = _windows_in_database(settings, name)
     if found is None:
         versions = client(settings).search_model_versions(f"name = '{name}'", max_results=_VERSIONS)
@@ -121,21 +121,21 @@ def _windows_in_database(settings: Settings, name: str) -> dict[str, str] | None
 
 
 def resolve(settings: Settings, name: str, ref: str) -> RegisteredModel:
-    """A version with its package, fetched to ``<home>/models/<name>/<version>`` the first time.
+    """Return a version with its package. The first call fetches it to ``<home>/models/<name>/<version>``.
 
     Args:
-        settings: Where MLflow and the home are.
-        name: Registered model, which is the pipeline's name.
+        settings: Say where MLflow and the home are.
+        name: Registered model, which has the pipeline's name.
         ref: ``champion``, ``challenger``, ``latest`` or a version number.
 
     Raises:
-        MissingInputError: when there is no such version, saying what to run.
+        MissingInputError: when the version does not exist, with the command to run.
         DataError: when the package is damaged.
     """
     found = _find(settings, name, ref)
     folder = settings.home_path / "models" / name / found.version
     kept = folder / _SOURCE
-    # A registry that was made anew counts its versions from 1 again: the number alone does not name a model.
+    # A new registry counts its versions from 1 again, so the number alone does not identify a model.
     if not kept.exists() or kept.read_text() != found.source:
         _fetch(settings, name, found, folder)
     return RegisteredModel(name, found.version, folder, ModelPackage.load(folder))
@@ -165,7 +165,7 @@ class _Found:
 
 
 def _find(settings: Settings, name: str, ref: str) -> _Found:
-    """The version that a reference means, and where its package is."""
+    """Find the version that a reference means, and the place of its package."""
     if ref not in (CHAMPION, CHALLENGER, LATEST) and not ref.isdigit():
         raise MissingInputError(
             f"'{ref}' names no model of '{name}': use champion, challenger, latest or a version number"
@@ -179,9 +179,9 @@ def _find(settings: Settings, name: str, ref: str) -> _Found:
 
 
 def _find_in_database(settings: Settings, name: str, ref: str) -> _Found | None:
-    """Ask MLflow's database itself: importing MLflow and opening its store takes 5 s, this 20 ms.
+    """Query MLflow's database directly. That takes 20 ms; importing MLflow and opening its store takes 5 s.
 
-    A day's scoring, drift and performance each need one alias. Any surprise is left to MLflow's client.
+    The daily scoring, drift and performance each need one alias. On any surprise MLflow's client takes over.
     """
     uri = settings.registry.tracking_uri
     if not is_database(uri):

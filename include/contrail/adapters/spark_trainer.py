@@ -1,6 +1,6 @@
-"""Trees grown by executors of Apache Spark together, through ``xgboost.spark``.
+"""Executors of Apache Spark grow trees together, through ``xgboost.spark``.
 
-How many rounds, when they stop and what is kept of them belongs to methods.
+The number of rounds, early stopping and checkpoints belong to methods.
 """
 
 import logging
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     import xgboost
     from xgboost.callback import TrainingCallback
 
-# One column of arrays: of a column a feature, xgboost.spark 3.2 loses a batch that has no row to check by.
+# One column of arrays. With one column per feature, xgboost.spark 3.2 loses a batch without validation rows.
 _FEATURES, _LABEL, _CHECK = "features", "label", "check"
 _GPUS = "spark.executor.resource.gpu.amount"
 
 
 @dataclass(frozen=True)
 class SparkTrainer:
-    """So many tasks of a Spark engine with executors. Rows are staged in ``folder``, which is emptied again."""
+    """A number of Spark tasks that grow trees together. Rows are staged in ``folder``, which is removed later."""
 
     engine: EngineSettings
     workers: int
     folder: UPath
 
     def device(self, wanted: WantedDevice, rows: int) -> Device:
-        """As ``Trainer.device``: a GPU where Spark gives its executors some, however few the rows."""
+        """Choose as ``Trainer.device`` does, but take GPUs for any number of rows if Spark gives its executors some."""
         gpus = session_with_code(self.engine).sparkContext.getConf().get(_GPUS)
         if wanted == "cuda" and not gpus:
             raise SpecError(f"train.device is cuda, but {_GPUS} is not set for Spark's executors. Use auto or cpu.")
@@ -49,7 +49,7 @@ class SparkTrainer:
 
     @contextmanager
     def holding(self, rows: TrainingRows, chosen: Rows, params: Params, check: Rows | None = None) -> Iterator[Grow]:
-        """As ``Trainer.holding``.
+        """Hold rows as ``Trainer.holding`` does.
 
         Raises:
             ContrailError: while growing, when Spark does not finish.
@@ -62,7 +62,7 @@ class SparkTrainer:
         def grow(
             params: Params, rounds: int, model: bytes | None, callbacks: "Sequence[TrainingCallback]"
         ) -> tuple["xgboost.Booster", History]:
-            # An executor's threads are Spark's to give.
+            # Spark decides how many threads an executor has.
             values = {name: value for name, value in params.items() if name != "nthread"}
             estimator = SparkXGBRegressor(
                 **values,
@@ -73,7 +73,7 @@ class SparkTrainer:
                 validation_indicator_col=_CHECK if check is not None else None,
                 n_estimators=rounds,
                 num_workers=self.workers,
-                # Else as many files as workers would give one of them all rows to check by and none to learn from.
+                # Otherwise, with as many files as workers, one worker may get all validation rows and no training rows.
                 force_repartition=True,
                 xgb_model=_booster(model),
                 callbacks=list(callbacks),
@@ -91,7 +91,7 @@ class SparkTrainer:
             remove_folder(self.folder)
 
     def _stage(self, rows: TrainingRows, chosen: Rows, check: Rows | None) -> None:
-        """Write the encoded rows where executors read them."""
+        """Write the encoded rows to the folder that executors read."""
         remove_folder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = [(chosen, False), *([(check, True)] if check is not None else [])]

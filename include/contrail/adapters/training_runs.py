@@ -1,6 +1,6 @@
 """Training runs in MLflow: parameters, metrics, files and the model of each.
 
-Versions of models and what they are called are in ``registry``.
+``registry`` has the versions of models and their aliases.
 """
 
 import re
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 _LOADER = "contrail.methods.model_package"
 _MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
 _METRICS_A_BATCH, _PARAMS_A_BATCH = 900, 90
-# MLflow allows letters, digits and these in the name of a metric.
+# MLflow allows letters, digits and these characters in the name of a metric.
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_\-. :/]")
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The data that a run learned from, as MLflow lists it."""
+    """A data set that a run learned from, as MLflow lists it."""
 
     name: str
     digest: str
@@ -38,7 +38,7 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """Everything about a training run that MLflow keeps; ``artifacts`` is a folder of files for people."""
+    """Everything about a training run that MLflow keeps. ``artifacts`` is a folder of files for people."""
 
     run_name: str
     params: Mapping[str, object]
@@ -50,7 +50,7 @@ class TrainingLog:
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A finished MLflow run and the model in it."""
+    """A finished MLflow run, and its model."""
 
     run_id: str
     model_id: str
@@ -69,10 +69,10 @@ def log_training(settings: Settings, name: str, log: TrainingLog, package: Path,
     """Log a training run with its model, in one batch.
 
     Args:
-        settings: Where MLflow is.
+        settings: Say where MLflow is.
         name: Pipeline; also the experiment.
         log: What to keep.
-        package: Folder of a saved ``ModelPackage``; MLflow's own files are added to it.
+        package: Folder of a saved ``ModelPackage``. MLflow adds its own files.
         output: Name of the predicted column, for the signature.
     """
     mlflow = client(settings)
@@ -98,7 +98,7 @@ def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
     if found is None:
         try:
             return mlflow.create_experiment(name, artifact_location=f"{settings.registry.artifact_uri}/{name}")
-        except MlflowException:  # another run made it between our look and our create
+        except MlflowException:  # another run made it after our check
             found = mlflow.get_experiment_by_name(name)
     assert found is not None
     return str(found.experiment_id)
@@ -107,7 +107,7 @@ def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
 def _log_model(run: _OpenRun, package: Path, output: str, params: Mapping[str, object]) -> str:
     """Log the package as an MLflow model.
 
-    ``mlflow.xgboost.log_model`` would not do: it does not know categories, and it infers requirements for seconds.
+    ``mlflow.xgboost.log_model`` does not know categories, and it needs seconds to infer requirements.
     """
     from mlflow import pyfunc
     from mlflow.models import Model

@@ -1,4 +1,4 @@
-"""From a command to where it runs: what is sent, the code that travels with it, what comes back, what it costs.
+"""Remote jobs: what is sent, the code that travels with it, what comes back, and what it costs.
 
-Pure but for the upload of code, the reading of results, and receipts. Submitting a job belongs to an orchestrator.
+Only the upload of code, the reading of results and the receipts do I/O. An orchestrator submits jobs.
 """

@@ -1,9 +1,9 @@
-"""What a remote job starts with: fetch the code that submitted it, refuse any other, run it, leave the result.
+"""The start of a remote job: fetch the code that submitted it, refuse any other, run it, and leave the result.
 
-It runs before Contrail is there, so it imports nothing of it: only the standard library and what the job image has
-(fsspec with gcsfs). In the job's folder it leaves ``result.json`` and ``log.txt``, the end of what was printed; that is
-written while the command runs too, for a machine that is taken away. Progress goes to standard output: Vertex AI logs
-standard error as errors, of which people are told, so that only the reason of a job that failed belongs there.
+This file runs before Contrail is installed. So it imports only the standard library and what the job image has (fsspec
+with gcsfs). It leaves ``result.json`` and ``log.txt`` in the job's folder. ``log.txt`` has the last lines of the log, and
+is also written while the command runs, because the machine may be taken away. Progress goes to standard output. Vertex AI
+logs standard error as errors, which alert people, so only the reason of a failed job goes there.
 """
 
 import argparse
@@ -27,19 +27,19 @@ import fsspec
 _KEPT_LINES = 200
 _LOG_SECONDS = 10
 _REFUSED, _RETRYABLE = 2, 75  # as in contrail.errors
-# The lock file that the image was built from; libraries of another lock are another version. What stands in for the image
-# in tests names its own.
+# The hash of the lock file that the image was built from. Another lock means other libraries. A stand-in for the image, in
+# tests, names its own file.
 _IMAGE_LOCK = Path(os.environ.get("CONTRAIL_IMAGE_LOCK", "/opt/contrail/requirements.sha256"))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command after ``--`` with the code of ``--wheel``; its exit status."""
+    """Run the command after ``--`` with the code of ``--wheel``, and return its exit status."""
     asked = _parse(arguments)
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
     with tempfile.TemporaryDirectory(prefix="contrail-") as place:
         try:
             environment = _prepare(asked, Path(place))
-        except Exception as error:  # of the client of any store
+        except Exception as error:  # any store's client may raise its own kind
             code, printed = (_REFUSED, "") if _is_refusal(error) else (_RETRYABLE, "")
             lines.append(f"✗ the job's code {'was refused' if code == _REFUSED else 'could not be fetched'}: {error}")
         else:
@@ -63,19 +63,22 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether trying again would end in the same way. gcsfs says that an account may not read by an OSError like any other."""
+    """Say whether a retry would fail in the same way. gcsfs reports a forbidden read as a plain OSError."""
     wrong = isinstance(error, ValueError | zipfile.BadZipFile | FileNotFoundError)
     return wrong or str(error).startswith("Forbidden: ")
 
 
 def _reason(code: int, lines: list[str]) -> str:
-    """The line that says why it failed: Contrail's own error, which libraries may talk after; or whatever came last."""
+    """Return the line that says why the job failed: Contrail's own error, or else the last line.
+
+    Libraries may print more lines after Contrail's error.
+    """
     marked = [line for line in lines if line.startswith("✗")]
     return [f"ended with code {code}", *lines, *marked][-1]
 
 
 def _prepare(asked: argparse.Namespace, place: Path) -> dict[str, str]:
-    """Unpack the wheel; the environment in which its code runs."""
+    """Unpack the wheel, and return the environment for its code."""
     wheel = place / "code.whl"
     with fsspec.open(asked.wheel, "rb") as source:
         wheel.write_bytes(source.read())
@@ -85,7 +88,7 @@ def _prepare(asked: argparse.Namespace, place: Path) -> dict[str, str]:
     built = _IMAGE_LOCK.read_text().strip() if _IMAGE_LOCK.exists() else "(unknown)"
     if built != asked.lock:
         raise ValueError(
-            f"the image was built from the lock {built}, the code needs {asked.lock}: build the image again"
+            f"the image was built from the lock {built}, the code needs {asked.lock}. Build the image again."
         )
     code = place / "code"
     with zipfile.ZipFile(wheel) as archive:
@@ -93,18 +96,18 @@ def _prepare(asked: argparse.Namespace, place: Path) -> dict[str, str]:
     project = code / "contrail_project"
     (project / "REVISION").write_text(asked.revision)
     given = dict(entry.split("=", 1) for entry in asked.variable)
-    # After ours comes what the service has put there: the Spark that it brings.
+    # The service's own entries come after ours. They hold its Spark.
     modules = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
     paths = {"CONTRAIL_PROJECT": str(project), "CONTRAIL_HOME": str(place / "home"), "PYTHONPATH": modules}
     return {**os.environ, **paths, **given}
 
 
 def _run(command: list[str], environment: dict[str, str], lines: "deque[str]") -> tuple[int, str]:
-    """Run it, pass on what it says, and keep the end; its exit status and standard output."""
+    """Run the command, print its messages and keep the last ones. Return its exit status and standard output."""
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
     )
-    # Asked to end, the stage must clean up, and this process must still say how it ended.
+    # On SIGTERM the stage must clean up, and this process must still write how the stage ended.
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     printed: list[str] = []
     reader = threading.Thread(target=lambda: printed.append(process.stdout.read() if process.stdout else ""))
@@ -118,14 +121,14 @@ def _run(command: list[str], environment: dict[str, str], lines: "deque[str]") -
 
 @contextmanager
 def _log_kept(folder: str, lines: "deque[str]") -> Iterator[None]:
-    """Write the log every few seconds in which something was said."""
+    """Write the log every few seconds, when it has new lines."""
     ended = threading.Event()
 
     def keep() -> None:
         kept: list[str] = []
         while not ended.wait(_LOG_SECONDS):
             if (said := list(lines)) != kept:
-                with suppress(OSError):  # the next time, or at the end, where it is not passed over
+                with suppress(OSError):  # the next write may pass; the last one, at the end, must
                     _write(folder, "log.txt", "\n".join(said) + "\n")
                     kept = said
 

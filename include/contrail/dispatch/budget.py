@@ -1,6 +1,6 @@
-"""The budget of a month: what a job is expected to cost, and whether there is room for it.
+"""The budget of a month: what a job is expected to cost, and whether the budget has room for it.
 
-Receipts themselves are in ``receipts``; prices and use in ``contrail.methods.cost``.
+``receipts`` has the receipts. ``contrail.methods.cost`` computes costs from prices and use.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ from contrail.partitions import Partitions
 
 
 def assumed(receipts: Receipts, guesses: list[Assumption]) -> list[tuple[str, float]]:
-    """What a month would cost by guesses, and what runs all month: a line each, with its cost.
+    """Return the cost of a guessed month: one line for each guess, and one for each thing that runs all month.
 
     Raises:
         SpecError: for a stage that runs on this machine, or whose target has no price.
@@ -33,14 +33,14 @@ def assumed(receipts: Receipts, guesses: list[Assumption]) -> list[tuple[str, fl
     for guess in guesses:
         target = receipts.settings.dispatch.target_of(receipts.pipeline, guess.stage)
         if not isinstance(target, DataprocTarget | VertexTarget):
-            raise SpecError(f"--assume {guess.stage}: it runs on Airflow's worker, which costs nothing by the job")
+            raise SpecError(f"--assume {guess.stage}: it runs on Airflow's worker, where a job costs nothing")
         what = f"{guess.stage}: {so_many(guess.jobs, 'job')} of {guess.minutes:g} minutes on {target.size}"
         lines.append((what, guess.cost(target, receipts.prices)))
     return [*lines, *((what, hour * MONTH_HOURS) for what, hour in receipts.prices.always_on.items())]
 
 
 def expected(receipts: Receipts, stage: str, days: int, now: datetime) -> CostEstimate | None:
-    """What a job of a stage is expected to cost; None where the stage runs on this machine."""
+    """Estimate the cost of a job of a stage. None: the stage runs on this machine."""
     target = receipts.settings.dispatch.target_of(receipts.pipeline, stage)
     if not isinstance(target, DataprocTarget | VertexTarget):
         return None
@@ -49,18 +49,19 @@ def expected(receipts: Receipts, stage: str, days: int, now: datetime) -> CostEs
 
 
 def reserve(receipts: Receipts, job: Job, target: DataprocTarget | VertexTarget, now: datetime) -> Receipt:
-    """Write the receipt of a job that is about to be submitted.
+    """Write the receipt of a job before its submission.
 
-    It is written first and counted with the others then: of two jobs that reserve at once, at least one sees both.
+    The receipt is written first, and then counted with the others. So when two jobs reserve at once, at least one of them
+    sees both.
 
     Raises:
-        BudgetError: when the month's budget has no room for it; its receipt says so.
+        BudgetError: when the month's budget has no room for the job. Its receipt says so.
     """
     recent = receipts.recent(now)
     days = len(Partitions.from_text(job.partitions))
     history = _history(receipts, job.stage, target, recent)
     estimate = expected_cost(history, days, target, receipts.prices, job.attempt)
-    # An attempt that was lost before it could submit has one already, maybe of the month before.
+    # An attempt that was lost before its submission has a receipt already, perhaps in the month before.
     known = next((one for one in recent if one.job == job.id), None)
     receipt = receipts.write(
         Receipt(
@@ -81,7 +82,7 @@ def reserve(receipts: Receipts, job: Job, target: DataprocTarget | VertexTarget,
 def _history(
     receipts: Receipts, stage: str, target: DataprocTarget | VertexTarget, recent: list[Receipt]
 ) -> list[tuple[int, BatchUsage | MachineUsage]]:
-    """Partitions and use of the jobs of a stage on a target that ended well."""
+    """Return partitions and use of the successful jobs of a stage on a target."""
     place = (stage, receipts.settings.dispatch.target_name(receipts.pipeline, stage), target.kind)
     return [
         (one.days, one.usage)
@@ -100,7 +101,7 @@ def _refusal(receipts: Receipts, receipt: Receipt, estimate: CostEstimate, month
         f"let the stage run on Airflow's worker (dispatch.pipelines.{receipts.pipeline}: {{{receipt.stage}: {LOCAL}}})"
     )
     if estimate.amount is None:
-        why = f"What {job} costs is not known ({estimate}), so that it cannot be held against the budget ({where})."
+        why = f"The cost of {job} is not known ({estimate}), so it cannot be compared with the budget ({where})."
         to_do = f"Put the price into {dispatch.prices}, or {local}"
     else:
         why = f"{job} would cost {estimate}; the budget is {money(month.budget or 0.0, month.currency)} ({where})."

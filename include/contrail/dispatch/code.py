@@ -1,4 +1,4 @@
-"""The code of a remote job: one wheel of this checkout, known by its content and uploaded once."""
+"""The code of a remote job: one wheel of this checkout, named by its content and uploaded once."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ from contrail.revision import code_revision, lock_hash
 _PACKAGE = Path(__file__).resolve().parents[1]
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _PROJECT_FILES = ("requirements.txt", "include/environments", "include/prices")
-# The version is not what tells one wheel from another: the SHA-256 is.
+# The SHA-256 tells one wheel from another, not the version.
 _PYPROJECT = """\
 [build-system]
 requires = ["hatchling"]
@@ -30,14 +30,14 @@ version = "0"
 [tool.hatch.build.targets.wheel]
 packages = ["contrail", "contrail_project"]
 """
-# The first moment that a zip archive can name: the same files make the same bytes.
+# The earliest time that a zip archive can store. With it, the same files make the same bytes.
 _EPOCH = "315532800"
 
 
 def build_wheel(settings: Settings, folder: Path) -> Path:
-    """Build the wheel: the package ``contrail``, and as ``contrail_project`` pipelines, environments, prices and lock.
+    """Build the wheel. The same checkout gives the same bytes.
 
-    The same checkout gives the same bytes.
+    It has the package ``contrail``. Its package ``contrail_project`` has the pipelines, environments, prices and the lock.
 
     Raises:
         EngineError: when the build fails.
@@ -65,10 +65,10 @@ def build_wheel(settings: Settings, folder: Path) -> Path:
 
 
 def publish_code(settings: Settings) -> Code:
-    """Build the code of this checkout and put it under the jobs' folder, unless it is there already.
+    """Build the code of this checkout, and upload it to the jobs' folder unless it is there already.
 
     Raises:
-        EngineError: when it cannot be built.
+        EngineError: when the wheel cannot be built.
     """
     folder = UPath(f"{settings.dispatch.jobs_uri}/code")
     with tempfile.TemporaryDirectory(prefix="contrail-wheel-") as place:

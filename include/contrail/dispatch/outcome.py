@@ -1,4 +1,4 @@
-"""What a remote job left in its folder: its result, how it ended, and the end of its log."""
+"""The outcome of a remote job, from its folder: its result, its exit status, and the end of its log."""
 
 import json
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from upath import UPath
 
 @dataclass(frozen=True)
 class Outcome:
-    """``code`` is the command's exit status; ``said`` its last lines.
+    """How a job ended. ``code`` is the command's exit status; ``said`` has its last lines.
 
-    ``result`` is the JSON that it printed with ``--json``, ``null`` for none: what it means, its stage knows.
+    ``result`` is the JSON that the command printed with ``--json``, or ``null``. The stage knows its meaning.
     """
 
     code: int
@@ -19,7 +19,7 @@ class Outcome:
 
 
 def read_outcome(folder: str) -> Outcome | None:
-    """What the job in this folder left; None when it was ended before it could, or has not ended."""
+    """Read the outcome of the job in this folder. None: the job still runs, or ended before it could write one."""
     path = UPath(folder) / "result.json"
     if not path.exists():
         return None
@@ -28,7 +28,7 @@ def read_outcome(folder: str) -> Outcome | None:
 
 
 def read_tail(log_uri: str, lines: int) -> list[str]:
-    """The last lines of a driver's log, whose parts are ``<log_uri>.000000000`` and so on; none where there is no log."""
+    """Read the last lines of a driver's log, whose parts are ``<log_uri>.000000000`` and so on. No log, no lines."""
     if not log_uri:
         return []
     prefix = UPath(log_uri)

@@ -1,4 +1,4 @@
-"""What is sent to a target for one command: a pure function from a job to plain values."""
+"""The payload of a job: pure functions from one command to the plain values that a target takes."""
 
 import hashlib
 import re
@@ -12,16 +12,15 @@ from contrail.config.targets import DataprocTarget, DispatchSettings, LocalTarge
 _MAX_LABEL = 63
 _MAX_ID = 63
 _SPARK_SUBMIT = "spark-submit"
-# A job that is stopped by its own time limit must leave its message before the task gives up.
 _BOOTSTRAP_IN_IMAGE = "/opt/contrail/bootstrap.py"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One command of ``contrail``, as an attempt of a piece of work.
+    """One attempt at a piece of work: one command of ``contrail``.
 
-    ``work`` is ``RUN/TASK/INDEX``: an orchestrator's run, whose name may have slashes too, and its task, the same for each
-    attempt. ``started`` tells its run from one of the same name that was deleted, whose results are not its own.
+    ``work`` is ``RUN/TASK/INDEX``: an orchestrator's run, whose name may contain slashes, and its task. It is the same for
+    every attempt. ``started`` tells the run from a deleted run of the same name, so that no job takes the other's results.
     """
 
     command: tuple[str, ...]
@@ -35,7 +34,7 @@ class Job:
 
     @property
     def id(self) -> str:
-        """4 to 63 of ``[a-z0-9-]``, the same whenever it is asked for."""
+        """The job's id: 4 to 63 characters of ``[a-z0-9-]``, always the same for the same job."""
         tail = f"-{_digest(self.work, self.started)}-a{self.attempt}"
         stem = re.sub(r"[^a-z0-9]+", "-", f"contrail-{self.pipeline}-{self.stage}".lower())
         return stem[: _MAX_ID - len(tail)].rstrip("-") + tail
@@ -43,7 +42,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Code:
-    """The code that a remote job runs: a wheel and the bootstrap beside it, known by their content."""
+    """The code that a remote job runs: a wheel and the bootstrap, both named by their content."""
 
     wheel_uri: str
     wheel_sha256: str
@@ -53,26 +52,26 @@ class Code:
 
 
 def render_process(job: Job, target: LocalTarget | SparkTarget) -> dict[str, Any]:
-    """``command`` and ``environment`` of a process on this machine."""
+    """Render ``command`` and ``environment`` of a process on this machine."""
     environment = {"CONTRAIL_ENGINE": target.master} if isinstance(target, SparkTarget) else {}
     return {"command": [sys.executable, "-m", "contrail", *job.command], "environment": environment}
 
 
 def job_folder(pipeline: str, job_id: str, dispatch: DispatchSettings) -> str:
-    """Where a remote job leaves its result and the end of its log."""
+    """Return the folder in which a remote job leaves its result and the end of its log."""
     return f"{dispatch.jobs_uri}/{pipeline}/{job_id}"
 
 
 def render_batch(
     job: Job, target: DataprocTarget, dispatch: DispatchSettings, code: Code, variables: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A Dataproc Serverless batch, as the fields of ``google.cloud.dataproc_v1.Batch``.
+    """Render a Dataproc Serverless batch, as the fields of ``google.cloud.dataproc_v1.Batch``.
 
     Args:
-        job: What to run.
-        target: Where.
+        job: The command to run.
+        target: Where the command runs.
         dispatch: Gives the folder of jobs and the labels.
-        code: What runs it.
+        code: The code that runs it.
         variables: Environment variables of the job.
     """
     execution: dict[str, Any] = {
@@ -101,7 +100,10 @@ def render_batch(
 def render_custom_job(
     job: Job, target: VertexTarget, dispatch: DispatchSettings, code: Code, variables: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A Vertex AI custom job, as the fields of ``google.cloud.aiplatform_v1.CustomJob``; as for ``render_batch``."""
+    """Render a Vertex AI custom job, as the fields of ``google.cloud.aiplatform_v1.CustomJob``.
+
+    The arguments are those of ``render_batch``.
+    """
     machine: dict[str, Any] = {"machine_type": target.machine_type}
     if target.accelerator_type:
         machine |= {"accelerator_type": target.accelerator_type, "accelerator_count": target.accelerator_count}
@@ -121,7 +123,7 @@ def render_custom_job(
         "scheduling": {
             "strategy": "SPOT" if target.on_spot(job.attempt) else "STANDARD",
             "timeout": {"seconds": target.timeout_minutes * 60},
-            # A restart would be a second attempt that nobody asked for: an attempt is the orchestrator's.
+            # A restart would be a second attempt. Only the orchestrator starts attempts.
             "disable_retries": True,
         },
         "service_account": target.service_account,
@@ -132,7 +134,7 @@ def render_custom_job(
 
 
 def labels(job: Job, dispatch: DispatchSettings) -> dict[str, str]:
-    """Labels of a remote job: what it does, for whom, and who pays."""
+    """Return the labels of a remote job: what it does, for whom, and who pays."""
     own = {
         "app": "contrail",
         "pipeline": job.pipeline,
@@ -148,7 +150,7 @@ def labels(job: Job, dispatch: DispatchSettings) -> dict[str, str]:
 
 
 def key_label(key: str, dispatch: DispatchSettings) -> str:
-    """The label of a run or of a task, ``Job.work`` or the first part of it: the same whichever attempt submits the job."""
+    """Return the label of a task (``Job.work``) or of its run (the first part). All attempts have the same."""
     return _digest(str(dispatch.jobs_uri), key)
 
 

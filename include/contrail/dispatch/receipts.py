@@ -1,7 +1,7 @@
-"""Receipts of remote jobs: one small file a job, with its estimate from before it and its cost from after it.
+"""Receipts of remote jobs: one small file for each job, with its estimate and, after its end, its cost.
 
-A receipt lies at ``<jobs_uri>/costs/<pipeline>/<month>/<job id>.json``, the month being that of its submission (UTC).
-It is written before the job is submitted, so that jobs which run count against the budget of the month.
+A receipt lies at ``<jobs_uri>/costs/<pipeline>/<month>/<job id>.json``, in the month of its submission (UTC). It is
+written before the submission. So running jobs count against the month's budget too.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,15 @@ from contrail.methods.cost import (
 )
 
 State = Literal["open", "succeeded", "failed", "cancelled", "refused", "never submitted"]
-# A receipt is written some seconds before its job is there; so long it is not taken for one that never came.
+# A receipt is written some seconds before its job exists. For this long it does not count as never submitted.
 _SUBMISSION = timedelta(minutes=15)
 
 
 class Receipt(Frozen):
-    """One remote job. ``open`` until its end was seen; amounts are in ``currency``, ``seconds`` from creation to end."""
+    """One remote job. It is ``open`` until its end was seen.
+
+    Amounts are in ``currency``. ``seconds`` count from the job's creation to its end.
+    """
 
     job: str
     pipeline: str
@@ -57,12 +60,12 @@ class Receipt(Frozen):
 
     @property
     def month(self) -> str:
-        """The month that it counts for."""
+        """The month that the job counts for."""
         return month_of(self.submitted_at)
 
     @property
     def counted(self) -> float:
-        """What it takes from the budget: its cost, or its estimate while that is not known."""
+        """The amount that the job takes from the budget: its cost, or its estimate while the cost is unknown."""
         if self.state in ("refused", "never submitted"):
             return 0.0
         return (self.cost if self.cost is not None else self.estimate) or 0.0
@@ -70,8 +73,8 @@ class Receipt(Frozen):
     def closed(
         self, state: State, usage: BatchUsage | MachineUsage | None, seconds: float | None, prices: PriceTable
     ) -> "Receipt":
-        """The receipt of a job that has ended; one that the service gave no usage for counts as it was estimated."""
-        cost, note = self.cost, "the service has said nothing of its use; counted as estimated"
+        """Close the receipt of a job that has ended. Without usage from the service, the estimate still counts."""
+        cost, note = self.cost, "the service reported no usage; counted as estimated"
         try:
             cost, note = (cost_of(usage, prices), "") if usage else (None, note)
         except NoPriceError as error:
@@ -81,13 +84,13 @@ class Receipt(Frozen):
 
 
 def month_of(moment: datetime | date) -> str:
-    """``2026-11``."""
+    """Return the month as ``2026-11``."""
     return f"{moment:%Y-%m}"
 
 
 @dataclass(frozen=True)
 class Month:
-    """The receipts of a pipeline's month beside its budget, which is None where nobody has set one."""
+    """The receipts of a pipeline's month, and its budget. A ``budget`` of None means that none is set."""
 
     month: str
     receipts: list[Receipt]
@@ -96,26 +99,26 @@ class Month:
 
     @property
     def ended(self) -> list[Receipt]:
-        """Jobs that have used something and will use no more."""
+        """Jobs that have ended and may have cost something."""
         return [one for one in self.receipts if one.state in ("succeeded", "failed", "cancelled")]
 
     @property
     def open(self) -> list[Receipt]:
-        """Jobs that run, or whose end nobody has seen yet."""
+        """Jobs that still run, or whose end was not seen yet."""
         return [one for one in self.receipts if one.state == "open"]
 
     @property
     def counted(self) -> float:
-        """What the month has taken: costs, and the estimates of open jobs."""
+        """The amount that the month has taken: costs, and the estimates of open jobs."""
         return sum(one.counted for one in self.receipts)
 
     @property
     def left(self) -> float | None:
-        """What is left of the budget."""
+        """The rest of the budget."""
         return None if self.budget is None else self.budget - self.counted
 
     def report(self, pipeline: str) -> "MonthReport":
-        """The month of a pipeline, for JSON."""
+        """Report the month of a pipeline, for JSON."""
         return MonthReport(
             pipeline=pipeline,
             month=self.month,
@@ -137,12 +140,12 @@ class Month:
 
 
 class MonthReport(Frozen):
-    """A pipeline's month as ``contrail cost --json`` prints it; amounts are in ``currency``."""
+    """A pipeline's month as ``contrail cost --json`` prints it. Amounts are in ``currency``."""
 
     pipeline: str
     month: str
     currency: str
-    counted: int | float  # 0 of no jobs
+    counted: int | float  # 0 without jobs
     budget: float | None
     left: float | None
     jobs: tuple[Receipt, ...]
@@ -161,37 +164,37 @@ class Receipts:
 
     @classmethod
     def of(cls, settings: Settings, pipeline: str) -> "Receipts | None":
-        """Those of a pipeline; None where the environment has no price table."""
+        """Open the receipts of a pipeline. None: the environment has no price table."""
         path = settings.dispatch.prices
         return cls(settings, pipeline, load_prices(path)) if path and settings.dispatch.jobs_uri else None
 
     def month(self, month: str) -> Month:
-        """What a month has cost."""
+        """Read the receipts of a month."""
         receipts = sorted(self._read(month), key=lambda one: (one.submitted_at, one.job))
         return Month(month, receipts, self.settings.dispatch.budget_of(self.pipeline), self.prices.currency)
 
     def _read(self, month: str) -> list[Receipt]:
         folder = self.folder / month
-        folder.fs.invalidate_cache()  # others write here meanwhile
+        folder.fs.invalidate_cache()  # other processes write here too
         paths = folder.fs.glob(f"{folder.path}/*.json")
-        # All at once: an object store takes as long for a hundred of them as for a few.
+        # All at once: an object store needs as long for a hundred files as for a few.
         found = folder.fs.cat(paths) if paths else {}
         return [_parsed(path, content) for path, content in found.items()]
 
     def recent(self, now: datetime) -> list[Receipt]:
-        """Those of this month and the two before it."""
+        """Read the receipts of this month and of the two before it."""
         months = [month_of(now)]
         for _ in range(2):
             months.append(month_of(date.fromisoformat(f"{months[-1]}-01") - timedelta(days=1)))
         return [receipt for month in months for receipt in self._read(month)]
 
     def write(self, receipt: Receipt) -> Receipt:
-        """Write a receipt, in place of the one of its job."""
+        """Write a receipt. It replaces the job's earlier one."""
         write_whole(self.folder / receipt.month / f"{receipt.job}.json", receipt.model_dump_json(indent=1).encode())
         return receipt
 
     def lost(self, now: datetime) -> list[Receipt]:
-        """Open receipts that are old enough for their jobs to be there, for whoever can ask the services about them."""
+        """List the open receipts whose jobs must exist by now. The caller asks the services about them."""
         return [one for one in self.recent(now) if one.state == "open" and now - one.submitted_at > _SUBMISSION]
 
 
@@ -203,5 +206,5 @@ def _parsed(path: str, content: bytes) -> Receipt:
 
 
 def utc_now() -> datetime:
-    """Now, to the second: receipts are for people too."""
+    """Return the time now, to the second, because people read receipts."""
     return datetime.now(UTC).replace(microsecond=0)

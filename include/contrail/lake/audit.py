@@ -1,4 +1,4 @@
-"""The publisher's audit of staged rows. It decides; it writes nothing."""
+"""The publisher's audit of staged rows. The audit decides. It writes nothing."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,13 +10,13 @@ from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.parquet import read_folder
 from contrail.lake.selection import Selection
 
-_KEPT = "Nothing was published; readers see what was there before."
+_KEPT = "Nothing was published; readers still see the previous rows."
 
 
 def check(dataset: Dataset, rows: pa.Table | UPath, replaced: Selection) -> pa.Table:
-    """Rows in the dataset's column order and types, once they passed every check.
+    """Check staged rows, and return them in the dataset's column order and types.
 
-    Checks: columns, types, required values, key uniqueness, and that every row belongs to what is replaced.
+    It checks columns, types, required values and key uniqueness. Every row must also lie in ``replaced``.
 
     Raises:
         AuditError: naming the table, the rule, the column and how many rows broke it.
@@ -57,11 +57,13 @@ def _check_required(dataset: Dataset, table: pa.Table) -> None:
 def _check_partitions(dataset: Dataset, table: pa.Table, replaced: Selection) -> None:
     days = replaced.days
     if PARTITION in dataset.partition_by and days is None:
-        raise AuditError(f"{dataset.name} is partitioned: name the partitions that are replaced. {_KEPT}")
+        raise AuditError(f"{dataset.name} is partitioned: name the partitions to replace. {_KEPT}")
     if days is not None:
         present = pc.unique(table.column(PARTITION)).to_pylist()
         if outside := sorted(set(present) - set(days)):
-            raise AuditError(f"{dataset.name}: staged rows of partitions {outside} were not asked for. {_KEPT}")
+            raise AuditError(
+                f"{dataset.name}: staged rows lie in partitions {outside}, which this run does not replace. {_KEPT}"
+            )
     for column, value in replaced.scope.items():
         if other := set(pc.unique(table.column(column)).to_pylist()) - {value}:
             raise AuditError(f"{dataset.name}.{column}: staged {sorted(other)} outside the scope '{value}'. {_KEPT}")
@@ -81,7 +83,7 @@ def _check_key(dataset: Dataset, table: pa.Table) -> None:
 
 
 def check_evolution(dataset: Dataset, published: Schema) -> None:
-    """A table may gain optional columns; losing or requiring one needs a person.
+    """Allow new optional columns. A lost or a new required column needs a person.
 
     Raises:
         AuditError: naming the columns.

@@ -1,6 +1,6 @@
-"""The catalog: opening it, and finding, making and widening the tables of one pipeline.
+"""The catalog: open it, and find, make and widen the tables of one pipeline.
 
-What is in the tables does not belong here.
+Reading and writing rows does not belong here.
 """
 
 from contextlib import suppress
@@ -18,8 +18,8 @@ from contrail.errors import MissingInputError
 from contrail.lake import audit
 from contrail.lake.datasets import Dataset
 
-# PyIceberg would try a lost commit again by itself, with the files to replace as they were before the winner's commit: two
-# writers of a new partition would both append to it. Every conflict must come to the publisher, which looks again.
+# PyIceberg would retry a lost commit by itself. It would still replace the files from before the winner's commit, so two
+# writers of a new partition would both append to it. The publisher must see every conflict, and read the table again.
 _NO_RETRIES = {"commit.retry.num-retries": "0"}
 _PROPERTIES = {
     **_NO_RETRIES,
@@ -33,7 +33,7 @@ _PROPERTIES = {
 
 
 class Tables:
-    """The Iceberg tables of one pipeline; their namespace in the catalog is the pipeline's name."""
+    """The Iceberg tables of one pipeline. Their namespace in the catalog is the pipeline's name."""
 
     def __init__(self, settings: Settings, namespace: str) -> None:
         self.settings = settings
@@ -48,17 +48,17 @@ class Tables:
         return self._opened
 
     def table_names(self) -> list[str]:
-        """Names of the tables that exist."""
+        """List the names of the tables that exist."""
         if not self.catalog.namespace_exists(self.namespace):
             return []
         return sorted(identifier[-1] for identifier in self.catalog.list_tables(self.namespace))
 
     def exists(self, name: str) -> bool:
-        """Whether a table was ever published."""
+        """Say whether a table exists."""
         return self.catalog.table_exists((self.namespace, name))
 
     def table(self, name: str) -> Table:
-        """The Iceberg table.
+        """Load an Iceberg table.
 
         Raises:
             MissingInputError: naming the table and the tables that exist.
@@ -73,17 +73,17 @@ class Tables:
             ) from error
 
     def snapshot_id(self, name: str) -> int | None:
-        """Current snapshot of a table; None when it has none."""
+        """Return the id of a table's current snapshot, or None when it has none."""
         if not self.exists(name):
             return None
         snapshot = self.table(name).current_snapshot()
         return snapshot.snapshot_id if snapshot else None
 
     def ensure(self, dataset: Dataset) -> Table:
-        """The table of a dataset, made when missing, with the dataset's new columns added.
+        """Make the table of a dataset when it is missing, and add the dataset's new columns.
 
         Raises:
-            AuditError: for columns that were lost, or new ones that are required.
+            AuditError: for lost columns, or new ones that are required.
         """
         identifier = (self.namespace, dataset.name)
         schema = dataset.iceberg_schema()
@@ -92,7 +92,7 @@ class Tables:
                 PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name)
                 for i, name in enumerate(dataset.partition_by)
             ]
-            # Another run may make either between our look and our create; the SQL catalog says so as the database does.
+            # Another run may make either after our check. The SQL catalog then raises the database's own error.
             with suppress(NamespaceAlreadyExistsError, IntegrityError):
                 self.catalog.create_namespace_if_not_exists(self.namespace)
             with suppress(TableAlreadyExistsError, IntegrityError):

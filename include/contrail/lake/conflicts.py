@@ -1,4 +1,4 @@
-"""Commits of several writers to one table: what counts as a conflict, and how often a lost commit is tried again."""
+"""Several writers of one table: which errors are conflicts, and how often a lost commit is retried."""
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from sqlalchemy.exc import OperationalError
@@ -9,9 +9,9 @@ _CONFLICTS = (CommitFailedException, ValidationException, OperationalError)
 
 
 def retrying() -> Retrying:
-    """Calls a function until it meets no conflict.
+    """Call a function until it meets no conflict.
 
-    The function must look at the table anew each time. After ``ATTEMPTS`` calls the ``Retrying`` raises tenacity's
+    The function must load the table again each time. After ``ATTEMPTS`` calls the ``Retrying`` raises tenacity's
     ``RetryError``.
     """
     return Retrying(

@@ -1,4 +1,4 @@
-"""Data files of a table: writing rows to Parquet under the table's location, before any commit names them."""
+"""Data files of a table: write rows as Parquet under the table's location. A later commit adds them to the table."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ _WRITERS = 4
 
 
 def write(table: Table, rows: pa.Table, partition_by: tuple[str, ...]) -> list[DataFile]:
-    """Write the files of each partition, a few partitions at a time; no reader sees them before the commit."""
+    """Write the files of each partition, a few partitions at a time. No reader sees them before the commit."""
     parts = _by_partition(rows, partition_by)
     with ThreadPoolExecutor(_WRITERS) as pool:
         written = pool.map(lambda part: list(_dataframe_to_data_files(table.metadata, part, table.io)), parts)
@@ -20,7 +20,7 @@ def write(table: Table, rows: pa.Table, partition_by: tuple[str, ...]) -> list[D
 
 
 def _by_partition(rows: pa.Table, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """The rows of one partition at a time; PyIceberg would filter all rows once for each partition (a year: 46 s)."""
+    """Yield the rows of each partition. PyIceberg would filter all rows once for each partition (a year: 46 s)."""
     if not columns or rows.num_rows == 0:
         yield from [rows] if rows.num_rows else []
         return

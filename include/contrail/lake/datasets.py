@@ -1,7 +1,7 @@
 """The tables that rows pass through, from landed files to predictions, derived from a pipeline's spec.
 
-With ``records`` the one source of every table's schema: the publisher's audit, Iceberg's column docs and the analysts'
-docs all come from here. No data are read here.
+This module and ``records`` define every table's schema. The publisher's audit, Iceberg's column docs and the analysts'
+docs all come from here. This module reads no data.
 """
 
 from dataclasses import dataclass, replace
@@ -35,15 +35,16 @@ PARTITION = "partition_date"
 
 
 def sql_type(kind: ColumnType) -> str:
-    """DuckDB's name of a column type."""
+    """Return DuckDB's name of a column type."""
     return _TYPES[kind][2]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A table of the lake: its columns, its key, and the columns that it is partitioned by.
+    """A table of the lake, with its columns, its key and its partition columns.
 
-    ``key`` is unique within a partition; the publisher's audit checks it. No ``partition_by``: replaced whole.
+    ``key`` is unique within a partition, and the publisher's audit checks it. A table without ``partition_by`` is
+    replaced whole.
     """
 
     name: str
@@ -53,15 +54,15 @@ class Dataset:
     partition_by: tuple[str, ...] = (PARTITION,)
 
     def arrow_schema(self) -> pa.Schema:
-        """The schema of published rows."""
+        """Return the schema of published rows."""
         return pa.schema([pa.field(n, _TYPES[c.type][0], nullable=not c.required) for n, c in self.columns.items()])
 
     def staged_schema(self) -> pa.Schema:
-        """The schema that staged rows must have: whether required values are there is for the audit to say."""
+        """Return the schema of staged rows. Every column may be null here, because the audit checks required values."""
         return pa.schema([field.with_nullable(True) for field in self.arrow_schema()])
 
     def iceberg_schema(self) -> Schema:
-        """The same as an Iceberg schema, with each column's documentation."""
+        """Return the Iceberg schema, with each column's documentation."""
         return Schema(
             *(
                 NestedField(i, name, _TYPES[column.type][1](), required=column.required, doc=column.doc)
@@ -71,26 +72,26 @@ class Dataset:
 
 
 def documented(kind: ColumnType, doc: str, required: bool = True) -> ColumnSpec:
-    """A column that the project documents itself."""
+    """Make a column that Contrail defines, not the pipeline's spec."""
     return ColumnSpec(type=kind, required=required, doc=doc)
 
 
-PARTITION_COLUMN = {PARTITION: documented("date", "Daily partition, a local date of the pipeline.")}
+PARTITION_COLUMN = {PARTITION: documented("date", "Daily partition: a date in the pipeline's time zone.")}
 
 
 def raw(spec: PipelineSpec, table: str) -> Dataset:
-    """``raw_<table>``: every field as it was landed, as text, with the file and line that it came from."""
+    """``raw_<table>``: every landed field as text, with the file and line that it came from."""
     source = spec.tables[table]
     daily = source.kind == "daily"
     columns = {name: documented("string", column.doc, required=False) for name, column in source.columns.items()}
     origin = {
         "_file": documented("string", "Landed file that the row came from."),
-        "_line": documented("int", "Line in that file; the header is line 1."),
+        "_line": documented("int", "Line of the row in that file. The header is line 1."),
         "_sha256": documented("string", "SHA-256 of that file."),
     }
     return Dataset(
         name=f"raw_{table}",
-        doc=f"{source.doc} As landed, all text.".strip(),
+        doc=f"{source.doc} Rows as landed, all text.".strip(),
         columns={**(PARTITION_COLUMN if daily else {}), **columns, **origin},
         key=("_line",),
         partition_by=(PARTITION,) if daily else (),
@@ -98,11 +99,11 @@ def raw(spec: PipelineSpec, table: str) -> Dataset:
 
 
 def validated(spec: PipelineSpec, table: str) -> Dataset:
-    """``validated_<table>``: typed rows that keep their contract."""
+    """``validated_<table>``: typed rows that meet their contract."""
     source = spec.tables[table]
     if source.kind == "reference":
         return Dataset(f"validated_{table}", source.doc, dict(source.columns), source.key, ())
-    visible = {"visible_from": documented("date", "First partition whose cut-off may use the row.")}
+    visible = {"visible_from": documented("date", "First partition whose features may use the row.")}
     return Dataset(
         name=f"validated_{table}",
         doc=source.doc,
@@ -112,20 +113,20 @@ def validated(spec: PipelineSpec, table: str) -> Dataset:
 
 
 def quarantine(_: PipelineSpec) -> Dataset:
-    """``quarantine``: rows that broke a rule, as they were landed, with the reason."""
+    """``quarantine``: landed rows that broke a rule, with the reason."""
     return Dataset(
         name="quarantine",
-        doc="Rows that broke a rule of their contract, kept as landed. Mend the file and land it again.",
+        doc="Rows that broke a rule of their contract, kept as landed. Correct the file and land it again.",
         columns={
             **PARTITION_COLUMN,
-            "table_name": documented("string", "Landed table of the row."),
+            "table_name": documented("string", "Landed table that the row belongs to."),
             "rule": documented("string", "Name of the first rule that the row broke."),
             "detail": documented("string", "What was expected and what was found."),
             "row": documented("string", "The row as landed, as JSON."),
-            "file": documented("string", "Landed file of the row."),
-            "line": documented("int", "Line in that file."),
-            "run_id": documented("string", "Run that set the row aside."),
-            "quarantined_at": documented("timestamp", "When, UTC."),
+            "file": documented("string", "Landed file that holds the row."),
+            "line": documented("int", "Line of the row in that file."),
+            "run_id": documented("string", "Run that quarantined the row."),
+            "quarantined_at": documented("timestamp", "Time at which the row was quarantined, UTC."),
         },
         key=("table_name", "file", "line"),
         partition_by=(PARTITION, "table_name"),
@@ -133,20 +134,20 @@ def quarantine(_: PipelineSpec) -> Dataset:
 
 
 def refusals(_: PipelineSpec) -> Dataset:
-    """``refusals``: files and partitions that were refused whole; empty again once they are mended."""
+    """``refusals``: files and partitions that a stage refused whole. A corrected one leaves the table."""
     return Dataset(
         name="refusals",
-        doc="Files and partitions refused whole, with the rule; a row goes away when a mended one is accepted.",
+        doc="Files and partitions that a stage refused whole, with the rule. A row disappears when a corrected file is accepted.",
         columns={
             **PARTITION_COLUMN,
-            "stage": documented("string", "Stage that refused: ingest or validate."),
-            "table_name": documented("string", "Landed table."),
-            "rule": documented("string", "Rule that was broken."),
+            "stage": documented("string", "Stage that refused it: ingest or validate."),
+            "table_name": documented("string", "Landed table that was refused."),
+            "rule": documented("string", "Rule that the file or partition broke."),
             "detail": documented("string", "What was found, where, and what to do."),
-            "file": documented("string", "Landed file.", required=False),
-            "kept_uri": documented("string", "Where a copy of the refused file is kept.", required=False),
-            "run_id": documented("string", "Run that refused."),
-            "refused_at": documented("timestamp", "When, UTC."),
+            "file": documented("string", "Landed file that was refused.", required=False),
+            "kept_uri": documented("string", "Place of a copy of the refused file.", required=False),
+            "run_id": documented("string", "Run that refused it."),
+            "refused_at": documented("timestamp", "Time of the refusal, UTC."),
         },
         key=("stage", "table_name", "rule"),
         partition_by=(PARTITION, "stage", "table_name"),
@@ -154,7 +155,7 @@ def refusals(_: PipelineSpec) -> Dataset:
 
 
 def features(spec: PipelineSpec) -> Dataset:
-    """``features``: one row an entity, built from what was known at its partition's cut-off."""
+    """``features``: one row per entity, built from what was known at its partition's cut-off."""
     key_columns = {name: spec.tables[spec.entities].columns[name] for name in spec.key}
     feature_columns = {
         name: documented("string" if column.kind == "category" else "float", column.doc, required=False)
@@ -163,11 +164,11 @@ def features(spec: PipelineSpec) -> Dataset:
     }
     return Dataset(
         name="features",
-        doc="Features of each entity, from what was known before cutoff_at.",
+        doc="Features of each entity, computed from rows known before cutoff_at.",
         columns={
             **PARTITION_COLUMN,
             **key_columns,
-            "cutoff_at": documented("timestamp", "Only rows known before this instant (UTC) were used."),
+            "cutoff_at": documented("timestamp", "Cut-off (UTC). The features use only rows known before it."),
             **feature_columns,
         },
         key=spec.key,
@@ -175,46 +176,51 @@ def features(spec: PipelineSpec) -> Dataset:
 
 
 def predictions(spec: PipelineSpec) -> Dataset:
-    """``predictions``: the analysts' table, one row an entity and partition."""
+    """``predictions``: the analysts' table, with one row per entity and partition."""
     key_columns = {name: spec.tables[spec.entities].columns[name] for name in spec.key}
     if spec.task == "binary":
         outcome = {
             "probability": documented("float", f"Probability that {spec.label.expression}, 0 to 1."),
-            "decision": documented("bool", f"True when the probability is at least {spec.score.threshold}."),
+            "decision": documented("bool", f"True when probability is at least {spec.score.threshold}."),
         }
     else:
         outcome = {"prediction": documented("float", f"Predicted {spec.label.expression}.")}
     reasons: dict[str, ColumnSpec] = {}
     for rank in range(1, spec.score.reasons + 1):
         reasons |= {
-            f"reason_{rank}": documented("string", f"Feature with contribution number {rank} by size.", required=False),
-            f"reason_{rank}_value": documented("string", "Its value for this row; null when missing.", required=False),
+            f"reason_{rank}": documented("string", f"Feature at rank {rank} by size of contribution.", required=False),
+            f"reason_{rank}_value": documented(
+                "string", f"Value of reason_{rank} in this row. Null when the value is missing.", required=False
+            ),
             f"reason_{rank}_contribution": documented(
-                "float", "Its part of the score (log-odds, or label units for a regression).", required=False
+                "float",
+                f"Contribution of reason_{rank} to the score, in log-odds (classification) or label units (regression).",
+                required=False,
             ),
         }
     return Dataset(
         name="predictions",
-        doc=f"{spec.title}: one prediction an entity, replaced a partition at a time in one atomic commit.",
+        doc=f"{spec.title}: one prediction per entity. Each partition is replaced whole, in one atomic commit.",
         columns={
             **PARTITION_COLUMN,
             **key_columns,
             **outcome,
             **reasons,
-            "model_name": documented("string", "Registered model."),
-            "model_version": documented("string", "Its version in the registry."),
-            "feature_snapshot": documented("int", "Iceberg snapshot of `features` that was scored."),
+            "model_name": documented("string", "Registered model that made the prediction."),
+            "model_version": documented("string", "Version of the model in the registry."),
+            "feature_snapshot": documented("int", "Iceberg snapshot of features that the model scored."),
             "scoring_run": documented("string", "Run that wrote the row."),
-            "scored_at": documented("timestamp", "When, UTC."),
+            "scored_at": documented("timestamp", "Time of scoring, UTC."),
         },
         key=spec.key,
     )
 
 
 def predictions_shadow(spec: PipelineSpec) -> Dataset:
-    """``predictions_shadow``: the challenger's predictions of the same entities; never the analysts'."""
+    """``predictions_shadow``: the challenger's predictions of the same entities. Analysts never see them."""
     return replace(
         predictions(spec),
         name="predictions_shadow",
-        doc="The challenger's predictions beside the champion's, to compare when labels arrive; not for use.",
+        doc="The challenger's predictions of the same entities, to compare with the champion's when labels arrive. "
+        "Do not use them.",
     )

@@ -1,4 +1,4 @@
-"""A table's snapshots as people and stages read them, and going back to an earlier one."""
+"""The history of a table: its snapshots, their lineage, and the rollback to an earlier one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """A snapshot that a table has.
+    """One snapshot of a table.
 
-    ``rows`` are those of the whole table; ``committed_at`` is UTC in ISO 8601, to the second.
+    ``rows`` counts the rows of the whole table. ``committed_at`` is UTC in ISO 8601, to the second.
     """
 
     commit: Commit
@@ -31,16 +31,16 @@ class HistoryEntry:
 
     @property
     def snapshot(self) -> int:
-        """Its id."""
+        """The snapshot's id."""
         return self.commit.snapshot
 
     @property
     def provenance(self) -> Provenance:
-        """Who made it from what."""
+        """Who made the snapshot, and from what."""
         return self.commit.provenance
 
     def as_dict(self) -> dict[str, Any]:
-        """The entry as ``contrail history --json`` prints it."""
+        """Return the entry as ``contrail history --json`` prints it."""
         made, rows = self.provenance, self.commit.job_rows
         return {
             "snapshot": self.snapshot,
@@ -61,7 +61,7 @@ class HistoryEntry:
 
 
 def entries(tables: Tables, name: str) -> list[HistoryEntry]:
-    """The snapshots of a table, newest first.
+    """List the snapshots of a table, newest first.
 
     Raises:
         MissingInputError: if the table does not exist.
@@ -85,7 +85,7 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
 
 
 def lineage(tables: Tables, name: str) -> Lineage:
-    """The commits that a table's current state is made of; none when it does not exist."""
+    """Return the commits that make up a table's current state. A missing table has none."""
     table = tables.table(name) if tables.exists(name) else None
     if table is None:
         return Lineage(())
@@ -94,7 +94,7 @@ def lineage(tables: Tables, name: str) -> Lineage:
 
 
 def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
-    """Make an earlier snapshot the current one, in one atomic commit; later snapshots stay readable by id.
+    """Make an earlier snapshot the current one, in one atomic commit. Later snapshots stay readable by id.
 
     Raises:
         DataError: for a snapshot that the table does not have.
@@ -103,7 +103,7 @@ def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
     if table.snapshot_by_id(snapshot_id) is None:
         raise DataError(
             f"{tables.namespace}.{name} has no snapshot {snapshot_id}; "
-            f"contrail history {name} --pipeline {tables.namespace} lists those that it has."
+            f"contrail history {name} --pipeline {tables.namespace} lists its snapshots."
         )
     table.manage_snapshots().set_current_snapshot(snapshot_id).commit()
 

@@ -1,4 +1,4 @@
-"""Labels and training rows: features joined to outcomes that were known at a given cut-off."""
+"""Labels and training rows: features, joined to the outcomes that were known at a cut-off."""
 
 from datetime import date, timedelta
 
@@ -15,7 +15,7 @@ def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
     keys = ", ".join(spec.key)
     selected = ", ".join(f"e.{key}" for key in spec.key)
     known = f"AND visible_from <= DATE '{as_of}'" if as_of else ""
-    # Without the limit a range of days would see labels that each day by itself does not.
+    # Without this limit, a range of days would see labels that a single day does not see.
     mature = f"o.{PARTITION} <= e.{PARTITION} + {spec.label.mature_after_days}"
     return f"""
         SELECT e.{PARTITION}, {selected}, CAST(({spec.label.expression}) AS DOUBLE) AS label
@@ -25,7 +25,7 @@ def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
 
 
 def _tables(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> dict[str, Partitions]:
-    """The tables that are read and the partitions of each; a label may arrive until its partition is mature."""
+    """Return the tables to read, and the partitions of each. A label may arrive until its partition is mature."""
     mature = timedelta(days=spec.label.mature_after_days)
     wanted = {
         f"validated_{spec.entities}": partitions,
@@ -38,7 +38,9 @@ def _tables(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> dict[str,
 
 
 def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> list[date]:
-    """Entity partitions whose labels are all known: the label table has each partition until they are mature.
+    """List the entity partitions whose labels are all known.
+
+    The label table then has every partition up to the one in which the labels are mature.
 
     Raises:
         MissingInputError: if the label table does not exist.
@@ -50,13 +52,14 @@ def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> list[
 
 
 def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
-    """Labels of the entities of these partitions: ``partition_date``, the key, ``label`` (float, never null).
+    """Read the labels of the entities of these partitions.
 
-    One that became known only after its partition was mature is not used.
+    The columns are ``partition_date``, the key and ``label`` (float, never null). A label that became known only after
+    its partition was mature is left out.
 
     Args:
-        lake: Where the validated tables are.
-        spec: Says what the label is, and until when one may arrive.
+        lake: Has the validated tables.
+        spec: Defines the label, and until when it may arrive.
         partitions: Entity partitions.
         as_of: Use only labels that the cut-off of this partition may see; None uses all.
 
@@ -70,7 +73,7 @@ def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: d
 
 
 def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
-    """Feature rows with a label, sorted by partition and key so that the same inputs give the same bytes.
+    """Read the feature rows that have a label. Partition and key sort them, so the same inputs give the same bytes.
 
     The columns are those of ``features`` and ``label``. See ``read_labels`` for ``as_of``.
 

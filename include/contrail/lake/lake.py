@@ -1,7 +1,7 @@
-"""``Lake``: what stages and people call for the tables of one pipeline. The work is in the modules that it names.
+"""``Lake``: the one object through which stages and people use the tables of one pipeline.
 
-``catalog`` finds and makes tables, ``readers`` reads them, ``publisher`` writes them, ``history`` and ``upkeep`` look
-after their snapshots. No stage's rules belong here.
+``catalog`` finds and makes tables, ``readers`` reads them, and ``publisher`` writes them. ``history`` and ``upkeep``
+look after their snapshots. The rules of a stage do not belong here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,11 +28,11 @@ class Lake(Tables):
     # ---- readers ----
 
     def schema(self, name: str) -> pa.Schema:
-        """The columns of a table as Arrow; see ``readers.schema``."""
+        """Return the Arrow schema of a table; see ``readers.schema``."""
         return readers.schema(self, name)
 
     def files(self, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
-        """URIs of the Parquet files that hold exactly these rows; see ``readers.files``."""
+        """List the URIs of the Parquet files that hold exactly these rows; see ``readers.files``."""
         return readers.files(self, name, partitions, snapshot_id)
 
     def scan(
@@ -42,17 +42,17 @@ class Lake(Tables):
         columns: Iterable[str] | None = None,
         snapshot_id: int | None = None,
     ) -> pa.Table:
-        """Rows of a table as Arrow; see ``readers.scan``."""
+        """Read rows of a table as Arrow; see ``readers.scan``."""
         return readers.scan(self, name, partitions, columns, snapshot_id)
 
     def partitions(self, name: str) -> dict[date, PartitionState]:
-        """The published partitions of a table, in order; see ``readers.partitions``."""
+        """Return the published partitions of a table, in order; see ``readers.partitions``."""
         return readers.partitions(self, name)
 
     def connect(
         self, names: Iterable[str] | None = None, partitions: Mapping[str, Partitions] | None = None
     ) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection with a view for each table; see ``readers.connect``."""
+        """Open a DuckDB connection with a view for each table; see ``readers.connect``."""
         return readers.connect(self, names, partitions)
 
     # ---- the publisher ----
@@ -73,11 +73,11 @@ class Lake(Tables):
     # ---- history ----
 
     def history(self, name: str) -> list[HistoryEntry]:
-        """The snapshots of a table, newest first; see ``history.entries``."""
+        """List the snapshots of a table, newest first; see ``history.entries``."""
         return history.entries(self, name)
 
     def lineage(self, name: str) -> Lineage:
-        """The commits that a table's current state is made of; see ``history.lineage``."""
+        """Return the commits that make up a table's current state; see ``history.lineage``."""
         return history.lineage(self, name)
 
     def rollback(self, name: str, snapshot_id: int) -> None:

@@ -1,7 +1,7 @@
 """Which commit made each partition of a table, and whether an input changed after it was read.
 
-Read from the provenance of the snapshots that a table's current state is made of; there is no other ledger. A snapshot
-that has expired is not known any more, and what is not known counts as changed.
+The lineage comes from the provenance in a table's snapshots; there is no other ledger. Nothing is known about an expired
+snapshot, so an input from it counts as changed.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ ALL_PARTITIONS = "all"
 class Commit:
     """One commit: the partitions that it replaced (None: the whole table) and its provenance.
 
-    ``job_rows`` counts the rows of the whole job, whose partitions may have had a commit each.
+    ``job_rows`` counts the rows of the whole job. A job may have made one commit for each partition.
     """
 
     snapshot: int
@@ -28,11 +28,11 @@ class Commit:
 
     @property
     def label(self) -> str:
-        """The partitions as text: ``all``, or ranges with commas between them."""
+        """The partitions as text: ``all``, or ranges separated by commas."""
         return ALL_PARTITIONS if self.partitions is None else ",".join(map(str, self.partitions))
 
     def touches(self, window: Partitions) -> bool:
-        """Whether a partition of the window was replaced."""
+        """Say whether the commit replaced a partition of the window."""
         if self.partitions is None:
             return True
         return any(part.start <= window.end and window.start <= part.end for part in self.partitions)
@@ -40,17 +40,17 @@ class Commit:
 
 @dataclass(frozen=True)
 class Lineage:
-    """The commits of a table's current state, newest first. A rollback leaves out what was rolled back."""
+    """The commits that make up a table's current state, newest first. A rollback removes the later commits."""
 
     commits: tuple[Commit, ...]
 
     def maker(self, day: date) -> Commit | None:
-        """The commit that published a partition last; None when it has expired, or there was none."""
+        """Return the last commit that published a partition. None: it has expired, or there was none."""
         window = Partitions(day, day)
         return next((commit for commit in self.commits if commit.touches(window)), None)
 
     def unchanged_since(self, snapshot: int | None, window: Partitions) -> bool:
-        """Whether no partition of the window was replaced after this snapshot; false when that is not known."""
+        """Say whether no commit replaced a partition of the window after this snapshot. Unknown counts as false."""
         for commit in self.commits:
             if commit.snapshot == snapshot:
                 return True
@@ -60,7 +60,7 @@ class Lineage:
 
 
 def commit_of(snapshot: int, summary: Mapping[str, str]) -> Commit:
-    """A commit from its snapshot's summary; one that names no partitions counts as having touched them all."""
+    """Read a commit from its snapshot's summary. A summary without partitions counts as the whole table."""
     label = summary.get(PARTITIONS, ALL_PARTITIONS)
     parts = None if label == ALL_PARTITIONS else tuple(Partitions.from_text(part) for part in label.split(","))
     rows = summary.get(JOB_ROWS)

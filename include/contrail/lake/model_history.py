@@ -1,7 +1,7 @@
-"""Which version each alias pointed at, and since when: the lake's record of alias moves.
+"""The record of alias moves: the version that each alias pointed at, and since when.
 
-The registry knows only where an alias points now. Reading and appending the record belongs here; moving an alias does
-not (``contrail.stages.alias_moves``).
+The registry knows only where an alias points now. This module reads and appends the record.
+``contrail.stages.alias_moves`` moves an alias.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,10 @@ AS_OF = "as-of"  # in place of a model: the champion as of each partition
 
 @dataclass(frozen=True)
 class AliasMove:
-    """An alias that moved. ``improvement`` over the constant baseline, on the rows of the gate; None without a gate."""
+    """One move of an alias.
+
+    ``improvement`` compares the model with the constant baseline on the rows of its gate. It is None without a gate.
+    """
 
     alias: str
     version_before: str | None
@@ -40,7 +43,7 @@ class AliasMove:
 
 
 def read_moves(lake: Lake, alias: str | None = None) -> list[AliasMove]:
-    """The recorded moves, of one alias or of all, in the order in which they were made."""
+    """Read the recorded moves of one alias, or of all, in the order in which they were made."""
     if not lake.exists(TABLE):
         return []
     rows = lake.scan(TABLE).to_pylist()
@@ -49,10 +52,10 @@ def read_moves(lake: Lake, alias: str | None = None) -> list[AliasMove]:
 
 
 def append_moves(lake: Lake, spec: PipelineSpec, moves: Sequence[AliasMove], provenance: Provenance) -> int:
-    """Append the moves of one run, in one commit; the snapshot.
+    """Append the moves of one run in one commit, and return the snapshot's id.
 
     Raises:
-        CommitConflictError: other writers won every attempt; nothing was recorded.
+        CommitConflictError: Other writers won every attempt. Nothing was recorded.
     """
     dataset = records.model_history(spec)
     entries = [{PARTITION: move.effective_from, **asdict(move)} for move in moves]
@@ -60,25 +63,25 @@ def append_moves(lake: Lake, spec: PipelineSpec, moves: Sequence[AliasMove], pro
         del entry["effective_from"]
     rows = pa.Table.from_pylist(entries, schema=dataset.arrow_schema())
     days = {move.effective_from for move in moves}
-    # A run's own partition: nobody else's moves are replaced, and the same run again records them once.
+    # Each run has its own partition. So it replaces no other run's moves, and a repeated run records its moves once.
     return lake.publish(dataset, rows, days, provenance, {"run_id": provenance.run_id})
 
 
 def in_effect(moves: Sequence[AliasMove], partition: date) -> AliasMove | None:
-    """The move that decides which version an alias means for a partition: the last of those that reach it."""
+    """Return the move that decides an alias's version for a partition: the last one in effect by then."""
     return next((move for move in reversed(moves) if move.effective_from <= partition), None)
 
 
 def at_clock(moves: Sequence[AliasMove], instant: datetime) -> AliasMove | None:
-    """The last move made until an instant, whatever partitions it was for."""
+    """Return the last move made up to an instant, for any partition."""
     return next((move for move in reversed(moves) if move.moved_at <= instant), None)
 
 
 def champions_as_of(lake: Lake, name: str, partitions: Partitions) -> list[tuple[Partitions, str]]:
-    """The version that is champion for each partition, as ranges in order.
+    """Return the champion's version for each partition, as ranges in order.
 
     Raises:
-        MissingInputError: naming the partitions from before the first champion.
+        MissingInputError: naming the partitions before the first champion.
     """
     moves = read_moves(lake, CHAMPION)
     found = {day: in_effect(moves, day) for day in partitions}

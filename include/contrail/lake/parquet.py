@@ -1,4 +1,4 @@
-"""Parquet files on a disk and in an object store, alike."""
+"""Parquet files, on a disk or in an object store."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from upath import UPath
 
 
 def parquet_files(uris: Sequence[str], schema: pa.Schema | None = None) -> pads.Dataset:
-    """Parquet files of one place, one or more, as a dataset; their own schema, unless one is given."""
+    """Open one or more Parquet files of one place as a dataset. Without ``schema`` it has the files' own."""
     path = UPath(uris[0])
     if path.protocol in ("", "file"):
         filesystem, prefix = LocalFileSystem(), "file://"
@@ -20,10 +20,10 @@ def parquet_files(uris: Sequence[str], schema: pa.Schema | None = None) -> pads.
 
 
 def read_folder(folder: UPath) -> pa.Table:
-    """The rows of all Parquet files right in a folder.
+    """Read the rows of all Parquet files in a folder, without its subfolders.
 
     Raises:
-        FileNotFoundError: when there are none.
+        FileNotFoundError: when the folder has none.
     """
     files = sorted(str(path) for path in folder.glob("*.parquet"))
     if not files:

@@ -1,20 +1,21 @@
-"""What a snapshot says about its making, kept in the Iceberg snapshot's summary."""
+"""The provenance of a snapshot, kept in the Iceberg snapshot's summary."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PREFIX = "contrail."
-# Written by the publisher beside a provenance: the partitions that the commit replaced, and the rows of its whole job.
+# The publisher adds these to a provenance: the partitions that the commit replaced, and the rows of its whole job.
 PARTITIONS, JOB_ROWS = f"{PREFIX}partitions", f"{PREFIX}job_rows"
 _TEXTS = ("run_id", "stage", "pipeline_hash", "code_revision", "lock_hash")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Who made a snapshot from what. ``inputs`` maps a table to the snapshot id that was read.
+    """Who made a snapshot, and from what.
 
-    ``extra`` has what a stage adds, for example ``model_version`` and ``seconds``.
+    ``inputs`` maps each table that was read to its snapshot id. ``extra`` has what a stage adds, for example
+    ``model_version`` and ``seconds``.
     """
 
     run_id: str
@@ -26,7 +27,7 @@ class Provenance:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self) -> dict[str, str]:
-        """The snapshot properties, all text, under the prefix ``contrail.``."""
+        """Return the snapshot properties: all text, with the prefix ``contrail.``."""
         values = {
             **{name: getattr(self, name) for name in _TEXTS},
             "inputs": json.dumps(dict(self.inputs), sort_keys=True),
@@ -36,7 +37,7 @@ class Provenance:
 
     @classmethod
     def read(cls, summary: Mapping[str, str]) -> "Provenance":
-        """The provenance in a snapshot's summary; its texts are empty where another program made the snapshot."""
+        """Read the provenance from a snapshot's summary. Its texts are empty when another program made the snapshot."""
         ours = {
             key.removeprefix(PREFIX): value
             for key, value in summary.items()

@@ -1,7 +1,7 @@
 """The one publisher: it audits staged rows, then makes them visible in one atomic Iceberg commit.
 
-Nothing else adds rows to a table or takes rows away. Writing data files belongs to ``data_files``, what a person does
-with snapshots afterwards to ``history`` and ``upkeep``.
+Nothing else adds rows to a table or removes them. ``data_files`` writes the data files. ``history`` and ``upkeep`` have
+what a person does with snapshots later.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from contrail.lake.selection import Selection
 
 @dataclass(frozen=True)
 class _Audited:
-    """Rows that passed the audit and what they replace. ``job_rows`` counts those of all commits of the job."""
+    """Rows that passed the audit, and what they replace. ``job_rows`` counts the rows of all commits of the job."""
 
     dataset: Dataset
     rows: pa.Table
@@ -35,12 +35,12 @@ class _Audited:
     job_rows: int
 
     def of(self, day: date) -> "_Audited":
-        """One partition of them."""
+        """Select one partition."""
         own = self.rows.filter(pc.equal(self.rows[PARTITION], pa.scalar(day, pa.date32())))
         return replace(self, rows=own, replaced=replace(self.replaced, days=(day,)))
 
     def summary(self) -> dict[str, str]:
-        """What their snapshot will say."""
+        """Return the summary of the snapshot to come."""
         return self.provenance.summary() | {JOB_ROWS: str(self.job_rows), PARTITIONS: self.replaced.label}
 
 
@@ -53,25 +53,25 @@ def publish(
     *,
     each_partition: bool = False,
 ) -> int:
-    """Audit staged rows, then replace what is selected in one atomic commit.
+    """Audit staged rows, then replace the selected rows in one atomic commit.
 
     A partition without staged rows becomes empty. A reader sees all of the old rows or all of the new ones.
-    Other writers are waited for; the last commit of a partition wins.
+    When another writer commits first, this one tries again. The last commit of a partition wins.
 
     Args:
-        tables: Where the dataset's table is, or is to be made.
-        dataset: The table that the rows are for.
+        tables: Has the dataset's table, or makes it.
+        dataset: The table to publish to.
         rows: Staged rows, as Arrow or as a folder of Parquet files.
-        replaced: The rows that go; all staged rows must belong to it.
+        replaced: The rows to replace. All staged rows must belong to this selection.
         provenance: Goes into the snapshot's summary.
-        each_partition: One commit a partition instead, in order; all rows are audited before the first.
+        each_partition: Make one commit for each partition, in order. The audit of all rows comes before the first commit.
 
     Returns:
         The id of the table's snapshot that holds the rows.
 
     Raises:
-        AuditError: nothing was published.
-        CommitConflictError: other writers won every attempt; nothing was published.
+        AuditError: The rows broke a rule. Nothing was published.
+        CommitConflictError: Other writers won every attempt. Nothing was published.
     """
     staged = audit.check(dataset, rows, replaced)
     audited = _Audited(dataset, staged, replaced, provenance, staged.num_rows)
@@ -85,8 +85,8 @@ def _replace(tables: Tables, audited: _Audited) -> int:
         return retrying()(_commit, tables, audited)
     except RetryError as error:
         raise CommitConflictError(
-            f"{tables.namespace}.{audited.dataset.name} {audited.replaced.label}: {ATTEMPTS} commits were lost to other "
-            "writers. Nothing was published; readers see what was there before. Run the stage again."
+            f"{tables.namespace}.{audited.dataset.name} {audited.replaced.label}: other writers won all {ATTEMPTS} "
+            "attempts. Nothing was published; readers still see the previous rows. Run the stage again."
         ) from error
 
 
@@ -103,8 +103,8 @@ def _commit(tables: Tables, audited: _Audited) -> int:
 
 
 def _swap(table: Table, old: Sequence[DataFile], new: Sequence[DataFile], summary: dict[str, str]) -> int:
-    """One snapshot without the old files and with the new ones; its id."""
-    # The public overwrite() makes a delete snapshot and an append snapshot; this makes one (docs/adr/0002).
+    """Commit one snapshot that drops the old files and adds the new ones, and return its id."""
+    # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
     with table.transaction() as transaction:
         update = transaction.update_snapshot(snapshot_properties=summary)
         with update.overwrite() if old else update.merge_append() as producer:

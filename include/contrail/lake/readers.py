@@ -1,6 +1,6 @@
-"""Reading a table: its files, its rows as Arrow, its partitions, and DuckDB views for people.
+"""Readers of a table: its files, its rows as Arrow, its partitions, and DuckDB views for people.
 
-Every reader sees one snapshot, whole. Nothing is written here.
+Every reader sees one whole snapshot. Nothing here writes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ from contrail.partitions import Partitions
 
 @dataclass(frozen=True)
 class PartitionState:
-    """Rows of a published partition and when it last changed."""
+    """The rows of a published partition, and the time at which it last changed."""
 
     rows: int
     updated_at: datetime | None
@@ -30,30 +30,30 @@ class PartitionState:
 
 
 def schema(tables: Tables, name: str) -> pa.Schema:
-    """The columns of a table as Arrow, with which its files of any age can be read.
+    """Return the Arrow schema of a table. It reads files of any age.
 
     Raises:
         MissingInputError: if the table does not exist.
     """
     found = schema_to_pyarrow(tables.table(name).schema(), include_field_ids=False)
-    # Arrow's small string type, which every reader here uses.
+    # Every reader here uses Arrow's small string type.
     return pa.schema(
         [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in found]
     ).remove_metadata()
 
 
 def files(tables: Tables, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
-    """URIs of the Parquet files that hold exactly the rows of these partitions, sorted.
+    """List the URIs of the Parquet files that hold exactly the rows of these partitions, sorted.
 
     Raises:
         MissingInputError: if the table does not exist, or no longer has the snapshot.
     """
     table = tables.table(name)
     if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
-        # PyIceberg would find no files, as if the table had been empty.
+        # PyIceberg would find no files, as if the table were empty.
         raise MissingInputError(
             f"{tables.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
-            f"--pipeline {tables.namespace} lists those that it has."
+            f"--pipeline {tables.namespace} lists its snapshots."
         )
     scan = table.scan(row_filter=Selection.of(partitions).expression(), snapshot_id=snapshot_id)
     return sorted(task.file.file_path for task in scan.plan_files())
@@ -66,7 +66,7 @@ def scan(
     columns: Iterable[str] | None = None,
     snapshot_id: int | None = None,
 ) -> pa.Table:
-    """Rows of a table as Arrow, in the order of its files.
+    """Read rows of a table as Arrow, in the order of its files.
 
     Raises:
         MissingInputError: if the table does not exist, or no longer has the snapshot.
@@ -80,7 +80,7 @@ def scan(
 
 
 def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
-    """The published partitions of a table, in order; empty when the table does not exist."""
+    """Return the published partitions of a table, in order. A missing table has none."""
     if not tables.exists(name):
         return {}
     table = tables.table(name)
@@ -102,12 +102,12 @@ def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
 def connect(
     tables: Tables, names: Iterable[str] | None = None, partitions: Mapping[str, Partitions] | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection (UTC) with a view for each table, each pinned to its current snapshot.
+    """Open a DuckDB connection (UTC) with a view for each table. Each view is pinned to its table's current snapshot.
 
     Args:
         tables: The tables of one pipeline.
-        names: The tables wanted; None for all.
-        partitions: Limits a table to these partitions, so that the files of the others are not even opened.
+        names: The tables to show; None for all.
+        partitions: Limits a table to these partitions. DuckDB then opens no file of the others.
     """
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")

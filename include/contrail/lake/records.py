@@ -1,6 +1,6 @@
-"""The tables that record what was measured and decided: drift, performance, aliases, retraining, corrections.
+"""The tables that record measurements and decisions: drift, performance, aliases, retraining, corrections.
 
-Their schemas only; no data are read here. The tables that rows pass through are in ``datasets``.
+This module has only their schemas, and reads no data. ``datasets`` has the tables that rows pass through.
 """
 
 from contrail.config.spec import PipelineSpec
@@ -9,90 +9,96 @@ from contrail.lake.datasets import PARTITION, PARTITION_COLUMN, Dataset, documen
 
 
 def drift(_: PipelineSpec) -> Dataset:
-    """``drift``: a row a feature and day, a verdict on the features in the row ``*``, one on the label in ``label``."""
+    """``drift``: one row per feature and day. Row ``*`` has the features' verdict, row ``label`` the label's."""
     return Dataset(
         name="drift",
-        doc="How unusual a day's features (verdict: feature *) and the newest mature labels (verdict: feature label) "
-        "are against the model's training window.",
+        doc="Drift of a day against the model's training window: one row for each feature, one for all of them "
+        "(feature *), and one for the newest mature labels (feature label).",
         columns={
             **PARTITION_COLUMN,
             "feature": documented(
                 "string",
-                "Feature; * for all of the day's; label for the labels of mature_after_days + 1 days before, the newest "
-                "that were mature at the day's cut-off (no row until they are).",
+                "Name of a feature, * or label. Row * judges all features of the day. Row label judges the newest labels "
+                "that were mature at the day's cut-off: those of mature_after_days + 1 days before. It is absent until "
+                "such labels exist.",
             ),
             "statistic": documented(
                 "string",
-                "earth_mover (a feature), max_exceedance (*) or mean_residual (label: mean label minus mean prediction "
-                "of the last raise_days days, each held to its usual range, as the distance from the usual).",
+                "earth_mover (a feature), max_exceedance (*) or mean_residual (label). mean_residual is the mean label minus "
+                "the mean prediction over the last raise_days days, as the distance from its usual value. Each day "
+                "counts at most as its usual range allows.",
             ),
-            "value": documented("float", "Its value on this day.", required=False),
-            "threshold": documented("float", "Value that a usual day rarely passes, from the training window."),
-            "unusual": documented("bool", "value > threshold."),
-            "unusual_days": documented("int", "Unusual days among the last of_days (row *).", required=False),
-            "verdict": documented("string", "ok, watch or drift (row *); ok or drift (row label).", required=False),
-            "rows": documented("int", "Rows of the partition; labelled rows of the day measured (row label)."),
+            "value": documented("float", "Value of the statistic on this day.", required=False),
+            "threshold": documented("float", "Value that a usual day of the training window rarely passes."),
+            "unusual": documented("bool", "True when value is above threshold."),
+            "unusual_days": documented("int", "Unusual days among the last of_days days (row * only).", required=False),
+            "verdict": documented(
+                "string", "ok, watch or drift in row *; ok or drift in row label; null in the others.", required=False
+            ),
+            "rows": documented("int", "Rows of the partition. In row label: labelled rows of the measured day."),
             "model_name": documented("string", "Model whose training window is the reference."),
-            "model_version": documented("string", "Its version."),
+            "model_version": documented("string", "Version of that model."),
         },
         key=("feature",),
     )
 
 
 def performance(spec: PipelineSpec) -> Dataset:
-    """``performance``: realised quality of a partition's predictions, once its labels are mature."""
+    """``performance``: the quality of a partition's predictions, measured when its labels are mature."""
     metrics = (
         {
-            "auc": "Area under the ROC curve; null with one class.",
-            "log_loss": "Mean negative log-likelihood, nats.",
-            "brier": "Mean squared error of the probability.",
-            "calibration_error": "Expected calibration error, 10 equal-count bins.",
-            "baseline_log_loss": "The same rows with the training label rate as prediction.",
+            "auc": "Area under the ROC curve. Null when the labels have only one class.",
+            "log_loss": "Mean negative log-likelihood, in nats.",
+            "brier": "Mean squared error of the probability (Brier score).",
+            "calibration_error": "Expected calibration error, over 10 bins with equal counts.",
+            "baseline_log_loss": "log_loss of the same rows when every prediction is the training label rate.",
         }
         if spec.task == "binary"
         else {
-            "rmse": "Root mean squared error, label units.",
-            "mae": "Mean absolute error, label units.",
-            "bias": "Mean of prediction minus label.",
-            "baseline_rmse": "The same rows with the training mean as prediction.",
+            "rmse": "Root mean squared error, in label units.",
+            "mae": "Mean absolute error, in label units.",
+            "bias": "Mean of prediction minus label, in label units.",
+            "baseline_rmse": "rmse of the same rows when every prediction is the training mean.",
         }
     )
     return Dataset(
         name="performance",
-        doc="Realised quality a day and model version, computed when the day's labels are mature.",
+        doc="Quality of the predictions of each day and model version, computed when the day's labels are mature.",
         columns={
             **PARTITION_COLUMN,
-            "model_name": documented("string", "Model that predicted."),
-            "model_version": documented("string", "Its version."),
-            "rows": documented("int", "Predicted rows."),
-            "labelled": documented("int", "Rows whose label is known."),
-            "label_coverage": documented("float", "labelled / rows."),
-            "label_mean": documented("float", "Mean label.", required=False),
+            "model_name": documented("string", "Model that made the predictions."),
+            "model_version": documented("string", "Version of that model."),
+            "rows": documented("int", "Rows with a prediction."),
+            "labelled": documented("int", "Rows with a known label."),
+            "label_coverage": documented("float", "Share of rows with a known label: labelled / rows."),
+            "label_mean": documented("float", "Mean label of the labelled rows.", required=False),
             "prediction_mean": documented("float", "Mean prediction of the labelled rows.", required=False),
             **{name: documented("float", doc, required=False) for name, doc in metrics.items()},
-            "shadow": documented("bool", "True for predictions that only predictions_shadow has.", required=False),
+            "shadow": documented("bool", "True when the predictions are in predictions_shadow only.", required=False),
         },
         key=("model_version",),
     )
 
 
 def model_history(_: PipelineSpec) -> Dataset:
-    """``model_history``: a row each time an alias of the registry was moved."""
+    """``model_history``: one row for each move of an alias in the registry."""
     return Dataset(
         name="model_history",
         doc="Moves of the registry's aliases: which version, from which partition on, when, by whom and why.",
         columns={
-            PARTITION: documented("date", "First partition that the version is meant for."),
-            "alias": documented("string", "champion or challenger."),
-            "version_before": documented("string", "Version that the alias left.", required=False),
-            "version_after": documented("string", "Version that it points at since."),
-            "moved_at": documented("timestamp", "When, UTC."),
-            "reason": documented("string", "Why."),
-            "person": documented("string", "Who asked for it; pipeline when nobody did."),
-            "run_id": documented("string", "Run that moved it."),
+            PARTITION: documented("date", "First partition from which the alias means this version."),
+            "alias": documented("string", "Alias that moved: champion or challenger."),
+            "version_before": documented(
+                "string", "Version that the alias pointed at before. Null when it is new.", required=False
+            ),
+            "version_after": documented("string", "Version that the alias points at after the move."),
+            "moved_at": documented("timestamp", "Time of the move, UTC."),
+            "reason": documented("string", "Reason for the move."),
+            "person": documented("string", "Person who requested the move, or pipeline when no person did."),
+            "run_id": documented("string", "Run that moved the alias."),
             "improvement": documented(
                 "float",
-                "log_loss or rmse that it was better by than the constant baseline at its gate.",
+                "Improvement over the constant baseline at its gate, in log_loss or rmse. Null without a gate.",
                 required=False,
             ),
         },
@@ -102,30 +108,32 @@ def model_history(_: PipelineSpec) -> Dataset:
 
 
 def governor(_: PipelineSpec) -> Dataset:
-    """``governor``: whether to retrain, a row a day and a row a training that was asked for otherwise."""
+    """``governor``: decisions on retraining, one row per day and one per training from the schedule or by hand."""
     return Dataset(
         name="governor",
         doc="Decisions of the retrain governor: what it saw on a day, what it decided, and why.",
         columns={
-            PARTITION: documented("date", "Day that was decided for; nothing after it was looked at."),
-            "asked": documented("string", "monitor (every day), schedule or by-hand."),
-            "decision": documented("string", "retrain, hold or refused."),
+            PARTITION: documented("date", "Day of the decision. The decision uses no later data."),
+            "asked": documented("string", "Who asked for the decision: monitor (every day), schedule or by-hand."),
+            "decision": documented("string", "Decision: retrain, hold or refused."),
             "trigger": documented(
                 "string",
-                "drift, label-drift, performance, schedule or by-hand; null when nothing asked.",
+                "Cause of a training: drift, label-drift, performance, schedule or by-hand. Null without a cause.",
                 required=False,
             ),
-            "reasons": documented("string", "Sentences, one a line: what was found, then what refused it."),
-            "evidence": documented("string", "What was looked at, as JSON."),
-            "model_version": documented("string", "Champion of the day.", required=False),
-            "person": documented("string", "Who asked; pipeline when nobody did."),
+            "reasons": documented(
+                "string", "Reasons, one sentence per line: first the findings, then the rules that refused a training."
+            ),
+            "evidence": documented("string", "Measurements behind the decision, as JSON."),
+            "model_version": documented("string", "Version of the champion on that day.", required=False),
+            "person": documented("string", "Person who requested the training, or pipeline when no person did."),
             "training": documented(
                 "string",
-                "Run of the DAG train that waited for this; the monitor starts governor__<day>.",
+                "Run of the DAG train that waited for the decision. A training that the monitor starts is governor__<day>.",
                 required=False,
             ),
-            "run_id": documented("string", "Run that decided."),
-            "decided_at": documented("timestamp", "When, UTC."),
+            "run_id": documented("string", "Run that made the decision."),
+            "decided_at": documented("timestamp", "Time of the decision, UTC."),
         },
         key=("asked", "training"),
         partition_by=(PARTITION, "asked"),
@@ -133,21 +141,21 @@ def governor(_: PipelineSpec) -> Dataset:
 
 
 def corrections(_: PipelineSpec) -> Dataset:
-    """``corrections``: published days that late data made different."""
+    """``corrections``: published days that late data changed."""
     return Dataset(
         name="corrections",
-        doc="Days of features or predictions that became different after they were published, because data came late.",
+        doc="Published days of features or predictions that late data changed.",
         columns={
-            PARTITION: documented("date", "Day whose rows became different."),
-            "published": documented("string", "Table: features or predictions."),
-            "corrected_at": documented("timestamp", "When, UTC."),
-            "cause": documented("string", "Tables and days of the files that came late or anew."),
-            "rows_changed": documented("int", "Rows that are different, new or gone."),
-            "rows": documented("int", "Rows that the day has now."),
-            "largest_shift": documented("float", "Largest change of a score; null for features.", required=False),
-            "decisions_flipped": documented("int", "Decisions that became the other one."),
-            "backfill": documented("string", "The report's name under reports/<pipeline>/backfills."),
-            "run_id": documented("string", "Run that took in the files."),
+            PARTITION: documented("date", "Day whose rows changed."),
+            "published": documented("string", "Published table: features or predictions."),
+            "corrected_at": documented("timestamp", "Time of the correction, UTC."),
+            "cause": documented("string", "Tables and days of the files that came late or again."),
+            "rows_changed": documented("int", "Rows that changed, appeared or disappeared."),
+            "rows": documented("int", "Rows of the day after the correction."),
+            "largest_shift": documented("float", "Largest change of a score. Null for features.", required=False),
+            "decisions_flipped": documented("int", "Decisions that changed from true to false, or from false to true."),
+            "backfill": documented("string", "Name of the report under reports/<pipeline>/backfills."),
+            "run_id": documented("string", "Run that ingested the files."),
         },
         key=("published",),
         partition_by=(PARTITION, "backfill"),
@@ -155,26 +163,29 @@ def corrections(_: PipelineSpec) -> Dataset:
 
 
 def publications(_: PipelineSpec) -> Dataset:
-    """``publications``: the warehouse's own record of what was copied there; it is not in the lake."""
+    """``publications``: the warehouse's record of what was copied there. The lake does not have it."""
     return Dataset(
         name="publications",
-        doc="Each replacement of a partition in the warehouse, in the transaction that made it; the newest one counts.",
+        doc="One row for each replacement of a partition in the warehouse, written in the same transaction. "
+        "The newest row counts.",
         columns={
             **PARTITION_COLUMN,
-            "published": documented("string", "Table: predictions, performance or drift."),
-            "lake_snapshot": documented("int", "Iceberg snapshot of the lake's table that the rows are from."),
+            "published": documented("string", "Published table: predictions, performance or drift."),
+            "lake_snapshot": documented("int", "Iceberg snapshot of the lake's table that the rows come from."),
             "row_count": documented("int", "Rows of the partition."),
-            "checksum": documented("int", "Sum over the rows of the first 8 hex digits of the MD5 of all columns."),
+            "checksum": documented(
+                "int", "Sum over all rows. Each row adds the first 8 hex digits of the MD5 of its columns."
+            ),
             "job": documented("string", "BigQuery job that replaced the partition."),
-            "run_id": documented("string", "Run that asked for it."),
-            "published_at": documented("timestamp", "When, UTC."),
+            "run_id": documented("string", "Run that requested the publication."),
+            "published_at": documented("timestamp", "Time of the publication, UTC."),
         },
         key=("published",),
     )
 
 
 def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
-    """Every table of a pipeline, by name."""
+    """Return every table of a pipeline, by name."""
     found = [
         *(datasets.raw(spec, table) for table in spec.tables),
         *(datasets.validated(spec, table) for table in spec.tables),

@@ -1,4 +1,4 @@
-"""Which rows of a table are meant: some of its partitions, or the whole table."""
+"""A selection of a table's rows: some of its partitions, or the whole table."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,9 +22,9 @@ from contrail.partitions import as_ranges
 
 @dataclass(frozen=True)
 class Selection:
-    """The rows of these daily partitions, all rows when ``days`` is None.
+    """The rows of these daily partitions, or all rows when ``days`` is None.
 
-    ``scope`` narrows them by further partition columns, for example ``{"stage": "ingest"}``.
+    ``scope`` narrows the selection by further partition columns, for example ``{"stage": "ingest"}``.
     """
 
     days: tuple[date, ...] | None
@@ -32,7 +32,7 @@ class Selection:
 
     @classmethod
     def of(cls, partitions: Iterable[date] | None, scope: Mapping[str, str] | None = None) -> "Selection":
-        """The rows of these partitions, in any order; of the whole table when there are none to name."""
+        """Select these partitions, in any order, or the whole table when ``partitions`` is None."""
         return cls(None if partitions is None else tuple(sorted(set(partitions))), scope or {})
 
     @property
@@ -41,10 +41,10 @@ class Selection:
         return ALL_PARTITIONS if self.days is None else ",".join(str(part) for part in as_ranges(self.days))
 
     def expression(self) -> BooleanExpression:
-        """The same as a filter of Iceberg."""
+        """Return the selection as an Iceberg filter."""
         found: BooleanExpression = AlwaysTrue()
         if self.days is not None:
-            # Ranges, not In(): PyIceberg's cost of a list grows with its square (a year: seconds).
+            # Ranges, not In(): PyIceberg's time for a list grows with the square of its length (a year: seconds).
             found = AlwaysFalse()
             for part in as_ranges(self.days):
                 found = Or(found, And(GreaterThanOrEqual(PARTITION, part.start), LessThanOrEqual(PARTITION, part.end)))  # type: ignore[arg-type]

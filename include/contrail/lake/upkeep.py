@@ -1,16 +1,16 @@
-"""Which snapshots are kept: naming one so that it stays, and expiring the oldest of the others."""
+"""Upkeep of snapshots: tag those to keep, and expire the oldest of the others."""
 
 from pyiceberg.table import Table
 
 from contrail.lake.catalog import Tables
 from contrail.lake.conflicts import retrying
 
-# Snapshots expire once so many times the number to keep have gathered, not one after each commit.
+# Snapshots expire together when there are this many times the number to keep, not one after each commit.
 _SLACK = 1.2
 
 
 def expire(table: Table, kept: int) -> None:
-    """Forget the oldest untagged snapshots once a fifth more than ``kept`` have gathered."""
+    """Expire the oldest untagged snapshots once the table has a fifth more than ``kept``."""
     protected = {ref.snapshot_id for ref in table.refs().values()}
     snapshots = [s.snapshot_id for s in sorted(table.snapshots(), key=lambda s: s.timestamp_ms)]
     if len(snapshots) > kept * _SLACK:
@@ -19,7 +19,7 @@ def expire(table: Table, kept: int) -> None:
 
 
 def tag(tables: Tables, name: str, snapshot_id: int, tag: str) -> None:
-    """Name a snapshot of a table so that it never expires; naming it again is harmless."""
+    """Tag a snapshot of a table so that it never expires. The same call again is harmless."""
 
     def commit() -> None:
         table = tables.table(name)
@@ -31,7 +31,7 @@ def tag(tables: Tables, name: str, snapshot_id: int, tag: str) -> None:
 
 
 def untag(tables: Tables, name: str, tag: str) -> None:
-    """Remove a snapshot's name, so that it may expire; a name that is not there is no fault."""
+    """Remove a tag, so that its snapshot may expire. An unknown tag is no error."""
 
     def commit() -> None:
         table = tables.table(name)

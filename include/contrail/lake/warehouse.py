@@ -1,6 +1,7 @@
-"""What the warehouse shows of a pipeline, and the fingerprint by which it is compared with the lake: SQL, and no calls.
+"""The tables and views of a pipeline in the warehouse, and the fingerprint that compares them with the lake.
 
-The fingerprint is one expression in the dialects of DuckDB (the lake) and BigQuery; equal rows give equal numbers in both.
+The fingerprint is one expression in two dialects: DuckDB's for the lake, and BigQuery's. Equal rows give equal numbers
+in both. This module makes SQL. It calls no service.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,13 +24,13 @@ TABLES = ("predictions", "performance", "drift")
 _QUOTE: dict[Dialect, str] = {"bigquery": "`", "duckdb": '"'}
 _MD5: dict[Dialect, str] = {"bigquery": "TO_HEX(MD5({}))", "duckdb": "md5({})"}
 _MICROS: dict[Dialect, str] = {"bigquery": "UNIX_MICROS({})", "duckdb": "epoch_us({})"}
-# A sum of 32-bit numbers fits INT64 up to 2^31 rows a partition, where 12 hex digits would overflow at 32,768.
+# A sum of 32-bit numbers fits INT64 up to 2^31 rows a partition; 12 hex digits would overflow at 32,768 rows.
 _HEX_DIGITS = 8
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Rows of a partition, and a number that is another one as soon as a value is another one."""
+    """The number of rows of a partition, and a checksum that changes with any value."""
 
     rows: int = 0
     checksum: int = 0
@@ -39,18 +40,18 @@ Fingerprints = Mapping[date, Fingerprint]
 
 
 def quoted(name: str, dialect: Dialect = "bigquery") -> str:
-    """A column's name, which may be a reserved word: ``rows`` is one in BigQuery."""
+    """Quote a column's name, because it may be a reserved word (``rows`` is one in BigQuery)."""
     return f"{_QUOTE[dialect]}{name}{_QUOTE[dialect]}"
 
 
 def within(days: Iterable[date]) -> str:
-    """A condition on the partition column that both dialects, and BigQuery's partition pruning, understand."""
+    """Make a condition on the partition column. Both dialects and BigQuery's partition pruning understand it."""
     parts = [f"{PARTITION} BETWEEN DATE '{part.start}' AND DATE '{part.end}'" for part in as_ranges(days)]
     return " OR ".join(parts) or "FALSE"
 
 
 def fingerprint_sql(dataset: Dataset, source: str, partitions: Partitions, dialect: Dialect) -> str:
-    """A query for partition, rows and checksum of each partition of a range that has rows."""
+    """Make a query for the date, rows and checksum of each partition of a range that has rows."""
     texts = (_text(quoted(name, dialect), column, dialect) for name, column in dataset.columns.items())
     row = "CONCAT(" + ", '|', ".join(f"COALESCE({text}, '')" for text in texts) + ")"
     number = f"CAST(CONCAT('0x', SUBSTR({_MD5[dialect].format(row)}, 1, {_HEX_DIGITS})) AS INT64)"
@@ -61,19 +62,19 @@ def fingerprint_sql(dataset: Dataset, source: str, partitions: Partitions, diale
 
 
 def _text(name: str, column: ColumnSpec, dialect: Dialect) -> str:
-    """A value as text that is the same in both dialects; null stays null."""
+    """Make SQL for a value as text that is the same in both dialects. Null stays null."""
     if column.type == "float":
-        # Engines write floats in different ways: nine decimals as a whole number are the same in all.
+        # Engines write floats in different ways. Nine decimals as a whole number are the same in all.
         whole = f"CAST(CAST(ROUND({name} * 1e9) AS INT64) AS STRING)"
         return f"CASE WHEN {name} IS NULL THEN NULL WHEN ABS({name}) < 1e9 THEN {whole} ELSE 'large' END"
     if column.type == "timestamp":
         return f"CAST({_MICROS[dialect].format(name)} AS STRING)"
-    # With a mark, so that an empty string is not null; DuckDB's CONCAT would make a string of null, || does not.
+    # The mark tells an empty string from null. DuckDB's CONCAT would make a string of null; || does not.
     return f"('=' || {name})" if column.type == "string" else f"CAST({name} AS STRING)"
 
 
 def fingerprints(dataset: Dataset, rows: pa.Table, partitions: Partitions) -> dict[date, Fingerprint]:
-    """Of rows of the lake."""
+    """Compute the fingerprints of rows of the lake."""
     with duckdb.connect() as connection:
         connection.register("lake_rows", rows)
         found = connection.sql(fingerprint_sql(dataset, "lake_rows", partitions, "duckdb")).fetchall()
@@ -81,38 +82,38 @@ def fingerprints(dataset: Dataset, rows: pa.Table, partitions: Partitions) -> di
 
 
 def differences(wanted: Fingerprints, found: Fingerprints) -> list[date]:
-    """Partitions that are not the same in both; one without rows is the same as none."""
+    """List the partitions that differ. A partition without rows equals a missing one."""
     empty = Fingerprint()
     return [day for day in sorted({*wanted, *found}) if wanted.get(day, empty) != found.get(day, empty)]
 
 
 def published(spec: PipelineSpec) -> Iterator[Dataset]:
-    """The tables that are copied to the warehouse, as they are in the lake."""
+    """Yield the tables that are copied to the warehouse, as the lake defines them."""
     known = records.all_datasets(spec)
     yield from (known[name] for name in TABLES)
 
 
 @dataclass(frozen=True)
 class View:
-    """A view for analysts: its columns are documented as those of the table that it reads."""
+    """A view for analysts. Its columns have the documentation of the table that it reads."""
 
     dataset: Dataset
     source: str
     condition: str
 
     def query(self, table: str) -> str:
-        """Its SQL over the source table, whose full name is given."""
+        """Make the view's SQL over ``table``, the full name of its source."""
         names = ", ".join(quoted(name) for name in self.dataset.columns)
         return f"SELECT {names} FROM {table} AS t{self.condition.format(table=table)}"
 
 
 def views(spec: PipelineSpec) -> list[View]:
-    """What analysts may read. What only a challenger has predicted is not for them."""
+    """List the views that analysts may read. They do not show a challenger's predictions."""
     predictions = datasets.predictions(spec)
     latest = replace(
         _without(predictions, "feature_snapshot", "scoring_run"),
         name="predictions_latest",
-        doc=f"{spec.title}: predictions of the newest day that has any.",
+        doc=f"{spec.title}: the predictions of the newest predicted day.",
     )
     performance = replace(_without(records.performance(spec), "shadow"), name="model_performance")
     newest = f" WHERE t.{PARTITION} = (SELECT MAX({PARTITION}) FROM {{table}})"
