@@ -1,6 +1,6 @@
 # Two images of one lock: `airflow` runs every service of Airflow, `job` runs a stage on Dataproc Serverless or Vertex AI.
 #   docker build --target job --build-arg REVISION="$(git rev-parse HEAD)" --tag … .
-# The slim image of Airflow holds no provider, so that the lock alone decides every library.
+# The slim image of Airflow holds no provider, so the lock alone decides every library.
 ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.12
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
@@ -8,21 +8,21 @@ FROM ${PYTHON_IMAGE} AS job
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # Google Cloud, "Use custom containers with Serverless for Apache Spark": procps and tini for Spark's scripts, jemalloc, a
 # user `spark` with uid and gid 1099 and a home. Spark and Java are mounted at run time.
-# Debian keeps one version of a package in a release: nothing to pin.
+# A release of Debian has one version of a package, so there is nothing to pin.
 # hadolint ignore=DL3008
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends libjemalloc2 procps tini \
   && rm -rf /var/lib/apt/lists/* \
   && groupadd --gid 1099 spark \
   && useradd --uid 1099 --gid 1099 --create-home --home-dir /home/spark spark
-# The last two lines: where Vertex AI mounts the GPU's driver, and that its libraries are wanted.
+# The last two lines say where Vertex AI mounts the GPU's driver, and which of its libraries this image needs.
 ENV LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 \
     PYSPARK_PYTHON=/usr/local/bin/python \
     PYTHONUNBUFFERED=1 \
     LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY requirements.txt requirements-gpu.txt /opt/contrail/
-# The lock is complete: --no-deps spares pip the resolving, --require-hashes refuses anything else.
+# The lock is complete. So --no-deps saves pip the resolution, and --require-hashes refuses anything else.
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/contrail/requirements.txt \
       --requirement /opt/contrail/requirements-gpu.txt \
   && sha256sum /opt/contrail/requirements.txt | cut --delimiter=' ' --fields=1 > /opt/contrail/requirements.sha256
@@ -32,7 +32,7 @@ LABEL org.opencontainers.image.title="contrail-job" \
       org.opencontainers.image.revision="${REVISION}"
 USER 1099
 WORKDIR /home/spark
-# It runs to its end; whoever submitted it watches it.
+# A job runs to its end, and its submitter watches it.
 HEALTHCHECK NONE
 
 FROM ${AIRFLOW_IMAGE} AS airflow
@@ -42,13 +42,13 @@ RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/con
 USER 0
 # Volumes take their owner from these folders when they are first mounted.
 RUN install --directory --owner=airflow --group=root --mode=0770 /var/lib/contrail /opt/airflow/logs
-# Owned by root: no process of Airflow can change the code that it runs.
+# Root owns the code, so no process of Airflow can change what it runs.
 COPY pyproject.toml airflow_settings.yaml /opt/contrail/
 COPY dags /opt/contrail/dags
 COPY plugins /opt/contrail/plugins
 COPY include /opt/contrail/include
 ARG REVISION=unknown
-# Every published row names it; there is no git in the image.
+# Every published row names the revision, and the image has no git.
 RUN printf '%s' "${REVISION}" > /opt/contrail/REVISION
 LABEL org.opencontainers.image.title="contrail" \
       org.opencontainers.image.revision="${REVISION}"
@@ -61,6 +61,6 @@ ENV CONTRAIL_PROJECT=/opt/contrail \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
 CMD ["api-server"]
-# For the API server; docker-compose.yaml has those of the other services.
+# This check is for the API server. docker-compose.yaml has those of the other services.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
   CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://localhost:8080/api/v2/version"]

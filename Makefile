@@ -36,18 +36,18 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	@$(STEP) "Installing the libraries of tests and checks" $(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# The emulator's gRPC is not ours: a virtual environment of its own, of the same Python.
+# The emulator needs another version of gRPC. So it has a virtual environment of its own, with the same Python.
 .venv-bigquery/.installed: $(VENV)/.uv requirements-bigquery-emulator.txt
 	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-bigquery
 	@$(STEP) "Installing the BigQuery emulator" $(UV) pip install --python .venv-bigquery/bin/python --require-hashes -r requirements-bigquery-emulator.txt
 	@touch $@
 
-setup: $(VENV)/.run  ## Install everything that running needs into .venv
+setup: $(VENV)/.run  ## Install into .venv everything that a run needs
 
 run: $(VENV)/.run  ## The main job on real data, through Airflow: land, train, promote, score, check drift
 	@$(AIRFLOW) contrail_airflow.local.main_job --pipeline $(PIPELINE)
 
-up: $(VENV)/.run  ## Start Airflow and MLflow for a person; prints the addresses and how to log in
+up: $(VENV)/.run  ## Start Airflow and MLflow, and print the addresses and the logins
 	@$(AIRFLOW) contrail_airflow.local up
 
 down:  ## Stop what `make up` started, and only that
@@ -56,7 +56,7 @@ down:  ## Stop what `make up` started, and only that
 airflow: $(VENV)/.run  ## Airflow's own command line on the embedded Airflow: make airflow ARGS="dags list"
 	@$(AIRFLOW) contrail_airflow.local airflow $(ARGS)
 
-compose-env:  ## Make .env with new random passwords for docker-compose.yaml, unless it is there
+compose-env:  ## Make .env with new random passwords for docker-compose.yaml, unless it exists
 	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.local.compose_env
 
 test: $(VENV)/.dev .venv-bigquery/.installed  ## Run all tests but one, which test-gcp runs

@@ -1,7 +1,6 @@
-"""Does a day cost the same late in the year as early in it?
+"""Whether a day costs the same late in the year as early in it.
 
-The lake is grown a day at a time, as daily runs would grow it: at day 20 each table has 20 commits, at day 350 it
-has 350.
+The lake grows a day at a time, as daily runs grow it. At day 20 each table has 20 commits, at day 350 it has 350.
 """
 
 import os

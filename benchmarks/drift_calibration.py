@@ -1,9 +1,9 @@
-"""How often is drift raised for nothing, and how soon for something? On the days of flight_delay's training window.
+"""How often drift is raised for nothing, and how soon for something, on the days of flight_delay's training window.
 
-Stationary data are days of that window in a shuffled order, judged by references that were built without them. A
-moderate shift is Cohen's medium effect, chosen after exploratory runs on the same data: half a standard deviation of a
-feature's rows (d = 0.5), and a label rate moved by 0.5 in 2·arcsin(√rate) (h = 0.5: 26 % to 50 %; 24 % to 34 % is
-h = 0.22, between small and medium).
+Stationary data are days of that window in a shuffled order. References that were built without them judge them. A
+moderate shift is Cohen's medium effect, chosen after exploratory runs on the same data. For a feature it is half a
+standard deviation of its rows (d = 0.5). For the label it is a rate moved by 0.5 in 2·arcsin(√rate), h = 0.5: 26 % to
+50 %. A move from 24 % to 34 % is h = 0.22, between small and medium.
 """
 
 import os
@@ -37,7 +37,7 @@ Change = Callable[[Floats], Floats]
 
 @dataclass(frozen=True)
 class _World:
-    """The training window's features and labels, with predictions of days unseen, and the same of the days later."""
+    """Features, labels and out-of-fold predictions of the training window's days, and the like of the later days."""
 
     spec: Any
     features: pa.Table
@@ -110,7 +110,7 @@ def _changes(column: Floats) -> dict[str, Change]:
 
 
 def _unusual(world: _World) -> dict[tuple[str, str], Bools]:
-    """For each planted change of a feature, and for none, whether each day (in order) is unusual."""
+    """Whether each day, in order, is unusual: with each planted change of a feature, and with none."""
     from contrail.methods.drift import day_statistics
     from contrail.methods.drift_reference import build_reference
     from contrail.methods.label_drift import build_label_reference
@@ -145,7 +145,7 @@ def _drifting(world: _World, unusual: Sequence[bool] | Bools) -> Bools:
 
 
 def _feature_alarms(world: _World, usual: Bools) -> float:
-    """False alarms a quarter: drift begins in days drawn in any order."""
+    """False alarms a quarter: how often drift begins in days drawn at random."""
     rng = np.random.default_rng(1)
     quarters = rng.choice(usual, (QUARTERS, QUARTER))
     return float(np.mean([_begins(_drifting(world, quarter)) for quarter in quarters]))
@@ -255,7 +255,7 @@ def _really(world: _World) -> tuple[int, int, int]:
     reference = build_label_reference(_residuals(world, 0.0), world.spec.drift)
     found = day_statistics(world.later, build_reference(world.features, world.spec, reference))
     days = (date.fromisoformat(LATER[1]) - date.fromisoformat(LATER[0])).days + 1
-    # A verdict rests on the days before it, which were read too.
+    # A verdict needs the days before it, so they were read too.
     of_features = _drifting(world, found.unusual_days)[-days:]
     of_label = _label_drifting(np.array(list(world.later_residuals.values())), reference)[-days:]
     return days, int(of_features.sum()), int(of_label.sum())
@@ -265,7 +265,7 @@ def _really(world: _World) -> tuple[int, int, int]:
 
 
 def _ideal(shift: float, means: Floats, rate: float) -> float:
-    """What the best test of the mean of three days in a row would find, had it known the usual noise, normal, before."""
+    """The power of the best test of three days' mean that knows the usual noise and takes it for normal."""
     normal = NormalDist()
     of_three = np.lib.stride_tricks.sliding_window_view(means, SOON).mean(axis=1)
     return normal.cdf(shift / of_three.std() - normal.inv_cdf(1 - rate))
@@ -293,7 +293,7 @@ def _feature_table(world: _World, unusual: dict[tuple[str, str], Bools]) -> tupl
 
 
 def measure() -> str:
-    """Rates of false and of true alarms, the goal beside each."""
+    """Rates of false and of true alarms, each with its goal."""
     world = _load()
     unusual = _unusual(world)
     usual, rate = unusual["", ""], float(world.labels.mean())

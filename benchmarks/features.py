@@ -70,7 +70,7 @@ def _process(engine: str, folder: Path) -> float:
 
 
 def _largest_difference(folder: Path) -> str:
-    """Between what Sail and DuckDB have computed, relative to the size of the value; the rows must be the same."""
+    """The largest difference of Sail and DuckDB, relative to the size of the value. The rows must be the same."""
     import duckdb
 
     with duckdb.connect() as connection:

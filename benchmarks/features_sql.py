@@ -1,7 +1,7 @@
 """The features of flight_delay written by hand in DuckDB SQL: the yardstick for the engines in ``features``.
 
-The same columns as ``include/pipelines/flight_delay/features.py``, by another road: range joins of daily sums. Where
-the two disagree, one of them is wrong.
+It computes the columns of ``include/pipelines/flight_delay/features.py`` in another way: by range joins of daily sums.
+Where the two disagree, one of them is wrong.
 """
 
 import duckdb

@@ -37,7 +37,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def contrail(*arguments: str, **extra: str) -> dict[str, Any]:
-    """Run a stage or another command with --json in a process of its own; its result and ``wall`` seconds."""
+    """Run a command with --json in a process of its own, and return its result with the ``wall`` seconds."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "contrail", *arguments, "--json"],

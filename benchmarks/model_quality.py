@@ -1,4 +1,4 @@
-"""How good is the model out of time, against the baselines and the honest best known for this data?"""
+"""How good the model is out of time, against the baselines and the honest best known for this data."""
 
 from benchmarks.harness import HOME, PIPELINE
 
@@ -8,7 +8,7 @@ HONEST_BEST = {"auc": 0.672}
 
 
 def measure() -> str:
-    """Pooled over October to December; no timing, so no ratio."""
+    """Metrics pooled over October to December. There is no timing, so there is no ratio."""
     import os
 
     os.environ["CONTRAIL_HOME"] = str(HOME)

@@ -1,7 +1,7 @@
-"""A quarter of bike_demand, a day at a time, with trouble planted in its feed: what people are told reads as a story.
+"""A quarter of bike_demand, a day at a time, with trouble planted in its feed. The messages read as a story.
 
-Each day makes the calls that the DAGs make, in their order, in this process and without Airflow. The story is read from
-the tables that are left and from the messages that people get; ``_expectations`` says what must be in it.
+Each day makes the calls that the DAGs make, in their order, in this process and without Airflow. The story comes from
+the tables and from the messages to people. ``_expectations`` says what it must contain.
 """
 
 import gzip
@@ -53,7 +53,7 @@ PARAMETERS = {"eta": 1.0, "max_depth": 12, "min_child_weight": 0, "subsample": 0
 
 @dataclass(frozen=True)
 class Feed:
-    """Delivers each evening what a feed has by then, spoiled where that is planted."""
+    """Delivers each evening the files that a feed has by then, with the planted trouble."""
 
     outbox: Path
     landing: Path
@@ -109,9 +109,9 @@ _WEATHER = {FAHRENHEIT: (_in_fahrenheit,), STRANGE: (_cloudburst,)}
 
 @dataclass
 class Simulation:
-    """The pipeline's DAGs, called in this process; ``told`` is what people were told, and on which day.
+    """The pipeline's DAGs, called in this process. ``told`` has the messages to people, each with its day.
 
-    A run is named after the day on which it runs, so that the tables say it too.
+    A run has the name of the day on which it runs, so the tables say it too.
     """
 
     told: list[tuple[date, Message]] = field(default_factory=list)
@@ -137,8 +137,8 @@ class Simulation:
         return Feed(outbox, HOME / "landing" / PIPELINE)
 
     def day(self, day: date) -> None:
-        """What a day sets off: daily, score and monitor, then what people and the schedule ask for."""
-        with suppress(ContrailError):  # a past day's trouble is told, and is no reason to leave this one out
+        """Run a day: daily, score and monitor, then the trainings that people and the schedule start."""
+        with suppress(ContrailError):  # a failure with a past day sends its message, and this day still runs
             self._task("late", str(day), day, lambda: self._late(day))
         self.chain(day, on=day)
         if day == FAHRENHEIT + 2 * DAY:
@@ -169,7 +169,7 @@ class Simulation:
             self.train(day, day, params)
 
     def train(self, as_of: date, on: date, params: dict[str, Any] | None = None) -> None:
-        """The DAG train; a candidate that the gate refuses is told of, and the champion stays."""
+        """The DAG train. When the gate refuses a candidate, it sends a message and the champion stays."""
         windows = training_windows(self.pipeline.spec, as_of)
         with suppress(ContrailError):
             version = self.stage("train", windows.train, on, params=params or {}).model_version
@@ -184,7 +184,7 @@ class Simulation:
         return correct(Backfills(self.pipeline, settings(), self.lake), day, f"late-{day}")
 
     def _task(self, verb: str, days: str, on: date, work: Callable[[], StageDetails]) -> StageDetails:
-        """Work, and the message that its task in Airflow would send."""
+        """Do the work, and keep the message that its task in Airflow would send."""
         where = f"{PIPELINE} {verb} {days}"
         try:
             details = work()
@@ -200,7 +200,7 @@ class Simulation:
         return bool(cron) and croniter(cron, midnight - timedelta(seconds=1)).get_next(datetime).date() == day
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the tables, as an analyst asks for them; none of a table that nothing has made yet."""
+        """Rows of an analyst's query. There are none while the table does not exist yet."""
         with self.lake.connect() as connection, suppress(duckdb.CatalogException):
             return list(connection.sql(query).fetchall())
         return []
@@ -249,7 +249,7 @@ def _quiet(simulation: Simulation, first: date, last: date) -> list[str]:
 
 
 def _told(simulation: Simulation) -> Iterator[_Event]:
-    """The messages; of a long one what happened, not what to do."""
+    """The messages. A long one shows what happened, not what to do."""
     for day, message in simulation.told:
         first, *others = message.happened.splitlines()
         found = [line.strip() for line in others if line.startswith("  ") and not line.startswith(_TO_DO)]
@@ -279,7 +279,7 @@ def _drift_ends(simulation: Simulation) -> Iterator[_Event]:
 
 
 def _governor(simulation: Simulation) -> Iterator[_Event]:
-    """What it decided each time that this changed; a decision to retrain always."""
+    """Each change of the governor's decision, and every decision to retrain."""
     before = "hold"
     for day, decision, reasons in simulation.sql("SELECT partition_date, decision, reasons FROM governor ORDER BY 1"):
         if decision == "retrain" or decision not in (before, "hold"):
@@ -352,7 +352,7 @@ def measure() -> str:
     """The quarter's story.
 
     Raises:
-        SystemExit: if something that was planted has not had its consequence.
+        SystemExit: if planted trouble has not had its consequence.
     """
     started = time.perf_counter()
     with _own_home():

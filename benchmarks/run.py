@@ -17,7 +17,7 @@ KEPT = HOME / "sections"
 
 
 def main() -> None:
-    """Measure and write; sections that are not measured now stay as they were, with the day that they are of."""
+    """Measure and write. Sections that are not measured now stay as they were, with their own day."""
     prepare()
     KEPT.mkdir(exist_ok=True)
     for name in sys.argv[1:] or ALL:

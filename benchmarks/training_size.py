@@ -1,7 +1,7 @@
 """How a training grows with its rows, on the processors and on a GPU where there is one.
 
-The rows are the flights of January to August, drawn again with noise up to millions; the model is judged on those of October to
-December as they were. One training alone, also on a machine that has only the file that ``make bench`` leaves:
+The rows are the flights of January to August, drawn with noise up to millions. The flights of October to December test
+the model. One training also runs alone, on a machine that has only the file that ``make bench`` leaves:
 
     python -m benchmarks.training_size --rows 100000000 --device cuda --flights flights.parquet
 """
@@ -31,7 +31,7 @@ TRAINING_ENDS, TEST_BEGINS = date(2013, 8, 31), date(2013, 10, 1)
 ROUNDS = 100
 NOISE = 0.01  # standard deviations of a column
 _AT_A_TIME = 1_000_000
-# Of the bytes of the rows: with what is encoded and binned beside them it was 2.7 at ten million.
+# Memory in multiples of the rows' bytes. With the encoded and binned copies it was 2.7 at ten million rows.
 _ROOM = 3
 
 
@@ -39,7 +39,7 @@ _ROOM = 3
 
 
 def _drawn(flights: pa.Table, rows: int) -> pa.Table:
-    """So many of the flights, with replacement; noise makes no two the same."""
+    """``rows`` flights, drawn with replacement. Noise makes no two the same."""
     rng = np.random.default_rng(0)
     numbers = [f.name for f in flights.schema if pa.types.is_floating(f.type) and f.name != "label"]
     spread = {name: NOISE * (pc.stddev(flights[name]).as_py() or 0.0) for name in numbers}
@@ -84,7 +84,7 @@ def train(rows: int, device: str, flights: Path) -> dict[str, Any]:
 
 
 class _GpuMemory(threading.Thread):
-    """The most memory of the first GPU that was seen in use, GB; 0 without one."""
+    """The peak memory in use on the first GPU, in GB; 0 without a GPU."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

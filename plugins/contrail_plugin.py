@@ -1,4 +1,4 @@
-"""The one entry that Airflow loads from this folder: it registers what the package beside it defines.
+"""The only plugin that Airflow loads from this folder. It registers classes of the package beside it.
 
 Airflow also runs every module of a plugins folder by its own name, so the package is in .airflowignore.
 """
@@ -11,7 +11,7 @@ from contrail_airflow.scheduling.timetables import ClosedPartitionTimetable
 
 
 class ContrailPlugin(AirflowPlugin):
-    """Contrail's timetables and priorities, and what ends remote jobs."""
+    """Contrail's timetable and priority strategy, and the listener that ends remote jobs."""
 
     name = "contrail"
     timetables = [ClosedPartitionTimetable]  # noqa: RUF012 - Airflow reads a plain list

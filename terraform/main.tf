@@ -8,10 +8,10 @@ locals {
     cost_centre = var.cost_centre
   }
 
-  # BigLake's Iceberg catalog, whose calls are counted on the caller's project.
+  # For BigLake's Iceberg catalog, which counts calls on the caller's project.
   catalog_roles = ["roles/biglake.editor", "roles/serviceusage.serviceUsageConsumer"]
 
-  # Of the artifacts' jobs/: what only Airflow writes, the code that jobs run and the receipts of what they cost.
+  # The folders under the artifacts' jobs/ that only Airflow writes: the code of jobs, and the receipts of their costs.
   airflows_own = ["jobs/code/", "jobs/costs/"]
 
   groups = { for role, address in var.groups : role => "group:${address}" }
@@ -111,8 +111,8 @@ module "storage" {
   region      = var.region
 
   buckets = {
-    # What was landed cannot be had again: it is kept, in cheaper storage when nobody rereads it. Jobs read what was
-    # validated, which is in the lake.
+    # Nobody can deliver landed files again. So they are kept, later in cheaper storage. Jobs read validated rows, which
+    # are in the lake.
     landing = {
       noncurrent_days = 90
       nearline_days   = 90
@@ -123,9 +123,9 @@ module "storage" {
       }
     }
 
-    # Staged rows and the Iceberg warehouse. A stage audits and publishes its rows where it runs, and the catalog decides
-    # where a table lies: no prefix would keep a job from the tables of others. Iceberg keeps its own history; old versions
-    # are a short safety net.
+    # Staged rows and the Iceberg warehouse. A stage audits and publishes its rows where it runs, and the catalog
+    # decides where a table lies. So no prefix could keep a job from the tables of others. Iceberg keeps its own
+    # history, and old versions are a short safety net.
     lake = {
       noncurrent_days = 7
       expire_prefixes = { "staging/" = 14 }
@@ -138,8 +138,8 @@ module "storage" {
       }
     }
 
-    # MLflow's artifacts, code wheels, reports, DVC's remote. A job leaves its result and its log under jobs/; one of a
-    # backfill also reads what earlier jobs cost and keeps the backfill's record.
+    # MLflow's artifacts, code wheels, reports, DVC's remote. A job leaves its result and its log under jobs/. A
+    # backfill's job also reads the costs of earlier jobs and keeps the backfill's record.
     artifacts = {
       noncurrent_days = 90
       access = {
@@ -177,8 +177,8 @@ module "storage" {
   depends_on = [module.services]
 }
 
-# BigLake's Iceberg catalog of the lake: one of this type must be named after its bucket. Stages read and write the files
-# with their own accounts.
+# The lake's Iceberg catalog in BigLake. A catalog of this type must have the name of its bucket. Stages read and write
+# the files with their own accounts.
 resource "google_biglake_iceberg_catalog" "lake" {
   name            = trimprefix(module.storage.uris["lake"], "gs://")
   catalog_type    = "CATALOG_TYPE_GCS_BUCKET"
@@ -230,7 +230,7 @@ module "secrets" {
   region = var.region
   editor = local.groups.engineers
 
-  # The settings and passwords of the machine that runs Airflow, for when it is lost; nothing reads them by itself.
+  # The settings and passwords of the machine that runs Airflow, in case it is lost. Nothing reads them by itself.
   secret_ids = ["contrail-env"]
 
   depends_on = [module.services]

@@ -1,7 +1,7 @@
 # What include/environments/<environment>.yaml and the Airflow deployment need to know.
 
 output "service_accounts" {
-  description = "Mail addresses of the accounts: airflow runs the orchestrator, the others are what its jobs run as."
+  description = "Mail addresses of the accounts: airflow runs the orchestrator, and its jobs run as the others."
   value = {
     airflow  = module.identity.airflow.email
     spark    = module.dataproc.account.email
@@ -22,7 +22,7 @@ output "workload_identity_provider" {
 }
 
 output "environment" {
-  description = "The environment variables that include/environments/<environment>.yaml asks for, and those of docker-compose.gcp.yaml."
+  description = "The environment variables that include/environments/<environment>.yaml and docker-compose.gcp.yaml need."
   value = {
     CONTRAIL_GCP_PROJECT      = var.project_id
     CONTRAIL_GCP_REGION       = var.region
@@ -34,7 +34,7 @@ output "environment" {
     CONTRAIL_SPARK_ACCOUNT    = module.dataproc.account.email
     CONTRAIL_TRAIN_ACCOUNT    = module.vertex.account.email
     CONTRAIL_SUBNETWORK       = module.network.subnet_id
-    CONTRAIL_NETWORK          = "projects/${data.google_project.this.number}/global/networks/${module.network.network_name}" # Vertex AI wants the number
+    CONTRAIL_NETWORK          = "projects/${data.google_project.this.number}/global/networks/${module.network.network_name}" # Vertex AI needs the number
     CONTRAIL_TEAM             = var.team
     CONTRAIL_COST_CENTRE      = var.cost_centre
     CONTRAIL_MLFLOW_URI       = module.network.mlflow_uri

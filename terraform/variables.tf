@@ -44,12 +44,12 @@ variable "groups" {
 
   validation {
     condition     = alltrue([for address in values(var.groups) : can(regex("^[^@\\s]+@[^@\\s]+$", address))])
-    error_message = "Each group is given by its mail address."
+    error_message = "Give each group by its mail address."
   }
 }
 
 variable "pipelines" {
-  description = "The names of the folders in include/pipelines that run every day; each is watched for its daily partition, and its backfills may keep their records."
+  description = "The folders in include/pipelines whose pipelines run every day. An alert watches each for its daily partition, and its backfills may keep their records."
   type        = set(string)
 }
 
@@ -65,7 +65,7 @@ variable "subnet_cidr" {
 }
 
 variable "internet_access" {
-  description = "Whether machines in the subnet reach the internet, by Cloud NAT: the machine that runs Airflow fetches packages and images by it. Spark jobs reach it then too."
+  description = "Whether machines in the subnet reach the internet, by Cloud NAT. The machine that runs Airflow fetches packages and images by it. Spark jobs then reach the internet too."
   type        = bool
   default     = false
 }
@@ -86,17 +86,17 @@ variable "database" {
 }
 
 variable "alert_emails" {
-  description = "Who is told of alerts and of the budget."
+  description = "Mail addresses that receive the alerts and the budget's notices."
   type        = set(string)
 
   validation {
     condition     = length(var.alert_emails) > 0
-    error_message = "Someone must be told: give at least one address."
+    error_message = "Somebody must receive the alerts: give at least one address."
   }
 }
 
 variable "billing_account" {
-  description = "The billing account of the project, as 012345-6789AB-CDEF01; the budget belongs to it."
+  description = "The billing account of the project, as 012345-6789AB-CDEF01. The budget belongs to it."
   type        = string
 }
 

@@ -8,6 +8,6 @@ terraform {
     }
   }
 
-  # Which bucket is said at `terraform init`: environments/<environment>.gcs.tfbackend.
+  # `terraform init` names the bucket: environments/<environment>.gcs.tfbackend.
   backend "gcs" {}
 }

@@ -1,4 +1,4 @@
-"""JSON with placeholders for what cannot be the same in two runs, for golden files."""
+"""JSON with placeholders for what differs between two runs, for golden files."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """The topology of docker-compose.yaml as processes of this machine: Postgres, Redis, Celery with two workers.
 
-The servers are Debian's. The settings, roles and databases are those that Compose would give the containers; only
+The servers are Debian's. The settings, roles and databases are those that Compose would give the containers. Only
 addresses and waiting times differ.
 """
 

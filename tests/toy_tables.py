@@ -1,4 +1,4 @@
-"""The toy pipeline's tables, published by hand: stages after features can be tested without those before it."""
+"""The toy pipeline's tables, published by hand, so that tests of later stages need no earlier ones."""
 
 import shutil
 import tempfile

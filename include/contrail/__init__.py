@@ -1,4 +1,4 @@
-"""Contrail: partitioned data in, a prediction table that can be trusted out.
+"""Contrail turns partitioned data into a prediction table that people can trust.
 
 This package holds the stages and what they need. It never imports Airflow: every stage runs from a shell.
 """

@@ -1,7 +1,7 @@
 """The public API: everything that a use case under ``include/pipelines`` may import.
 
-This module only gathers names. A published name stays. Each has a docstring with an example that runs as a test:
-``help(contrail.api.rolling)`` shows one. ``UPath`` is the path of ``universal_pathlib``, on disk or in a bucket.
+This module only gathers names. A published name stays. Each has a docstring with an example that runs as a test: see
+``help(contrail.api.rolling)``. ``UPath`` is the path of ``universal_pathlib``, on disk or in a bucket.
 """
 
 from upath import UPath

@@ -1,7 +1,7 @@
 """The errors that Contrail raises on purpose, and whether trying again can help.
 
-Each message is for the person who must act: what was wrong, where, what was kept, what to do next.
-No error handling belongs here, only the kinds.
+Each message is for the person who must act: what was wrong, where, what was kept, what to do next. This module holds
+the kinds of errors. Handling them does not belong here.
 """
 
 
@@ -23,17 +23,17 @@ class SpecError(ContrailError):
 
 
 class NoPriceError(SpecError):
-    """The price table has no price for what a job uses. Its cost is unknown, which does not mean zero."""
+    """The price table has no price for what a job uses. Its cost is unknown, not zero."""
 
 
 class DataError(ContrailError):
-    """The data broke a rule. The same data will break it again."""
+    """The data broke a rule; the same data will break it again."""
 
     exit_code = 3
 
 
 class FileRefusedError(DataError):
-    """One or more landed files were refused whole. The files are kept."""
+    """Contrail refused one or more landed files whole, and kept them."""
 
 
 class PartitionRefusedError(DataError):
@@ -45,30 +45,30 @@ class MissingInputError(DataError):
 
 
 class AuditError(DataError):
-    """Staged rows failed the publisher's audit. Readers still see the previous rows."""
+    """Staged rows failed the publisher's audit; readers still see what was published before."""
 
 
 class GateRefusedError(ContrailError):
-    """The promotion gate refused the challenger. The champion stays."""
+    """The promotion gate refused the challenger; the champion stays."""
 
     exit_code = 4
 
 
 class BudgetError(ContrailError):
-    """A job would cost more than its pipeline's budget has left this month. Nothing was submitted."""
+    """A job would cost more than what is left of its pipeline's monthly budget. Nothing was submitted."""
 
     exit_code = 5
 
 
 class CommitConflictError(ContrailError):
-    """Other writers won every commit. The same call may pass later."""
+    """Other writers kept winning the commit; the same call may pass later."""
 
     retryable = True
     exit_code = 75
 
 
 class InputsChangedError(CommitConflictError):
-    """Another run replaced the rows that a stage had read. Nothing was published; the stage must read again."""
+    """Another run replaced what a stage had read. Nothing was published; the stage must read again."""
 
 
 class EngineError(ContrailError):

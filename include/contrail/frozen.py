@@ -21,12 +21,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def as_dict(self) -> dict[str, Any]:
-        """The model as JSON has it, its keys in the order of the fields."""
+        """The model as plain JSON values, with keys in the order of the fields."""
         return self.model_dump(mode="json")
 
 
 class Sparse(Frozen):
-    """A model whose JSON has no key for what was never set.
+    """A model whose JSON leaves out every field that was never set.
 
     Example:
         >>> class Shift(Sparse):

@@ -1,6 +1,6 @@
 """Daily partitions: a range of dates that one job works on.
 
-One job always works on a whole range. Nothing here loops over days for a stage.
+One job always handles a whole range. Nothing here loops over days for a stage.
 """
 
 from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ class Partitions:
 
     @classmethod
     def from_text(cls, text: str) -> "Partitions":
-        """Read a range from the text that ``str`` makes of it."""
+        """Parse the text that ``str`` of a range gives."""
         return cls.parse(*text.split(".."))
 
     def __iter__(self) -> Iterator[date]:
@@ -62,11 +62,11 @@ class Partitions:
         return str(self.start) if self.start == self.end else f"{self.start}..{self.end}"
 
     def shift(self, days: int) -> "Partitions":
-        """Move the range ``days`` later (earlier when negative)."""
+        """The same range, ``days`` later (earlier when negative)."""
         return Partitions(self.start + timedelta(days=days), self.end + timedelta(days=days))
 
     def reaching_back(self, days: int) -> "Partitions":
-        """Extend the range by ``days`` partitions before its start."""
+        """The same range with ``days`` more partitions before its start."""
         return Partitions(self.start - timedelta(days=days), self.end)
 
 

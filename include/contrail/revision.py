@@ -18,7 +18,7 @@ def _git(project: Path, *arguments: str) -> str:
 def code_revision(project: Path) -> str:
     """The git commit, with ``+dirty`` when tracked files differ from it; ``unknown`` outside a checkout.
 
-    The code that travels to a remote job has no checkout; a file ``REVISION`` names the one that it was built from.
+    The code of a remote job has no checkout. Its file ``REVISION`` names the commit that it was built from.
     """
     if (travelled := project / "REVISION").exists():
         return travelled.read_text().strip()
@@ -33,14 +33,14 @@ def code_revision(project: Path) -> str:
 
 @cache
 def lock_hash(project: Path) -> str:
-    """SHA-256 of ``requirements.txt``, the lock of every library; empty when it is not there."""
+    """SHA-256 of ``requirements.txt``, the lock of every library; empty without that file."""
     path = project / "requirements.txt"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
 @cache
 def code_hash() -> str:
-    """SHA-256 of Contrail's own Python, as it lies on the disk: exact where a revision is dirty or unknown."""
+    """SHA-256 of Contrail's own Python files. It is exact even where the revision is dirty or unknown."""
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):

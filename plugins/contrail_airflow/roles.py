@@ -1,6 +1,7 @@
-"""Who may do what, and the role of Airflow's Simple auth manager that grants it to the embedded Airflow's users.
+"""Kinds of users, what each may do, and the role of Airflow's Simple auth manager that grants it.
 
-A shared deployment takes the same roles from its own auth manager (for example FAB with single sign-on).
+The embedded Airflow has a user of each kind. A shared deployment takes the same roles from its own auth manager, for
+example FAB with single sign-on.
 """
 
 from dataclasses import dataclass
@@ -23,5 +24,5 @@ ROLES = (
     Role("approver", "user", "what a scientist may, and approve or refuse a promotion"),
     Role("analyst", "viewer", "read"),
 )
-# Airflow compares these names with who answers a promotion that waits for a person.
+# Airflow lets only users with these names answer a promotion that waits for a person.
 APPROVERS = ("approver", ADMIN.name)

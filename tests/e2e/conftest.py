@@ -1,4 +1,4 @@
-"""One home and one running Airflow for the end-to-end tests, on the toy pipeline, and a browser to see it with."""
+"""One home and one running Airflow for the end-to-end tests, with the toy pipeline and a browser."""
 
 import os
 import shutil

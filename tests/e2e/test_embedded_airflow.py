@@ -1,6 +1,6 @@
 """The main job through a real Airflow, on the toy pipeline; and Airflow's own backfill, twice.
 
-It comes first in its folder: the published rows must be those of the first champion.
+This module runs first in its folder, because the published rows must be those of the first champion.
 """
 
 import subprocess

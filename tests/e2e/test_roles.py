@@ -1,4 +1,4 @@
-"""What each kind of user may do, asked of a running Airflow's public API."""
+"""What each kind of user may do through a running Airflow's public API."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,8 @@
-"""The JSON that Contrail prints and keeps in the life of a toy pipeline; this module, run, writes the golden files.
+"""The JSON that Contrail prints and keeps in the life of a toy pipeline. Run this module to write the golden files.
 
-After a change that is meant: ``PYTHONPATH=include:plugins python -m tests.integration.json_forms``. What cannot be the
-same in two runs is replaced by ``tests.normal_json``; all the rest, the order of the keys too, is compared as it is.
+After a change that is meant: ``PYTHONPATH=include:plugins python -m tests.integration.json_forms``.
+``tests.normal_json`` replaces what differs between two runs. The tests compare all the rest as it is, the order of the
+keys too.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A home with the toy pipeline in it, the commands that are given there, and the JSON that they print and leave."""
+"""A home with the toy pipeline, the commands of its life, and the JSON that they print and leave."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""docs/add-a-pipeline.md is followed to the letter: its files are written, and its commands are run."""
+"""A newcomer follows docs/add-a-pipeline.md to the letter: writes its files, and runs its commands."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Every way in which a feed goes wrong: what the person on duty is told, that nothing is lost, and that mending helps."""
+"""Every way in which a feed goes wrong: what the person on duty reads, that nothing is lost, and that mending helps."""
 
 import gzip
 from collections.abc import Callable

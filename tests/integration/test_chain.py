@@ -1,4 +1,4 @@
-"""The whole chain on the toy pipeline, stage by stage, without Airflow: what each leaves, and that again is the same."""
+"""The whole chain on the toy pipeline, stage by stage, without Airflow: what each leaves, and leaves again."""
 
 import io
 from pathlib import Path

@@ -220,7 +220,7 @@ def test_a_training_that_was_killed_goes_on_at_its_checkpoint_in_the_bucket(clou
         model(checkpoints(Killed))
     assert (checkpoints().folder.protocol, told) == ("gs", [])
     assert model(checkpoints()) == model(None)
-    assert told == ["going on with fit after the checkpoint of run test-run"]
+    assert told == ["continuing fit after the checkpoint of run test-run"]
     checkpoints().remove()
     assert not checkpoints().folder.exists()
 

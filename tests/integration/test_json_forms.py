@@ -1,6 +1,6 @@
-"""What Contrail prints with ``--json`` and keeps as JSON has the form of the golden files, to the order of the keys.
+"""What Contrail prints with ``--json`` and keeps as JSON has the form of the golden files, in the order of the keys.
 
-After a change that is meant, ``PYTHONPATH=include:plugins python -m tests.integration.json_forms`` writes them anew.
+After a change that is meant, ``PYTHONPATH=include:plugins python -m tests.integration.json_forms`` writes them again.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Files of past days that come anew: what they touch is built again, and the difference is written down."""
+"""Files of past days that come again. Contrail builds again what they touch, and writes down the difference."""
 
 import dataclasses
 from collections import Counter

@@ -1,7 +1,8 @@
 """The chain in ``prod`` through a running Airflow: Dataproc, Vertex AI, Cloud Storage, BigQuery; see tests/loopback.
 
-Airflow is on Postgres, Redis and two Celery workers. Scheduler and workers are lost while one of them submits a job;
-triggerer and scheduler while another is waited for. At the end a person gives a training up while no triggerer runs.
+Airflow runs on Postgres, Redis and two Celery workers. The scheduler and the workers are lost while a worker submits a
+job. The triggerer and the scheduler are lost while they wait for another job. At the end a person gives a training up
+while no triggerer runs.
 """
 
 import shutil

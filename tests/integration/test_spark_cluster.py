@@ -268,5 +268,5 @@ def test_two_executors_grow_trees_as_good_as_one_process_does_and_the_same_after
     cluster.add_worker("worker-3")
     capsys.readouterr()
     assert trained(cluster, monkeypatch)["model_sha256"] == whole["model_sha256"] != here["model_sha256"]
-    assert "going on with fit after the checkpoint" in capsys.readouterr().out
+    assert "continuing fit after the checkpoint" in capsys.readouterr().out
     assert not checkpoint.exists()

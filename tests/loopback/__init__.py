@@ -1,5 +1,5 @@
 """A Google Cloud on this machine, for tests with Google's own clients, unmodified.
 
-Cloud Storage (fake-gcs-server), Dataproc Serverless and the custom jobs of Vertex AI, which run what is submitted as
-processes here. What it does not prove is in docs/gcp.md.
+It has Cloud Storage (fake-gcs-server), Dataproc Serverless and the custom jobs of Vertex AI. Submitted jobs run as
+processes of this machine. docs/gcp.md says what this does not prove.
 """

@@ -1,10 +1,9 @@
 """BigQuery: bqemulator, in a virtual environment of its own, behind a door that adds what it lacks and tests rely on.
 
-The service answers 409 to a job id that it knows, where the emulator runs the job again; 404 to a table for a dataset that
-is not there, where the emulator fails; and a new column in a table's metadata is one of the table, where the emulator
-changes the metadata alone. The emulator takes a NULL for REQUIRED
-columns, knows no access rights, and partitions or clusters only by name. A query that comes between the statements of a
-transaction stops it for good.
+The service answers 409 to a job id that it knows, where the emulator runs the job again. It answers 404 to a table of a
+missing dataset, where the emulator fails. A new column in a table's metadata is a column of the table, where the
+emulator changes the metadata alone. The emulator takes a NULL for REQUIRED columns, knows no access rights, and
+partitions or clusters only by name. A query that comes between the statements of a transaction stops it for good.
 """
 
 import http.client

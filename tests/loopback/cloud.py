@@ -1,7 +1,7 @@
 """The loopback cloud: ``python -m tests.loopback.cloud FOLDER CERTIFICATES`` says when it is ready, and runs on.
 
-The clients are led there by their environment alone: Cloud Storage by its emulator variable, the gRPC services by a
-proxy that sends ``*.googleapis.com`` to them and refuses everything else, so that no test reaches the outside.
+Environment variables alone lead the clients there. Cloud Storage has its emulator variable. The gRPC services have a
+proxy that sends ``*.googleapis.com`` to them. It refuses everything else, so no test reaches the outside.
 """
 
 import json

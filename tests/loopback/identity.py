@@ -1,4 +1,4 @@
-"""Who calls: a service account's key made here, and the token server that it names, which checks the signature."""
+"""The caller's identity: a service account's key made here, and its token server, which checks the signature."""
 
 import atexit
 import datetime as dt

@@ -1,6 +1,6 @@
-"""Dataproc Serverless and Vertex AI's custom jobs as gRPC services that run what is submitted as processes here.
+"""Dataproc Serverless and Vertex AI's custom jobs as gRPC services that run submitted jobs as processes here.
 
-Requests are checked where a mistake of ours could show: ids, labels, pairs of machine and accelerator, images.
+They check requests where a mistake of ours could show: ids, labels, pairs of machine and accelerator, images.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""MLflow as a server of its own, the way a deployment has it: jobs and Airflow reach it over HTTP alone."""
+"""MLflow as a server of its own, as in a deployment. Jobs and Airflow reach it over HTTP alone."""
 
 import os
 import subprocess

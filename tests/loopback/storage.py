@@ -1,8 +1,8 @@
 """Cloud Storage: fake-gcs-server behind a door that makes it see files which Spark wrote straight into its folder.
 
 Spark reaches ``gs://`` through Hadoop's ViewFileSystem as the server's folder, without the connector. The server keeps
-an object's metadata in an extended attribute, and answers 404 to a listing with a file that has none: the door adds
-what is missing before each request.
+an object's metadata in an extended attribute, and answers 404 to a listing with a file that has none. So the door adds
+missing attributes before each request.
 """
 
 import base64
@@ -22,6 +22,9 @@ from tests.loopback.server import QuietHandler, QuietServer
 _ATTRIBUTE = "user.metadata"
 # Files that are known to have theirs: to ask each one at each request would take longer than the request.
 _ADOPTED: set[str] = set()
+# When each folder last changed, as it was looked into, and the folders in it.
+_FOLDERS: dict[str, tuple[int, list[str]]] = {}
+_TICK = 100_000_000  # nanoseconds, several ticks of the clock that a file system stamps by
 _NOT_FORWARDED = (
     "content-length",
     "connection",
@@ -42,22 +45,41 @@ def free_port() -> int:
 
 def adopt(root: Path) -> int:
     """Give every file without metadata its own; how many there were. Hadoop's checksum files are removed."""
-    adopted = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder) / name
+    adopted, pending = 0, [str(root)]
+    while pending:
+        folder = pending.pop()
+        try:
+            changed = os.stat(folder).st_mtime_ns  # noqa: PTH116 - of hundreds of folders at each request
+            before, inner = _FOLDERS.get(folder, (0, []))
+            if changed != before:
+                found, inner = _adopt_in(folder)
+                adopted += found
+                # A file that comes within the clock's tick would leave the folder's time as it is.
+                _FOLDERS[folder] = (changed if time.time_ns() - changed > _TICK else 0, inner)
+        except FileNotFoundError:  # a temporary folder of a writer, gone by now
+            continue
+        pending += inner
+    return adopted
+
+
+def _adopt_in(folder: str) -> tuple[int, list[str]]:
+    """Do so in a folder alone; how many files there were, and its folders."""
+    adopted, inner = 0, []
+    with os.scandir(folder) as entries:
+        for entry in entries:
             try:
-                if str(path) in _ADOPTED or _ATTRIBUTE in os.listxattr(path):
-                    _ADOPTED.add(str(path))
-                    continue
-                if name.startswith(".") and name.endswith(".crc"):
-                    path.unlink()
-                    continue
-                os.setxattr(path, _ATTRIBUTE, _metadata(path.read_bytes()))
-                adopted += 1
+                if entry.is_dir(follow_symlinks=False):
+                    inner.append(entry.path)
+                elif entry.path in _ADOPTED or _ATTRIBUTE in os.listxattr(entry.path):
+                    _ADOPTED.add(entry.path)
+                elif entry.name.startswith(".") and entry.name.endswith(".crc"):
+                    Path(entry.path).unlink()
+                else:
+                    os.setxattr(entry.path, _ATTRIBUTE, _metadata(Path(entry.path).read_bytes()))
+                    adopted += 1
             except FileNotFoundError:  # a temporary file of a writer, gone by now
                 continue
-    return adopted
+    return adopted, inner
 
 
 def _metadata(content: bytes) -> bytes:

@@ -1,11 +1,11 @@
 """The schema of Terraform's google provider, read out of the wheel ``cdktn-provider-google``.
 
 Terraform asks a provider for its schema and checks the configuration against it. The provider itself comes from a
-registry that CI does not reach, but the wheel holds classes that were generated from that very schema: for each
-attribute whether it is required, optional or computed, for each block how often it may occur, for both the types. This
-module reads those back into the form of ``terraform providers schema -json``.
+registry that CI does not reach. But the wheel holds classes that were generated from that schema. They say whether each
+attribute is required, optional or computed, how often each block may occur, and the types of both. This module reads
+them back into the form of ``terraform providers schema -json``.
 
-What is not in the schema cannot be checked with it: allowed values, patterns of names, arguments that exclude each other
+The schema cannot check what it does not hold. Allowed values, patterns of names, and arguments that exclude each other
 live in the provider's code. Nothing here plans or applies.
 """
 

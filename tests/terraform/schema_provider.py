@@ -1,8 +1,8 @@
 """A Terraform provider that knows its schema and nothing else: enough for ``terraform validate`` and ``terraform test``.
 
-Terraform talks to a provider by gRPC, the protocol of plugins, version 6, and finds one that is already running by the
-variable ``TF_REATTACH_PROVIDERS``. This one answers with the schema, and accepts every configuration that Terraform
-itself found to fit. It cannot plan or apply: tests use ``mock_provider``.
+Terraform talks to a provider by gRPC, in version 6 of the protocol of plugins. The variable ``TF_REATTACH_PROVIDERS``
+leads it to a provider that runs already. This one answers with the schema, and accepts every configuration that
+Terraform itself found to fit. It cannot plan or apply, so tests use ``mock_provider``.
 """
 
 import json

@@ -1,6 +1,6 @@
 """``terraform/`` is well formed, fits the real provider's schema, passes its own tests and checkov's policies.
 
-Each check is shown to fail by a defect that is planted in a copy. What it cannot see is in terraform/README.md.
+A defect in a copy shows that each check can fail. terraform/README.md says what the checks cannot see.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What names the code that ran."""
+"""The name of the code that ran."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the project's wheel tells a stranger about itself."""
+"""What the project's wheel says about itself."""
 
 import subprocess
 import sys

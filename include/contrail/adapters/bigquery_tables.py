@@ -4,7 +4,7 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from contrail.config.spec import ColumnType
+from contrail.config.table_spec import ColumnType
 from contrail.errors import SpecError
 from contrail.lake.datasets import PARTITION, Dataset
 

@@ -1,4 +1,4 @@
 """The command line ``contrail``: parse arguments, call, print. A module for each desk.
 
-No work belongs here: what a command does is a function of ``stages`` or ``operations``, which the DAGs call too.
+No work belongs here. A command calls a function of ``stages`` or ``operations``, as the DAGs do.
 """

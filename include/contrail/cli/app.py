@@ -24,7 +24,7 @@ for desk in (stages, backfills, tables, models, housekeeping):
 
 
 def main() -> None:
-    """Run the command line; an error that Contrail knows is printed without a traceback."""
+    """Run the command line, and print an error that Contrail knows without its traceback."""
     try:
         settings()  # before any library is imported: it switches off their calls home
         with google_errors():

@@ -35,6 +35,35 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+StagesOption = Annotated[
+    str, typer.Option(metavar="<names>", help=f"Separated by commas, of {', '.join(RANGE_STAGES)}.")
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(metavar=NAME, help="champion, challenger, a version, or as-of: the champion as of each partition."),
+]
+CommitsOption = Annotated[
+    Commits, typer.Option(help="whole: one job, one commit. chunk: a commit a chunk. partition: a commit a day.")
+]
+ChunkOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="<days>", help="Partitions a job, with --commits chunk or partition. Default: the environment's."
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", metavar=SWITCH, help="Show the plan and stop.")]
+BeginOption = Annotated[
+    bool,
+    typer.Option(
+        "--begin", metavar=SWITCH, help="Show the plan, keep the current snapshots, and stop. Parts follow by --id."
+    ),
+]
+ReportOption = Annotated[bool, typer.Option(metavar=SWITCH, help="End with the difference report.")]
+PartOption = Annotated[
+    str | None,
+    typer.Option("--id", metavar=NAME, help="Name of this backfill. Commands with the same name are its parts."),
+]
+
 
 def _backfills(pipeline: str) -> "Backfills":
     from contrail.operations.backfill import Backfills
@@ -48,44 +77,20 @@ def backfill(
     pipeline: PipelineOption,
     from_: FromOption,
     to: ToOption = None,
-    stages: Annotated[
-        str, typer.Option(metavar="<names>", help=f"Separated by commas, of {', '.join(RANGE_STAGES)}.")
-    ] = "features,score",
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar=NAME, help="champion, challenger, a version, or as-of: the champion as of each partition."
-        ),
-    ] = "champion",
-    commits: Annotated[
-        Commits,
-        typer.Option(help="whole: one job, one commit. chunk: a commit a chunk. partition: a commit a day."),
-    ] = "whole",
-    chunk_days: Annotated[
-        int | None,
-        typer.Option(
-            metavar="<days>",
-            help="Partitions a job, with --commits chunk or partition. Default: the environment's.",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", metavar=SWITCH, help="Show the plan and stop.")] = False,
-    begin: Annotated[
-        bool,
-        typer.Option(
-            "--begin", metavar=SWITCH, help="Show the plan, keep what is there before, and stop: parts follow by --id."
-        ),
-    ] = False,
-    report: Annotated[bool, typer.Option(metavar=SWITCH, help="End with the difference report.")] = True,
-    backfill_id: Annotated[
-        str | None,
-        typer.Option("--id", metavar=NAME, help="Name of this backfill, for commands that are parts of one."),
-    ] = None,
+    stages: StagesOption = "features,score",
+    model: ModelOption = "champion",
+    commits: CommitsOption = "whole",
+    chunk_days: ChunkOption = None,
+    dry_run: DryRunOption = False,
+    begin: BeginOption = False,
+    report: ReportOption = True,
+    backfill_id: PartOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run stages over a range as a few large jobs: the plan first, the difference last.
 
-    What already holds exactly this result stays as it is. So a backfill that was killed goes on where it stopped: give the
-    same command again.
+    A partition that already holds exactly this result stays as it is. To continue a killed backfill, give the same
+    command again.
 
     The report is in `<reports>/<pipeline>/backfills`, as HTML and JSON.
     """
@@ -139,8 +144,8 @@ def difference(
 def late(pipeline: PipelineOption, on: OnOption, run_id: RunOption = None, as_json: JsonOption = False) -> None:
     """Take in files of past days that came late or again, and rebuild the features that they touch.
 
-    It looks back from the cut-off of a day. Days are scored again only where `score.late_data` says `rescore`. The table
-    `corrections` has what became different, with a report for each.
+    It looks back from the cut-off of a day. It scores days again only where `score.late_data` says `rescore`. The table
+    `corrections` says what became different, with a report for each change.
     """
     from contrail.operations.late import correct
     from contrail.stages.results import LateResult
@@ -180,7 +185,7 @@ def _print_plan(plan: "Plan", console: Console) -> None:
         if rows.sample:
             say(f"  scored for this plan: {', '.join(rows.sample.days)}: {sentence(name, rows.sample)}", console)
         elif name == "predictions" and "features" in shown.expected_difference:
-            say("  how scores will shift is known when their features are built", console)
+            say("  the shift of scores is not known before their features are built", console)
     minutes = shown.estimated_minutes
     taken = "not known yet" if minutes is None else f"about {minutes} minutes"
     say(f"commits: {shown.publish}; time: {taken}; cost: {shown.cost}", console)

@@ -1,6 +1,6 @@
-"""How help reads: the panels of ``contrail --help``, the text of a command and its examples.
+"""The form of help: the panels of ``contrail --help``, the text of a command and its examples.
 
-What a command does is said in its docstring, and what an option means beside the option.
+A command's docstring says what it does. The definition of an option says what it means.
 """
 
 import inspect
@@ -79,7 +79,7 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 class _Command(TyperCommand):
-    """A command whose --help is a switch like the others: without a type beside it."""
+    """A command that shows --help like its other switches, without a type beside it."""
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)
@@ -100,11 +100,11 @@ def command(app: typer.Typer, name: str, panel: str) -> Callable[[Function], Fun
 
 
 def help_text(text: str) -> str:
-    """A docstring as Rich's markup: a line a paragraph, and nothing of it taken for markup of its own."""
+    """Turn a docstring into Rich's markup, one line a paragraph. Escape whatever looks like markup."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(_CODE.sub(r"[bold cyan]\1[/]", escape(" ".join(part.split()))) for part in paragraphs)
 
 
 def _epilog(examples: tuple[str, ...]) -> str:
-    # The tag before the spaces keeps Typer from taking them for indentation of the whole.
+    # The tag stands before the spaces. Otherwise Typer would remove them as indentation of the whole text.
     return "\n".join(["[bold]Examples[/]", *(f"[cyan]  {escape(line)}[/]" for line in examples)])

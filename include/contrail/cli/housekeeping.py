@@ -59,7 +59,9 @@ def cost(
 
     receipts = Receipts.of(settings(), load_pipeline(pipeline).name)
     if receipts is None:
-        raise SpecError(f"the environment {settings().name} has no price table: dispatch.prices in its file names one")
+        raise SpecError(
+            f"the environment {settings().name} has no price table; name one in its file, under dispatch.prices"
+        )
     if assume:
         lines = budget.assumed(receipts, [Assumption.parse(text) for text in assume])
         _print_assumed(pipeline, receipts.prices, lines, as_json)

@@ -34,8 +34,8 @@ def champions(
 ) -> None:
     """Say which version was champion on a day, since when, why, and who made it so.
 
-    The champion of a partition is what holds for it now: after a rollback, the version that took over. With `--clock` it is
-    where the alias pointed at the end of that day.
+    After a rollback, the champion of a partition is the version that took over. With `--clock`, it is the version that
+    the alias named at the end of that day.
     """
     from contrail.operations.champions import champion_moves, champion_of, moved_elsewhere
 
@@ -73,7 +73,7 @@ def rollback_model(
 ) -> None:
     """Take back the champion: re-point the alias and rescore every partition that the bad version scored.
 
-    It prints the plan first. If it stops half-way, the same command goes on.
+    It prints the plan first. If it stops half-way, give the same command again to finish it.
     """
     from contrail.notify.delivery import deliver, telling_of_failure
     from contrail.notify.messages import of_rollback
@@ -102,9 +102,9 @@ def rollback_model(
         printing.out.print("Nothing was changed; leave out --dry-run to do it.")
     else:
         done(
-            f"version {plan.to} is champion; {result.rescored_rows:,} rows rescored. Performance of these days is of "
-            "the old predictions until it is measured again: the DAG monitor does so with its next day for the last "
-            f"{loaded.spec.measured_again_days} of them, contrail performance for the others."
+            f"version {plan.to} is champion; {result.rescored_rows:,} rows rescored. Performance of these days still "
+            f"measures the old predictions. The DAG monitor measures the last {loaded.spec.measured_again_days} of them "
+            "again with its next day. Use contrail performance for the others."
         )
 
 
@@ -114,15 +114,15 @@ def rollback_model(
     MODELS,
     """Decide whether to retrain, from drift, performance and past trainings, and record it in `governor`.
 
-    With `--reason` a person asks. The cool-down, the labels and the budget can still refuse.
+    With `--reason` the request is yours. The cool-down, the labels and the budget can still refuse it.
 
-    The command trains nothing, and its answer does not count as a training. The DAG train asks the same before it trains,
-    and the DAG monitor starts it when it decides so.
+    The command trains nothing, and its answer does not count as a training. The DAG train makes the same decision before
+    it trains. The DAG monitor starts that DAG when it decides to retrain.
     """,
     days="day",
 )
 def govern(call: Call) -> None:
-    """Decide for a day; what is asked by hand is asked in the caller's name."""
+    """Decide for a day. A request by hand is in the caller's name."""
     asked = call.options.get("asked") or (BY_HAND if call.options.get("reason") else MONITOR)
     if asked == BY_HAND and not call.options.get("person"):
         call = call.with_options(person=current_person())

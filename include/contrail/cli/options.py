@@ -41,7 +41,7 @@ ToOption = Annotated[
 ]
 NewestOption = Annotated[
     str | None,
-    typer.Option("--from", metavar=DATE, help="First partition. Default: the newest that have features and labels."),
+    typer.Option("--from", metavar=DATE, help="First partition. Default: the newest days with features and labels."),
 ]
 OnOption = Annotated[str, typer.Option("--on", metavar=DATE, help="The day, YYYY-MM-DD.", show_default=False)]
 RunOption = Annotated[
@@ -73,7 +73,7 @@ def default_pipeline(name: str | None) -> str:
 
 def lake_of(pipeline: Pipeline) -> "Lake":
     """The lake of a pipeline."""
-    from contrail.lake.lake import Lake  # 1.5 s of imports that --help can do without
+    from contrail.lake.lake import Lake  # 1.5 s of imports, which --help does not need
 
     return Lake(settings(), pipeline.name)
 

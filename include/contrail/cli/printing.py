@@ -1,6 +1,6 @@
 """What a person sees: consoles, progress and the tables that more than one command prints.
 
-Results go to standard output, progress and errors to standard error. What is shown is decided by the commands.
+Results go to standard output, progress and errors to standard error. The commands decide what to print.
 """
 
 import json

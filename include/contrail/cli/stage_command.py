@@ -1,6 +1,6 @@
-"""Makes the command of a verb from the options of its stage, so that an option is written once.
+"""Make the command of a verb from the options of its stage, so that an option is written once.
 
-What a command prints belongs to the desk that has it.
+What a command prints belongs to its desk.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """A stage as it was asked for on the command line.
+    """A call of a stage from the command line.
 
     Args:
         verb: The stage.
         pipeline: Its pipeline.
         partitions: None where the command finds them itself.
-        options: Those that were given, for ``contrail.stages.options.options_of``.
-        run_id: The run's name, if it was given one.
+        options: The given options, for ``contrail.stages.options.options_of``.
+        run_id: The run's name, if the call gives one.
         as_json: Whether a script reads the result.
     """
 
@@ -65,7 +65,7 @@ class Call:
         return replace(self, options={**self.options, **options})
 
     def run(self) -> "StageResult[Any]":
-        """Run the stage, and show its progress. The result is printed where a script reads it.
+        """Run the stage, and show its progress. Print the result if a script reads it.
 
         Raises:
             ContrailError: as the stage does.

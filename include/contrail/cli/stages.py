@@ -39,7 +39,7 @@ def land(pipeline: PipelineOption, from_: FromOption, to: ToOption = None) -> No
 
 
 def run(call: Call) -> None:
-    """Run a stage and say what it left."""
+    """Run a stage and print its result."""
     result = call.run()
     if not call.as_json:
         _say(result)
@@ -58,8 +58,8 @@ stage_command(app, "train", CHAIN, f"{VERBS['train']}\n\nThe champion stays: `co
     CHAIN,
     f"""{VERBS["promote"]}
 
-    The version is judged on the labelled rows of a range after its training. A pass makes it champion in your name, and
-    people are notified. An orchestrator passes the answer of its approver in `--approval`, and notifies people itself.
+    The gate judges the version on the labelled rows of a range after its training. A pass makes it champion in your name,
+    and the command notifies people. An orchestrator gives its approver's answer in `--approval`, and notifies people itself.
     """,
     days="newest",
 )
@@ -86,7 +86,7 @@ def _newest_gate(pipeline: str) -> Partitions:
 
 
 def _promote_by_person(call: Call) -> "StageResult[PromoteDetails]":
-    """Promote with the caller's approval; nobody else notifies people of it."""
+    """Promote with the caller's approval, and notify people, because nobody else does."""
     from contrail.notify.delivery import deliver, telling_of_failure
     from contrail.notify.messages import of_result
 
@@ -100,7 +100,7 @@ def _promote_by_person(call: Call) -> "StageResult[PromoteDetails]":
 
 
 def run_for_analysts(call: Call) -> None:
-    """Run a stage whose table analysts see, and say what it left."""
+    """Run a stage whose table analysts see, and print its result."""
     result = call.run()
     if call.as_json:
         return
@@ -119,12 +119,12 @@ for _verb in ("score", "drift", "performance"):
     CHAIN,
     """Copy predictions, performance and drift to the analysts' warehouse, and compare it with the lake.
 
-    Only partitions that are different there are replaced, all of them at once. The environment needs `analysts`, as prod
-    has. In dev, analysts use `contrail query`.
+    It replaces only the partitions that are different there, all of them at once. The environment needs `analysts`, as
+    prod has. In dev, analysts use `contrail query`.
     """,
 )
 def publish(call: Call) -> None:
-    """Publish, and say which partitions were replaced."""
+    """Publish, and print which partitions were replaced."""
     result = call.run()
     if call.as_json:
         return
@@ -141,7 +141,7 @@ def _say(result: "StageResult[Any]") -> None:
 
 
 def publish_command(pipeline: str, partitions: Partitions) -> str:
-    """The command with which analysts see a range."""
+    """The command that shows a range to analysts."""
     return f"contrail publish -p {pipeline} --from {partitions.start} --to {partitions.end}"
 
 
@@ -152,6 +152,6 @@ def show_analysts(
     from contrail.stages.runner import run_stage
 
     if settings().analysts:
-        # What was changed stays so when this fails: then it is known which command is left to do.
+        # If this fails, the change stays. The line names the command that is left to do.
         show(f"for analysts: {publish_command(pipeline, partitions)}")
         run_stage("publish", pipeline, partitions, options={"tables": tables}, progress=show)

@@ -1,4 +1,4 @@
-"""The desk of the lake's tables: ask them in SQL, see how they stand, and take a table back."""
+"""The desk of the lake's tables: query them in SQL, see their state, and roll one back."""
 
 from typing import Annotated, Any
 
@@ -39,10 +39,10 @@ def query(
     format_: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
     limit: Annotated[int, typer.Option(metavar="<rows>", help="Rows shown in a table; csv and json print all.")] = 50,
 ) -> None:
-    """Ask the lake in SQL; every table is a view.
+    """Query the lake in SQL. Every table is a view.
 
     raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance,
-    predictions_shadow, model_history, governor. `contrail describe` says what is in them.
+    predictions_shadow, model_history, governor. `contrail describe` documents them.
     """
     import duckdb
 
@@ -127,7 +127,7 @@ def status(
 
 @command(app, "summary", TABLES)
 def summary(pipeline: PipelineOption, as_json: JsonOption = False) -> None:
-    """Say in a screenful how a pipeline stands: rows, quarantine, champion, realised quality, drift."""
+    """Summarise a pipeline on one screen: rows, quarantine, champion, realised quality, drift."""
     from contrail.operations.summary import print_summary, summarise
 
     found = summarise(load_pipeline(pipeline), lake_of(load_pipeline(pipeline)))

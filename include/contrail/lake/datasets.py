@@ -19,7 +19,8 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from contrail.config.spec import ColumnSpec, ColumnType, PipelineSpec
+from contrail.config.spec import PipelineSpec
+from contrail.config.table_spec import ColumnSpec, ColumnType
 
 _TYPES: dict[ColumnType, tuple[pa.DataType, type[PrimitiveType], str]] = {
     "string": (pa.string(), StringType, "VARCHAR"),

@@ -12,7 +12,8 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
-from contrail.config.spec import ColumnSpec, PipelineSpec
+from contrail.config.spec import PipelineSpec
+from contrail.config.table_spec import ColumnSpec
 from contrail.lake import datasets, records
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.partitions import Partitions, as_ranges

@@ -8,7 +8,7 @@ training is the same sequence of parts.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from contrail.config.spec import TrainSpec
+from contrail.config.model_spec import TrainSpec
 
 if TYPE_CHECKING:
     import xgboost

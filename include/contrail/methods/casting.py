@@ -7,7 +7,7 @@ without its type's form becomes null. The caller can tell it from an empty field
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from contrail.config.spec import ColumnSpec, ColumnType
+from contrail.config.table_spec import ColumnSpec, ColumnType
 
 
 class _Form(NamedTuple):

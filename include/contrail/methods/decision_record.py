@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from contrail.config.spec import GateSpec
+from contrail.config.model_spec import GateSpec
 from contrail.frozen import Frozen
 from contrail.methods.gates import Check, Evidence, ShadowDay
 from contrail.methods.metrics import METRICS, by_group, finite

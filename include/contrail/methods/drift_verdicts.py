@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-from contrail.config.spec import DriftSpec
+from contrail.config.model_spec import DriftSpec
 
 Verdict = Literal["ok", "watch", "drift"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from contrail.config.spec import TrainSpec
+from contrail.config.model_spec import TrainSpec
 from contrail.errors import SpecError
 from contrail.methods.boosting import Boosting, Checkpoints, History, NoCheckpoints, Params, best_round, boost
 from contrail.methods.matrices import Floats, Rows, TrainingRows, predict

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from contrail.config.spec import GateSpec, SegmentFloor
+from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
 from contrail.methods.improvement import Interval, Pair, paired_improvement, pooled

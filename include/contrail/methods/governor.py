@@ -14,7 +14,7 @@ from math import ceil
 from statistics import median
 from typing import Final, Literal
 
-from contrail.config.spec import RetrainSpec
+from contrail.config.model_spec import RetrainSpec
 
 RETRAIN = "retrain"
 MONITOR: Final = "monitor"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from contrail.config.spec import GateSpec
+from contrail.config.model_spec import GateSpec
 from contrail.frozen import Frozen
 from contrail.methods.metrics import HIGHER_IS_BETTER, Floats, block_metric
 

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from contrail.config.spec import DriftSpec
+from contrail.config.model_spec import DriftSpec
 from contrail.errors import DataError
 from contrail.frozen import Frozen
 

@@ -12,7 +12,7 @@ contract.
 
 from collections.abc import Sequence
 
-from contrail.config.spec import ColumnSpec, TableSpec
+from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.methods.casting import expected
 
 # A repeated key is noticed in this many partitions before the row's own, in runs of ranges and of days alike.

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from contrail.config.spec import TableSpec
+from contrail.config.table_spec import TableSpec
 from contrail.methods import row_rules
 from contrail.methods.casting import cast_list
 from contrail.partitions import cutoff_instant

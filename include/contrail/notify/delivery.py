@@ -1,7 +1,7 @@
-"""Where messages to people are kept whoever sends them: a file in Contrail's home, and a log of Cloud Logging.
+"""The channels of every message to people: a file in Contrail's home, and a log of Cloud Logging.
 
-The file is ``notifications.jsonl``, a line a message. The log is the one that the environment names; alerts are made of
-its entries. Channels that need Airflow's connections (Slack, mail) are the notifiers'.
+The file is ``notifications.jsonl``, with one line a message. The environment names the log, and alerts read its
+entries. Channels that need Airflow's connections (Slack, mail) belong to the notifiers.
 """
 
 import json
@@ -20,20 +20,20 @@ Channel = tuple[str, Callable[[Message], bool]]
 
 
 def deliver(message: Message, more: Iterable[Channel] = ()) -> list[str]:
-    """Hand a message to the file, to the log and to ``more`` channels; the names of those that took it."""
+    """Hand a message to the file, the log and ``more`` channels. Return the names of the channels that took it."""
     taken = []
     for name, send in (("file", _to_file), ("cloud log", _to_cloud_log), *more):
         try:
             if send(message):
                 taken.append(name)
-        except Exception as error:  # a channel's trouble is never the work's
+        except Exception as error:  # a broken channel must not fail the work
             _log.warning("The message could not be sent to %s: %s", name, error)
     return taken
 
 
 @contextmanager
 def telling_of_failure(where: str) -> Iterator[None]:
-    """Tell of an error that ends a command of a person at a terminal; the person sees it too."""
+    """Send a message about an error that ends a person's command. The person also sees it at the terminal."""
     try:
         yield
     except ContrailError as error:
@@ -47,7 +47,7 @@ def _to_file(message: Message) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **message.as_dict()}
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")  # one write: lines of two tasks do not mix
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")  # one write, so that lines of two tasks do not mix
     return True
 
 
@@ -57,14 +57,14 @@ def _to_cloud_log(message: Message) -> bool:
 
 
 def log_entry(entry: dict[str, str], severity: str = "INFO") -> bool:
-    """Write an entry to the environment's log of Cloud Logging; False where it names none."""
+    """Write an entry to the environment's log of Cloud Logging. Return False where the environment has no log."""
     log = settings().cloud_log
     if log is None:
         return False
     from google.cloud import logging as cloud
 
     client: Any = cloud.Client
-    # Else the client names the machine that it finds itself on, and the alert of a missing day would look elsewhere.
+    # By default the client names the machine that it runs on. The alert of a missing day reads the type ``global``.
     everywhere = cloud.Resource(type="global", labels={"project_id": log.project})
     client(project=log.project).logger(log.name, resource=everywhere).log_struct(entry, severity=severity)
     return True

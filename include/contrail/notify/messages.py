@@ -1,6 +1,6 @@
-"""What people are told of: a failure, a refusal, drift, a promotion or its rollback, late data, a missed deadline.
+"""The messages to people: a failure, a refusal, drift, a promotion or its rollback, late data, a missed deadline.
 
-Each message says what happened, what was kept, and what to do. How it reaches a person is not decided here.
+Each message says what happened, what was kept, and what to do. Other modules deliver it.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """Kinds of messages, for those who filter them."""
+    """The kinds of messages, by which people can filter them."""
 
     failure = "failure"
     refusal = "refusal"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
     deadline = "deadline"
 
 
-_KEPT = "what was published before stays readable; this run published nothing half"
+_KEPT = "what was published before stays readable; this run left nothing half published"
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,10 @@ class Message:
 
 
 def of_failure(where: str, code: int, said: str, link: str = "", again: str = "clear the task") -> Message:
-    """A stage that ended with an error; ``said`` is the last thing that it printed, which names the place and rule.
+    """The message about a stage that ended with an error.
 
-    ``again`` is how it is started once more.
+    ``said`` is the last text that the stage printed, which names the place and the rule. ``again`` says how to start
+    the stage again.
     """
     if code == GateRefusedError.exit_code:
         return Message(
@@ -73,8 +74,8 @@ def of_failure(where: str, code: int, said: str, link: str = "", again: str = "c
         )  # fmt: skip
     if code == BudgetError.exit_code:
         return Message(
-            Kind.refusal, where, said, "everything; no job was submitted, so that this run has cost nothing",
-            f"wait for the next month, or change the budget or the stage's target as said above; then {again}", link,
+            Kind.refusal, where, said, "everything; no job was submitted, so this run cost nothing",
+            f"wait for the next month, or change the budget or the stage's target as above; then {again}", link,
         )  # fmt: skip
     if code == DataError.exit_code:
         return Message(
@@ -89,7 +90,7 @@ def of_failure(where: str, code: int, said: str, link: str = "", again: str = "c
 
 
 def of_overtime(where: str, limit: timedelta | None, link: str = "") -> Message:
-    """A task that was ended because it took too long, and whose retries did as well."""
+    """The message about a task that took too long, as did its retries."""
     took = f"it took longer than its {limit}" if limit else "what it waited for in the cloud took too long"
     return Message(
         Kind.failure, where, f"{took}, and was ended", _KEPT,
@@ -99,29 +100,29 @@ def of_overtime(where: str, limit: timedelta | None, link: str = "") -> Message:
 
 
 def of_no_training(where: str, said: str, dag_id: str, link: str = "") -> Message:
-    """A training that was decided upon and could not be started."""
+    """The message about a training that the governor decided on and that did not start."""
     return Message(
-        Kind.failure, where, f"the governor decided to retrain, and the training was not started: {said}",
+        Kind.failure, where, f"the governor decided to retrain, but the training did not start: {said}",
         "the decision, in the table `governor`; the champion stays", f"clear the task, or trigger {dag_id} as of this day",
         link,
     )  # fmt: skip
 
 
 def of_rollback(where: str, done: "RollbackResult") -> Message:
-    """A champion that a person took back."""
+    """The message about a champion that a person took back."""
     plan = done.plan
     return Message(
         Kind.rollback, where,
         f"version {plan.bad} is taken back: version {plan.to} is champion for partitions "
         f"from {plan.effective_from}, and {done.rescored_rows:,} rows are scored again. Reason: {done.reason}",
         "the version that was taken back, and its predictions under their snapshot (`contrail history predictions`)",
-        f"nothing; performance of these days is of the old predictions until it is measured again "
-        f"(`contrail status -p {plan.pipeline}`)",
+        f"nothing; performance of these days still measures the old predictions "
+        f"(`contrail status -p {plan.pipeline}` shows whether it is stale)",
     )  # fmt: skip
 
 
 def of_result(where: str, pipeline: str, details: StageDetails, link: str = "") -> Message | None:
-    """What a stage's result says to people; None when it is everyday news."""
+    """The message about a stage's result; None when people need none."""
     match details:
         case DriftDetails():
             return _of_drift(where, pipeline, details, link)
@@ -163,7 +164,7 @@ def _of_late_files(where: str, pipeline: str, details: IngestDetails, link: str)
     if not (late := [*details.late, *details.replaced]):
         return None
     return Message(
-        Kind.late_data, where, f"files came late or were delivered anew: {', '.join(late)}",
+        Kind.late_data, where, f"files came late or again: {', '.join(late)}",
         "the files and the rows that they replaced (`contrail history`)",
         f"nothing, or see what is stale: `contrail status -p {pipeline}`", link,
     )  # fmt: skip
@@ -183,7 +184,7 @@ def _of_corrections(where: str, pipeline: str, details: LateDetails, link: str) 
 
 
 def of_deadline(where: str, minutes: int) -> Message:
-    """A DAG run that has not ended in time; it goes on."""
+    """The message about a DAG run that has not ended in time. The run goes on."""
     return Message(
         Kind.deadline, where, f"the run has not ended {minutes} minutes after it was queued",
         "everything; the run goes on", "see what it waits for: its page in Airflow, the pool `heavy`, the task's log",
@@ -191,10 +192,10 @@ def of_deadline(where: str, minutes: int) -> Message:
 
 
 def of_timeout(where: str, limit: timedelta, link: str = "") -> Message:
-    """A DAG run that Airflow has ended because it took too long as a whole."""
+    """The message about a DAG run that Airflow ended because the whole run took too long."""
     return Message(
-        Kind.failure, where, f"the run was ended: it had not come to its end in {limit}",
-        "what its tasks had published; those that had not ended were ended and set to skipped, so that a candidate "
-        "that waited for an approver was not promoted",
-        "see in Airflow which task took so long, mend that, then clear the run's skipped tasks", link,
+        Kind.failure, where, f"Airflow ended the run, because it took longer than {limit}",
+        "what its tasks had published; Airflow set its unfinished tasks to skipped, so a candidate that waited for an "
+        "approver was not promoted",
+        "see in Airflow which task took so long, mend it, then clear the run's skipped tasks", link,
     )  # fmt: skip

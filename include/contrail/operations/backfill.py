@@ -1,13 +1,13 @@
 """Run a backfill: its plan, then its stages as a few large jobs, then its difference report.
 
-A record of each backfill lies with the reports: what was published before it, under a tag so that it cannot expire, and
-at the end the difference. A backfill that was killed leaves its record open; the next one of the same request goes on
-with it. What is left to do is asked of the lake before each stage, not of the record.
+Each backfill has a record beside the reports. It names the snapshots from before, which a tag keeps from expiring, and
+at the end the difference. A killed backfill leaves its record open, and the next one of the same request continues it.
+What is left to do comes from the lake before each stage, not from the record.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from contrail.partitions import Partitions
 from contrail.reports.backfill_record import Record
 from contrail.reports.difference import render_difference
 from contrail.stages.base import silent
+from contrail.stages.options import DriftOptions, FeaturesOptions, ScoreOptions, StageOptions, options_of
 from contrail.stages.results import StageResult
 from contrail.stages.runner import new_run_id, run_stage
 
@@ -48,21 +49,17 @@ class Backfills:
         return make_plan(self.pipeline, self.settings, self.lake, request)
 
     def run(self, plan: Plan, record: Record, progress: Callable[[str], None] = silent) -> list[StageResult[Any]]:
-        """Run the stages of a plan, each as its jobs; what already holds the result is left as it is.
+        """Run the stages of a plan, each as its jobs. Partitions that already hold the result stay as they are.
 
-        Each stage is planned again when its turn comes, because the stages before it have changed its inputs. The
-        model stays the one that the plan has pinned.
+        Each stage is planned again at its turn, because the stages before it changed its inputs. The model stays the
+        one that the plan pinned.
 
         Raises:
             ContrailError: as a stage does; the jobs before it stay published, and the record stays open.
         """
         results = []
         for stage in plan.stages:
-            again = Request(
-                plan.request.partitions, (stage.stage,), plan.model or plan.request.model, plan.request.commits,
-                plan.request.chunk_days,
-            )  # fmt: skip
-            now = self.plan(again)
+            now = self.plan(replace(plan.request, stages=(stage.stage,), model=plan.model or plan.request.model))
             for number, job in enumerate(now.stages[0].jobs, start=1):
                 progress(f"{stage.stage} {job}, job {number} of {len(now.stages[0].jobs)}")
                 results.append(self._run_job(stage.stage, job, now, record, progress))
@@ -71,22 +68,26 @@ class Backfills:
     def _run_job(
         self, stage: str, job: Partitions, plan: Plan, record: Record, progress: Callable[[str], None]
     ) -> StageResult[Any]:
-        options: dict[str, Any] = {"backfill": record.id}
-        if stage in TABLES:
-            options["each_partition"] = plan.request.commits == "partition"
-        if stage == "score":
-            options["model"] = plan.model
-        if stage == "drift":  # one model a job
-            options["model"] = next(version for days, version in plan.models if job.start in days)
+        each = plan.request.commits == "partition"
+        match stage:
+            case "features":
+                options: StageOptions = FeaturesOptions(backfill=record.id, each_partition=each)
+            case "score":
+                options = ScoreOptions(backfill=record.id, each_partition=each, model=plan.model)
+            case "drift":  # one model a job
+                model = next(version for days, version in plan.models if job.start in days)
+                options = DriftOptions(backfill=record.id, model=model)
+            case _:
+                options = options_of(stage, {"backfill": record.id})
         return run_stage(stage, self.pipeline.name, job, options=options, progress=progress)
 
     # ---- the record ----
 
     def open(self, plan: Plan, backfill_id: str | None = None, progress: Callable[[str], None] = silent) -> Record:
-        """The record of this backfill: an open one of the same request, one that this is a part of, or a new one.
+        """Open the record of this backfill: the one with its id, an open one of the same request, or a new one.
 
         Raises:
-            SpecError: for an id that is no file name, or one of a backfill of other partitions.
+            SpecError: for an id that is no file name, or that names a backfill of other partitions.
         """
         found = self._read(checked_name(backfill_id, "--id")) if backfill_id else self._interrupted(plan)
         if found is None:
@@ -95,10 +96,10 @@ class Backfills:
         if asked.start not in whole or asked.end not in whole:
             raise SpecError(f"backfill {found.id} is of {found.partitions}, not of {asked}")
         if not backfill_id:
-            progress(f"going on with backfill {found.id}, which began at {found.started_at} and did not end")
+            progress(f"continuing backfill {found.id}, which began at {found.started_at} and did not end")
         stages = tuple(dict.fromkeys([*found.stages, *plan.request.stages]))
         opened = found.model_copy(update={"stages": stages, "state": "running"})
-        if opened != found:  # its parts may run side by side: none of them writes then
+        if opened != found:  # parts may run side by side, and then none of them writes
             self._write(opened)
         return opened
 
@@ -156,7 +157,7 @@ class Backfills:
     def finish(self, record: Record) -> Record:
         """Compare with what was published before, write the reports, and close the record.
 
-        Repeating it compares with what is published now, as long as the snapshots from before are kept.
+        A repeated call compares with what is published by then, while the earlier snapshots still exist.
 
         Raises:
             MissingInputError: if a snapshot from before has expired.

@@ -19,16 +19,16 @@ HERE = "0 on this machine"
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of the jobs, and the earlier run that they are reckoned from; no seconds without one."""
+    """The estimated seconds of jobs, and the earlier runs behind them; ``seconds`` is None without an earlier run."""
 
     seconds: float | None
     basis: str
 
 
 def estimate(lineage: Lineage, stage: str, job_rows: Sequence[int | None]) -> Estimate:
-    """Seconds of jobs of these rows, each reckoned from the earlier run of the stage that is nearest in rows.
+    """Estimate the seconds of jobs from their rows, each by the earlier run of the stage that is nearest in rows.
 
-    A job that is larger takes more in proportion; one that is smaller, at most as long.
+    A larger job takes more in proportion. A smaller job counts as long as that run.
     """
     runs = {
         commit.provenance.run_id: (commit.job_rows, float(commit.provenance.extra["seconds"]))
@@ -53,7 +53,10 @@ def estimate(lineage: Lineage, stage: str, job_rows: Sequence[int | None]) -> Es
 
 
 def cost(settings: Settings, pipeline: str, jobs_of: Mapping[str, Sequence[Partitions]]) -> str:
-    """What each stage costs on its target, where each job of a table's stage is a job, and other stages are one."""
+    """What each stage costs on its target.
+
+    The stages of ``TABLES`` run each of their jobs remotely as one job. Every other stage is one remote job.
+    """
     receipts, found = Receipts.of(settings, pipeline), []
     for stage, jobs in jobs_of.items():
         name, lengths = settings.dispatch.target_name(pipeline, stage), [len(job) for job in jobs]

@@ -1,9 +1,11 @@
-"""A backfill before it runs: its partitions, what is there already, its jobs. Nothing is looked up here."""
+"""A backfill before it runs: its partitions, what they hold already, and its jobs.
+
+The planner looks these up.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from contrail.operations.backfill_estimate import HERE, Estimate
 from contrail.operations.backfill_request import TABLES, Request
@@ -22,10 +24,10 @@ NEW, REPLACE, SAME = "new", "replace", "same"
 
 @dataclass(frozen=True)
 class PartitionPlan:
-    """One partition of one stage: rows that it will have, rows that are published, what is done and why.
+    """One partition of one stage: the rows that it will have, its published rows, the action and the reason.
 
-    ``rows`` is None where the backfill's own earlier stages decide it.
-    ``version`` and ``run`` made what is published; empty where there is nothing, or no model, or it is not known.
+    ``rows`` is None where earlier stages of the backfill decide it. ``version`` and ``run`` made the published rows.
+    They are empty where nothing is published, no model made it, or the lake does not know.
     """
 
     day: date
@@ -39,10 +41,10 @@ class PartitionPlan:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage: its partitions, none for a stage that takes the range as it is, and its jobs.
+    """One stage: its partitions and its jobs. A stage that takes the range as it is has no partitions.
 
-    ``sample`` compares some of the partitions as they would become with what is published; None where the backfill's
-    own earlier stages decide it, or nothing is published yet.
+    ``sample`` compares some partitions as they would become with the published ones. It is None where earlier stages of
+    the backfill decide the rows, or nothing is published yet.
     """
 
     stage: str
@@ -52,7 +54,7 @@ class StagePlan:
     sample: SampledChanges | None = None
 
     def groups(self) -> list[tuple[Partitions, list[PartitionPlan]]]:
-        """Neighbouring partitions that meet the same fate, as ranges."""
+        """Neighbouring partitions with the same action, reason and version, as ranges."""
         found: list[tuple[Partitions, list[PartitionPlan]]] = []
         for one in self.partitions:
             same = found and _fate(found[-1][1][-1]) == _fate(one)
@@ -63,7 +65,7 @@ class StagePlan:
         return found
 
     def summary(self) -> StageSummary:
-        """The plan of the stage as its JSON has it."""
+        """The plan of the stage in the form of its JSON."""
         return StageSummary(
             stage=self.stage,
             jobs=tuple(map(str, self.jobs)),
@@ -92,9 +94,10 @@ def _fate(one: PartitionPlan) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A backfill before it runs. ``model`` is pinned: a version, or ``as-of``; empty when no stage needs one.
+    """A backfill before it runs.
 
-    ``cost`` says what its DAG will pay for stages that run elsewhere, from their history.
+    ``model`` is pinned: a version or ``as-of``, and empty when no stage needs one. ``cost`` estimates what its DAG will
+    pay for remote stages, from their history.
     """
 
     pipeline: str
@@ -117,7 +120,7 @@ class Plan:
 
     @property
     def expected(self) -> dict[str, ExpectedChange]:
-        """What will be different in each table."""
+        """What will change in each table."""
         found: dict[str, ExpectedChange] = {}
         for stage in self.stages:
             changed = [one for one in stage.partitions if one.action != SAME]
@@ -129,7 +132,7 @@ class Plan:
         return found
 
     def summary(self) -> PlanSummary:
-        """The plan as its JSON has it."""
+        """The plan in the form of its JSON."""
         seconds = self.seconds
         return PlanSummary(
             pipeline=self.pipeline,
@@ -145,13 +148,9 @@ class Plan:
             cost=self.cost,
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """The plan's JSON."""
-        return self.summary().as_dict()
-
 
 def known_sum(values: Iterable[int | None]) -> int | None:
-    """The sum; None when a part is not known."""
+    """The sum; None when a part is unknown."""
     total = 0
     for value in values:
         if value is None:

@@ -1,8 +1,7 @@
-"""What a backfill would do: its partitions, what is there already, its jobs, and how long they will take.
+"""Plan a backfill: its partitions, what they hold already, its jobs, and how long they will take.
 
-Everything is read from the lake's own provenance; nothing is computed or written. A partition that holds the result of
-exactly this (the same inputs, model, pipeline files, code and libraries) is not done again: that is also how a backfill
-that was killed goes on where it stopped.
+The plan comes from the lake's own provenance; planning writes nothing. A partition is not made again when it holds the
+result of the same inputs, model, pipeline files, code and libraries. So a killed backfill continues where it stopped.
 """
 
 from dataclasses import replace
@@ -29,9 +28,9 @@ from contrail.reports.backfill_record import SampledChanges
 from contrail.revision import code_hash, lock_hash
 from contrail.stages import RANGE_STAGES, features, score
 
-# Stages before features change what features read, so what they would leave is not known before they have run.
+# Stages before features change what features read. Their result is unknown until they have run.
 _LANDING = ("ingest", "validate")
-# So many days of a backfill are scored for its plan: seconds, whatever its range.
+# Days of a backfill that its plan scores. They take seconds, whatever the range.
 _SAMPLED_DAYS = 3
 _HASHES = {
     "pipeline_hash": "the pipeline's files have changed",
@@ -41,7 +40,7 @@ _HASHES = {
 
 
 def make_plan(pipeline: Pipeline, settings: Settings, lake: Lake, request: Request) -> Plan:
-    """Look at what is there and say what a backfill would do.
+    """Plan a backfill from what the lake holds now.
 
     Raises:
         MissingInputError: when an input of a stage is missing and no stage of the backfill makes it.
@@ -87,9 +86,7 @@ class _Planner:
     def plan(self, stage: str) -> StagePlan:
         if stage not in TABLES:
             jobs = self._range_jobs(stage)
-            return StagePlan(
-                stage, [], jobs, Estimate(None, "the whole range; what it needs to do, it finds out itself")
-            )
+            return StagePlan(stage, [], jobs, Estimate(None, "the whole range; the stage finds out what it must do"))
         self._check(stage)
         partitions = [self._partition(stage, day) for day in self.request.partitions]
         jobs = self.request.jobs(
@@ -122,7 +119,7 @@ class _Planner:
         return SampledChanges(days=tuple(map(str, days)), **total.as_dict())
 
     def _range_jobs(self, stage: str) -> list[Partitions]:
-        """A stage that takes the range as it is; drift measures each part of it against that part's own model."""
+        """The jobs of a stage that takes the range as it is. Drift measures each part against that part's own model."""
         return [days for days, _ in self.models] if stage == "drift" else [self.request.partitions]
 
     def _check(self, stage: str) -> None:
@@ -153,9 +150,9 @@ class _Planner:
         return {table: self.lake.partitions(table) for table in TABLES.values()}
 
     def _why(self, stage: str, day: date, maker: Commit | None) -> str:
-        """Why a partition is done again; empty when it holds exactly what this backfill would make."""
+        """Why a partition must be made again; empty when it holds exactly what this backfill would make."""
         if maker is None:
-            return "what made it is older than the history that is kept"
+            return "the run that made it is older than the kept history"
         current = {"pipeline_hash": self.pipeline.hash, "code_hash": code_hash(), "lock_hash": self._lock}
         made = maker.provenance
         then = {"pipeline_hash": made.pipeline_hash, "lock_hash": made.lock_hash, **made.extra}

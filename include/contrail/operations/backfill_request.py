@@ -1,4 +1,7 @@
-"""A backfill as it was asked for, and the jobs that cover its days. What is there already is the planner's to find."""
+"""The request for a backfill, and the jobs that cover its days.
+
+The planner finds what the partitions hold already.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,13 +19,15 @@ TABLES = {"features": "features", "score": "predictions"}
 
 @dataclass(frozen=True)
 class Request:
-    """A backfill as it was asked for.
+    """The request for a backfill.
 
-    ``commits``: ``whole`` makes the range one job and one commit a table; ``chunk`` makes jobs of ``chunk_days``
-    partitions with a commit each; ``partition`` makes the same jobs with a commit a partition.
+    ``commits`` says how many jobs and commits the range becomes. ``whole`` makes it one job, with one commit a table.
+    ``chunk`` makes jobs of ``chunk_days`` partitions, with one commit each. ``partition`` makes the same jobs, with one
+    commit a partition.
 
     Raises:
-        SpecError: for a stage that works on no range, an unknown way to commit, or chunks of a whole.
+        SpecError: for a stage that does not work on a range, for an unknown way to commit, or for ``chunk_days`` with
+            ``whole``.
     """
 
     partitions: Partitions
@@ -44,7 +49,7 @@ class Request:
             raise SpecError(f"--chunk-days {self.chunk_days}: a chunk has at least one partition")
 
     def jobs(self, days: Iterable[date], chunk_days: int) -> list[Partitions]:
-        """The fewest jobs that cover these days; ``chunk_days`` is the environment's, when none was asked for."""
+        """The fewest jobs that cover these days; ``chunk_days`` is the environment's, for a request without its own."""
         wanted = sorted(days)
         if not wanted:
             return []

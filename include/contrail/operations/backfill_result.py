@@ -1,6 +1,6 @@
-"""What ``contrail backfill`` and ``contrail difference`` say that they will do and did: the form of their JSON.
+"""The results of ``contrail backfill`` and ``contrail difference``, in the form of their JSON.
 
-The module is light, since the backfill's DAG reads a plan with it. How a plan comes about is the planner's.
+The module is light, because the backfill's DAG reads a plan with it. The planner makes the plan.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from contrail.stages.results import StageResult
 
 
 class PartitionGroup(Frozen):
-    """Neighbouring partitions that meet the same fate: what is done with them and why.
+    """Neighbouring partitions with the same action, reason and version.
 
-    ``rows`` is None where the backfill's own earlier stages decide it. ``version`` and ``runs`` made what is published.
+    ``rows`` is None where earlier stages of the backfill decide it. ``version`` and ``runs`` made the published rows.
     """
 
     partitions: str
@@ -47,9 +47,9 @@ class ModelOfDays(Frozen):
 
 
 class ExpectedChange(Frozen):
-    """The rows of a table that will be new and those that will be gone; None: not known yet.
+    """How many rows of a table will be new, and how many will go; None where this is not known yet.
 
-    ``sample`` compares some of the partitions as they would become with what is published.
+    ``sample`` compares some partitions as they would become with the published ones.
     """
 
     more_rows: int | None

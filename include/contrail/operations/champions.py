@@ -1,4 +1,4 @@
-"""What a person asks about champions: which version it was on a day, and which days would judge a new one.
+"""Answers about champions: the version of a day, and the days that would judge a new version.
 
 Moving the alias belongs to the stages.
 """
@@ -25,7 +25,7 @@ def champion_of(name: str, moves: list[AliasMove], on: str, clock: bool = False)
 
     Raises:
         SpecError: if ``on`` is not a date.
-        MissingInputError: if there was none, naming the first.
+        MissingInputError: if there was none; the message names the first.
     """
     try:
         day = date.fromisoformat(on)
@@ -52,7 +52,7 @@ def _first(moves: list[AliasMove], name: str) -> str:
 
 
 def moved_elsewhere(name: str, moves: list[AliasMove]) -> str | None:
-    """What to tell a person when somebody moved the alias in MLflow itself, which leaves no record."""
+    """A warning when somebody moved the alias in MLflow itself, which leaves no record; None otherwise."""
     now, recorded = alias_version(settings(), name, CHAMPION), moves[-1].version_after if moves else None
     if now == recorded:
         return None
@@ -63,7 +63,7 @@ def moved_elsewhere(name: str, moves: list[AliasMove]) -> str | None:
 
 
 def newest_gate(spec: PipelineSpec, lake: Lake) -> Partitions:
-    """The newest days that a version can be judged on: the gate of a training run on the day after them.
+    """The newest days that can judge a version: the gate window of a training on the day after them.
 
     Raises:
         MissingInputError: if there are no features or labels.

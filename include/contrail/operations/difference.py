@@ -1,6 +1,6 @@
 """How a range of published partitions differs between two snapshots: rows, scores and decisions, a day at a time.
 
-It reads and counts; whether a difference is good is for the reader.
+It reads and counts. The reader decides whether a difference is good.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ def difference(
     before: Mapping[str, int | None],
     after: Mapping[str, int | None],
 ) -> Difference:
-    """The difference of those of ``features`` and ``predictions`` that have a snapshot in ``after``.
+    """Compare ``features`` and ``predictions``, each if it has a snapshot in ``after``.
 
-    A row is known by the pipeline's key within its partition.
+    The pipeline's key identifies a row within its partition.
 
     Raises:
         MissingInputError: if a snapshot has expired.
@@ -53,7 +53,7 @@ def compare(spec: PipelineSpec, dataset: Dataset, before: pa.Table, after: pa.Ta
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for side, rows in (("b", before), ("a", after)):
-            # A mark that tells a row that is not there from one full of nulls.
+            # This mark tells a missing row from a row full of nulls.
             connection.register(side, rows.append_column("there", pa.repeat(pa.scalar(True), rows.num_rows)))
         columns = _common(values) + (_score_columns(spec) if scored else [])
         keys = ", ".join(f'"{name}"' for name in (PARTITION, *spec.key))

@@ -1,10 +1,11 @@
-"""Late data: take in files of past days that came late or were delivered anew, and rebuild what they touch.
+"""Late data: take in files of past days that came late or again, and rebuild what they touch.
 
-A day's own run does not look back. This does, over ``schedule.late_days``: it ingests and validates what has changed,
-builds again the features whose windows reach it, scores them again only where ``score.late_data`` says so, and writes
-down what became different in ``corrections``. Killed anywhere, the next run goes on to what an uninterrupted one leaves:
-each step may be done again, and a file beside the reports says until the last one what there is to do. What came for
-older days is named and not taken in.
+A day's own run does not look back. This module looks back over ``schedule.late_days``. It ingests and validates what
+changed, and builds again the features whose windows reach it. It scores days again only where ``score.late_data`` says
+so. ``corrections`` records what became different. Files of older days are named, but not taken in.
+
+If a run is killed, the next run ends its work with the same result. Each step may be repeated, and a file beside the
+reports holds the work until its last step.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,19 +32,19 @@ from contrail.stages.runner import make_run, new_run_id, run_stage
 def correct(
     backfills: Backfills, on: date, run_id: str | None = None, progress: Callable[[str], None] = silent
 ) -> LateDetails:
-    """Take in what came late before day ``on``, at whose cut-off this runs, after what an earlier run did not end.
+    """Take in what came late before the cut-off of day ``on``. First finish the work that an earlier run left.
 
     Raises:
-        FileRefusedError: for a late file that is bad, after all others were taken in. One that is still missing was
-            told by its own day's run.
-        PartitionRefusedError: for a late day that broke its contract; what was published of it stays.
-        ContrailError: as a stage does, for what an earlier run did not end either, after everything else.
+        FileRefusedError: for a bad late file, after all others were taken in. A missing file is no error here, because
+            its own day's run reported it.
+        PartitionRefusedError: for a late day that broke its contract; its published rows stay.
+        ContrailError: as a stage does, also in the work that an earlier run left; raised after everything else.
     """
     run_id = run_id or new_run_id()
     done: list[LateDetails] = []
     refused: list[ContrailError] = []
     for work in unfinished_work(backfills):
-        progress(f"going on with {', '.join(work.files)}: the run {work.id} did not end")
+        progress(f"continuing with {', '.join(work.files)}: the run {work.id} did not end")
         try:
             found, bad = _do(backfills, work, run_id, progress)
         except ContrailError as error:
@@ -87,9 +88,9 @@ def _together(parts: Sequence[LateDetails]) -> LateDetails:
 def _do(
     backfills: Backfills, work: Work, run_id: str, progress: Callable[[str], None]
 ) -> tuple[LateDetails, list[ContrailError]]:
-    """Every step of it, those that an earlier run has done already too; the errors of days that were refused."""
+    """Do every step of the work, also those that an earlier run did. Return the errors of refused days too."""
     refused: list[ContrailError] = []
-    # Once more after the features were built, it would make them stale.
+    # A second validation, after the features were built, would make them stale.
     for days in work.days if not work.validated else []:
         try:
             run_stage("validate", backfills.pipeline.name, days, run_id=run_id, progress=progress)
@@ -112,7 +113,7 @@ def _rebuild(
     run_id: str,
     progress: Callable[[str], None],
 ) -> LateDetails:
-    """A backfill by a name of its own, so that the next run compares with what was published before the first."""
+    """Run a backfill under a fixed name, so that a repeated run compares with what was published before the first."""
     plan = backfills.plan(Request(partitions, (stage,), AS_OF if stage == "score" else "champion"))
     record = backfills.open(plan, f"late-{stage}-{work.id}", progress)
     backfills.run(plan, record, progress)
@@ -127,7 +128,7 @@ def _rebuild(
 
 
 def _record(backfills: Backfills, record: Record, cause: str, run_id: str) -> list[DayChanges]:
-    """Publish a row for each day whose rows became different; these days."""
+    """Publish a row for each day whose rows became different, and return these days."""
     found = record.difference
     table, compared = (
         ("predictions", found.predictions) if record.stages == ("score",) else ("features", found.features)

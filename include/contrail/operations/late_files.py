@@ -1,4 +1,4 @@
-"""Which landed files came late, and which published days they reach. What is done about them is in ``late``."""
+"""Which landed files came late, and which published days they reach. The module ``late`` acts on them."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
@@ -29,11 +29,11 @@ def published_days(backfills: Backfills, layer: str) -> States:
 
 
 def older_files(backfills: Backfills, raw: States, start: date, on: date) -> list[str]:
-    """What to tell of landed files of days before ``start`` that the lake does not hold."""
+    """Advice about landed files of days before ``start`` that the lake does not hold."""
     spec, told = backfills.pipeline.spec, []
     for table, own in raw.items():
         landed = landed_files(backfills.settings.landing / spec.name / table)
-        # A table may be empty on a day: then the day's entities say when it was looked at.
+        # A table may be empty on a day. Then the day's entities say when a run last read the landing zone.
         looked = {**raw[spec.entities], **own}
         days = (spec.first_partition + timedelta(days=n) for n in range((start - spec.first_partition).days))
         found = [
@@ -52,7 +52,7 @@ def _came_after(path: UPath, looked: PartitionState | None) -> bool:
 
 
 def _differs(backfills: Backfills, table: str, day: date, path: UPath) -> bool:
-    """Whether the lake holds something else; asked only of files that came after it."""
+    """Whether the lake holds other content. Only files that came after its rows need this check."""
     name = f"raw_{table}"
     if not backfills.lake.exists(name):
         return True
@@ -61,7 +61,7 @@ def _differs(backfills: Backfills, table: str, day: date, path: UPath) -> bool:
 
 
 def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[str, UPath], on: date) -> str:
-    """Two backfills: of the files' own days, and of what is published and reads them."""
+    """Advise two backfills: one of the files' own days, and one of the published days that read them."""
     spec, reached = backfills.pipeline.spec, reached_features(backfills, {table: list(days)}, on)
     what = "features,score --model as-of" if spec.score.late_data == "rescore" else "features"
     steps = [(days, "ingest,validate"), *([(reached, what)] if reached else [])]
@@ -75,9 +75,9 @@ def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[
 
 
 def touched_days(backfills: Backfills, raw: States, before: States, on: date) -> dict[str, list[date]]:
-    """Days of each table whose file has come since they were validated.
+    """Days of each table whose file came after their validation.
 
-    A day that was refused is looked at again only when a new file of it has come in this run.
+    A refused day counts again only if this run took in a new file of it.
     """
     validated = published_days(backfills, "validated")
     known = backfills.lake.exists("refusals")
@@ -89,7 +89,7 @@ def touched_days(backfills: Backfills, raw: States, before: States, on: date) ->
         own = [
             day for day in newer if day not in refused or _published_at(before[table], day) != _published_at(days, day)
         ]
-        # The newest day of a table is its own run's business.
+        # The newest day of a table belongs to its own run.
         ahead = backfills.pipeline.spec.tables[table].known_ahead
         last = on - timedelta(days=1 if ahead else 2)
         if late := sorted(day for day in own if day <= last):

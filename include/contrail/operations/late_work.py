@@ -1,4 +1,4 @@
-"""What a run has to do about late files, kept beside the reports from its first commit to its last."""
+"""The work of a run on late files, kept beside the reports until its last commit."""
 
 import json
 from collections.abc import Mapping
@@ -15,9 +15,10 @@ from contrail.partitions import Partitions, as_ranges
 
 @dataclass(frozen=True)
 class Work:
-    """What came late in one run, and the published days that it reaches; decided before anything of it is committed.
+    """What came late in one run, and the published days that it reaches.
 
-    ``touched`` has the days of each table, ``features`` and ``scores`` the ranges to build again.
+    ``touched`` has the days of each table, ``features`` and ``scores`` the ranges to build again. All are fixed before
+    the first day is validated.
     """
 
     id: str
@@ -42,7 +43,7 @@ class Work:
 
 
 def plan_work(backfills: Backfills, touched: Mapping[str, list[date]], on: date, run_id: str) -> Work:
-    """What there is to do about these days of each table."""
+    """Plan the work on these days of each table."""
     reached = reached_features(backfills, touched, on)
     rescore = backfills.pipeline.spec.score.late_data == "rescore"
     scored = backfills.lake.partitions("predictions") if rescore else {}
@@ -56,17 +57,17 @@ def plan_work(backfills: Backfills, touched: Mapping[str, list[date]], on: date,
 
 
 def write_work(backfills: Backfills, work: Work) -> None:
-    """Keep it until ``forget_work``."""
+    """Keep the work until ``forget_work``."""
     write_whole(_path(backfills, work.id), json.dumps(asdict(work), indent=1).encode())
 
 
 def forget_work(backfills: Backfills, work: Work) -> None:
-    """It is done."""
+    """Remove work that is done."""
     _path(backfills, work.id).unlink(missing_ok=True)
 
 
 def unfinished_work(backfills: Backfills) -> list[Work]:
-    """What earlier runs did not end, oldest first."""
+    """The work that earlier runs left, oldest first."""
     paths = _path(backfills, "any").parent.glob("*.json")
     return [Work(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(paths, key=str)]
 

@@ -1,6 +1,6 @@
 """Take back a champion: point the alias at an earlier version and rescore what the bad one scored.
 
-A plan comes first, so that a person can read it before anything changes. Whether a version is bad is for people.
+A plan comes first, so that a person can read it before anything changes. People decide whether a version is bad.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,10 @@ from contrail.stages.runner import make_run, run_stage
 
 @dataclass(frozen=True)
 class RollbackPlan:
-    """What a rollback would do. ``scored`` has the rows of each partition that ``bad`` scored and ``to`` will."""
+    """What a rollback would do.
+
+    ``scored`` counts the rows of each partition that ``bad`` scored and ``to`` will score.
+    """
 
     pipeline: str
     bad: str
@@ -68,9 +71,9 @@ class RollbackResult:
 
 
 def plan_rollback(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan:
-    """What a rollback to a version would do; nothing is changed.
+    """Plan a rollback to a version, and change nothing.
 
-    When the version is champion already, the plan is what a rollback to it that stopped half-way has left.
+    If the version is champion already, the plan holds what an interrupted rollback to it left.
 
     Raises:
         MissingInputError: if there is no champion, or no such version.
@@ -127,7 +130,7 @@ def roll_back(
 ) -> RollbackResult:
     """Carry out a plan: first the aliases, so that no run scores with the bad version again, then the partitions.
 
-    Stopped half-way, the same command goes on.
+    After a stop half-way, the same command finishes the rollback.
 
     Raises:
         ContrailError: as score does; the alias has moved, and partitions not rescored yet are as they were.
@@ -148,7 +151,10 @@ def roll_back(
 
 
 def _move(run: StageRun[PersonOptions], plan: RollbackPlan, reason: str) -> None:
-    """Both aliases when the challenger's is at the bad version too: it must not be scored beside its successor."""
+    """Move the champion's alias, and the challenger's too if it names the bad version.
+
+    Otherwise the bad version would score beside its successor.
+    """
     current = run.settings
     entry = registry.describe_version(current, plan.pipeline, plan.to)
     of_bad = [a for a in (CHALLENGER, CHAMPION) if registry.alias_version(current, plan.pipeline, a) == plan.bad]

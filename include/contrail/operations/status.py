@@ -1,4 +1,4 @@
-"""Which partition has been through which stage, read from the lake itself; there is no other ledger.
+"""Which partition has passed which stage, read from the lake itself. There is no other ledger.
 
 A stage's output is stale when something that it read has been published since.
 """
@@ -63,7 +63,7 @@ class _Board:
             return MISSING
         outcomes = tables[self.spec.label.table]
         if day not in outcomes:
-            # What became known during the day arrives after it: on the newest day that is no fault.
+            # What became known during a day arrives after it. So on the newest day, its absence is no fault.
             return WAITING if day > max(outcomes, default=date.min) else MISSING
         if stage == "validate" and any(
             _after(_updated(tables[t], day), _updated(self.raw[t], day)) == STALE for t in tables
@@ -103,7 +103,7 @@ class _Board:
 
 
 def partition_status(lake: Lake, spec: PipelineSpec, partitions: Partitions | None = None) -> list[PartitionStatus]:
-    """One entry a partition, in order; by default from the first partition to the last one known of."""
+    """One entry for each partition, in order; by default from the first partition to the last known one."""
     board = _Board(lake, spec)
     last = spec.last_partition or max(board.raw[spec.entities], default=spec.first_partition)
     return [board.status(day) for day in partitions or Partitions(spec.first_partition, last)]

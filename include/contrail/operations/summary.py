@@ -1,6 +1,6 @@
-"""How a pipeline stands, in a screenful: rows, quarantine, champion, realised quality against baselines, drift.
+"""A pipeline on one screen: rows, quarantine, champion, realised quality against baselines, drift.
 
-Reads only what the stages published. What a number means is decided in the stages, not here.
+It reads only what the stages published. The stages decide what a number means.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ SHOWN_METRICS = {
     "regression": {"rmse": "RMSE", "mae": "MAE"},
 }
 
-_TITLE_WIDTH = 84  # a table is as wide as its columns; its title would be broken
+_TITLE_WIDTH = 84  # a table is only as wide as its columns, and would break its title
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class DriftSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """The facts. Rows landed are by table; what was quarantined or refused is counted by rule."""
+    """The facts. Landed rows are counted by table, quarantined rows and refusals by rule."""
 
     pipeline: str
     title: str

@@ -1,4 +1,4 @@
-"""What people look at: plots, and the pages of decisions, differences, drift and contracts.
+"""Reports for people: plots, and the pages of decisions, differences, drift and contracts.
 
-Pages show what they are given. Reading tables and judging models do not belong here.
+A report only shows its input. Reading tables and judging models do not belong here.
 """

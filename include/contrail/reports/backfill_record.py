@@ -1,6 +1,7 @@
-"""The record of a backfill, as its JSON file and its page have it: what was asked for, and what it changed.
+"""The record of a backfill: what the request was, and what it changed.
 
-The record is light to read. Comparing tables and running a backfill belong to ``contrail.operations``.
+Its JSON file and its page hold this record. The module is light. Comparing tables and running a backfill belong to
+``contrail.operations``.
 """
 
 from collections.abc import Mapping
@@ -11,10 +12,10 @@ from contrail.partitions import Partitions
 
 
 class Changes(Sparse):
-    """How rows differ: counts of rows, then, of predictions, the shifts of the score and the decisions that flipped.
+    """How rows differ: counts of rows, and for predictions the shifts of the score and the flipped decisions.
 
-    A shift is the score after minus the score before, of rows that were there both times; None when there are none.
-    Versions of models are joined with commas.
+    A shift is the score after minus the score before, over the rows that exist both times. It is None without such
+    rows. Commas join the versions of several models.
     """
 
     rows_before: int
@@ -36,7 +37,7 @@ class Changes(Sparse):
 
     @property
     def flipped(self) -> int | None:
-        """Decisions that became the other one; None for what has no decisions."""
+        """Decisions that flipped; None for rows without decisions."""
         if self.flipped_to_true is None or self.flipped_to_false is None:
             return None
         return self.flipped_to_true + self.flipped_to_false
@@ -55,7 +56,7 @@ class _OfDays(Sparse):
     days: tuple[str, ...]
 
 
-# Fields of the last base come first: the JSON says what it is of before it says what was found.
+# Fields of the last base come first, so that the JSON names its partition or days before the counts.
 class DayChanges(Changes, _OfPartition):
     """Changes of one partition."""
 
@@ -82,7 +83,7 @@ class _OfSnapshots(Frozen):
 
 
 class TableDifference(Compared, _OfSnapshots):
-    """Changes of a table between two of its snapshots; None for a table that was not there."""
+    """Changes of a table between two of its snapshots; None where the table did not exist."""
 
 
 class Difference(Sparse):
@@ -93,13 +94,13 @@ class Difference(Sparse):
 
     @property
     def tables(self) -> dict[str, TableDifference]:
-        """Those that were compared, by name."""
+        """The compared tables, by name."""
         found = {"features": self.features, "predictions": self.predictions}
         return {name: compared for name, compared in found.items() if compared is not None}
 
 
 class Record(Frozen):
-    """One backfill: what was asked for, the snapshots that readers saw before it, and at its end the difference."""
+    """One backfill: its request, the snapshots that readers saw before it, and at its end the difference."""
 
     id: str
     pipeline: str
@@ -120,5 +121,5 @@ class Record(Frozen):
 
     @property
     def tag(self) -> str:
-        """The name of the snapshots from before, while the backfill is open."""
+        """The tag of the earlier snapshots while the backfill is open."""
         return f"before-{self.id}"

@@ -1,6 +1,6 @@
 """The page that a validation leaves for people: what was checked, what broke, what was refused.
 
-One HTML file a run that needs no network, and Great Expectations' own site of the newest run beside it.
+Each run writes one HTML file, which needs no network. Great Expectations' own site of the newest run lies beside it.
 """
 
 import re
@@ -63,7 +63,7 @@ _BUILT_IN = {
 
 @dataclass(frozen=True)
 class State:
-    """What became of a table, in words, and the style that they are shown in."""
+    """What became of a table, in words, and the style of these words."""
 
     style: str
     words: str
@@ -71,7 +71,7 @@ class State:
 
 @dataclass(frozen=True)
 class RuleLine:
-    """A rule in the page: how many rows or partitions were checked and broke it, and some that did."""
+    """A rule in the page: how many rows or partitions it checked, how many broke it, and examples."""
 
     rule: str
     words: str
@@ -108,7 +108,7 @@ class TableReport:
         if self.refused:
             return State("bad", "refused")
         if self.unchanged:
-            return State("note", "unchanged since it was validated last")
+            return State("note", "unchanged since its last validation")
         return State("warn", "some rows set aside") if self.bad else State("ok", "ok")
 
     @property
@@ -132,7 +132,7 @@ class TableReport:
 def write_report(
     folder: UPath, run_id: str, title: str, tables: Sequence[TableReport], checks: Checks, kept: int
 ) -> list[str]:
-    """Write the page of a run and replace Great Expectations' site; only the newest ``kept`` pages stay.
+    """Write the page of a run and replace Great Expectations' site. Keep only the newest ``kept`` pages.
 
     Returns:
         The paths of both, the page first.
@@ -158,13 +158,13 @@ def write_report(
 
 
 def _replace_site(site: UPath, checks: Checks) -> str:
-    """Put the newest site in place. Runs of other days write theirs at the same time: the last one stays, whole."""
+    """Put the newest site in place. Runs of other days write theirs at the same time; the last one stays, complete."""
     with tempfile.TemporaryDirectory() as made:
         checks.write_site(Path(made))
         fresh = site.parent / f".{site.name}-{uuid4().hex}"
         site.fs.put(f"{made}/", f"{fresh}/", recursive=True)
     old = site.parent / f".{site.name}-{uuid4().hex}"
-    # Moved aside first, then removed: nobody deletes under the feet of somebody who is writing.
+    # Move the old site aside before removing it, so that no run deletes what another one writes.
     with suppress(FileNotFoundError):
         site.rename(old)
     with suppress(OSError):  # another run was quicker; its site is as new as this one

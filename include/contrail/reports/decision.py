@@ -1,4 +1,4 @@
-"""The decision record for an approver: a self-contained page (Jinja2), and Markdown. It shows; it decides nothing."""
+"""The decision record for an approver, as a self-contained page (Jinja2) and as Markdown. It decides nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path

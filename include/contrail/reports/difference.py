@@ -1,4 +1,4 @@
-"""What a backfill changed, as one self-contained page (Jinja2). It shows; it compares nothing."""
+"""What a backfill changed, as one self-contained page (Jinja2). It compares nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _WIDTH, _HEIGHT, _PAD = 960, 190, 8
 
 @dataclass(frozen=True)
 class Chart:
-    """Points of two lines, as SVG has them, and what the axes reach."""
+    """Points of two lines in SVG's form, and the ranges of the axes."""
 
     before: str
     after: str
@@ -50,7 +50,7 @@ def render_difference(record: Record, spec: PipelineSpec) -> str:
 
 
 def summary(difference: Difference) -> list[str]:
-    """The difference in a sentence a table."""
+    """One sentence for each table of the difference."""
     return [sentence(table, compared.total) for table, compared in difference.tables.items()]
 
 
@@ -83,7 +83,7 @@ def chart(days: Sequence[DayChanges]) -> Chart | None:
             for i, mean in enumerate(means)
             if mean is not None
         ]
-        # One day alone would be no line.
+        # A single point draws no line.
         found = [(x - 4, y) for x, y in found] + [(x + 4, y) for x, y in found] if len(found) == 1 else found
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in found)
 

@@ -1,7 +1,7 @@
 """Evidently's drift report as one HTML file, with Contrail's decision above it.
 
-Evidently draws; it decides nothing here. Its tests have fixed limits that nearly every single day passes, so the
-page says first what the calibrated statistics found.
+Evidently only draws here. Its tests have fixed limits, and nearly every day exceeds them. So the page first says what
+the calibrated statistics found.
 """
 
 import html
@@ -28,9 +28,9 @@ _STYLE = """
 </style>
 """
 _NOTE = (
-    "Below: Evidently's comparison of the two samples, to look at. Its heading counts columns past one fixed limit, "
-    "which most single days pass; it decides nothing. The verdict above does, with a threshold for each feature that "
-    "was learned from the days of the training window."
+    "Below is Evidently's comparison of the two samples. Its heading counts columns past one fixed limit. Most single "
+    "days exceed that limit, so the count decides nothing. The verdict above decides. Its threshold for each feature "
+    "comes from the days of the training window."
 )
 
 
@@ -59,10 +59,10 @@ def write_drift_report(
     Args:
         path: File to write.
         title: Heading.
-        summary: One sentence under it: what was compared with what.
+        summary: One sentence under it, which says what was compared with what.
         lines: Days to list.
         reference: Sampled feature rows of the training window, feature columns only.
-        current: Sampled feature rows of the days looked at, the same columns.
+        current: Sampled feature rows of the reported days, the same columns.
         categories: Which columns are categories; the others are numbers.
     """
     kept = [n for n in reference.column_names if _has_values(reference, n) and _has_values(current, n)]
@@ -115,7 +115,7 @@ def _head(title: str, summary: str, lines: Sequence[ReportLine], left_out: Seque
         "<table><tr><th>day</th><th>verdict</th><th>unusual days</th><th>exceedance</th>"
         f"<th>features past their threshold</th></tr>{rows}</table>"
     )
-    empty = f" Without values, and left out: {', '.join(left_out)}." if left_out else ""
+    empty = f" Left out, because they have no values: {', '.join(left_out)}." if left_out else ""
     return (
         f"{_STYLE}<div class='contrail'><h1>{html.escape(title)}</h1><p>{html.escape(summary)}</p>"
         f"{table if lines else ''}<p class='note'>{_NOTE}{html.escape(empty)}</p></div>"

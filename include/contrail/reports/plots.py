@@ -1,4 +1,4 @@
-"""Pictures of a model for people, drawn with matplotlib and no display. What is drawn is computed elsewhere."""
+"""Pictures of a model for people, drawn with matplotlib and no display. Other modules compute the values."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,7 +54,7 @@ class PlotData:
 
 
 def draw_all(data: PlotData, folder: Path) -> list[Path]:
-    """Write every plot of the task as PNG; returns the files."""
+    """Write every plot of the task as PNG; return the files."""
     drawers = {
         "binary": {"calibration": _calibration, "roc": _roc, "precision_recall": _precision_recall},
         "regression": {"predicted_vs_actual": _predicted_vs_actual, "residuals": _residuals},
@@ -125,7 +125,7 @@ def _precision_recall(axes: "Axes", data: PlotData) -> tuple[str, str]:
         won, lost = _curve(data.labels, predictions)
         precision, recall = won[1:] / (won + lost)[1:], won[1:] / won[-1]
         areas.append(float(np.sum(np.diff(np.append(0.0, recall)) * precision)))
-        shown = recall > 0.005  # the first handful of rows is noise that would set the scale
+        shown = recall > 0.005  # the first few rows are noise that would set the scale
         label = f"{name}  average precision {areas[-1]:.3f}"
         axes.plot(recall[shown], precision[shown], color=color, linewidth=2, label=label)
     axes.axhline(rate, color=_SOFT, linestyle="--", linewidth=1)

@@ -3,7 +3,7 @@
 from typing import Literal
 
 VERBS = {
-    "ingest": "Read landed files into raw_* tables, as they are. A broken file is refused whole and kept.",
+    "ingest": "Read landed files into raw_* tables, as they are. Refuse a broken file whole, and keep it.",
     "validate": "Type the rows and check their contract. Bad rows go to quarantine, bad partitions are refused.",
     "features": "Build features from what was known at each partition's cut-off.",
     "train": "Fit a model on a range of partitions and register it as a candidate.",
@@ -13,7 +13,7 @@ VERBS = {
     "performance": "Measure realised quality of the partitions whose labels have arrived.",
 }
 
-# Those that work on a range of partitions; a backfill is made of them.
+# Stages that work on a range of partitions. A backfill consists of them.
 RANGE_STAGES = ("ingest", "validate", "features", "score", "drift", "performance")
 # How many commits make the range of a backfill visible: one, one a chunk of days, or one a partition.
 Commits = Literal["whole", "chunk", "partition"]

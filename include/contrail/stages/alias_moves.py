@@ -1,4 +1,4 @@
-"""Move the registry's aliases and record each move. Who may become champion is decided by promote, or by a person."""
+"""Move the registry's aliases and record each move. Promote, or a person, decides who may become champion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ PIPELINE = "pipeline"
 
 
 def asked_by(run: StageRun[PersonOptions]) -> str:
-    """Who asked for what a run does."""
+    """Who requested the work of a run."""
     return run.options.person or PIPELINE
 
 
 @dataclass(frozen=True)
 class AliasChange:
-    """A version that aliases are to point at.
+    """A version at which aliases will point.
 
-    ``aliases`` move in this order, for example challenger, then champion. ``effective_from`` is the first partition that
-    the version is meant for. ``reason`` is for a person who reads the history. ``improvement`` is what the version showed
-    on the rows of its gate, over the constant baseline; None where no gate was passed.
+    ``aliases`` move in this order, for example challenger, then champion. ``effective_from`` is the first partition
+    that the version is meant for. ``reason`` is for a person who reads the history. ``improvement`` is the version's
+    improvement over the constant baseline on the rows of its gate. It is None without a passed gate.
     """
 
     entry: VersionInfo
@@ -37,7 +37,7 @@ class AliasChange:
 def move_aliases(run: StageRun[PersonOptions], change: AliasChange) -> list[AliasMove]:
     """Point aliases at a version, in their order, and append the moves to ``model_history``.
 
-    An alias that is there already is left alone, unless a run that stopped half-way has not recorded its move.
+    An alias that points there already stays as it is. If an interrupted run did not record its move, this run does.
     """
     entry = change.entry
     recorded = {move.alias: move.version_after for move in read_moves(run.lake)}

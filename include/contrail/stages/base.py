@@ -1,4 +1,4 @@
-"""What every stage is given and gives back. No stage's work belongs here."""
+"""The input and the result of every stage. No stage's work belongs here."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -51,8 +51,9 @@ class StageRun(Generic[Options]):
     def partitions_of(self, table: str) -> Partitions | None:
         """The partitions of a landed table that this run covers; None when there are none.
 
-        With the option ``as_of_cutoff`` a run for day D covers what is known at D's cut-off: partition D of a
-        table known ahead, partition D-1 of every other daily table. Without it, the same days of every table.
+        With the option ``as_of_cutoff``, a run for day D covers what is known at D's cut-off. That is partition D of a
+        table known ahead, and partition D-1 of every other daily table. Without it, a run covers the same days of every
+        table.
         """
         source = self.pipeline.spec.tables[table]
         if source.kind == "reference":
@@ -64,7 +65,7 @@ class StageRun(Generic[Options]):
         return Partitions(max(shifted.start, first), shifted.end) if shifted.end >= first else None
 
     def provenance(self, inputs: Mapping[str, int | None], **extra: str) -> Provenance:
-        """What a snapshot published by this run says about its making; ``seconds`` are those until this call."""
+        """The provenance of a snapshot of this run; ``seconds`` counts from the run's start to this call."""
         backfill = {"backfill": self.options.backfill} if self.options.backfill else {}
         seconds = f"{time.monotonic() - self.started:.3f}"
         return Provenance(
@@ -78,14 +79,14 @@ class StageRun(Generic[Options]):
         )
 
     def check_unchanged(self, table: str, snapshot: int | None, window: Partitions) -> None:
-        """Refuse to publish what was made of rows that are not the published ones any more.
+        """Refuse to publish what was made of rows that another run has replaced.
 
         Raises:
             InputsChangedError: when a partition of the window was replaced after this snapshot of the table was read.
         """
         if not self.lake.lineage(table).unchanged_since(snapshot, window):
             raise InputsChangedError(
-                f"{self.pipeline.name}: {table} was published anew for days of {window} while {self.stage} read it. "
+                f"{self.pipeline.name}: {table} was published again for days of {window} while {self.stage} read it. "
                 "Nothing was published; run it again."
             )
 
@@ -106,7 +107,7 @@ def result_of(
     snapshots: Mapping[str, int] | None = None,
     reports: Sequence[str] = (),
 ) -> StageResult[Details]:
-    """A result of this run."""
+    """The result of this run."""
     return StageResult(
         stage=run.stage,
         pipeline=run.pipeline.name,

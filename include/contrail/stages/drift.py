@@ -1,7 +1,7 @@
-"""Say of each day how unusual its features, and the labels known by then, are against the model's training window.
+"""Measure how unusual each day's features, and the labels known by then, are against the training window.
 
-Reads features, labels and the drift reference that was stored with the model; publishes ``drift``. Never calls
-training: what follows from a verdict is for others to decide. The statistics are in ``contrail.methods.drift`` and
+The stage reads features, labels and the drift reference stored with the model, and publishes ``drift``. It never
+trains. Others decide what follows from a verdict. The statistics are in ``contrail.methods.drift`` and
 ``contrail.methods.label_drift``.
 """
 
@@ -71,7 +71,7 @@ class _Measured:
 
     @property
     def begins(self) -> list[date]:
-        """Days of the range on which drift was raised anew."""
+        """Days of the range on which drift began."""
         drifting = [verdict.verdict == "drift" for verdict in self.verdicts]
         return [self.statistics.days[i] for i in self.inside if drifting[i] and not (i and drifting[i - 1])]
 
@@ -82,7 +82,7 @@ class _Measured:
 
     @property
     def label_begins(self) -> list[date]:
-        """Days of the range on which drift of the label was raised anew."""
+        """Days of the range on which drift of the label began."""
         raised = self.label_drift
         return [day for day in raised if day in self.partitions and day - timedelta(days=1) not in raised]
 
@@ -90,10 +90,12 @@ class _Measured:
 def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     """Measure the days of the range and publish their verdicts, in one commit.
 
-    The verdict of a day also depends on the days before it, so a bounded number of feature partitions before the
-    range is read too (``history_days``); they are measured against the same model. So runs over the same days, split
-    in any way and in any order, publish the same rows. The row of the label is of the newest day whose labels were
-    mature at the partition's cut-off; a partition without it has its other rows all the same.
+    A day's verdict also depends on the days before it. So the stage also reads a bounded number of feature partitions
+    before the range (``history_days``), and measures them against the same model. Runs over the same days, split in any
+    way and in any order, publish the same rows.
+
+    The row of the label describes the newest day whose labels were mature at the partition's cut-off. A partition
+    without such a day has its other rows all the same.
 
     Raises:
         MissingInputError: if there is no model, or no partition of the range has features.
@@ -140,7 +142,7 @@ def _inputs(run: StageRun[Options]) -> list[str]:
 def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
     spec = run.pipeline.spec
     model = resolve(run.settings, run.pipeline.name, run.options.model)
-    # One more day: whether drift begins on the first day needs the verdict of the day before it.
+    # Read one more day. Whether drift begins on the first day depends on the verdict of the day before it.
     window = run.partitions.reaching_back(history_days(spec.drift) + 1)
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)
     statistics = day_statistics(features, model.package.reference)
@@ -155,9 +157,10 @@ def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
 
 
 def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None) -> dict[date, _LabelDay]:
-    """Labels by the partition at whose cut-off they were the newest mature ones; those of one more, to see a begin.
+    """Labels by the partition at whose cut-off they were the newest mature ones.
 
-    The predictions are made anew, by the model in question: published ones may be another version's.
+    One more partition, before the range, shows whether drift begins. The stage's own model predicts these rows again,
+    because published predictions may come from another version.
     """
     spec, reference = run.pipeline.spec, model.package.reference.label
     if len(_inputs(run)) == 1:
@@ -186,7 +189,7 @@ def _rows(measured: _Measured) -> pa.Table:
 
 
 def _label_rows(measured: _Measured, schema: pa.Schema) -> pa.Table:
-    """A row a day whose labels were mature, where there are features."""
+    """One row for each day with mature labels and features."""
     days = {measured.statistics.days[i] for i in measured.inside}
     found = {day: label for day, label in measured.labels.items() if day in days}
     labels, count = found.values(), len(found)
@@ -209,7 +212,7 @@ def _label_rows(measured: _Measured, schema: pa.Schema) -> pa.Table:
 
 
 def _feature_rows(measured: _Measured) -> pa.Table:
-    """A row a day and feature, then a row a day with the verdict."""
+    """For each day, one row a feature and then one row with the verdict."""
     statistics, inside = measured.statistics, measured.inside
     values, thresholds = statistics.values[inside], statistics.thresholds
     days, names = [statistics.days[i] for i in inside], [*statistics.features, WHOLE_DAY]
@@ -249,7 +252,7 @@ def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
     ):
         return []
     spec = run.pipeline.spec
-    # A verdict rests on of_days days: a single day's page would show less than what raised it.
+    # A verdict rests on of_days days. A page of a single day would hide most of them.
     first = min(run.partitions.start, run.partitions.end - timedelta(days=spec.drift.of_days - 1))
     shown = Partitions(first, run.partitions.end)
     recorded = measured.model.package.reference

@@ -1,9 +1,11 @@
 """Build the features of every entity of a range from the validated tables, as one job on the engine.
 
-The framework's part of the promise that nothing leaks: only the look-back's partitions are read, no row counts as
-known before its file can have been delivered, and only rows that the last cut-off of the range may see are handed
-over. What the features are is the pipeline's (``features.py``); how a window obeys each day's own cut-off is in
-``contrail.methods.windows``.
+This is the framework's part of the promise that nothing leaks. The stage reads only the look-back's partitions. No row
+counts as known before its file can have been delivered. The pipeline receives only rows that the last cut-off of the
+range may see.
+
+The features themselves belong to the pipeline (``features.py``). ``contrail.methods.windows`` makes a window obey each
+day's own cut-off.
 """
 
 from datetime import date, timedelta
@@ -32,7 +34,7 @@ def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
     Raises:
         MissingInputError: naming the partitions whose entities are not validated. Nothing is published.
         EngineError: if the engine cannot be reached.
-        InputsChangedError: when a table was published anew meanwhile.
+        InputsChangedError: when another run published a table meanwhile.
     """
     spec = run.pipeline.spec
     names = [f"validated_{table}" for table in spec.tables]
@@ -40,7 +42,7 @@ def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
     check_entities(run.pipeline, run.lake, run.partitions)
     holes = _holes(run)
     for table, ranges in holes.items():
-        run.progress(f"{table} has no partition for {', '.join(ranges)}; windows that reach there hold less")
+        run.progress(f"{table} has no partition for {', '.join(ranges)}; windows that reach there have fewer rows")
     window = FeatureWindow(run.partitions, spec.features.lookback_days, spec.timezone, spec.cutoff)
     tables = {table: _read(run, table, snapshots[f"validated_{table}"]) for table in spec.tables}
     run.progress(f"building on {run.settings.engine.kind}")
@@ -62,14 +64,14 @@ def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
 
 
 def reach_of(spec: PipelineSpec, table: str, partitions: Partitions) -> Partitions:
-    """The partitions of a table that the features of these partitions may be made of."""
+    """The partitions of a table that the features of these partitions may read."""
     back = timedelta(days=spec.features.lookback_days)
     known = timedelta(days=0 if spec.tables[table].known_ahead else 1)
     return Partitions(partitions.start - back, partitions.end - known)
 
 
 def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> None:
-    """Whether every partition has its entities.
+    """Check that every partition has its entities.
 
     Raises:
         MissingInputError: naming those that have none.
@@ -87,7 +89,7 @@ def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> No
 
 
 def _holes(run: StageRun[Options]) -> dict[str, tuple[str, ...]]:
-    """Partitions of the look-back that are not in the lake, a table; days before the first partition do not count."""
+    """Missing partitions of the look-back, by table. Days before the first partition do not count."""
     spec = run.pipeline.spec
     found: dict[str, tuple[str, ...]] = {}
     for table in spec.daily_tables:
@@ -112,7 +114,7 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     daily = spec.tables[table].kind == "daily"
     window = run.partitions.reaching_back(spec.features.lookback_days) if daily else None
     dataset = datasets.validated(spec, table)
-    # Files from before a column was added do not have it, and the engine would take the columns of any file for all.
+    # Files older than a column lack it, and the engine would take the columns of one file for all files.
     schema = from_arrow_schema(run.lake.schema(dataset.name))
     files = run.lake.files(dataset.name, window, snapshot)
     if not files:
@@ -120,7 +122,8 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     rows = session.read.schema(schema).parquet(*files)
     if daily:
         rows = _known(rows, run, spec.tables[table].known_ahead)
-    # Gathered once: feature code reads a table a score of times, and 365 small files each time cost 5 s of a year's 15.
+    # Gather the files once. Feature code reads a table about 20 times. Reading 365 small files each time cost 5 s of
+    # the 15 s of a year.
     gathered = _folder(run, f"inputs/{table}")
     rows.write.mode("overwrite").parquet(gathered)
     return session.read.parquet(gathered)
@@ -130,8 +133,8 @@ def _known(rows: "DataFrame", run: StageRun[Options], known_ahead: bool) -> "Dat
     from pyspark.sql import functions as F
 
     if not known_ahead:
-        # A file of day D is complete when D is over. A row in it that claims to be known earlier could be used by a
-        # long range and not by a run for that day alone.
+        # A file of day D is complete when D is over. A row in it may claim to be known earlier. A long range could use
+        # such a row, but a run for that day alone could not.
         rows = rows.withColumn(VISIBLE, F.greatest(F.col(VISIBLE), F.date_add(PARTITION, 1)))
     return rows.where(F.col(VISIBLE) <= F.lit(run.partitions.end))
 
@@ -148,12 +151,12 @@ def _write(run: StageRun[Options], built: "DataFrame", window: FeatureWindow) ->
 
     columns = datasets.features(run.pipeline.spec).columns
     with_cutoff = built.withColumn("cutoff_at", window.cutoff_at(F.col(PARTITION)))
-    # Columns that the spec does not list are left out: the list in pipeline.yaml is what the model sees.
+    # Leave out columns that the spec does not list. The list in pipeline.yaml is what the model sees.
     typed = [F.col(name).cast("double") if column.type == "float" else F.col(name) for name, column in columns.items()]
     try:
         with_cutoff.select(*typed).write.mode("overwrite").parquet(_folder(run, "features"))
     except AnalysisException as error:
-        # Asked for only now: to name the columns of a long plan takes as long as half of a day's run.
+        # Compare the columns only now. Naming the columns of a long plan takes half as long as a day's run.
         missing = [name for name in columns if name not in with_cutoff.columns]
         if not missing:
             raise

@@ -1,6 +1,6 @@
-"""How the options of a stage are spelled on the command line: one spelling for a person and an orchestrator.
+"""The spelling of a stage's options on the command line, the same for a person and an orchestrator.
 
-What an option does belongs to its stage; how a command reads its flags belongs to the command line.
+What an option does belongs to its stage. How a command reads its flags belongs to the command line.
 """
 
 import json
@@ -24,7 +24,7 @@ def flag_of(name: str, field: FieldInfo) -> Flag:
 
 
 def command_line_options(verb: str) -> dict[str, tuple[FieldInfo, Flag]]:
-    """The options that the command of a verb has, by name, in the order of its help: the verb's own come first."""
+    """The options that the command of a verb has, by name, in the order of its help. The verb's own come first."""
     model = OPTIONS.get(verb, StageOptions)
     inherited = [name for name in model.model_fields if name not in model.__annotations__]
     names = [*(name for name in model.model_fields if name not in inherited), *inherited]
@@ -41,7 +41,7 @@ def check_names(verb: str, names: Mapping[str, Any]) -> None:
     """Refuse an option that the command of a verb does not have.
 
     Raises:
-        SpecError: with the nearest that it has.
+        SpecError: naming the nearest option that it has.
     """
     known = command_line_options(verb)
     for name in names:
@@ -50,9 +50,9 @@ def check_names(verb: str, names: Mapping[str, Any]) -> None:
 
 
 def flags(verb: str, options: Mapping[str, Any]) -> list[str]:
-    """The flags of ``contrail VERB`` that give these options. An empty one is left out.
+    """The flags of ``contrail VERB`` that give these options, without empty ones.
 
-    A repeatable option takes a list too, each item as a person types it.
+    A repeatable option also takes a list, with each item as a person types it.
 
     >>> flags("promote", {"model": "3", "approval": "awaited", "reason": ""})
     ['--model', '3', '--approval', 'awaited']
@@ -60,7 +60,7 @@ def flags(verb: str, options: Mapping[str, Any]) -> list[str]:
     ['--set', 'device=cuda', '--set', '{"max_depth": 8}', '--no-register']
 
     Raises:
-        SpecError: for an option that the verb does not have, and for neither yes nor no where one is needed.
+        SpecError: for an option that the verb does not have, and for a switch that is neither yes nor no.
     """
     check_names(verb, options)
     known = command_line_options(verb)
@@ -76,7 +76,7 @@ def _words(name: str, field: FieldInfo, flag: Flag, value: Any) -> list[str]:
 
 
 def _switch(name: str, flag: Flag, value: Any) -> list[str]:
-    """The flag of yes or no; a value that a template has left empty is neither."""
+    """The flag of yes or no. A value that a template left empty is neither."""
     if value in (None, ""):
         return []
     try:

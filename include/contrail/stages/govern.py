@@ -1,7 +1,6 @@
-"""Decide for a day whether to retrain, from what the other stages published, and write the decision down.
+"""Decide for a day whether to retrain, from what the other stages published, and record the decision.
 
-Nothing is trained here: an orchestrator acts on the decision. The rules are in
-``contrail.methods.governor``.
+Nothing is trained here; an orchestrator acts on the decision. The rules are in ``contrail.methods.governor``.
 """
 
 import json
@@ -45,7 +44,7 @@ class _Row:
     person: str
     run_id: str
     decided_at: datetime
-    training: str | None = None  # a table from before it had the column
+    training: str | None = None  # an older table lacks the column
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ class _Measured:
 def execute(run: StageRun[Options]) -> StageResult[GovernDetails]:
     """Decide for one day and publish the decision to ``governor``.
 
-    A decision to retrain is made once: the same day again, or the same training run, gives it back, since a training may
-    have followed.
+    A decision to retrain is made once. The same day again, or the same training run, gives it back, because a training
+    may have followed.
 
     Raises:
         SpecError: for more than one day.
@@ -77,7 +76,7 @@ def execute(run: StageRun[Options]) -> StageResult[GovernDetails]:
     if before and before.decision == RETRAIN:
         run.progress("retrain, as decided before")
         return result_of(run, _details(before), rows=1, unchanged=True)
-    # Of those of the schedule and by hand, that of a training which was made is in the registry, and no other counts.
+    # A decision by the schedule or by hand counts only if its training was made. The registry lists that training.
     pending = {row.partition_date for row in earlier if row.asked == MONITOR and row.decision == RETRAIN}
     evidence = _evidence(run, pending)
     decision = decide(evidence, run.pipeline.spec.retrain)
@@ -97,7 +96,7 @@ def _asked(run: StageRun[Options]) -> Asked:
 
 
 def _recorded(run: StageRun[Options]) -> list[_Row]:
-    """The decisions near the day: as far as a cool-down or a month's budget reaches."""
+    """The decisions near the day, as far as a cool-down or a month's budget reaches."""
     reach = max(run.pipeline.spec.retrain.cooldown_days, _MONTH)
     near = Partitions(run.partitions.start - timedelta(days=reach), run.partitions.end + timedelta(days=reach))
     rows = run.lake.scan("governor", near).to_pylist() if run.lake.exists("governor") else []
@@ -139,7 +138,7 @@ def _row(run: StageRun[Options], evidence: RetrainEvidence, decision: Decision) 
 
 
 def _evidence(run: StageRun[Options], pending: set[date]) -> RetrainEvidence:
-    """What the tables say of the day; nothing after it is read, so that a late decision is the one of the day."""
+    """What the tables say of the day. It reads nothing later, so a late decision is the same as a punctual one."""
     spec, day = run.pipeline.spec, run.partitions.start
     moves = read_moves(run.lake, CHAMPION)
     move = in_effect(moves, day)
@@ -167,7 +166,7 @@ def _evidence(run: StageRun[Options], pending: set[date]) -> RetrainEvidence:
 
 
 def _drift(run: StageRun[Options], champion: str | None) -> dict[str, dict[date, str]]:
-    """Verdicts of the last days on features and label, of those that were measured against this champion."""
+    """The last days' verdicts on features and label, as far as they were measured against this champion."""
     found: dict[str, dict[date, str]] = {WHOLE_DAY: {}, LABEL: {}}
     if not run.lake.exists("drift"):
         return found
@@ -196,7 +195,7 @@ def _measured(run: StageRun[Options]) -> list[_Measured]:
 
 
 def _trainings(run: StageRun[Options], pending: set[date]) -> tuple[Training, ...]:
-    """Those in the registry, and those that the governor asked for and that are not there (yet)."""
+    """The trainings in the registry, and those that the governor requested and the registry does not have (yet)."""
     spec = run.pipeline.spec
     windows = registry.training_windows_of(run.settings, spec.name)
     known = [

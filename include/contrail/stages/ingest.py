@@ -1,6 +1,6 @@
 """Ingest: landed files into ``raw_<table>``, every field as text with the file and line that it came from.
 
-A file is taken whole or refused whole. Types and values are the validate stage's business.
+The stage takes a file whole or refuses it whole. Types and values belong to the stage validate.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from contrail.stages.results import IngestDetails, StageResult
 
 _NAME = re.compile(r"(?P<stem>reference|\d{4}-\d{2}-\d{2})(?:\.(?P<revision>\d+))?\.csv\.gz")
 _THREADS = 8
-# A late file is noticed by the partitions of this many days after it: no reason to list all of history.
+# A file is late if a partition of these many days after it is in the lake. A run need not list all of history.
 _LOOK_AHEAD_DAYS = 31
 
 
@@ -47,7 +47,10 @@ class _Table:
 
 @dataclass(frozen=True)
 class _File:
-    """A landed file of a partition (None: a reference table), read or refused. No rows and no refusal: unchanged."""
+    """A landed file, read or refused; unchanged if it has no rows and no refusal.
+
+    ``partition`` is None for a reference table.
+    """
 
     partition: date | None
     rows: pa.Table | None = None
@@ -179,7 +182,7 @@ def _raw_rows(run: StageRun[Options], table: str, day: date | None, path: UPath,
 
 
 def _without_file(run: StageRun[Options], table: str, day: date | None, known: bool) -> _File:
-    # A landing zone may be cleaned up: rows that are in the lake already need no file.
+    # A landing zone may be cleaned up. Rows that are in the lake already need no file.
     if known or run.pipeline.spec.tables[table].may_be_empty or run.options.leave_missing:
         return _File(day)
     folder = run.settings.landing / run.pipeline.name / table
@@ -203,7 +206,7 @@ def _check_not_future(run: StageRun[Options], table: str, day: date) -> None:
 
 
 def _keep(run: StageRun[Options], table: str, path: UPath) -> str:
-    """Copy a refused file, by its content, to where a re-delivery does not overwrite it."""
+    """Copy a refused file under a name from its content, so that a new delivery does not overwrite the copy."""
     content = path.read_bytes()
     folder = run.settings.refused / run.pipeline.name / table
     kept = folder / f"{path.name.removesuffix('.csv.gz')}-{hashlib.sha256(content).hexdigest()[:16]}.csv.gz"

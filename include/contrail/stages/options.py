@@ -1,7 +1,7 @@
-"""What each stage may be asked for beside its pipeline and partitions: one frozen model a stage.
+"""The options of each stage beside its pipeline and partitions: one frozen model a stage.
 
-An option is written here and nowhere else: the command line, the operators' arguments and the documentation derive
-from these fields. The module is light, so that parsing a DAG stays fast; what an option does belongs to its stage.
+An option is written only here. The command line, the operators' arguments and the documentation derive from these
+fields. The module is light, so that parsing a DAG stays fast. What an option does belongs to its stage.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Flag:
 
     Args:
         name: The flag, for example ``--set``. Empty: the field's name with dashes.
-        default: In words, what the command takes without the flag. Then it leaves the option out.
+        default: What the command takes without the flag, in words. Then it leaves the option out.
         internal: The option is for calls from code alone.
     """
 
@@ -87,7 +87,7 @@ class TrainOptions(StageOptions):
 
 
 class PersonOptions(StageOptions):
-    """Options of what a person may ask for in their own name."""
+    """Options of a stage that a person may run in their own name."""
 
     person: Annotated[str | None, Flag(default="you")] = Field(
         default=None, description="Who asks or answers, for the record."
@@ -101,8 +101,8 @@ class PromoteOptions(PersonOptions):
     model: str = Field(default="latest", description="The version to judge: a number, champion, challenger or latest.")
     approval: Annotated[Literal["approved", "refused", "awaited", "none"], Flag(default="approved, by you")] = Field(
         default="none",
-        description="For an orchestrator: what an approver answered. awaited: the answer is still to come. none: nobody "
-        "is asked. With it, the command notifies nobody.",
+        description="For an orchestrator: the approver's answer. awaited: the answer is still to come. none: there is no "
+        "approver. With this option, the command notifies nobody.",
     )
 
 
@@ -123,7 +123,7 @@ class DriftOptions(StageOptions):
 
     model: str = Field(default="champion", description="champion, challenger or a version number.")
     report: Literal["always", "alarm", "never"] = Field(
-        default="alarm", description="When to write a report; alarm: when drift begins, or for several days."
+        default="alarm", description="When to write a report. alarm: when drift begins, or for several days."
     )
 
 
@@ -179,7 +179,7 @@ def options_of(verb: str, values: Mapping[str, Any] | StageOptions | None = None
     """The options of a stage, checked.
 
     Raises:
-        SpecError: for a key that the stage does not have, with the nearest that it has, and for a wrong value.
+        SpecError: for a wrong value, and for a key that the stage does not have, with the nearest that it has.
     """
     model = OPTIONS.get(verb, StageOptions)
     if isinstance(values, StageOptions):

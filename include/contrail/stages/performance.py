@@ -1,7 +1,8 @@
 """Measure the predictions of a partition once its labels are known: realised quality, day by day.
 
-Joins published predictions, and the challenger's in shadow, with labels and publishes ``performance``. The metrics are in
-``contrail.methods.metrics``; gates and promotion, which judge a model before it scores, belong elsewhere.
+The stage joins published predictions, and the challenger's in shadow, with labels, and publishes ``performance``. The
+metrics are in ``contrail.methods.metrics``. Gates and promotion, which judge a model before it scores, belong
+elsewhere.
 """
 
 import math
@@ -34,8 +35,8 @@ _SHADOW = "predictions_shadow"
 def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
     """Measure every mature partition of the range and publish them in one commit.
 
-    A partition is mature when the label table's validated partitions exist from it through ``mature_after_days``
-    later. One that is not is left as it was and named in ``details.immature``: never half a day.
+    A partition is mature when the label table's validated partitions exist from it through ``mature_after_days`` later.
+    An immature one stays as it was, and ``details.immature`` names it. No day is measured in part.
 
     Raises:
         MissingInputError: if there are no predictions or labels at all.
@@ -71,14 +72,14 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
 
 
 def _with_predictions(run: StageRun[Options]) -> list[date]:
-    """Days of the range that have something to measure, or were measured when they had."""
+    """Days of the range that have predictions, or have a measurement of earlier ones."""
     tables = [name for name in ("predictions", _SHADOW, "performance") if run.lake.exists(name)]
     found = (run.lake.scan(name, run.partitions, [PARTITION]).column(PARTITION) for name in tables)
     return sorted({day for column in found for day in pc.unique(column).to_pylist()})
 
 
 def _stale(run: StageRun[Options], mature: Iterable[date]) -> list[date]:
-    """Days that were not measured from what is published now; a rollback counts as a change too."""
+    """Days whose measurement is not of what is published now. A rollback counts as a change too."""
     spec, measured = run.pipeline.spec, run.lake.lineage("performance")
     label = f"validated_{spec.label.table}"
     names = ("predictions", _SHADOW, f"validated_{spec.entities}", label)
@@ -115,7 +116,7 @@ def _measure(run: StageRun[Options], mature: list[date]) -> pa.Table:
 
 
 def _predicted(run: StageRun[Options], window: Partitions) -> pa.Table:
-    """What analysts were given, and what a challenger would have given them where it was not the champion's own."""
+    """The published predictions, and those of a challenger in shadow that were not published later."""
     spec = run.pipeline.spec
     names = [PARTITION, *spec.key, spec.prediction_column, *_MODEL]
     shown = run.lake.scan("predictions", window, names)
@@ -124,7 +125,7 @@ def _predicted(run: StageRun[Options], window: Partitions) -> pa.Table:
         return shown
     unseen = run.lake.scan(_SHADOW, window, names)
     unseen = unseen.append_column("shadow", pa.repeat(True, unseen.num_rows))
-    # A challenger that has become champion and scored its day again is not measured twice.
+    # Do not measure a challenger twice that became champion and scored its day again.
     by = [PARTITION, "model_version"]
     own = unseen.join(shown.group_by(by).aggregate([]), keys=by, join_type="left anti")
     return pa.concat_tables([shown, own.cast(shown.schema)])

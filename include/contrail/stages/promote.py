@@ -1,8 +1,8 @@
 """Decide whether a candidate may become champion, on rows after its training, and write down why.
 
-Both models are scored anew on the same rows; stored metrics are never compared. Every decision leaves one record, as
-JSON and as a page for an approver. The champion changes only on a pass; a version that fails against it alone may be
-kept as challenger, to be scored in shadow. The steps are in ``contrail.stages.promotion``.
+Both models score the same rows again; the stage never compares stored metrics. Every decision leaves one record, as
+JSON and as a page for an approver. The champion changes only on a pass. A version that fails only against the champion
+may stay as challenger, which scores in shadow. The steps are in ``contrail.stages.promotion``.
 """
 
 from contrail.errors import GateRefusedError
@@ -23,10 +23,9 @@ from contrail.stages.results import PromoteDetails, StageResult
 def execute(run: StageRun[Options]) -> StageResult[PromoteDetails]:
     """Judge a version on the labelled rows of the range, record the decision, and move the aliases on a pass.
 
-    Judging a version again on the same rows gives the same decision: once it is champion it is compared with the
-    champion that it replaced.
+    A second judgement on the same rows gives the same decision, because a champion meets the champion that it replaced.
 
-    Where the gate asks for a person, a pass without an answer is refused.
+    Where the gate needs a person's approval, it refuses a pass without an answer.
 
     Raises:
         GateRefusedError: with each failed check and its numbers, after everything is recorded; the champion stays.
@@ -69,7 +68,10 @@ def _approval(run: StageRun[Options]) -> list[Check]:
 def _answered(run: StageRun[Options]) -> tuple[str, str]:
     if run.options.approval == "none":
         name = run.pipeline.name
-        return "rule", f"nobody was asked; use the DAG {name}__train, or contrail promote --pipeline {name} --model …"
+        return (
+            "rule",
+            f"no person has approved it; use the DAG {name}__train, or contrail promote --pipeline {name} --model …",
+        )
     return asked_by(run), run.options.reason or ""
 
 

@@ -1,7 +1,7 @@
 """Copy what analysts query from the lake to the warehouse, a partition at a time, and compare the two.
 
-A partition is copied when its record in the warehouse is not of the rows that the lake has now. What is not to be seen
-by analysts is left out by the views, which are made here too. Rows are computed elsewhere.
+The stage copies a partition when its record in the warehouse differs from the rows that the lake has now. It also makes
+the views, which leave out what analysts may not see. Other stages compute the rows.
 """
 
 import hashlib
@@ -32,26 +32,26 @@ from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import PublishOptions as Options
 from contrail.stages.results import CopiedTable, PublishDetails, StageResult
 
-# The job that published a partition before, then the rows and the checksum that it is to have.
+# The job that published a partition before, then its new number of rows and checksum.
 Change = tuple[str | None, int | None, int | None]
 
-# Looks at the lake again when somebody has committed to it meanwhile.
+# Attempts at a table. The stage reads the lake again if another run committed to it meanwhile.
 _ROUNDS = 3
 
 
 def execute(run: StageRun[Options]) -> StageResult[PublishDetails]:
-    """Publish the range's predictions, performance and drift, those tables that the lake has.
+    """Publish the range's predictions, performance and drift, as far as the lake has these tables.
 
     Raises:
         SpecError: when the environment has no ``analysts``, or the warehouse's tables cannot take the columns.
-        MissingInputError: when a table was asked for that the lake does not have.
+        MissingInputError: when the options name a table that the lake does not have.
         DataError: naming the partitions in which warehouse and lake differ.
-        InputsChangedError: another publisher was first; it must be looked at again.
+        InputsChangedError: when another publisher was first. The stage must compare again.
     """
     analysts = run.settings.analysts
     if analysts is None:
         raise SpecError(
-            f"the environment '{run.settings.name}' has no `analysts`: there is no warehouse to publish to. Analysts query "
+            f"the environment '{run.settings.name}' has no `analysts`, so there is no warehouse to publish to. Analysts query "
             f'the lake here: contrail query --pipeline {run.pipeline.name} "SELECT * FROM predictions_latest"'
         )
     asked = run.options.tables
@@ -86,7 +86,7 @@ def _publish(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset) -> 
     copied: set[date] = set()
     rows = 0
     for attempt in range(1, _ROUNDS + 1):
-        # Before the lake: what is recorded later than this may be of newer rows, and is not replaced.
+        # Read the records before the lake. A later record may be of newer rows, and stays.
         recorded = warehouse.publications(dataset.name, run.partitions)
         state = _read(run, dataset)
         again = run.options.again and attempt == 1
@@ -104,7 +104,7 @@ def _publish(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset) -> 
 
 
 def _read(run: StageRun[Options], dataset: Dataset) -> _State:
-    run.lake.table(dataset.name)  # says which tables there are, when this is none
+    run.lake.table(dataset.name)  # an error names all tables, if this one does not exist
     snapshot = run.lake.snapshot_id(dataset.name) or 0
     rows = run.lake.scan(dataset.name, run.partitions, list(dataset.columns), snapshot or None)
     return _State(snapshot, rows, fingerprints(dataset, rows, run.partitions))
@@ -113,8 +113,8 @@ def _read(run: StageRun[Options], dataset: Dataset) -> _State:
 def _outdated(state: _State, recorded: Mapping[date, Publication], again: bool) -> list[date]:
     """The partitions whose record is not of the lake's rows.
 
-    Rows are compared, not snapshots: a snapshot of a table is another one as soon as another day was published, and one
-    that has expired tells nothing. Every row names its run, so that a partition that was computed again is outdated.
+    This compares rows, not snapshots. A table has a new snapshot whenever another day was published, and an expired
+    snapshot tells nothing. Every row names its run, so a partition that was computed again is outdated.
     """
     if again:
         return sorted({*state.fingerprints, *recorded})
@@ -129,7 +129,7 @@ def _copy(
     days: list[date],
     before: Mapping[date, Publication],
 ) -> int:
-    """Load, look at what was loaded, replace; the number of rows."""
+    """Load the rows, check them, and replace the partitions. Return the number of rows."""
     rows = state.rows.filter(pc.is_in(state.rows.column(PARTITION), value_set=pa.array(days, pa.date32())))
     wanted = {day: found for day in days if (found := state.fingerprints.get(day))}
     work = work_name(run.pipeline.name, dataset.name, {day: _change(before.get(day), wanted.get(day)) for day in days})
@@ -153,10 +153,10 @@ def _change(before: Publication | None, wanted: Fingerprint | None) -> Change:
 
 
 def work_name(pipeline: str, table: str, changes: Mapping[date, Change]) -> str:
-    """The name of the job that makes these changes: the same for whoever tries it again.
+    """The name of the job that makes these changes, the same for every attempt.
 
-    A change is from the job that published the partition before, to the rows that it is to have. By the rows alone, going
-    back to what was published once would find the job of that time and leave everything as it is.
+    A change goes from the job that published the partition before to the new rows. With a name from the rows alone, a
+    return to earlier rows would find the job of that time, and would change nothing.
     """
     told = json.dumps([pipeline, table, [[str(day), *change] for day, change in sorted(changes.items())]])
     return f"contrail-{pipeline}-{table}-{hashlib.sha256(told.encode()).hexdigest()[:20]}"

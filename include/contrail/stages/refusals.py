@@ -1,6 +1,6 @@
-"""Files and partitions refused whole: their rows in the lake and their words for a person.
+"""Refused files and partitions: their rows in the lake and their words for a person.
 
-Shared by the stages that refuse. What is refused, and why, is each stage's own.
+The stages that refuse share this. Each stage decides what it refuses, and why.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Refusal:
-    """One partition of one table that was not taken, the rule that it broke, and where that was seen."""
+    """One refused partition of one table, the rule that it broke, and where."""
 
     partition: date
     table: str
@@ -70,10 +70,10 @@ def _recorded(run: StageRun[StageOptions], table: str, days: Sequence[date]) -> 
 
 
 def describe(refusals: Sequence[Refusal]) -> str:
-    """One paragraph a refusal; neighbouring days with the same words are one."""
+    """One paragraph for each refusal; neighbouring days with the same words share one."""
     groups: dict[tuple[str, str, str], list[Refusal]] = {}
     for refusal in refusals:
-        # A missing file's path differs from day to day; what is said about it does not.
+        # A missing file's path differs from day to day, but the detail about it does not.
         groups.setdefault((refusal.table, refusal.rule, refusal.detail), []).append(refusal)
     shown = [_paragraph(group) for group in list(groups.values())[:_SHOWN]]
     more = [f"  and {len(groups) - _SHOWN} more: SELECT * FROM refusals"] if len(groups) > _SHOWN else []

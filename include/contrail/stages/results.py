@@ -1,6 +1,7 @@
-"""What each verb says that it did: one frozen model a verb, and the JSON that an orchestrator passes on.
+"""The result of each verb: one frozen model a verb, and the JSON that an orchestrator passes on.
 
-The module is light, since DAGs and notifiers read results with it. How a stage comes to its result belongs to the stage.
+The module is light, because DAGs and notifiers read results with it. How a stage comes to its result belongs to the
+stage.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ def _is_none(value: object) -> bool:
 
 
 class StageDetails(Frozen):
-    """What is particular to a stage. Partitions are texts: a day, or ``first..last``."""
+    """The part of a result that is the stage's own. Partitions are texts: a day, or ``first..last``."""
 
 
 class IngestDetails(StageDetails):
@@ -73,7 +74,7 @@ class PromoteDetails(StageDetails):
 
 
 class ShadowScoring(Sparse):
-    """The challenger's rows, or why it was ``skipped``; nothing when no challenger was to be scored."""
+    """The challenger's rows, or why it was ``skipped``; empty without a challenger."""
 
     model_version: str | None = None
     rows: int | None = None
@@ -81,7 +82,7 @@ class ShadowScoring(Sparse):
 
 
 class ScoreDetails(StageDetails):
-    """``model_version`` has several, with commas, where champions of several days scored."""
+    """The model and what it scored. ``model_version`` joins several with commas, if the champion changed."""
 
     model_name: str
     model_version: str
@@ -107,7 +108,10 @@ class DriftDetails(StageDetails):
 
 
 class PerformanceDetails(StageDetails):
-    """Number of days measured, and the partitions that were not; nothing is said of predictions when none was."""
+    """The number of measured days, and the partitions that were not measured.
+
+    ``without_predictions`` is None when no day was measured.
+    """
 
     measured: int
     immature: tuple[str, ...]
@@ -115,16 +119,16 @@ class PerformanceDetails(StageDetails):
 
 
 class RecordedTraining(Frozen):
-    """A training by the day whose cut-off it could have used; ``what`` tells a person which."""
+    """A training, with the day whose cut-off it could have used; ``what`` names it for a person."""
 
     as_of: str
     what: str
 
 
 class RecordedEvidence(Sparse):
-    """What a decision rested on, as the table ``governor`` keeps it: see ``RetrainEvidence``.
+    """The evidence of a decision, as the table ``governor`` keeps it: see ``RetrainEvidence``.
 
-    A row may be another version's, which looked at less or more.
+    Another version of Contrail may have written a row with fewer or more fields.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -170,8 +174,8 @@ class PublishDetails(StageDetails):
 class LateDetails(StageDetails):
     """What came late, and what became of it.
 
-    ``files`` names tables and days, ``days`` those that are different now; ``too_old`` has a sentence for files of days
-    before the look-back, with the command that takes them in.
+    ``files`` names tables and days. ``days`` are the days that are different now. ``too_old`` has a sentence about
+    files of days before the look-back, with the command that takes them in.
     """
 
     files: tuple[str, ...] = ()
@@ -194,9 +198,9 @@ Details = TypeVar("Details", bound=StageDetails)
 
 
 class StageResult(Frozen, Generic[Details]):
-    """What a stage did, as a person and a scheduler want to read it.
+    """What a stage did, for a person and a scheduler.
 
-    ``snapshots`` are those that it published, by table. ``cost`` is added to the result of a remote job.
+    ``snapshots`` are those that it published, by table. Only the result of a remote job has a ``cost``.
     """
 
     stage: str
@@ -240,7 +244,7 @@ def parse_result(verb: str, values: Mapping[str, Any]) -> StageResult[Any] | Lat
 
     Raises:
         DataError: naming each key that this version of Contrail does not know, or that is missing. A result lives as
-            long as its DAG run, so that only a change of version in the midst of one can cause it.
+            long as its DAG run, so only a change of version during a run can cause this.
     """
     model = RESULTS[verb]
     try:

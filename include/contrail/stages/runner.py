@@ -61,7 +61,7 @@ def make_run(
     options: StageOptions | Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> StageRun[StageOptions]:
-    """What a run is given; nothing is run yet.
+    """Make the input of a run; nothing runs yet.
 
     Raises:
         SpecError: for an unknown pipeline, a wrong spec, or an option that the stage does not have.
@@ -88,9 +88,9 @@ def run_stage(
     options: StageOptions | Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> StageResult[Any]:
-    """Run a stage over a range, as one job, and say what it did.
+    """Run a stage over a range, as one job, and return what it did.
 
-    Staged rows are removed when the stage ends, whichever way it ends; what was published stays.
+    Staged rows are removed however the stage ends. Published rows stay.
 
     Raises:
         ContrailError: as the stage does.
@@ -106,10 +106,10 @@ def run_stage(
 
 
 def _from_inputs_at_rest(run: StageRun[StageOptions]) -> Retrying:
-    """Calls a stage again when somebody has replaced what it read."""
+    """Call a stage again when another run replaced what it had read."""
     return Retrying(
         retry=retry_if_exception_type(InputsChangedError),
         stop=stop_after_attempt(_TRIES),
-        before_sleep=lambda state: run.progress(f"{state.outcome.exception() if state.outcome else ''} Again."),
+        before_sleep=lambda state: run.progress(f"{state.outcome.exception() if state.outcome else ''} Trying again."),
         reraise=True,
     )

@@ -1,7 +1,7 @@
 """Predict every entity of a range with one model version, with the reasons of each score, in one atomic commit.
 
-A challenger's predictions go to a table of their own, where analysts do not see them (shadow scoring).
-What the model is was decided by promote; how good the predictions turn out is for performance.
+A challenger's predictions go to a table of their own, where analysts do not see them (shadow scoring). Promote decided
+on the model. Performance measures how good the predictions are.
 """
 
 import time
@@ -30,15 +30,15 @@ from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
     """Score the range and replace its partitions of ``predictions``.
 
-    When it is the champion that scores and the challenger is another version, the challenger's predictions replace the
-    same partitions of ``predictions_shadow`` after that. A challenger that cannot is named in ``details.shadow``;
-    it never stops the champion.
+    If the champion scores and the challenger is another version, the challenger scores next. Its predictions replace
+    the same partitions of ``predictions_shadow``. A challenger that fails never stops the champion; ``details.shadow``
+    names it.
 
     Raises:
-        MissingInputError: naming the partitions without features, or when there is no such model. Nothing is
-            published: a range is scored whole or not at all.
+        MissingInputError: naming the partitions without features, or when there is no such model. Nothing is published:
+            a range is scored whole or not at all.
         SpecError: when the model does not fit the pipeline as it is now.
-        InputsChangedError: when features were published anew meanwhile.
+        InputsChangedError: when another run published features meanwhile.
     """
     spec = run.pipeline.spec
     models = models_of(run.pipeline, run.settings, run.lake, run.partitions, run.options.model)
@@ -117,7 +117,7 @@ def _scoring(run: StageRun[Options], model: RegisteredModel, snapshot: int | Non
 def _shadow(
     run: StageRun[Options], models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None
 ) -> tuple[ShadowScoring, dict[str, int]]:
-    """Score with the challenger beside the champion; what was done, or why it was not, and the snapshot."""
+    """Score with the challenger beside the champion. Return what was done, or why not, and the snapshot."""
     nothing = ShadowScoring(), dict[str, int]()
     if run.options.model != CHAMPION:
         return nothing
@@ -178,7 +178,7 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
     published = lake.partitions("features")
     without = [day for day in partitions if day not in published]
     entities = lake.partitions(f"validated_{pipeline.spec.entities}") if without else {}
-    # A hole between days with entities is a day without any; after the last of them it is a day not ingested yet.
+    # A gap between days with entities is a day without any. A gap after the last of them is a day not ingested yet.
     empty = [day for day in without if _had_no_entities(day, entities)]
     if missing := sorted(set(without) - set(empty)):
         ranges = ", ".join(str(days) for days in as_ranges(missing))
@@ -195,7 +195,7 @@ def _had_no_entities(day: date, entities: dict[date, PartitionState]) -> bool:
 
 
 def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> pa.Table:
-    """What the model says of a range now, without reasons and without publishing: key, score, decision, version."""
+    """Score a range without reasons and without publishing: key, score, decision, version."""
     package, kept = model.package, _kept(spec)
     rows = lake.scan("features", partitions, dict.fromkeys([*kept, *package.card.features]))
     columns = {name: rows.column(name) for name in kept}

@@ -1,6 +1,6 @@
-"""Fit a model on a window of labelled rows and keep it, with all that is needed to make it again, as a candidate.
+"""Fit a model on a window of labelled rows, and keep it as a candidate with all that is needed to make it again.
 
-No alias moves here: whether a candidate may predict for people is decided by promote. The steps are in
+No alias moves here. Promote decides whether a candidate may predict for people. The steps are in
 ``contrail.stages.training``.
 """
 
@@ -34,8 +34,8 @@ from contrail.stages.training.rows import TRAINING_SET, check_labels, read_windo
 def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
     """Train on the range and register the model as a candidate version.
 
-    The range is cut into fit, embargo and validation (``pipeline.yaml``, ``train``); labels are those known at the
-    cut-off after the range. Same rows, parameters, threads, workers and libraries give the same bytes on a CPU.
+    ``train`` in ``pipeline.yaml`` cuts the range into fit, embargo and validation. Labels are those known at the
+    cut-off after the range. On a CPU, the same rows, parameters, threads, workers and libraries give the same bytes.
 
     Raises:
         MissingInputError: when the range has no labelled rows.

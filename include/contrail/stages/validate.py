@@ -1,6 +1,6 @@
 """Validate: ``raw_<table>`` into typed rows that keep their contract, with bad rows in ``quarantine``.
 
-Good rows pass as long as the share of bad ones stays under the contract's limit; else the partition is refused. The
+Good rows pass while the share of bad ones stays under the contract's limit. Otherwise the partition is refused. The
 rules of every table are in ``contrail.methods.table_check``, a pipeline's own in its ``expectations.py``.
 """
 
@@ -40,7 +40,7 @@ _BAD_SHARE = "bad_share"
 
 @dataclass
 class _Table:
-    """One landed table on its way."""
+    """One landed table during its validation."""
 
     name: str
     contract: Contract
@@ -65,8 +65,8 @@ class _Outcome:
 def execute(run: StageRun[Options]) -> StageResult[ValidateDetails]:
     """Validate every table of the range, as one job; reference tables first.
 
-    Bad rows are published to ``quarantine``; partitions that broke their contract go to ``refusals`` and keep what was
-    published before; all others are published.
+    Bad rows go to ``quarantine``. Partitions that broke their contract go to ``refusals``, and keep what was published
+    before. All others are published.
 
     Raises:
         MissingInputError: if a table was never ingested.
@@ -141,7 +141,7 @@ def _inputs(run: StageRun[Options], name: str, contract: Contract) -> dict[str, 
 
 
 def _is_current(run: StageRun[Options], name: str, inputs: Mapping[str, int | None]) -> bool:
-    """Whether a reference table was published from these inputs by this pipeline's code already."""
+    """Whether this pipeline's code already published a reference table from these inputs."""
     if not run.lake.exists(f"validated_{name}"):
         return False
     entries = run.lake.history(f"validated_{name}")
@@ -190,7 +190,7 @@ def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) 
 def _check_earlier(run: StageRun[Options], table: _Table) -> None:
     source, name = table.check.source, f"validated_{table.name}"
     if table.partitions is None or source.known_ahead:
-        return  # the key of such a row holds its date
+        return  # the key of a row known ahead holds its date
     start = table.partitions.start
     before = Partitions(start - timedelta(days=REMEMBERED_DAYS), start - timedelta(days=1))
     keys = [PARTITION, *source.key]

@@ -21,7 +21,7 @@ _WEATHER = [
 
 
 def build(tables: dict[str, DataFrame], window: FeatureWindow) -> DataFrame:
-    """One row for each hour of the partitions asked for.
+    """One row for each hour of the window's partitions.
 
     A window ends with what was known at the cut-off. The count from 23:00 is known only when the next day has begun,
     so it enters a day later than those of the other hours.
@@ -29,7 +29,7 @@ def build(tables: dict[str, DataFrame], window: FeatureWindow) -> DataFrame:
     hours = with_calendar(tables["hours"])
     counts = tables["counts"].join(hours.select(*_KEY, "day_of_week", "is_day_off"), on=_KEY, how="left")
     rides = {"rides": F.col("rides")}
-    # In tenths, as they were measured: sums of whole numbers do not depend on their order.
+    # Count in tenths, as they were measured. Sums of whole numbers do not depend on their order.
     weather = {name: F.round(F.col(name) * 10) for name in _MEASURES}
     rows = asked_rows(hours, window)
     described = describe(

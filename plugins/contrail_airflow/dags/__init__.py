@@ -1,4 +1,4 @@
 """A module for each DAG of a pipeline, and the policy that all of them share.
 
-Wiring only: what a task does is a command of ``contrail``.
+The modules hold only wiring. A task's work is a command of ``contrail``.
 """

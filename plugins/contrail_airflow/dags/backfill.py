@@ -12,14 +12,14 @@ from contrail_airflow.dags.policy import dag, publish, retries, slots, start
 from contrail_airflow.operators.backfill import BackfillOperator, JobsOperator
 from contrail_airflow.operators.results import plan_of
 
-JOBS = ("features", "score")  # the stages of a backfill that may be several jobs; the others take the range as it is
+JOBS = ("features", "score")  # stages that may be split into several jobs; the others take the range whole
 MODELS = {"champion now": "champion", "champion as of each date": "as-of"}
 COMMITS = {
     "whole": "Everything at once, in one job",
     "chunk": "A job of some days at a time",
     "partition": "A day at a time",
 }
-# The days that the form asks for.
+# The range of days in the form.
 _RANGE = ("{{ params['from'] or '' }}", "{{ params['to'] or params['from'] or '' }}")
 _NOT_DRY = "{{ '' if params.dry_run else 'yes' }}"
 _HOW = [
@@ -32,7 +32,7 @@ _PINNED = ["--model", "{{ plan_of(ti).model }}"]
 
 
 def backfill(pipeline: str) -> DAG:
-    """Plan → each stage that was asked for → difference, and publish where analysts have a warehouse."""
+    """Plan → each chosen stage → difference, and publish where analysts have a warehouse."""
     spec = load_pipeline(pipeline).spec
     with dag(
         spec, "backfill", stages=RANGE_STAGES,
@@ -82,7 +82,7 @@ def _part(
 
 
 def _asked(unless: str) -> dict[str, Any]:
-    # A stage that was not asked for is skipped; those after it still run, those after a failure do not.
+    # A stage that is not chosen is skipped, and the stages after it still run. After a failure they do not.
     return {"skip_unless": unless, "trigger_rule": "none_failed"}
 
 
@@ -105,8 +105,8 @@ def _params(spec: PipelineSpec) -> dict[str, Param]:
         "model": Param(
             "champion now", type="string", title="Model", examples=[*MODELS, "challenger"],
             pattern=f"^({'|'.join([*MODELS, *MODELS.values(), 'challenger'])}|[0-9]+)$",
-            description="champion now; champion as of each date, so that each day has the model that was champion "
-            "then; challenger; or the number of a version. Pinned when the plan is made.",
+            description="champion now; champion as of each date (each day gets the model that was champion then); "
+            "challenger; or the number of a version. The plan pins it.",
         ),
         "commits": Param(
             "whole", type="string", enum=list(COMMITS), values_display=COMMITS, title="Commits",
@@ -121,5 +121,5 @@ def _params(spec: PipelineSpec) -> dict[str, Param]:
 
 
 def model_ref(asked: str) -> str:
-    """The command line's word for a model of the form; a template macro."""
+    """A model of the form, as the command line names it; a template macro."""
     return MODELS.get(asked, asked)

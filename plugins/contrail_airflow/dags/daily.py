@@ -27,7 +27,7 @@ def daily(pipeline: str) -> DAG:
             skip_unless="{{ '' if run_id.startswith('backfill__') else 'yes' }}",
             **in_order,
         )
-        # Trouble with a past day is told, and is no reason to leave this one out.
+        # A failure with a past day sends its own message, and this day still runs.
         ingest = stage(spec, "ingest", options={"as_of_cutoff": True}, trigger_rule="all_done", **in_order)
         validate = stage(spec, "validate", options={"as_of_cutoff": True}, **in_order)
         features = stage(spec, "features", outlets=[asset(spec, "features")], **in_order)

@@ -1,4 +1,4 @@
-"""What a file of Airflow's DAG folder calls: it names the DAGs that it makes, and no other file makes them too."""
+"""The entry for a file of Airflow's DAG folder. It names the DAGs that it makes, and no other file may make them."""
 
 import ast
 from functools import cached_property
@@ -21,12 +21,12 @@ NAMES = ("daily", "score", "monitor", "train", "backfill")
 class DagFile:
     """The DAGs that a file makes.
 
-    A DAG has one file. Of two that make it, Airflow would show the one that it has read last. Here one file keeps the DAG:
-    the one named after the pipeline, else the one nearest to the top of the folder, else the first by name. The other is
-    refused.
+    A DAG has one file. If two files made it, Airflow would show the one that it read last. So one file keeps the DAG:
+    the file named after the pipeline, else the file nearest to the top of the folder, else the first by name. The
+    other file is refused.
 
     Args:
-        path: ``__file__`` of the file that asks.
+        path: ``__file__`` of the calling file.
 
     Every DAG that it makes may raise:
         SpecError: when another file keeps the DAG, or this one hides the pipeline's name in an expression.
@@ -64,8 +64,8 @@ class DagFile:
         mine = self._short(self.path)
         if (name, pipeline) not in _named_in(self.path):
             raise SpecError(
-                f'{mine} must say dags.{name}("{pipeline}") in these very words, so that whoever looks for '
-                f"{pipeline}__{name} finds its file"
+                f'{mine} must say dags.{name}("{pipeline}") in these very words, so that people who look '
+                f"for {pipeline}__{name} find its file"
             )
         makers = [file for file, named in self._named.items() if (name, pipeline) in named]
         keeper = min([self.path, *makers], key=lambda file: (file.stem != pipeline, len(file.parts), file))
@@ -77,7 +77,7 @@ class DagFile:
 
     @cached_property
     def _named(self) -> dict[Path, set[tuple[str, str]]]:
-        """What each file of the folder names; Airflow's own list, without what .airflowignore leaves out."""
+        """The DAGs that each file of the folder names. Airflow lists the files, so .airflowignore counts."""
         found = map(Path, list_py_file_paths(self._folder))
         return {file: _named_in(file) for file in found if file.suffix == ".py"}
 

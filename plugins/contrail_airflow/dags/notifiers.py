@@ -1,9 +1,9 @@
-"""Telling people: Airflow notifiers that say how tasks and runs ended, also to Slack and mail where connected.
+"""Airflow notifiers that tell people how tasks and runs ended, also by Slack and mail where connected.
 
-Every message is in the task's log and wherever ``contrail.notify.delivery`` keeps it; so is each publication of predictions
-in the cloud's log, where its absence is an alert. With a connection ``contrail_slack`` (Slack incoming webhook) or
-``contrail_smtp`` (SMTP; the extra ``to`` holds the addresses) it is sent there too. A message that cannot be sent is
-logged and never fails a task.
+Every message is in the task's log and wherever ``contrail.notify.delivery`` keeps it. With a connection
+``contrail_slack`` (Slack incoming webhook) or ``contrail_smtp`` (SMTP; the extra ``to`` holds the addresses) it goes
+there too. A message that cannot be sent is logged and never fails a task. The cloud's log also has each publication of
+predictions, and its absence raises an alert.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ SLACK, SMTP = "contrail_slack", "contrail_smtp"
 
 
 class StageNotifier(BaseNotifier):
-    """Tell of what a stage found, when it is worth telling; for ``on_success_callback``."""
+    """Report what a stage found, when people should know; for ``on_success_callback``."""
 
     def notify(self, context: "Context") -> None:
         """Send the message of this task, if there is one."""
@@ -54,9 +54,9 @@ class StageNotifier(BaseNotifier):
 
 
 class FailureNotifier(BaseNotifier):
-    """Tell of a task that failed, whatever its kind; for ``on_failure_callback``.
+    """Report a failed task of any kind; for ``on_failure_callback``.
 
-    In the DAG processor, without an exception, when Airflow has lost the task's process.
+    When Airflow has lost the task's process, the DAG processor calls this, without an exception.
     """
 
     def notify(self, context: "Context") -> None:
@@ -67,13 +67,13 @@ class FailureNotifier(BaseNotifier):
 
 
 class RunNotifier(BaseNotifier):
-    """Tell of a run that took too long as a whole; for a DAG's ``on_failure_callback``, in the DAG processor.
+    """Report a run that took too long as a whole; for a DAG's ``on_failure_callback``, in the DAG processor.
 
-    What its tasks had to say, they have said.
+    The run's tasks report their own failures.
     """
 
     def notify(self, context: "Context") -> None:
-        """Send the message when the run was ended for its time."""
+        """Send the message when Airflow ended the run because it took too long."""
         given: Any = context
         if given.get("reason") == "timed_out":
             instance = given.get("ti")
@@ -82,7 +82,7 @@ class RunNotifier(BaseNotifier):
 
 
 class DeadlineNotifier(BaseNotifier):
-    """Tell of a run that has missed its deadline; for ``DeadlineAlert``, in the triggerer."""
+    """Report a run that has missed its deadline; for ``DeadlineAlert``, in the triggerer."""
 
     def __init__(self, dag_id: str = "", minutes: int = 0, context: "Context | None" = None) -> None:
         super().__init__(context)
@@ -100,7 +100,7 @@ def _where(task: Any, instance: Any) -> str:
     if not isinstance(task, StageOperator):
         return f"{instance.dag_id} {instance.task_id} {instance.run_id}"
     first, last = task.partition_from, task.partition_to
-    # A task whose process was lost is told of without having been rendered.
+    # After the loss of a task's process, its fields are still templates.
     partitions = instance.run_id if "{{" in first else first if first == last else f"{first}..{last}"
     return f"{task.pipeline} {task.verb} {partitions}"
 
@@ -112,7 +112,7 @@ def _of_failure(context: "Context") -> Message:
         return of_overtime(where, task.execution_timeout if isinstance(error, AirflowTaskTimeout) else None, link)
     if isinstance(error, StageStopped):
         return of_failure(where, error.code, error.said, link)
-    said = f"{type(error).__name__}: {error}" if error else "its process was lost: it was killed, or its machine was"
+    said = f"{type(error).__name__}: {error}" if error else "its process was lost: it was killed, or its machine failed"
     if isinstance(task, RetrainOperator):
         return of_no_training(where, said, task.trigger_dag_id, link)
     return of_failure(where, 1 if isinstance(error, AirflowFailException) else RETRYABLE, said, link)
@@ -120,24 +120,24 @@ def _of_failure(context: "Context") -> Message:
 
 def _of_result(task: StageOperator, instance: Any) -> Message | None:
     if isinstance(task, BackfillOperator):
-        return None  # a person has asked for it, and reads its report
+        return None  # a person started it, and reads its report
     result = result_of(instance, task.task_id, task.verb)
     return of_result(_where(task, instance), task.pipeline, result.details, instance.log_url) if result else None
 
 
 def _tell_of_publication(task: StageOperator) -> None:
-    """Predictions that were published are everyday news to people, and their absence an alert."""
+    """Log the publication of predictions. People get no message of it, but its absence raises an alert."""
     if task.verb != "score":
         return
     where = {"pipeline": task.pipeline, "table": "predictions", "from": task.partition_from, "to": task.partition_to}
     try:
         delivery.log_entry({"kind": "published", **where})
-    except Exception as error:  # as for messages
+    except Exception as error:  # like a message, it never fails a task
         _log.warning("The publication could not be logged: %s", error)
 
 
 def deliver(message: Message) -> list[str]:
-    """Hand a message to every channel; the names of those that took it."""
+    """Send a message to every channel, and return the names of the channels that took it."""
     return delivery.deliver(message, ((SLACK, _to_slack), (SMTP, _to_mail)))
 
 

@@ -43,9 +43,9 @@ def dag(
     Args:
         spec: The pipeline.
         name: The DAG's name within the pipeline, also that of its Markdown file.
-        stages: What it runs. Where a stage is a remote job, a run has time for all of its attempts beyond the usual.
-            Its deadline stays: whoever waits for a remote job that is late hears of it.
-        room: What a run may take beyond the usual.
+        stages: The stages that it runs. A run with a remote job has extra time for all attempts of that job. Its
+            deadline stays the same, so people hear of a late remote job.
+        room: The time that a run may take beyond the usual.
         arguments: As for Airflow's ``DAG``.
     """
     words = words_of(name, spec)
@@ -115,7 +115,7 @@ def stage(
 
 
 def publish(spec: PipelineSpec, first: str, last: str, **arguments: Any) -> list[PublishOperator]:
-    """The task that shows a range to the analysts; none where they query the lake."""
+    """The task that copies a range to the analysts' warehouse; no task where analysts query the lake."""
     if settings().analysts is None:
         return []
     return [
@@ -126,7 +126,7 @@ def publish(spec: PipelineSpec, first: str, last: str, **arguments: Any) -> list
 
 
 def slots(spec: PipelineSpec, verb: str) -> int:
-    """What a training or a range of days takes in the pool `heavy`; one to submit it where it runs elsewhere."""
+    """Slots of the pool `heavy` for a training or a range of days. A remote job takes one, for its submission."""
     return 1 if remote(spec, verb) else HEAVY_SLOTS
 
 
@@ -142,13 +142,13 @@ def limit(spec: PipelineSpec, verb: str) -> timedelta:
 
 
 def there(spec: PipelineSpec, verb: str) -> timedelta:
-    """How long a stage's remote job may take, with the wait for machines; nothing for a stage of this machine."""
+    """How long a stage's remote job may take, with its wait for machines. Zero for a stage of this machine."""
     target = remote(spec, verb)
     return timedelta(minutes=target.timeout_minutes + QUEUE_MINUTES if target else 0)
 
 
 def retries(spec: PipelineSpec, verb: str) -> int:
-    """How often a stage is tried again; where spot machines come first, at least until it has run without them."""
+    """How often a stage is tried again. A target that tries spot machines first also gets an attempt without them."""
     target = remote(spec, verb)
     spot_attempts = target.spot_attempts if isinstance(target, VertexTarget) else 0
     return max(spec.schedule.retries, spot_attempts)
@@ -166,7 +166,7 @@ def start(spec: PipelineSpec) -> datetime:
 
 
 def end(spec: PipelineSpec) -> datetime | None:
-    """The last day of a pipeline whose data have an end."""
+    """The last day of the schedule; None for a pipeline whose data have no end."""
     last = spec.last_partition
     return datetime(last.year, last.month, last.day, 23, tzinfo=ZoneInfo(spec.timezone)) if last else None
 

@@ -10,7 +10,7 @@ def score(pipeline: str) -> DAG:
     """Score → publish, for each day whose features are new; publish only where analysts have a warehouse."""
     spec = load_pipeline(pipeline).spec
     after_features = PartitionedAssetTimetable(assets=asset(spec, "features"))
-    # Where late data score past days again, those days go to the analysts with this one.
+    # Where late data cause new scores for past days, the analysts get those days with this one.
     back = spec.schedule.late_days if spec.score.late_data == "rescore" else 0
     first = "{{ days_before(partition_key, " + str(back) + ") }}"
     with dag(

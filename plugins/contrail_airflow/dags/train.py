@@ -18,7 +18,7 @@ from contrail_airflow.operators.approval import PromoteOperator
 from contrail_airflow.operators.day import DayOperator
 from contrail_airflow.operators.results import result_of
 
-_STAGES = ("train", "promote", "promote")  # `judge` is the gate too
+_STAGES = ("train", "promote", "promote")  # the task `judge` also runs promote
 _AS_OF = "params.as_of, dag_run.run_after"
 _DAY = "{{ training_day(" + _AS_OF + ") }}"
 _GATE: dict[str, Any] = {
@@ -42,7 +42,7 @@ def train(pipeline: str) -> DAG:
         govern = _govern(spec)
         trained = stage(
             spec, "train", skip_unless=_ALLOWED,
-            trigger_rule="none_failed",  # what the monitor has started is not judged twice
+            trigger_rule="none_failed",  # in a run that the monitor started, govern is skipped
             partition_from="{{ train_window(" + _AS_OF + ").start }}",
             partition_to="{{ train_window(" + _AS_OF + ").end }}",
             options={"params": [*_use_what_is_rented(spec), "{{ params.set | tojson }}"]},
@@ -55,7 +55,7 @@ def train(pipeline: str) -> DAG:
         promote = stage(
             spec, "promote", operator=PromoteOperator, skip_unless=_ALLOWED, **_GATE,
             options={"model": _CANDIDATE},
-            trigger_rule="none_failed",  # where nobody is asked, judge is skipped
+            trigger_rule="none_failed",  # where the gate needs no person, judge is skipped
             ask_if=_if_awaited(spec),
             subject=f"{spec.title}: may version {_CANDIDATE} become champion?",
             body="{{ record(ti) }}",
@@ -89,12 +89,12 @@ def _params(spec: PipelineSpec) -> dict[str, Param]:
         ),
         "approval": Param(
             spec.gate.approval == "person", type="boolean", title="Wait for an approver",
-            description="A pipeline whose gate asks for a person waits for one whatever is chosen here.",
+            description="A pipeline whose gate asks for a person always waits for one.",
         ),
         "set": Param(
             {}, type="object", title="XGBoost parameters", description='For example {"max_depth": 8}.'
         ),
-        # Not `reason`: the run's would be filled into the approver's own.
+        # It is not called `reason`, because Airflow would fill the run's value into the approver's own form.
         "why": Param("", type="string", title="Reason", description="Why, for the record of the decision."),
         "insist": Param(
             False, type="boolean", title="Train all the same",
@@ -109,13 +109,13 @@ def _if_awaited(spec: PipelineSpec) -> str:
 
 
 def _room(spec: PipelineSpec) -> timedelta:
-    """An approver's time to answer, which any training may be asked to wait for, and that of each stage."""
+    """The time of each stage, and the approver's time to answer: any training may wait for an approver."""
     stages = (limit(spec, verb) for verb in _STAGES)
     return sum(stages, timedelta(hours=spec.gate.approval_hours))
 
 
 def _place(spec: PipelineSpec) -> dict[str, Any]:
-    """Trainings take turns on a GPU: this machine's, or one that is rented by the minute. Else they fill the machine."""
+    """The pool of a training. Trainings take turns on a GPU, here or rented by the minute. Others fill the machine."""
     on_gpu = spec.train.device == "cuda" or _rents_gpu(spec)
     return {"pool": GPU_POOL} if on_gpu else {"pool_slots": slots(spec, "train")}
 
@@ -126,24 +126,24 @@ def _rents_gpu(spec: PipelineSpec) -> bool:
 
 
 def _use_what_is_rented(spec: PipelineSpec) -> list[str]:
-    """With ``auto`` few rows are trained on a CPU, and so are all where a GPU cannot be seen: beside one that is paid for."""
+    """Keep a training on its rented GPU. ``auto`` may choose the CPU, and the GPU would cost money all the same."""
     return ["device=cuda"] if _rents_gpu(spec) and spec.train.device == "auto" else []
 
 
 def is_allowed(ti: Any) -> bool:
-    """Whether the governor has not refused this training. The monitor's was decided before it began."""
+    """Whether the governor allows this training. It allowed one that the monitor started before that run began."""
     decided: Any = result_of(ti, "govern")
     return decided is None or decided.details.decision == "retrain"
 
 
 def candidate(ti: Any) -> str:
-    """The version that this run has trained; nothing where it has trained none."""
+    """The version that this run has trained; empty where it has trained none."""
     trained: Any = result_of(ti, "train")
     return (trained and trained.details.model_version) or ""
 
 
 def record(ti: Any) -> str:
-    """The decision record that an approver reads; nothing where nobody is asked."""
+    """The decision record that an approver reads; empty where the gate needs no person."""
     judged: Any = result_of(ti, "judge", "promote")
     return (judged and judged.details.record) or ""
 
@@ -166,7 +166,7 @@ class Windows:
         try:
             return training_windows(self.spec, day)
         except SpecError as error:
-            raise AirflowFailException(str(error)) from error  # no retry: the day asked for is wrong
+            raise AirflowFailException(str(error)) from error  # no retry: the chosen day is wrong
 
     def train(self, as_of: str | None, run_after: datetime) -> Partitions:
         """The days that a model is trained on."""
@@ -177,5 +177,5 @@ class Windows:
         return self._both(as_of, run_after).gate
 
     def day(self, as_of: str | None, run_after: datetime) -> date:
-        """The day at whose cut-off it trains: of a pipeline that has ended, the one after its last."""
+        """The day at whose cut-off the run trains. For a pipeline that has ended: the day after its last."""
         return self.gate(as_of, run_after).end + timedelta(days=1)

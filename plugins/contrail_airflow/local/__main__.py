@@ -19,7 +19,7 @@ err = Console(stderr=True)
 
 
 def up(embedded: Embedded) -> None:
-    """Start for a person, and say where and how to log in."""
+    """Start Airflow and MLflow for a person, and print how to log in."""
     with err.status("Starting Airflow and MLflow (about half a minute)…"):
         embedded.start(keep=True)
         embedded.start_mlflow()
@@ -34,7 +34,10 @@ def _print_state(embedded: Embedded) -> None:
         return
     if not state.running:
         dead = ", ".join(state.dead) or "it"
-        said = f"Airflow is not complete: {dead} is not alive or not ready. `make up` starts it anew; `make down` cleans up."
+        said = (
+            f"Airflow is not complete: {dead} is not alive or not ready. "
+            "`make up` starts it again; `make down` cleans up."
+        )
         console.print(said, soft_wrap=True)
         return
     console.print(f"Airflow  [cyan]{state.airflow_url}[/]   log in as", soft_wrap=True)
@@ -51,7 +54,7 @@ def _print_state(embedded: Embedded) -> None:
 
 
 def down(embedded: Embedded) -> None:
-    """Stop what was started, and say what."""
+    """Stop what was started, and print the names."""
     stopped = embedded.stop()
     Console().print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
 
@@ -65,7 +68,7 @@ def main() -> None:
     action, embedded = given.action, Embedded(settings())
     if action == "airflow":
         command = [sys.executable, "-m", "airflow", *given.arguments]
-        environment = embedded.environment() | {"PYTHONWARNINGS": "ignore"}  # Airflow's own, about its libraries
+        environment = embedded.environment() | {"PYTHONWARNINGS": "ignore"}  # Airflow's, about its libraries
         raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)
     try:
         with interruptible():

@@ -25,7 +25,7 @@ class AirflowApi:
     _token: str = field(default="", repr=False)
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """One call of ``/api/v2``; the decoded answer.
+        """Call ``/api/v2``, and return the decoded answer.
 
         Raises:
             AirflowApiError: with the method, path, status and the server's words.
@@ -45,7 +45,7 @@ class AirflowApi:
         return self._token
 
     def _send(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        """Send a request; one that only reads is tried again: on a busy machine SQLite may refuse a reader once."""
+        """Send a request. Try a GET again, because on a busy machine SQLite may refuse a reader once."""
         attempts = _READ_ATTEMPTS if method == "GET" else 1
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
@@ -77,11 +77,11 @@ class AirflowApi:
         self.call("PATCH", f"dags/{dag_id}", json={"is_paused": paused})
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run with these parameters; its run id."""
+        """Start a run with these parameters, and return its run id."""
         return str(self.call("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})["dag_run_id"])
 
     def backfill(self, dag_id: str, first: str, last: str) -> int:
-        """Start Airflow's own backfill of a range, running again what ran before; its id."""
+        """Start Airflow's own backfill of a range, completed runs included, and return its id."""
         body = {
             "dag_id": dag_id,
             "from_date": f"{first}T00:00:00Z",
@@ -97,7 +97,7 @@ class AirflowApi:
         return [backfill["id"] for backfill in found if backfill["completed_at"] is None]
 
     def abandon(self, dag_id: str) -> int:
-        """Cancel the backfills and fail the runs of a DAG that have not ended; how many runs these were."""
+        """Cancel the backfills and fail the runs of a DAG that have not ended, and return the number of runs."""
         for backfill in self.active_backfills(dag_id):
             self.call("PUT", f"backfills/{backfill}/cancel")
         active = self.runs(dag_id, state=["queued", "running"])
@@ -128,9 +128,10 @@ class AirflowApi:
         on_task: Callable[[dict[str, Any]], None],
         check: Callable[[], None] = lambda: None,
     ) -> str:
-        """Wait for a run to end, telling of each task that changes its state; the run's state.
+        """Wait for a run to end, and return its state.
 
-        ``check`` is called all along, to raise when waiting has become pointless.
+        ``on_task`` gets each task that changes its state. ``check`` is called all the time, and raises when waiting has
+        become pointless.
         """
         seen: dict[str, str] = {}
         while True:

@@ -1,4 +1,4 @@
-"""The runs that follow each other by asset for the same days, watched together."""
+"""Runs that start each other by asset for the same days, watched together."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class Cascade:
         self._succeeded: set[tuple[str, str]] = set()
 
     def changes(self) -> list[dict[str, Any]]:
-        """Runs whose state is another than at the last call, oldest first."""
+        """Runs whose state has changed since the last call, oldest first."""
         runs = [run for dag_id in self._dag_ids for run in reversed(self._api.runs(dag_id)) if self._ours(run)]
         changed = [run for run in runs if self._states.get(run["dag_run_id"]) != run["state"]]
         self._states |= {run["dag_run_id"]: run["state"] for run in changed}
@@ -35,7 +35,7 @@ class Cascade:
 
     @property
     def missing(self) -> str:
-        """What has not succeeded, for a person."""
+        """The DAGs and days that have not succeeded, as text for a person."""
         return ", ".join(f"{dag_id} {day}" for dag_id, day in sorted(self._wanted - self._succeeded))
 
     @property

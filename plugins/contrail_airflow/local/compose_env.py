@@ -1,4 +1,4 @@
-"""`make compose-env`: the secrets of docker-compose.yaml, made anew and readable by their owner only.
+"""`make compose-env`: new secrets for docker-compose.yaml, which only their owner can read.
 
 It needs nothing but Python's standard library: a machine that only runs containers has no virtual environment.
 """
@@ -15,7 +15,7 @@ from contrail_airflow.roles import ROLES
 
 
 def make_environment() -> dict[str, str]:
-    """Every variable that docker-compose.yaml insists on. Hexadecimal, because some become a part of a URL."""
+    """Every variable that docker-compose.yaml requires. Many are hexadecimal, because some become part of a URL."""
     passwords = {role.name: secrets.token_urlsafe(16) for role in ROLES}
     return {
         "POSTGRES_PASSWORD": secrets.token_hex(24),
@@ -30,7 +30,7 @@ def make_environment() -> dict[str, str]:
 
 
 def write_environment(path: Path) -> bool:
-    """Write the file unless it is there, since the databases were made with its passwords; whether it was written."""
+    """Write the file unless it exists, and return whether it was written: databases depend on its passwords."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

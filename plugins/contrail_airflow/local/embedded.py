@@ -1,7 +1,7 @@
 """A real Airflow on this machine: scheduler, DAG processor, triggerer and API server, started and stopped as one.
 
-Not `airflow standalone`: it leaves its children behind when it is stopped by anything but Ctrl-C. What a person calls is in
-``__main__``, the main job that uses it in ``main_job``.
+This is not `airflow standalone`, which leaves its children behind unless Ctrl-C stops it. ``__main__`` has the commands
+for a person, and ``main_job`` has the main job.
 """
 
 import os
@@ -40,11 +40,11 @@ from contrail_airflow.roles import ADMIN
 _OPTIONS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
 _HEALTHY_SECONDS = 180
 _STOP_SECONDS = 20
-# Held from the choice of a port until it is taken: two that start at once would choose the same, and the slower would
-# take the other's answers for its own.
+# A start holds this lock from the choice of a port until its server uses it. Without the lock, two starts at once would
+# choose the same port, and the slower one would take the other's answers for its own.
 _PORTS = Path(tempfile.gettempdir()) / f"contrail-ports-{os.getuid()}.lock"
-# Who is asked to end when, and for how long. The API server after the scheduler: a task that is told to end reports to
-# it, and is then not taken for a lost one. The triggerer holds no work here, and takes 10 s to notice.
+# The order in which components end, and the seconds that each has. The API server ends after the scheduler: a task that
+# ends reports to it, and so does not count as lost. The triggerer holds no work here, and takes 10 s to notice.
 _STOP_ORDER = (
     (("scheduler", "dag-processor", "mlflow"), _STOP_SECONDS),
     (("triggerer",), 1),
@@ -87,13 +87,13 @@ class Embedded:
         return AirflowApi(self.state().airflow_url, user, self.passwords()[user])
 
     def start(self, *, keep: bool = False) -> None:
-        """Make sure that Airflow runs: use the one that does, or start every component and wait until it is healthy.
+        """Use the Airflow that runs, or start every component and wait until all are healthy.
 
         Args:
-            keep: Until ``stop``; otherwise until every process that called this has called ``leave`` or is gone.
+            keep: Keep it until ``stop``. Otherwise it runs until each calling process has called ``leave`` or is gone.
 
         Raises:
-            EmbeddedError: with the last lines of the log that says why; what was started is stopped again.
+            EmbeddedError: with the last lines of the log that says why. What was started is stopped again.
         """
         with exclusive(self._lock):
             state = self.state()
@@ -164,7 +164,7 @@ class Embedded:
             self._wait(state, ("mlflow",), lambda: answers(f"{state.mlflow_url}/health"))
 
     def stop(self) -> list[str]:
-        """Stop what was started and everything that it started; the names of what was still alive."""
+        """Stop what was started, with all its children, and return the names of what was still alive."""
         with exclusive(self._lock):
             return self._stop()
 
@@ -178,7 +178,7 @@ class Embedded:
         return [process.name for process in alive]
 
     def check(self) -> None:
-        """Raise if a component has died: without it a run would never end.
+        """Raise if a component has died, because a run would never end without it.
 
         Raises:
             EmbeddedError: naming the component, with the last lines of its log.
@@ -194,7 +194,7 @@ class Embedded:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
     def _migrate(self, environment: dict[str, str]) -> None:
-        """Bring the database to this Airflow's version; it takes 7 s, so not again when nothing can have changed."""
+        """Bring the database to this Airflow's version. It takes 7 s, so skip it when nothing can have changed."""
         done = self.home / "database.version"
         if done.exists() and done.read_text() == version("apache-airflow") and (self.home / "airflow.db").exists():
             return
@@ -253,7 +253,7 @@ def _free_port(wanted: int, name: str) -> int:
 
 @contextmanager
 def running(embedded: Embedded) -> Iterator[AirflowApi]:
-    """Airflow for the length of a block: the one that is up, or one that is stopped again when nobody needs it."""
+    """Airflow for the length of a block: the one that runs, or a new one that stops when nobody needs it."""
     embedded.start()
     try:
         yield embedded.api()

@@ -1,4 +1,4 @@
-"""The environment of every process of the embedded Airflow: where things lie, who may log in, and what is quicker here."""
+"""The environment variables of the embedded Airflow's processes: folders, users, secrets, and quicker polling."""
 
 import os
 import secrets
@@ -13,7 +13,7 @@ _AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.Si
 
 
 def airflow_environment(settings: Settings, home: Path) -> dict[str, str]:
-    """The environment with Airflow's home at ``home``; secrets are made once, and readable by their owner only."""
+    """The environment with Airflow's home at ``home``. Secrets are made once, and only their owner can read them."""
     project = settings.project_path
     own = {
         "AIRFLOW_HOME": str(home),
@@ -36,9 +36,9 @@ def airflow_environment(settings: Settings, home: Path) -> dict[str, str]:
         "AIRFLOW__API__SECRET_KEY": secret_of(home, "session", lambda: secrets.token_hex(32)),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        # Airflow renames its processes over their environment, where `down` looks for the token.
+        # Without this, Airflow writes its processes' names over their environment, in which `down` looks for the token.
         "SPT_NOENV": "1",
-        # Two cores: the defaults poll for a cluster's load and cost a second a task (docs/adr/0004).
+        # The defaults poll as a large cluster needs it, and cost a second a task on two cores (docs/adr/0004).
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",

@@ -1,6 +1,6 @@
 """The main job of `make run`: a pipeline's whole chain on its whole data, through Airflow, with progress for a person.
 
-It only asks Airflow for runs and watches them; what runs is in the DAGs. Running it again does only what is missing.
+It only starts runs in Airflow and watches them. The DAGs say what runs. A second run does only what is missing.
 """
 
 import argparse
@@ -36,7 +36,7 @@ STRETCH_STAGES = (*HISTORY_STAGES, "score", "drift", "performance")
 DAILY_STAGES = ("features", "score", "drift", "performance")
 _DAGS = ("daily", "score", "monitor", "train", "backfill")
 _CASCADE = ("daily", "score", "monitor")
-# An asset event becomes a run within 4 s; after so long with nothing running, a day's run is not going to come.
+# An asset event becomes a run within 4 s. After this long with nothing running, a missing run is not going to come.
 _SILENT_SECONDS = 120
 _PARSE_SECONDS = 180
 
@@ -65,7 +65,10 @@ def make_plan(pipeline: Pipeline) -> Plan:
     """
     spec = pipeline.spec
     if spec.last_partition is None:
-        raise ContrailError(f"{spec.name} has no last_partition: it runs on its schedule; unpause its DAGs (make up)")
+        raise ContrailError(
+            f"{spec.name} has no last_partition: it runs on its schedule. "
+            "Start Airflow (`make up`) and unpause its DAGs."
+        )
     reserved = spec.train.window_days + spec.train.embargo_days + spec.gate.window_days
     as_of = spec.first_partition + timedelta(days=reserved)
     if as_of + timedelta(days=DAILY_DAYS) > spec.last_partition:
@@ -141,7 +144,7 @@ class MainJob:
 
     @contextmanager
     def _landing(self) -> Iterator[Callable[[], None]]:
-        """Deliver the files while Airflow starts; the value waits for the end of it."""
+        """Deliver the files while Airflow starts. The value is a function that waits until all are there."""
         first, last = str(self.plan.history.start), str(self.plan.daily.end)
         arguments = ["land", "--pipeline", self.pipeline.name, "--from", first, "--to", last]
         self._say(f"[bold]land {first}..{last}[/]: deliver the files as a daily feed would")
@@ -164,7 +167,7 @@ class MainJob:
         ids = [f"{self.pipeline.name}__{suffix}" for suffix in _DAGS]
         api.wait_for_dags(ids, _PARSE_SECONDS)
         if not self.embedded.state().shared and (left := sum(api.abandon(dag_id) for dag_id in ids)):
-            self._say(f"  {left} runs that an interrupted job had left are marked failed; their work is done again")
+            self._say(f"  {left} runs that an interrupted job left are marked failed; this job does their work again")
         for dag_id in ids:
             api.pause(dag_id, False)
 
@@ -198,7 +201,7 @@ class MainJob:
         days, name = self.plan.daily, self.pipeline.name
         cascade = Cascade(api, [f"{name}__{suffix}" for suffix in _CASCADE], days)
         with console.status(f"{name}__daily, __score and __monitor are running for {days}"):
-            while api.active_backfills(f"{name}__daily"):  # one of a DAG at a time; somebody else's
+            while api.active_backfills(f"{name}__daily"):  # somebody else's; Airflow allows one a DAG
                 self._pause()
             api.backfill(f"{name}__daily", str(days.start), str(days.end))
             silent_since = time.monotonic()
@@ -218,7 +221,7 @@ class MainJob:
         """Wait for trainings that the governor has started. A candidate that its gate refuses is not this job's failure."""
         dag_id = f"{self.pipeline.name}__train"
         for run in reversed(api.runs(dag_id, state=["queued", "running"])):
-            self._say(f"[bold]the governor asked for a training: {run['dag_run_id']}[/]")
+            self._say(f"[bold]the governor has started a training: {run['dag_run_id']}[/]")
             state = api.wait(dag_id, run["dag_run_id"], lambda _: None, self.embedded.check)
             told = "[green]done[/]" if state == "success" else "[yellow]refused or failed[/]; the champion stays"
             self._say(f"  {'train':<12} {told}")
@@ -234,7 +237,7 @@ class MainJob:
         for task in failed[:1]:
             lines += ["  " + line for line in api.log_tail(dag_id, run_id, task)]
         state = f".venv/bin/contrail status -p {self.pipeline.name}"
-        lines.append(f"What was published before is kept. See `{state}`; `make up` shows the run; `make run` goes on.")
+        lines.append(f"What was published is kept. See `{state}`; `make up` shows the run; `make run` continues.")
         raise MainJobError("\n".join(lines))
 
     def _say(self, line: str) -> None:
@@ -257,7 +260,7 @@ def main() -> None:
         console.print("[red]✗[/]", escape(str(error)), soft_wrap=True, highlight=False)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        console.print("Stopped. What was published is kept; `make run` goes on from there.")
+        console.print("Stopped. What was published is kept; `make run` continues from there.")
         raise SystemExit(130) from None
     subprocess.run([sys.executable, "-m", "contrail", "summary", "-p", name], check=True)
 

@@ -1,8 +1,8 @@
-"""Processes that are started for a person and must all be gone afterwards, whatever happened in between.
+"""Processes that run for a person and must all be gone afterwards, whatever happened in between.
 
-A process is known by its id and its start time, and everything that it starts by a token in its environment: a child
-that has left the process group (a stage has a session of its own) is found by it also after a crash. Nothing here
-knows what the processes are. Linux only: it reads /proc.
+The id and the start time identify a process. A token in the environment marks everything that it starts. The token
+finds a child that has left the process group (a stage has a session of its own), even after a crash. Nothing here knows
+what the processes do. Linux only: it reads /proc.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ TOKEN = "CONTRAIL_EMBEDDED"  # noqa: S105 - a name, not a secret
 
 @dataclass(frozen=True)
 class Process:
-    """A started process group; ``started`` guards against a process id that was given to somebody else."""
+    """A started process group. ``started`` guards against a process id that somebody else has now."""
 
     name: str
     pid: int
@@ -51,7 +51,7 @@ def marked(token: str) -> list[int]:
 
 
 def this_process(name: str) -> Process:
-    """The process that asks."""
+    """The calling process."""
     return Process(name, os.getpid(), start_time(os.getpid()) or 0.0)
 
 
@@ -67,7 +67,7 @@ def end(processes: Iterable[Process], seconds: float) -> None:
 
 
 def end_marked(token: str, seconds: float) -> None:
-    """Ask whatever still carries the token to end, wait, and kill what is left."""
+    """Ask every process that carries the token to end, wait, and kill what is left."""
     if not token:
         return
     for pid in marked(token):
@@ -83,7 +83,7 @@ def _signal(send: Callable[[int, int], None], pid: int, number: int) -> None:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for a condition; whether it came true in time."""
+    """Wait for a condition, and return whether it came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

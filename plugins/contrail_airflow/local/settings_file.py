@@ -1,6 +1,7 @@
-"""airflow_settings.yaml into a running Airflow: its pools, connections and variables, by the REST API.
+"""Load the pools, connections and variables of airflow_settings.yaml into a running Airflow, by its REST API.
 
-``python -m contrail_airflow.local.settings_file --url … --passwords …`` for an Airflow that was not started by ``embedded``.
+For an Airflow that ``embedded`` did not start:
+``python -m contrail_airflow.local.settings_file --url … --passwords …``
 """
 
 import argparse
@@ -17,10 +18,10 @@ from contrail_airflow.roles import ADMIN
 
 
 def apply_settings(api: AirflowApi, path: Path) -> None:
-    """Make what the file asks for; what is there already is made like it.
+    """Create what the file lists, and overwrite what exists already.
 
     Raises:
-        AirflowApiError: when Airflow refuses it.
+        AirflowApiError: when Airflow refuses an entry.
     """
     wanted = yaml.safe_load(path.read_text())["airflow"]
     for kind, entries in (
@@ -44,7 +45,7 @@ def _pool(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connection(entry: dict[str, Any]) -> dict[str, Any]:
-    """As Airflow's API takes it; what is given by name goes before what ``conn_uri`` says."""
+    """A connection as Airflow's API takes it. A value with its own key wins over that of ``conn_uri``."""
     from airflow.sdk import Connection
 
     names = {"conn_type": "conn_type", "conn_host": "host", "conn_schema": "schema"}

@@ -1,4 +1,4 @@
-"""What was started of the embedded Airflow, kept in a file so that exactly that can be stopped."""
+"""The record of what the embedded Airflow has started, in a file."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,10 +12,10 @@ COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 @dataclass
 class State:
-    """What was started, kept in a file so that ``down`` stops exactly that, also after a crash.
+    """What was started. It is in a file, so ``down`` stops exactly that, even after a crash.
 
-    ``token`` is in the environment of everything that was started. ``ready``: it was healthy once. It is stopped when
-    none of its ``users`` (main jobs) is left, unless it is ``kept``: a person asked for it with ``up``.
+    ``token`` is in the environment of everything that was started. ``ready``: Airflow was healthy once. Airflow stops
+    when none of its ``users`` (main jobs) is left, unless it is ``kept`` because a person started it with ``up``.
     """
 
     airflow_url: str = ""
@@ -39,7 +39,7 @@ class State:
 
     @property
     def shared(self) -> bool:
-        """Whether somebody else than the process that asks may have work in it."""
+        """Whether somebody other than the calling process may have work in it."""
         others = [user for user in self.users if user.alive() and user != this_process("user")]
         return self.kept or bool(others)
 
@@ -50,7 +50,7 @@ class State:
 
     @classmethod
     def read(cls, path: Path) -> "State":
-        """What the file says was started; nothing when there is none."""
+        """The state in the file; an empty one when there is no file."""
         if not path.exists():
             return cls()
         values = json.loads(path.read_text())
@@ -58,5 +58,5 @@ class State:
         return cls(**{**values, **lists})
 
     def write(self, path: Path) -> None:
-        """Keep it."""
+        """Write it to the file."""
         write_private(path, json.dumps(asdict(self)))

@@ -1,4 +1,4 @@
-"""The operators: a task is a command of ``contrail``, here or on a target of the environment.
+"""Airflow's operators. A task runs a command of ``contrail`` on this machine or on a target of the environment.
 
-A DAG's wiring does not belong here, nor do the clients of the services that run remote jobs.
+The wiring of DAGs does not belong here, and neither do the clients of the services that run remote jobs.
 """

@@ -1,4 +1,4 @@
-"""Promotion that waits for an approver where one is asked for, and what the answer means for the stage."""
+"""The promotion that waits for an approver, and what the answer means for the stage."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -18,17 +18,17 @@ APPROVE, REFUSE = "Approve", "Refuse"
 
 
 class PromoteOperator(StageOperator):
-    """Run ``contrail promote``; where a person is asked for, wait for an approver first, without a worker.
+    """Run ``contrail promote``. Where the gate needs a person, first wait for an approver, without a worker.
 
-    The one who waits is the one who promotes, and goes on with the answer that Airflow itself has kept: whoever may
-    clear a task may also write its XCom or mark it as done, and neither is an answer (docs/adr/0013). The version is
-    that of the question. A candidate that nobody has answered for in time is refused.
+    The task that waits also promotes, and it takes only the answer that Airflow itself has kept. A person who may
+    clear a task may also write its XCom or mark it as done, and neither is an answer (docs/adr/0013). The task promotes
+    the version that the question named. It refuses a candidate that nobody has answered for in time.
 
     Args:
-        ask_if: Templated; an approver is asked unless it renders to nothing.
+        ask_if: Templated. The task waits for an approver unless this renders to nothing.
         subject: Templated; the question.
         body: Templated; the evidence, in Markdown.
-        response_timeout: How long an answer is waited for.
+        response_timeout: How long the task waits for an answer.
         **kwargs: As for ``StageOperator``.
     """
 
@@ -44,7 +44,7 @@ class PromoteOperator(StageOperator):
         options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        # Until somebody has answered, nobody has: without the option, the command would be a person's own approval.
+        # Until an answer comes, the approval is `none`. Without it, the command would be a person's own approval.
         super().__init__(options={**(options or {}), "approval": "none"}, **kwargs)
         self.ask_if = ask_if
         self.subject = subject
@@ -55,12 +55,12 @@ class PromoteOperator(StageOperator):
         """Ask, or promote at once.
 
         Raises:
-            TaskAwaitingInput: when it has asked; Airflow goes on with ``answered``.
+            TaskAwaitingInput: when it has asked. Airflow calls ``answered`` afterwards.
             AirflowSkipException: as for every stage.
         """
         if not (self.ask_if.strip() and self.skip_unless.strip()):
             return super().execute(context)
-        why = "Why, for the record. Both buttons wait for it."
+        why = "Why you decide so, for the record. Both buttons wait for it."
         upsert_hitl_detail(
             ti_id=context["ti"].id,
             subject=self.subject,
@@ -75,13 +75,13 @@ class PromoteOperator(StageOperator):
         )
 
     def answered(self, context: "Context", event: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-        """Promote or refuse as was answered, or refuse when nobody has in time."""
+        """Promote or refuse as the approver answered. Refuse when nobody answered in time."""
         self.options = {**options, **answer(event)}
         return self._dispatch(self.job(context))
 
 
 def answer(event: Mapping[str, Any]) -> dict[str, str]:
-    """Options of ``contrail promote`` that say what was answered: ``event`` as Airflow has kept it."""
+    """The options of ``contrail promote`` for an answer. ``event`` is the answer as Airflow has kept it."""
     user = event["responded_by_user"]
     approved = user is not None and list(event["chosen_options"]) == [APPROVE]
     person = user["name"] if user else "nobody, in time"

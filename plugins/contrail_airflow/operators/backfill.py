@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 class BackfillOperator(StageOperator):
     """Run ``contrail backfill`` for a part of a backfill, or ``contrail difference`` at its end.
 
-    Every task and every attempt of a run is a part of the one backfill that is named after the run; an attempt after one
-    that was killed goes on where that one stopped.
+    The backfill is named after the run. Every task and every attempt of the run is a part of it. An attempt after a
+    killed one continues where the killed one stopped.
 
     Args:
-        verb: A stage; ``plan``, which shows what all stages asked for would do; or ``difference``.
+        verb: A stage; ``plan``, which shows what all chosen stages would do; or ``difference``.
         arguments: Further arguments of ``contrail backfill``, templated; empty ones are left out.
         **kwargs: As for ``StageOperator``.
 
-    Returns (XCom): the plan, or what was done.
+    Returns (XCom): the plan, or the result of the part.
     """
 
     template_fields: Sequence[str] = (*StageOperator.template_fields, "arguments")
@@ -66,7 +66,7 @@ class JobsOperator(BaseOperator):
         self.skip_unless = skip_unless
 
     def execute(self, context: "Context") -> list[dict[str, str]]:
-        """Read the plan; an empty list when the stage was not asked for, or has nothing to do."""
+        """The stage's jobs in the plan. The list is empty when the stage is not chosen, or has nothing to do."""
         if not self.skip_unless.strip():
             return []
         stages = plan_of(context["ti"]).stages

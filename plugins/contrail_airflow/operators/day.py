@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 class PublishOperator(StageOperator):
     """Run ``contrail publish`` for a range of partitions.
 
-    Returns (XCom): its result; what was replaced is in ``details``.
+    Returns (XCom): its result. ``details`` says what it replaced.
     """
 
 
 class DayOperator(StageOperator):
     """Run ``contrail govern`` or ``contrail late`` for the run's partition.
 
-    Returns (XCom): its result; what was decided or found is in ``details``.
+    Returns (XCom): its result. ``details`` says what it decided or found.
     """
 
     def command(self, run_id: str) -> list[str]:
@@ -31,7 +31,7 @@ class DayOperator(StageOperator):
 
 
 class RetrainOperator(TriggerDagRunOperator):
-    """Start a training run; the task is skipped when ``skip_unless``, templated, renders to nothing."""
+    """Start a training run. Skip the task when ``skip_unless``, a template, renders to nothing."""
 
     template_fields: Sequence[str] = (*TriggerDagRunOperator.template_fields, "skip_unless")
 
@@ -40,10 +40,10 @@ class RetrainOperator(TriggerDagRunOperator):
         self.skip_unless = skip_unless
 
     def execute(self, context: "Context") -> None:
-        """Trigger the DAG and go on without waiting for it.
+        """Trigger the DAG without waiting for its run.
 
         Raises:
-            AirflowSkipException: if ``skip_unless`` rendered to nothing, or the run is there already.
+            AirflowSkipException: if ``skip_unless`` rendered to nothing, or the run exists already.
         """
         if not self.skip_unless.strip():
             raise AirflowSkipException("the governor did not decide to retrain; its task says why")

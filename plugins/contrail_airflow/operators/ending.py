@@ -11,7 +11,7 @@ from contrail.errors import CommitConflictError
 
 RETRYABLE = CommitConflictError.exit_code
 SHOWN_LINES = 12
-_ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before
+_ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before the error
 
 
 class StageStopped(AirflowException):
@@ -24,14 +24,14 @@ class StageStopped(AirflowException):
 
 
 class StageRefused(StageStopped, AirflowFailException):
-    """It would end in the same way again, so that Airflow does not retry."""
+    """A stage that would fail again in the same way. Airflow does not retry it."""
 
 
 def printed_result(verb: str, printed: str) -> dict[str, Any]:
     """The result in the last line that a stage printed.
 
     Raises:
-        AirflowFailException: without one: the stage has not kept its promise, and a retry would not help.
+        AirflowFailException: when that line is not a JSON object. A retry would not help.
     """
     last = (printed.strip().splitlines() or [""])[-1]
     try:
@@ -44,21 +44,21 @@ def printed_result(verb: str, printed: str) -> dict[str, Any]:
 
 
 def fail(verb: str, code: int, lines: Sequence[str], link: str = "") -> NoReturn:
-    """End the task of a stage whose exit status was not 0; ``lines`` are the last that it printed.
+    """Fail the task of a stage whose exit status was not 0. ``lines`` are the last lines that it printed.
 
     Raises:
         StageStopped: for a status that a retry may change.
-        StageRefused: for every other.
+        StageRefused: for every other status.
     """
     marked = [i for i, line in enumerate(lines) if line.startswith(_ERROR_MARK)]
-    # Libraries may have more to say after it, when the process ends.
+    # Libraries may print more after the error, when the process ends.
     shown = lines[marked[-1] :][:SHOWN_LINES] if marked else lines[-SHOWN_LINES:]
     said = "\n".join([*shown, *([link] if link else [])])
     _raise(verb, code, said, again=code == RETRYABLE or code < 0 or code > 128)
 
 
 def stop(verb: str, again: bool, said: str, log: logging.Logger, code: int = 1) -> NoReturn:
-    """End the task of a stage for what happened around it, and log that.
+    """Fail the task of a stage for a reason outside its process, and log the reason.
 
     Raises:
         StageStopped: where a retry may help.
@@ -75,7 +75,7 @@ def _raise(verb: str, code: int, said: str, again: bool) -> NoReturn:
 
 
 def teller(log: logging.Logger) -> Callable[[str], None]:
-    """Logs lines; from an error on, as errors."""
+    """A function that logs lines. From Contrail's own error on, it logs them as errors."""
     level = logging.INFO
 
     def tell(line: str) -> None:

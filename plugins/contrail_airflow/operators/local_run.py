@@ -1,4 +1,4 @@
-"""A stage as a process of this machine, whatever engine it asks for its rows."""
+"""A stage as a process of this machine, with any engine."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from contrail_airflow.operators.stage_process import StageProcess
 
 
 class LocalRun:
-    """One attempt of a task."""
+    """One attempt of a task on this machine."""
 
     def __init__(self, job: Job, target: LocalTarget | SparkTarget, log: logging.Logger) -> None:
         self._job, self._target, self._log = job, target, log
@@ -22,7 +22,7 @@ class LocalRun:
         """The stage's result, with its progress in the task's log.
 
         Raises:
-            StageStopped: when it ended with an error; a ``StageRefused`` where a retry would meet it again.
+            StageStopped: when the stage ended with an error. It is a ``StageRefused`` where a retry would fail again.
         """
         payload = render_process(self._job, self._target)
         self._log.info("Running: contrail %s", " ".join(self._job.command))
@@ -37,7 +37,7 @@ class LocalRun:
         return result
 
     def end(self) -> None:
-        """End the process if it runs, or as soon as it does."""
+        """End the process now, or as soon as it starts."""
         self._killed = True
         if self._process:
             self._process.end()

@@ -1,6 +1,6 @@
-"""A stage as a job on Google Cloud: submitted or taken up by a task, and given back when it has ended.
+"""A stage as a job on Google Cloud. A task submits the job or takes up a running one, and later returns its result.
 
-The services and what they say are in ``contrail_airflow.remote``.
+``contrail_airflow.remote`` has the services, and explains their errors.
 """
 
 import logging
@@ -12,18 +12,19 @@ from contrail.dispatch.outcome import Outcome, read_outcome, read_tail
 from contrail.dispatch.payload import Job, labels
 from contrail.dispatch.receipts import Receipts
 from contrail.errors import ContrailError
+from contrail.stages.results import JobCost
 from contrail_airflow.operators.ending import SHOWN_LINES, fail, printed_result, stop, teller
 from contrail_airflow.remote.costs import JobCosts
 from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs
 from contrail_airflow.remote.services import jobs_of
 from contrail_airflow.remote.trouble import advice, ending, service_errors
 
-# A job may wait so long for machines before its own time begins.
+# How long a job may wait for machines before its own time begins.
 QUEUE_MINUTES = 60
 
 
 class RemoteRun:
-    """One attempt of a task."""
+    """One attempt of a task on Google Cloud."""
 
     def __init__(self, job: Job, target: GoogleTarget, settings: Settings, log: logging.Logger) -> None:
         self._job, self._target, self._settings, self._log = job, target, settings, log
@@ -37,11 +38,11 @@ class RemoteRun:
         """Submit the job, or take up one that runs for this task already.
 
         Raises:
-            StageStopped: when it was not submitted; a ``StageRefused`` where a retry would not help.
+            StageStopped: when the job was not submitted. It is a ``StageRefused`` where a retry would not help.
         """
         job, kind = self._job, self._target.kind
         try:
-            # Airflow asks for the end of a task in the midst of what it does, and waits for it some seconds.
+            # Airflow may call `on_kill` in the middle of this, and waits only some seconds for it.
             jobs = self._jobs = jobs_of(self._target, self._settings)
             remote = self._running(jobs) or self._submit(jobs)
         except service_errors() as error:
@@ -52,17 +53,18 @@ class RemoteRun:
         self._submitted = remote
         if self._killed:
             jobs.cancel(remote.name)
-            said = f"✗ {remote.name} was cancelled: its task was ended while it was submitted\n{remote.link}"
+            said = f"✗ {remote.name} was cancelled: its task was ended while the job was submitted\n{remote.link}"
             self._stop(False, said)
         if remote.id != job.id:
-            self._log.info("Taking up %s: its attempt was lost, the job was not", remote.id)
+            self._log.info("Taking up %s, which still runs: only the attempt that submitted it was lost", remote.id)
         self._log.info("%s runs: contrail %s\n%s", kind, " ".join(job.command), remote.link)
         return remote
 
     def _running(self, jobs: RemoteJobs) -> RemoteJob | None:
-        """The remote job of this attempt; or one that still does its work after another attempt has lost it.
+        """The remote job of this attempt, or a running job that a lost attempt has left.
 
-        Two at once are never right, so that one which runs is taken up whatever became of its task and of its run.
+        Two jobs must never do the same work at once. So this attempt takes up a running job, whatever became of the
+        task and the run that submitted it.
         """
         if found := jobs.find(self._job.id):
             return found
@@ -82,7 +84,7 @@ class RemoteRun:
     # ---- its end ----
 
     def end(self) -> None:
-        """Ask for the end of the job if it runs, or as soon as it does."""
+        """Cancel the job now, or as soon as it is submitted."""
         self._killed = True
         if self._jobs and self._submitted:
             self._jobs.cancel(self._submitted.name)
@@ -90,17 +92,17 @@ class RemoteRun:
             self._cancel(self._jobs)
 
     def give_up(self) -> NoReturn:
-        """End a job that was waited for too long: its service has not ended it in time.
+        """Cancel a job that has not ended in time, and fail its task.
 
         Raises:
             StageRefused: always.
         """
         self._cancel(jobs_of(self._target, self._settings))
         limit = f"timeout_minutes ({self._target.timeout_minutes}) and {QUEUE_MINUTES} minutes for machines"
-        self._stop(False, f"✗ {self._job.id} had not ended after its target's {limit}: it was asked to")
+        self._stop(False, f"✗ {self._job.id} had not ended after its target's {limit}, so it is being cancelled")
 
     def _cancel(self, jobs: RemoteJobs) -> None:
-        """Ask for the end of the remote job of this work, if there is one; no trouble with it stops its task's own end."""
+        """Cancel the remote job of this work, if there is one. An error of its service does not stop the task's end."""
         try:
             if found := self._running(jobs):
                 jobs.cancel(found.name)
@@ -110,20 +112,20 @@ class RemoteRun:
     # ---- after the wait ----
 
     def give_back(self, event: dict[str, Any], folder: str) -> dict[str, Any]:
-        """What the job left in its folder; ``event`` is that of its trigger.
+        """The result that the job left in its folder. ``event`` comes from the trigger.
 
         Raises:
-            StageStopped: when it left an error or nothing; a ``StageRefused`` where a retry would not help.
+            StageStopped: when the job left an error or nothing. It is a ``StageRefused`` where a retry would not help.
         """
         name = event["name"]
         if trouble := event.get("trouble"):
-            self._stop(True, f"✗ {name} could not be looked at: {trouble}")
+            self._stop(True, f"✗ the state of {name} could not be read: {trouble}")
         try:
             remote = jobs_of(self._target, self._settings).look(name)
             outcome = read_outcome(folder)
         except service_errors() as error:
             what = advice(error)[1]
-            self._stop(True, f"✗ {name} has {event['state']}, but could not be looked at: {what}\n{error}")
+            self._stop(True, f"✗ {name} has {event['state']}, but its outcome could not be read: {what}\n{error}")
         self._log.info("%s has %s\n%s", name, event["state"], remote.link)
         cost = self._settle(remote)  # however it ended, it is paid for
         outcome = self._checked(outcome, remote, event, folder)
@@ -133,15 +135,15 @@ class RemoteRun:
         if outcome.code:
             fail(self._job.stage, outcome.code, outcome.said, remote.link)
         result = printed_result(self._job.stage, outcome.result)
-        return {**result, "cost": cost} if cost else result
+        return {**result, "cost": cost.as_dict()} if cost else result
 
     def _checked(self, outcome: Outcome | None, remote: RemoteJob, event: dict[str, Any], folder: str) -> Outcome:
-        """The outcome of a job that its stage has ended, and nobody else."""
+        """The outcome of a job whose stage ran to its own end. For any other job, fail the task and say why."""
         name, state = event["name"], event["state"]
         if outcome and (outcome.code < 0 or (state == "failed" and not outcome.code)):
-            outcome = None  # it was ended by a signal, or after its stage: its service knows why
+            outcome = None  # a signal ended the stage, or the job failed after it: its service knows why
         if state == "cancelled" and not remote.overran:
-            # A task that is cleared while it waits may find its own earlier job, whose end is on its way.
+            # A task that is cleared while it waits may find its own earlier job, which is being cancelled.
             another = remote.id != self._job.id
             said = f"✗ {name} was cancelled; what it had not published is not visible\n{remote.link}"
             self._stop(another, said)
@@ -155,7 +157,7 @@ class RemoteRun:
         return outcome
 
     def _last_lines(self, *logs: str) -> str:
-        """The end of the first log that there is; why it cannot be read, where it cannot."""
+        """The last lines of the first log that exists, or the reason why it cannot be read."""
         try:
             return "\n".join(next(filter(None, (read_tail(log, SHOWN_LINES) for log in logs)), []))
         except service_errors() as error:
@@ -168,8 +170,8 @@ class RemoteRun:
         receipts = Receipts.of(self._settings, self._job.pipeline)
         return JobCosts(receipts, jobs_of, self._log) if receipts else None
 
-    def _settle(self, remote: RemoteJob) -> dict[str, Any] | None:
-        """The cost of a job that has ended. No trouble with it fails the task: a retry would pay for the work again."""
+    def _settle(self, remote: RemoteJob) -> JobCost | None:
+        """The cost of an ended job. An error here does not fail the task: a retry would pay for the work again."""
         try:
             return costs.settle(remote) if (costs := self._costs()) else None
         except Exception as error:

@@ -1,6 +1,6 @@
-"""What the tasks of a run have returned, as the models of ``contrail``: for operators and templates.
+"""The results of a run's tasks as the models of ``contrail``, for operators and templates.
 
-Airflow keeps a result as JSON. What a result says belongs to ``contrail.stages.results``.
+Airflow keeps a result as JSON. ``contrail.stages.results`` says what a result holds.
 """
 
 from typing import Any

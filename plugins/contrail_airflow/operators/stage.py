@@ -1,6 +1,7 @@
-"""The operator that runs a stage: the command that a person types, here or on Google Cloud.
+"""The operator of a stage. It runs the command that a person types, here or on Google Cloud.
 
-Which stage runs where is the environment file's. No stage's work belongs here, nor how a process or a job is run.
+The environment file says which stage runs where. A stage's own work does not belong here, and neither do the details of
+processes and remote jobs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,10 +36,10 @@ class StageOperator(BaseOperator):
         partition_to: Last partition, templated; by default the same.
         options: Options of the stage, see ``contrail.stages.options``; templated, and left out where empty.
         skip_unless: Templated; the task is skipped when it renders to nothing.
-        no_partition: What to tell a person whose run has no partition.
+        no_partition: The error's text for a run without a partition.
 
-    Returns (XCom): the stage's result, see ``contrail.stages.base.StageResult``; with ``cost`` (``amount``, ``estimate``,
-    ``currency``) where it ran as a remote job that has a price.
+    Returns (XCom): the stage's result, see ``contrail.stages.base.StageResult``. A remote job that has a price adds
+    ``cost`` (``amount``, ``estimate``, ``currency``).
     """
 
     template_fields: Sequence[str] = ("partition_from", "partition_to", "options", "skip_unless")
@@ -83,16 +84,16 @@ class StageOperator(BaseOperator):
         Raises:
             AirflowSkipException: if ``skip_unless`` rendered to nothing.
             StageRefused: for an error that the same call would meet again (data, spec, gate).
-            StageStopped: for one that may pass (a lost commit, a killed process); Airflow retries.
+            StageStopped: for an error that may pass (a lost commit, a killed process). Airflow retries.
         """
         if not self.skip_unless.strip():
-            raise AirflowSkipException(f"{self.verb} was not asked for")
+            raise AirflowSkipException(f"this run leaves {self.verb} out")
         if self.partition_from in ("", "None"):
             raise AirflowFailException(self.no_partition)
         return self._dispatch(self.job(context))
 
     def job(self, context: "Context") -> Job:
-        """The command of this attempt, with what tells it from every other."""
+        """The command of this attempt, with the names that distinguish it from every other attempt."""
         task_instance, started = context["ti"], context["dag_run"].start_date
         same = f"{self.partition_from}..{self.partition_to}"
         return Job(
@@ -132,13 +133,13 @@ class StageOperator(BaseOperator):
             attempt.end()
 
     def on_kill(self) -> None:
-        """End the stage, here or there, if it still runs; what it has not published is not visible to anybody."""
+        """End the stage wherever it runs. Readers never see what it has not published."""
         self._killed = True
         if self._attempt:
             self._attempt.end()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: "Context") -> Any:
-        """Go on after a wait. Airflow calls nobody when a wait was too long: then the job is ended here.
+        """Continue after a wait. After a wait that was too long, Airflow calls nothing else, so cancel the job here.
 
         Raises:
             StageRefused: for a wait that was too long.
@@ -153,10 +154,10 @@ class StageOperator(BaseOperator):
             raise
 
     def resume(self, context: "Context", event: dict[str, Any], target: dict[str, Any], folder: str) -> dict[str, Any]:
-        """Give back what the remote job left, or say why it ended; Airflow calls this when the trigger has fired.
+        """The result of the remote job. Airflow calls this when the trigger has fired.
 
         Raises:
-            StageRefused: as for a stage here; for a job that was cancelled; for one that cannot run as it is.
-            StageStopped: as for a stage here; for a job that ended without a result and may pass another time.
+            StageRefused: as for a local stage, for a cancelled job, and for a job that cannot run as it is.
+            StageStopped: as for a local stage, and for a job that left no result and may succeed another time.
         """
         return RemoteRun(self.job(context), target_from(target), settings(), self.log).give_back(event, folder)

@@ -1,4 +1,4 @@
-"""One command as a process of this machine, ended with everything that it started. Linux only: it uses waitid."""
+"""A command as a process of this machine, which ends with everything that it started. Linux only: it uses waitid."""
 
 import os
 import signal
@@ -28,7 +28,11 @@ class StageProcess:
         self._watcher.start()
 
     def wait(self, tell: Callable[[str], None]) -> tuple[int, list[str], str]:
-        """Hand each line of progress to ``tell``; the exit status, the last lines and the standard output."""
+        """Wait until the process ends, and pass each line of its progress to ``tell``.
+
+        Returns:
+            The exit status, the last lines of progress, and the standard output.
+        """
         lines: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
             assert self._process.stderr is not None
@@ -44,7 +48,7 @@ class StageProcess:
             return code, list(lines), self._output.read()
 
     def end(self) -> None:
-        """End it if it still runs; what it has not published is not visible to anybody."""
+        """End the process if it still runs. Readers never see what it has not published."""
         if not self._watcher.is_alive():
             return
         _signal_group(self._process.pid, signal.SIGTERM)

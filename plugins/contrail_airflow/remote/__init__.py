@@ -1,4 +1,4 @@
-"""Jobs on Google Cloud: submit, look, wait, cancel, and what they cost.
+"""Jobs on Google Cloud: submit them, poll them, cancel them, and settle their cost.
 
-What a job does is a command of ``contrail``; the payload is made by ``contrail.dispatch``.
+A job runs a command of ``contrail``. ``contrail.dispatch`` writes its payload.
 """

@@ -1,6 +1,7 @@
-"""What a task's remote jobs cost: reserved before they are submitted, settled when their end is seen.
+"""The costs of a task's remote jobs: reserved before a submission, settled after the job's end.
 
-Prices, receipts and the budget are in ``contrail``; here are the moments, and the services that can be asked.
+``contrail`` has the prices, the receipts and the budget. This module decides when to write a receipt, and
+reads from the services what a job used.
 """
 
 import logging
@@ -12,6 +13,7 @@ from contrail.dispatch import budget
 from contrail.dispatch.payload import Job
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.methods.cost import money
+from contrail.stages.results import JobCost
 from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs
 from contrail_airflow.remote.trouble import service_errors
 
@@ -25,7 +27,7 @@ class JobCosts:
         self._receipts, self._services, self._log = receipts, services, log
 
     def reserve(self, job: Job, target: GoogleTarget) -> None:
-        """Write the receipt of a job that is about to be submitted, once jobs that nobody saw end are settled.
+        """Settle jobs whose end no task saw, then write the receipt of a job that is about to be submitted.
 
         Raises:
             BudgetError: when the month's budget has no room for it.
@@ -36,17 +38,19 @@ class JobCosts:
         known = "" if receipt.estimate is None else f"estimated {money(receipt.estimate, receipt.currency)}, "
         self._log.info("%s%s; prices: %s", known, receipt.estimated_from, receipt.prices)
 
-    def settle(self, remote: RemoteJob) -> dict[str, Any] | None:
-        """Complete the receipt of a job that has ended; its cost, for the task's result.
+    def settle(self, remote: RemoteJob) -> JobCost | None:
+        """Complete the receipt of an ended job.
 
-        None for a job without a receipt, as one from before there was a price table; and while its service has not said
-        what it used, which may be some time after its end: then it stays open until the next job of the pipeline.
+        Returns:
+            The cost, for the task's result. None for a job without a receipt, for example from before the price table.
+            None also while the service has not reported what the job used, which may take some time after its end.
+            The receipt then stays open until the pipeline's next job.
         """
         receipt = next((one for one in self._receipts.recent(utc_now()) if one.job == remote.id), None)
         if receipt is None or not remote.ended:
             return None
         if remote.usage is None:
-            self._log.info("the service has not said yet what %s used; it counts as estimated until then", remote.id)
+            self._log.info("the service has not reported yet what %s used; until then its estimate counts", remote.id)
             return None
         closed = self._close(receipt, remote)
         month = self._receipts.month(closed.month)
@@ -54,21 +58,21 @@ class JobCosts:
         before = "" if closed.estimate is None else f", estimated {money(closed.estimate, closed.currency)} before"
         left = "" if month.left is None else f"; {money(month.left, month.currency)} are left of the budget"
         self._log.info("%s%s. %s: %s%s", cost, before, closed.pipeline, month, left)
-        return {"amount": closed.cost, "estimate": closed.estimate, "currency": closed.currency}
+        return JobCost(amount=closed.cost, estimate=closed.estimate, currency=closed.currency)
 
     def _close(self, receipt: Receipt, remote: RemoteJob) -> Receipt:
         state = cast(Any, remote.state)  # an ended job's states are a receipt's
         return self._receipts.write(receipt.closed(state, remote.usage, remote.seconds, self._receipts.prices))
 
     def _look_at(self, lost: Receipt) -> None:
-        """Settle a job whose end nobody saw, unless it runs on; a service in trouble leaves it as it is."""
+        """Settle a job whose end no task saw, unless it still runs. An error of its service leaves it as it is."""
         target = self._receipts.settings.dispatch.targets.get(lost.target)
         if not isinstance(target, GoogleTarget):
             return  # the target is not in the environment any more
         try:
             remote = self._services(target, self._receipts.settings).find(lost.job)
         except service_errors() as error:
-            self._log.warning("Could not look at %s for its cost: %s", lost.job, error)
+            self._log.warning("The cost of %s could not be read: %s", lost.job, error)
             return
         if remote is None:
             self._receipts.write(lost.model_copy(update={"state": "never submitted"}))

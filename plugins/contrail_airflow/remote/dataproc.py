@@ -40,7 +40,7 @@ class DataprocJobs:
         return active(map(self._known, found), run)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
-        """Create the batch; one with its id is it."""
+        """Create the batch, unless one with its id exists."""
         from google.api_core.exceptions import AlreadyExists
 
         batch = render_batch(job, self.target, self.settings.dispatch, code, self.settings.variables)
@@ -75,7 +75,7 @@ class DataprocJobs:
 
 
 def _batch_usage(batch: "Batch", target: DataprocTarget) -> BatchUsage | None:
-    """What an ended batch used, approximately, as its service says; None when it has not said so."""
+    """The approximate usage of an ended batch. None while its service has not reported it."""
     if "approximate_usage" not in batch.runtime_info:
         return None
     used = batch.runtime_info.approximate_usage

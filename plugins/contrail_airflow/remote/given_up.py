@@ -1,10 +1,14 @@
-"""Ends the remote jobs of what is ended in Airflow.
+"""Listeners that end the remote jobs of tasks and runs which have ended in Airflow.
 
-A trigger ends the job of a task that waits, and a worker that of a task that submits. But nobody may be there: the
-triggerer has not taken the wait over or does not run, the worker was lost, Airflow lets a worker defer a task that is no
-more. So the process in which a task or a run ends, the API server's for a person and else the scheduler's, looks after the
-run for two minutes: of its jobs, those whose task has ended are asked to end. Of a task that fails by itself, its process
-killed or its service in trouble, Airflow tells no listener; its job is found when its run ends.
+A trigger ends the job of a waiting task, and a worker ends the job of a task that is submitting it. But both may be
+missing. The triggerer may not run, or may not have taken the wait over. The worker may be lost. Airflow also lets a
+worker defer a task that no longer exists.
+
+So the process in which a task or a run ends looks after the run for two minutes. When a person ends it, this is the API
+server; otherwise it is the scheduler. It cancels those jobs of the run whose task has ended.
+
+Airflow calls no listener for a task that fails by itself, because its process was killed or its service failed. The
+end of its run finds its job.
 """
 
 import logging
@@ -27,51 +31,51 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Seconds from one look to the next. At first the task's new state is not committed yet; a worker may take a minute to submit
-# a job and to hear that nobody wants it.
+# Seconds from one look to the next. At first the task's new state is not committed yet. A worker may take a minute to
+# submit a job and to learn that its task has ended.
 _LOOKS = (5.0, 15.0, 40.0, 60.0)
-_looks: dict[tuple[str, str], Iterator[float]] = {}  # those to come, of each run that is looked after
+_looks: dict[tuple[str, str], Iterator[float]] = {}  # the pauses to come, for each run that is looked after
 _lock = threading.Lock()
 
 
 @hookimpl
 def on_task_instance_failed(task_instance: Any) -> None:
-    """A person has marked it, or its worker was lost."""
+    """A person has marked the task, or its worker was lost."""
     _task_ended(task_instance)
 
 
 @hookimpl
 def on_task_instance_success(task_instance: Any) -> None:
-    """A person has marked it."""
+    """A person has marked the task."""
     _task_ended(task_instance)
 
 
 @hookimpl
 def on_task_instance_skipped(task_instance: Any) -> None:
-    """A person has marked it."""
+    """A person has marked the task."""
     _task_ended(task_instance)
 
 
 @hookimpl
 def on_dag_run_failed(dag_run: "DagRun") -> None:
-    """Its tasks have ended, or a person has marked it, or it took too long: Airflow tells of no task of it then."""
+    """The run's tasks have ended, a person has marked it, or it took too long. Then no listener hears of its tasks."""
     _look_after(dag_run.dag_id, dag_run.run_id)
 
 
 @hookimpl
 def on_dag_run_success(dag_run: "DagRun") -> None:
-    """Its tasks have ended, or a person has marked it."""
+    """The run's tasks have ended, or a person has marked it."""
     _look_after(dag_run.dag_id, dag_run.run_id)
 
 
 def _task_ended(task_instance: Any) -> None:
-    # What its own worker knows of a task has no trigger; there it has ended by itself.
+    # In its own worker a task has no `trigger_id`. There it has ended by itself.
     if hasattr(task_instance, "trigger_id"):
         _look_after(task_instance.dag_id, task_instance.run_id)
 
 
 def _look_after(dag_id: str, run_id: str) -> None:
-    """Begin to look after a run, or begin anew. Whoever ends a task holds a transaction, and waits for no service."""
+    """Look after a run, from now on, in a thread: the caller holds a transaction and must not wait for a service."""
     if not _targets():
         return
     with _lock:
@@ -101,30 +105,30 @@ def _targets() -> list[GoogleTarget]:
 
 
 def _end_jobs(jobs: RemoteJobs, dag_id: str, run_id: str) -> None:
-    """Ask for the end of a run's jobs whose tasks have ended; one that is to run again takes its job up."""
+    """Cancel a run's jobs whose tasks have ended. A task that is to run again takes its job up, so that job stays."""
     dispatch = settings().dispatch
     for job in jobs.of_run(key_label(run_key(dag_id, run_id), dispatch)):
-        # Anew for each: to end the one before takes its time, in which a task may be cleared and take up its job.
+        # Read again for each job. While the one before is cancelled, a task may be cleared and take up its job.
         wanted = {key_label(work, dispatch) for work in _unfinished(dag_id, run_id)}
         if job.labels["contrail_task"] not in wanted:
             with _telling(job.id, run_id):
                 jobs.cancel(job.name)
-                _log.info("%s was asked to end: its task has ended\n%s", job.id, job.link)
+                _log.info("%s is being cancelled: its task has ended\n%s", job.id, job.link)
 
 
 @contextmanager
 def _telling(what: str, run_id: str) -> Iterator[None]:
-    """No trouble stops the next job, service or look."""
+    """Log an error, so that it does not stop the next job, service or look."""
     try:
         yield
     except service_errors() as error:
-        _log.warning("%s of %s could not be looked after: %s\n%s", what, run_id, advice(error)[1], error)
+        _log.warning("%s of %s could not be ended: %s\n%s", what, run_id, advice(error)[1], error)
     except Exception:
-        _log.exception("%s of %s could not be looked after", what, run_id)
+        _log.exception("%s of %s could not be ended", what, run_id)
 
 
 def _unfinished(dag_id: str, run_id: str) -> list[str]:
-    """The work of a run that has not ended."""
+    """``Job.work`` of each task of a run that has not ended."""
     from airflow.models import TaskInstance
     from airflow.utils.session import create_session
     from airflow.utils.state import State

@@ -1,6 +1,6 @@
-"""A job on Google Cloud, whichever service runs it: what is known of it, and what a service is asked.
+"""A job on Google Cloud, whichever service runs it, and the calls that each service offers.
 
-What is submitted comes from ``contrail.dispatch``; when to do so, from the operator.
+``contrail.dispatch`` writes what is submitted. The operator decides when.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,10 +19,11 @@ CONSOLE = "https://console.cloud.google.com"
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as its service knows it. ``name`` finds it again, ``id`` is its submitter's name for it.
+    """A job as its service knows it. ``name`` is the service's name for it, ``id`` is ours.
 
-    ``log_uri`` is where its driver's log lies, if anywhere. ``usage`` is what it is billed for, None while the service does
-    not say; ``seconds`` from its creation to its end. ``overran``: it ended after its target's time limit.
+    ``log_uri`` is the place of its driver's log, if there is one. ``usage`` is what it is billed for; None while the
+    service has not reported it. ``seconds`` counts from its creation to its end. ``overran``: it ended after its
+    target's time limit.
     """
 
     id: str
@@ -38,27 +39,27 @@ class RemoteJob:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over, however it ended."""
+        """Whether it is over: succeeded, failed or cancelled."""
         return self.state not in ("active", "cancelling")
 
 
 class RemoteJobs(Protocol):
-    """What the operator and its trigger ask of a service. Errors are those of ``google.api_core.exceptions``."""
+    """The calls of a service. They raise the errors of ``google.api_core.exceptions``."""
 
     def find(self, job_id: str) -> RemoteJob | None:
         """The job that was submitted for an attempt; None when there is none."""
 
     def of_run(self, run: str) -> list[RemoteJob]:
-        """The jobs with this ``contrail_run`` that work now, whichever attempts submitted them."""
+        """The active jobs with the label ``contrail_run``, of all attempts."""
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
-        """Start it. One that was started for this attempt before is given back instead."""
+        """Start the job of an attempt. If the attempt has a job already, return that one."""
 
     def look(self, name: str) -> RemoteJob:
-        """How it is now."""
+        """The job in its present state."""
 
     def cancel(self, name: str) -> None:
-        """Ask for its end, unless it has ended or was asked to."""
+        """Cancel the job, unless it has ended or is being cancelled."""
 
 
 def run_key(dag_id: str, run_id: str) -> str:
@@ -67,20 +68,20 @@ def run_key(dag_id: str, run_id: str) -> str:
 
 
 def work_key(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
-    """A task of Airflow as ``Job.work``: for who submits its job, and for who asks whether anybody still wants it."""
+    """A task of Airflow as ``Job.work``. It tells which task a job belongs to."""
     return f"{run_key(dag_id, run_id)}/{task_id}/{map_index}"
 
 
 def active(jobs: Iterable[RemoteJob], run: str) -> list[RemoteJob]:
-    """Those that work for a run; a service may list others too."""
+    """The active jobs of a run. A service may list others too."""
     return [job for job in jobs if job.state == "active" and job.labels.get("contrail_run") == run]
 
 
 def seconds_between(start: Any, end: Any) -> float | None:
-    """Between two moments of a service; None while it has not said both."""
+    """Seconds between two times that a service reports. None while one is missing."""
     return (end - start).total_seconds() if start and end else None
 
 
 def beyond(target: GoogleTarget, seconds: float | None) -> bool:
-    """Whether a job took as long as its target lets it."""
+    """Whether a job used up the time limit of its target."""
     return seconds is not None and seconds >= target.timeout_minutes * 60

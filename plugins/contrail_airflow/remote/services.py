@@ -1,4 +1,4 @@
-"""The service of a target, and a target as a trigger keeps it."""
+"""The service of a target, and a target as the plain values that a trigger keeps."""
 
 from typing import Any
 
@@ -20,5 +20,5 @@ def describe(target: GoogleTarget) -> dict[str, Any]:
 
 
 def target_from(values: dict[str, Any]) -> GoogleTarget:
-    """The target that ``describe`` wrote down."""
+    """The target from the values of ``describe``."""
     return (DataprocTarget if values["kind"] == "dataproc" else VertexTarget).model_validate(values)

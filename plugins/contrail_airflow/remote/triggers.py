@@ -12,16 +12,16 @@ from contrail_airflow.remote.services import jobs_of, target_from
 from contrail_airflow.remote.trouble import advice, service_errors
 
 _POLL_SECONDS = 10.0
-# A service that does not answer for so many looks in a row (half an hour) is not waited for any longer.
+# After this many failed looks in a row (half an hour), the trigger stops waiting.
 _MAX_TROUBLE = 180
 
 
 class RemoteJobTrigger(BaseTrigger):
-    """Look at a job until it has ended.
+    """Poll a job until it has ended.
 
-    The event is ``{"name", "state", "message"}``, or ``{"name", "trouble"}`` when the service could not be asked for long:
-    the job runs on whatever the service answers, a role that was taken away included, so that it is not given up for less.
-    Restarted in another triggerer, it goes on looking; a person who ends the task while it waits ends the job.
+    The event is ``{"name", "state", "message"}``, or ``{"name", "trouble"}`` after half an hour of errors. The trigger
+    does not give up sooner, because the job runs on whatever its service answers, even after Airflow has lost its role.
+    Another triggerer that takes the trigger over polls on. A person who ends the waiting task ends the job.
     """
 
     def __init__(self, target: dict[str, Any], name: str, poll_seconds: float = _POLL_SECONDS) -> None:
@@ -39,7 +39,7 @@ class RemoteJobTrigger(BaseTrigger):
         return jobs_of(target_from(self.target), settings())
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll; the hooks are synchronous, so each look is a thread's."""
+        """Poll the job. The hooks are synchronous, so each call has a thread."""
         trouble = 0
         while True:
             try:
@@ -47,7 +47,7 @@ class RemoteJobTrigger(BaseTrigger):
             except service_errors() as error:
                 trouble += 1
                 what = advice(error)[1]
-                self.log.warning("Could not look at %s (%s): %s", self.name, what, error)
+                self.log.warning("The state of %s could not be read (%s): %s", self.name, what, error)
                 if trouble >= _MAX_TROUBLE:
                     yield TriggerEvent({"name": self.name, "trouble": f"{what}: {error}"})
                     return
@@ -59,5 +59,5 @@ class RemoteJobTrigger(BaseTrigger):
             await asyncio.sleep(self.poll_seconds)
 
     async def on_kill(self) -> None:
-        """End the job: a person has ended its task. A restart of the triggerer does not come here."""
+        """Cancel the job, because a person has ended its task. A restart of the triggerer does not call this."""
         await asyncio.to_thread(lambda: self._jobs().cancel(self.name))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class VertexJobs:
-    """Custom jobs of Vertex AI, which gives them ids of its own: a job is found by its label."""
+    """Custom jobs of Vertex AI. Vertex AI gives them ids of its own, so their label finds them."""
 
     def __init__(self, target: VertexTarget, settings: Settings) -> None:
         from airflow.providers.google.cloud.hooks.vertex_ai.custom_job import CustomJobHook
@@ -77,7 +77,7 @@ class VertexJobs:
 
 
 def _machine_usage(job: "CustomJob") -> MachineUsage | None:
-    """The machine of an ended custom job from its first running to its end; no seconds when it never ran."""
+    """The machine of an ended custom job, for the seconds that the job ran: 0 when it never ran."""
     if not job.end_time:
         return None
     machine = job.job_spec.worker_pool_specs[0].machine_spec

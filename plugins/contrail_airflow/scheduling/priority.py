@@ -14,7 +14,7 @@ _SCHEDULED = 3_000_000
 
 
 class EarlierPartitionFirst(PriorityWeightStrategy):
-    """The earlier day first; a scheduled run before everything, a backfill after everything.
+    """Run the earlier day first, a scheduled run before everything else, and a backfill after everything else.
 
     A day's features read what earlier days validated. Airflow starts ten runs of a backfill at once, and breaks ties in
     no fixed order. With equal weights, a later day could build its features with a hole in its window. A backfill

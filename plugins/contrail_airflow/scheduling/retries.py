@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class JitteredBackoff(RetryPolicy):
-    """The task's own exponential backoff within its ``max_retry_delay``; up to twice as long by chance.
+    """The task's exponential backoff, up to twice as long by chance, and within its ``max_retry_delay``.
 
     Airflow 3.3 draws its jitter from the DAG, the task, the logical date and the attempt. Runs of a partition have no
     logical date. So all days, or all jobs of a mapped task, that failed together would retry together.
@@ -19,7 +19,7 @@ class JitteredBackoff(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: "Context | None" = None
     ) -> RetryDecision:
-        """The delay of this retry; by Airflow's own rule when it does not say whose retry it is."""
+        """The delay of this retry. Without a context, which names the task, Airflow's own rule decides."""
         if context is None:
             return RetryDecision.default()
         task = context["task"]

@@ -1,8 +1,8 @@
 # Two datasets: the publisher's native tables, and the analysts' views over them.
 #
-# The tables and the views are made by the publisher, which knows their columns; here is only who may see what. The
-# analysts' dataset is authorised on the publisher's as a whole, so a view needs no grant of its own, today or when a
-# pipeline is added. Access is given in `access` blocks alone: IAM resources beside them would remove the authorisation.
+# The publisher makes the tables and the views, because it knows their columns. This module only says who may see what.
+# The analysts' whole dataset is authorised on the publisher's. So no view needs a grant of its own, today or when a
+# pipeline is added. Only `access` blocks give access, because IAM resources beside them would remove the authorisation.
 
 resource "google_bigquery_dataset" "published" {
   #checkov:skip=CKV_GCP_81:Encrypted at rest with Google's keys; see README, "Keys".

@@ -17,7 +17,7 @@ resource "google_sql_database_instance" "this" {
     retain_backups_on_delete    = true
     user_labels                 = var.labels
 
-    # The Auth Proxy or a connector only: it brings TLS on both sides and the login by IAM.
+    # Only the Auth Proxy or a connector. It brings TLS on both sides and the login by IAM.
     connector_enforcement = "REQUIRED"
 
     ip_configuration {
@@ -55,7 +55,7 @@ resource "google_sql_database_instance" "this" {
       value = "on"
     }
 
-    # Who connected, what changed the schema or a role, what waited or failed; never the rows.
+    # Logs who connected, what changed the schema or a role, and what waited or failed. It never logs rows.
     database_flags {
       name  = "cloudsql.enable_pgaudit"
       value = "on"
@@ -109,14 +109,14 @@ resource "google_sql_database" "this" {
   name     = each.key
   instance = google_sql_database_instance.this.name
 
-  # Postgres refuses to drop a database that someone uses; the instance takes it along.
+  # Postgres refuses to drop a database that someone uses. It goes when the instance goes.
   deletion_policy = "ABANDON"
 }
 
-# cloudsqlsuperuser, because an IAM user owns nothing and may create nothing in a new database. The instance serves
-# this one account; give MLflow a user of its own when others may log in as it.
+# The role is cloudsqlsuperuser, because an IAM user owns nothing and may create nothing in a new database. The instance
+# serves this one account. Give MLflow a user of its own when others may log in as it.
 resource "google_sql_user" "this" {
-  # Postgres' limit on user names: without the domain that all such accounts share.
+  # Postgres limits user names, so this one leaves out the domain that all such accounts share.
   name            = trimsuffix(var.user, ".gserviceaccount.com")
   instance        = google_sql_database_instance.this.name
   type            = "CLOUD_IAM_SERVICE_ACCOUNT"

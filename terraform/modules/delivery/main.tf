@@ -1,10 +1,10 @@
-# GitHub Actions without keys: GitHub's token of a job is exchanged for a short-lived one of an account. `planner` reads,
-# for any workflow of the repository; `deployer` changes things, for jobs that run in the GitHub environment of the same
-# name as this one, where reviewers can be required. Both go by claims of their own, not by the token's subject: that is
-# made of names in an older repository and of names and numbers in a newer one.
+# GitHub Actions without keys. Google exchanges a job's token from GitHub for a short-lived token of an account.
+# `planner` reads, and any workflow of the repository may use it. `deployer` changes things. Only jobs in the GitHub
+# environment with this environment's name may use it, and reviewers can be required there. Both accounts go by claims
+# of their own, not by the token's subject: an older repository makes it of names, a newer one of names and numbers.
 
 locals {
-  # To read what is configured, not data nor secrets. roles/viewer would also open every bucket's objects.
+  # Roles that read the configuration, but no data and no secrets. roles/viewer would also open every bucket's objects.
   planner_roles = [
     "roles/artifactregistry.reader",
     "roles/biglake.viewer",
@@ -20,8 +20,8 @@ locals {
     "roles/storage.bucketViewer",
   ]
 
-  # What this Terraform makes needs these. Whoever sets a project's IAM can give itself the rest, so what protects the
-  # project is who can start a job in the GitHub environment: require reviewers there.
+  # This Terraform needs these roles. An account that sets a project's IAM can give itself all others. So the protection
+  # of the project is who can start a job in the GitHub environment: require reviewers there.
   deployer_roles = [
     "roles/artifactregistry.admin",
     "roles/biglake.admin",

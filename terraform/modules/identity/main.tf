@@ -1,5 +1,5 @@
-# The orchestrator's account, and what each group of people may do in the project as a whole. What they may do with a
-# bucket, a dataset or a secret is granted on that bucket, dataset or secret, by its module.
+# The orchestrator's account, and what each group of people may do in the project as a whole. The module of a bucket,
+# a dataset or a secret grants what they may do with it.
 
 resource "google_service_account" "airflow" {
   account_id   = "airflow"
@@ -42,7 +42,7 @@ locals {
         "roles/serviceusage.serviceUsageConsumer",
       ]
     }
-    # To run a query; what it may read is decided by the dataset.
+    # To run a query. The dataset decides what the query may read.
     analysts  = { member = var.groups.analysts, roles = ["roles/bigquery.jobUser"] }
     approvers = { member = var.groups.approvers, roles = ["roles/bigquery.jobUser"] }
   }

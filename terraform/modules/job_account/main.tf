@@ -5,8 +5,8 @@ resource "google_service_account" "this" {
   display_name = var.display_name
 }
 
-# roles/dataproc.worker would let the job write every bucket of the project. Its objects are granted bucket by bucket
-# instead, so that a job never touches what was landed, which cannot be had again.
+# roles/dataproc.worker would let the job write every bucket of the project. Instead, each bucket grants
+# its own objects. So a job never touches landed files, which nobody can deliver again.
 resource "google_project_iam_member" "worker" {
   for_each = toset(var.worker_roles)
 
@@ -27,7 +27,7 @@ resource "google_project_iam_member" "submitter" {
   member  = var.submitter
 }
 
-# On the account itself, not on the project: the submitter may act as this account and as no other.
+# The grant is on the account itself, not on the project. So the submitter may act as this account and as no other.
 resource "google_service_account_iam_member" "submitter" {
   service_account_id = google_service_account.this.name
   role               = "roles/iam.serviceAccountUser"

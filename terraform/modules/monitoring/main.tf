@@ -1,5 +1,5 @@
-# What a person is told by mail. Contrail's own messages (Slack, mail, README) say more; these also come when Airflow is
-# silent, and when a bill grows.
+# Alerts that people receive by mail. Contrail's own messages (Slack, mail, README) say more. These alerts also come
+# when Airflow is silent, and when a bill grows.
 
 locals {
   # Contrail writes each message and each publication as one JSON entry of this log; README, "The log that alerts read".
@@ -7,7 +7,7 @@ locals {
 
   channels = [for channel in google_monitoring_notification_channel.email : channel.id]
 
-  # Longer than a day by an hour, so that a run that is a little later than yesterday's is no alarm.
+  # An hour longer than a day, so that a run that is a little later than yesterday's raises no alarm.
   publication_window = "25h"
 }
 
@@ -30,7 +30,7 @@ resource "google_monitoring_alert_policy" "stage_failed" {
   user_labels           = var.labels
 
   conditions {
-    display_name = "Contrail told of a failure, a refusal or a missed deadline"
+    display_name = "Contrail reported a failure, a refusal or a missed deadline"
     condition_matched_log {
       filter = "logName=\"${local.log}\" AND jsonPayload.kind=(\"failure\" OR \"refusal\" OR \"deadline\")"
       label_extractors = {
@@ -53,7 +53,7 @@ resource "google_monitoring_alert_policy" "stage_failed" {
   }
 }
 
-# Beside Contrail's own word: the services' logs, which are there even if Airflow died while it waited for the job.
+# These alerts read the services' own logs, which exist even if Airflow died while it waited for the job.
 resource "google_monitoring_alert_policy" "job_errors" {
   for_each = {
     cloud_dataproc_batch = "a Spark batch logged errors"
@@ -73,7 +73,7 @@ resource "google_monitoring_alert_policy" "job_errors" {
     }
   }
 
-  # A failing job writes many such lines; one mail an hour is enough to go and look.
+  # A failing job writes many such lines. One mail an hour is enough.
   alert_strategy {
     auto_close = "86400s"
     notification_rate_limit {
@@ -83,7 +83,7 @@ resource "google_monitoring_alert_policy" "job_errors" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "See the job's log, then the task's in Airflow: `contrail status -p <pipeline>` shows where the day stopped."
+    content   = "See the job's log, then the task's log in Airflow. `contrail status -p <pipeline>` shows where the day stopped."
   }
 }
 
@@ -109,8 +109,8 @@ resource "google_logging_metric" "published" {
   label_extractors = { pipeline = "EXTRACT(jsonPayload.pipeline)" }
 }
 
-# PromQL, because a condition of the kind "absent" looks back 23.5 hours at most, less than a daily run needs, and
-# says nothing before the first value.
+# PromQL, because a condition of the kind "absent" looks back 23.5 hours at most. A daily run needs more. Such a
+# condition also says nothing before the first value.
 resource "google_monitoring_alert_policy" "not_published" {
   for_each = var.pipelines
 
@@ -171,7 +171,7 @@ resource "google_billing_budget" "this" {
   threshold_rules {
     threshold_percent = 1.0
   }
-  # Early enough to stop what runs away.
+  # Early enough to stop costs that run away.
   threshold_rules {
     threshold_percent = 1.0
     spend_basis       = "FORECASTED_SPEND"

@@ -1,5 +1,5 @@
 variable "project_id" {
-  description = "The project that is watched."
+  description = "The project that the alerts watch."
   type        = string
 }
 
@@ -14,7 +14,7 @@ variable "labels" {
 }
 
 variable "emails" {
-  description = "Who is told."
+  description = "Mail addresses that receive the alerts."
   type        = set(string)
 }
 

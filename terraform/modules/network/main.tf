@@ -1,5 +1,5 @@
-# A network in which nothing has a public address. Google's APIs are reached by Private Google Access, Cloud SQL by
-# private services access. Jobs bring their libraries along and need nothing of the internet.
+# A network in which nothing has a public address. Machines reach Google's APIs by Private Google Access, and Cloud SQL
+# by private services access. Jobs bring their libraries along and need nothing from the internet.
 
 resource "google_compute_network" "this" {
   name                    = "contrail"
@@ -62,7 +62,7 @@ resource "google_compute_firewall" "mlflow" {
   }
 }
 
-# A person at a terminal: `gcloud compute ssh --tunnel-through-iap`. Who may is decided by IAM before a packet is sent.
+# A person at a terminal: `gcloud compute ssh --tunnel-through-iap`. IAM decides who may, before a packet is sent.
 resource "google_compute_firewall" "ssh" {
   name          = "contrail-ssh"
   description   = "Google's Identity-Aware Proxy to SSH."
@@ -109,7 +109,7 @@ resource "google_compute_router_nat" "internet" {
   }
 }
 
-# The machine that runs Airflow and MLflow keeps its address when it is made anew: jobs are told it.
+# The machine that runs Airflow and MLflow keeps its address when it is made again, because jobs have this address.
 resource "google_compute_address" "airflow" {
   name         = "contrail-airflow"
   region       = var.region

@@ -30,7 +30,7 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
-  # A KEEP policy wins over DELETE: to roll back there is always something.
+  # A KEEP policy wins over DELETE, so there is always an image to roll back to.
   cleanup_policies {
     id     = "keep-recent"
     action = "KEEP"

@@ -1,5 +1,5 @@
-# Empty secrets and who may fill them; to read one is left to the project's owners. Values never pass through Terraform:
-# they would lie in its state.
+# Empty secrets, and who may fill them. Only the project's owners may read one. Values never pass through Terraform,
+# because its state would keep them.
 
 resource "google_secret_manager_secret" "this" {
   for_each = toset(var.secret_ids)
@@ -16,7 +16,7 @@ resource "google_secret_manager_secret" "this" {
   }
 }
 
-# To add a version is to change the value; it does not let one read it.
+# Adding a version changes the value. The role does not allow reading it.
 resource "google_secret_manager_secret_iam_member" "editor" {
   for_each = google_secret_manager_secret.this
 

@@ -25,11 +25,11 @@ resource "google_project_service" "this" {
   project = var.project_id
   service = each.key
 
-  # Switching an API off deletes what it runs; that is never a side effect of removing a line here.
+  # Switching an API off deletes what it runs. Removing a line here must never do that.
   disable_on_destroy = false
 }
 
-# Reads of objects are not logged: a Spark job makes thousands, and the bucket's access is already by account.
+# Reads of objects are not logged. A Spark job makes thousands, and the bucket's access is already by account.
 resource "google_project_iam_audit_config" "storage" {
   project = var.project_id
   service = "storage.googleapis.com"

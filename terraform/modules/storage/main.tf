@@ -1,4 +1,4 @@
-# Buckets: uniform access, no public access, versions as the safety net, and an end for everything that may end.
+# Buckets with uniform access, no public access, versions as the safety net, and an expiry for all that may expire.
 
 locals {
   roles = { reads = "roles/storage.objectViewer", writes = "roles/storage.objectUser" }
@@ -35,7 +35,7 @@ resource "google_storage_bucket" "this" {
     enabled = true
   }
 
-  # Versions are the safety net; soft delete beside them would be a second copy of each, and paid for.
+  # Versions are the safety net. Soft delete beside them would keep a second, paid copy of each object.
   soft_delete_policy {
     retention_duration_seconds = 0
   }
@@ -90,8 +90,8 @@ resource "google_storage_bucket" "this" {
   }
 }
 
-# To list is a permission on the bucket, so a condition on objects' names never gives it. Without it Cloud Storage answers
-# 403 where an object is not there, and every client looks whether one is.
+# The permission to list is on the bucket, so a condition on objects' names never gives it. Without it Cloud Storage
+# answers 403 for an object that does not exist, and every client checks whether objects exist.
 resource "google_storage_bucket_iam_member" "viewer" {
   for_each = local.holders
 

@@ -15,8 +15,8 @@ variable "buckets" {
     nearline_days   = optional(number)
     # Objects under a prefix ("" is all) are deleted this many days after they were written.
     expire_prefixes = optional(map(number), {})
-    # By a name of our own, since the members themselves are not known before the accounts exist. Prefixes again; who writes
-    # reads there too, and what is under `except` is not among what is written.
+    # The keys are names of our own, because Terraform does not know the members before the accounts exist. The lists
+    # are prefixes. A member that writes also reads there. It does not write under the prefixes in `except`.
     access = map(object({
       member = string
       reads  = optional(list(string), [])
@@ -29,6 +29,6 @@ variable "buckets" {
     condition = alltrue(flatten([
       for bucket in values(var.buckets) : [for access in values(bucket.access) : length(access.writes) + length(access.except) <= 12]
     ]))
-    error_message = "IAM allows a condition 12 logical operators: say it with fewer prefixes."
+    error_message = "IAM allows 12 logical operators in a condition: use fewer prefixes."
   }
 }

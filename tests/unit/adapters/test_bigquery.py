@@ -1,4 +1,4 @@
-"""What BigQuery is asked for: columns, their evolution, and the transaction, without a call."""
+"""The requests to BigQuery: columns, their evolution, and the transaction, without a call."""
 
 import json
 from datetime import date

@@ -1,4 +1,4 @@
-"""Contracts through Great Expectations: which rows break a rule, in whose words, and what cannot be a rule."""
+"""Contracts through Great Expectations: which rows break a rule, in which words, and what cannot be a rule."""
 
 import os
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""The embedded engine as a long process meets it."""
+"""The embedded engine in a process that runs for long."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Errors of Google's libraries as ours."""
+"""Errors of Google's libraries become errors of ours."""
 
 import pytest
 from gcsfs.retry import HttpError, validate_response

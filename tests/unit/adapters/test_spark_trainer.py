@@ -1,4 +1,4 @@
-"""Trees by Spark's executors, without Spark: what they are given, and on what they grow trees. With it: tests/integration."""
+"""Trees by Spark's executors, without Spark: their input and their device. With Spark: tests/integration."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What --help shows: all that is written, a panel for each desk, in a terminal of usual width."""
+"""What --help shows: every text in full, a panel for each desk, in a terminal of usual width."""
 
 import inspect
 from typing import Any

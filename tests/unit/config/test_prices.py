@@ -1,4 +1,4 @@
-"""The price table: what is shipped loads, and what is wrong in one is named with its file, place and rule."""
+"""The price table: the shipped one loads, and an error in one names its file, place and rule."""
 
 from pathlib import Path
 from typing import Any

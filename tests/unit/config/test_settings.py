@@ -1,4 +1,4 @@
-"""The environment files: filled from the environment, extended, refused with words when they are wrong."""
+"""The environment files: how they are filled and extended, and the words that refuse a wrong one."""
 
 from pathlib import Path
 

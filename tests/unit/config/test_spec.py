@@ -1,4 +1,4 @@
-"""pipeline.yaml is typed; a wrong key is named with its file, path and nearest valid name."""
+"""pipeline.yaml is typed. The error for a wrong key has its file, its path and the nearest valid name."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is sent to a target: golden payloads, ids that say which attempt, labels that Google accepts."""
+"""The payload for a target: golden payloads, ids that name the attempt, and labels that Google accepts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The page of commands is the commands'."""
+"""docs/commands.md says what the commands' own help says."""
 
 from docs.make_commands import PAGE, page
 

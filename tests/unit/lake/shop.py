@@ -4,7 +4,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from contrail.config.spec import ColumnSpec
+from contrail.config.table_spec import ColumnSpec
 from contrail.lake.datasets import Dataset
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from upath import UPath
 
-from contrail.config.spec import ColumnSpec
+from contrail.config.table_spec import ColumnSpec
 from contrail.errors import AuditError
 from contrail.lake import audit
 from contrail.lake.datasets import Dataset

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 
-from contrail.config.spec import ColumnSpec
+from contrail.config.table_spec import ColumnSpec
 from contrail.errors import MissingInputError
 from contrail.lake.datasets import Dataset
 from contrail.lake.lake import Lake

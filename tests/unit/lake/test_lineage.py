@@ -1,4 +1,4 @@
-"""Who made a partition, and whether an input changed since: read from the commits alone."""
+"""Who made a partition, and whether an input has changed since, from the commits alone."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""The fingerprint by which lake and warehouse are compared, and what the views let through."""
+"""The fingerprint that compares lake and warehouse, and what the views let through."""
 
 import math
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from contrail.config.pipeline import load_pipeline
-from contrail.config.spec import ColumnSpec, ColumnType
+from contrail.config.table_spec import ColumnSpec, ColumnType
 from contrail.lake.datasets import Dataset
 from contrail.lake.warehouse import Fingerprint, differences, fingerprint_sql, fingerprints, quoted, views, within
 from contrail.partitions import Partitions

@@ -1,4 +1,4 @@
-"""A training in parts: interrupted anywhere and taken up again, it ends with the same trees."""
+"""A training in parts ends with the same trees, wherever an interruption falls."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import xgboost
 
-from contrail.config.spec import TrainSpec
+from contrail.config.model_spec import TrainSpec
 from contrail.methods.boosting import Boosting, Checkpoint, NoCheckpoints, best_round, boost
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import ThisProcess

@@ -1,4 +1,4 @@
-"""Text to types: what is accepted, and what a lenient cast would have changed unseen."""
+"""Text to types: what the cast accepts, and what a lenient cast would have changed unseen."""
 
 from datetime import UTC, date, datetime
 
@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from contrail.config.spec import ColumnType
+from contrail.config.table_spec import ColumnType
 from contrail.methods.casting import cast_sql
 
 

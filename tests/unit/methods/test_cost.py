@@ -1,4 +1,4 @@
-"""Costs and estimates: worked by hand from round prices."""
+"""Costs and estimates, worked by hand from round prices."""
 
 from typing import Any
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from contrail.config.spec import GateSpec
+from contrail.config.model_spec import GateSpec
 from contrail.methods.decision_record import (
     DecisionProvenance,
     DecisionRecord,

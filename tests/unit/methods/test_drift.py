@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from tests.unit.methods.made_days import COLUMNS, LABEL, LATER, START, TRAINED, features, one_feature
 
-from contrail.config.spec import DriftSpec, PipelineSpec
+from contrail.config.model_spec import DriftSpec
+from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.methods.drift import day_statistics
 from contrail.methods.drift_reference import DriftReference, build_reference

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.unit.methods.made_days import START
 
-from contrail.config.spec import DriftSpec
+from contrail.config.model_spec import DriftSpec
 from contrail.methods.drift_verdicts import history_days, verdicts
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contrail.config.spec import TrainSpec
+from contrail.config.model_spec import TrainSpec
 from contrail.errors import SpecError
 from contrail.methods import fit, trainer
 from contrail.methods.fit import Method, booster_params, fit_trees, override, predict_unseen

@@ -4,7 +4,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from contrail.config.spec import GateSpec, SegmentFloor
+from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
 from contrail.methods.gates import (
     Check,

@@ -3,7 +3,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from contrail.config.spec import RetrainSpec
+from contrail.config.model_spec import RetrainSpec
 from contrail.methods.governor import Decision, RetrainEvidence, Training, decide
 
 DAY = date(2024, 6, 20)

@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from contrail.config.spec import DriftSpec
+from contrail.config.model_spec import DriftSpec
 from contrail.errors import DataError
 from contrail.methods.label_drift import LabelReference, build_label_reference, day_residuals, label_statistic, parts_of
 

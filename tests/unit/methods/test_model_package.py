@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contrail.config.spec import TrainSpec, load_spec
+from contrail.config.model_spec import TrainSpec
+from contrail.config.spec import load_spec
 from contrail.errors import DataError
 from contrail.methods.baselines import RateTable
 from contrail.methods.encoding import encode

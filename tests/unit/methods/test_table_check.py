@@ -5,7 +5,7 @@ from datetime import date, time
 import pyarrow as pa
 import pytest
 
-from contrail.config.spec import ColumnSpec, TableSpec
+from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.methods.table_check import TableCheck
 
 COLUMNS = {

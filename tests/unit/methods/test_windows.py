@@ -1,4 +1,4 @@
-"""Windows see what was known, no more; a range is the same as its days."""
+"""Windows see what was known and no more. A range gives the same as its days."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What people are told, and when they are left alone."""
+"""The messages that people get, and when they get none."""
 
 import pytest
 

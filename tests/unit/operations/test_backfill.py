@@ -1,4 +1,4 @@
-"""Backfills: their jobs, their record, and that one that was interrupted goes on where it stopped."""
+"""Backfills: their jobs, their record, and that an interrupted one continues where it stopped."""
 
 import json
 from datetime import date
@@ -93,7 +93,7 @@ def test_drift_measures_each_part_against_its_own_champion(ready, backfills, mon
         record_champion(ready, version, date.fromisoformat(first))
     seen = []
     monkeypatch.setattr(
-        backfill, "run_stage", lambda verb, _, days, options, **__: seen.append((str(days), options["model"]))
+        backfill, "run_stage", lambda verb, _, days, options, **__: seen.append((str(days), options.model))
     )
     run(backfills, request(stages=("drift",), model="as-of"))
     assert seen == [("2024-02-10..2024-02-11", "1"), ("2024-02-12..2024-02-14", "2")]
@@ -141,7 +141,7 @@ def test_one_that_was_interrupted_goes_on_and_compares_with_what_was_there_befor
     record = backfills.open(plan, progress=lines.append)
     assert record.id == opened.id
     assert record.before["predictions"] == before
-    assert lines == [f"going on with backfill {opened.id}, which began at {opened.started_at} and did not end"]
+    assert lines == [f"continuing backfill {opened.id}, which began at {opened.started_at} and did not end"]
     assert [result.partitions for result in backfills.run(plan, record)] == ["2024-02-12..2024-02-13", "2024-02-14"]
     total = backfills.finish(record).difference.predictions.total
     assert (total.versions_before, total.versions_after, total.changed) == ("2", "1", 300)

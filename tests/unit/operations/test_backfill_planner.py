@@ -1,4 +1,4 @@
-"""The plan of a backfill: what is done again and why, and the time and the cost of it."""
+"""The plan of a backfill: what it does again and why, how long that takes, and what it costs."""
 
 from datetime import date, timedelta
 
@@ -61,9 +61,9 @@ def test_what_is_not_published_is_new_and_what_holds_the_result_is_left(ready):
         ("2024-02-13..2024-02-14", "new", "nothing is published"),
     ]
     assert [str(job) for job in found.stages[0].jobs] == ["2024-02-13..2024-02-14"]
-    first = found.as_dict()["stages"][0]["partitions"][0]
-    assert (first["rows"], first["published"], first["version"], first["runs"]) == (180, 180, "1", [result.run_id])
-    assert found.as_dict()["expected_difference"] == {
+    first = found.summary().stages[0].partitions[0]
+    assert (first.rows, first.published, first.version, first.runs) == (180, 180, "1", (result.run_id,))
+    assert found.summary().as_dict()["expected_difference"] == {
         "predictions": {"more_rows": 120, "fewer_rows": 0, "sample": None}
     }
     ready.run("score", "2024-02-13", "2024-02-14")
@@ -155,7 +155,7 @@ def test_what_has_expired_from_the_history_is_done_again(ready):
     assert fates(plan(ready))[-1] == (
         "2024-02-11..2024-02-14",
         "replace",
-        "what made it is older than the history that is kept",
+        "the run that made it is older than the kept history",
     )
 
 
@@ -220,7 +220,7 @@ def test_missing_inputs_are_refused_before_anything_runs(ready):
     found = plan(ready, ("validate", "features"), late)
     assert {one.why for one in found.stages[1].partitions[:1]} == {"the pipeline's files have changed"}
     assert [str(job) for job in found.stages[0].jobs] == [str(late)]
-    assert found.as_dict()["expected_difference"] == {
+    assert found.summary().as_dict()["expected_difference"] == {
         "features": {"more_rows": None, "fewer_rows": None, "sample": None}
     }
     assert found.stages[1].estimate.seconds is None, "the rows of days that are not validated are not known"
@@ -245,7 +245,7 @@ def test_the_champion_is_pinned_and_as_of_is_spelled_out(ready):
     assert plan(ready).model == "1"
     found = plan(ready, ("score", "drift"), model="as-of")
     assert found.model == "as-of"
-    assert found.as_dict()["models"] == [
+    assert found.summary().as_dict()["models"] == [
         {"partitions": "2024-02-10..2024-02-11", "version": "1"},
         {"partitions": "2024-02-12..2024-02-14", "version": "2"},
     ]
@@ -263,11 +263,11 @@ def test_the_champion_is_pinned_and_as_of_is_spelled_out(ready):
 
 def test_without_history_it_says_so(ready):
     assert estimate(Lineage(()), "score", [5]).basis == "no history yet"
-    assert plan(ready).as_dict()["estimated_minutes"] is None
+    assert plan(ready).summary().estimated_minutes is None
     score_all(ready)
-    assert plan(ready).as_dict()["estimated_minutes"] == 0.0
+    assert plan(ready).summary().estimated_minutes == 0.0
     assert plan(ready, partitions=DAYS.shift(1)).stages[0].estimate.seconds >= 0
-    assert plan(ready).as_dict()["cost"] == "0 on this machine"
+    assert plan(ready).summary().cost == "0 on this machine"
 
 
 def test_the_cost_is_the_estimate_of_each_stage_on_its_target(ready, tmp_path):

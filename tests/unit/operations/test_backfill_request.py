@@ -1,4 +1,4 @@
-"""A backfill as it was asked for: its jobs, and what means nothing."""
+"""A request for a backfill: its jobs, and the requests that mean nothing."""
 
 from datetime import date
 

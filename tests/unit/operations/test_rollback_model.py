@@ -121,7 +121,7 @@ def test_a_gate_that_needs_a_person_takes_the_callers_approval_and_refuses_where
     gate = toy.spec.gate.model_copy(update={"min_improvement": -0.05, "approval": "person"})
     shell[0].setattr("contrail.config.pipeline.load_spec", lambda _: toy.spec.model_copy(update={"gate": gate}))
     code, _, err = run(*shell, "promote", "-p", "toy", "--model", "1", *GATE, "--approval", "none")
-    assert (code, "nobody was asked" in err) == (GateRefusedError.exit_code, True)
+    assert (code, "no person has approved it" in err) == (GateRefusedError.exit_code, True)
     assert aliases()["champion"] is None
     assert not (settings().home_path / "notifications.jsonl").exists()
     code, out, _ = run(*shell, "promote", "-p", "toy", "--model", "1", *GATE, "--person", "bob")

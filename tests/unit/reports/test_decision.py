@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 from tests.unit.methods.test_decision_record import RECORD as KEPT
 
-from contrail.config.spec import GateSpec
+from contrail.config.model_spec import GateSpec
 from contrail.methods.decision_record import DecisionRecord, SegmentRow
 from contrail.methods.gates import Check, ShadowDay
 from contrail.methods.improvement import Interval
@@ -65,8 +65,8 @@ def test_what_is_not_known_is_a_dash_and_what_was_skipped_is_said_so():
 
 
 def test_who_asked_and_why_is_said():
-    assert "by run r1, asked for by ann: new &lt;depot&gt;." in render_decision(RECORD)
-    assert "asked for by pipeline." in render_decision(record_with(person="pipeline", reason=None))
+    assert "by run r1, requested by ann: new &lt;depot&gt;." in render_decision(RECORD)
+    assert "requested by pipeline." in render_decision(record_with(person="pipeline", reason=None))
 
 
 def test_days_in_shadow_are_shown_when_there_are_any():

@@ -30,7 +30,7 @@ def test_the_page_has_the_decision_above_the_charts(tmp_path: Path) -> None:
     assert "<h1>Late &amp; lost</h1><p>Days against the window.</p>" in head
     assert "<td>2013-11-05</td><td class='drift'>drift</td><td>3</td><td>9.1 (limit 4.0)</td>" in head
     assert "<td>delay, a&lt;b</td>" in head
-    assert "Without values, and left out: empty." in head
+    assert "Left out, because they have no values: empty." in head
     assert all(f'"column_name": "{name}"' in page for name in ("delay", "weekend", "carrier"))
     assert '"column_name": "empty"' not in page
     assert page.index("<body") < page.index(head)

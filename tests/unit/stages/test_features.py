@@ -176,7 +176,7 @@ def test_inputs_that_never_rest_are_said_and_nothing_is_published(toy: Toy, monk
         monkeypatch,
         lambda build: publish(toy, "deliveries", rows[rows["ship_date"] == day.start].assign(delay=build), day),
     )
-    with pytest.raises(InputsChangedError, match=r"validated_deliveries was published anew .* Nothing was published"):
+    with pytest.raises(InputsChangedError, match=r"validated_deliveries was published again .* Nothing was published"):
         toy.run("features", "2024-01-09")
     assert builds == [0, 1, 2]
     assert not toy.lake.exists("features")

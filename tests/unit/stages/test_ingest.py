@@ -1,4 +1,4 @@
-"""Ingest: what is taken, what is left alone, what is refused, and what readers see meanwhile."""
+"""Ingest: what it takes, what it leaves alone, what it refuses, and what readers see meanwhile."""
 
 import gzip
 from datetime import date

@@ -6,8 +6,8 @@ import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 
 from contrail.adapters import mlflow_store, registry
+from contrail.config.model_spec import SegmentFloor
 from contrail.config.settings import settings
-from contrail.config.spec import SegmentFloor
 from contrail.errors import DataError, GateRefusedError, MissingInputError
 from contrail.lake.labels import read_training_rows
 from contrail.methods.gates import judge
@@ -400,7 +400,7 @@ def test_a_persons_refusal_is_final_and_recorded(ready):
 
 def test_a_gate_that_asks_for_a_person_refuses_without_one(ready):
     with_spec(ready, gate=ready.spec.gate.model_copy(update={"approval": "person"}))
-    with pytest.raises(GateRefusedError, match="nobody was asked; use the DAG toy__train"):
+    with pytest.raises(GateRefusedError, match="no person has approved it; use the DAG toy__train"):
         ready.run("promote", *GATE)
     ready.run("promote", *GATE, approval="approved", person="ann")
     assert aliases()["champion"] == "1"

@@ -1,4 +1,4 @@
-"""Names of the jobs, and who may publish; the rest needs a warehouse: tests/integration/test_bigquery.py."""
+"""Names of the jobs, and who may publish. tests/integration/test_bigquery.py has the rest, with a warehouse."""
 
 from datetime import date
 

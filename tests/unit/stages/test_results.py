@@ -1,4 +1,4 @@
-"""Results come back from their JSON as they were, and no key is taken that nobody knows."""
+"""Results come back from their JSON as they were, and an unknown key is refused."""
 
 import json
 from typing import Any

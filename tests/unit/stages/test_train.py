@@ -210,7 +210,7 @@ def test_a_training_that_was_killed_goes_on_and_makes_the_same_model(ready, monk
     told = []
     object.__setattr__(run, "progress", told.append)
     assert train.execute(run).details.model_sha256 == whole
-    assert [line for line in told if "going on with fit after the checkpoint of run" in line]
+    assert [line for line in told if "continuing fit after the checkpoint of run" in line]
 
 
 def test_a_training_with_bins_on_disk_makes_the_same_model(world, ready, monkeypatch):

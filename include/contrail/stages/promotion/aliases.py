@@ -1,4 +1,4 @@
-"""What follows from a decision in the registry: which aliases move, from which partition on, and why."""
+"""What a decision changes in the registry: which aliases move, from which partition on, and why."""
 
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ def make_champion(run: StageRun[PromoteOptions], contest: Contest, record: Decis
     settings, entry = run.settings, contest.entry
     change = AliasChange(
         entry,
-        # The challenger's alias first: should the second call fail, the champion is still the old one.
+        # Move the challenger's alias first. If the second call fails, the champion is still the old one.
         aliases=(CHAMPION,) if contest.again else (CHALLENGER, CHAMPION),
         effective_from=first_partition(run),
         reason=run.options.reason or f"passed the gate on {run.partitions}",
@@ -35,7 +35,7 @@ def make_champion(run: StageRun[PromoteOptions], contest: Contest, record: Decis
 
 
 def after_refusal(run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> None:
-    """Keep a sound version as challenger; take one that is no longer sound out of the shadow."""
+    """Keep a sound version as challenger. Take a version that is no longer sound out of the shadow."""
     settings, entry = run.settings, contest.entry
     champion = registry.alias_version(settings, entry.name, CHAMPION)
     if champion is None:
@@ -50,9 +50,9 @@ def after_refusal(run: StageRun[PromoteOptions], contest: Contest, record: Decis
 
 
 def first_partition(run: StageRun[PromoteOptions]) -> date:
-    """The first partition that a version promoted now is champion for: the next whose cut-off comes.
+    """The first partition of a version that is promoted now: the next one whose cut-off comes.
 
-    A pipeline that ended long ago is replayed: there, now is the day after the rows that the decision rests on.
+    A pipeline with a last partition replays the past. There, now is the day after the rows of the decision.
     """
     spec = run.pipeline.spec
     if spec.last_partition:
@@ -62,6 +62,6 @@ def first_partition(run: StageRun[PromoteOptions]) -> date:
 
 
 def _improvement(task: Task, record: DecisionRecord) -> float | None:
-    """Over the constant baseline, in the metric that performance compares with it every day."""
+    """The improvement over the constant baseline, in the metric that performance compares with it every day."""
     own, constant = (record.metrics[name].get(HEADLINE[task]) for name in ("challenger", CONSTANT))
     return None if own is None or constant is None else constant - own

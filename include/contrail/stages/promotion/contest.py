@@ -47,7 +47,7 @@ def contest_of(run: StageRun[PromoteOptions]) -> Contest:
     champion = registry.alias_version(settings, name, CHAMPION)
     again = champion == challenger.version
     if again:
-        # It has passed before: what it was compared with then is what it must be compared with now.
+        # The version passed before. Compare it with the same version as then.
         champion = entry.tags.get("decision_against") or None
     incumbent = registry.resolve(settings, name, champion) if champion else None
     return Contest(challenger, entry, incumbent, again)
@@ -66,14 +66,14 @@ def check_out_of_time(run: StageRun[PromoteOptions], contest: Contest) -> None:
         if run.partitions.start < earliest.start:
             raise DataError(
                 f"{model.name} version {model.version} was trained on {training.partitions} with an embargo of "
-                f"{training.embargo_days} days: judging it on {run.partitions} would be judging it on what it has "
-                f"seen. Nothing was decided. Judge on partitions from {earliest.start}, for example: contrail "
+                f"{training.embargo_days} days. It may have seen {run.partitions}, so these rows cannot judge it. "
+                f"Nothing was decided. Judge on partitions from {earliest.start}, for example: contrail "
                 f"promote --pipeline {spec.name} --from {earliest.start} --to {earliest.end}"
             )
 
 
 def check_inputs(run: StageRun[PromoteOptions]) -> None:
-    """Every day with entities needs features, and the label's table must reach to the last day.
+    """Check that every day with entities has features, and that the label's table reaches the last day.
 
     Raises:
         MissingInputError: naming what is missing and what to run.

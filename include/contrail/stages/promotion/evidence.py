@@ -1,6 +1,7 @@
-"""What the gate looks at: every model's predictions of the same rows, and the days in shadow."""
+"""The evidence for the gate: every model's predictions of the same rows, and the days in shadow."""
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from contrail.stages.promotion.contest import Contest
 
 
 def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tuple[ShadowDay, ...] = ()) -> Evidence:
-    """Score the rows with both models and the baselines; stored metrics are never used."""
+    """Score the rows with both models and the baselines, without stored metrics."""
     package = contest.challenger.package
     problems = package.differences(spec)
     mean = np.full(rows.num_rows, package.card.label_mean)
@@ -30,7 +31,7 @@ def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tu
         task=spec.task,
         days=rows.column(PARTITION).to_numpy(),
         labels=rows.column("label").to_numpy(),
-        # A package that cannot read the rows is refused for that, not for its predictions.
+        # The gate refuses a package that cannot read the rows for that, not for its predictions.
         challenger=mean if problems else package.predict(rows),
         champion=incumbent.predict(rows) if incumbent and not outdated else None,
         constant=mean,
@@ -43,21 +44,31 @@ def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tu
 
 
 def shadow_days(run: StageRun[PromoteOptions], contest: Contest) -> tuple[ShadowDay, ...]:
-    """The measured days on which the challenger was scored beside this champion, after both of their trainings."""
+    """The measured days on which the challenger scored beside this champion, after both trainings."""
     if not contest.incumbent:
         return ()
     metric, challenger, champion = run.pipeline.spec.gate.metric, contest.challenger, contest.incumbent
-    rows = [row for row in _measured(run, contest, metric) if row[metric] is not None]
-    theirs = {r[PARTITION]: r for r in rows if r["model_version"] == champion.version and not r["shadow"]}
-    ours = {r[PARTITION]: r for r in rows if r["model_version"] == challenger.version and r["shadow"]}
+    rows = _measured(run, contest, metric)
+    theirs = {row.day: row.metric for row in rows if row.version == champion.version and not row.shadow}
+    ours = {row.day: row for row in rows if row.version == challenger.version and row.shadow}
     return tuple(
-        ShadowDay(day, ours[day]["labelled"], ours[day][metric], theirs[day][metric])
-        for day in sorted(ours.keys() & theirs.keys())
+        ShadowDay(day, ours[day].labelled, ours[day].metric, theirs[day]) for day in sorted(ours.keys() & theirs.keys())
     )
 
 
-def _measured(run: StageRun[PromoteOptions], contest: Contest, metric: str) -> list[dict[str, Any]]:
-    """Rows of ``performance`` from the first day that neither model has seen."""
+@dataclass(frozen=True)
+class _Measured:
+    """A day of ``performance``, with the gate's metric."""
+
+    day: date
+    version: str
+    labelled: int
+    shadow: bool
+    metric: float
+
+
+def _measured(run: StageRun[PromoteOptions], contest: Contest, metric: str) -> list[_Measured]:
+    """What could be measured of the days that neither model has seen."""
     measured = run.lake.partitions("performance")
     if not (measured and "shadow" in run.lake.table("performance").schema().column_names):
         return []
@@ -66,8 +77,8 @@ def _measured(run: StageRun[PromoteOptions], contest: Contest, metric: str) -> l
     if first > max(measured):
         return []
     names = [PARTITION, "model_version", "labelled", "shadow", metric]
-    rows: list[dict[str, Any]] = run.lake.scan("performance", Partitions(first, max(measured)), names).to_pylist()
-    return rows
+    rows = run.lake.scan("performance", Partitions(first, max(measured)), names).select(names).to_pydict()
+    return [_Measured(*row) for row in zip(*rows.values(), strict=True) if row[-1] is not None]
 
 
 def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:

@@ -66,7 +66,7 @@ def record_of(
 
 
 def keep_record(run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> tuple[str, ...]:
-    """Write the record with the reports and with the model version; returns the report files, the page first."""
+    """Write the record with the reports and with the model version. Return the report files, the page first."""
     stem = f"v{record.version}_{record.window.start}_{record.window.end}"
     contents = {
         f"{stem}.html": render_decision(record),

@@ -1,4 +1,4 @@
-"""What people and scripts look at after a training: plots, the numbers behind them, and the metrics that DVC compares."""
+"""The files of a training for people and scripts: plots, the numbers behind them, and the metrics that DVC compares."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def write_artifacts(trained: Trained, card: ModelCard, folder: Path) -> None:
 
 
 def write_metrics(trained: Trained) -> None:
-    """Write what DVC's experiments compare, where the option asks for it: only numbers that a change of model changes."""
+    """Write the metrics that DVC's experiments compare, if the option is set. They change only with the model."""
     path = trained.training.run.options.metrics_path
     if path is None:
         return

@@ -1,4 +1,4 @@
-"""What the steps of a training hand on to each other. No step's work belongs here."""
+"""What the steps of a training hand to each other. No step's work belongs here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Training:
 
     @cached_property
     def masks(self) -> tuple[Rows, Rows]:
-        """Which rows are learned from, and which stop the rounds."""
+        """The rows to learn from, and the rows that stop the rounds."""
         return self.split.masks(self.window.days)
 
 

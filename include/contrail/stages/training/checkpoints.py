@@ -1,4 +1,4 @@
-"""Where a training keeps its checkpoints, so that the attempt after one that was killed goes on from there."""
+"""The checkpoints of a training, from which the attempt after a killed one continues."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from contrail.stages.options import TrainOptions
 class CheckpointFolder:
     """Checkpoints of the trainings of exactly these rows by exactly these settings, code and libraries.
 
-    They outlive the run that made them: the next attempt finds them, on another machine too.
+    They outlive the run that made them. The next attempt finds them, on another machine too.
     """
 
     def __init__(self, run: StageRun[TrainOptions], method: Method, rows_md5: str) -> None:
@@ -32,22 +32,22 @@ class CheckpointFolder:
         self.run = run
 
     def load(self, name: str) -> Checkpoint | None:
-        """The newest of the training ``name``; None when there is none."""
+        """The newest checkpoint of the training ``name``; None without one."""
         path = self.folder / f"{name}.json"
         if not path.exists():
             return None
         kept = json.loads(path.read_text())
         found = Checkpoint(base64.b64decode(kept["model"]), kept["history"])
-        self.run.progress(f"going on with {name} after the checkpoint of run {kept['run']}")
+        self.run.progress(f"continuing {name} after the checkpoint of run {kept['run']}")
         return found
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
-        """Keep one, in place of the one before."""
+        """Keep a checkpoint in place of the one before."""
         # One file, so that the trees and their history are of the same round whenever the run is killed.
         model = base64.b64encode(checkpoint.model).decode()
         kept = {"run": self.run.run_id, "model": model, "history": checkpoint.history}
         write_whole(self.folder / f"{name}.json", json.dumps(kept).encode())
 
     def remove(self) -> None:
-        """Remove all of them: the training has ended."""
+        """Remove all checkpoints, because the training has ended."""
         remove_folder(self.folder)

@@ -17,7 +17,7 @@ def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Pa
 
     Args:
         trained: The model and its metrics.
-        card: The saved package's.
+        card: The card of the saved package.
         package: Folder of the saved package.
         artifacts: Folder of files for people.
     """
@@ -38,7 +38,7 @@ def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Pa
 
 
 def register(trained: Trained, card: ModelCard, logged: LoggedRun) -> str:
-    """Make a candidate version of the logged model; returns its number."""
+    """Make a candidate version of the logged model, and return its number."""
     run = trained.training.run
     tags = {**_tags(run, card), "status": "candidate"}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in finite(trained.metrics.validation).items())

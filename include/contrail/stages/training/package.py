@@ -1,4 +1,4 @@
-"""The package of a trained model: its trees, its card, and what drift is measured against later."""
+"""The package of a trained model: its trees, its card, and the reference for drift."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from contrail.stages.training.rows import TRAINING_SET
 def package_of(training: Training, fitted: Fitted) -> ModelPackage:
     """The model with all that is needed to score with it and to make it again."""
     run, spec, window = training.run, training.spec, training.window
-    # Drift is measured on every row of a day, labelled or not: so must be what it is measured against.
+    # Drift is measured on every row of a day, labelled or not. So its reference needs every row too.
     features = run.lake.scan("features", run.partitions, snapshot_id=window.snapshots["features"])
     card = ModelCard(
         pipeline=spec.name,
@@ -34,7 +34,7 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
 
 
 def label_reference(training: Training, fitted: Fitted) -> LabelReference:
-    """How labels differ from predictions on days that the model has not seen: trees of each part predict the others."""
+    """How labels differ from predictions on unseen days. Trees of the other parts predict each part of the window."""
     window, spec, method = training.window, training.spec, training.method
     parts, params = parts_of(window.days), {**method.params, "device": fitted.device}
     predicted = predict_unseen(training.data, parts, params, fitted.rounds, method.trainer)

@@ -19,7 +19,7 @@ _READS = 5
 
 
 def read_window(run: StageRun[TrainOptions]) -> TrainingWindow:
-    """The rows, all of one state of the tables: read again when a table was published meanwhile.
+    """Read the rows in one state of the tables. Read them again if a table was published meanwhile.
 
     Raises:
         MissingInputError: when the range has no labelled rows.
@@ -43,7 +43,7 @@ def read_window(run: StageRun[TrainOptions]) -> TrainingWindow:
 
 
 def check_labels(spec: PipelineSpec, window: TrainingWindow, split: Split) -> None:
-    """Refuse a part of the window from which nothing can be learned.
+    """Refuse a part of the window from which no model can learn.
 
     Raises:
         MissingInputError: when it has no labelled rows.
@@ -57,7 +57,7 @@ def check_labels(spec: PipelineSpec, window: TrainingWindow, split: Split) -> No
         if spec.task == "binary" and len(np.unique(labels)) < 2:
             raise DataError(
                 f"{spec.name}: all {len(labels):,} labels of the {name} part {days} are {labels[0]:g}; "
-                f"nothing can be learned from them. Check label.expression ({spec.label.expression})."
+                f"no model can learn from them. Check label.expression ({spec.label.expression})."
             )
 
 

@@ -5,7 +5,8 @@ from graphlib import CycleError, TopologicalSorter
 
 from contrail.adapters.contracts import Contract, check_names, columns_of
 from contrail.config.pipeline import Pipeline
-from contrail.config.spec import PipelineSpec, TableSpec
+from contrail.config.spec import PipelineSpec
+from contrail.config.table_spec import TableSpec
 from contrail.errors import SpecError
 from contrail.lake.datasets import PARTITION
 from contrail.methods.row_rules import profile_columns

@@ -24,7 +24,7 @@ def partners_of(run: StageRun[Options], partitions: Partitions | None, reference
 
 
 def partner_sql(reference: Reference, rule: str) -> str:
-    """Whether a row ``t`` has its partner; null when that cannot be said."""
+    """SQL that says whether a row ``t`` has its partner; null where this is unknown."""
     pairs = zip(reference.columns, reference.partner_columns, strict=True)
     same = " AND ".join(f't."{mine}" = p."{theirs}"' for mine, theirs in pairs)
     unknown = [f't."{name}" IS NULL' for name in reference.columns]
@@ -36,7 +36,7 @@ def partner_sql(reference: Reference, rule: str) -> str:
 
 
 def with_values(verdict: Verdict, reference: Reference | None, rows: pa.Table) -> Verdict:
-    """For a reference, show the row's own values instead of that no partner was found."""
+    """For a reference, show the row's own values instead of the missing partner."""
     if reference is None or not verdict.broken:
         return verdict
     wanted = pa.array(verdict.broken.keys(), pa.int64())

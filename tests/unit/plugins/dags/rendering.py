@@ -1,4 +1,7 @@
-"""The commands of a DAG's tasks as Airflow would run them; ``python -m tests.unit.plugins.dags.rendering`` writes the goldens."""
+"""The commands of a DAG's tasks as Airflow would run them.
+
+``python -m tests.unit.plugins.dags.rendering`` writes the goldens.
+"""
 
 import json
 from datetime import datetime

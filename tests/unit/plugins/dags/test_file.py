@@ -1,4 +1,4 @@
-"""A DAG file names what it makes, and a second file that makes the same is refused."""
+"""A DAG file names the DAGs that it makes, and a second file may not make the same ones."""
 
 import json
 import os

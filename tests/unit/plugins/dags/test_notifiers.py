@@ -1,4 +1,4 @@
-"""Messages reach the file always, Slack and mail where a connection asks for them, and never fail a task."""
+"""Messages always reach the file, reach Slack and mail where there is a connection, and never fail a task."""
 
 import asyncio
 import json
@@ -130,7 +130,7 @@ def test_a_training_that_could_not_be_started_is_told(home: Path, connections: d
     retrain = RetrainOperator(task_id="retrain", trigger_dag_id="toy__train", skip_unless="yes")
     line = failed(home, RuntimeError("no such DAG"), retrain)
     assert line["where"] == "toy__daily retrain run-1"
-    assert line["happened"].endswith("the training was not started: RuntimeError: no such DAG")
+    assert line["happened"].endswith("but the training did not start: RuntimeError: no such DAG")
     assert line["kept"] == "the decision, in the table `governor`; the champion stays"
     assert "trigger toy__train" in line["to_do"]
 

@@ -87,7 +87,7 @@ def test_the_words_say_what_the_pipeline_chose(home: Path) -> None:
     assert "It leaves their predictions as they are." in late["keep"]
     asks = {spec.gate.approval: words_of("train", spec).dag for spec in specs()}
     assert "The gate asks for a person." in asks["person"]
-    assert "The gate asks for no person, unless you choose so" in asks["none"]
+    assert "The gate asks for no person, unless you choose one" in asks["none"]
 
 
 def test_a_persons_commands_exist(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""The main job: how it divides the days, and what it makes of the runs that it watches."""
+"""The main job: how it divides the days, and what it does about the runs that it watches."""
 
 from datetime import date
 from typing import Any

@@ -1,4 +1,4 @@
-"""What was started is found and ended, also what has left its group; nothing else is touched."""
+"""Contrail finds and ends every process that it started, even outside its group, and touches no other."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What airflow_settings.yaml asks for, as Airflow's API is asked for it."""
+"""The requests to Airflow's API for the entries of airflow_settings.yaml."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A promotion that waits for an approver takes the answer that Airflow has kept, and nothing else, as one."""
+"""A promotion that waits for an approver takes only the answer that Airflow has kept."""
 
 from datetime import timedelta
 from types import SimpleNamespace

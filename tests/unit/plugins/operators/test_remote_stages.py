@@ -1,4 +1,4 @@
-"""A stage on Google Cloud: submitted once an attempt, taken up again, ended with its task, explained when it fails."""
+"""A stage on Google Cloud: submitted once an attempt, taken up by the next, ended with its task, explained on failure."""
 
 import asyncio
 import json
@@ -231,7 +231,7 @@ def test_a_task_that_is_killed_while_it_submits_ends_its_job(service: Service, m
             assert service.cancelled == list(service.jobs), "the process may be gone before it has its answer"
 
     service.watch = killed
-    with stopping(StageRefused, "its task was ended while it was submitted"):
+    with stopping(StageRefused, "its task was ended while the job was submitted"):
         running.execute(context())
     assert set(service.cancelled) == set(service.jobs) != set()
 
@@ -430,7 +430,7 @@ def test_code_that_cannot_be_uploaded_says_what_to_do(service: Service, monkeypa
 
     monkeypatch.setattr(remote_run, "publish_code", code.publish_code)
     monkeypatch.setattr(code, "write_whole", missing)
-    with stopping(StageRefused, "not found: the environment file names something that is not there"):
+    with stopping(StageRefused, "not found: the environment file names something that does not exist"):
         task().execute(context())
 
 
@@ -448,7 +448,7 @@ def test_the_log_that_a_job_kept_in_its_folder_is_shown_where_its_service_has_no
 def test_an_ended_job_that_cannot_be_looked_at_says_why(service: Service) -> None:
     deferred = submit()
     service.error = google.PermissionDenied("dataproc.batches.get")
-    with stopping(StageStopped, "has succeeded, but could not be looked at: permission"):
+    with stopping(StageStopped, "has succeeded, but its outcome could not be read: permission"):
         resume(deferred, state="succeeded")
 
 
@@ -489,7 +489,7 @@ def test_the_trigger_gives_up_on_a_service_that_never_answers(
     service.error = google.PermissionDenied("no more")
     event = wait(triggers.RemoteJobTrigger(deferred.trigger.target, deferred.trigger.name, 0.01))
     assert "permission" in event["trouble"]
-    with stopping(StageStopped, "could not be looked at"):
+    with stopping(StageStopped, "could not be read"):
         resume(deferred, **event)
 
 

@@ -1,4 +1,4 @@
-"""What is ended in Airflow ends its remote jobs: Airflow's listener manager, tables and states, and a service in memory."""
+"""The end of a task in Airflow ends its remote jobs: with Airflow's own listeners and tables, a service in memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -217,7 +217,7 @@ def test_a_job_that_cannot_be_ended_keeps_no_other_from_its_end(
         world.job(name)
     end(hook)
     assert world.cancelled == ["job-2"]
-    assert "refused-1 of run could not be looked after" in caplog.text
+    assert "refused-1 of run could not be ended" in caplog.text
 
 
 def test_a_task_that_is_cleared_between_two_jobs_keeps_its_own(hook: Any, world: World) -> None:

@@ -1,4 +1,4 @@
-"""Airflow's hooks, unmodified, on the loopback's services: what is asked of them is what they take."""
+"""Airflow's hooks, unmodified, on the loopback's services, which accept our requests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

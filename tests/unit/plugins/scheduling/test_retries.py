@@ -1,4 +1,4 @@
-"""Tasks that failed together are not tried again together."""
+"""Tasks that failed together do not retry together."""
 
 from datetime import timedelta
 from types import SimpleNamespace

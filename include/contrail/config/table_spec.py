@@ -1,0 +1,80 @@
+"""The parts of a pipeline's spec that say what its tables hold: columns, label and features.
+
+How a model is made of them does not belong here.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from contrail.frozen import Frozen
+
+ColumnType = Literal["string", "int", "float", "bool", "date", "timestamp"]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class ColumnSpec(Frozen):
+    """A column of a landed table. ``timestamp`` is UTC; an empty CSV field is null."""
+
+    type: ColumnType
+    required: bool = True
+    doc: str = ""
+
+
+class TableSpec(Frozen):
+    """A landed table: ``daily`` (one file a day) or ``reference`` (one file, replaced whole).
+
+    A daily table's partition is the local date on which its rows become known. So a cut-off at midnight of day D may
+    read the partitions before D. It may also read D's own of a table that is ``known_ahead``.
+    """
+
+    kind: Literal["daily", "reference"] = "daily"
+    doc: str = ""
+    key: tuple[str, ...]
+    known_at: str | None = None
+    known_ahead: bool = False
+    may_be_empty: bool = Field(
+        default=False, description="A day without a file, or with a header alone, is an empty partition, not refused."
+    )
+    columns: dict[str, ColumnSpec]
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Self:
+        named = [*self.key, *([self.known_at] if self.known_at else [])]
+        if missing := [name for name in named if name not in self.columns]:
+            raise ValueError(f"columns {missing} are named in key or known_at but not listed in columns")
+        if self.kind == "daily" and not self.known_at:
+            raise ValueError("a daily table needs known_at: the timestamp column from which a row was known")
+        if self.known_at and self.columns[self.known_at].type != "timestamp":
+            raise ValueError(f"known_at column {self.known_at} must have type timestamp")
+        return self
+
+
+class LabelSpec(Frozen):
+    """What is predicted: a SQL expression over a validated table, joined to the entities by the pipeline's key.
+
+    ``mature_after_days``: a partition's performance is final when so many later partitions are validated.
+    """
+
+    table: str
+    expression: str
+    mature_after_days: int = Field(default=1, ge=0)
+
+
+class FeatureSpec(Frozen):
+    """One feature column. A ``category`` is encoded by a table stored with the model."""
+
+    kind: Literal["number", "category"] = "number"
+    doc: str
+
+
+class FeaturesSpec(Frozen):
+    """``lookback_days`` bounds what a day's features may read, so that a day costs the same every day."""
+
+    lookback_days: int = Field(ge=1, le=400)
+    columns: dict[Name, FeatureSpec]
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the categorical features."""
+        return [name for name, column in self.columns.items() if column.kind == "category"]
