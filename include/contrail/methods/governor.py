@@ -51,7 +51,7 @@ class RetrainEvidence:
         labelled: Predictions of those days, of any model, that have a label.
         rows: All predictions of those days, of any model.
         trainings: Earlier trainings.
-        asked: Who asks: the day's monitor, the schedule or a person.
+        asked: Who asks for the decision, for example the day's monitor.
         reason: The person's reason.
         insist: Whether the person overrules a cool-down and missing labels.
     """

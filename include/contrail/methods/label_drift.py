@@ -1,9 +1,9 @@
 """Drift of the label: whether labels differ from the model's predictions more than usual.
 
 A day's residual is its mean label minus its mean prediction. The mean residual of a few days in a row is compared with the
-residuals of the training window. There a model that has not seen a day predicts it, because a model fits its own rows too
-well (``flight_delay``: residuals of days spread by 0.085 in the sample, and by 0.13 out of it). Each residual is first
-clipped to the usual range, so no single strange day can raise drift.
+residuals of the training window. There each day is predicted by a model that has not seen it, because a model fits its own
+rows too well. In ``flight_delay`` residuals of days spread by 0.085 in the sample, and by 0.13 out of it. Each residual is
+first clipped to the usual range, so no single strange day can raise drift.
 
 These are pure functions over numbers: no lake, no models. Drift of features is in ``contrail.methods.drift``.
 """
