@@ -1,4 +1,4 @@
-"""The simple models that every real one must beat: the training mean, and a table of group means."""
+"""The simple models that every model must beat: the training mean, and a table of group means."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,14 +16,14 @@ _NULL, _SEPARATOR = "\x00", "\x1f"
 
 
 class RateTable(Frozen):
-    """Mean label of each group of ``features``, drawn towards the overall mean; unknown groups get that mean."""
+    """The mean label of each group of ``features``, drawn towards the overall mean. Unknown groups get that mean."""
 
     features: tuple[str, ...]
     overall: float
     groups: dict[str, float]
 
     def predict(self, rows: pa.Table) -> npt.NDArray[np.float64]:
-        """The mean of each row's group."""
+        """Predict each row by the mean of its group."""
         if not self.features:
             return np.full(rows.num_rows, self.overall)
         names = pa.array(list(self.groups), pa.string())
@@ -34,7 +34,7 @@ class RateTable(Frozen):
 
 
 def fit_rate_table(rows: pa.Table, labels: npt.NDArray[np.floating[Any]], features: Sequence[str]) -> RateTable:
-    """Learn the table; without ``features`` it is the overall mean."""
+    """Learn the table. Without ``features`` it has only the overall mean."""
     overall = float(np.mean(labels, dtype=np.float64))
     if not features:
         return RateTable(features=(), overall=overall, groups={})

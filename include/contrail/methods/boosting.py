@@ -1,8 +1,8 @@
-"""Boosting in parts: a training that was interrupted goes on at its last checkpoint and ends with the same trees.
+"""Boosting in parts: an interrupted training continues from its last checkpoint and ends with the same trees.
 
-XGBoost keeps no state of its random numbers in a model, so a training that is taken up again would draw others. Here
-each part of ``checkpoint_rounds`` begins as if it had been taken up: from the trees so far, with a seed of its own. So
-an uninterrupted training is the same sequence of parts.
+XGBoost keeps no random state in a model, so a resumed training would draw other numbers. Here every part of
+``checkpoint_rounds`` starts like a resumed training: from the trees so far, with its own seed. So an uninterrupted
+training is the same sequence of parts.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Params = dict[str, int | float | str | bool]
 History = dict[str, dict[str, list[float]]]
-# XGBoost's own list of metrics that are better when they are larger.
+# XGBoost's own list of metrics for which larger is better.
 _LARGER_IS_BETTER = ("auc", "aucpr", "map", "ndcg", "pre")
 
 
@@ -28,42 +28,43 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints(Protocol):
-    """Where checkpoints are kept, by the name of the training that they belong to."""
+    """A store of checkpoints, by the name of their training."""
 
     def load(self, name: str) -> Checkpoint | None:
-        """The newest; None when there is none."""
+        """Return the newest checkpoint, or None."""
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
-        """Keep one, in place of the one before."""
+        """Keep a checkpoint in place of the last one."""
 
 
 class NoCheckpoints:
-    """Keeps none: an interrupted training begins anew."""
+    """A store that keeps nothing. An interrupted training starts again."""
 
     def load(self, name: str) -> None:
-        """None."""
+        """Return None."""
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Grow(Protocol):
-    """Adds rounds to a model by rows that it holds, and by others that it checks each round by, if there are any."""
+    """A function that adds rounds to a model. It holds the training rows and, if any, the validation rows."""
 
     def __call__(
         self, params: Params, rounds: int, model: bytes | None, callbacks: "Sequence[TrainingCallback]"
     ) -> tuple["xgboost.Booster", History]:
-        """``rounds`` more trees on ``model``, or the first ones.
+        """Grow ``rounds`` more trees on ``model``, or the first ones.
 
         Returns:
-            All trees, and each of these rounds' metrics of ``fit`` and ``validation``; empty without rows to check by.
+            All trees, and the metrics of these rounds for ``fit`` and ``validation``. Without validation rows there are
+            no metrics.
         """
 
 
 class Boosting(NamedTuple):
-    """One training: the name of its checkpoints, and its most rounds.
+    """One training: the name of its checkpoints, and the most rounds that it may have.
 
-    ``checked``: it stops once validation has not become better for ``early_stopping_rounds``.
+    A ``checked`` training stops when validation has not improved for ``early_stopping_rounds``.
     """
 
     name: str
@@ -74,14 +75,14 @@ class Boosting(NamedTuple):
 def boost(
     boosting: Boosting, params: Params, grow: Grow, train: TrainSpec, checkpoints: Checkpoints
 ) -> tuple["xgboost.Booster", History]:
-    """Fit trees, part by part, from the last checkpoint on.
+    """Fit trees part by part, starting from the last checkpoint.
 
     Args:
-        boosting: Which training it is.
-        params: All of XGBoost's; each part has a seed of its own, reckoned from ``seed``.
-        grow: What adds rounds.
-        train: Rounds a part, and those without improvement that stop a checked training.
-        checkpoints: Where parts that are done are kept.
+        boosting: The training.
+        params: All of XGBoost's parameters. Each part has its own seed, derived from ``seed``.
+        grow: The function that adds rounds.
+        train: Has the rounds per part, and the rounds without improvement that stop a checked training.
+        checkpoints: The store of finished parts.
 
     Returns:
         The trees and each round's metrics, as ``grow`` gives them.
@@ -112,7 +113,7 @@ def boost(
 
 
 def best_round(history: History) -> int:
-    """Index of the round with the best last metric of ``validation``, the first of equals."""
+    """Return the index of the best round by the last metric of ``validation``. Of equals, the first wins."""
     metric, values = list(history["validation"].items())[-1]
     sign = -1 if metric.split("@")[0] in _LARGER_IS_BETTER else 1
     return min(range(len(values)), key=lambda i: sign * values[i])
@@ -133,7 +134,7 @@ def _joined(before: History, after: History) -> History:
 
 
 def _stop_early(before: History, train: TrainSpec) -> "xgboost.callback.TrainingCallback":
-    """XGBoost's own rule for stopping, over the rounds of earlier parts too."""
+    """Apply XGBoost's own stopping rule to the rounds of earlier parts too."""
     import xgboost
 
     class StopEarly(xgboost.callback.TrainingCallback):

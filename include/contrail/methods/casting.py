@@ -1,7 +1,7 @@
-"""From text to typed values, as DuckDB expressions: strict where a lenient cast would change a value unseen.
+"""Strict casts from text to typed values, as DuckDB expressions.
 
-DuckDB alone reads ``12.7`` as the integer 13, ``NaN`` as a number and an instant without a zone as UTC. A value that
-does not have its type's form becomes null here, and the caller can tell it from a field that was empty.
+DuckDB's own casts read ``12.7`` as the integer 13, ``NaN`` as a number and an instant without a zone as UTC. Here a value
+without its type's form becomes null. The caller can tell it from an empty field.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _FORMS: Mapping[ColumnType, _Form] = {
 
 
 def cast_sql(column: str, kind: ColumnType) -> str:
-    """An expression with the typed value of a text column; null when the text does not have the type's form."""
+    """Make an expression for the typed value of a text column. It is null when the text lacks the type's form."""
     form = _FORMS[kind]
     if form.pattern is None:
         return f'"{column}"'
@@ -40,10 +40,10 @@ def cast_sql(column: str, kind: ColumnType) -> str:
 
 
 def expected(kind: ColumnType) -> str:
-    """What a value of the type looks like, in words."""
+    """Describe the form of a type's values in words."""
     return _FORMS[kind].words
 
 
 def cast_list(columns: Mapping[str, ColumnSpec]) -> str:
-    """A SELECT list with every column typed, under its own name."""
+    """Make a SELECT list that casts every column, under its own name."""
     return ", ".join(f'{cast_sql(name, column.type)} AS "{name}"' for name, column in columns.items())

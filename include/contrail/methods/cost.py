@@ -1,6 +1,6 @@
-"""What remote jobs cost: prices × what they used, and what one to come is expected to cost.
+"""The cost of remote jobs: prices times usage, and the expected cost of a future job.
 
-Pure: where receipts lie and what a budget refuses is in ``contrail.dispatch.receipts``.
+These are pure functions. Receipts and budgets are in ``contrail.dispatch``.
 """
 
 import math
@@ -19,16 +19,16 @@ from contrail.frozen import Frozen
 
 HOUR = 3600.0
 MONTH_HOURS = 730.0  # Google's month: its price of a GB-month is 730 times that of a GB-hour
-# Sizes that a batch has unless its properties say otherwise. Source: Google Cloud, "Spark properties" of Dataproc
-# Serverless; a vCPU is 0.6 DCU and a GB of memory 0.1, so that a core with its 4 GB is one DCU.
+# Sizes of a batch, unless its properties say otherwise. Source: Google Cloud, "Spark properties" of Dataproc Serverless.
+# A vCPU is 0.6 DCU and a GB of memory 0.1, so a core with its 4 GB is one DCU.
 _CORES, _EXECUTORS, _MAX_EXECUTORS, _DISK_GB_A_CORE, _DCU_A_CORE = 4, 2, 1000, 100, 1.0
-# With the most memory that a core may be given: 7,424 MB; in the premium tier 24,576 MB, 0.2 DCU a GB above 8.
+# With the most memory that a core may have: 7,424 MB. In the premium tier: 24,576 MB, at 0.2 DCU per GB above 8.
 _MOST_DCU_A_CORE: dict[Tier, float] = {"standard": 1.325, "premium": 4.6}
 _GB = {"k": 1e-6, "m": 1e-3, "g": 1.0, "t": 1e3}
 
 
 class BatchUsage(Frozen):
-    """What a Dataproc batch used: its units times seconds."""
+    """The usage of a Dataproc batch, in units times seconds."""
 
     kind: Literal["dataproc"] = "dataproc"
     tier: Tier = "standard"
@@ -39,7 +39,7 @@ class BatchUsage(Frozen):
 
 
 class MachineUsage(Frozen):
-    """What a Vertex AI custom job used: seconds of one machine and its accelerators, on spot or not."""
+    """The usage of a Vertex AI custom job: seconds of one machine and its accelerators, on spot or not."""
 
     kind: Literal["vertex"] = "vertex"
     machine_type: str
@@ -54,7 +54,7 @@ Usage = Annotated[BatchUsage | MachineUsage, Field(discriminator="kind")]
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a job is expected to cost and why; no ``amount`` where the table lacks a price."""
+    """The expected cost of a job, and its basis. ``amount`` is None when the table lacks a price."""
 
     amount: float | None
     currency: str
@@ -65,19 +65,19 @@ class CostEstimate:
 
 
 def money(amount: float, currency: str) -> str:
-    """An amount for people; below ten cents with its first two digits, so that no cost reads as nothing."""
+    """Format an amount for people. Below ten cents it shows the first two digits, so no cost looks like zero."""
     small = 0 < abs(amount) < 0.1
     digits = max(2, 1 - math.floor(math.log10(abs(amount)))) if small else 2
     return f"{currency} {amount:,.{digits}f}"
 
 
 def so_many(number: int, noun: str) -> str:
-    """``1 job``, ``2 jobs``."""
+    """Format a count: ``1 job``, ``2 jobs``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def cost_of(usage: BatchUsage | MachineUsage, prices: PriceTable) -> float:
-    """The cost of what a job used, in the table's currency.
+    """Compute the cost of a job's usage, in the table's currency.
 
     Raises:
         NoPriceError: for a tier, a machine or an accelerator without a price.
@@ -100,13 +100,13 @@ def _batch_cost(usage: BatchUsage, prices: PriceTable) -> float:
 
 def _machine_hour(usage: MachineUsage, prices: PriceTable) -> float:
     hour = prices.hour(usage.machine_type, prices.vertex.machines, usage.spot)
-    if usage.machine_type.startswith("n1-") and usage.accelerator_count:  # others come with theirs
+    if usage.machine_type.startswith("n1-") and usage.accelerator_count:  # the price of other machines includes theirs
         hour += usage.accelerator_count * prices.hour(usage.accelerator_type, prices.vertex.accelerators, usage.spot)
     return hour
 
 
 def tier_of(target: DataprocTarget) -> Tier:
-    """Premium when anything of the batch is."""
+    """Return the tier of a batch: premium if any part of it is premium."""
     named = [value for name, value in target.properties.items() if name.endswith((".compute.tier", ".disk.tier"))]
     return "premium" if "premium" in named else "standard"
 
@@ -114,7 +114,7 @@ def tier_of(target: DataprocTarget) -> Tier:
 def usage_of(
     target: DataprocTarget | VertexTarget, seconds: float, attempt: int = 1, *, most: bool = False
 ) -> BatchUsage | MachineUsage:
-    """What a job of so many seconds uses: a batch at the size that it starts with, or at the most that it may grow to."""
+    """Compute the usage of a job of ``seconds``. A batch counts at its first size, or with ``most`` at its largest."""
     if isinstance(target, VertexTarget):
         return MachineUsage(
             machine_type=target.machine_type, accelerator_type=target.accelerator_type or "",
@@ -139,7 +139,7 @@ def _executors(target: DataprocTarget, most: bool) -> int:
 
 
 def _node(target: DataprocTarget, role: str) -> tuple[float, float]:
-    """DCUs and GB of disk of the driver or of an executor."""
+    """Return DCUs and GB of disk of the driver or of an executor."""
     given = target.properties
     cores = int(given.get(f"spark.{role}.cores", _CORES))
     sized = any(name.startswith(f"spark.{role}.memory") for name in given)
@@ -155,17 +155,17 @@ def expected_cost(
     prices: PriceTable,
     attempt: int = 1,
 ) -> CostEstimate:
-    """What a job of so many partitions will cost, from jobs like it that ended well, at today's prices.
+    """Estimate the cost of a job from earlier successful jobs, at today's prices.
 
-    The median of those that are nearest in days; more days cost more in proportion, fewer at most as much, and none
-    more than the target's time limit lets it. Without history, that limit is all that is known.
+    The estimate is the median cost of the jobs with the nearest number of days. More days cost more in proportion; fewer
+    days cost the same. The target's time limit is the upper bound. Without history the estimate is that bound.
 
     Args:
         history: Partitions and use of earlier jobs of the stage on the target.
         days: Partitions of the job.
-        target: Where it runs.
+        target: Where the job runs.
         prices: Today's prices.
-        attempt: Of the piece of work, counted from 1; says whether it is on spot.
+        attempt: The attempt, counted from 1. It says whether the job runs on spot.
     """
     try:
         most = cost_of(usage_of(target, target.timeout_minutes * 60, attempt, most=True), prices)
@@ -184,10 +184,10 @@ def expected_cost(
 
 @dataclass(frozen=True)
 class Assumption:
-    """So many jobs of a stage in a month, of so many minutes each: a guess, for a month that nobody has seen yet.
+    """A guess for a future month: the number of a stage's jobs, and the minutes of each.
 
     Raises:
-        SpecError: when it is not written as ``STAGE=JOBSxMINUTES``.
+        SpecError: when the text is not of the form ``STAGE=JOBSxMINUTES``.
     """
 
     stage: str
@@ -196,14 +196,14 @@ class Assumption:
 
     @classmethod
     def parse(cls, text: str) -> "Assumption":
-        """``features=30x4`` is 30 jobs of 4 minutes."""
+        """Read a guess: ``features=30x4`` means 30 jobs of 4 minutes."""
         found = re.fullmatch(r"([a-z]+)=([0-9]+)x([0-9.]+)", text)
         if not found:
             raise SpecError(f"--assume {text}: write it as STAGE=JOBSxMINUTES, for example features=30x4")
         return cls(found[1], int(found[2]), float(found[3]))
 
     def cost(self, target: DataprocTarget | VertexTarget, prices: PriceTable) -> float:
-        """Of its jobs in a month, each a first attempt at the size that it starts with.
+        """Compute the cost of the month's jobs. Each counts as a first attempt at its first size.
 
         Raises:
             NoPriceError: as ``cost_of``.
@@ -214,5 +214,5 @@ class Assumption:
 def _on(
     target: DataprocTarget | VertexTarget, usage: BatchUsage | MachineUsage, attempt: int
 ) -> BatchUsage | MachineUsage:
-    """What was used, as if on the machine of today: it may have been another one, or a spot machine."""
+    """Return the usage on today's machine. The job may have run on another one, or on spot."""
     return usage_of(target, usage.seconds, attempt) if isinstance(usage, MachineUsage) else usage

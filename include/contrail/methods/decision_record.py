@@ -1,7 +1,6 @@
-"""The record of a promotion decision: what was judged, by what, with which numbers, and what became of it.
+"""The record of a promotion decision: the judged version, the rules, the numbers and the verdict.
 
-Its JSON is kept with the model version. How a decision is come to belongs to ``contrail.methods.gates`` and
-``contrail.methods.verdict``.
+Its JSON is kept with the model version. ``contrail.methods.gates`` and ``contrail.methods.verdict`` make the decision.
 """
 
 import re
@@ -19,14 +18,14 @@ from contrail.methods.metrics import METRICS, by_group, finite
 Metrics = Mapping[str, float]
 Verdict = Literal["pass", "waits", "refused"]
 
-# Groups shown on the page, the largest; the gate's own floors look at all.
+# The page shows this many groups, the largest first. The gate's own floors check all groups.
 _SHOWN_GROUPS = 15
 _SHOWN_ROWS = 20
 _JUDGED_ON = re.compile(r"judged_on_(.+)_snapshot")
 
 
 class DecisionWindow(Frozen):
-    """The partitions that both models were scored on; ``days`` are those that have labelled rows."""
+    """The partitions on which both models were scored. ``days`` counts those with labelled rows."""
 
     start: date
     end: date
@@ -35,7 +34,7 @@ class DecisionWindow(Frozen):
 
 
 class JudgedModel(Frozen):
-    """A version and its training. ``training_window`` is written ``2013-01-01..2013-08-31``."""
+    """A version and its training. ``training_window`` looks like ``2013-01-01..2013-08-31``."""
 
     version: str
     training_window: str
@@ -45,7 +44,7 @@ class JudgedModel(Frozen):
 
 
 class SegmentRow(Frozen):
-    """One group of a segment feature, with the defined metrics of both models; ``champion`` is empty without one."""
+    """One group of a segment feature, with the defined metrics of both models. Without a champion its are empty."""
 
     group: str
     rows: int
@@ -55,9 +54,9 @@ class SegmentRow(Frozen):
 
 
 class DecisionProvenance(Frozen):
-    """What the decision was made from.
+    """The inputs of the decision.
 
-    ``judged_on`` is the snapshot of each table that rows were read from; in JSON each is a key of its own,
+    ``judged_on`` has the snapshot of each table that was read. In JSON each is a separate key,
     ``judged_on_<table>_snapshot``.
     """
 
@@ -92,9 +91,9 @@ class DecisionProvenance(Frozen):
 class DecisionRecord(Frozen):
     """One decision on one version.
 
-    ``decided_at`` is ISO 8601 in UTC. ``person`` asked for the decision, with their ``reason``. ``metrics`` are the defined
-    metrics of each model that was scored. ``in_shadow``: the refused version is kept as challenger. ``segments`` has the
-    largest groups of each segment feature.
+    ``decided_at`` is ISO 8601 in UTC. ``person`` requested the decision, with their ``reason``. ``metrics`` has the defined
+    metrics of each scored model. With ``in_shadow`` the refused version becomes challenger. ``segments`` has the largest
+    groups of each segment feature.
     """
 
     format: Literal[1] = 1
@@ -122,7 +121,7 @@ class DecisionRecord(Frozen):
 
 
 def segment_rows(evidence: Evidence, feature: str) -> tuple[SegmentRow, ...]:
-    """The largest groups of a feature with both models' metrics."""
+    """Return the largest groups of a feature, with both models' metrics."""
     task, labels, groups = evidence.task, evidence.labels, evidence.groups[feature]
     ours = by_group(task, labels, evidence.challenger, groups, _SHOWN_ROWS)
     theirs = by_group(task, labels, evidence.champion, groups, _SHOWN_ROWS) if evidence.champion is not None else {}

@@ -1,10 +1,10 @@
-"""Drift of features: how far is each day from the model's training window, and is that unusual?
+"""Drift of features: how far each day lies from the model's training window, and whether that is unusual.
 
-How far would a day's rows have to be moved, counted in ranks of the window, to look like the window (earth mover's
-distance)? What is unusual was learned from the window's own days, in ``contrail.methods.drift_reference``; what follows
-over several days is in ``contrail.methods.drift_verdicts``.
+The earth mover's distance says how far a day's rows must move, in ranks of the window, to look like the window.
+``contrail.methods.drift_reference`` learns from the window's own days which distances are unusual.
+``contrail.methods.drift_verdicts`` judges several days.
 
-Pure functions over Arrow tables: no files, no lake, no reports.
+These are pure functions over Arrow tables: no files, no lake, no reports.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ WHOLE_DAY = "*"
 
 @dataclass(frozen=True)
 class DayStatistics:
-    """How far each day lies from a reference.
+    """The distance of each day from a reference.
 
-    ``values`` has a row a day and a column a feature; ``day_values`` is a day's largest exceedance over the features,
-    where 0 is a feature's median distance and 1 a little above its own threshold.
+    ``values`` has shape (days, features). ``day_values`` has each day's largest exceedance over its features: 0 is a
+    feature's median distance, and 1 lies a little above its own threshold.
     """
 
     days: tuple[date, ...]
@@ -39,7 +39,7 @@ class DayStatistics:
 
     @property
     def unusual_days(self) -> list[bool]:
-        """For each day, whether it as a whole is unusual."""
+        """Whether each day as a whole is unusual."""
         return [bool(value > self.day_threshold) for value in self.day_values]
 
 
@@ -47,8 +47,8 @@ def day_statistics(features: pa.Table, reference: DriftReference) -> DayStatisti
     """Measure every day of ``features`` against a reference, all days at once.
 
     Args:
-        features: Rows with ``partition_date`` and the reference's features; a day without rows has no statistics.
-        reference: Of the model's training window.
+        features: Rows with ``partition_date`` and the reference's features. A day without rows has no statistics.
+        reference: The reference of the model's training window.
 
     Raises:
         DataError: if the features lack a column of the reference.

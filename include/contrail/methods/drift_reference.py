@@ -1,11 +1,10 @@
-"""What a model's drift is measured against: the distributions of its training window, and what is usual among its days.
+"""The reference for a model's drift: the distributions of its training window, and the distances that are usual there.
 
-A day's distribution of a feature is compared with the training window's. What is far is learned from the window itself:
-each of its days is compared with all the others, and the threshold is the distance that a share ``false_alarm_rate`` of
-them passes. So features with a handful of values a day, which look drifted by any fixed threshold, are measured by what
-is usual for them.
+Drift compares a day's distribution of a feature with the training window's. The window itself shows which distance is
+large: each of its days is compared with all others, and a share ``false_alarm_rate`` of these distances exceeds the
+threshold. So each feature has its own threshold. A feature with a handful of values a day would drift by any fixed one.
 
-The reference is stored with the model as JSON. Measuring later days against it is in ``contrail.methods.drift``.
+The reference is stored with the model as JSON. ``contrail.methods.drift`` measures later days against it.
 """
 
 import json
@@ -29,18 +28,18 @@ FORMAT: Final = 2
 _PARTITION = "partition_date"
 _MIN_DAYS = 8
 _MIN_DAYS_OF_A_WEEKDAY = 3
-# In the day's statistic a feature's distance counts in multiples of its own threshold's, and that is set by two or three
-# days of the window. So this share of the distribution moved is added, or the feature with the luckiest threshold would
-# decide: all of a feature missing was found in 54 % of the features without it, in 84 % with it.
+# The day's statistic counts a feature's distance in multiples of its threshold, which rests on two or three days of the
+# window. Without this added share the feature with the luckiest threshold would decide. A feature that went missing was
+# found for 54 % of the features without it, and for 84 % with it.
 _SCALE_ADDED = 0.05
 _FOLDS = 10
 
 
 class Usual(Frozen):
-    """What a feature's days are compared with, and the distances that are usual.
+    """The histogram to compare a feature's days with, and the usual distances.
 
-    ``histogram`` has the window's count in each bin; ``by_weekday`` those of Monday to Sunday, where a weekday's own
-    histogram predicts its days better than the histogram of all days does. ``median`` and ``threshold`` are distances.
+    ``histogram`` has the window's count in each bin. ``by_weekday`` has the counts of Monday to Sunday. It is None unless a
+    weekday's own histogram predicts its days better. ``median`` and ``threshold`` are distances.
     """
 
     histogram: tuple[int, ...]
@@ -49,27 +48,28 @@ class Usual(Frozen):
     threshold: float
 
     def others(self, weekdays: Codes) -> Floats:
-        """The counts that days of these weekdays are compared with, shape (days or 1, bins)."""
+        """Return the counts to compare days of these weekdays with, shape (days or 1, bins)."""
         if self.by_weekday:
             return np.array(self.by_weekday, dtype=np.float64)[weekdays]
         return np.array(self.histogram, dtype=np.float64)[None, :]
 
 
 class NumberReference(NumberBins, Usual):
-    """A number's bins and what is usual in them."""
+    """The bins of a number, and its usual distances."""
 
 
 class CategoryReference(CategoryBins, Usual):
-    """A category's bins and what is usual in them."""
+    """The bins of a category, and its usual distances."""
 
 
 FeatureReference = Annotated[NumberReference | CategoryReference, Field(discriminator="kind")]
 
 
 class DriftReference(Frozen):
-    """The drift reference of a training window: each feature's, the day's as a whole, and the label's.
+    """The drift reference of a training window: for each feature, for a whole day, and for the label.
 
-    ``first_day`` to ``last_day`` has ``days`` days with rows; ``day_threshold`` is of a day's largest exceedance.
+    ``days`` counts the days with rows from ``first_day`` to ``last_day``. ``day_threshold`` applies to a day's largest
+    exceedance.
     """
 
     format: Literal[2] = FORMAT
@@ -84,15 +84,15 @@ class DriftReference(Frozen):
     label: LabelReference
 
     def to_json(self) -> bytes:
-        """The bytes that are stored with the model; the same reference, the same bytes."""
+        """Return the bytes to store with the model. The same reference gives the same bytes."""
         return json.dumps(self.as_dict(), sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> "DriftReference":
-        """The reference that was stored.
+        """Read a stored reference.
 
         Raises:
-            DataError: for the format of another version of this module, naming both and what to do.
+            DataError: for the format of another version of this module. The message has both formats, and what to do.
         """
         try:
             return cls.model_validate_json(content)
@@ -107,18 +107,18 @@ class DriftReference(Frozen):
 
 
 def build_reference(features: pa.Table, spec: PipelineSpec, label: LabelReference) -> DriftReference:
-    """The drift reference of a training window, to be stored with the model.
+    """Build the drift reference of a training window, to store with the model.
 
-    The first ``lookback_days`` of a pipeline are left out when enough others remain: their features rest on less
-    history than those of any later day.
+    It leaves out the first ``lookback_days`` of a pipeline when enough other days remain. Features of these first days rest
+    on less history.
 
     Args:
         features: Rows of the window: ``partition_date`` and every column of ``spec.features``.
         spec: Gives the features, ``drift.bins`` and ``drift.false_alarm_rate``.
-        label: What labels are usual, by ``build_label_reference``.
+        label: The label's reference, from ``build_label_reference``.
 
     Raises:
-        DataError: if the window has fewer days than any threshold could be learned from.
+        DataError: if the window has too few days to learn a threshold.
     """
     features = _with_history(features, spec)
     days, codes = days_of(features)
@@ -159,14 +159,14 @@ def _with_history(features: pa.Table, spec: PipelineSpec) -> pa.Table:
 
 
 class _Pools(NamedTuple):
-    """The counts that a feature's days are compared with: of the window, and of each weekday where that is better."""
+    """The counts to compare a feature's days with: of the window, and of each weekday if that is better."""
 
     histogram: tuple[int, ...]
     by_weekday: tuple[tuple[int, ...], ...] | None
 
 
 def _calibrate(bins: Bins, counts: Floats, weekdays: Codes) -> tuple[_Pools, Floats]:
-    """The histograms to compare with, and each day's distance from the others'."""
+    """Return the histograms to compare with, and each day's distance from the other days."""
     total = counts.sum(axis=0)
     whole = _Pools(tuple(total.astype(int).tolist()), None)
     distances = bins.distances(counts, total - counts)
@@ -187,29 +187,29 @@ def _feature(bins: Bins, pools: _Pools, median: float, threshold: float) -> Feat
 
 
 def _usual(distances: Floats, rate: float) -> tuple[Floats, Floats]:
-    """Median and threshold of each column."""
+    """Return the median and the threshold of each column."""
     return np.median(distances, axis=0), _upper_quantile(distances, rate)
 
 
 def _upper_quantile(values: Floats, rate: float) -> Floats:
-    """The value that one more day of the same kind passes with probability ``rate``, over the first axis.
+    """Return the value that one more day of the same kind exceeds with probability ``rate``, over the first axis.
 
-    With rank (n + 1)(1 - rate) among n days; with too few days for the rate, it is the largest.
+    It has rank (n + 1)(1 - rate) among n days. With too few days for the rate, it is the largest value.
     """
     found: Floats = np.quantile(values, 1 - rate, axis=0, method="weibull")
     return found
 
 
 def exceedances(distances: Floats, medians: Floats, thresholds: Floats) -> Floats:
-    """Distances on a common scale: 0 is a feature's median distance, 1 a little above its own threshold."""
+    """Put distances on a common scale: 0 is a feature's median distance, 1 a little above its own threshold."""
     return (distances - medians) / (thresholds - medians + _SCALE_ADDED)
 
 
 def _day_threshold(distances: Floats, rate: float) -> float:
-    """Threshold of the largest exceedance of a day.
+    """Return the threshold of a day's largest exceedance.
 
-    Each day is judged by thresholds learned from the other folds' days, as every later day will be. With thresholds
-    that have seen the day itself there were twice as many false alarms as asked for (forty simulated years).
+    Each day is judged by thresholds from the other folds' days, because thresholds have not seen a later day either. With
+    thresholds that had seen the day, false alarms were twice as frequent as the rate (forty simulated years).
     """
     fold = np.arange(len(distances)) % min(_FOLDS, len(distances))
     largest = np.empty(len(distances))

@@ -1,6 +1,6 @@
 """The verdict on a day: hysteresis turns a sequence of unusual days into ok, watch or drift.
 
-Which days are unusual is decided in ``contrail.methods.drift``.
+``contrail.methods.drift`` decides which days are unusual.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from contrail.config.model_spec import DriftSpec
 
 Verdict = Literal["ok", "watch", "drift"]
 
-# A drift that is neither cleared nor raised again is forgotten after so many times of_days.
+# A drift that is neither cleared nor raised again ends after this many times of_days.
 _MEMORY = 4
 
 
 @dataclass(frozen=True)
 class DayVerdict:
-    """The verdict of a day: ``unusual_days`` counts the unusual ones among the last ``of_days``."""
+    """The verdict of a day. ``unusual_days`` counts the unusual days among the last ``of_days``."""
 
     day: date
     unusual_days: int
@@ -26,19 +26,19 @@ class DayVerdict:
 
 
 def history_days(drift: DriftSpec) -> int:
-    """How many days before a day its verdict may depend on."""
+    """Return the number of days before a day on which its verdict may depend."""
     return (_MEMORY + 1) * drift.of_days
 
 
 def verdicts(unusual: Sequence[tuple[date, bool]], drift: DriftSpec) -> list[DayVerdict]:
     """Turn a sequence of days into verdicts.
 
-    Drift is raised on a day with ``raise_days`` unusual ones among the last ``of_days``, and stays until only
-    ``clear_days`` are, or until it was not raised again for ``_MEMORY`` times ``of_days``. So one strange day neither
-    raises nor prolongs it. Otherwise a day with an unusual one among the last ``of_days`` is on watch.
+    Drift is raised when ``raise_days`` of the last ``of_days`` days are unusual. It clears when only ``clear_days`` of them
+    are unusual. It also ends when it was not raised again for ``_MEMORY`` times ``of_days`` days. So one strange day neither
+    raises nor prolongs it. Without drift, a day is on watch when one of the last ``of_days`` days is unusual.
 
-    A verdict depends on nothing but the ``history_days`` days before it. So runs over any split of a range, in any
-    order, come to the same verdicts.
+    A verdict depends only on the day and the ``history_days`` days before it. So runs over any split of a range, in any
+    order, reach the same verdicts.
 
     Args:
         unusual: Days that have rows, in any order, and whether each is unusual.

@@ -1,7 +1,7 @@
-"""From Arrow columns to the float matrix that XGBoost reads.
+"""Encode Arrow columns as the float matrix that XGBoost reads.
 
-A category becomes the position of its value in a table that was fixed when the model was trained and that is stored
-with it; a value that the table does not have becomes missing, never another category.
+A category becomes the position of its value in a table. Training fixes the table, and the model stores it. A value that the
+table lacks becomes missing, never another category.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ Categories = Mapping[str, Sequence[str]]
 
 
 def category_table(rows: pa.Table, names: Sequence[str]) -> dict[str, list[str]]:
-    """The distinct values of each category, sorted, so that the same rows give the same codes."""
+    """Return the distinct values of each category. They are sorted, so the same rows give the same codes."""
     return {name: sorted(pc.unique(_text(rows.column(name))).drop_null().to_pylist()) for name in names}
 
 
 def encode(rows: pa.Table, names: Sequence[str], categories: Categories) -> npt.NDArray[np.float32]:
-    """The rows as float32, shape (rows, names), missing as NaN.
+    """Encode rows as float32, shape (rows, names), with NaN for missing values.
 
     Args:
         rows: Must have every column of ``names``.
         names: Columns in the model's order.
-        categories: For each category its values in the order of their codes.
+        categories: The values of each category, in the order of their codes.
 
     Raises:
         MissingInputError: when columns are missing.
-        DataError: when a number is infinite: it would be a feature's mistake, and trees would hide it.
+        DataError: when a number is infinite. That is a mistake in a feature, which trees would hide.
     """
     if missing := [name for name in names if name not in rows.column_names]:
         raise MissingInputError(f"the model needs feature columns {missing}; the rows have {rows.column_names}")
@@ -47,7 +47,7 @@ def encode(rows: pa.Table, names: Sequence[str], categories: Categories) -> npt.
 
 
 def feature_types(names: Sequence[str], categories: Categories) -> list[str]:
-    """XGBoost's type of each column: ``c`` for a category, ``q`` for a number."""
+    """Return XGBoost's type of each column: ``c`` for a category, ``q`` for a number."""
     return ["c" if name in categories else "q" for name in names]
 
 

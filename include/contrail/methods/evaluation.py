@@ -1,6 +1,7 @@
-"""How good a freshly trained model is on its validation rows, beside the baselines.
+"""The quality of a newly trained model on its validation rows, compared with the baselines.
 
-Pure: predictions in, metrics out. Whether the model may become champion is decided elsewhere, on later rows.
+These are pure functions from predictions to metrics. The promotion gate decides on later rows whether the model becomes
+champion.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,9 +22,9 @@ _SEGMENT_ROWS = 50
 
 @dataclass(frozen=True)
 class Validation:
-    """The validation rows with what the model and the baselines say of them; arrays have shape (rows,).
+    """The validation rows with the predictions of the model and the baselines. Arrays have shape (rows,).
 
-    ``days`` is each row's partition. ``groups`` has a value for each row, by segment feature.
+    ``days`` has each row's partition. ``groups`` has each row's value of each segment feature.
     """
 
     task: Task
@@ -36,9 +37,9 @@ class Validation:
 
 
 class TrainingMetrics(Frozen):
-    """Metrics of the validation rows: of the model (``validation``), of the baselines, by month and by segment.
+    """Metrics on the validation rows: the model's (``validation``), the baselines', by month and by segment.
 
-    A metric that is not defined is NaN.
+    An undefined metric is NaN.
     """
 
     validation: Metrics
@@ -48,16 +49,16 @@ class TrainingMetrics(Frozen):
     by_segment: Mapping[str, Mapping[str, Metrics]]
 
     def flat(self) -> dict[str, float]:
-        """Every defined metric by one name with slashes: ``by_segment/depot/A/auc``."""
+        """Return every defined metric under one name with slashes: ``by_segment/depot/A/auc``."""
         return finite(dict(_flat(self.model_dump())))
 
     def overall(self) -> dict[str, dict[str, float]]:
-        """The defined metrics of all rows together: of the model and of each baseline."""
+        """Return the defined metrics of the model and of each baseline, over all rows."""
         found = {"validation": self.validation, "rate_table": self.rate_table, "constant": self.constant}
         return {name: finite(values) for name, values in found.items()}
 
     def headline(self, task: Task) -> str:
-        """The numbers that a person wants to read first, in a line."""
+        """Return the most important numbers, in one line."""
         name = HEADLINE[task]
         area = f", AUC {self.validation['auc']:.3f}" if task == "binary" else ""
         return (
@@ -67,7 +68,7 @@ class TrainingMetrics(Frozen):
 
 
 def evaluate_training(validation: Validation) -> TrainingMetrics:
-    """The metrics of a model on its validation rows."""
+    """Compute the metrics of a model on its validation rows."""
     task, labels, model = validation.task, validation.labels, validation.model
     months = np.datetime_as_string(validation.days, unit="M").astype(object)
     return TrainingMetrics(

@@ -1,7 +1,6 @@
-"""Fit gradient-boosted trees on a window of rows, the same bytes for the same rows and parameters on a CPU.
+"""Fit gradient-boosted trees on a window of rows. On a CPU the same rows and parameters give the same bytes.
 
-Pure but for the machines that it runs on: rows in, trees out. Where rows come from, where trees are grown and where
-models go does not belong here.
+The functions take rows and return trees. Reading rows, growing trees on machines and storing models do not belong here.
 """
 
 import difflib
@@ -31,7 +30,7 @@ _UNLISTED = {"eval_metric", "objective", "verbosity", "base_score"}
 
 @dataclass(frozen=True)
 class Method:
-    """How trees are grown: the training settings in force, all of XGBoost's parameters, and the machines."""
+    """How to grow trees: the effective training settings, all of XGBoost's parameters, and the machines."""
 
     settings: TrainSpec
     params: Params
@@ -40,7 +39,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Trees, the rounds that early stopping chose, and the predictions of the rows that chose them."""
+    """The trees, the number of rounds from early stopping, and the predictions of the validation rows."""
 
     model: bytes
     rounds: int
@@ -52,7 +51,7 @@ class Fitted:
 
 
 def override(train: TrainSpec, values: Mapping[str, Any]) -> TrainSpec:
-    """The training settings with a scientist's changes: settings by their name, anything else is XGBoost's.
+    """Apply a scientist's changes to the training settings. Other names are parameters of XGBoost.
 
     Raises:
         SpecError: for a value of the wrong type.
@@ -68,10 +67,10 @@ def override(train: TrainSpec, values: Mapping[str, Any]) -> TrainSpec:
 
 
 def booster_params(task: str, train: TrainSpec) -> Params:
-    """Every parameter that the trees depend on, the number of threads included.
+    """Return every parameter that the trees depend on, including the number of threads.
 
     Raises:
-        SpecError: for a parameter that XGBoost does not know (it would only warn), with the nearest that it does.
+        SpecError: for a parameter that XGBoost does not know, with the nearest valid one. XGBoost would only warn.
     """
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     params: Params = {
@@ -112,14 +111,14 @@ def _names(config: Any) -> set[str]:
 def fit_trees(
     rows: TrainingRows, fit: Rows, validation: Rows, method: Method, checkpoints: Checkpoints | None = None
 ) -> Fitted:
-    """Fit, stop early on the validation rows, and fit again on all rows with the rounds found if asked to.
+    """Fit trees with early stopping. With ``train.refit``, fit again on all rows with the rounds found.
 
     Args:
         rows: The whole training window.
-        fit: Which rows are learned from at first.
-        validation: Which rows stop the rounds.
-        method: How trees are grown.
-        checkpoints: Where to go on from and keep what is done; by default an interrupted training begins anew.
+        fit: The rows of the first fit.
+        validation: The rows for early stopping.
+        method: How to grow trees.
+        checkpoints: The store from which an interrupted training continues. By default it starts again.
     """
     checkpoints, train, trainer = checkpoints or NoCheckpoints(), method.settings, method.trainer
     device = trainer.device(train.device, len(rows.labels))
@@ -132,7 +131,7 @@ def fit_trees(
     if train.refit:
         with trainer.holding(rows, np.ones_like(fit), params) as grow:
             booster, _ = boost(Boosting("refit", rounds), params, grow, train, checkpoints)
-    # What is left of the machine and of early stopping would make equal trees differ in their bytes.
+    # The booster's attributes name the machine and early stopping. With them equal trees would differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))
     gains = {name: float(gain) for name, gain in booster.get_score(importance_type="total_gain").items()}
     total = sum(gains.values()) or 1.0
@@ -147,14 +146,14 @@ def predict_unseen(
     rounds: int,
     trainer: Trainer | None = None,
 ) -> Floats:
-    """Predict each part of the rows by trees fitted on the other parts: what the model would say of days to come.
+    """Predict each part of the rows by trees fitted on the other parts, as the model would predict later days.
 
     Args:
         rows: The whole training window.
-        parts: Number of each row's part, at least two of them.
-        params: As the model was fitted, ``device`` included.
-        rounds: As many as the model has.
-        trainer: The machines that grow them; by default this process.
+        parts: The number of each row's part. There are at least two parts.
+        params: The model's parameters, including ``device``.
+        rounds: The model's number of rounds.
+        trainer: The machines that grow the trees; by default this process.
     """
     predictions = np.empty(len(rows.labels))
     for part in np.unique(parts):

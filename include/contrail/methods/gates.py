@@ -1,6 +1,6 @@
-"""The promotion gate: what a challenger must show, on rows after its training, before it may predict for people.
+"""The promotion gate: what a challenger must show on rows after its training, before it becomes champion.
 
-Pure: evidence in, checks out. How much better a model is, and how surely, is reckoned in ``improvement``.
+These are pure functions from evidence to checks. ``improvement`` computes how much better a model is, with an interval.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from contrail.methods.metrics import (
     worse_than,
 )
 
-# With fewer days a bootstrap over days says nothing.
+# With fewer days, a bootstrap over days proves nothing.
 _FEWEST_DAYS = 5
 _BEATS_CHAMPION = "beats_champion"
 CONSTANT, RATE_TABLE = "constant", "rate table"
@@ -39,7 +39,7 @@ Answer = Literal["approved", "refused"]
 
 
 class Check(Frozen):
-    """One condition: ``value`` compared with ``bound``; ``passed`` is None when it did not apply."""
+    """One condition: ``value`` compared with ``bound``. ``passed`` is None when the condition did not apply."""
 
     name: str
     title: str
@@ -53,7 +53,7 @@ class Check(Frozen):
 
 @dataclass(frozen=True)
 class ShadowDay:
-    """A day on which the challenger was scored in shadow: the gate's metric of both, on ``rows`` labelled rows."""
+    """A day in shadow: the gate's metric of challenger and champion, on ``rows`` labelled rows."""
 
     day: date
     rows: int
@@ -63,11 +63,11 @@ class ShadowDay:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The rows that every model was scored on. ``days`` is each row's partition.
+    """The rows on which every model was scored. ``days`` has each row's partition.
 
-    ``groups`` has a text for each row, by segment feature. ``champion`` is None when none can be compared with, for the
-    reason in ``no_champion``. ``integrity`` lists what is wrong with the challenger's package. ``shadow`` has the days on
-    which the challenger was scored beside this champion, after both of their trainings.
+    ``groups`` has each row's text for each segment feature. ``champion`` is None when there is none to compare with;
+    ``no_champion`` says why. ``integrity`` lists what is wrong with the challenger's package. ``shadow`` has the days on
+    which both were scored, the challenger in shadow, after both trainings.
     """
 
     task: Task
@@ -83,7 +83,7 @@ class Evidence:
     shadow: tuple[ShadowDay, ...] = ()
 
     def models(self) -> dict[str, Floats]:
-        """Predictions by the name of who made them, the challenger first."""
+        """Return the predictions by the name of their model, the challenger first."""
         found = {
             "challenger": self.challenger,
             "champion": self.champion,
@@ -93,15 +93,15 @@ class Evidence:
         return {name: predictions for name, predictions in found.items() if predictions is not None}
 
     def metrics(self) -> dict[str, dict[str, float]]:
-        """Every metric of every model."""
+        """Compute every metric of every model."""
         return {name: evaluate(self.task, self.labels, p) for name, p in self.models().items()}
 
 
 def check_metrics(task: Task, gate: GateSpec) -> None:
-    """Refuse a gate that measures what the task does not have.
+    """Refuse a gate whose metric does not fit the task.
 
     Raises:
-        SpecError: naming the metric and those that would do.
+        SpecError: with the metric, and those that fit.
     """
     allowed = ("auc", "log_loss") if task == "binary" else ("rmse", "mae")
     for where, metric in [("gate.metric", gate.metric), *(("gate.segments", s.metric) for s in gate.segments)]:
@@ -110,9 +110,9 @@ def check_metrics(task: Task, gate: GateSpec) -> None:
 
 
 def judge(evidence: Evidence, gate: GateSpec) -> list[Check]:
-    """Every check of the gate, in the order in which a person reads them."""
+    """Make every check of the gate, in the order in which a person reads them."""
     checks = [_integrity(evidence), _enough_rows(evidence, gate)]
-    if passed(checks):  # the others would measure noise, or what must not be used anyway
+    if passed(checks):  # the others would measure noise, or an unusable package
         checks += [
             _against_champion(evidence, gate),
             *([_in_shadow(evidence, gate)] if evidence.shadow else []),
@@ -125,17 +125,17 @@ def judge(evidence: Evidence, gate: GateSpec) -> list[Check]:
 
 
 def worth_shadowing(checks: list[Check]) -> bool:
-    """Whether a refused challenger is sound: all that it has not shown is that it beats the champion."""
+    """Say whether a refused challenger is sound: it failed only against the champion."""
     return {check.name for check in checks if check.passed is False} == {_BEATS_CHAMPION}
 
 
 def passed(checks: list[Check]) -> bool:
-    """Whether no check failed."""
+    """Say whether no check failed."""
     return all(check.passed is not False for check in checks)
 
 
 def approval_check(answer: Answer | None, person: str, reason: str) -> Check:
-    """The check that a person agrees. Without an answer it has not failed: it waits."""
+    """Make the check that a person approves. Without an answer the check waits; it has not failed."""
     detail = {"approved": f"approved by {person}", "refused": f"refused by {person}", None: "waits for an approver"}
     return Check(
         name="approval",
@@ -175,7 +175,7 @@ def _enough_rows(evidence: Evidence, gate: GateSpec) -> Check:
 
 
 class _Bar(NamedTuple):
-    """How much better a challenger must be: at least ``bound``, or more than it where that is ``strict``."""
+    """How much better a challenger must be: at least ``bound``, or more than ``bound`` if ``strict``."""
 
     name: str
     title: str
@@ -197,7 +197,7 @@ def _improvement(evidence: Evidence, gate: GateSpec, other: Floats, bar: _Bar) -
         interval=interval,
         detail=f"{gate.metric.replace('_', ' ')} {'better' if interval.estimate >= 0 else 'worse'} by "
         f"{abs(interval.estimate):.4f}; {interval.confidence:.0%} interval of the improvement {interval.low:.4f} to "
-        f"{interval.high:.4f}, of which the lower end counts",
+        f"{interval.high:.4f}; its lower end counts",
     )
 
 
@@ -211,7 +211,7 @@ def _against_champion(evidence: Evidence, gate: GateSpec) -> Check:
 
 
 def _in_shadow(evidence: Evidence, gate: GateSpec) -> Check:
-    """What happened beside the champion must not contradict the rows of the gate; the estimate counts, no interval."""
+    """Check that the days in shadow do not contradict the gate. Here the estimate counts, without an interval."""
     name, title, metric = "shadow", "Not worse than the champion in shadow", gate.metric
     days, rows = len(evidence.shadow), [day.rows for day in evidence.shadow]
     own, theirs = (
@@ -254,7 +254,7 @@ def _calibration(evidence: Evidence, gate: GateSpec) -> Check:
 
 
 def _segment(evidence: Evidence, floor: SegmentFloor) -> Check:
-    """The worst group of a feature against its floor; a group with one class has no AUC and is left out."""
+    """Check the worst group of a feature against its floor. A group with one class has no AUC, and is left out."""
     groups = by_group(
         evidence.task, evidence.labels, evidence.challenger, evidence.groups[floor.feature], floor.min_rows
     )

@@ -1,10 +1,10 @@
-"""Whether to retrain: evidence of a day in, a decision with its reasons out.
+"""The retrain governor: it turns the evidence of a day into a decision with its reasons.
 
-Lasting drift, decayed performance, the schedule or a person asks for it; a cool-down, missing labels or the month's budget
-refuse it. A person may insist in spite of the first two. The first training of a pipeline is no retraining: nothing refuses it.
-Everything is counted in days of partitions, never by the clock, so that a replayed year decides as the year itself did.
+Lasting drift, lost performance, the schedule or a person asks for a training. A cool-down, missing labels or the month's
+budget refuse it. A person may overrule the first two. Nothing refuses the first training of a pipeline. All counts are in
+days of partitions, never by the clock. So a replayed year gives the same decisions as the year itself.
 
-Pure functions: no lake, no registry, no training.
+These are pure functions: no lake, no registry, no training.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ RETRAIN = "retrain"
 MONITOR: Final = "monitor"
 SCHEDULE: Final = "schedule"
 BY_HAND: Final = "by-hand"
-# A day without labels, or with another champion's predictions, must not silence the median of the others.
+# The median still counts when some days lack labels, or have another champion's predictions.
 _MEASURED_SHARE = 0.75
 
 Outcome = Literal["retrain", "hold", "refused"]
@@ -30,7 +30,7 @@ Trigger = Literal["drift", "label-drift", "performance", "schedule", "by-hand"]
 
 @dataclass(frozen=True)
 class Training:
-    """A training by the day whose cut-off it could have used; ``what`` tells a person which."""
+    """A training and the day whose cut-off it could have used. ``what`` names it for people."""
 
     as_of: date
     what: str
@@ -38,13 +38,22 @@ class Training:
 
 @dataclass(frozen=True)
 class RetrainEvidence:
-    """What was known at a day's cut-off.
+    """The evidence that was known at a day's cut-off.
 
-    ``drift`` and ``label_drift`` have verdicts against the champion, by day, of the last ``drift_of_days`` days.
-    ``improvements`` has how much better than the constant baseline the champion was, by day, for the last
-    ``performance_days`` days that may have their labels; ``reference`` is the same at its gate. ``labelled`` of ``rows``
-    predictions of those days, of any model, have a label. ``asked`` says whether the day's monitor asks, or the schedule, or
-    a person, for a ``reason``; who may insist.
+    Attributes:
+        day: The day of the decision.
+        champion: Version of the champion; None without one.
+        drift: Verdicts on the features against the champion, for the last ``drift_of_days`` days.
+        label_drift: Verdicts on the label, for the same days.
+        improvements: The champion's improvement over the constant baseline, by day. They cover the last
+            ``performance_days`` days that may have labels.
+        reference: The champion's improvement at its gate.
+        labelled: Predictions of those days, of any model, that have a label.
+        rows: All predictions of those days, of any model.
+        trainings: Earlier trainings.
+        asked: Who asks for the decision, for example the day's monitor.
+        reason: The person's reason.
+        insist: Whether the person overrules a cool-down and missing labels.
     """
 
     day: date
@@ -63,7 +72,7 @@ class RetrainEvidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """``reasons`` are sentences for a person: what was found, then what refuses it."""
+    """A decision. ``reasons`` are sentences for people: first the findings, then the rules that refuse."""
 
     decision: Outcome
     trigger: Trigger | None
@@ -78,7 +87,7 @@ class _Finding:
 
 
 def decide(evidence: RetrainEvidence, retrain: RetrainSpec) -> Decision:
-    """Retrain, hold (nothing asks for it) or refuse (something does, and something forbids it)."""
+    """Decide to retrain, to hold (nothing asks for a training), or to refuse (a rule forbids it)."""
     findings = [*_asked(evidence), *_drift(evidence, retrain), _performance(evidence, retrain)]
     raised = [finding for finding in findings if finding.found]
     if not raised:
@@ -103,26 +112,26 @@ def _said(*reasons: str | None) -> tuple[str, ...]:
 
 def _asked(evidence: RetrainEvidence) -> list[_Finding]:
     if evidence.asked == SCHEDULE:
-        return [_Finding("schedule", True, "the schedule asks for it")]
+        return [_Finding("schedule", True, "the schedule asks for a training")]
     if evidence.asked == BY_HAND:
-        return [_Finding("by-hand", True, f"a person asks for it: {evidence.reason or 'no reason was given'}")]
+        return [_Finding("by-hand", True, f"a person asks for a training: {evidence.reason or 'no reason was given'}")]
     return []
 
 
 def _drift(evidence: RetrainEvidence, retrain: RetrainSpec) -> list[_Finding]:
-    """Of the features and of the label, each by itself: a day of one and two of the other are not one lasting shift."""
+    """Judge drift of the features and of the label separately. Days of one do not add to days of the other."""
     seen: dict[Trigger, Mapping[date, str]] = {"drift": evidence.drift, "label-drift": evidence.label_drift}
     found = []
     for trigger, verdicts in seen.items():
         days = sum(verdict == "drift" for verdict in verdicts.values())
         what = trigger.replace("-", " ")
-        reason = f"{what} on {days} of the last {retrain.drift_of_days} days; {retrain.drift_days} ask for a training"
+        reason = f"{what} on {days} of the last {retrain.drift_of_days} days; {retrain.drift_days} trigger a training"
         found.append(_Finding(trigger, days >= retrain.drift_days, reason))
     return found
 
 
 def _performance(evidence: RetrainEvidence, retrain: RetrainSpec) -> _Finding:
-    """The median of the days, so that one day that nobody could predict does not count for more than one."""
+    """Judge the median of the days, so that one unpredictable day counts only once."""
     wanted, margin = retrain.performance_days, retrain.performance_margin
     if margin is None:
         return _Finding("performance", False, "performance does not ask: retrain.performance_margin is not set")
@@ -136,7 +145,7 @@ def _performance(evidence: RetrainEvidence, retrain: RetrainSpec) -> _Finding:
     )
     reason = (
         f"the champion's improvement over the baseline is {now:.4g} in the median of {measured} days ({at_gate}); "
-        f"below {limit:.4g} asks for a training"
+        f"below {limit:.4g} triggers a training"
     )
     return _Finding("performance", now < limit, reason)
 

@@ -1,6 +1,6 @@
-"""Bins over a window's values, the histograms of days in them, and how far two histograms lie apart.
+"""Bins over a window's values, the histograms of days, and the distance between two histograms.
 
-What distance is unusual does not belong here.
+The threshold of an unusual distance does not belong here.
 """
 
 import math
@@ -20,16 +20,17 @@ Codes = npt.NDArray[np.int64]
 _PARTITION = "partition_date"
 _MAX_CATEGORIES = 200
 # Values outside the usual range lie in three bins on either side: just outside, and more than one and ten ranges away.
-# They are moved by so much more than the window's whole width of 1. So a new unit is not taken for one more record: a
-# feature times ten was found in 61 % of the features of flight_delay, in 21 % without a measure of how far outside.
+# They move by this much more than the window's whole width of 1. So a new unit looks worse than one new record. A feature
+# times ten was found for 61 % of the features of flight_delay, and for 21 % without these distances.
 _RANGES_AWAY = (1, 10)
 _OUTSIDE = (0.1, 0.5, 1.0)
 
 
 class NumberBins(Frozen):
-    """Bins of a number by their right ends, and how far each bin lies from the next; the last bin is of missing values.
+    """The bins of a number. ``edges`` are their right ends; one more bin at the end holds missing values.
 
-    ``gaps`` is in ranks: the window's own values span 0 to 1. No ``edges``: the window has no value.
+    ``gaps`` has the distance of each bin from the next, in ranks: the window's own values span 0 to 1. Without ``edges`` the
+    window has no value.
     """
 
     kind: Literal["number"] = "number"
@@ -43,27 +44,27 @@ class NumberBins(Frozen):
         return _counts(binned, missing + 1, codes, days)
 
     def distances(self, counts: Floats, others: Floats) -> Floats:
-        """How far the rows of one array of counts are from those of another, 0 for the same distribution.
+        """Measure the distance between the rows of two arrays of counts. It is 0 for the same distribution.
 
-        The mean way, in ranks of the window, that rows must be moved (earth mover's distance), and the difference of
-        the missing shares, as if a missing value were 1 away.
+        The distance is the mean way that rows must move, in ranks of the window (earth mover's distance). The difference of
+        the missing shares is added, as if a missing value were 1 away.
         """
         others = np.broadcast_to(others, counts.shape)
         missing = np.abs(_shares(counts)[:, -1] - _shares(others)[:, -1])
         known, known_others = counts[:, :-1], others[:, :-1]
         ahead = np.abs(np.cumsum(_shares(known) - _shares(known_others), axis=1))[:, :-1]
-        # Not a matrix product: its last digits depend on how many days are asked for together.
+        # A matrix product would not do: its last digits depend on the number of days in the call.
         moved = (ahead * np.array(self.gaps)).sum(axis=1)
         comparable = (known.sum(axis=1) > 0) & (known_others.sum(axis=1) > 0)
         return missing + np.where(comparable, moved, 0)
 
 
 class CategoryBins(Frozen):
-    """A bin for each category, the most frequent first; the last two are of unknown and of missing values."""
+    """The bins of a category, one per value, the most frequent first. The last two hold unknown and missing values."""
 
     kind: Literal["category"] = "category"
     values: tuple[str, ...]
-    gaps: tuple[()] = ()  # categories have no order; the stored reference names the key all the same
+    gaps: tuple[()] = ()  # categories have no order, but the stored reference has the key
 
     def histograms(self, column: pa.ChunkedArray, codes: Codes, days: int) -> Floats:
         """Counts, shape (days, bins); ``codes`` has each row's day."""
@@ -73,7 +74,7 @@ class CategoryBins(Frozen):
         return _counts(binned, unknown + 2, codes, days)
 
     def distances(self, counts: Floats, others: Floats) -> Floats:
-        """The share of rows to be moved from one array's rows to the other's, 0 for the same distribution."""
+        """Measure the share of rows that differ between two arrays of counts. It is 0 for the same distribution."""
         return np.abs(_shares(counts) - _shares(np.broadcast_to(others, counts.shape))).sum(axis=1) / 2
 
 
@@ -81,13 +82,13 @@ Bins = NumberBins | CategoryBins
 
 
 def days_of(features: pa.Table) -> tuple[list[date], Codes]:
-    """The days that have rows, in order, and the position of each row's day among them."""
+    """Return the days that have rows, in order, and the position of each row's day among them."""
     days, codes = np.unique(features.column(_PARTITION).to_numpy(), return_inverse=True)
     return days.astype("datetime64[D]").astype(object).tolist(), codes
 
 
 def bins_of(column: pa.ChunkedArray, kind: Literal["number", "category"], most: int, codes: Codes) -> Bins:
-    """Bins for a window's values: ``most`` of about equal counts inside the usual range of a number."""
+    """Make bins for a window's values. A number gets ``most`` bins of about equal counts in its usual range."""
     if kind == "category":
         counts = pc.cast(column, pa.string()).drop_null().value_counts()
         ranked = sorted(counts.to_pylist(), key=lambda entry: (-entry["counts"], entry["values"]))
@@ -101,10 +102,10 @@ def bins_of(column: pa.ChunkedArray, kind: Literal["number", "category"], most: 
 
 
 def _edges(numbers: Floats, bins: int, codes: Codes) -> tuple[float, ...]:
-    """Right ends of bins of about equal counts, with three bins below the usual range and three above it.
+    """Return the right ends of bins of about equal counts, with three more bins below the usual range and above it.
 
-    The range leaves out what only one day has, below and above: so a day that goes beyond all others is as strange
-    among the reference's own days as it would be later, and the threshold has seen one.
+    The range leaves out values that only one day has, below and above. So the reference's own most extreme day counts as
+    strange, as a later one would, and the threshold has seen such days.
     """
     if not len(numbers):
         return ()
@@ -123,7 +124,7 @@ def _edges(numbers: Floats, bins: int, codes: Codes) -> tuple[float, ...]:
 
 
 def _usual_range(numbers: Floats, codes: Codes) -> tuple[float, float]:
-    """From the second lowest of the days' minima to the second highest of their maxima."""
+    """Return the range from the second lowest minimum of a day to the second highest maximum."""
     lowest, highest = np.full(codes.max() + 1, np.inf), np.full(codes.max() + 1, -np.inf)
     np.minimum.at(lowest, codes, numbers)
     np.maximum.at(highest, codes, numbers)
@@ -132,7 +133,7 @@ def _usual_range(numbers: Floats, codes: Codes) -> tuple[float, float]:
 
 
 def _gaps(total: Floats) -> tuple[float, ...]:
-    """How far each bin lies from the next, by the window's own histogram, shape (1, bins)."""
+    """Return the distance of each bin from the next, by the window's own histogram of shape (1, bins)."""
     shares = _shares(total[:, len(_OUTSIDE) : -len(_OUTSIDE) - 1])[0]
     ranks = np.cumsum(shares) - shares / 2
     outside = np.array(_OUTSIDE)

@@ -1,7 +1,7 @@
-"""How much better one model is than another on the same rows, with an interval.
+"""The improvement of one model over another on the same rows, with an interval.
 
-The interval comes from a paired bootstrap over whole days, because the flights of a day share its weather: rows are not
-independent, and resampling them would make every interval far too narrow.
+The interval comes from a paired bootstrap over whole days. Rows of a day are not independent: its flights share the weather.
+Resampling single rows would make every interval far too narrow.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from contrail.methods.metrics import HIGHER_IS_BETTER, Floats, block_metric
 
 
 class Interval(Frozen):
-    """An improvement with its confidence interval; positive is better, whatever the metric's direction."""
+    """An improvement with its confidence interval. Positive means better, for every metric."""
 
     estimate: float
     low: float
@@ -26,7 +26,7 @@ class Interval(Frozen):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models' predictions of the same rows, each with its label and its partition."""
+    """The predictions of two models on the same rows. Each row has its label and its partition."""
 
     labels: Floats
     days: npt.NDArray[np.datetime64]
@@ -35,9 +35,9 @@ class Pair:
 
 
 def paired_improvement(pair: Pair, gate: GateSpec) -> Interval:
-    """How much better the challenger is, with an interval from resampling days for both models together.
+    """Compute the challenger's improvement. Its interval comes from resampling days for both models together.
 
-    The seed is fixed: the same rows always give the same interval.
+    The seed is fixed, so the same rows always give the same interval.
     """
     _, blocks = np.unique(pair.days, return_inverse=True)
     count = int(blocks.max()) + 1
@@ -54,7 +54,7 @@ def paired_improvement(pair: Pair, gate: GateSpec) -> Interval:
 
 
 def pooled(metric: str, values: Sequence[float], rows: Sequence[int]) -> float:
-    """One value from those of days: of all rows together, but for AUC the mean of the days, weighted by rows."""
+    """Pool the values of days into that of all rows. For AUC it is the mean of the days, weighted by rows."""
     if metric == "rmse":
         return float(np.sqrt(np.average(np.square(values), weights=rows)))
     return float(np.average(values, weights=rows))

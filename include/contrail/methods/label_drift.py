@@ -1,11 +1,11 @@
-"""Drift of the label: do labels differ more from what the model expects than was usual?
+"""Drift of the label: whether labels differ from the model's predictions more than usual.
 
-A day's residual is its mean label minus the mean of its predictions. The mean residual of a few days in a row is
-compared with that of the training window's days, each predicted by a model that had not seen it: of its own rows a
-model knows more than it ever will of others (``flight_delay``: days' residuals spread by 0.085 in the sample, by 0.13
-out of it). Each day is first held to the usual range, so that one strange day, however strange, cannot pass alone.
+A day's residual is its mean label minus its mean prediction. The mean residual of a few days in a row is compared with the
+residuals of the training window. There each day is predicted by a model that has not seen it, because a model fits its own
+rows too well. In ``flight_delay`` residuals of days spread by 0.085 in the sample, and by 0.13 out of it. Each residual is
+first clipped to the usual range, so no single strange day can raise drift.
 
-Pure functions over numbers: no lake, no models. Drift of features is in ``contrail.methods.drift``.
+These are pure functions over numbers: no lake, no models. Drift of features is in ``contrail.methods.drift``.
 """
 
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ STATISTIC = "mean_residual"
 Floats = npt.NDArray[np.float64]
 Days = npt.NDArray[np.datetime64]
 
-# A day beyond what one in twenty passes on either side counts as that day.
+# One day in twenty lies beyond this range on either side. A residual out there counts as the end of the range.
 _USUAL_RANGE = (0.05, 0.95)
 _PARTS = 3
 
 
 class LabelReference(Frozen):
-    """What residuals are usual: a day's from ``low`` to ``high``.
+    """The usual residuals of the training window, learned from ``days`` days.
 
-    The mean of ``run_days`` days among the last ``of_days`` is ``centre``, give or take ``threshold``. Learned from
-    ``days`` days; all amounts are in label units.
+    A day's residual usually lies from ``low`` to ``high``. The mean over ``run_days`` days among the last ``of_days`` is
+    usually ``centre``, give or take ``threshold``. All amounts are in label units.
     """
 
     run_days: int
@@ -46,30 +46,31 @@ class LabelReference(Frozen):
 
 
 def parts_of(days: Days) -> npt.NDArray[np.int64]:
-    """Which of a few consecutive parts each row's day lies in, to predict each part by a model of the others.
+    """Return the number of each row's part. A model of the other parts then predicts each part.
 
-    Three are as good as ten on ``flight_delay`` (residuals spread by 0.127 and 0.125) at two fits' cost, not nine's.
+    The parts are consecutive days. Three parts are as good as ten on ``flight_delay`` (residuals spread by 0.127 and 0.125).
+    They cost two fits instead of nine.
     """
     known, codes = np.unique(days, return_inverse=True)
     return np.asarray(codes * _PARTS // len(known), dtype=np.int64)
 
 
 def day_residuals(days: Days, labels: Floats, predictions: Floats) -> dict[date, float]:
-    """Mean label minus mean prediction of each day that has rows; the order of a day's rows may move the last digit."""
+    """Compute mean label minus mean prediction of each day. The order of its rows may change the last digit."""
     known, codes = np.unique(days.astype("datetime64[D]"), return_inverse=True)
     means = np.bincount(codes, labels - predictions) / np.bincount(codes)
     return dict(zip(known.astype(object).tolist(), means.tolist(), strict=True))
 
 
 def build_label_reference(residuals: Mapping[date, float], drift: DriftSpec) -> LabelReference:
-    """What residuals are usual, to be stored with the model's drift reference.
+    """Build the reference of usual residuals, to store with the model's drift reference.
 
     Args:
-        residuals: By day of the training window, from predictions that had not seen the day.
-        drift: ``raise_days`` in a row are looked at together; ``label_false_alarm_rate`` of such runs pass the threshold.
+        residuals: Residuals of the training window's days, from predictions by models that had not seen the day.
+        drift: Gives ``raise_days``, the days of a run, and ``label_false_alarm_rate``, the share of runs above the threshold.
 
     Raises:
-        DataError: if there are fewer days than a threshold could be learned from.
+        DataError: if there are too few days to learn a threshold.
     """
     values = np.array([residuals[day] for day in sorted(residuals)])
     least = drift.raise_days + 4
@@ -94,12 +95,13 @@ def build_label_reference(residuals: Mapping[date, float], drift: DriftSpec) -> 
 
 
 def label_statistic(residuals: Mapping[date, float], day: date, reference: LabelReference) -> float | None:
-    """How far the days up to ``day`` are from the usual, in label units; drift when above ``reference.threshold``.
+    """Measure how far the days up to ``day`` are from the usual, in label units.
 
-    The last ``run_days`` days with labels among the ``of_days`` up to ``day`` count; nothing else is looked at.
+    Only the last ``run_days`` labelled days among the ``of_days`` up to ``day`` count. A value above
+    ``reference.threshold`` means drift.
 
     Returns:
-        None when ``day`` itself or too many of the days before it have no labels.
+        The distance. None: ``day`` itself, or too many of the days before it, have no labels.
     """
     known = [d for d in (day - timedelta(days=back) for back in range(reference.of_days)) if d in residuals]
     last = known[: reference.run_days]

@@ -1,8 +1,8 @@
-"""Training rows as XGBoost's binned matrices, filled from Arrow a batch at a time: all rows' floats are never there at once.
+"""Training rows as XGBoost's binned matrices. They are filled from Arrow in batches, so memory never holds all floats.
 
-On a CPU the bins, and so the trees, are the same bytes however many batches the rows come in and wherever the bins are
-kept (measured with XGBoost 3.2 on up to 1.3 million rows; a test asserts it of fewer). For a GPU XGBoost bins on the CPU and
-copies the bins to it. How trees grow does not belong here.
+On a CPU the bins, and so the trees, are the same bytes for any number of batches and any place of the bins. We measured
+this with XGBoost 3.2 on up to 1.3 million rows; a test asserts it for fewer. For a GPU, XGBoost makes the bins on the CPU
+and copies them. Growing trees does not belong here.
 """
 
 import tempfile
@@ -27,16 +27,15 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
-# Rows that are encoded at a time: 60 features make 240 MB.
+# Rows in a batch. With 60 features a batch takes 240 MB.
 _BATCH_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Labelled rows, with the names and categories of the columns that are features.
+    """Labelled rows, with the names and categories of their features.
 
-    With ``external_memory`` their bins are kept outside the processor's memory: on disk for a CPU, in the host's
-    memory for a GPU.
+    With ``external_memory`` the bins are kept elsewhere: on disk for a CPU, in the host's memory for a GPU.
     """
 
     features: pa.Table
@@ -46,7 +45,7 @@ class TrainingRows:
     external_memory: bool = False
 
     def batches(self, chosen: Rows) -> Iterator[Batch]:
-        """The chosen rows in order, some at a time: encoded, shape (rows, names), and their labels.
+        """Yield the chosen rows in order, in batches: encoded rows of shape (rows, names), and their labels.
 
         Raises:
             DataError: as ``encode``.
@@ -58,12 +57,12 @@ class TrainingRows:
 
 
 def encode_window(rows: pa.Table, spec: PipelineSpec, external_memory_rows: int = 0) -> TrainingRows:
-    """Training rows as XGBoost reads them, with the category tables that these rows define.
+    """Prepare training rows for XGBoost, with the category tables that these rows define.
 
     Args:
         rows: The features and ``label``.
         spec: Says which columns are features, and which of them are categories.
-        external_memory_rows: With more rows than this their bins are kept outside memory; 0 means never.
+        external_memory_rows: With more rows than this, the bins are kept outside memory; 0 means never.
     """
     names = tuple(spec.features.columns)
     categories = category_table(rows, spec.features.categories)
@@ -75,10 +74,10 @@ def encode_window(rows: pa.Table, spec: PipelineSpec, external_memory_rows: int 
 def binned(
     rows: TrainingRows, chosen: Rows, params: Mapping[str, Any], reference: "xgboost.DMatrix | None" = None
 ) -> "xgboost.QuantileDMatrix | xgboost.ExtMemQuantileDMatrix":
-    """The chosen rows, binned as ``params`` say, or in the bins of ``reference``.
+    """Bin the chosen rows as ``params`` say, or with the bins of ``reference``.
 
     Raises:
-        SpecError: when bins are to be kept outside a GPU and the package that this needs is not installed.
+        SpecError: when the bins must stay outside a GPU, and the package for this is not installed.
     """
     import xgboost
 
@@ -98,7 +97,7 @@ def binned(
 
 
 def predict(booster: "xgboost.Booster", rows: TrainingRows, chosen: Rows) -> Floats:
-    """The booster's predictions of the chosen rows, in order; on this machine's processors, wherever it was grown."""
+    """Predict the chosen rows, in order. This machine's processors always do it, even after training on a GPU."""
     booster.set_param({"device": "cpu"})
     parts = [booster.inplace_predict(matrix) for matrix, _ in rows.batches(chosen)]
     return np.concatenate(parts or [np.empty(0)]).astype(np.float64)
@@ -109,7 +108,7 @@ def _iterator(
 ) -> "xgboost.DataIter":
     import xgboost
 
-    # XGBoost goes through the batches four times; one alone is kept.
+    # XGBoost goes through the batches four times. A single batch is kept.
     kept = list(rows.batches(chosen)) if np.count_nonzero(chosen) <= _BATCH_ROWS else None
 
     class Batches(xgboost.DataIter):
@@ -133,13 +132,13 @@ def _iterator(
 
 
 def _to_gpu() -> Callable[[Any], Any]:
-    """XGBoost takes rows for bins outside a GPU from the GPU's own memory, and only as CuPy's arrays."""
+    """Return the function that copies rows to the GPU. For bins outside a GPU, XGBoost reads only CuPy's arrays."""
     try:
         import cupy
     except ImportError as error:
         raise SpecError(
-            "The bins are to be kept outside the GPU's memory: it is too small for them, or there are more rows than "
-            "train.external_memory_rows. That needs the package cupy, which is not installed here. The job image has it; on "
-            "a machine of your own install requirements-gpu.txt, or train on a CPU (train.device: cpu)."
+            "The bins must stay outside the GPU's memory: it is too small for them, or there are more rows than "
+            "train.external_memory_rows. That needs the package cupy, which is not installed here. The job image has it. On "
+            "your own machine install requirements-gpu.txt, or train on a CPU (train.device: cpu)."
         ) from error
     return cupy.asarray  # type: ignore[no-any-return]

@@ -1,6 +1,7 @@
-"""Metrics of predictions against labels, for both tasks, and sums of them a block that a bootstrap can resample.
+"""Metrics of predictions against labels, for both tasks, and their sums by block for a bootstrap.
 
-Pure numpy: a day's performance must not cost the import of scikit-learn. Plots and tables do not belong here.
+They need only numpy, because the daily performance stage should not import scikit-learn. Plots and tables do not belong
+here.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,13 +15,13 @@ Task = Literal["binary", "regression"]
 
 CALIBRATION_BINS = 10
 HIGHER_IS_BETTER = frozenset({"auc"})
-# What a day's performance is compared with its baseline by.
+# The metric that compares a day's performance with its baseline.
 HEADLINE: dict[Task, str] = {"binary": "log_loss", "regression": "rmse"}
 _SMALLEST = 1e-15
 
 
 def auc(labels: Floats, predictions: Floats) -> float:
-    """Area under the ROC curve, ties counted half; NaN unless both classes occur."""
+    """Area under the ROC curve. Ties count half. It is NaN unless both classes occur."""
     positive = labels > 0.5
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if not n_positive or not n_negative:
@@ -32,14 +33,14 @@ def auc(labels: Floats, predictions: Floats) -> float:
 
 
 def log_losses(labels: Floats, predictions: Floats) -> npt.NDArray[np.float64]:
-    """Each row's negative log-likelihood in nats; a certain and wrong prediction costs 34.5, not infinity."""
+    """Negative log-likelihood of each row, in nats. A certain but wrong prediction costs 34.5, not infinity."""
     p = np.clip(np.asarray(predictions, np.float64), _SMALLEST, 1 - _SMALLEST)
     losses: npt.NDArray[np.float64] = -(labels * np.log(p) + (1 - labels) * np.log1p(-p))
     return losses
 
 
 def log_loss(labels: Floats, predictions: Floats) -> float:
-    """Mean negative log-likelihood, nats."""
+    """Mean negative log-likelihood, in nats."""
     return float(log_losses(labels, predictions).mean())
 
 
@@ -49,25 +50,25 @@ def brier(labels: Floats, predictions: Floats) -> float:
 
 
 def rmse(labels: Floats, predictions: Floats) -> float:
-    """Root mean squared error, label units."""
+    """Root mean squared error, in label units."""
     return float(np.sqrt(np.mean(_squared_errors(labels, predictions))))
 
 
 def mae(labels: Floats, predictions: Floats) -> float:
-    """Mean absolute error, label units."""
+    """Mean absolute error, in label units."""
     return float(np.mean(_absolute_errors(labels, predictions)))
 
 
 def bias(labels: Floats, predictions: Floats) -> float:
-    """Mean of prediction minus label, label units."""
+    """Mean of prediction minus label, in label units."""
     return float(np.mean(np.asarray(predictions, np.float64) - labels))
 
 
 def calibration_table(labels: Floats, predictions: Floats, bins: int = CALIBRATION_BINS) -> npt.NDArray[np.float64]:
-    """Bins of equal counts by prediction: an array (bins, 3) of mean prediction, mean label and rows.
+    """Make bins of equal counts by prediction: an array (bins, 3) of mean prediction, mean label and rows.
 
-    Rows with the same prediction count with their common mean label: where a boundary divides them, the order that they
-    come in would decide otherwise.
+    Rows with the same prediction count with their common mean label. Otherwise their order would matter where a boundary
+    divides them.
     """
     _, value, counts = np.unique(predictions, return_inverse=True, return_counts=True)
     labels = (np.bincount(value, weights=labels) / counts)[value]
@@ -77,9 +78,9 @@ def calibration_table(labels: Floats, predictions: Floats, bins: int = CALIBRATI
 
 
 def calibration_error(labels: Floats, predictions: Floats, bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error: mean distance of mean label from mean prediction over bins of equal counts.
+    """Expected calibration error: the mean distance of mean label from mean prediction, over bins of equal counts.
 
-    A probability's is between 0 and 1; a regression's is in label units.
+    For a probability it lies between 0 and 1. For a regression it is in label units.
     """
     predicted, found, rows = calibration_table(np.asarray(labels, np.float64), predictions, bins).T
     return float(np.average(np.abs(predicted - found), weights=rows))
@@ -100,7 +101,7 @@ METRICS: dict[Task, dict[str, Callable[[Floats, Floats], float]]] = {
 
 
 def evaluate(task: Task, labels: Floats, predictions: Floats) -> dict[str, float]:
-    """Every metric of a task by name; NaN where a metric is not defined (no rows, or AUC with one class)."""
+    """Compute every metric of a task. An undefined metric is NaN (no rows, or AUC with one class)."""
     if len(labels) == 0:
         return dict.fromkeys(METRICS[task], float("nan"))
     return {name: metric(labels, predictions) for name, metric in METRICS[task].items()}
@@ -109,13 +110,13 @@ def evaluate(task: Task, labels: Floats, predictions: Floats) -> dict[str, float
 def by_group(
     task: Task, labels: Floats, predictions: Floats, groups: npt.NDArray[np.object_], min_rows: int = 1
 ) -> dict[str, dict[str, float]]:
-    """``evaluate`` for each distinct value of ``groups``, largest group first, with ``rows`` and ``label_mean``.
+    """Evaluate each distinct value of ``groups``, largest group first. Each has ``rows`` and ``label_mean`` too.
 
     Args:
-        task: Says which metrics.
+        task: Decides which metrics.
         labels: Shape (n,).
         predictions: Shape (n,).
-        groups: Shape (n,), text; None is shown as ``(missing)``.
+        groups: Shape (n,), text. None becomes ``(missing)``.
         min_rows: Smaller groups are left out.
     """
     names, codes, counts = np.unique(
@@ -136,10 +137,10 @@ def by_group(
 def block_metric(
     metric: str, labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64]
 ) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
-    """A function from block weights (samples, blocks) to the metric of each resample (samples,).
+    """Make a function from block weights (samples, blocks) to the metric of each resample (samples,).
 
-    Everything that depends on rows is summed a block (for AUC: a pair of blocks) once; a resample is then a small
-    matrix product, so that a thousand of them cost milliseconds.
+    Sums over rows are computed once for each block (for AUC: each pair of blocks). A resample is then a small matrix
+    product, so a thousand resamples take milliseconds.
 
     Args:
         metric: ``auc``, ``log_loss``, ``rmse`` or ``mae``.
@@ -164,7 +165,7 @@ def block_metric(
 def _block_auc(
     labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64], count: int
 ) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
-    """AUC is won pairs over pairs; both are bilinear in the weights of the positives' and the negatives' blocks."""
+    """Compute AUC as won pairs over pairs. Both are bilinear in the weights of the blocks."""
     positive = labels > 0.5
     positives = np.bincount(blocks[positive], minlength=count).astype(np.float64)
     negatives = np.bincount(blocks[~positive], minlength=count).astype(np.float64)
@@ -185,10 +186,10 @@ def _block_auc(
 
 
 def worse_than(metric: str, value: float, floor: float) -> bool:
-    """Whether a metric lies on the wrong side of a floor."""
+    """Say whether a metric lies on the wrong side of a floor."""
     return value < floor if metric in HIGHER_IS_BETTER else value > floor
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:
-    """The entries that a metric store can keep: no NaN, no infinity."""
+    """Return the entries that a metric store can keep: no NaN, no infinity."""
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}

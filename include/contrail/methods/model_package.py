@@ -1,8 +1,8 @@
-"""The folder that a model is kept in, and all that is needed to score with it; never a pickle.
+"""A model package: the folder of a model, with all that scoring needs. It has no pickle.
 
-``model.ubj`` is XGBoost's own UBJSON; ``model.json`` is the card: features, category tables, label, training window
-and baseline; ``reference.json`` is what drift is measured against. Loading checks hashes and schema. The folder is
-also an MLflow model, whose loader is ``_load_pyfunc``. Where packages are kept is the registry's matter.
+``model.ubj`` is XGBoost's own UBJSON. ``model.json`` is the card: features, category tables, label, training window and
+baseline. ``reference.json`` is the drift reference. Loading checks hashes and schema. The folder is also an MLflow model,
+whose loader is ``_load_pyfunc``. The registry stores packages.
 """
 
 import hashlib
@@ -35,11 +35,11 @@ MODEL, CARD, REFERENCE = "model.ubj", "model.json", "reference.json"
 
 
 class TrainingRecord(Frozen):
-    """What a model was made from; enough, with the code and the lock file, to make it again to the same bytes.
+    """The record of a training. With the code and the lock file it suffices to make the same bytes again.
 
-    ``partitions`` is the window as ``start`` and ``end``; labels are those known at the cut-off of ``labels_as_of``.
-    ``params`` are all of XGBoost's, the threads and the seed included; ``options`` the training settings in force. More
-    ``workers`` than one were executors of Spark, whose threads were Spark's to give.
+    ``start`` and ``end`` bound the window. Its labels were known at the cut-off of ``labels_as_of``. ``params`` has all of
+    XGBoost's parameters, including threads and seed. ``options`` has the effective training settings. More than one of
+    ``workers`` means executors of Spark, which chose their threads.
     """
 
     start: date
@@ -67,7 +67,7 @@ class TrainingRecord(Frozen):
 
 
 class ModelCard(Frozen):
-    """Everything about a model but its trees."""
+    """Everything about a model except its trees."""
 
     format: Literal[1] = 1
     pipeline: str
@@ -85,7 +85,7 @@ class ModelCard(Frozen):
 class ModelPackage:
     """A model with its card and drift reference, in memory.
 
-    The reference stays as its file is until drift is measured: only then must it be of a format that can be read.
+    The reference stays unread until drift is measured. Only then must its format be readable.
     """
 
     card: ModelCard
@@ -97,7 +97,7 @@ class ModelPackage:
         """Read a package from its folder and check it.
 
         Raises:
-            DataError: naming the file that is missing, changed or not understood.
+            DataError: naming the file that is missing, changed or unreadable.
         """
         try:
             files = {name: (folder / name).read_bytes() for name in (MODEL, CARD, REFERENCE)}
@@ -107,7 +107,7 @@ class ModelPackage:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], folder: Path) -> "ModelPackage":
-        """Make a package of its three files, which came from ``folder``, and check it; errors as of ``load``."""
+        """Make a package from its three files, which came from ``folder``, and check it as ``load`` does."""
         try:
             card = ModelCard.model_validate_json(files[CARD])
         except ValidationError as error:
@@ -123,14 +123,14 @@ class ModelPackage:
         return package
 
     def files(self) -> dict[str, bytes]:
-        """The three files by their names, the card with the hashes of the others; the same package, the same bytes."""
+        """Return the three files by name. The card has the hashes of the others. Equal packages give equal bytes."""
         files = {MODEL: self.booster_bytes, REFERENCE: self.reference_bytes}
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         card = self.card.model_copy(update={"sha256": hashes}).model_dump(mode="json")
         return {**files, CARD: (json.dumps(card, indent=1, allow_nan=False) + "\n").encode()}
 
     def save(self, folder: Path) -> "ModelPackage":
-        """Write the three files. Returns the package with its hashes."""
+        """Write the three files, and return the package with its hashes."""
         folder.mkdir(parents=True, exist_ok=True)
         files = self.files()
         for name, content in files.items():
@@ -145,7 +145,7 @@ class ModelPackage:
 
     @cached_property
     def reference(self) -> DriftReference:
-        """What drift is measured against; errors as of ``DriftReference.from_json``."""
+        """The drift reference. Errors are those of ``DriftReference.from_json``."""
         return DriftReference.from_json(self.reference_bytes)
 
     @cached_property
@@ -159,7 +159,7 @@ class ModelPackage:
         return booster
 
     def differences(self, spec: PipelineSpec) -> list[str]:
-        """How the package disagrees with a pipeline's spec as it is now; empty when it may score for it."""
+        """List how the package disagrees with a pipeline's current spec. It may score when the list is empty."""
         card = self.card
         kinds = {name: "category" if name in card.categories else "number" for name in card.features}
         wanted: dict[str, str] = {name: column.kind for name, column in spec.features.columns.items()}
@@ -174,25 +174,25 @@ class ModelPackage:
         return [f"{what}: {', '.join(which)}" for what, which in found.items() if which]
 
     def matrix(self, features: pa.Table) -> npt.NDArray[np.float32]:
-        """The rows as the model reads them: float32, shape (rows, features), missing as NaN."""
+        """Encode rows for the model: float32, shape (rows, features), with NaN for missing values."""
         return encode(features, self.card.features, self.card.categories)
 
     def predict(self, features: pa.Table) -> npt.NDArray[np.float64]:
-        """Probability of a late label (binary) or the value (regression), shape (rows,)."""
+        """Predict the probability of the label (binary) or its value (regression), shape (rows,)."""
         return self.predict_matrix(self.matrix(features))
 
     def predict_matrix(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """The same for rows from ``matrix``."""
+        """Predict rows that ``matrix`` has encoded."""
         if not len(matrix):
             return np.empty(0)
         return np.asarray(self.booster.inplace_predict(matrix), np.float64)
 
     def contributions(self, features: pa.Table) -> npt.NDArray[np.float32]:
-        """Exact SHAP values, shape (rows, features + 1); the last is the mean. They sum to the raw score."""
+        """Compute exact SHAP values, shape (rows, features + 1). The last is the mean. They sum to the raw score."""
         return self.contributions_matrix(self.matrix(features))
 
     def contributions_matrix(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The same for rows from ``matrix``."""
+        """Compute SHAP values of rows that ``matrix`` has encoded."""
         import xgboost
 
         if not len(matrix):
@@ -204,16 +204,16 @@ class ModelPackage:
 
 
 class _Pyfunc:
-    """What ``mlflow.pyfunc.load_model`` calls: features in, predictions out."""
+    """The model that ``mlflow.pyfunc.load_model`` returns."""
 
     def __init__(self, package: ModelPackage) -> None:
         self._package = package
 
     def predict(self, rows: "pd.DataFrame", params: dict[str, Any] | None = None) -> npt.NDArray[np.float64]:
-        """Predictions of a data frame with the model's feature columns, not encoded."""
+        """Predict the rows of a data frame. It has the model's feature columns, not encoded."""
         return self._package.predict(pa.Table.from_pandas(rows, preserve_index=False))
 
 
 def _load_pyfunc(path: str) -> _Pyfunc:
-    """MLflow's entry; the name is MLflow's."""
+    """Load the package for MLflow, which prescribes this name."""
     return _Pyfunc(ModelPackage.load(Path(path)))

@@ -1,6 +1,6 @@
-"""The reasons of a score as columns: the features with the largest contributions, their values and their parts.
+"""The reasons of a score as columns: the features with the largest contributions, their values and contributions.
 
-Vectorised: a million reasons are some seconds, not a loop over rows. How contributions are found does not belong here.
+The functions are vectorised: a million reasons take some seconds. Computing contributions does not belong here.
 """
 
 import numpy as np
@@ -8,19 +8,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Digits that a person can use; a value at or above 1,000 keeps its whole part.
+# Digits that people can use. A value of 1,000 or more keeps its whole part.
 _DIGITS = 4
 
 
 def top_features(contributions: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-    """Positions of the ``count`` largest contributions by size, largest first, at most as many as there are features.
+    """Find the ``count`` largest contributions by size, largest first. There are at most as many as features.
 
     Args:
         contributions: Shape (rows, features), without the mean.
-        count: How many.
+        count: The number of contributions.
 
     Returns:
-        Shape (rows, count).
+        The positions of the features, shape (rows, count).
     """
     size = -np.abs(contributions)
     if count >= contributions.shape[1]:
@@ -33,13 +33,13 @@ def top_features(contributions: npt.NDArray[np.float32], count: int) -> npt.NDAr
 def reason_columns(
     features: pa.Table, names: tuple[str, ...], contributions: npt.NDArray[np.float32], count: int
 ) -> dict[str, pa.Array]:
-    """Columns ``reason_k``, ``reason_k_value`` and ``reason_k_contribution`` for k from 1 to ``count``.
+    """Make the columns ``reason_k``, ``reason_k_value`` and ``reason_k_contribution`` for k from 1 to ``count``.
 
     Args:
-        features: The rows that were scored.
+        features: The scored rows.
         names: The model's features, in the order of ``contributions``.
         contributions: Shape (rows, features + 1) as XGBoost gives them; the last is the mean.
-        count: How many reasons; more than there are features gives nulls.
+        count: The number of reasons. Reasons beyond the number of features are null.
     """
     own = contributions[:, : len(names)]
     chosen = top_features(own, count)
@@ -65,7 +65,7 @@ def reason_columns(
 
 
 def _values(features: pa.Table, names: tuple[str, ...], which: npt.NDArray[np.int64]) -> pa.Array:
-    """The text of feature ``which[i]`` of row i: formatted a feature at a time, then put back in the rows' order."""
+    """Return feature ``which[i]`` of each row i as text. It formats one feature at a time, then restores the order."""
     order = np.argsort(which, kind="stable")
     ends = np.searchsorted(which[order], np.arange(len(names) + 1))
     parts = [
@@ -81,7 +81,7 @@ def _values(features: pa.Table, names: tuple[str, ...], which: npt.NDArray[np.in
 
 
 def as_text(column: pa.ChunkedArray) -> pa.Array:
-    """Values as a person reads them: text as it is, numbers with four digits at most; null stays null."""
+    """Format values for people. Text stays as it is, numbers have at most four digits, and null stays null."""
     flat = column.combine_chunks()
     if not pa.types.is_floating(flat.type):
         return pc.cast(flat, pa.string())

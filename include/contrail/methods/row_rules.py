@@ -1,8 +1,13 @@
-"""The rules that every table has without being asked, as DuckDB queries.
+"""The rules that apply to every table, as DuckDB queries.
 
-Each query reads ``landed`` (text, with ``_row``, ``_file`` and ``_line``), ``typed`` (the same rows, typed) and
-``days`` (``day``, ``midnight`` and ``cutoff`` as instants), and gives ``_row``, ``rule`` and ``detail`` of the rows
-that break its rule. What a pipeline asks for beyond them belongs in its contract.
+Each query may read three tables:
+
+- ``landed``: the rows as text, with ``_row``, ``_file`` and ``_line``;
+- ``typed``: the same rows, typed;
+- ``days``: ``day``, and its ``midnight`` and ``cutoff`` as instants.
+
+Each query returns ``_row``, ``rule`` and ``detail`` of the rows that break its rule. A pipeline's own rules belong in its
+contract.
 """
 
 from collections.abc import Sequence
@@ -10,12 +15,12 @@ from collections.abc import Sequence
 from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.methods.casting import expected
 
-# A row may repeat a key of so many partitions before its own without being noticed in range and daily runs alike.
+# A repeated key is noticed in this many partitions before the row's own, in runs of ranges and of days alike.
 REMEMBERED_DAYS = 3
 
 
 def wrong_type(name: str, column: ColumnSpec) -> str:
-    """Text that does not have the column's type."""
+    """Find text that does not have the column's type."""
     return f"""
         SELECT _row, 'type:{name}' AS rule,
             'column {name}: ' || printf('"%s" is not {expected(column.type)}', left(l."{name}", 80)) AS detail
@@ -23,14 +28,14 @@ def wrong_type(name: str, column: ColumnSpec) -> str:
 
 
 def missing_value(name: str) -> str:
-    """No value in a required column."""
+    """Find rows without a value in a required column."""
     return f"""
         SELECT _row, 'not_null:{name}' AS rule, 'column {name}: no value, and it is required' AS detail
         FROM landed WHERE "{name}" IS NULL"""
 
 
 def known_outside_partition(known_at: str, timezone: str) -> str:
-    """A row that became known on another local day than its partition's."""
+    """Find rows that became known on another local day than their partition's."""
     return f"""
         SELECT _row, 'known_at_in_partition' AS rule,
             printf('column {known_at}: %s is on %s in {timezone}, in the file of %s', "{known_at}"::VARCHAR,
@@ -39,7 +44,7 @@ def known_outside_partition(known_at: str, timezone: str) -> str:
 
 
 def known_after_cutoff(known_at: str) -> str:
-    """A row, of a table that is known ahead, that became known at or after its partition's cut-off."""
+    """Find rows of a table known ahead that became known at or after their partition's cut-off."""
     return f"""
         SELECT _row, 'known_at_in_partition' AS rule,
             printf('column {known_at}: %s is not before the cut-off %s of partition %s', "{known_at}"::VARCHAR,
@@ -48,7 +53,7 @@ def known_after_cutoff(known_at: str) -> str:
 
 
 def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
-    """Rows that share their key within a partition: all but the first if they are equal, all if they differ."""
+    """Find rows that share their key within a partition. Of equal rows it finds all but the first, of others all."""
     keys = ", ".join(f'"{name}"' for name in ["partition_date", *key])
     values = ", ".join(f't."{name}"' for name in columns)
     shown = " || ', ' || ".join(f"""'{name}=' || coalesce("{name}"::VARCHAR, '')""" for name in key)
@@ -68,7 +73,7 @@ def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
 
 
 def known_key(key: Sequence[str]) -> str:
-    """Rows whose key is in one of the partitions before (``earlier``: ``partition_date`` and the key) already."""
+    """Find rows whose key is in an earlier partition (``earlier``: ``partition_date`` and the key)."""
     same = " AND ".join(f't."{name}" = e."{name}"' for name in key)
     return f"""
         SELECT _row, 'unique_key' AS rule,
@@ -91,7 +96,7 @@ _BY_COLUMN = {
 
 
 def profile_columns(source: TableSpec) -> dict[str, str]:
-    """What can be said of a partition: the name of each figure and the aggregate that it is."""
+    """Return the figures that describe a partition: the name of each, and its SQL aggregate."""
     found = dict(_FIXED)
     if source.known_at:
         found |= {name: sql.format(source.known_at) for name, sql in _BY_TIME.items()}

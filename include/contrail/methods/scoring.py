@@ -1,7 +1,7 @@
-"""From rows of features to rows of predictions with their reasons: one function, on whatever machine it runs.
+"""Scoring: one function from rows of features to rows of predictions with their reasons.
 
-Pure: Arrow in, Arrow out, and bytes from which another process makes the same function. Where rows come from and where
-predictions go does not belong here.
+The function is pure, from Arrow to Arrow. It can be saved as bytes, so that another process makes the same function.
+Reading features and publishing predictions do not belong here.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _SCORING = "scoring.json"
 
 
 class Receipt(Frozen):
-    """What each row says of its making, so that anyone can find its model and its features again."""
+    """The origin of each row, so that anyone can find its model and its features again."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -34,7 +34,7 @@ class Receipt(Frozen):
     scored_at: datetime
 
     def columns(self, rows: int) -> dict[str, pa.Array]:
-        """The receipt as a column a field, ``rows`` long."""
+        """Return the receipt as one column per field, each of length ``rows``."""
         values = {
             "model_name": pa.scalar(self.model_name),
             "model_version": pa.scalar(self.model_version),
@@ -46,7 +46,7 @@ class Receipt(Frozen):
 
 
 class Scoring(Frozen):
-    """What is made of a model's predictions: the columns that are kept, the decision, the reasons, the receipt."""
+    """The settings of scoring: the columns to keep, the threshold, the number of reasons and the receipt."""
 
     kept: tuple[str, ...]
     threshold: float
@@ -56,13 +56,13 @@ class Scoring(Frozen):
 
 @dataclass(frozen=True)
 class Scorer:
-    """Rows of features in, rows of predictions out: a row for a row, each the same whatever rows are beside it."""
+    """The scoring function. It makes one row of predictions from each row of features, independent of the others."""
 
     package: ModelPackage
     scoring: Scoring
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """The predictions of rows that have the columns ``kept`` and the model's features.
+        """Score rows. They have the columns ``kept`` and the model's features.
 
         Raises:
             MissingInputError, DataError: as ``encode``.
@@ -77,21 +77,21 @@ class Scorer:
         return pa.table({**columns, **scoring.receipt.columns(rows.num_rows)})
 
     def files(self) -> dict[str, bytes]:
-        """All that another process needs, as files by their names: the model's own and ``scoring.json``."""
+        """Return all files that another process needs, by name: the model's own and ``scoring.json``."""
         return {**self.package.files(), _SCORING: self.scoring.model_dump_json().encode()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "Scorer":
-        """The same function again.
+        """Make the same function from its files.
 
         Raises:
-            DataError: if the model is not the one that was trained.
+            DataError: if the model has changed since its training.
         """
         return cls(ModelPackage.from_files(files, Path()), Scoring.model_validate_json(files[_SCORING]))
 
 
 def outcome_columns(task: str, predicted: npt.NDArray[np.float64], threshold: float) -> dict[str, pa.Array]:
-    """What a task calls its predictions; a probability comes with the decision that it makes at ``threshold``."""
+    """Name the predictions as the task does. A probability also gets its decision at ``threshold``."""
     values = pa.array(predicted, pa.float64())
     if task == "regression":
         return {"prediction": values}

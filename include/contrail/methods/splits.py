@@ -12,18 +12,18 @@ from contrail.partitions import Partitions
 
 @dataclass(frozen=True)
 class Split:
-    """A training window: ``fit``, then a gap that nothing is learned from, then ``validation``."""
+    """A training window: ``fit``, then an unused gap, then ``validation``."""
 
     fit: Partitions
     validation: Partitions
 
     def masks(self, days: npt.NDArray[np.datetime64]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Which rows, by their partition, are of ``fit`` and which of ``validation``."""
+        """Return which rows belong to ``fit`` and which to ``validation``, by their partition."""
         return within(days, self.fit), within(days, self.validation)
 
 
 def within(days: npt.NDArray[np.datetime64], partitions: Partitions) -> npt.NDArray[np.bool_]:
-    """Which days lie in a range."""
+    """Return which days lie in a range."""
     return (days >= np.datetime64(partitions.start)) & (days <= np.datetime64(partitions.end))
 
 
@@ -46,6 +46,6 @@ def split_window(window: Partitions, validation_days: int, embargo_days: int) ->
 
 
 def out_of_time_window(training_end: date, embargo_days: int, days: int) -> Partitions:
-    """The ``days`` partitions after a training window and its embargo."""
+    """Return the ``days`` partitions after a training window and its embargo."""
     start = training_end + timedelta(days=embargo_days + 1)
     return Partitions(start, start + timedelta(days=days - 1))

@@ -1,7 +1,7 @@
-"""The rows of one landed table on their way to being good or bad: typed, checked, counted by partition.
+"""The check of one landed table: its rows are typed, checked and counted by partition.
 
-In DuckDB, without the lake and without Great Expectations: the validate stage brings the rows in, adds the verdicts of
-the contract, and takes the results out.
+It works in DuckDB, without the lake and without Great Expectations. The validate stage brings the rows, adds the verdicts
+of the contract, and takes the results.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,13 +22,13 @@ _VALUES, _TIME, _KEY, _CONTRACT = range(4)
 
 
 class TableCheck:
-    """Rows of a range of partitions of one table.
+    """The rows of one table for a range of partitions, and the rules that they broke.
 
     Args:
-        source: What the table should be.
-        landed: Its rows as text, with ``partition_date``, ``_file`` and ``_line``.
+        source: The table's spec.
+        landed: The table's rows as text, with ``partition_date``, ``_file`` and ``_line``.
         timezone: Zone of the pipeline's local dates.
-        cutoff: Local time at which a partition's predictions are made.
+        cutoff: Local time of a partition's cut-off.
     """
 
     def __init__(self, source: TableSpec, landed: pa.Table, timezone: str, cutoff: time) -> None:
@@ -63,7 +63,7 @@ class TableCheck:
         self._connection.register(name, table)
 
     def _register_days(self) -> None:
-        """Midnight and cut-off of each local day that a row lies in or became known on."""
+        """Register midnight and cut-off of each local day on which a row lies or became known."""
         days = set(self.days)
         if self._daily:
             days |= {day for (day,) in self._all("SELECT DISTINCT _known_day FROM typed WHERE _known_day IS NOT NULL")}
@@ -77,7 +77,7 @@ class TableCheck:
     # ---- rules ----
 
     def check_rows(self) -> None:
-        """Apply the rules of every table: types, required values, knowledge time, the key within a partition."""
+        """Apply the rules of every table: types, required values, knowledge time, and the key within a partition."""
         for query in self._value_rules():
             self._mark(_VALUES, query)
         if self.source.known_at and self._daily:
@@ -88,9 +88,9 @@ class TableCheck:
         self._mark(_KEY, row_rules.repeated_key(self.source.key, list(self.source.columns)))
 
     def check_earlier(self, earlier: pa.Table) -> None:
-        """A key is good once: mark rows whose key was good in one of the partitions before theirs.
+        """Mark rows whose key was already good in an earlier partition.
 
-        Comes after the contract: a bad row may be delivered again, mended, on the next day.
+        Call it after the contract, because a feed may deliver a bad row again, corrected, on the next day.
 
         Args:
             earlier: ``partition_date`` and key of the good rows of the ``REMEMBERED_DAYS`` partitions before the range.
@@ -101,7 +101,7 @@ class TableCheck:
         self._mark(_KEY, row_rules.known_key(self.source.key))
 
     def _value_rules(self) -> list[str]:
-        """Queries for the columns where something is wrong; the good ones are only counted."""
+        """Return queries for the columns with bad values. Good columns are only counted."""
         columns = self.source.columns
         counts = ", ".join(f'count("{name}")' for name in columns)
         ((total, *given),) = self._all(f"SELECT count(*), {counts} FROM landed")
@@ -116,7 +116,7 @@ class TableCheck:
         self._run(f"INSERT INTO broken SELECT {ROW}, {rank}, rule, detail FROM ({query})")
 
     def mark(self, order: int, rule: str, details: Mapping[int, str]) -> None:
-        """Note rows that broke a rule of the contract; ``order`` says which rule is named first."""
+        """Mark rows that broke a rule of the contract. ``order`` decides which broken rule is named first."""
         if not details:
             return
         rows = pa.table({ROW: pa.array(details.keys(), pa.int64()), "detail": pa.array(details.values(), pa.string())})
@@ -133,9 +133,9 @@ class TableCheck:
     def clean_rows(
         self, columns: Sequence[str], partners: Mapping[str, str], tables: Mapping[str, pa.Table]
     ) -> pa.Table:
-        """Rows that broke no rule so far: ``_row``, ``columns``, and an expression of ``partners`` under each name.
+        """Return the rows that broke no rule so far: ``_row``, ``columns``, and the expressions of ``partners``.
 
-        ``tables`` can be used by the expressions, which call this table's rows ``t``.
+        The expressions may use ``tables``. They call this table's rows ``t``.
         """
         for name, table in tables.items():
             self._register(name, table)
@@ -143,7 +143,7 @@ class TableCheck:
         return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) t ORDER BY {ROW}")
 
     def profile(self, columns: Iterable[str]) -> pa.Table:
-        """A row a partition with ``partition_date`` and the figures asked for (see ``row_rules.profile_columns``)."""
+        """Return one row per partition: ``partition_date``, and the figures ``columns`` (``row_rules.profile_columns``)."""
         known = row_rules.profile_columns(self.source)
         listed = [f'{known[name]} AS "{name}"' for name in columns]
         return self._arrow(
@@ -155,9 +155,9 @@ class TableCheck:
     # ---- results ----
 
     def good_rows(self, refused: Iterable[date]) -> pa.Table:
-        """Typed rows to publish: those that broke no rule, of partitions that are not refused.
+        """Return the typed rows to publish. They broke no rule, and their partition is not refused.
 
-        Rows of a daily table have ``visible_from``: the first partition whose cut-off is after ``known_at``.
+        Rows of a daily table have ``visible_from``, the first partition whose cut-off is after ``known_at``.
         """
         listed = [f'"{name}"' for name in self.source.columns]
         if self._daily:
@@ -169,7 +169,7 @@ class TableCheck:
         return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) {join} {where} ORDER BY {ROW}")
 
     def bad_rows(self) -> pa.Table:
-        """A bad row each: ``partition_date``, ``rule`` (the first), ``detail``, ``row`` as JSON, ``file``, ``line``."""
+        """Return the bad rows: ``partition_date``, first ``rule``, ``detail``, ``row`` as JSON, ``file`` and ``line``."""
         fields = ", ".join(f"'{name}': \"{name}\"" for name in self.source.columns)
         return self._arrow(f"""
             WITH worst AS (
@@ -182,7 +182,7 @@ class TableCheck:
             FROM worst JOIN landed USING ({ROW}) ORDER BY {ROW}""")
 
     def bad_by_rule(self, day: date | None = None) -> dict[str, int]:
-        """How many rows broke each rule first, most first; of one partition or of all."""
+        """Count the bad rows of each first broken rule, most first, in one partition or in all."""
         where = f"WHERE {PARTITION} = DATE '{day}'" if day else ""
         found = self._all(f"""
             SELECT rule, count(*) FROM (SELECT {ROW}, arg_min(rule, rank) AS rule FROM broken GROUP BY {ROW})
@@ -190,7 +190,7 @@ class TableCheck:
         return dict(found)
 
     def examples(self, count: int = 3) -> dict[str, list[str]]:
-        """Some bad rows of each rule that a row broke first: file, line and what was found."""
+        """Return some bad rows of each first broken rule, with file, line and finding."""
         found = self._all(f"""
             WITH worst AS (
                 SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS detail FROM broken GROUP BY {ROW})
@@ -199,7 +199,7 @@ class TableCheck:
         return dict(found)
 
     def first_bad(self, day: date) -> str:
-        """File, line and detail of a partition's first bad row."""
+        """Describe a partition's first bad row: file, line and detail."""
         ((file, line, rule, detail),) = self._all(f"""
             SELECT _file, _line, rule, detail FROM broken JOIN landed USING ({ROW}) WHERE {PARTITION} = DATE '{day}'
             ORDER BY _line, rank LIMIT 1""")

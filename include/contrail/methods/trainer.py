@@ -1,6 +1,6 @@
-"""Where trees are grown: in this process, by one contract with the machines that grow them together.
+"""The trainers: one interface for all machines that grow trees, and the trainer of this process.
 
-What is grown, for how many rounds and from which checkpoint belongs to fit and boosting.
+``fit`` and ``boosting`` decide on rows, rounds and checkpoints.
 """
 
 import ctypes
@@ -20,48 +20,48 @@ if TYPE_CHECKING:
 Device = Literal["cpu", "cuda"]
 WantedDevice = Literal["auto", "cpu", "cuda"]
 
-# Below this a GPU does not pay: a year of 337,000 rows trains in seconds on two cores.
+# Below this number a GPU does not pay. A year of 337,000 rows trains in seconds on two cores.
 _ROWS_FOR_CUDA = 1_000_000
-# Gradients, once more as whole numbers, prediction, label, and the node that a row is in.
+# Bytes per row: gradients, gradients as whole numbers, prediction, label, and the row's node.
 _BYTES_BESIDE_BINS = 64
-# The rest is for histograms, for what is there twice for a moment, and for whoever else uses the GPU.
+# The rest is for histograms, temporary copies and other users of the GPU.
 _SHARE_OF_GPU = 0.5
 
 
 class Trainer(Protocol):
-    """Machines that grow trees: the same rows and parameters give the same trees on the same number of CPUs."""
+    """Machines that grow trees. On the same number of CPUs, the same rows and parameters give the same trees."""
 
     @property
     def workers(self) -> int:
-        """How many processes grow each tree together."""
+        """The number of processes that grow each tree together."""
 
     def device(self, wanted: WantedDevice, rows: int) -> Device:
-        """What each of them grows trees on. ``auto`` is a GPU when there is one and the rows are enough for it to pay.
+        """Choose the device of each process. ``auto`` takes a GPU if there is one and the rows are enough for it to pay.
 
         Raises:
-            SpecError: when a GPU is asked for and there is none.
+            SpecError: when ``wanted`` is ``cuda`` and there is no GPU.
         """
 
     def holding(
         self, rows: TrainingRows, chosen: Rows, params: Params, check: Rows | None = None
     ) -> AbstractContextManager[Grow]:
-        """The chosen rows where trees are grown, as long as the context is open.
+        """Hold the chosen rows on the machines while the context is open.
 
         Args:
             rows: The whole training window.
-            chosen: Which rows are learned from.
-            params: As the trees will be grown; what concerns the bins must stay.
-            check: Which rows each round is checked by.
+            chosen: The rows to learn from.
+            params: The parameters of the trees. Those of the bins must not change later.
+            check: The rows for validation after each round.
         """
 
 
 class ThisProcess:
-    """This process alone, on its processors or on a GPU of this machine."""
+    """The trainer of this process alone, on its processors or on a GPU of this machine."""
 
     workers = 1
 
     def device(self, wanted: WantedDevice, rows: int) -> Device:
-        """As ``Trainer.device``."""
+        """Choose as ``Trainer.device`` does."""
         if wanted == "cpu" or (wanted == "auto" and rows < _ROWS_FOR_CUDA):
             return "cpu"
         if _gpu_memory():
@@ -72,7 +72,7 @@ class ThisProcess:
 
     @contextmanager
     def holding(self, rows: TrainingRows, chosen: Rows, params: Params, check: Rows | None = None) -> Iterator[Grow]:
-        """As ``Trainer.holding``; bins that a GPU's memory is too small for are kept outside it, unasked."""
+        """Hold rows as ``Trainer.holding`` does. Bins that do not fit into a GPU's memory stay outside it."""
         import xgboost
 
         if params.get("device") == "cuda" and _gpu_bytes(rows, params) > _SHARE_OF_GPU * _gpu_memory():
@@ -100,17 +100,17 @@ class ThisProcess:
 
 
 def _gpu_bytes(rows: TrainingRows, params: Params) -> float:
-    """Memory of a GPU that rows take while trees grow.
+    """Estimate the GPU memory, in bytes, that rows take while trees grow.
 
-    XGBoost packs a value into as many bits as the number of a bin among all columns' bins has; fewer when no value is
-    missing.
+    XGBoost numbers the bins of all columns together. It packs a value into as many bits as the largest number has, and into
+    fewer when no value is missing.
     """
     bits = (len(rows.names) * int(params.get("max_bin", 256))).bit_length()
     return len(rows.labels) * (len(rows.names) * bits / 8 + _BYTES_BESIDE_BINS)
 
 
 def _gpu_memory() -> int:
-    """Bytes of the first GPU that the driver shows; 0 without one. XGBoost has no call for it."""
+    """Return the memory of the first visible GPU in bytes, or 0 without one. XGBoost has no call for it."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

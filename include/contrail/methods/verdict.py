@@ -1,4 +1,4 @@
-"""What the gate's checks add up to: the verdict, and the words for it. Pure; the checks themselves are the gate's."""
+"""The verdict of the gate's checks, and its words. The checks themselves are in ``gates``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from contrail.methods.gates import Check, worth_shadowing
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict with its ``summary`` and, where it is a refusal, a sentence for each failed check.
+    """A verdict with its ``summary``. A refusal also has a sentence for each failed check.
 
-    ``in_shadow``: the refused version is sound, and is kept as challenger.
+    With ``in_shadow`` the refused version is sound, and becomes challenger.
     """
 
     verdict: Verdict
@@ -21,13 +21,13 @@ class Judgement:
 
 
 def judgement_of(checks: Sequence[Check], version: str, champion: str | None, may_shadow: bool) -> Judgement:
-    """Add the checks up.
+    """Turn the checks into a verdict.
 
     Args:
-        checks: Every check that was made, an approver's answer included.
-        version: The version that is judged.
-        champion: The version that it was compared with; None when there is no champion.
-        may_shadow: Whether a sound version that does not beat the champion is kept as challenger.
+        checks: All checks, including an approver's answer.
+        version: The judged version.
+        champion: The champion's version; None without a champion.
+        may_shadow: Whether a sound version that does not beat the champion becomes challenger.
     """
     failed = [check for check in checks if check.passed is False]
     incumbent = f"version {champion}" if champion else "no champion"

@@ -1,10 +1,9 @@
 """Point-in-time joins on Spark DataFrames: what was known of a key at each row's cut-off.
 
-Every function takes rows to be described (with ``partition_date``, the day D at whose cut-off they are described) and
-a history (with ``partition_date`` and ``visible_from``, the first day whose cut-off may use the row), and uses for D
-only history with ``visible_from <= D``. Many days are one job: the result for a day does not depend on the other
-days asked for. Only Column expressions are used, so the code runs over Spark Connect and on Sail. What a column
-means for a use case does not belong here.
+The rows to describe have a ``partition_date``, the day D of their cut-off. A history has ``partition_date`` and
+``visible_from``, the first day whose cut-off may use the row. For D the functions use only history with
+``visible_from <= D``. One job computes many days, and the result of a day does not depend on the others. The code has only
+Column expressions, so it runs over Spark Connect and on Sail. The meaning of a column does not belong here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,10 +24,10 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class FeatureWindow:
-    """What a feature function is asked for.
+    """The partitions for which a feature function computes features.
 
-    ``lookback_days``: the tables handed over hold so many partitions before the first one asked for. ``cutoff`` is
-    the local time, in ``timezone``, at which predictions of a partition are made.
+    The function's tables also hold ``lookback_days`` partitions before the first of ``partitions``. ``cutoff`` is the local
+    time, in ``timezone``, at which predictions of a partition are made.
 
     Example:
         >>> window = FeatureWindow(Partitions.parse("2024-03-09", "2024-03-10"), lookback_days=28, timezone="America/New_York")
@@ -48,17 +47,17 @@ class FeatureWindow:
     cutoff: time = time(0)
 
     def cutoff_at(self, day: Column) -> Column:
-        """The UTC instant of the cut-off of ``day`` (a date column)."""
+        """Return the UTC instant of the cut-off of ``day`` (a date column)."""
         local = F.to_timestamp_ntz(F.concat(F.date_format(day, "yyyy-MM-dd"), F.lit(f" {self.cutoff:%H:%M:%S}")))
         return F.to_utc_timestamp(local, self.timezone)
 
 
 def asked_rows(entities: DataFrame, window: FeatureWindow) -> DataFrame:
-    """The entities of the partitions asked for that were known at their own cut-off.
+    """Select the entities of the window's partitions that were known at their own cut-off.
 
     Args:
         entities: Rows with ``partition_date`` and ``visible_from``.
-        window: What is asked for.
+        window: The partitions to compute.
 
     Returns:
         The rows of ``entities`` that remain, with the same columns.
@@ -88,7 +87,7 @@ def asked_rows(entities: DataFrame, window: FeatureWindow) -> DataFrame:
 
 @dataclass(frozen=True)
 class Described:
-    """Columns that describe a key on a day: one row for each ``partition_date`` and key ``by`` that was asked for.
+    """Columns that describe a key on a day. The frame has one row for each ``partition_date`` and key ``by``.
 
     ``rolling`` and ``latest`` return it, and ``describe`` joins it. Build one yourself for a feature of another kind.
 
@@ -103,7 +102,7 @@ class Described:
 
 
 def describe(rows: DataFrame, *parts: Described) -> DataFrame:
-    """Add the columns of every part to the rows; null where a part has no row for the day and key.
+    """Add the columns of every part to the rows. They are null where a part has no row for the day and key.
 
     Args:
         rows: One row for each thing to predict, with ``partition_date`` and the key columns of every part.
@@ -139,22 +138,22 @@ def rolling(
     means: Mapping[str, Column],
     prefix: str,
 ) -> Described:
-    """Means and row counts, for each day asked for and each key, of the history that became known in the last days.
+    """Compute means and row counts of the history that became known in the last days, for each day and key.
 
     A window of w days at D holds the history with ``D - w < visible_from <= D``.
 
     Args:
         history: Rows with ``partition_date``, ``visible_from`` and the columns ``by``.
-        window: What is asked for.
+        window: The partitions to compute.
         by: Key columns; none for the whole history.
         days: Lengths of the windows, each at most ``window.lookback_days``.
-        means: Name to numeric column of the history. Nulls count in no mean. Sums of whole numbers are exact, so
-            that engines and ranges agree to the last bit.
-        prefix: Of the new columns.
+        means: Numeric columns of the history, by name. Nulls count in no mean. Sums of whole numbers are exact, so
+            engines and ranges agree to the last bit.
+        prefix: Prefix of the new columns.
 
     Returns:
-        Columns ``<prefix>_<name>_<w>d`` (null when the window has no value) and ``<prefix>_rows_<w>d``; no row where
-        the longest window is empty.
+        Columns ``<prefix>_<name>_<w>d`` (null when the window has no value) and ``<prefix>_rows_<w>d``. A day and key
+        whose longest window is empty have no row.
 
     Raises:
         SpecError: if a window is longer than ``window.lookback_days``.
@@ -205,7 +204,7 @@ def _sum(groups: GroupedData, names: Iterable[str]) -> DataFrame:
 def _window_columns(days: int, names: Sequence[str], prefix: str) -> list[Column]:
     def mean(name: str) -> Column:
         count = F.col(f"__n_{name}_{days}")
-        # greatest() although when() has ruled out zero: Spark in ANSI mode may divide first, and then raises.
+        # Despite when(), greatest() must rule out zero: Spark in ANSI mode may divide first, and raise.
         value = F.col(f"__sum_{name}_{days}") / F.greatest(count, F.lit(1.0))
         return F.when(count > 0, value).alias(f"{prefix}_{name}_{days}d")
 
@@ -221,18 +220,19 @@ def latest(
     order_by: str,
     days: int,
 ) -> Described:
-    """Columns of each key's row that became known last, out of those of the last days.
+    """Take columns from each key's newest row: the row of the last days that became known last.
 
     Args:
         history: Rows with ``partition_date``, ``visible_from`` and the columns ``by``.
-        window: What is asked for.
+        window: The partitions to compute.
         by: Key columns.
-        columns: New name to column of the history.
-        order_by: Which is last of the rows with the same ``visible_from``; of equals, the largest value of each column.
+        columns: Columns of the history, by their new names.
+        order_by: Column that orders rows with the same ``visible_from``. Of equal rows, each column takes its largest
+            value.
         days: How old the row's ``visible_from`` may be, at most ``window.lookback_days``.
 
     Returns:
-        The columns; no row where there is none.
+        The columns. A day and key without history have no row.
 
     Raises:
         SpecError: if ``days`` is more than ``window.lookback_days``.
@@ -260,7 +260,7 @@ def latest(
     known = timely(history, window, days).select(
         *by, _day(VISIBLE).alias(_KNOWN), F.col(order_by).alias(_ORDER), *(c.alias(n) for n, c in columns.items())
     )
-    # Only plain columns in max(), and joins: Sail takes 15 times longer for max(struct).
+    # Plain columns in max(), and joins, because max(struct) takes Sail 15 times longer.
     one_each = known.groupBy(*by, _KNOWN, _ORDER).agg(*(F.max(name).alias(name) for name in columns))
     last_of_day = known.groupBy(*by, _KNOWN).agg(F.max(_ORDER).alias(_ORDER))
     seen = last_of_day.select(*by, _KNOWN, F.explode(_days_seen(window, days)).alias(_DAY))
@@ -270,7 +270,7 @@ def latest(
 
 
 def _days_seen(window: FeatureWindow, days: int) -> Column:
-    """The days asked for at which a row known from ``_KNOWN`` on is in a window of so many days."""
+    """Return the window's partitions that see a row known from ``_KNOWN`` on, when they look ``days`` days back."""
     first, last = (F.lit((day - _EPOCH).days) for day in (window.partitions.start, window.partitions.end))
     begin, end = F.greatest(F.col(_KNOWN), first), F.least(F.col(_KNOWN) + (days - 1), last)
     return F.when(begin <= end, F.sequence(begin, end))
@@ -281,19 +281,19 @@ def _date(column: str) -> Column:
 
 
 def _day(column: str) -> Column:
-    """Days since 1970: whole numbers behave the same on every engine."""
+    """Convert a date to days since 1970, because whole numbers behave the same on every engine."""
     return F.datediff(F.col(column), F.lit(_EPOCH)).alias(_DAY)
 
 
 def timely(history: DataFrame, window: FeatureWindow, days: int) -> DataFrame:
-    """Leave out rows that became known so late after their partition that a run for one day would not read them.
+    """Leave out rows that became known so late that a run for one day would not read them.
 
-    A long range reads more partitions than a day; without this it would also see more. ``rolling`` and ``latest`` do
-    this themselves: call it for features that you compute without them.
+    A long range reads more partitions than a single day, so without this it would also see more. ``rolling`` and ``latest``
+    do this themselves. Call it for features that you compute without them.
 
     Args:
         history: Rows with ``partition_date`` and ``visible_from``.
-        window: What is asked for.
+        window: The partitions to compute.
         days: Length of the window that the rows are for.
 
     Raises:

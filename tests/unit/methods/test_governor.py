@@ -40,10 +40,10 @@ def test_nothing_asks_on_a_quiet_day_and_it_says_how_far_from_asking_it_is():
     found = decide(QUIET, SPEC)
     assert (found.decision, found.trigger) == ("hold", None)
     assert found.reasons == (
-        "drift on 0 of the last 5 days; 3 ask for a training",
-        "label drift on 0 of the last 5 days; 3 ask for a training",
+        "drift on 0 of the last 5 days; 3 trigger a training",
+        "label drift on 0 of the last 5 days; 3 trigger a training",
         "the champion's improvement over the baseline is 0.05 in the median of 4 days (0.05 at its gate); "
-        "below 0.03 asks for a training",
+        "below 0.03 triggers a training",
     )
 
 
@@ -52,14 +52,14 @@ def test_drift_must_last():
     assert decide(replace(QUIET, drift=last("ok", "ok", "ok", "drift", "drift")), SPEC).decision == "hold"
     found = decide(DRIFT, SPEC)
     assert (found.decision, found.trigger) == ("retrain", "drift")
-    assert found.reasons == ("drift on 3 of the last 5 days; 3 ask for a training",)
+    assert found.reasons == ("drift on 3 of the last 5 days; 3 trigger a training",)
 
 
 def test_drift_of_the_label_asks_by_itself_and_must_last():
     lasting = last("ok", "ok", "drift", "drift", "drift")
     found = decide(replace(QUIET, label_drift=lasting), SPEC)
     assert (found.decision, found.trigger) == ("retrain", "label-drift")
-    assert found.reasons == ("label drift on 3 of the last 5 days; 3 ask for a training",)
+    assert found.reasons == ("label drift on 3 of the last 5 days; 3 trigger a training",)
     short = last("ok", "ok", "ok", "drift", "drift")
     assert decide(replace(QUIET, label_drift=short), SPEC).decision == "hold"
     assert decide(replace(QUIET, label_drift=short, drift=short), SPEC).decision == "hold", "they do not add up"
@@ -151,7 +151,7 @@ def test_a_person_asks_and_is_refused_for_every_reason_at_once():
     asked = replace(QUIET, asked="by-hand", reason="new carrier")
     found = decide(asked, SPEC)
     assert (found.decision, found.trigger) == ("retrain", "by-hand")
-    assert found.reasons == ("a person asks for it: new carrier",)
+    assert found.reasons == ("a person asks for a training: new carrier",)
     trainings = (Training(DAY, "version 4"), Training(DAY, "version 5"))
     found = decide(replace(asked, labelled=0, trainings=trainings), SPEC)
     assert found.decision == "refused"
@@ -172,7 +172,7 @@ def test_a_person_may_insist_but_not_over_the_budget():
 def test_the_schedule_asks_and_obeys_the_same_refusals():
     asked = replace(QUIET, asked="schedule")
     found = decide(asked, SPEC)
-    assert found == Decision("retrain", "schedule", ("the schedule asks for it",))
+    assert found == Decision("retrain", "schedule", ("the schedule asks for a training",))
     assert decide(replace(asked, trainings=(Training(DAY, "version 4"),)), SPEC).decision == "refused"
     assert decide(replace(asked, labelled=0), SPEC).decision == "refused"
     assert decide(asked, SPEC.model_copy(update={"monthly_trainings": 0})).decision == "refused"

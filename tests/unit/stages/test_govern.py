@@ -93,7 +93,7 @@ def test_days_one_by_one_read_as_a_story(shifted: Toy, windows: Windows) -> None
     }
     reasons = shifted.sql("SELECT reasons FROM governor WHERE partition_date = DATE '2024-03-06'")[0][0]
     assert reasons.splitlines() == [
-        "drift on 4 of the last 5 days; 3 ask for a training",
+        "drift on 4 of the last 5 days; 3 trigger a training",
         "the training of version 2 is as of 2024-03-05; the cool-down of 28 days ends on 2024-04-02",
     ]
 
@@ -236,7 +236,7 @@ def test_each_run_of_the_dag_train_has_a_row_and_asks_once(
         ("schedule", "scheduled__2", "refused", "schedule", "pipeline"),
     ]
     reasons = shifted.sql("SELECT reasons FROM governor WHERE training IN ('manual__1', 'manual__3') ORDER BY training")
-    assert reasons[0] == ("a person asks for it: new depot",)
+    assert reasons[0] == ("a person asks for a training: new depot",)
     assert "\nin spite of this: the training of version 2 is as of 2024-03-02; the cool-down" in reasons[1][0]
 
 

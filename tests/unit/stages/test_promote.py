@@ -124,7 +124,7 @@ def test_a_worse_model_is_refused_with_numbers_after_everything_is_recorded(read
     assert "Version 1 stays champion" in message
     assert "Better than the champion: -0." in message
     assert "where ≥ 0 is needed (log loss worse by 0." in message
-    assert "of which the lower end counts" in message
+    assert "; its lower end counts" in message
     assert aliases() == {"champion": "1", "challenger": "1"}
     assert tags("2")["decision"] == "refused"
     assert tags("2")["status"] == "refused"
