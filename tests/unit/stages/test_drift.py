@@ -367,7 +367,7 @@ def test_the_report_of_a_day_shows_the_days_that_raised_drift(
 ) -> None:
     result = run("2024-02-22", report="alarm")
     path, title, summary, lines, reference, current, categories = drawn[0]
-    assert result.reports == [str(path)]
+    assert result.reports == (str(path),)
     assert Path(path).name == "2024-02-18_2024-02-22_model-3.html"
     assert title == "Late parcels: drift 2024-02-22"
     assert "Days 2024-02-18..2024-02-22 (300 sampled rows)" in summary
