@@ -204,7 +204,7 @@ def test_a_file_older_than_the_look_back_is_left_alone_and_told_until_it_is_take
     assert found.too_old == (told,)
     assert told in collect.lines  # type: ignore[attr-defined]
     rescored = correct(backfills(toy_on, late_data="rescore"), DAY).too_old
-    assert rescored == [f"{told},score --model as-of"]
+    assert rescored == (f"{told},score --model as-of",)
 
     for command in (own, reached):
         assert run_command(monkeypatch, capsys, *command.split()[1:])[0] == 0
