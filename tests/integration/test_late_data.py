@@ -13,10 +13,11 @@ from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
 from tests.unit.cli.test_cli import run as run_command
 
 from contrail.config.settings import settings
-from contrail.errors import CommitConflictError, FileRefusedError
+from contrail.errors import CommitConflictError, DataError, FileRefusedError
 from contrail.operations import late
 from contrail.operations.backfill import Backfills
 from contrail.operations.late import correct
+from contrail.operations.late_work import unfinished_work
 from contrail.partitions import Partitions
 
 FIRST, ON = "2024-01-01", "2024-02-20"
@@ -227,3 +228,13 @@ def test_a_day_that_never_landed_is_told_when_it_comes_too_late(toy: Toy) -> Non
 
 def test_a_pipeline_that_ended_has_no_late_days_to_wait_for(toy: Toy) -> None:
     assert correct(backfills(toy), Partitions.parse("2024-04-20").start).files == ()
+
+
+def test_work_that_cannot_be_read_is_named_with_its_place(toy: Toy) -> None:
+    path = toy.settings.reports / "toy" / "late" / "old.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"id": "old", "touchd": {}, "features": null, "scores": null}')
+    with pytest.raises(
+        DataError, match=r"old\.json is not valid:\n(.*\n)*.*touchd: unknown key; did you mean 'touched'"
+    ):
+        unfinished_work(backfills(toy))

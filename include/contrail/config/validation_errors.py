@@ -2,9 +2,13 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+from contrail.errors import DataError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def _model_at(annotation: Any, path: tuple[int | str, ...]) -> type[BaseModel] | None:
@@ -24,6 +28,18 @@ def hint(name: str, known: list[str], what: str) -> str:
     """The known name that is nearest to a wrong one, or all of them, which are ``what``."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(known)}"
+
+
+def parse_json(model: type[Model], text: str | bytes, place: Path | str) -> Model:
+    """Read a model from JSON that Contrail kept.
+
+    Raises:
+        DataError: naming the place, each wrong key's path and the rule.
+    """
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(explain(place, error, model)) from error
 
 
 def explain(place: Path | str, error: ValidationError, model: type[BaseModel]) -> str:

@@ -15,6 +15,7 @@ from upath import UPath
 
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
+from contrail.config.validation_errors import parse_json
 from contrail.errors import MissingInputError, SpecError
 from contrail.files import checked_name, write_whole
 from contrail.lake.lake import Lake
@@ -146,7 +147,7 @@ class Backfills:
 
     def _read(self, backfill_id: str) -> Record | None:
         path = self.folder / f"{backfill_id}.json"
-        return Record.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+        return parse_json(Record, path.read_bytes(), str(path)) if path.exists() else None
 
     def _write(self, record: Record) -> None:
         text = json.dumps(record.as_dict(), indent=1, allow_nan=False) + "\n"

@@ -9,7 +9,6 @@ reports holds the work until its last step.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -96,7 +95,7 @@ def _do(
             run_stage("validate", backfills.pipeline.name, days, run_id=run_id, progress=progress)
         except PartitionRefusedError as error:
             refused.append(error)
-    write_work(backfills, replace(work, validated=True))
+    write_work(backfills, work.model_copy(update={"validated": True}))
     done = [LateDetails(files=work.files)]
     for stage, partitions in (("features", work.features), ("score", work.scores)):
         if partitions:

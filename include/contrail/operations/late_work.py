@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import date
 
 from upath import UPath
 
+from contrail.config.validation_errors import parse_json
 from contrail.files import write_whole
+from contrail.frozen import Frozen
 from contrail.operations.backfill import Backfills
 from contrail.operations.late_files import reached_features
 from contrail.partitions import Partitions, as_ranges
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Frozen):
     """What came late in one run, and the published days that it reaches.
 
     ``touched`` has the days of each table, ``features`` and ``scores`` the ranges to build again. All are fixed before
@@ -58,7 +58,7 @@ def plan_work(backfills: Backfills, touched: Mapping[str, list[date]], on: date,
 
 def write_work(backfills: Backfills, work: Work) -> None:
     """Keep the work until ``forget_work``."""
-    write_whole(_path(backfills, work.id), json.dumps(asdict(work), indent=1).encode())
+    write_whole(_path(backfills, work.id), json.dumps(work.as_dict(), indent=1).encode())
 
 
 def forget_work(backfills: Backfills, work: Work) -> None:
@@ -69,7 +69,7 @@ def forget_work(backfills: Backfills, work: Work) -> None:
 def unfinished_work(backfills: Backfills) -> list[Work]:
     """The work that earlier runs left, oldest first."""
     paths = _path(backfills, "any").parent.glob("*.json")
-    return [Work(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(paths, key=str)]
+    return [parse_json(Work, path.read_bytes(), str(path)) for path in sorted(paths, key=str)]
 
 
 def _path(backfills: Backfills, work_id: str) -> UPath:

@@ -47,10 +47,11 @@ class StageNotifier(BaseNotifier):
     def notify(self, context: "Context") -> None:
         """Send the message of this task, if there is one."""
         if isinstance(context["task"], StageOperator):
+            # First: the alert of a missing day must not depend on what the result says.
+            _tell_of_publication(context["task"])
             if message := _of_result(context["task"], context["ti"]):
                 self.log.info("%s", message.text())
                 deliver(message)
-            _tell_of_publication(context["task"])
 
 
 class FailureNotifier(BaseNotifier):

@@ -26,6 +26,10 @@ _GATE: dict[str, Any] = {
     "partition_to": "{{ gate_window(" + _AS_OF + ").end }}",
 }
 _CANDIDATE = "{{ candidate(ti) }}"
+# Without the check, the gate would judge the newest version, which another run may have trained.
+_HAS_CANDIDATE = {
+    "model": "This run has no candidate: the task `train` left no version. Clear `train`, so that it trains again."
+}
 _ALLOWED = "{{ 'yes' if is_allowed(ti) else '' }}"
 
 
@@ -50,11 +54,11 @@ def train(pipeline: str) -> DAG:
         )  # fmt: skip
         judge = stage(
             spec, "promote", task_id="judge", skip_unless=_if_awaited(spec), **_GATE,
-            options={"model": _CANDIDATE, "approval": "awaited"},
+            options={"model": _CANDIDATE, "approval": "awaited"}, required=_HAS_CANDIDATE,
         )  # fmt: skip
         promote = stage(
             spec, "promote", operator=PromoteOperator, skip_unless=_ALLOWED, **_GATE,
-            options={"model": _CANDIDATE},
+            options={"model": _CANDIDATE}, required=_HAS_CANDIDATE,
             trigger_rule="none_failed",  # where the gate needs no person, judge is skipped
             ask_if=_if_awaited(spec),
             subject=f"{spec.title}: may version {_CANDIDATE} become champion?",

@@ -55,11 +55,13 @@ class PromoteOperator(StageOperator):
         """Ask, or promote at once.
 
         Raises:
+            AirflowFailException: as for every stage, before anybody is asked.
             TaskAwaitingInput: when it has asked. Airflow calls ``answered`` afterwards.
             AirflowSkipException: as for every stage.
         """
         if not (self.ask_if.strip() and self.skip_unless.strip()):
             return super().execute(context)
+        self.check_given()
         why = "Why you decide so, for the record. Both buttons wait for it."
         upsert_hitl_detail(
             ti_id=context["ti"].id,

@@ -3,8 +3,10 @@
 Airflow keeps a result as JSON. ``contrail.stages.results`` says what a result holds.
 """
 
+import json
 from typing import Any
 
+from contrail.config.validation_errors import parse_json
 from contrail.operations.backfill_result import BackfillResult, PlanSummary
 from contrail.stages.results import LateResult, StageResult, parse_result
 
@@ -31,4 +33,4 @@ def plan_of(ti: Any) -> PlanSummary:
 
     A template macro: ``{{ plan_of(ti).model }}``.
     """
-    return BackfillResult.model_validate(ti.xcom_pull(task_ids="plan")).plan
+    return parse_json(BackfillResult, json.dumps(ti.xcom_pull(task_ids="plan")), "the result of plan").plan

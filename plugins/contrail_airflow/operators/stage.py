@@ -35,6 +35,7 @@ class StageOperator(BaseOperator):
         partition_from: First partition, templated; by default the run's partition key.
         partition_to: Last partition, templated; by default the same.
         options: Options of the stage, see ``contrail.stages.options``; templated, and left out where empty.
+        required: Options that may not render to nothing, each with what to tell a person then.
         skip_unless: Templated; the task is skipped when it renders to nothing.
         no_partition: The error's text for a run without a partition.
 
@@ -53,6 +54,7 @@ class StageOperator(BaseOperator):
         partition_from: str = "{{ partition_key }}",
         partition_to: str = "{{ partition_key }}",
         options: Mapping[str, Any] | None = None,
+        required: Mapping[str, str] | None = None,
         skip_unless: str = "yes",
         no_partition: str = "this run has no partition. Trigger it with a partition key, for example 2013-11-01.",
         **kwargs: Any,
@@ -64,6 +66,7 @@ class StageOperator(BaseOperator):
         self.partition_from = partition_from
         self.partition_to = partition_to
         self.options = dict(options or {})
+        self.required = dict(required or {})
         self.skip_unless = skip_unless
         self.no_partition = no_partition
         self._attempt: LocalRun | RemoteRun | None = None
@@ -88,9 +91,20 @@ class StageOperator(BaseOperator):
         """
         if not self.skip_unless.strip():
             raise AirflowSkipException(f"this run leaves {self.verb} out")
+        self.check_given()
+        return self._dispatch(self.job(context))
+
+    def check_given(self) -> None:
+        """Refuse a run that lacks what the task needs.
+
+        Raises:
+            AirflowFailException: without a partition, or for a required option that rendered to nothing.
+        """
         if self.partition_from in ("", "None"):
             raise AirflowFailException(self.no_partition)
-        return self._dispatch(self.job(context))
+        for name, words in self.required.items():
+            if not str(self.options.get(name) or "").strip():
+                raise AirflowFailException(words)
 
     def job(self, context: "Context") -> Job:
         """The command of this attempt, with the names that distinguish it from every other attempt."""

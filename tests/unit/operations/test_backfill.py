@@ -9,7 +9,7 @@ from tests.toy_tables import copy_empty_registry, publish_toy, record_champion, 
 
 from contrail.adapters import registry
 from contrail.config.settings import settings
-from contrail.errors import MissingInputError, SpecError
+from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.operations import backfill
 from contrail.operations.backfill import Backfills
@@ -223,3 +223,11 @@ def test_an_id_names_one_range(backfills):
         run(backfills, request(), "../x")
     with pytest.raises(MissingInputError, match=r"has no backfill 'b2'\. Known: b1"):
         backfills.record("b2")
+
+
+def test_a_record_that_cannot_be_read_is_named_with_its_place(backfills):
+    path = backfills.folder / "old.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"id": "old", "modle": "2"}')
+    with pytest.raises(DataError, match=r"old\.json is not valid:\n(.*\n)*.*modle: unknown key; did you mean 'model'"):
+        backfills.record("old")

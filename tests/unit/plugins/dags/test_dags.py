@@ -500,3 +500,9 @@ def test_a_run_whose_tasks_were_skipped_has_no_candidate_and_no_record() -> None
     nothing = SimpleNamespace(xcom_pull=lambda task_ids: None)
     assert (train_module.candidate(nothing), train_module.record(nothing)) == ("", "")
     assert train_module.is_allowed(nothing), "the monitor has decided before it starts a training"
+
+
+def test_both_judgements_of_a_training_need_its_candidate(dags: dict[str, Any]) -> None:
+    for dag_id in ("flight_delay__train", "bike_demand__train"):
+        for name in ("judge", "promote"):
+            assert "no candidate" in dags[dag_id].get_task(name).required["model"]

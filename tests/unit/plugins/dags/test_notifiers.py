@@ -15,6 +15,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowTaskTimeout, TaskDeferralTimeout
 
 from contrail.config.settings import CloudLogSettings, settings
+from contrail.errors import DataError
 from contrail.notify import delivery
 from contrail.notify.messages import Message, of_deadline
 from contrail.stages.results import (
@@ -280,3 +281,11 @@ def test_a_failed_scoring_publishes_nothing(cloud_log: list[Any]) -> None:
     failed["task"].verb = "score"
     FailureNotifier()(failed)
     assert [entry["kind"] for _, entry, _, _ in cloud_log] == ["refusal"]
+
+
+def test_a_publication_is_in_the_log_whatever_the_result_says(cloud_log: list[Any]) -> None:
+    scored = StageOperator(task_id="score", verb="score", pipeline="toy")
+    unreadable = of_instance(scored, xcom_pull=lambda task_ids: {"details": "of another version"})
+    with pytest.raises(DataError, match="the result of score is not valid"):
+        StageNotifier().notify({"task": scored, "ti": unreadable})  # type: ignore[typeddict-item]
+    assert [entry["kind"] for _, entry, _, _ in cloud_log] == ["published"]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
 from contrail_airflow.operators import approval
 from contrail_airflow.operators.approval import APPROVE, REFUSE, PromoteOperator
@@ -83,3 +83,13 @@ def test_the_answer_is_carried_out_for_the_version_of_the_question(
     task.options = {"model": "4"}  # rendered anew after the wait, from an XCom that somebody has changed
     done = task.answered(context(), event, options={"model": "3", "approval": "none"})
     assert done["command"][-8:] == ["--model", "3", *said]
+
+
+@pytest.mark.parametrize("ask_if", ["yes", " "])
+def test_without_a_candidate_nobody_is_asked_and_nothing_is_promoted(asked: list[dict[str, Any]], ask_if: str) -> None:
+    """Without `--model` the gate would judge the newest version, whoever trained it."""
+    task = operator(ask_if)
+    task.options["model"], task.required = "", {"model": "this run has no candidate"}
+    with pytest.raises(AirflowFailException, match="this run has no candidate"):
+        task.execute(context())
+    assert asked == []
