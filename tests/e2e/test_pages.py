@@ -25,7 +25,7 @@ def test_a_scientist_asks_for_a_backfill_in_the_form_and_reads_its_plan(log_in: 
     page = scientist.page
     scientist.open("dags/toy__backfill")
     page.get_by_role("button", name="Trigger").click()
-    form = page.get_by_role("dialog").filter(has_text="Trigger Dag - Late parcels: backfill")
+    form = page.get_by_role("dialog").filter(has_text="Trigger Dag - toy__backfill")
     expect(form).to_contain_text("The pipeline's first day is 2024-01-01.")
     form.locator("[name=element_from]").fill("2024-02-26")
     form.locator("[name=element_to]").fill("2024-03-01")
