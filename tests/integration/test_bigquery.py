@@ -448,7 +448,7 @@ def test_the_fingerprint_is_the_same_in_both(cloud: Cloud) -> None:
         for i, value in enumerate(values)
     ]  # fmt: skip
     cloud.toy.lake.publish(drift, pa.Table.from_pylist(rows, drift.arrow_schema()), [DAYS[0]], _provenance("d"))
-    assert cloud.publish(tables=["drift"])["drift"]["rows"] == len(values)
+    assert cloud.publish(tables=["drift"])["drift"].rows == len(values)
     assert settings().analysts
     warehouse = Warehouse(settings().analysts, "toy", {})  # type: ignore[arg-type]
     (found,) = warehouse.fingerprints(drift, Partitions(DAYS[0], DAYS[0])).values()

@@ -118,8 +118,7 @@ def test_again_is_the_same(done: tuple[Toy, dict[str, Any]]) -> None:
     toy.run("score", "2024-03-01")
     assert toy.sql(PREDICTIONS) == before
     assert (
-        first["train"].details["model_sha256"]
-        == toy.run("train", FIRST, TRAINED, registered=False).details.model_sha256
+        first["train"].details.model_sha256 == toy.run("train", FIRST, TRAINED, registered=False).details.model_sha256
     )
 
 
