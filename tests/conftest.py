@@ -29,6 +29,8 @@ logging.getLogger("pyiceberg").setLevel(logging.ERROR)
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 # Read when XGBoost is loaded. Its idle threads would spin; the tests of two workers then wait for each other's.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# A test's Java runs for seconds, in which the compiler for hours of work costs more than it gains.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 # Who works in an environment, `prod` perhaps, does not mean that tests should.
 for _name in [name for name in os.environ if name.startswith("CONTRAIL_") and not name.startswith("CONTRAIL_TEST_")]:
     del os.environ[_name]

@@ -12,6 +12,7 @@ from tests.landed import edit, landed_path, lines_of, set_field, write_lines
 from contrail.errors import DataError, FileRefusedError, PartitionRefusedError
 from contrail.stages import ingest
 
+pytestmark = pytest.mark.slow
 BEFORE, DAY, AFTER = "2024-01-05", "2024-01-06", "2024-01-07"
 
 

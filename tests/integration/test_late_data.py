@@ -20,6 +20,7 @@ from contrail.operations.late import correct
 from contrail.operations.late_work import unfinished_work
 from contrail.partitions import Partitions
 
+pytestmark = pytest.mark.slow
 FIRST, ON = "2024-01-01", "2024-02-20"
 DAY = Partitions.parse(ON).start
 FEATURES = "SELECT * FROM features ORDER BY partition_date, parcel"

@@ -107,7 +107,6 @@ def toy(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     for before, after in {
         "last_partition: 2024-03-10": "last_partition: 2024-02-07",
         "window_days: 40": "window_days: 20",
-        "schedule:\n": "schedule:\n  retry_delay_seconds: 5\n",
     }.items():
         assert before in text
         text = text.replace(before, after)
