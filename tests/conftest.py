@@ -14,6 +14,7 @@ from xdist.scheduler import LoadGroupScheduling
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.settings import Settings, settings
 from contrail.lake.lake import Lake
+from contrail.lake.sql import ask
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
 from contrail.stages.options import options_of
@@ -101,8 +102,8 @@ class Toy:
         )
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        with self.lake.connect() as connection:
-            return connection.sql(query).fetchall()
+        with ask(self.lake, self.spec, query) as answer:
+            return list(answer.rows())
 
 
 @pytest.fixture

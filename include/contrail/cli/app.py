@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from contrail.adapters.google_errors import google_errors
-from contrail.cli import backfills, housekeeping, models, printing, stages, tables
+from contrail.cli import backfills, housekeeping, models, printing, stages, tables, unexpected
 from contrail.cli.help import help_text
 from contrail.config.settings import settings
 from contrail.errors import ContrailError
@@ -24,7 +24,7 @@ for desk in (stages, backfills, tables, models, housekeeping):
 
 
 def main() -> None:
-    """Run the command line, and print an error that Contrail knows without its traceback."""
+    """Run the command line, and print an error without its traceback, which a file keeps if nobody expected it."""
     try:
         settings()  # before any library is imported: it switches off their calls home
         with google_errors():
@@ -35,7 +35,7 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except typer.Exit as done:
         raise SystemExit(done.exit_code) from None
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except BrokenPipeError:  # `contrail query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,4 +44,5 @@ def main() -> None:
         if hasattr(error, "show"):  # click's usage errors
             error.show()
             raise SystemExit(getattr(error, "exit_code", 2)) from None
-        raise
+        printing.say(f"[red]✗[/] {escape(unexpected.tell(error))}", printing.err)
+        raise SystemExit(ContrailError.exit_code) from None

@@ -4,6 +4,7 @@ The options of a stage are its own, in ``contrail.stages.options``.
 """
 
 import json
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,6 +77,21 @@ def lake_of(pipeline: Pipeline) -> "Lake":
     from contrail.lake.lake import Lake  # 1.5 s of imports, which --help does not need
 
     return Lake(settings(), pipeline.name)
+
+
+def parse_moment(text: str | None, option: str) -> datetime | None:
+    """Read a date or a time in ISO 8601. Without a zone it is UTC.
+
+    Raises:
+        SpecError: naming the option, for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SpecError(f"{option} {text}: write a time as 2013-11-03 or 2013-11-03T18:00") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def parse_set(pairs: list[str]) -> dict[str, Any]:

@@ -4,9 +4,10 @@ Results go to standard output, progress and errors to standard error. The comman
 """
 
 import json
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
@@ -15,7 +16,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
+# A landed text must not move the cursor, change colours or name the window.
+_WIDEST = 1_000_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LOG_WIDTH = 140  # where there is no terminal to ask
 out = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH)
@@ -27,23 +33,25 @@ def progress(label: str) -> Iterator[Callable[[str], None]]:
     if not err.is_terminal:
         started = time.monotonic()
         yield lambda line: err.print(
-            f"{time.monotonic() - started:6.1f} s  {label}: {line}", highlight=False, markup=False, soft_wrap=True
-        )
+            f"{time.monotonic() - started:6.1f} s  {label}: {_harmless(line)}",
+            highlight=False, markup=False, emoji=False, soft_wrap=True,
+        )  # fmt: skip
         return
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(label)
 
         def show(line: str) -> None:
+            line = _harmless(line)
             bar.update(task, description=f"{label}: {escape(line)}")
-            bar.console.print(f"  {escape(line)}", highlight=False)
+            bar.console.print(f"  {escape(line)}", highlight=False, emoji=False)
 
         yield show
 
 
 def say(line: str, console: Console | None = None) -> None:
     """Print one line with markup, and leave it whole: a person may copy a path or a command from it."""
-    (console or out).print(line, highlight=False, soft_wrap=True)
+    (console or out).print(_harmless(line), highlight=False, emoji=False, soft_wrap=True)
 
 
 def done(line: str, console: Console | None = None) -> None:
@@ -60,6 +68,39 @@ def indented(lines: Iterable[str], console: Console | None = None) -> None:
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON, for a script."""
     typer.echo(json.dumps(value, default=plain))
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> None:
+    """Print rows as a table, or one value a line where the table would be too wide to read."""
+    texts = [[_text(value) for value in row] for row in rows[:limit]]
+    table = Table(header_style="bold")
+    for name in columns:
+        table.add_column(cell(name))
+    for row in texts:
+        table.add_row(*map(cell, row))
+    if table.__rich_measure__(out, out.options.update(max_width=_WIDEST)).maximum <= out.width:
+        out.print(table)
+    else:
+        longest = max(map(len, columns))
+        for number, row in enumerate(texts, start=1):
+            out.print(cell(f"─ row {number} "), style="dim")
+            for name, value in zip(columns, row, strict=True):
+                out.print(Text.assemble((f"{name:{longest}}  ", "bold"), cell(value)), soft_wrap=True)
+    if len(rows) > limit:
+        err.print(f"Only the first {limit} rows are shown; --limit shows more, --format csv all.")
+
+
+def cell(value: Any) -> Text:
+    """A value as it is: neither markup, nor an emoji's name, nor a command to the terminal."""
+    return Text(_text(value))
+
+
+def _text(value: Any) -> str:
+    return _harmless(f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value))
+
+
+def _harmless(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def plain(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """The desk of the lake's tables: query them in SQL, see their state, and roll one back."""
 
-from typing import Annotated, Any
+import csv
+import sys
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -15,8 +17,9 @@ from contrail.cli.options import (
     PipelineOption,
     default_pipeline,
     lake_of,
+    parse_moment,
 )
-from contrail.cli.printing import done, print_json, progress
+from contrail.cli.printing import cell, done, print_json, print_rows, progress
 from contrail.cli.stages import show_analysts
 from contrail.config.pipeline import load_pipeline
 from contrail.errors import SpecError
@@ -34,48 +37,34 @@ _MARKS = {
 
 @command(app, "query", TABLES)
 def query(
-    sql: Annotated[str, typer.Argument(help="Any DuckDB SELECT.", show_default=False)],
+    sql: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's dialect.", show_default=False)],
     pipeline: AnyPipelineOption = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
-    limit: Annotated[int, typer.Option(metavar="<rows>", help="Rows shown in a table; csv and json print all.")] = 50,
+    limit: Annotated[
+        int, typer.Option(metavar="<rows>", min=0, help="Rows shown in a table; csv and json print all.")
+    ] = 50,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="<time>", help="Show each table as it was at this time, UTC. Default: as it is now."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(metavar="<seconds>", min=0.001, help="Give up after so long.")] = 600,
 ) -> None:
-    """Query the lake in SQL. Every table is a view.
+    """Query the lake in SQL. Every table is a view; a query can only read.
 
-    raw_*, validated_*, features, predictions, predictions_latest, quarantine, refusals, drift, performance,
-    predictions_shadow, model_history, governor. `contrail describe` documents them.
+    `contrail describe` lists and documents the tables. WITH, DESCRIBE, SHOW and EXPLAIN work too.
     """
-    import duckdb
+    from contrail.lake.sql import ask
 
-    lake = lake_of(load_pipeline(default_pipeline(pipeline)))
-    with lake.connect() as connection:
-        try:
-            relation = connection.sql(sql)
-        except duckdb.Error as error:
-            raise SpecError(f"the query failed: {error}\nTables: {', '.join(lake.table_names())}") from error
-        if relation is None:
-            return
-        _print_rows(relation, format_, limit)
-
-
-def _print_rows(relation: Any, format_: Format, limit: int) -> None:
-    columns = list(relation.columns)
-    if format_ is Format.csv:
-        typer.echo(relation.df().to_csv(index=False), nl=False)
-    elif format_ is Format.json:
-        rows = relation.fetchall()
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
-    else:
-        rows = relation.limit(limit + 1).fetchall()
-        table = Table(*columns, header_style="bold")
-        for row in rows[:limit]:
-            table.add_row(*("" if value is None else _cell(value) for value in row))
-        printing.out.print(table)
-        if len(rows) > limit:
-            printing.err.print(f"Only the first {limit} rows are shown; --limit shows more, --format csv all.")
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    loaded = load_pipeline(default_pipeline(pipeline))
+    with ask(lake_of(loaded), loaded.spec, sql, seconds, parse_moment(as_of, "--as-of")) as answer:
+        if format_ is Format.csv:
+            lines = csv.writer(sys.stdout, lineterminator="\n")
+            lines.writerow(answer.columns)
+            lines.writerows(answer.rows())
+        elif format_ is Format.json:
+            print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows()])
+        else:
+            print_rows(answer.columns, answer.first(limit + 1), limit)
 
 
 @command(app, "describe", TABLES)
@@ -84,17 +73,17 @@ def describe(
     pipeline: AnyPipelineOption = None,
 ) -> None:
     """Document a table: what a row is, and each column's type and meaning."""
-    from contrail.lake.records import all_datasets
+    from contrail.lake.sql import shown as known
 
-    datasets = all_datasets(load_pipeline(default_pipeline(pipeline)).spec)
+    datasets = known(load_pipeline(default_pipeline(pipeline)).spec)
     if table is None:
         shown = Table("table", "what a row is", header_style="bold")
         for name, dataset in datasets.items():
-            shown.add_row(name, dataset.doc)
+            shown.add_row(name, cell(dataset.doc))
     elif table in datasets:
-        shown = Table("column", "type", "null?", "meaning", header_style="bold", title=datasets[table].doc)
+        shown = Table("column", "type", "null?", "meaning", header_style="bold", title=cell(datasets[table].doc))
         for name, column in datasets[table].columns.items():
-            shown.add_row(name, column.type, "" if column.required else "yes", column.doc)
+            shown.add_row(name, column.type, "" if column.required else "yes", cell(column.doc))
     else:
         raise SpecError(f"no table '{table}'. Tables: {', '.join(datasets)}")
     printing.out.print(shown)

@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             with _log_kept(asked.folder, lines):
                 code, printed = _run([sys.executable, "-m", "contrail", *asked.command], environment, lines)
+            lines.extend(_traces(Path(environment["CONTRAIL_HOME"])))
     if code:
         print(_reason(code, list(lines)), file=sys.stderr)
     _leave(asked.folder, code, printed, list(lines))
@@ -100,6 +101,14 @@ def _prepare(asked: argparse.Namespace, place: Path) -> dict[str, str]:
     modules = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
     paths = {"CONTRAIL_PROJECT": str(project), "CONTRAIL_HOME": str(place / "home"), "PYTHONPATH": modules}
     return {**os.environ, **paths, **given}
+
+
+def _traces(home: Path) -> list[str]:
+    """Return the traces that the command kept in its home, which ends with this job."""
+    kept = [line for path in home.glob("errors/*.txt") for line in path.read_text(errors="replace").splitlines()]
+    for line in kept:
+        print(line, flush=True)
+    return kept
 
 
 def _run(command: list[str], environment: dict[str, str], lines: "deque[str]") -> tuple[int, str]:

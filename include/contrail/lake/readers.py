@@ -111,28 +111,43 @@ def connect(
     """
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    wanted = set(tables.table_names()) if names is None else set(names) & set(tables.table_names())
-    for name in sorted(wanted):
-        _create_view(tables, connection, name, (partitions or {}).get(name))
-    if "predictions" in wanted:
-        connection.execute(
-            "CREATE VIEW predictions_latest AS SELECT * EXCLUDE (feature_snapshot, scoring_run) "
-            "FROM predictions WHERE partition_date = (SELECT max(partition_date) FROM predictions)"
-        )
+    existing = set(tables.table_names())
+    for name in sorted(existing if names is None else existing.intersection(names)):
+        create_view(connection, name, schema(tables, name), files(tables, name, (partitions or {}).get(name)))
     return connection
 
 
-def _create_view(
-    tables: Tables, connection: duckdb.DuckDBPyConnection, name: str, partitions: Partitions | None
-) -> None:
-    found = [path.removeprefix("file://") for path in files(tables, name, partitions)]
+def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | None:
+    """Return the snapshot that was current at this moment; None where a table had none. No moment means now."""
+    if not tables.exists(name):
+        return None
+    table = tables.table(name)
+    if moment is None:
+        found = table.current_snapshot()
+    else:
+        found = table.snapshot_as_of_timestamp(int(moment.timestamp() * 1000))
+    return found.snapshot_id if found else None
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Schema, uris: list[str]) -> list[str]:
+    """Make a view of these files, or of no rows. Return the paths that DuckDB opens."""
+    found = [path.removeprefix("file://") for path in uris]
     protocol = found[0].partition("://")[0] if found and "://" in found[0] else ""
     if protocol and not connection.filesystem_is_registered(protocol):
         connection.register_filesystem(UPath(found[0]).fs)
     if found:
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in found)
+        listed = ", ".join(map(literal, found))
         source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, union_by_name=true)"
     else:
-        connection.register(f"_empty_{name}", schema(tables, name).empty_table())
-        source = f'SELECT * FROM "_empty_{name}"'
+        empty = connection.from_arrow(rows.empty_table())
+        columns = (
+            f'CAST(NULL AS {kind}) AS "{column}"' for column, kind in zip(empty.columns, empty.types, strict=True)
+        )
+        source = f"SELECT {', '.join(columns)} WHERE false"
     connection.execute(f'CREATE VIEW "{name}" AS {source}')
+    return found
+
+
+def literal(text: str) -> str:
+    """Write a text as a constant of SQL."""
+    return "'" + text.replace("'", "''") + "'"

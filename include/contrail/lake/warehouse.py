@@ -101,9 +101,9 @@ class View:
     source: str
     condition: str
 
-    def query(self, table: str) -> str:
+    def query(self, table: str, dialect: Dialect = "bigquery") -> str:
         """Make the view's SQL over ``table``, the full name of its source."""
-        names = ", ".join(quoted(name) for name in self.dataset.columns)
+        names = ", ".join(quoted(name, dialect) for name in self.dataset.columns)
         return f"SELECT {names} FROM {table} AS t{self.condition.format(table=table)}"
 
 

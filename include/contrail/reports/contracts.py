@@ -16,6 +16,7 @@ from upath import UPath
 
 from contrail.adapters.contracts import Checks, Verdict
 from contrail.files import remove_folder
+from contrail.reports.page import protected
 
 _SITE = "great_expectations"
 _TEMPLATE = """<!doctype html>
@@ -151,7 +152,7 @@ def write_report(
         site=_SITE,
         tables=tables,
     )
-    page.write_text(text, encoding="utf-8")
+    page.write_text(protected(text), encoding="utf-8")
     for old in sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime)[:-kept]:
         old.unlink()
     return [str(page), _replace_site(folder / _SITE, checks)]
@@ -161,6 +162,8 @@ def _replace_site(site: UPath, checks: Checks) -> str:
     """Put the newest site in place. Runs of other days write theirs at the same time; the last one stays, complete."""
     with tempfile.TemporaryDirectory() as made:
         checks.write_site(Path(made))
+        for page in Path(made).rglob("*.html"):
+            page.write_text(protected(page.read_text(encoding="utf-8"), needs="styles of others"), encoding="utf-8")
         fresh = site.parent / f".{site.name}-{uuid4().hex}"
         site.fs.put(f"{made}/", f"{fresh}/", recursive=True)
     old = site.parent / f".{site.name}-{uuid4().hex}"

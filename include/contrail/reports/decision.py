@@ -6,6 +6,7 @@ from pathlib import Path
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check
 from contrail.methods.metrics import HIGHER_IS_BETTER
+from contrail.reports.page import protected
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 # Share of the strip that lies outside the outermost mark on either side.
@@ -24,12 +25,13 @@ def render_decision(record: DecisionRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "count": _count}
-    return environment.get_template("decision.html.j2").render(
+    page = environment.get_template("decision.html.j2").render(
         record=record,
         provenance=record.provenance.model_dump(),
         strips={check.name: strip(check) for check in record.checks if check.interval},
         better="higher" if record.gate.metric in HIGHER_IS_BETTER else "lower",
     )
+    return protected(page)
 
 
 def decision_text(record: DecisionRecord) -> str:

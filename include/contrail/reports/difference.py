@@ -6,6 +6,7 @@ from pathlib import Path
 
 from contrail.config.spec import PipelineSpec
 from contrail.reports.backfill_record import Changes, DayChanges, Difference, Record
+from contrail.reports.page import protected
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _WIDTH, _HEIGHT, _PAD = 960, 190, 8
@@ -36,7 +37,7 @@ def render_difference(record: Record, spec: PipelineSpec) -> str:
     )
     environment.filters |= {"count": _count, "number": _number, "shift": _shift}
     predictions = record.difference.predictions
-    return environment.get_template("difference.html.j2").render(
+    page = environment.get_template("difference.html.j2").render(
         record=record,
         title=spec.title,
         binary=spec.task == "binary",
@@ -47,6 +48,7 @@ def render_difference(record: Record, spec: PipelineSpec) -> str:
         chart=chart(predictions.days) if predictions else None,
         size={"width": _WIDTH, "height": _HEIGHT},
     )
+    return protected(page)
 
 
 def summary(difference: Difference) -> list[str]:

@@ -7,12 +7,14 @@ the calibrated statistics found.
 import html
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
+
+from contrail.reports.page import harmless, protected
 
 _ROWS = 5_000
 _STYLE = """
@@ -70,7 +72,7 @@ def write_drift_report(
     head = _head(title, summary, lines, left_out)
     page = _evidently(reference.select(kept), current.select(kept), [n for n in categories if n in kept])
     start = page.index(">", page.index("<body")) + 1
-    path.write_text(page[:start] + head + page[start:], encoding="utf-8")
+    path.write_text(protected(page[:start] + head + page[start:], needs="own"), encoding="utf-8")
 
 
 def sample(rows: pa.Table) -> pa.Table:
@@ -101,15 +103,23 @@ def _evidently(reference: pa.Table, current: pa.Table, categories: list[str]) ->
 
 
 def _typed(table: pa.Table, categories: Sequence[str]) -> pa.Table:
-    types = [pa.string() if name in categories else pa.float64() for name in table.column_names]
-    return pa.table({n: pc.cast(table.column(n), t) for n, t in zip(table.column_names, types, strict=True)})
+    return pa.table(
+        {
+            name: harmless(pc.cast(column, pa.string())) if name in categories else pc.cast(column, pa.float64())
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        }
+    )
+
+
+def _escaped(line: ReportLine) -> list[str]:
+    return [html.escape(value) for value in astuple(line)]
 
 
 def _head(title: str, summary: str, lines: Sequence[ReportLine], left_out: Sequence[str]) -> str:
     rows = "".join(
-        f"<tr><td>{line.day}</td><td class='{line.verdict}'>{line.verdict}</td><td>{line.unusual_days}</td>"
-        f"<td>{line.exceedance}</td><td>{html.escape(line.features)}</td></tr>"
-        for line in lines
+        f"<tr><td>{day}</td><td class='{verdict}'>{verdict}</td><td>{unusual}</td><td>{exceedance}</td>"
+        f"<td>{features}</td></tr>"
+        for day, verdict, unusual, exceedance, features in map(_escaped, lines)
     )
     table = (
         "<table><tr><th>day</th><th>verdict</th><th>unusual days</th><th>exceedance</th>"

@@ -115,7 +115,7 @@ def test_the_page_needs_no_network_and_escapes_what_was_landed(tmp_path: Path) -
     text = Path(page).read_text()
     assert Path(page).name == "run_1.html" and Path(site).exists()
     assert "speed=1048.0" in text and "too many" in text and "&lt;script&gt;" in text
-    assert "http" not in text and "<script" not in text
+    assert "://" not in text and "<script" not in text
 
 
 def test_only_the_newest_pages_stay(tmp_path: Path) -> None:

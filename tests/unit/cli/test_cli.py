@@ -81,12 +81,44 @@ def test_query_prints_json_csv_and_a_table(
     assert "weight_range" in out
 
 
+def test_values_are_printed_as_they_are(
+    filled: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql = "SELECT '[/x]' AS \"[b]\", 'root:x:0' AS login, chr(27) || '[2J' AS screen, 9007199254740993 AS big, NULL AS none"
+    code, out, _ = run(monkeypatch, capsys, "query", sql, "-p", "toy")
+    assert code == 0
+    for words in ("[b]", "[/x]", "root:x:0", "\\x1b[2J", "9007199254740993"):
+        assert words in out
+    _, out, _ = run(monkeypatch, capsys, "query", f"SELECT big, none FROM ({sql})", "-p", "toy", "--format", "csv")
+    assert out == "big,none\n9007199254740993,\n"
+
+
+def test_a_row_that_is_too_wide_has_a_line_for_each_value(
+    filled: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql = "SELECT 7 AS lucky, repeat('x', 150) AS wide, repeat('y', 150) AS wider FROM range(2)"
+    code, out, err = run(monkeypatch, capsys, "query", sql, "-p", "toy", "--limit", "1")
+    assert code == 0
+    assert re.fullmatch(r"─ row 1 \nlucky  7\nwide   x{150}\nwider  y{150}\n", out)
+    assert "Only the first 1 rows are shown" in err
+
+
+@pytest.mark.parametrize(
+    ("moment", "message"), [("yesterday", "--as-of yesterday: write a time as"), ("", "--as-of :")]
+)
+def test_a_time_that_is_none_is_refused(
+    filled: Toy, moment: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(monkeypatch, capsys, "query", "SELECT 1", "-p", "toy", "--as-of", moment)
+    assert (code, message in err) == (2, True)
+
+
 def test_a_wrong_query_names_the_tables(
     filled: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, err = run(monkeypatch, capsys, "query", "SELECT * FROM quarantin", "-p", "toy")
     assert code == SpecError.exit_code
-    assert "Tables: quarantine" in err
+    assert "Tables: corrections, drift" in err
 
 
 def test_history_and_rollback(filled: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
