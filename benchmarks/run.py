@@ -1,5 +1,6 @@
 """Run every benchmark, or those that are named, print the tables, and write them into RESULTS.md."""
 
+import re
 import subprocess
 import sys
 from datetime import date
@@ -8,28 +9,33 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.harness import HOME, PROJECT, RUNS, machine, prepare
+from benchmarks.harness import PROJECT, machine, prepare
 
 ALL = (
-    "features", "scoring", "training_size", "daily_cost", "airflow_overhead", "model_quality", "drift_calibration", "quarter",
+    "features", "scoring", "training_size", "gpu", "daily_cost", "airflow_overhead", "model_quality", "drift_calibration",
+    "quarter",
 )  # fmt: skip
-KEPT = HOME / "sections"
+RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 
 
 def main() -> None:
-    """Measure and write. Sections that are not measured now stay as they were, with their own day."""
+    """Measure and write. Sections that are not measured now stay as they were, with their own day and machine."""
     prepare()
-    KEPT.mkdir(exist_ok=True)
     for name in sys.argv[1:] or ALL:
         print(f"\n== {name}", flush=True)
         section = import_module(f"benchmarks.{name}").measure()
-        print("\n" + section, flush=True)
-        (KEPT / f"{name}.md").write_text(
-            section.rstrip() + f"\n\n*`make bench`, {date.today()}, revision {_revision()}*\n"
-        )
-    kept = [path.read_text() for name in ALL if (path := KEPT / f"{name}.md").exists()]
-    head = f"# Results\n\n{machine()}. Medians of {RUNS} runs unless a section says otherwise.\n\n"
-    (PROJECT / "benchmarks" / "RESULTS.md").write_text(head + "\n".join(kept))
+        print("\n" + (section or "Not measured: there is no GPU on this machine."), flush=True)
+        if section:
+            stamp = f"*`make bench`, {date.today()}, revision {_revision()}. {machine()}.*"
+            write(RESULTS, name, f"{section.rstrip()}\n\n{stamp}\n")
+
+
+def write(results: Path, name: str, section: str) -> None:
+    """Put a section into the results, in its place among the others."""
+    head, *parts = re.split(r"<!-- (\w+) -->\n\n", results.read_text())
+    sections = {**dict(zip(parts[::2], parts[1::2], strict=True)), name: section}
+    kept = [f"<!-- {each} -->\n\n{sections[each].rstrip()}\n" for each in ALL if each in sections]
+    results.write_text("\n".join([head.rstrip() + "\n", *kept]))
 
 
 def _revision() -> str:

@@ -1,8 +1,8 @@
 """Training rows as XGBoost's binned matrices. They are filled from Arrow in batches, so memory never holds all floats.
 
 On a CPU the bins, and so the trees, are the same bytes for any number of batches and any place of the bins. We measured
-this with XGBoost 3.2 on up to 1.3 million rows; a test asserts it for fewer. For a GPU, XGBoost makes the bins on the CPU
-and copies them. Growing trees does not belong here.
+this with XGBoost 3.2 on up to 1.3 million rows; a test asserts it for fewer. For a GPU, the batches go to its memory, and
+XGBoost makes the bins there. Growing trees does not belong here.
 """
 
 import tempfile
@@ -53,7 +53,11 @@ class TrainingRows:
         positions = np.flatnonzero(chosen)
         for start in range(0, len(positions), _BATCH_ROWS):
             own = positions[start : start + _BATCH_ROWS]
-            yield encode(self.features.take(pa.array(own)), self.names, self.categories), self.labels[own]
+            # Without a gap between them rows are not copied. Taking rows from a table of many chunks is slow.
+            batch = self.features.slice(own[0], own[-1] - own[0] + 1)
+            if len(batch) > len(own):
+                batch = batch.take(pa.array(own - own[0]))
+            yield encode(batch, self.names, self.categories), self.labels[own]
 
 
 def encode_window(rows: pa.Table, spec: PipelineSpec, external_memory_rows: int = 0) -> TrainingRows:
@@ -87,10 +91,10 @@ def binned(
         "enable_categorical": True,
         "ref": reference,
     }
+    move = _to_gpu(needed=rows.external_memory) if params.get("device") == "cuda" else None
     if not rows.external_memory:
-        return xgboost.QuantileDMatrix(_iterator(rows, chosen), **options)
+        return xgboost.QuantileDMatrix(_iterator(rows, chosen, move=move), **options)
     place = tempfile.TemporaryDirectory(prefix="contrail-bins-")
-    move = _to_gpu() if params.get("device") == "cuda" else None
     matrix = xgboost.ExtMemQuantileDMatrix(_iterator(rows, chosen, str(Path(place.name) / "bins"), move), **options)
     weakref.finalize(matrix, place.cleanup)
     return matrix
@@ -131,11 +135,16 @@ def _iterator(
     return batches
 
 
-def _to_gpu() -> Callable[[Any], Any]:
-    """Return the function that copies rows to the GPU. For bins outside a GPU, XGBoost reads only CuPy's arrays."""
+def _to_gpu(needed: bool) -> Callable[[Any], Any] | None:
+    """Return the function that copies rows to the GPU, so that the bins are made there.
+
+    Without CuPy there is none, and XGBoost makes the bins on the CPU. For bins outside a GPU it reads only CuPy's arrays.
+    """
     try:
         import cupy
     except ImportError as error:
+        if not needed:
+            return None
         raise SpecError(
             "The bins must stay outside the GPU's memory: it is too small for them, or there are more rows than "
             "train.external_memory_rows. That needs the package cupy, which is not installed here. The job image has it. On "

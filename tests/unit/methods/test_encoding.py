@@ -35,6 +35,10 @@ def test_rows_in_several_chunks_are_encoded_as_one(rows):
     assert encode(twice, ["carrier"], {"carrier": ["AA", "UA"]})[[0, 3], 0].tolist() == [1.0, 1.0]
 
 
+def test_the_columns_of_a_matrix_lie_one_after_another(rows):
+    assert encode(rows, ["speed", "number"], {}).flags.f_contiguous
+
+
 def test_missing_columns_are_named(rows):
     with pytest.raises(MissingInputError, match=r"\['altitude'\]"):
         encode(rows, ["speed", "altitude"], {})

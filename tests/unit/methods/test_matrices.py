@@ -47,6 +47,17 @@ def test_batches_are_the_chosen_rows_in_order(monkeypatch):
     np.testing.assert_array_equal(np.concatenate([m[:, 0] for m, _ in batches]), rows.features["a"].to_numpy()[chosen])
 
 
+def test_rows_without_a_gap_are_not_copied(monkeypatch):
+    seen = []
+    monkeypatch.setattr(matrices, "encode", lambda rows, names, categories: seen.append(rows) or np.empty((0, 0)))
+    rows = made_rows()
+    list(rows.batches((np.arange(2000) >= 100) & (np.arange(2000) < 300)))
+    (batch,) = seen
+    assert batch.equals(rows.features.slice(100, 200))
+    buffers = (table["a"].chunk(0).buffers()[-1].address for table in (batch, rows.features))
+    assert len(set(buffers)) == 1
+
+
 def test_bins_on_disk_are_there_as_long_as_their_matrix(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(matrices, "_BATCH_ROWS", 300)
@@ -75,16 +86,21 @@ def test_bins_outside_a_gpu_need_a_package_that_is_named(monkeypatch):
         binned(replace(made_rows(), external_memory=True), FIRST, {**PARAMS, "device": "cuda"})
 
 
-def test_rows_for_bins_outside_a_gpu_go_to_its_memory_first(monkeypatch):
+def test_without_that_package_bins_inside_a_gpu_are_made_on_the_cpu(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert binned(made_rows(), FIRST, {**PARAMS, "device": "cuda"}).num_row() == 1500
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_rows_for_a_gpu_go_to_its_memory_first(monkeypatch, external):
     moved = []
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(asarray=lambda rows: moved.append(rows.shape) or rows))
     monkeypatch.setattr(matrices, "_BATCH_ROWS", 600)
-    rows, params = replace(made_rows(), external_memory=True), {**PARAMS, "device": "cuda"}
+    rows, params = replace(made_rows(), external_memory=external), {**PARAMS, "device": "cuda"}
     assert binned(rows, FIRST, params).num_row() == 1500
     assert set(moved) == {(600, 4), (300, 4)}
     moved.clear()
     binned(rows, FIRST, {**PARAMS, "device": "cpu"})
-    binned(made_rows(), FIRST, params)
     assert moved == []
 
 
