@@ -53,7 +53,7 @@ def test_rows_without_a_gap_are_not_copied(monkeypatch):
     rows = made_rows()
     list(rows.batches((np.arange(2000) >= 100) & (np.arange(2000) < 300)))
     (batch,) = seen
-    assert batch.equals(rows.features.slice(100, 200))
+    np.testing.assert_array_equal(batch["d"], rows.features["d"][100:300])
     buffers = (table["a"].chunk(0).buffers()[-1].address for table in (batch, rows.features))
     assert len(set(buffers)) == 1
 
