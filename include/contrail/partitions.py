@@ -10,6 +10,9 @@ from zoneinfo import ZoneInfo
 
 from contrail.errors import SpecError
 
+# What 64 bits of nanoseconds hold in every zone (pandas, Evidently), with whole years and room for windows around them.
+FIRST_DAY, LAST_DAY = date(1678, 1, 1), date(2261, 12, 31)
+
 
 @dataclass(frozen=True)
 class Partitions:
@@ -37,12 +40,13 @@ class Partitions:
 
     @classmethod
     def parse(cls, start: str, end: str | None = None) -> "Partitions":
-        """Build a range from ISO dates; ``end`` defaults to ``start``."""
-        try:
-            first = date.fromisoformat(start)
-            return cls(first, date.fromisoformat(end) if end else first)
-        except ValueError as error:
-            raise SpecError(f"not a date: {error}. Write dates as YYYY-MM-DD, for example 2013-11-01.") from error
+        """Build a range from ISO dates; ``end`` defaults to ``start``.
+
+        Raises:
+            SpecError: for text that is no date, and for a date outside the years 1678 to 2261.
+        """
+        first = _day(start)
+        return cls(first, _day(end) if end else first)
 
     @classmethod
     def from_text(cls, text: str) -> "Partitions":
@@ -68,6 +72,16 @@ class Partitions:
     def reaching_back(self, days: int) -> "Partitions":
         """The same range with ``days`` more partitions before its start."""
         return Partitions(self.start - timedelta(days=days), self.end)
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise SpecError(f"not a date: {error}. Write dates as YYYY-MM-DD, for example 2013-11-01.") from error
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise SpecError(f"{day} is outside {FIRST_DAY} to {LAST_DAY}. No partition can lie there; is the year right?")
+    return day
 
 
 def cutoff_instant(day: date, cutoff: time, timezone: str) -> datetime:

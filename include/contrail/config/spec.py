@@ -16,6 +16,10 @@ from contrail.config.table_spec import FeaturesSpec, LabelSpec, Name, TableSpec
 from contrail.config.validation_errors import explain
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
+from contrail.partitions import FIRST_DAY, LAST_DAY
+
+# Windows, time zones and Airflow's UTC reach past a day: none of them overflows within these years.
+Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 
 
 class ScheduleSpec(Frozen):
@@ -23,7 +27,7 @@ class ScheduleSpec(Frozen):
 
     daily: str = "0 0 * * *"
     train: str | None = None
-    start_date: date
+    start_date: Day
     retries: int = Field(default=2, ge=0)
     retry_delay_seconds: int = Field(default=30, ge=1)
     timeout_minutes: int = Field(
@@ -45,8 +49,8 @@ class PipelineSpec(Frozen):
     task: Literal["binary", "regression"]
     timezone: str
     cutoff: Annotated[time, BeforeValidator(lambda v: time.fromisoformat(v) if isinstance(v, str) else v)] = time(0)
-    first_partition: date
-    last_partition: date | None = None
+    first_partition: Day
+    last_partition: Day | None = None
     entities: str
     key: tuple[str, ...]
     label: LabelSpec

@@ -13,18 +13,18 @@ contract.
 from collections.abc import Sequence
 
 from contrail.config.table_spec import ColumnSpec, TableSpec
-from contrail.methods.casting import expected
+from contrail.methods.casting import misfit_sql
 
 # A repeated key is noticed in this many partitions before the row's own, in runs of ranges and of days alike.
 REMEMBERED_DAYS = 3
 
 
 def wrong_type(name: str, column: ColumnSpec) -> str:
-    """Find text that does not have the column's type."""
+    """Find text that does not have the column's type, and values that the type cannot hold."""
     return f"""
         SELECT _row, 'type:{name}' AS rule,
-            'column {name}: ' || printf('"%s" is not {expected(column.type)}', left(l."{name}", 80)) AS detail
-        FROM landed l JOIN typed t USING (_row) WHERE l."{name}" IS NOT NULL AND t."{name}" IS NULL"""
+            'column {name}: "' || left("{name}", 80) || '" ' || {misfit_sql(name, column.type)} AS detail
+        FROM landed SEMI JOIN (SELECT _row FROM typed WHERE "{name}" IS NULL) USING (_row) WHERE "{name}" IS NOT NULL"""
 
 
 def missing_value(name: str) -> str:

@@ -5,7 +5,7 @@ What a DAG does belongs in its own module.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from contrail.config.settings import settings
 from contrail.config.spec import PipelineSpec
 from contrail.config.targets import DataprocTarget, VertexTarget
+from contrail.partitions import Partitions
 from contrail_airflow.dags.notifiers import DeadlineNotifier, FailureNotifier, RunNotifier, StageNotifier
 from contrail_airflow.dags.words import Words, words_of
 from contrail_airflow.operators.day import PublishOperator
@@ -173,4 +174,4 @@ def end(spec: PipelineSpec) -> datetime | None:
 
 def days_before(partition_key: str, days: int) -> str:
     """The partition ``days`` before another, as text; a template macro."""
-    return str(date.fromisoformat(partition_key) - timedelta(days=days))
+    return str(Partitions.parse(partition_key).shift(-days).start)

@@ -166,9 +166,9 @@ class Windows:
         return {"train_window": self.train, "gate_window": self.gate, "training_day": self.day}
 
     def _both(self, as_of: str | None, run_after: datetime) -> TrainingWindows:
-        day = date.fromisoformat(as_of) if as_of else run_after.astimezone(ZoneInfo(self.spec.timezone)).date()
+        today = run_after.astimezone(ZoneInfo(self.spec.timezone)).date()
         try:
-            return training_windows(self.spec, day)
+            return training_windows(self.spec, Partitions.parse(as_of).start if as_of else today)
         except SpecError as error:
             raise AirflowFailException(str(error)) from error  # no retry: the chosen day is wrong
 

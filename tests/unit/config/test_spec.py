@@ -1,6 +1,7 @@
 """pipeline.yaml is typed. The error for a wrong key has its file, its path and the nearest valid name."""
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         ("tables.parcels.columns.depot.typ", "x", "columns.depot.typ: unknown key; did you mean 'type'?"),
         ("features.columns.weight.dco", "x", "features.columns.weight.dco: unknown key; did you mean 'doc'?"),
         ("task", "classify", "task: Input should be 'binary' or 'regression'"),
+        ("first_partition", date(1, 1, 1), "first_partition: Input should be greater than or equal to 1678-01-01"),
+        ("last_partition", date(9999, 12, 31), "last_partition: Input should be less than or equal to 2261-12-31"),
+        ("schedule.start_date", date(1, 1, 1), "start_date: Input should be greater than or equal to 1678-01-01"),
         ("entities", "parcel", "no table named 'parcel'"),
         ("key", ["nope"], "key columns ['nope'] are not columns"),
         ("tables.deliveries.known_at", "delay", "known_at column delay must have type timestamp"),

@@ -4,8 +4,11 @@ from datetime import date, time
 
 import pyarrow as pa
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from contrail.config.table_spec import ColumnSpec, TableSpec
+from contrail.methods.row_rules import profile_columns
 from contrail.methods.table_check import TableCheck
 
 COLUMNS = {
@@ -157,3 +160,59 @@ def test_contract_verdicts_come_after_the_rules_of_every_table() -> None:
     assert [rule for rule, _ in bad(checked).values()] == ["type:value", "mine"]
     assert checked.bad_by_rule() == {"mine": 1, "type:value": 1}
     assert checked.first_bad(DAY) == 'f, line 2: type:value: column value: "heavy" is not a number such as 4.2'
+
+
+# ---- one bad value never stops the others ----
+
+EVERY_TYPE = TableSpec(
+    key=("id",),
+    known_at="at",
+    columns={
+        **COLUMNS,
+        "name": ColumnSpec(type="string", required=False),
+        "flag": ColumnSpec(type="bool", required=False),
+        "born": ColumnSpec(type="date", required=False),
+        "count": ColumnSpec(type="int", required=False),
+    },
+)
+GOOD = ("-7", "1", NOON, "a", "true", "2024-01-05", "1")
+INSTANTS = st.datetimes().map(lambda at: f"{at.isoformat()}Z") | st.sampled_from([NOON, "9999-12-31T23:59:59-05:00"])
+VALUES = (
+    st.none() | st.text(max_size=8) | st.floats().map(repr) | st.integers().map(str) | st.dates().map(str) | INSTANTS
+)
+ROWS = st.lists(st.tuples(*[VALUES] * len(GOOD)), max_size=20, unique_by=lambda row: row[0])
+
+
+@given(ROWS, st.booleans())
+@example([("2", "9" * 400, NOON, "\0%s'\"\u202e", "t", "9999-12-31", "9223372036854775808")], False)
+@example([("2", "1", "0001-01-01T00:00:00Z", "a", "1", "0001-01-01", "1")], False)
+@example([("2", "1", "9999-12-31T23:59:59Z", "a", "1", None, "1")], True)
+@settings(max_examples=8, deadline=None)
+def test_no_value_of_one_row_stops_the_others(rows: list[tuple[str | None, ...]], ahead: bool) -> None:
+    table = EVERY_TYPE.model_copy(update={"known_ahead": ahead})
+    every = [row for row in rows if row[0] != GOOD[0]] + [GOOD]
+    columns = {name: pa.array([row[i] for row in every], pa.string()) for i, name in enumerate(table.columns)}
+    place = {"partition_date": pa.array([DAY] * len(every), pa.date32()), "_file": ["f"] * len(every)}
+    lines = {"_line": pa.array(range(len(every)), pa.int64())}
+    checked = TableCheck(table, pa.table({**columns, **place, **lines}), "America/New_York", time(23, 59))
+    checked.check_rows()
+    checked.check_earlier(earlier(DAY))
+    good, aside = checked.good_rows([]), checked.bad_rows()
+    assert -7 in good["id"].to_pylist()
+    assert len(good) + len(aside) == len(every)
+    assert checked.profile(profile_columns(table)).num_rows == 1
+    checked.close()
+
+
+def test_a_number_too_large_is_set_aside_with_its_reason() -> None:
+    found = bad(check(("1", "9" * 400, NOON), ("9223372036854775808", "1", NOON), ("3", "1e-100", NOON)))
+    assert found[2] == ("type:value", f'column value: "{"9" * 80}" cannot be kept: it is outside -1.8e308 to 1.8e308')
+    assert found[3][1].endswith("it is outside -9223372036854775808 to 9223372036854775807")
+    assert set(found) == {2, 3}
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-05:00"])
+def test_a_year_beyond_any_calendar_is_set_aside(at: str) -> None:
+    checked = check(("1", "1", NOON), ("2", "1", at))
+    assert bad(checked) == {3: ("type:at", f'column at: "{at}" cannot be kept: it is outside the years 1678 to 2261')}
+    assert checked.good_rows([])["id"].to_pylist() == [1]
