@@ -21,6 +21,9 @@ from contrail.partitions import FIRST_DAY, LAST_DAY
 # Windows, time zones and Airflow's UTC reach past a day: none of them overflows within these years.
 Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 
+# A feed may deliver a row again on one of the next days.
+_REMEMBERED_DAYS = 3
+
 
 class ScheduleSpec(Frozen):
     """When the DAGs run (cron, in the pipeline's time zone) and how they behave on failure."""
@@ -70,14 +73,25 @@ class PipelineSpec(Frozen):
                 raise ValueError(f"{role}: no table named '{table}'; tables: {', '.join(self.tables)}")
             if missing := [c for c in self.key if c not in self.tables[table].columns]:
                 raise ValueError(f"key columns {missing} are not columns of {role} table '{table}'")
+            if set(own := self.tables[table].key) != set(self.key):
+                raise ValueError(
+                    f"{role}: table '{table}' has the key {list(own)}, the pipeline {list(self.key)}. They must be the same: "
+                    "one row for each thing to predict, and one outcome"
+                )
         if not self.tables[self.entities].known_ahead:
             raise ValueError(f"entities table '{self.entities}' must be known_ahead: it is read at its own cut-off")
+        if self.tables[self.label.table].kind == "reference":
+            raise ValueError(f"label.table '{self.label.table}' must be daily: an outcome counts once it is known")
         if self.tables[self.label.table].known_ahead:
             raise ValueError(f"label.table '{self.label.table}' cannot be known_ahead: that would be the future")
         named = [*self.train.rate_table, *self.train.segments, *(s.feature for s in self.gate.segments)]
         if missing := [name for name in named if name not in self.features.columns]:
             raise ValueError(f"{missing} are named in train or gate but are not in features.columns")
         return self
+
+    def remembered_days(self, table: str) -> int:
+        """In how many partitions before a row's own its key is looked for. An outcome's key is, until it is mature."""
+        return max(_REMEMBERED_DAYS, self.label.mature_after_days if table == self.label.table else 0)
 
     @property
     def measured_again_days(self) -> int:

@@ -59,6 +59,11 @@ class LabelSpec(Frozen):
     table: str
     expression: str
     mature_after_days: int = Field(default=1, ge=0)
+    counts: Literal["newest", "first"] = Field(
+        default="newest",
+        description="Which outcome of a key counts: the newest that was known at the time, or the first. With first, a "
+        "later one goes to quarantine.",
+    )
 
 
 class FeatureSpec(Frozen):

@@ -1,27 +1,75 @@
-"""Labels and training rows: features, joined to the outcomes that were known at a cut-off."""
+"""Labels and training rows: features, joined to the outcomes that were known at a cut-off.
+
+An entity has one label. ``label.counts`` of the spec says which outcome of its key makes it.
+"""
 
 from datetime import date, timedelta
 
+import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.config.spec import PipelineSpec
+from contrail.errors import DataError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 
+_KEPT = "Nothing was published."
+
 
 def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
-    keys = ", ".join(spec.key)
-    selected = ", ".join(f"e.{key}" for key in spec.key)
-    known = f"AND visible_from <= DATE '{as_of}'" if as_of else ""
-    # Without this limit, a range of days would see labels that a single day does not see.
-    mature = f"o.{PARTITION} <= e.{PARTITION} + {spec.label.mature_after_days}"
+    label, known_at = spec.label, spec.tables[spec.label.table].known_at
+    known = f"visible_from <= DATE '{as_of}'" if as_of else "true"
+    keys = ", ".join(f'"{key}"' for key in spec.key)
+    own = ", ".join(f'e."{name}"' for name in (PARTITION, *spec.key))
+    order = "DESC" if label.counts == "newest" else "ASC"
+    # Without these limits, a range of days would see labels that a single day does not see.
+    in_time = f"o._day BETWEEN e.{PARTITION} AND e.{PARTITION} + {label.mature_after_days}"
     return f"""
-        SELECT e.{PARTITION}, {selected}, CAST(({spec.label.expression}) AS DOUBLE) AS label
-        FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}) e
-        JOIN (SELECT * FROM validated_{spec.label.table} WHERE true {known}) o USING ({keys})
-        WHERE ({spec.label.expression}) IS NOT NULL AND {mature}"""
+        SELECT {PARTITION}, {keys}, label FROM (
+            SELECT {own}, o.label, row_number() OVER (
+                PARTITION BY {own} ORDER BY o._known_at {order}, o._day {order}) AS place
+            FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}) e
+            JOIN (
+                SELECT {keys}, {PARTITION} AS _day, "{known_at}" AS _known_at,
+                    CAST(({label.expression}) AS DOUBLE) AS label
+                FROM validated_{label.table} WHERE {known}) o USING ({keys})
+            WHERE {in_time})
+        WHERE place = 1 AND label IS NOT NULL"""
+
+
+def _read(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, query: str) -> pa.Table:
+    """Run a query that gives ``partition_date``, key and label, in that order. Assert one good label for each entity."""
+    order = ", ".join(f'"{name}"' for name in (PARTITION, *spec.key))
+    try:
+        rows = connection.sql(f"{query} ORDER BY {order}").to_arrow_table()
+    except (duckdb.ProgrammingError, duckdb.DataError) as error:
+        raise DataError(f"{_of(spec)} has no value: {error}. {_KEPT}") from error
+    _check_unique(spec, rows)
+    labels = rows.column("label").to_numpy()
+    good = np.isin(labels, (0, 1)) if spec.task == "binary" else np.isfinite(labels)
+    if not good.all():
+        words = "0 or 1" if spec.task == "binary" else "finite"
+        first = {name: str(rows.column(name)[int(good.argmin())]) for name in (PARTITION, *spec.key, "label")}
+        raise DataError(f"{_of(spec)}: {len(good) - good.sum():,} labels are not {words}; the first: {first}. {_KEPT}")
+    return rows
+
+
+def _check_unique(spec: PipelineSpec, rows: pa.Table) -> None:
+    names = [PARTITION, *spec.key]
+    counts = rows.group_by(names).aggregate([([], "count_all")])
+    if counts.num_rows < rows.num_rows:
+        repeated = counts.filter(pc.greater(counts.column("count_all"), 1))
+        first = {name: str(repeated.column(name)[0]) for name in names}
+        raise DataError(
+            f"{spec.name}: {repeated.num_rows:,} entities would be counted more than once, the first: {first}. {_KEPT}"
+        )
+
+
+def _of(spec: PipelineSpec) -> str:
+    return f"{spec.name}: label.expression ({spec.label.expression}) of validated_{spec.label.table}"
 
 
 def _tables(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> dict[str, Partitions]:
@@ -55,7 +103,7 @@ def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: d
     """Read the labels of the entities of these partitions.
 
     The columns are ``partition_date``, the key and ``label`` (float, never null). A label that became known only after
-    its partition was mature is left out.
+    its partition was mature is left out. Where a key has several outcomes, ``label.counts`` chooses.
 
     Args:
         lake: Has the validated tables.
@@ -65,11 +113,11 @@ def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: d
 
     Raises:
         MissingInputError: if a validated table does not exist.
+        DataError: if a label is infinite, or one of a binary task is not 0 or 1.
     """
     tables = _tables(lake, spec, partitions)
     with lake.connect(tables, tables) as connection:
-        order = ", ".join([PARTITION, *spec.key])
-        return connection.sql(f"{_label_query(spec, as_of)} ORDER BY {order}").to_arrow_table()
+        return _read(connection, spec, _label_query(spec, as_of))
 
 
 def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
@@ -79,12 +127,30 @@ def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, a
 
     Raises:
         MissingInputError: if ``features`` or a validated table does not exist.
+        DataError: if an entity would be counted twice, or has no good label. See ``read_labels``.
     """
     tables = _tables(lake, spec, partitions)
     lake.table("features")
     with lake.connect(tables, tables) as connection:
-        columns = ", ".join([PARTITION, *spec.key])
-        query = f"""
-            SELECT f.*, l.label FROM features f
-            JOIN ({_label_query(spec, as_of)}) l USING ({columns}) ORDER BY {columns}"""
-        return connection.sql(query).to_arrow_table()
+        columns = ", ".join(f'"{name}"' for name in (PARTITION, *spec.key))
+        query = f"SELECT f.*, l.label FROM features f JOIN ({_label_query(spec, as_of)}) l USING ({columns})"
+        return _read(connection, spec, query)
+
+
+def later_outcomes(lake: Lake, spec: PipelineSpec, partitions: Partitions, snapshot: int | None) -> pa.Table:
+    """Find the outcomes whose key has one in an earlier partition: their ``partition_date`` and key.
+
+    A feature counts an outcome once, as it was first known. Only labels use a later one.
+
+    Raises:
+        MissingInputError: if the label table does not exist.
+    """
+    days, names = spec.remembered_days(spec.label.table), [PARTITION, *spec.key]
+    rows = lake.scan(f"validated_{spec.label.table}", partitions.reaching_back(days), names, snapshot).select(names)
+    keys = ", ".join(f'"{key}"' for key in spec.key)
+    with duckdb.connect() as connection:
+        connection.register("outcomes", rows)
+        return connection.sql(f"""
+            SELECT DISTINCT o.* FROM outcomes o JOIN outcomes e USING ({keys})
+            WHERE e.{PARTITION} BETWEEN o.{PARTITION} - {days} AND o.{PARTITION} - 1
+                AND o.{PARTITION} >= DATE '{partitions.start}'""").to_arrow_table()

@@ -15,9 +15,6 @@ from collections.abc import Sequence
 from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.methods.casting import misfit_sql
 
-# A repeated key is noticed in this many partitions before the row's own, in runs of ranges and of days alike.
-REMEMBERED_DAYS = 3
-
 
 def wrong_type(name: str, column: ColumnSpec) -> str:
     """Find text that does not have the column's type, and values that the type cannot hold."""
@@ -72,15 +69,30 @@ def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
         FROM candidates WHERE _line > first_line OR least IS DISTINCT FROM most"""
 
 
-def known_key(key: Sequence[str]) -> str:
-    """Find rows whose key is in an earlier partition (``earlier``: ``partition_date`` and the key)."""
+def known_key(key: Sequence[str], days: int, may_change: Sequence[str] = ()) -> str:
+    """Find rows whose key is in one of the last ``days`` partitions (``earlier``: ``partition_date``, key, ``may_change``).
+
+    A row that differs from the newest of them in a column of ``may_change`` replaces it, and breaks no rule.
+    """
     same = " AND ".join(f't."{name}" = e."{name}"' for name in key)
+    equal = " AND ".join(f't."{name}" IS NOT DISTINCT FROM e."{name}"' for name in may_change) or "true"
     return f"""
         SELECT _row, 'unique_key' AS rule,
             printf('the key is in partition %s already', max(e.partition_date)::VARCHAR) AS detail
         FROM typed t JOIN earlier e ON {same}
-            AND e.partition_date BETWEEN t.partition_date - {REMEMBERED_DAYS} AND t.partition_date - 1
-        GROUP BY _row"""
+            AND e.partition_date BETWEEN t.partition_date - {days} AND t.partition_date - 1
+        GROUP BY _row HAVING arg_max({equal}, e.partition_date)"""
+
+
+def wrong_label(expression: str, binary: bool, rows: range) -> str:
+    """Find rows from which no label can be made: infinite ones, and those of a binary task that are not 0 or 1."""
+    fits, words = ("_label IN (0, 1)", "0 or 1") if binary else ("isfinite(_label)", "a finite number")
+    return f"""
+        SELECT _row, 'label' AS rule, 'label.expression gives ' || _label || ', and a label is {words}' AS detail
+        FROM (
+            SELECT _row, CAST(({expression}) AS DOUBLE) AS _label
+            FROM typed WHERE _row BETWEEN {rows.start} AND {rows.stop - 1} AND _row NOT IN (SELECT _row FROM broken)
+        ) WHERE NOT {fits}"""
 
 
 _FIXED = {"rows": "count(*)", "bad_share": "avg((bad IS NOT NULL)::INT)"}

@@ -12,13 +12,14 @@ import duckdb
 import pyarrow as pa
 
 from contrail.config.table_spec import TableSpec
+from contrail.errors import SpecError
 from contrail.methods import row_rules
 from contrail.methods.casting import cast_list
 from contrail.partitions import cutoff_instant
 
 PARTITION = "partition_date"
 ROW = "_row"
-_VALUES, _TIME, _KEY, _CONTRACT = range(4)
+_VALUES, _TIME, _KEY, _LABEL, _CONTRACT = range(5)
 
 
 class TableCheck:
@@ -36,6 +37,7 @@ class TableCheck:
         self._daily = source.kind == "daily"
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
+        self._landed = len(landed)
         self._register("landed", landed.append_column(ROW, pa.array(range(len(landed)), pa.int64())))
         known_day = f", timezone('{timezone}', \"{source.known_at}\")::DATE AS _known_day" if self._daily else ""
         self._run(
@@ -87,18 +89,41 @@ class TableCheck:
                 self._mark(_TIME, row_rules.known_outside_partition(self.source.known_at, self.timezone))
         self._mark(_KEY, row_rules.repeated_key(self.source.key, list(self.source.columns)))
 
-    def check_earlier(self, earlier: pa.Table) -> None:
+    def check_label(self, expression: str, binary: bool) -> None:
+        """Mark rows from which no label can be made, in a table of outcomes. A null is no label, and breaks no rule.
+
+        Raises:
+            SpecError: for an expression that does not fit the table.
+        """
+        self._check_label(expression, binary, range(self._landed))
+
+    def _check_label(self, expression: str, binary: bool, rows: range) -> None:
+        try:
+            self._mark(_LABEL, row_rules.wrong_label(expression, binary, rows))
+        except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
+            raise SpecError(f"label.expression ({expression}) does not fit its table: {error}") from error
+        except (duckdb.DataError, duckdb.ProgrammingError) as error:
+            # One row stopped the query. Halve the range until it is alone.
+            if len(rows) == 1:
+                self._mark_rows(_LABEL, "label", {rows[0]: f"label.expression has no value: {error}"})
+                return
+            for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+                self._check_label(expression, binary, half)
+
+    def check_earlier(self, earlier: pa.Table, days: int, may_change: Sequence[str] = ()) -> None:
         """Mark rows whose key was already good in an earlier partition.
 
         Call it after the contract, because a feed may deliver a bad row again, corrected, on the next day.
 
         Args:
-            earlier: ``partition_date`` and key of the good rows of the ``REMEMBERED_DAYS`` partitions before the range.
+            earlier: ``partition_date``, key and ``may_change`` of the good rows of the ``days`` partitions before the range.
+            days: In how many partitions before a row's own its key is looked for.
+            may_change: A row that differs in one of these columns replaces the earlier one, and breaks no rule.
         """
         self._register("before", earlier)
-        keys = ", ".join(f'"{name}"' for name in [PARTITION, *self.source.key])
-        self._run(f"CREATE TABLE earlier AS SELECT {keys} FROM before UNION ALL SELECT {keys} FROM ({self._clean()})")
-        self._mark(_KEY, row_rules.known_key(self.source.key))
+        named = ", ".join(f'"{name}"' for name in [PARTITION, *self.source.key, *may_change])
+        self._run(f"CREATE TABLE earlier AS SELECT {named} FROM before UNION ALL SELECT {named} FROM ({self._clean()})")
+        self._mark(_KEY, row_rules.known_key(self.source.key, days, may_change))
 
     def _value_rules(self) -> list[str]:
         """Return queries for the columns with bad values. Good columns are only counted."""
@@ -117,13 +142,13 @@ class TableCheck:
 
     def mark(self, order: int, rule: str, details: Mapping[int, str]) -> None:
         """Mark rows that broke a rule of the contract. ``order`` decides which broken rule is named first."""
-        if not details:
-            return
+        if details:
+            self._mark_rows(_CONTRACT + order, rule, details)
+
+    def _mark_rows(self, rank: int, rule: str, details: Mapping[int, str]) -> None:
         rows = pa.table({ROW: pa.array(details.keys(), pa.int64()), "detail": pa.array(details.values(), pa.string())})
         self._register("_marked", rows)
-        self._connection.execute(
-            f"INSERT INTO broken SELECT {ROW}, {_CONTRACT + order}, ?, detail FROM _marked", [rule]
-        )
+        self._connection.execute(f"INSERT INTO broken SELECT {ROW}, {rank}, ?, detail FROM _marked", [rule])
 
     def _clean(self) -> str:
         return f"SELECT * FROM typed ANTI JOIN broken USING ({ROW})"

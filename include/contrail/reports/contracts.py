@@ -59,6 +59,7 @@ _BUILT_IN = {
     "not_null": "a required column has a value",
     "known_at_in_partition": "a daily row became known on its partition's day; if known ahead, before the cut-off",
     "unique_key": "the key occurs once",
+    "label": "an outcome's label is a finite number; of a binary task, 0 or 1",
 }
 
 

@@ -17,6 +17,7 @@ from contrail.config.spec import PipelineSpec
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
+from contrail.lake.labels import later_outcomes
 from contrail.lake.lake import Lake
 from contrail.methods.windows import VISIBLE, FeatureWindow
 from contrail.partitions import Partitions, as_ranges
@@ -120,8 +121,12 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     if not files:
         return session.createDataFrame([], schema)
     rows = session.read.schema(schema).parquet(*files)
-    if daily:
+    if window:
         rows = _known(rows, run, spec.tables[table].known_ahead)
+        if table == spec.label.table and (later := later_outcomes(run.lake, spec, window, snapshot)).num_rows:
+            again = [tuple(row.values()) for row in later.to_pylist()]
+            keys = session.createDataFrame(again, from_arrow_schema(later.schema))
+            rows = rows.join(keys, on=later.column_names, how="left_anti")
     # Gather the files once. Feature code reads a table about 20 times. Reading 365 small files each time cost 5 s of
     # the 15 s of a year.
     gathered = _folder(run, f"inputs/{table}")

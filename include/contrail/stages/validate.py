@@ -23,7 +23,6 @@ from contrail.adapters.contracts import (
 from contrail.errors import PartitionRefusedError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.methods.row_rules import REMEMBERED_DAYS
 from contrail.methods.table_check import ROW, TableCheck
 from contrail.partitions import Partitions
 from contrail.reports.contracts import TableReport, write_report
@@ -125,6 +124,8 @@ def _validate_table(run: StageRun[Options], name: str, contracts: Mapping[str, C
         return _Outcome(TableReport(name, unchanged=True))
     with _opened(run, name, contracts[name], inputs) as table:
         table.check.check_rows()
+        if name == run.pipeline.spec.label.table:
+            table.check.check_label(run.pipeline.spec.label.expression, run.pipeline.spec.task == "binary")
         _check_contract_rows(run, table, checks)
         _check_earlier(run, table)
         _check_partitions(run, table, checks)
@@ -191,14 +192,17 @@ def _check_earlier(run: StageRun[Options], table: _Table) -> None:
     source, name = table.check.source, f"validated_{table.name}"
     if table.partitions is None or source.known_ahead:
         return  # the key of a row known ahead holds its date
-    start = table.partitions.start
-    before = Partitions(start - timedelta(days=REMEMBERED_DAYS), start - timedelta(days=1))
-    keys = [PARTITION, *source.key]
-    if run.lake.exists(name):
-        table.check.check_earlier(run.lake.scan(name, before, keys))
-    else:
-        schema = datasets.validated(run.pipeline.spec, table.name).arrow_schema()
-        table.check.check_earlier(schema.empty_table().select(keys))
+    spec, start = run.pipeline.spec, table.partitions.start
+    days = spec.remembered_days(table.name)
+    before = Partitions(start - timedelta(days=days), start - timedelta(days=1))
+    empty = datasets.validated(spec, table.name).arrow_schema().empty_table()
+    published = run.lake.schema(name) if run.lake.exists(name) else empty.schema  # may lack a column that is new
+    newest = table.name == spec.label.table and spec.label.counts == "newest"
+    values = [column for column in source.columns if column not in (*source.key, source.known_at)] if newest else []
+    may_change = [column for column in values if column in published.names]
+    named = [PARTITION, *source.key, *may_change]
+    earlier = run.lake.scan(name, before, named) if run.lake.exists(name) else empty.select(named)
+    table.check.check_earlier(earlier, days, may_change)
 
 
 # ---- partitions ----

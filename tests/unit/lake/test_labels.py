@@ -4,11 +4,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.conftest import Toy
 
-from contrail.errors import MissingInputError
+from contrail.config.spec import PipelineSpec
+from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
-from contrail.lake.labels import mature_days, read_labels, read_training_rows
+from contrail.lake.labels import later_outcomes, mature_days, read_labels, read_training_rows
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 
@@ -106,3 +109,113 @@ def toy_features(toy: Toy) -> list[str]:
 def test_without_validated_tables_it_says_what_is_missing(toy: Toy) -> None:
     with pytest.raises(MissingInputError, match="validated_parcels"):
         read_labels(toy.lake, toy.spec, Partitions(DAY, DAY))
+
+
+# ---- one label an entity, whatever the label table holds ----
+
+FIRST, MATURE = date(2024, 1, 5), 6
+# Of one parcel: for each day after its shipping on which an outcome came, the delay, or null.
+OUTCOMES = st.dictionaries(st.integers(-2, 10), st.sampled_from([3.0, 20.0, 90.0, None]), max_size=5)
+
+
+def with_label(toy: Toy, **changes: object) -> PipelineSpec:
+    return toy.spec.model_copy(update={"label": toy.spec.label.model_copy(update=changes)})
+
+
+def publish_outcomes(toy: Toy, outcomes: list[dict[int, float | None]]) -> Partitions:
+    """A parcel for each, shipped on three days in turn, and its outcomes: known at noon, visible a day later."""
+    days = Partitions(FIRST - timedelta(days=2), FIRST + timedelta(days=13))
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    shipped = [FIRST + timedelta(days=n % 3) for n in range(len(outcomes))]
+    parcels = [
+        {"partition_date": day, "ship_date": day, "parcel": n, "depot": "A", "booked_at": at, "visible_from": day}
+        for n, day in enumerate(shipped)
+    ]
+    came = [
+        {
+            "partition_date": day + timedelta(days=after), "ship_date": day, "parcel": n, "delay": delay,
+            "delivered_at": datetime.combine(day, datetime.min.time(), UTC) + timedelta(days=after, hours=17),
+            "visible_from": day + timedelta(days=after + 1),
+        }
+        for n, (day, own) in enumerate(zip(shipped, outcomes, strict=True)) for after, delay in own.items()
+    ]  # fmt: skip
+    optional = toy.spec.tables["deliveries"]
+    columns = {**optional.columns, "delay": optional.columns["delay"].model_copy(update={"required": False})}
+    table = optional.model_copy(update={"columns": columns})
+    spec = toy.spec.model_copy(update={"tables": {**toy.spec.tables, "deliveries": table}})
+    for dataset, rows in (
+        (datasets.validated(spec, "parcels"), parcels),
+        (datasets.validated(spec, "deliveries"), came),
+    ):
+        toy.lake.publish(dataset, pa.Table.from_pylist(rows, schema=dataset.staged_schema()), days, RUN)
+    return Partitions(FIRST, FIRST + timedelta(days=2))
+
+
+def label_of(own: dict[int, float | None], counts: str, known: int | None) -> float | None:
+    """The rule in plain words: of the outcomes in time and known by then, the newest or the first; null is none."""
+    seen = sorted(after for after in own if 0 <= after <= MATURE and (known is None or after + 1 <= known))
+    chosen = own[seen[-1 if counts == "newest" else 0]] if seen else None
+    return None if chosen is None else float(chosen > 15)
+
+
+@given(st.lists(OUTCOMES, min_size=1, max_size=30), st.sampled_from(["newest", "first"]))
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_label_table_gives_one_label_an_entity(
+    toy: Toy, outcomes: list[dict[int, float | None]], counts: str
+) -> None:
+    days = publish_outcomes(toy, outcomes)
+    spec = with_label(toy, mature_after_days=MATURE, counts=counts)
+    for as_of in (None, FIRST + timedelta(days=4)):
+        expected = {}
+        for n, own in enumerate(outcomes):
+            known = (as_of - FIRST).days - n % 3 if as_of else None
+            expected |= {n: label} if (label := label_of(own, counts, known)) is not None else {}
+        rows = read_labels(toy.lake, spec, days, as_of)
+        assert dict(zip(rows["parcel"].to_pylist(), rows["label"].to_pylist(), strict=True)) == expected
+        assert rows.num_rows == len(expected)
+    by_day = [read_labels(toy.lake, spec, Partitions(day, day), as_of) for day in days]
+    assert pa.concat_tables(by_day).equals(rows)
+
+
+def test_a_later_outcome_counts_from_the_cutoff_that_sees_it(toy: Toy) -> None:
+    days = publish_outcomes(toy, [{0: 3.0, 5: 90.0}])
+    spec = with_label(toy, mature_after_days=MATURE)
+    as_of = {n: read_labels(toy.lake, spec, days, FIRST + timedelta(days=n))["label"].to_pylist() for n in (0, 1, 5, 6)}
+    assert as_of == {0: [], 1: [0.0], 5: [0.0], 6: [1.0]}
+
+
+def test_later_outcomes_have_an_earlier_one_of_their_key(toy: Toy) -> None:
+    days = publish_outcomes(toy, [{0: 3.0, 5: 90.0}, {0: 3.0}, {1: 3.0, 9: 90.0}])
+    window = Partitions(days.start, days.end + timedelta(days=9))
+    found = later_outcomes(toy.lake, with_label(toy, mature_after_days=MATURE), window, None).to_pylist()
+    # The ninth day of parcel 2 is beyond what is remembered.
+    assert found == [{"partition_date": FIRST + timedelta(days=5), "ship_date": FIRST, "parcel": 0}]
+    later = Partitions(FIRST + timedelta(days=5), FIRST + timedelta(days=5))
+    assert later_outcomes(toy.lake, with_label(toy, mature_after_days=MATURE), later, None).to_pylist() == found
+
+
+@pytest.mark.parametrize(
+    ("expression", "task", "words"),
+    [
+        ("1 / (delay - 3)", "regression", r"1 labels are not finite; the first: .*'parcel': '1', 'label': 'inf'"),
+        ("delay", "binary", r"2 labels are not 0 or 1; the first: .*'parcel': '1', 'label': '3.0'"),
+        ("CAST(-delay AS UTINYINT)", "regression", r"\(CAST.*\) of validated_deliveries has no value: .*out of range"),
+        ("dealy", "binary", r"label.expression \(dealy\) of validated_deliveries has no value: .*dealy"),
+    ],
+)
+def test_a_label_that_is_none_is_refused_where_it_is_joined(
+    labelled: Toy, expression: str, task: str, words: str
+) -> None:
+    spec = with_label(labelled, expression=expression).model_copy(update={"task": task})
+    for read in (read_labels, read_training_rows):
+        with pytest.raises(DataError, match=words):
+            read(labelled.lake, spec, Partitions(DAY, DAY))
+
+
+def test_an_entity_that_would_count_twice_is_refused(labelled: Toy) -> None:
+    again = pa.concat_tables([labelled.lake.scan("features")] * 2)
+    longer = datasets.features(labelled.spec)
+    longer = type(longer)(longer.name, longer.doc, longer.columns, (), longer.partition_by)
+    labelled.lake.publish(longer, again, [DAY], RUN)
+    with pytest.raises(DataError, match=r"2 entities would be counted more than once, the first: .*'parcel': '1'"):
+        read_training_rows(labelled.lake, labelled.spec, Partitions(DAY, DAY))

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contrail.config.table_spec import ColumnSpec, TableSpec
+from contrail.errors import SpecError
 from contrail.methods.row_rules import profile_columns
 from contrail.methods.table_check import TableCheck
 
@@ -117,15 +118,49 @@ def earlier(*days: date) -> pa.Table:
 
 def test_a_key_of_a_partition_before_is_bad() -> None:
     checked = check(("1", "1", NOON), ("2", "1", NOON))
-    checked.check_earlier(earlier(date(2024, 1, 3)))
+    checked.check_earlier(earlier(date(2024, 1, 3)), 3)
     assert bad(checked) == {2: ("unique_key", "the key is in partition 2024-01-03 already")}
 
 
 @pytest.mark.parametrize("day", [date(2024, 1, 1), date(2024, 1, 5), date(2024, 1, 6)])
 def test_a_key_of_another_partition_is_not(day: date) -> None:
     checked = check(("1", "1", NOON))
-    checked.check_earlier(earlier(day))
+    checked.check_earlier(earlier(day), 3)
     assert bad(checked) == {}
+
+
+@pytest.mark.parametrize(("days", "is_bad"), [(3, False), (7, True)])
+def test_a_key_is_remembered_for_as_many_days_as_asked(days: int, is_bad: bool) -> None:
+    checked = check(("1", "1", NOON))
+    checked.check_earlier(earlier(date(2023, 12, 30)), days)
+    assert bool(bad(checked)) == is_bad
+
+
+def test_a_row_that_differs_from_the_newest_of_its_key_corrects_it() -> None:
+    checked = check(("1", "2.5", NOON), ("2", None, NOON), ("3", "1", NOON))
+    days = [date(2024, 1, 2), date(2024, 1, 4), date(2024, 1, 4)]
+    before = {"partition_date": pa.array(days, pa.date32()), "id": [1, 1, 2], "value": [2.5, 9.0, None]}
+    checked.check_earlier(pa.table(before), 7, ["value"])
+    assert bad(checked) == {3: ("unique_key", "the key is in partition 2024-01-04 already")}
+
+
+def test_rows_from_which_no_label_can_be_made_are_set_aside() -> None:
+    checked = check(("1", "2", NOON), ("2", "0", NOON), ("3", None, NOON), ("4", "x", NOON))
+    checked.check_label("1 / value", binary=False)
+    assert bad(checked)[3] == ("label", "label.expression gives inf, and a label is a finite number")
+    assert set(bad(checked)) == {3, 5}
+    checked = check(("1", "1", NOON), ("2", "0.5", NOON))
+    checked.check_label("value", binary=True)
+    assert bad(checked) == {3: ("label", "label.expression gives 0.5, and a label is 0 or 1")}
+
+
+def test_a_row_at_which_the_labels_query_stops_is_found_alone() -> None:
+    checked = check(*((str(n), "-1" if n in (3, 17) else "4", NOON) for n in range(20)))
+    checked.check_label("CAST(value AS UTINYINT)", binary=False)
+    found = bad(checked)
+    assert set(found) == {5, 19} and "label.expression has no value: " in found[5][1]
+    with pytest.raises(SpecError, match=r"label.expression \(valeu\) does not fit its table"):
+        checked.check_label("valeu", binary=False)
 
 
 def test_the_rows_of_a_refused_partition_are_not_good() -> None:
@@ -196,7 +231,7 @@ def test_no_value_of_one_row_stops_the_others(rows: list[tuple[str | None, ...]]
     lines = {"_line": pa.array(range(len(every)), pa.int64())}
     checked = TableCheck(table, pa.table({**columns, **place, **lines}), "America/New_York", time(23, 59))
     checked.check_rows()
-    checked.check_earlier(earlier(DAY))
+    checked.check_earlier(earlier(DAY), 3)
     good, aside = checked.good_rows([]), checked.bad_rows()
     assert -7 in good["id"].to_pylist()
     assert len(good) + len(aside) == len(every)

@@ -196,6 +196,20 @@ def test_a_range_is_the_same_as_its_days_and_as_itself(toy: Toy) -> None:
     assert len(together) == 36
 
 
+def test_a_feature_counts_an_outcome_once_as_it_was_first_known(toy: Toy) -> None:
+    outcomes = publish_all(toy)
+    toy.run("features", "2024-01-08", "2024-01-12")
+    before = built(toy)
+    day = date(2024, 1, 7)
+    again = outcomes[outcomes["ship_date"] == date(2024, 1, 5)].assign(
+        partition_date=day, visible_from=day + timedelta(days=1), delay=lambda rows: 99 - rows["delay"]
+    )
+    publish_all(toy, pd.concat([outcomes, again]))
+    for start, end in (("2024-01-08", "2024-01-12"), ("2024-01-12", "2024-01-12")):
+        toy.run("features", start, end)
+        assert built(toy) == before
+
+
 def test_the_spec_lists_the_columns(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_all(toy)
     build = toy.pipeline.function("features", "build")

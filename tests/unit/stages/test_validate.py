@@ -13,6 +13,8 @@ from tests.landed import landed_path, lines_of, set_field, write_lines
 from contrail.adapters.contracts import Contract, Reference
 from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, PartitionRefusedError, SpecError
+from contrail.lake.labels import read_labels
+from contrail.partitions import Partitions
 
 DAY, NEXT, LAST = "2024-01-05", "2024-01-06", "2024-01-07"
 
@@ -158,6 +160,39 @@ def test_an_outcome_that_comes_twice_counts_once(landed: Toy, by_day: bool) -> N
     for start, end in [(DAY, DAY), (NEXT, NEXT)] if by_day else [(DAY, NEXT)]:
         both(landed, start, end)
     assert quarantine(landed) == [("deliveries", "unique_key", 62)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "delay", "aside"),
+    [("newest", "99.0", []), ("newest", None, ["unique_key"]), ("first", "99.0", ["unique_key"])],
+    ids=["correction", "repetition", "only the first counts"],
+)
+def test_an_outcome_that_comes_again_before_it_is_mature(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, counts: str, delay: str | None, aside: list[str]
+) -> None:
+    label = toy.spec.label.model_copy(update={"mature_after_days": 6, "counts": counts})
+    changed = replace(toy.pipeline, spec=toy.spec.model_copy(update={"label": label}))
+    monkeypatch.setattr("contrail.stages.runner.load_pipeline", lambda _: changed)
+    toy.land(DAY, "2024-01-11")
+    first = lines_of(toy, "deliveries", DAY)[1].split(",")
+    again = ",".join([*first[:2], delay or first[2], "2024-01-11T15:00:00Z"])
+    write_lines(toy, "deliveries", "2024-01-11", [*lines_of(toy, "deliveries", "2024-01-11"), again])
+    both(toy, DAY, "2024-01-10")
+    both(toy, "2024-01-11")
+    assert [rule for _, rule, _ in quarantine(toy)] == aside
+    found = read_labels(toy.lake, changed.spec, Partitions.parse(DAY))
+    assert found.num_rows == 60
+    assert found["label"][0].as_py() == float(float(delay if counts == "newest" and delay else first[2]) > 15)
+
+
+def test_one_outcome_without_a_label_is_set_aside(landed: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = landed.spec.label.model_copy(update={"expression": "1 / (delay - 777)"})
+    changed = landed.spec.model_copy(update={"label": label, "task": "regression"})
+    monkeypatch.setattr("contrail.stages.runner.load_pipeline", lambda _: replace(landed.pipeline, spec=changed))
+    set_field(landed, "deliveries", DAY, 4, "delay", "777")
+    assert both(landed, DAY).quarantined == 1
+    ((rule, detail),) = landed.sql("SELECT rule, detail FROM quarantine")
+    assert (rule, detail) == ("label", "label.expression gives inf, and a label is a finite number")
 
 
 def test_as_of_a_cutoff_a_table_ahead_and_the_others_of_the_day_before(landed: Toy) -> None:
