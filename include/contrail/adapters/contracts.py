@@ -5,14 +5,16 @@ Each pipeline has its own rules (``expectations.py``). The validate stage decide
 
 import difflib
 import inspect
+import math
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contrail.errors import SpecError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 _RULE = "contrail_rule"
+_EXACT = 2**53  # a float holds every whole number up to it
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,12 @@ class Verdict:
 
 def columns_of(expectations: Iterable["Expectation"]) -> list[str]:
     """List the columns that expectations use, each once."""
-    found: list[str] = []
-    for expectation in expectations:
-        for name in ("column", "column_A", "column_B"):
-            found += [getattr(expectation, name)] if hasattr(expectation, name) else []
-        found += getattr(expectation, "column_list", [])
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(name for expectation in expectations for name in _columns_of(expectation)))
+
+
+def _columns_of(expectation: "Expectation") -> list[str]:
+    named = [getattr(expectation, name) for name in ("column", "column_A", "column_B") if hasattr(expectation, name)]
+    return [*named, *getattr(expectation, "column_list", [])]
 
 
 def check_names(where: str, named: Iterable[str], known: Sequence[str]) -> None:
@@ -161,7 +164,7 @@ class Checks:
         batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("range")
         definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
         results = self._context.validation_definitions.add(definition).run(
-            batch_parameters={"dataframe": _frame(rows)},
+            batch_parameters={"dataframe": _frame(rows, _compared(rules.values()))},
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [index]},
         )
         verdicts = {verdict.rule: verdict for verdict in (_verdict(name, each, index) for each in results.results)}
@@ -193,12 +196,33 @@ def bad_share_expectation(limit: float) -> "Expectation":
     return ExpectColumnValuesToBeBetween(column="bad_share", max_value=limit, description=words)
 
 
-def _frame(rows: pa.Table) -> "pd.DataFrame":
-    """Convert to pandas with Arrow's strings. Object columns made a year's checks three times slower."""
+def _compared(expectations: Iterable["Expectation"]) -> set[str]:
+    """The columns of rules on several columns."""
+    return {name for each in expectations if len(names := _columns_of(each)) > 1 for name in names}
+
+
+def _frame(rows: pa.Table, compared: Collection[str] = ()) -> "pd.DataFrame":
+    """Convert to pandas with Arrow's strings. Object columns made a year's checks three times slower.
+
+    Only columns that pandas would change, or cannot compare, hold objects: whole numbers that a float would round, and
+    nulls that a rule compares with another column.
+    """
     import pandas as pd
 
     types = {pa.string(): pd.ArrowDtype(pa.string()), pa.bool_(): pd.BooleanDtype()}
-    return rows.to_pandas(types_mapper=types.get, date_as_object=False)
+    frame = rows.to_pandas(types_mapper=types.get, date_as_object=False)
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        ambiguous = name in compared and column.null_count and column.type in types
+        if ambiguous or (pa.types.is_integer(column.type) and not _fits_float(column)):
+            values = [math.nan if value is None else value for value in column.to_pylist()]
+            frame[name] = pd.Series(values, frame.index, object)
+    return frame
+
+
+def _fits_float(column: pa.ChunkedArray) -> bool:
+    """Whether Great Expectations, whose bounds are floats, can compare whole numbers without rounding one."""
+    ends = pc.min_max(column).as_py()
+    return not column.null_count and (ends["min"] or 0) >= -_EXACT and (ends["max"] or 0) <= _EXACT
 
 
 def _check_kind(name: str, rule: str, expectation: "Expectation") -> None:
@@ -237,7 +261,8 @@ def _found(rows: Sequence[Mapping[str, Any]], index: str) -> dict[Any, str]:
 
 def _plain(value: Any) -> Any:
     plain = value.item() if hasattr(value, "item") else value
-    return float(f"{plain:.10g}") if isinstance(plain, float) else plain
+    # Any text of up to 15 digits comes back as it stands in the file.
+    return float(f"{plain:.15g}") if isinstance(plain, float) else plain
 
 
 def _words(result: Any) -> str:

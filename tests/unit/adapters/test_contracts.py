@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from upath import UPath
 
 from contrail.adapters.contracts import Checks, Verdict, bad_share_expectation, check_names, columns_of
@@ -51,6 +53,67 @@ def judge(expectation: object, rows: pa.Table = ROWS) -> Verdict:
 def test_the_rows_that_break_a_rule_are_found_with_their_values(expectation: object, broken: dict[int, str]) -> None:
     verdict = judge(expectation)
     assert (verdict.rule, verdict.checked, dict(verdict.broken)) == ("the_rule", 4, broken)
+
+
+BIG = 2**53
+NUMBERS = pa.table(
+    {
+        "_row": pa.array([0, 1, 2, 3], pa.int64()),
+        "some": pa.array([BIG + 1, BIG, None, 12345678901234], pa.int64()),
+        "all": pa.array([BIG, BIG + 1, 1, 2], pa.int64()),
+        "word": pa.array(["a", None, "b", "b"]),
+        "other": pa.array(["a", "a", None, "b"]),
+        "flag": pa.array([True, None, False, True]),
+        "share": pa.array([1234567890123.25, 0.1 + 0.2, None, 1e-100]),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "broken"),
+    [
+        (gxe.ExpectColumnValuesToBeBetween(column="some", max_value=BIG), {0: "some=9007199254740993"}),
+        (gxe.ExpectColumnValuesToBeBetween(column="all", max_value=BIG), {1: "all=9007199254740993"}),
+        (
+            gxe.ExpectColumnValuesToBeInSet(column="some", value_set=[BIG]),
+            {0: "some=9007199254740993", 3: "some=12345678901234"},
+        ),
+        (
+            gxe.ExpectColumnPairValuesToBeEqual(
+                column_A="some", column_B="all", ignore_row_if="either_value_is_missing"
+            ),
+            {
+                0: "some=9007199254740993, all=9007199254740992",
+                1: "some=9007199254740992, all=9007199254740993",
+                3: "some=12345678901234, all=2",
+            },
+        ),
+        (
+            gxe.ExpectColumnValuesToBeBetween(column="share", max_value=0.25),
+            {0: "share=1234567890123.25", 1: "share=0.3"},
+        ),
+    ],
+    ids=["optional", "required", "set", "pair", "float"],
+)
+def test_a_number_is_compared_exactly_and_told_as_it_was_landed(expectation: object, broken: dict[int, str]) -> None:
+    assert dict(judge(expectation, NUMBERS).broken) == broken
+
+
+@pytest.mark.parametrize(("left", "right"), [("some", "all"), ("word", "other"), ("flag", "word"), ("share", "all")])
+def test_an_empty_value_stops_no_rule_on_two_columns(left: str, right: str) -> None:
+    equal = gxe.ExpectColumnPairValuesToBeEqual(column_A=left, column_B=right)
+    assert 2 in judge(equal, NUMBERS).broken
+
+
+@given(
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1) | st.sampled_from([BIG, BIG + 1]), min_size=1, max_size=60)
+)
+@settings(max_examples=4, deadline=None)
+def test_any_whole_number_keeps_its_value_in_a_contract(values: list[int | None]) -> None:
+    numbers = pa.array(values, pa.int64())
+    rows = pa.table({"_row": pa.array(range(len(values)), pa.int64()), "n": numbers})
+    found = judge(gxe.ExpectColumnValuesToBeInSet(column="n", value_set=[BIG]), rows).broken
+    assert dict(found) == {row: f"n={value}" for row, value in enumerate(values) if value not in (None, BIG)}
 
 
 def test_a_rule_is_told_in_the_words_of_great_expectations() -> None:

@@ -185,6 +185,34 @@ def test_an_outcome_that_comes_again_before_it_is_mature(
     assert found["label"][0].as_py() == float(float(delay if counts == "newest" and delay else first[2]) > 15)
 
 
+def test_any_whole_number_of_64_bits_passes_unchanged(landed: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    column = landed.spec.tables["parcels"].columns["weight"].model_copy(update={"type": "int"})
+    columns = {**landed.spec.tables["parcels"].columns, "weight": column}
+    source = landed.spec.tables["parcels"].model_copy(update={"columns": columns})
+    changed = landed.spec.model_copy(update={"tables": {**landed.spec.tables, "parcels": source}})
+    monkeypatch.setattr("contrail.stages.runner.load_pipeline", lambda _: replace(landed.pipeline, spec=changed))
+    kept = [9007199254740993, 2**63 - 1, -(2**63), None]
+    texts = [*("" if number is None else str(number) for number in kept), str(2**63), "1" * 400]
+    rows = [f"{DAY},{n},A,{text},2024-01-04T23:00:00Z" for n, text in enumerate(texts)]
+    write_lines(landed, "parcels", DAY, [lines_of(landed, "parcels", DAY)[0], *rows])
+    landed.run("ingest", DAY)
+    limit = Contract(rows={"range": _between("weight")}, max_bad_share=0.5)
+    with_contracts(landed, monkeypatch, parcels=limit)
+    landed.run("validate", DAY)
+    assert landed.sql("SELECT weight FROM validated_parcels ORDER BY parcel") == [(number,) for number in kept]
+    found = landed.sql("SELECT line, detail FROM quarantine WHERE table_name = 'parcels' ORDER BY line")
+    assert [(line, "it is outside -9223372036854775808 to" in detail) for line, detail in found] == [
+        (6, True),
+        (7, True),
+    ]
+
+
+def _between(column: str) -> Any:
+    import great_expectations.expectations as gxe
+
+    return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=-(2**63), max_value=2**63)
+
+
 def test_one_outcome_without_a_label_is_set_aside(landed: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     label = landed.spec.label.model_copy(update={"expression": "1 / (delay - 777)"})
     changed = landed.spec.model_copy(update={"label": label, "task": "regression"})
