@@ -20,6 +20,7 @@ from contrail.partitions import cutoff_instant
 PARTITION = "partition_date"
 ROW = "_row"
 _VALUES, _TIME, _KEY, _LABEL, _CONTRACT = range(5)
+_MOST_STOPPED = 20  # each such row takes some twenty queries to find; more of them are a wrong expression
 
 
 class TableCheck:
@@ -37,7 +38,7 @@ class TableCheck:
         self._daily = source.kind == "daily"
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._landed = len(landed)
+        self._landed, self._stopped = len(landed), 0
         self._register("landed", landed.append_column(ROW, pa.array(range(len(landed)), pa.int64())))
         known_day = f", timezone('{timezone}', \"{source.known_at}\")::DATE AS _known_day" if self._daily else ""
         self._run(
@@ -93,7 +94,7 @@ class TableCheck:
         """Mark rows from which no label can be made, in a table of outcomes. A null is no label, and breaks no rule.
 
         Raises:
-            SpecError: for an expression that does not fit the table.
+            SpecError: for an expression that does not fit the table, or stops at more than 20 rows.
         """
         self._check_label(expression, binary, range(self._landed))
 
@@ -105,6 +106,11 @@ class TableCheck:
         except (duckdb.DataError, duckdb.ProgrammingError) as error:
             # One row stopped the query. Halve the range until it is alone.
             if len(rows) == 1:
+                self._stopped += 1
+                if self._stopped > _MOST_STOPPED:
+                    raise SpecError(
+                        f"label.expression ({expression}) has no value for more than {_MOST_STOPPED} rows: {error}"
+                    ) from error
                 self._mark_rows(_LABEL, "label", {rows[0]: f"label.expression has no value: {error}"})
                 return
             for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):

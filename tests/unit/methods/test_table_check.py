@@ -159,6 +159,9 @@ def test_a_row_at_which_the_labels_query_stops_is_found_alone() -> None:
     checked.check_label("CAST(value AS UTINYINT)", binary=False)
     found = bad(checked)
     assert set(found) == {5, 19} and "label.expression has no value: " in found[5][1]
+    checked = check(*((str(n), "-1", NOON) for n in range(21)))
+    with pytest.raises(SpecError, match="has no value for more than 20 rows"):
+        checked.check_label("CAST(value AS UTINYINT)", binary=False)
     with pytest.raises(SpecError, match=r"label.expression \(valeu\) does not fit its table"):
         checked.check_label("valeu", binary=False)
 
