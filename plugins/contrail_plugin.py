@@ -5,15 +5,16 @@ Airflow also runs every module of a plugins folder by its own name, so the packa
 
 from airflow.plugins_manager import AirflowPlugin
 
+from contrail_airflow.operators import run_notes
 from contrail_airflow.remote import given_up
 from contrail_airflow.scheduling.priority import EarlierPartitionFirst
-from contrail_airflow.scheduling.timetables import ClosedPartitionTimetable
+from contrail_airflow.scheduling.timetables import ClosedPartitionTimetable, UntilTimetable
 
 
 class ContrailPlugin(AirflowPlugin):
-    """Contrail's timetable and priority strategy, and the listener that ends remote jobs."""
+    """Contrail's timetable and priority strategy, and the listeners that end remote jobs and write notes."""
 
     name = "contrail"
-    timetables = [ClosedPartitionTimetable]  # noqa: RUF012 - Airflow reads a plain list
-    listeners = [given_up]  # noqa: RUF012
+    timetables = [ClosedPartitionTimetable, UntilTimetable]  # noqa: RUF012 - Airflow reads a plain list
+    listeners = [given_up, run_notes]  # noqa: RUF012
     priority_weight_strategies = [EarlierPartitionFirst]  # noqa: RUF012

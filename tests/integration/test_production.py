@@ -84,7 +84,7 @@ class GivenUp(MainJob):
         self.embedded.lose("triggerer")
         as_of = str(self.plan.windows.gate.end + timedelta(days=1))
         with self.cloud.trainings_held():
-            run_id = api.trigger("toy__train", {"as_of": as_of, "set": {}, "why": "to be given up", "insist": True})
+            run_id = api.trigger("toy__train", {"as_of": as_of, "why": "to be given up", "insist": True})
 
             def training() -> str:
                 return next(task["state"] for task in api.tasks("toy__train", run_id) if task["task_id"] == "train")

@@ -94,22 +94,33 @@ def parse_moment(text: str | None, option: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def parse_set(pairs: list[str]) -> dict[str, Any]:
-    """``["max_depth=8"]`` or ``['{"max_depth": 8}']`` to ``{"max_depth": 8}``; values are JSON, else text.
+def parse_set(given: list[str]) -> dict[str, Any]:
+    """Read ``["max_depth=8 eta=0.1"]`` or ``['{"max_depth": 8}']``. Values are JSON, else text.
 
     Raises:
-        SpecError: for a pair without an equals sign.
+        SpecError: for anything else.
     """
     found: dict[str, Any] = {}
-    for pair in pairs:
-        if pair.startswith("{"):
-            found |= json.loads(pair)
-            continue
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise SpecError(f"--set {pair}: write it as name=value, for example --set max_depth=8")
-        try:
-            found[key] = json.loads(value)
-        except json.JSONDecodeError:
-            found[key] = value
+    for text in given:
+        found |= _json_object(text) if text.startswith("{") else dict(map(_pair, text.split() or [text]))
+    return found
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise SpecError(f"--set {text}: write it as name=value, for example --set max_depth=8")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(
+            f"--set {text}: no valid JSON ({error}). Write name=value, for example --set max_depth=8"
+        ) from error
     return found

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.markup import escape
 
 from contrail.cli.help import CHAIN, command
 from contrail.cli.options import FromOption, PipelineOption, ToOption, lake_of
@@ -69,13 +70,7 @@ def promote(call: Call) -> None:
     result = call.run() if "approval" in call.options else _promote_by_person(call)
     if call.as_json:
         return
-    details = result.details
-    if details.verdict == "pass":
-        before = details.champion_before
-        done(f"version {details.model_version} is champion" + (f" in place of version {before}" if before else ""))
-        indented(result.reports)
-    else:
-        _say(result)
+    _say(result)
 
 
 def _newest_gate(pipeline: str) -> Partitions:
@@ -134,9 +129,9 @@ def publish(call: Call) -> None:
 
 
 def _say(result: "StageResult[Any]") -> None:
-    quarantined = f", {result.quarantined:,} in quarantine" if result.quarantined else ""
-    state = "unchanged" if result.unchanged else f"{result.rows:,} rows"
-    done(f"{result.stage} {result.partitions}: {state}{quarantined} in {result.seconds:.1f} s")
+    from contrail.stages.sentences import sentence
+
+    done(escape(sentence(result.stage, result)))
     indented(result.reports)
 
 

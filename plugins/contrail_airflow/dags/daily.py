@@ -5,7 +5,7 @@ from typing import Any
 from airflow.sdk import DAG
 
 from contrail.config.pipeline import load_pipeline
-from contrail_airflow.dags.policy import asset, dag, end, stage, start
+from contrail_airflow.dags.policy import asset, dag, day_form, stage, start
 from contrail_airflow.operators.day import DayOperator
 from contrail_airflow.scheduling.priority import EarlierPartitionFirst
 from contrail_airflow.scheduling.timetables import ClosedPartitionTimetable
@@ -14,19 +14,18 @@ from contrail_airflow.scheduling.timetables import ClosedPartitionTimetable
 def daily(pipeline: str) -> DAG:
     """Late → ingest → validate → features, for each day of a pipeline; days pass each task in order."""
     spec = load_pipeline(pipeline).spec
-    at_cutoff = ClosedPartitionTimetable(spec.schedule.daily, timezone=spec.timezone, key_format="%Y-%m-%d")
+    at_cutoff = ClosedPartitionTimetable(
+        spec.schedule.daily, timezone=spec.timezone, key_format="%Y-%m-%d", last=spec.last_partition
+    )
     in_order: dict[str, Any] = {"max_active_tis_per_dag": 1, "weight_rule": EarlierPartitionFirst()}
     with dag(
         spec, "daily", stages=["ingest", "validate", "features"],
-        schedule=at_cutoff, start_date=start(spec), end_date=end(spec), max_active_runs=2,
+        schedule=at_cutoff, start_date=start(spec), max_active_runs=2, **day_form(spec),
     ) as made:  # fmt: skip
-        late = DayOperator(
-            task_id="late",
-            verb="late",
-            pipeline=spec.name,
-            skip_unless="{{ '' if run_id.startswith('backfill__') else 'yes' }}",
-            **in_order,
-        )
+        late = stage(
+            spec, "late", operator=DayOperator, retries=spec.schedule.retries,
+            skip_unless="{{ '' if run_id.startswith('backfill__') else 'yes' }}", **in_order,
+        )  # fmt: skip
         # A failure with a past day sends its own message, and this day still runs.
         ingest = stage(spec, "ingest", options={"as_of_cutoff": True}, trigger_rule="all_done", **in_order)
         validate = stage(spec, "validate", options={"as_of_cutoff": True}, **in_order)

@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from contrail.config.pipeline import load_pipeline
-from contrail_airflow.dags.policy import asset, dag, days_before, publish, stage
+from contrail_airflow.dags.policy import DAY, RUN_DAY, asset, dag, day_form, days_before, publish, stage
 from contrail_airflow.operators.day import DayOperator, RetrainOperator
 from contrail_airflow.operators.results import result_of
 
@@ -15,28 +15,28 @@ def monitor(pipeline: str) -> DAG:
     spec = load_pipeline(pipeline).spec
     after_predictions = PartitionedAssetTimetable(assets=asset(spec, "predictions"))
     days, back = spec.label.mature_after_days, spec.measured_again_days
-    first, mature = ("{{ days_before(partition_key, " + str(n) + ") }}" for n in (days + back, days + 1))
+    first, mature = ("{{ days_before(" + RUN_DAY + ", " + str(n) + ") }}" for n in (days + back, days + 1))
     with dag(
         spec, "monitor", stages=["drift", "performance"],
         schedule=after_predictions, max_active_runs=2,
-        user_defined_macros={"days_before": days_before, "result_of": result_of},
+        **day_form(spec, days_before=days_before, result_of=result_of),
     ) as made:  # fmt: skip
         drift = stage(spec, "drift")
         performance = stage(
             spec, "performance", partition_from=first, partition_to=mature, options={"only_stale": True}
         )
         # One day at a time: each must see what the others decided.
-        govern = DayOperator(task_id="govern", verb="govern", pipeline=spec.name, max_active_tis_per_dag=1)
+        govern = stage(spec, "govern", operator=DayOperator, max_active_tis_per_dag=1)
         retrain = RetrainOperator(
             task_id="retrain",
             trigger_dag_id=f"{spec.name}__train",
-            trigger_run_id="governor__{{ partition_key }}",
-            conf={"as_of": "{{ partition_key }}", "set": {}},
+            trigger_run_id="governor__" + DAY,
+            conf={"as_of": DAY},
             logical_date=None,
             skip_when_already_exists=True,
             skip_unless="{{ 'yes' if " + _DECIDED_SO + " else '' }}",
         )
         [drift, performance] >> govern >> retrain
-        for published in publish(spec, first, "{{ partition_key }}"):
+        for published in publish(spec, first, DAY):
             [drift, performance] >> published
     return made

@@ -62,8 +62,11 @@ class FailureNotifier(BaseNotifier):
 
     def notify(self, context: "Context") -> None:
         """Send the message of this task."""
-        message = _of_failure(context)
-        self.log.info("%s", message.text())
+        error = context.get("exception")
+        told = error.message if isinstance(error, StageStopped) else None  # the task's log has it already
+        message = told or _of_failure(context)
+        if not told:
+            self.log.info("%s", message.text())
         deliver(message)
 
 
@@ -98,12 +101,9 @@ class DeadlineNotifier(BaseNotifier):
 
 
 def _where(task: Any, instance: Any) -> str:
-    if not isinstance(task, StageOperator):
-        return f"{instance.dag_id} {instance.task_id} {instance.run_id}"
-    first, last = task.partition_from, task.partition_to
-    # After the loss of a task's process, its fields are still templates.
-    partitions = instance.run_id if "{{" in first else first if first == last else f"{first}..{last}"
-    return f"{task.pipeline} {task.verb} {partitions}"
+    if isinstance(task, StageOperator):
+        return task.where(instance)
+    return f"{instance.dag_id} {instance.task_id} {instance.run_id}"
 
 
 def _of_failure(context: "Context") -> Message:

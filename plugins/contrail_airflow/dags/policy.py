@@ -6,6 +6,7 @@ What a DAG does belongs in its own module.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # its stub lacks the de
     AsyncCallback,
     DeadlineAlert,
     DeadlineReference,
+    Param,
 )
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
@@ -111,8 +113,9 @@ def stage(
     operator: type[StageOperator] = StageOperator,
     **arguments: Any,
 ) -> StageOperator:
-    """The task that runs a stage; its id is the verb unless another is given."""
-    return operator(task_id=task_id or verb, verb=verb, pipeline=spec.name, retries=retries(spec, verb), **arguments)
+    """The task that runs a stage; its id is the verb, and its partition the run's day, unless others are given."""
+    own = {"partition_from": DAY, "partition_to": DAY, "retries": retries(spec, verb), **arguments}
+    return operator(task_id=task_id or verb, verb=verb, pipeline=spec.name, **own)
 
 
 def publish(spec: PipelineSpec, first: str, last: str, **arguments: Any) -> list[PublishOperator]:
@@ -166,10 +169,29 @@ def start(spec: PipelineSpec) -> datetime:
     return datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(spec.timezone))
 
 
-def end(spec: PipelineSpec) -> datetime | None:
-    """The last day of the schedule; None for a pipeline whose data have no end."""
-    last = spec.last_partition
-    return datetime(last.year, last.month, last.day, 23, tzinfo=ZoneInfo(spec.timezone)) if last else None
+# The day of a run: its partition, or the day in the form, or the newest day whose cut-off has passed.
+RUN_DAY = "run_day(partition_key, params.day, dag_run.run_after)"
+DAY = "{{ " + RUN_DAY + " }}"
+
+
+def day_form(spec: PipelineSpec, **macros: Any) -> dict[str, Any]:
+    """What a DAG needs whose runs have a day: the form in which a person chooses it, and the macro that reads it."""
+    asked = Param(
+        None, type=["null", "string"], format="date", title="Day",
+        description="The partition to run. Empty: the newest day whose cut-off has passed"
+        + (f", at most {spec.last_partition}." if spec.last_partition else ".")
+        + f" The pipeline's first day is {spec.first_partition}.",
+    )  # fmt: skip
+    return {"params": {"day": asked}, "user_defined_macros": {"run_day": partial(run_day, spec), **macros}}
+
+
+def run_day(spec: PipelineSpec, partition_key: str | None, asked: str | None, run_after: datetime) -> str:
+    """The day of a run; a template macro."""
+    if partition_key or asked:
+        return partition_key or str(asked)
+    local = run_after.astimezone(ZoneInfo(spec.timezone))
+    newest = local.date() if local.time() >= spec.cutoff else local.date() - timedelta(days=1)
+    return str(min(newest, spec.last_partition) if spec.last_partition else newest)
 
 
 def days_before(partition_key: str, days: int) -> str:

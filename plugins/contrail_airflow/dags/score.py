@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from contrail.config.pipeline import load_pipeline
-from contrail_airflow.dags.policy import asset, dag, days_before, publish, stage
+from contrail_airflow.dags.policy import DAY, RUN_DAY, asset, dag, day_form, days_before, publish, stage
 
 
 def score(pipeline: str) -> DAG:
@@ -12,11 +12,11 @@ def score(pipeline: str) -> DAG:
     after_features = PartitionedAssetTimetable(assets=asset(spec, "features"))
     # Where late data cause new scores for past days, the analysts get those days with this one.
     back = spec.schedule.late_days if spec.score.late_data == "rescore" else 0
-    first = "{{ days_before(partition_key, " + str(back) + ") }}"
+    first = "{{ days_before(" + RUN_DAY + ", " + str(back) + ") }}"
     with dag(
         spec, "score", stages=["score"],
-        schedule=after_features, max_active_runs=2, user_defined_macros={"days_before": days_before},
+        schedule=after_features, max_active_runs=2, **day_form(spec, days_before=days_before),
     ) as made:  # fmt: skip
         predictions = stage(spec, "score", outlets=[asset(spec, "predictions")])
-        predictions >> publish(spec, first, "{{ partition_key }}")
+        predictions >> publish(spec, first, DAY)
     return made

@@ -1,24 +1,29 @@
 """The DAG ``train``: a new candidate, and the gate that decides whether it becomes champion."""
 
+import logging
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, CronTriggerTimetable, Param
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import DAG, Param
 
 from contrail.config.pipeline import load_pipeline
 from contrail.config.spec import PipelineSpec
 from contrail.config.training_windows import TrainingWindows, training_windows
 from contrail.errors import SpecError
 from contrail.partitions import Partitions
-from contrail_airflow.dags.policy import GPU_POOL, dag, end, limit, remote, slots, stage, start
+from contrail_airflow.dags.policy import GPU_POOL, dag, limit, remote, slots, stage, start
 from contrail_airflow.operators.approval import PromoteOperator
 from contrail_airflow.operators.day import DayOperator
+from contrail_airflow.operators.ending import refuse
 from contrail_airflow.operators.results import result_of
+from contrail_airflow.operators.stage import NEW_RUN
+from contrail_airflow.scheduling.timetables import UntilTimetable
 
 _STAGES = ("train", "promote", "promote")  # the task `judge` also runs promote
+# name=value, divided by spaces. The form marks anything else, and Airflow refuses it.
+_SETTINGS = r"^\s*([A-Za-z_]+=[^\s=]+(\s+[A-Za-z_]+=[^\s=]+)*)?\s*$"
 _AS_OF = "params.as_of, dag_run.run_after"
 _DAY = "{{ training_day(" + _AS_OF + ") }}"
 _GATE: dict[str, Any] = {
@@ -39,8 +44,8 @@ def train(pipeline: str) -> DAG:
     cron = spec.schedule.train
     with dag(
         spec, "train", stages=_STAGES,
-        room=_room(spec), schedule=CronTriggerTimetable(cron, timezone=spec.timezone) if cron else None,
-        start_date=start(spec), end_date=end(spec), max_active_runs=1,
+        room=_room(spec), schedule=UntilTimetable(cron, timezone=spec.timezone, last=spec.last_partition) if cron else None,
+        start_date=start(spec), max_active_runs=1,
         params=_params(spec), user_defined_macros={**Windows(spec).macros(), **MACROS},
     ) as made:  # fmt: skip
         govern = _govern(spec)
@@ -49,7 +54,7 @@ def train(pipeline: str) -> DAG:
             trigger_rule="none_failed",  # in a run that the monitor started, govern is skipped
             partition_from="{{ train_window(" + _AS_OF + ").start }}",
             partition_to="{{ train_window(" + _AS_OF + ").end }}",
-            options={"params": [*_use_what_is_rented(spec), "{{ params.set | tojson }}"]},
+            options={"params": [*_use_what_is_rented(spec), "{{ params.set or '' }}"]},
             **_place(spec),
         )  # fmt: skip
         judge = stage(
@@ -78,7 +83,7 @@ def _govern(spec: PipelineSpec) -> DayOperator:
             "asked": "{{ 'schedule' if run_id.startswith('scheduled__') else 'by-hand' }}",
             "training": "{{ run_id }}",
             "person": by_hand + "dag_run.triggering_user_name or 'unknown' }}",
-            "reason": by_hand + "params.why }}",
+            "reason": by_hand + "params.why or '' }}",
             "insist": by_hand + "params.insist }}",
         },
     )  # fmt: skip
@@ -95,16 +100,24 @@ def _params(spec: PipelineSpec) -> dict[str, Param]:
             spec.gate.approval == "person", type="boolean", title="Wait for an approver",
             description="A pipeline whose gate asks for a person always waits for one.",
         ),
+        # As text: Airflow's form sends {} for an object whose JSON is wrong.
         "set": Param(
-            {}, type="object", title="XGBoost parameters", description='For example {"max_depth": 8}.'
+            None, type=["null", "string"], title="XGBoost parameters", pattern=_SETTINGS,
+            description=f"For example max_depth=8 eta=0.05. Empty: those of the pipeline, which are {_settings(spec)}.",
         ),
         # It is not called `reason`, because Airflow would fill the run's value into the approver's own form.
-        "why": Param("", type="string", title="Reason", description="Why, for the record of the decision."),
+        "why": Param(
+            None, type=["null", "string"], title="Reason", description="Why, for the record of the decision. It may be empty."
+        ),
         "insist": Param(
             False, type="boolean", title="Train all the same",
             description="In spite of a cool-down or missing labels. The month's budget still refuses.",
         ),
     }  # fmt: skip
+
+
+def _settings(spec: PipelineSpec) -> str:
+    return " ".join(f"{name}={value}" for name, value in spec.train.params.items()) or "XGBoost's own"
 
 
 def _if_awaited(spec: PipelineSpec) -> str:
@@ -170,7 +183,7 @@ class Windows:
         try:
             return training_windows(self.spec, Partitions.parse(as_of).start if as_of else today)
         except SpecError as error:
-            raise AirflowFailException(str(error)) from error  # no retry: the chosen day is wrong
+            refuse("train", f"✗ {error}", logging.getLogger("airflow.task"), NEW_RUN)
 
     def train(self, as_of: str | None, run_after: datetime) -> Partitions:
         """The days that a model is trained on."""

@@ -177,7 +177,7 @@ class MainJob:
 
     def _train(self, api: AirflowApi) -> None:
         as_of = self.plan.windows.gate.end + timedelta(days=1)
-        self._watch(api, "train", {"as_of": str(as_of), "set": {}, "why": "the first champion"})
+        self._watch(api, "train", {"as_of": str(as_of), "why": "the first champion"})
 
     def _watch(self, api: AirflowApi, suffix: str, conf: dict[str, Any]) -> None:
         dag_id = f"{self.pipeline.name}__{suffix}"

@@ -8,7 +8,7 @@ from airflow.sdk import Param
 from airflow.sdk.exceptions import TaskAwaitingInput
 from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
-from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.operators.stage import StageOperator, tells
 from contrail_airflow.roles import APPROVERS
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ class PromoteOperator(StageOperator):
         self.body = body
         self.response_timeout = response_timeout
 
+    @tells
     def execute(self, context: "Context") -> dict[str, Any]:
         """Ask, or promote at once.
 
         Raises:
-            AirflowFailException: as for every stage, before anybody is asked.
+            StageRefused: as for every stage, before anybody is asked.
             TaskAwaitingInput: when it has asked. Airflow calls ``answered`` afterwards.
             AirflowSkipException: as for every stage.
         """
@@ -76,10 +77,11 @@ class PromoteOperator(StageOperator):
             method_name=self.answered.__name__, timeout=self.response_timeout, kwargs={"options": self.options}
         )
 
+    @tells
     def answered(self, context: "Context", event: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
         """Promote or refuse as the approver answered. Refuse when nobody answered in time."""
         self.options = {**options, **answer(event)}
-        return self._dispatch(self.job(context))
+        return self.finished(context, self._dispatch(self.job(context)))
 
 
 def answer(event: Mapping[str, Any]) -> dict[str, str]:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from contrail.errors import SpecError
 from contrail.files import as_name
 from contrail.partitions import Partitions
 from contrail_airflow.operators.results import plan_of
-from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.operators.stage import NEW_RUN, StageOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -45,6 +46,14 @@ class BackfillOperator(StageOperator):
     def name_of(self, task_instance: Any) -> str:
         """The name of the backfill, the same for each of its tasks and attempts."""
         return as_name(task_instance.run_id)
+
+    def again(self, code: int) -> str:
+        """A wrong day, stage or model comes from the form, so a cleared task would be given it again."""
+        return NEW_RUN if code == SpecError.exit_code else super().again(code)
+
+    def said(self, result: dict[str, Any]) -> str:
+        """The part that is done."""
+        return f"{self.verb} {self.partition_from}..{self.partition_to} of the backfill is done"
 
 
 class JobsOperator(BaseOperator):

@@ -5,33 +5,55 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
-from contrail.errors import CommitConflictError
+from contrail.errors import CommitConflictError, ContrailError, SpecError
+from contrail.notify.messages import Message
 
 RETRYABLE = CommitConflictError.exit_code
 SHOWN_LINES = 12
 _ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before the error
 
 
-class StageStopped(AirflowException):
-    """A stage ended with an error. ``code`` is its exit status, ``said`` the last lines that it printed."""
+class StageStopped(SystemExit):
+    """A stage ended with an error. ``code`` is its exit status, ``said`` the last lines that it printed.
 
-    def __init__(self, verb: str, code: int, said: str, hint: str) -> None:
-        super().__init__(f"{verb} stopped with code {code}; {hint}. The lines above say why.")
-        self.code = code
+    It is no ``Exception``, because Airflow would log its own frames below the lines that say what is wrong.
+    ``message`` is what people are told, and ``again`` how they start the stage again.
+    """
+
+    refused = False
+
+    def __init__(self, verb: str, code: int, said: str, again: str = "") -> None:
+        super().__init__(code)
+        self.verb = verb
         self.said = said
+        self.again = again
+        self.message: Message | None = None
+
+    def __str__(self) -> str:
+        return f"{self.verb} stopped with code {self.code}: {self.said}"
 
 
-class StageRefused(StageStopped, AirflowFailException):
-    """A stage that would fail again in the same way. Airflow does not retry it."""
+class StageRefused(StageStopped):
+    """A stage that would fail again in the same way. The task's retry policy does not retry it."""
+
+    refused = True
+
+
+def refuse(verb: str, said: str, log: logging.Logger, again: str = "") -> NoReturn:
+    """Fail a task before its stage begins, because the run was given something wrong, and log what.
+
+    Raises:
+        StageRefused: always.
+    """
+    log.error("%s", said)
+    raise StageRefused(verb, SpecError.exit_code, said, again)
 
 
 def printed_result(verb: str, printed: str) -> dict[str, Any]:
     """The result in the last line that a stage printed.
 
     Raises:
-        AirflowFailException: when that line is not a JSON object. A retry would not help.
+        StageRefused: when that line is not a JSON object. A retry would not help.
     """
     last = (printed.strip().splitlines() or [""])[-1]
     try:
@@ -39,7 +61,8 @@ def printed_result(verb: str, printed: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         result = None
     if not isinstance(result, dict):
-        raise AirflowFailException(f"{verb} ended well but its last line is not a JSON object: {last[:200]!r}")
+        said = f"{verb} ended well but its last line is not a JSON object: {last[:200]!r}"
+        raise StageRefused(verb, ContrailError.exit_code, said)
     return result
 
 
@@ -69,9 +92,7 @@ def stop(verb: str, again: bool, said: str, log: logging.Logger, code: int = 1) 
 
 
 def _raise(verb: str, code: int, said: str, again: bool) -> NoReturn:
-    if again:
-        raise StageStopped(verb, code, said, "a retry may pass")
-    raise StageRefused(verb, code, said, "a retry would fail again")
+    raise (StageStopped if again else StageRefused)(verb, code, said)
 
 
 def teller(log: logging.Logger) -> Callable[[str], None]:

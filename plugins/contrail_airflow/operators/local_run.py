@@ -1,6 +1,5 @@
 """A stage as a process of this machine, with any engine."""
 
-import json
 import logging
 from typing import Any
 
@@ -32,9 +31,7 @@ class LocalRun:
         code, lines, printed = self._process.wait(teller(self._log))
         if code:
             fail(self._job.stage, code, lines)
-        result = printed_result(self._job.stage, printed)
-        self._log.info("Done: %s", json.dumps(result))
-        return result
+        return printed_result(self._job.stage, printed)
 
     def end(self) -> None:
         """End the process now, or as soon as it starts."""

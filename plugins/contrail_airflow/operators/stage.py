@@ -4,26 +4,51 @@ The environment file says which stage runs where. A stage's own work does not be
 processes and remote jobs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferralTimeout, TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferralTimeout, TaskDeferred
 
 from contrail.config.settings import settings
 from contrail.config.targets import LocalTarget, SparkTarget
 from contrail.dispatch.payload import Job, job_folder
+from contrail.errors import DataError
 from contrail.files import as_name
+from contrail.notify.messages import of_failure
 from contrail.stages.flags import check_names, flags
+from contrail.stages.results import parse_result
+from contrail.stages.sentences import sentence
+from contrail_airflow.operators.ending import StageStopped, refuse
 from contrail_airflow.operators.local_run import LocalRun
 from contrail_airflow.operators.remote_run import QUEUE_MINUTES, RemoteRun
 from contrail_airflow.remote.remote_jobs import GoogleTarget, work_key
 from contrail_airflow.remote.services import describe, target_from
 from contrail_airflow.remote.triggers import RemoteJobTrigger
+from contrail_airflow.scheduling.retries import JitteredBackoff
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+NEW_RUN = "trigger a new run; a cleared task would be given the same again"
+
+
+def tells(method: Method) -> Method:
+    """Have a method of an operator say in the task's log what was kept and what to do, when its stage stops."""
+
+    @wraps(method)
+    def told(self: "StageOperator", *arguments: Any, **named: Any) -> Any:
+        try:
+            return method(self, *arguments, **named)
+        except StageStopped as stopped:
+            context = next(one for one in [*arguments, *named.values()] if isinstance(one, Mapping) and "ti" in one)
+            self.tell_failure(context["ti"], stopped)
+            raise
+
+    return told  # type: ignore[return-value]
 
 
 class StageOperator(BaseOperator):
@@ -56,10 +81,10 @@ class StageOperator(BaseOperator):
         options: Mapping[str, Any] | None = None,
         required: Mapping[str, str] | None = None,
         skip_unless: str = "yes",
-        no_partition: str = "this run has no partition. Trigger it with a partition key, for example 2013-11-01.",
+        no_partition: str = "this run has no partition. Give it a day, for example 2013-11-01.",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"retry_policy": JitteredBackoff(), **kwargs})
         check_names(verb, options or {})
         self.verb = verb
         self.pipeline = pipeline
@@ -81,6 +106,7 @@ class StageOperator(BaseOperator):
         command = [self.verb, "--pipeline", self.pipeline, *days, "--run-id", run_id, "--json"]
         return [*command, *flags(self.verb, self.options)]
 
+    @tells
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the command, stream its progress into the task's log, and return its result.
 
@@ -92,19 +118,59 @@ class StageOperator(BaseOperator):
         if not self.skip_unless.strip():
             raise AirflowSkipException(f"this run leaves {self.verb} out")
         self.check_given()
-        return self._dispatch(self.job(context))
+        return self.finished(context, self._dispatch(self.job(context)))
 
     def check_given(self) -> None:
         """Refuse a run that lacks what the task needs.
 
         Raises:
-            AirflowFailException: without a partition, or for a required option that rendered to nothing.
+            StageRefused: without a partition, or for a required option that rendered to nothing.
         """
         if self.partition_from in ("", "None"):
-            raise AirflowFailException(self.no_partition)
+            refuse(self.verb, f"✗ {self.no_partition}", self.log, NEW_RUN)
         for name, words in self.required.items():
             if not str(self.options.get(name) or "").strip():
-                raise AirflowFailException(words)
+                refuse(self.verb, f"✗ {words}", self.log)
+
+    def where(self, task_instance: Any) -> str:
+        """The pipeline, the stage and the partitions, for a message."""
+        first, last = self.partition_from, self.partition_to
+        # After the loss of a task's process, its fields are still templates.
+        lost = "{{" in first or first in ("", "None")
+        partitions = task_instance.run_id if lost else first if first == last else f"{first}..{last}"
+        return f"{self.pipeline} {self.verb} {partitions}"
+
+    def again(self, code: int) -> str:
+        """How a person starts the stage again after an error."""
+        return "clear the task"
+
+    def tell_failure(self, task_instance: Any, stopped: StageStopped) -> None:
+        """Say below the error what was kept and what to do. The message to people says the same."""
+        if stopped.message:
+            return
+        again = stopped.again or self.again(stopped.code)
+        stopped.message = of_failure(
+            self.where(task_instance), stopped.code, stopped.said, task_instance.log_url, again
+        )
+        retried = not stopped.refused and task_instance.try_number <= (getattr(task_instance, "max_tries", 0) or 0)
+        to_do = "nothing yet; Airflow tries the task again" if retried else stopped.message.to_do
+        self.log.error("What was kept: %s", stopped.message.kept)
+        self.log.error("What to do: %s", to_do)
+
+    def finished(self, context: "Context", result: dict[str, Any]) -> dict[str, Any]:
+        """Say in one line what was done. Name the partition of an outlet in a run to which Airflow gave none."""
+        self.log.info("✓ %s", self.said(result))
+        if self.outlets and not context["dag_run"].partition_key:
+            for outlet in self.outlets:
+                context["outlet_events"][outlet].add_partitions(self.partition_from)
+        return result
+
+    def said(self, result: dict[str, Any]) -> str:
+        """The result as a sentence. One that cannot be read does not fail a stage that did its work."""
+        try:
+            return sentence(self.verb, parse_result(self.verb, result))
+        except DataError:
+            return f"{self.verb} {self.partition_from}..{self.partition_to} is done"
 
     def job(self, context: "Context") -> Job:
         """The command of this attempt, with the names that distinguish it from every other attempt."""
@@ -161,12 +227,17 @@ class StageOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            job = self.job(context)
-            target = settings().dispatch.target_of(job.pipeline, job.stage)
-            if isinstance(target, GoogleTarget):
-                RemoteRun(job, target, settings(), self.log).give_up()
+            self._give_up(context)
             raise
 
+    @tells
+    def _give_up(self, context: "Context") -> None:
+        job = self.job(context)
+        target = settings().dispatch.target_of(job.pipeline, job.stage)
+        if isinstance(target, GoogleTarget):
+            RemoteRun(job, target, settings(), self.log).give_up()
+
+    @tells
     def resume(self, context: "Context", event: dict[str, Any], target: dict[str, Any], folder: str) -> dict[str, Any]:
         """The result of the remote job. Airflow calls this when the trigger has fired.
 
@@ -174,4 +245,5 @@ class StageOperator(BaseOperator):
             StageRefused: as for a local stage, for a cancelled job, and for a job that cannot run as it is.
             StageStopped: as for a local stage, and for a job that left no result and may succeed another time.
         """
-        return RemoteRun(self.job(context), target_from(target), settings(), self.log).give_back(event, folder)
+        run = RemoteRun(self.job(context), target_from(target), settings(), self.log)
+        return self.finished(context, run.give_back(event, folder))

@@ -1,4 +1,4 @@
-"""How long a failed task waits before its next attempt."""
+"""Whether a failed task is tried again, and how long it waits before."""
 
 import random
 from typing import TYPE_CHECKING
@@ -19,7 +19,12 @@ class JitteredBackoff(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: "Context | None" = None
     ) -> RetryDecision:
-        """The delay of this retry. Without a context, which names the task, Airflow's own rule decides."""
+        """The delay of this retry; no retry of an error that says so (``refused``).
+
+        Without a context, which names the task, Airflow's own rule decides.
+        """
+        if getattr(exception, "refused", False):
+            return RetryDecision.fail("the same call would fail again")
         if context is None:
             return RetryDecision.default()
         task = context["task"]

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 from airflow.sdk.definitions.mappedoperator import MappedOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 from tests.unit.plugins.dags.rendering import DAYS, GOLDEN, build_dags, render
 
 from contrail.config.pipeline import load_pipeline, pipeline_names
@@ -23,10 +23,11 @@ from contrail.partitions import Partitions
 from contrail.stages import RANGE_STAGES, Commits
 from contrail_airflow.dags import train as train_module
 from contrail_airflow.dags.notifiers import FailureNotifier, RunNotifier, StageNotifier
-from contrail_airflow.dags.policy import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, days_before
+from contrail_airflow.dags.policy import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, days_before, run_day
 from contrail_airflow.operators.approval import PromoteOperator
 from contrail_airflow.operators.backfill import JobsOperator
 from contrail_airflow.operators.day import DayOperator, RetrainOperator
+from contrail_airflow.operators.ending import StageRefused
 from contrail_airflow.operators.remote_run import QUEUE_MINUTES
 from contrail_airflow.operators.stage import StageOperator
 from contrail_airflow.scheduling.priority import EarlierPartitionFirst
@@ -304,16 +305,50 @@ def test_the_main_jobs_request_still_fits_the_backfills_form(dags: dict[str, Any
 
 
 def test_a_training_day_that_is_too_early_is_not_tried_again(dags: dict[str, Any]) -> None:
-    with pytest.raises(AirflowFailException, match="too few days to train on"):
+    with pytest.raises(StageRefused, match="too few days to train on"):
         render(dags["flight_delay__train"], as_of="2013-01-20")
     with pytest.raises(AirflowFailException, match="0001-01-05 is outside 1678-01-01 to 2261-12-31"):
         render(dags["flight_delay__train"], as_of="0001-01-05")
 
 
+@pytest.mark.parametrize("name", ["daily", "score", "monitor", "train"])
+def test_a_run_started_from_the_form_is_not_after_the_end_of_its_dag(dags: dict[str, Any], name: str) -> None:
+    """Airflow's form starts a run as of now; after an end date the run succeeds without a task."""
+    dag = dags[f"flight_delay__{name}"]
+    assert dag.end_date is None
+    assert all(task.end_date is None for task in dag.tasks)
+
+
+@pytest.mark.parametrize(
+    ("asked", "run_after", "day"),
+    [
+        (None, "2013-11-01T06:00:00+00:00", "2013-11-01"),
+        (None, "2013-11-02T03:59:00+00:00", "2013-11-01"),  # 23:59 in New York
+        (None, "2026-11-26T12:00:00+00:00", "2013-12-31"),
+        ("2013-05-06", "2026-11-26T12:00:00+00:00", "2013-05-06"),
+    ],
+)
+def test_a_run_without_a_partition_is_of_the_day_in_the_form_or_the_newest(
+    asked: str | None, run_after: str, day: str
+) -> None:
+    spec = load_pipeline("flight_delay").spec
+    assert run_day(spec, None, asked, datetime.fromisoformat(run_after)) == day
+    assert run_day(spec, "2013-07-08", asked, datetime.fromisoformat(run_after)) == "2013-07-08"
+
+
+@pytest.mark.parametrize("text", ["{", "max_depth", "max_depth=", "=8", "max_depth 8", '{"max_depth": 8}'])
+def test_parameters_that_are_no_pairs_are_refused_by_the_form(dags: dict[str, Any], text: str) -> None:
+    params = dags["flight_delay__train"].params
+    with pytest.raises(ParamValidationError):
+        params.get_param("set").resolve(text)
+    for good in (None, "", "max_depth=8", " eta=0.05  max_depth=8 "):
+        assert params.get_param("set").resolve(good) == good
+
+
 def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]) -> None:
-    chosen = render(dags["flight_delay__train"], as_of="2013-10-01", set={"max_depth": 8})
+    chosen = render(dags["flight_delay__train"], as_of="2013-10-01", set="max_depth=8 eta=0.1")
     assert "train --pipeline flight_delay --from 2013-01-01 --to 2013-08-31 " in chosen
-    assert '--set {"max_depth": 8}' in chosen
+    assert "--set max_depth=8 eta=0.1" in chosen
     assert "promote --pipeline flight_delay --from 2013-09-03 --to 2013-09-30 " in chosen
 
 

@@ -78,7 +78,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_refused_task_is_told_with_what_it_said(home: Path, connections: dict[str, Any]) -> None:
-    error = StageRefused("validate", 3, "weight: 40 rows are negative", "a retry would fail again")
+    error = StageRefused("validate", 3, "weight: 40 rows are negative")
     FailureNotifier()(context(exception=error))
     (line,) = lines(home)
     assert line["kind"] == "refusal"
@@ -258,7 +258,7 @@ def cloud_log(home: Path, connections: dict[str, Any], monkeypatch: pytest.Monke
 
 
 def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]) -> None:
-    FailureNotifier()(context(exception=StageRefused("validate", 3, "bad", "no retry")))
+    FailureNotifier()(context(exception=StageRefused("validate", 3, "bad")))
     of_score = ScoreDetails(
         model_name="toy", model_version="1", feature_snapshot=1, without_entities=(), predict_seconds=1.0,
         shadow=ShadowScoring(),
@@ -277,7 +277,7 @@ def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]
 
 
 def test_a_failed_scoring_publishes_nothing(cloud_log: list[Any]) -> None:
-    failed = context(exception=StageRefused("score", 3, "no features", "no retry"))
+    failed = context(exception=StageRefused("score", 3, "no features"))
     failed["task"].verb = "score"
     FailureNotifier()(failed)
     assert [entry["kind"] for _, entry, _, _ in cloud_log] == ["refusal"]

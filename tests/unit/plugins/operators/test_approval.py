@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
 from contrail_airflow.operators import approval
 from contrail_airflow.operators.approval import APPROVE, REFUSE, PromoteOperator
+from contrail_airflow.operators.ending import StageRefused
 
 APPROVER = {"id": "approver", "name": "approver"}
 
@@ -33,7 +34,7 @@ def operator(ask_if: str) -> PromoteOperator:
 def context(**xcoms: Any) -> Any:
     """Of a task whose XComs anybody may have written."""
     instance = SimpleNamespace(
-        id="ti-1", dag_id="toy__train", run_id="r", task_id="promote", map_index=-1, try_number=1,
+        id="ti-1", dag_id="toy__train", run_id="r", task_id="promote", map_index=-1, try_number=1, log_url="https://airflow/log",
         xcom_pull=lambda task_ids: xcoms.get(task_ids),
     )  # fmt: skip
     return {"ti": instance, "dag_run": SimpleNamespace(start_date=None)}
@@ -90,6 +91,6 @@ def test_without_a_candidate_nobody_is_asked_and_nothing_is_promoted(asked: list
     """Without `--model` the gate would judge the newest version, whoever trained it."""
     task = operator(ask_if)
     task.options["model"], task.required = "", {"model": "this run has no candidate"}
-    with pytest.raises(AirflowFailException, match="this run has no candidate"):
+    with pytest.raises(StageRefused, match="this run has no candidate"):
         task.execute(context())
     assert asked == []

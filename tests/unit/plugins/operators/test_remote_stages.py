@@ -15,7 +15,7 @@ import pytest
 import yaml
 from airflow.exceptions import AirflowNotFoundException
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import TaskDeferred
 from gcsfs.retry import ChecksumError, HttpError
 from google.api_core import exceptions as google
 from google.auth.exceptions import DefaultCredentialsError, TransportError
@@ -102,7 +102,10 @@ def service(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def context(attempt: int = 1, run_id: str = "scheduled__1", day: int = 6) -> Any:
     names = {"dag_id": "toy__score", "run_id": run_id, "task_id": "score", "map_index": -1, "try_number": attempt}
-    return {"ti": SimpleNamespace(**names), "dag_run": SimpleNamespace(start_date=datetime(2024, 1, day, tzinfo=UTC))}
+    return {
+        "ti": SimpleNamespace(**names, log_url="https://airflow/log"),
+        "dag_run": SimpleNamespace(start_date=datetime(2024, 1, day, tzinfo=UTC)),
+    }
 
 
 def task() -> StageOperator:
@@ -306,7 +309,7 @@ def test_a_job_that_was_cancelled_after_it_was_taken_up_is_submitted_again(servi
     service.end(second.trigger.name, "cancelled")
     with stopping(StageStopped, "was cancelled") as stopped:
         resume(second, attempt=2, state="cancelled")
-    assert not isinstance(stopped.value, AirflowFailException)
+    assert not isinstance(stopped.value, StageRefused)
     assert submit(3).trigger.name != second.trigger.name
 
 
@@ -316,7 +319,7 @@ def test_a_machine_that_is_taken_away_is_named_although_the_stage_was_asked_to_e
     leave(deferred, -15, None, "round 100 of 500")
     with stopping(StageStopped, "the spot machine was taken away") as stopped:
         resume(deferred, state="failed", message="The instance was preempted.")
-    assert not isinstance(stopped.value, AirflowFailException)
+    assert not isinstance(stopped.value, StageRefused)
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
@@ -364,7 +367,7 @@ def test_a_lost_commit_there_is_retried(service: Service) -> None:
     leave(deferred, 75, None, "✗ CommitConflictError: lost")
     with pytest.raises(StageStopped) as stopped:
         resume(deferred, state="failed")
-    assert not isinstance(stopped.value, AirflowFailException)
+    assert not isinstance(stopped.value, StageRefused)
 
 
 @pytest.mark.parametrize(
@@ -389,7 +392,7 @@ def test_a_job_that_left_nothing_is_explained(
     service.end(deferred.trigger.name, "failed", message, f"file://{tmp_path}/driver")
     with pytest.raises(StageStopped) as stopped:
         resume(deferred, state="failed", message=message)
-    assert isinstance(stopped.value, AirflowFailException) is not again
+    assert isinstance(stopped.value, StageRefused) is not again
     assert ending(message)[0] is again
     for said in (message, words, "last line of the driver", "https://console/"):
         assert said in stopped.value.said
@@ -420,7 +423,7 @@ def test_a_submission_that_fails_says_what_to_do(service: Service, error: Except
     service.error = error
     with stopping(StageStopped, words) as stopped:
         task().execute(context())
-    assert isinstance(stopped.value, AirflowFailException) is not again
+    assert isinstance(stopped.value, StageRefused) is not again
     assert advice(error)[0] is again
 
 

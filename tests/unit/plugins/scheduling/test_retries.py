@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 
+from contrail_airflow.operators.ending import StageRefused
 from contrail_airflow.scheduling.retries import JitteredBackoff
 
 
@@ -36,3 +37,8 @@ def test_runs_that_failed_together_come_back_apart_and_within_bounds(
 
 def test_without_a_context_airflows_own_delay_is_taken() -> None:
     assert JitteredBackoff().evaluate(RuntimeError("x"), 1, 2).action is RetryAction.DEFAULT
+
+
+def test_an_error_that_would_come_again_is_not_retried() -> None:
+    refused = StageRefused("score", 3, "no features")
+    assert JitteredBackoff().evaluate(refused, 1, 2, {"task": None}).action is RetryAction.FAIL  # type: ignore[typeddict-item]
