@@ -21,6 +21,7 @@ class StageStopped(SystemExit):
     """
 
     refused = False
+    code: int
 
     def __init__(self, verb: str, code: int, said: str, again: str = "") -> None:
         super().__init__(code)
