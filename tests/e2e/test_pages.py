@@ -82,9 +82,9 @@ def test_a_day_started_from_the_form_goes_on_to_its_scores(airflow: Embedded, lo
     newest = api.call("GET", "dags/toy__score/dagRuns?order_by=-run_after&limit=1")["dag_runs"][0]
     assert newest["partition_key"] == "2024-03-09"
     assert api.wait("toy__score", newest["dag_run_id"], lambda task: None) == "success"
-    engineer.open("dags/toy__daily/runs")
+    engineer.open(f"dags/toy__daily/runs/{run}")
     expect(engineer.page.get_by_text("features 2024-03-09: 60 rows").first).to_be_visible()
-    engineer.shoot("runs")
+    engineer.shoot("note")
 
 
 def press_trigger(person: Person, dag_id: str, **given: str) -> str:

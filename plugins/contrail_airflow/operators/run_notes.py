@@ -1,7 +1,7 @@
 """A listener that writes the note of a run when it has ended: its days, and what each stage did.
 
-Airflow shows a run's note in its list of runs, where neither the partition nor a result is seen. A note that a person
-has written stays.
+Airflow shows a run's note on the run's page, where neither the partition nor a result is seen. A note that a person has
+written stays.
 """
 
 import json
