@@ -48,6 +48,10 @@ class AuditError(DataError):
     """Staged rows failed the publisher's audit; readers still see what was published before."""
 
 
+class DamagedError(DataError):
+    """Stored files are missing, or are not as they were written. The message has the command that makes them again."""
+
+
 class GateRefusedError(ContrailError):
     """The promotion gate refused the challenger; the champion stays."""
 

@@ -3,6 +3,7 @@
 Reading and writing rows does not belong here.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from pyiceberg.catalog import Catalog, load_catalog
@@ -15,7 +16,8 @@ from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import MissingInputError
-from contrail.lake import audit
+from contrail.lake import audit, conflicts
+from contrail.lake.conflicts import Made
 from contrail.lake.datasets import Dataset
 
 # PyIceberg would retry a lost commit by itself. It would still replace the files from before the winner's commit, so two
@@ -79,38 +81,59 @@ class Tables:
         snapshot = self.table(name).current_snapshot()
         return snapshot.snapshot_id if snapshot else None
 
+    def commit(self, name: str, attempt: Callable[[], Made]) -> Made:
+        """Change a table: call ``attempt`` until it meets no other writer. It must load the table again each time.
+
+        Raises:
+            CommitConflictError: Other writers won every attempt.
+        """
+        return conflicts.commit(self.settings, self.namespace, name, attempt)
+
     def ensure(self, dataset: Dataset) -> Table:
         """Make the table of a dataset when it is missing, and add the dataset's new columns.
 
         Raises:
             AuditError: for lost columns, or new ones that are required.
+            CommitConflictError: Other writers won every attempt.
         """
-        identifier = (self.namespace, dataset.name)
+        if not self.exists(dataset.name):
+            self._create(dataset)
+        table = self.table(dataset.name)
+        if not _NO_RETRIES.items() <= table.properties.items() or _differs(dataset, table):
+            return self.commit(dataset.name, lambda: self._evolve(dataset))
+        return table
+
+    def _create(self, dataset: Dataset) -> None:
         schema = dataset.iceberg_schema()
-        if not self.catalog.table_exists(identifier):
-            fields = [
-                PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name)
-                for i, name in enumerate(dataset.partition_by)
-            ]
-            # Another run may make either after our check. The SQL catalog then raises the database's own error.
-            with suppress(NamespaceAlreadyExistsError, IntegrityError):
-                self.catalog.create_namespace_if_not_exists(self.namespace)
-            with suppress(TableAlreadyExistsError, IntegrityError):
-                return self.catalog.create_table(
-                    identifier,
-                    schema,
-                    partition_spec=PartitionSpec(*fields),
-                    properties={**_PROPERTIES, "comment": dataset.doc},
-                )
-        table = self.catalog.load_table(identifier)
+        fields = [
+            PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name)
+            for i, name in enumerate(dataset.partition_by)
+        ]
+        # Another run may make either after our check. The SQL catalog then raises the database's own error.
+        with suppress(NamespaceAlreadyExistsError, IntegrityError):
+            self.catalog.create_namespace_if_not_exists(self.namespace)
+        with suppress(TableAlreadyExistsError, IntegrityError):
+            self.catalog.create_table(
+                (self.namespace, dataset.name),
+                schema,
+                partition_spec=PartitionSpec(*fields),
+                properties={**_PROPERTIES, "comment": dataset.doc},
+            )
+
+    def _evolve(self, dataset: Dataset) -> Table:
+        table = self.table(dataset.name)
         if not _NO_RETRIES.items() <= table.properties.items():
             with table.transaction() as transaction:
                 transaction.set_properties(_NO_RETRIES)
-        if set(table.schema().column_names) != set(schema.column_names):
+        if _differs(dataset, table):
             audit.check_evolution(dataset, table.schema())
             with table.update_schema() as update:
-                update.union_by_name(schema)
+                update.union_by_name(dataset.iceberg_schema())
         return table
+
+
+def _differs(dataset: Dataset, table: Table) -> bool:
+    return set(table.schema().column_names) != set(dataset.columns)
 
 
 def _open(settings: Settings) -> Catalog:

@@ -1,21 +1,97 @@
-"""Several writers of one table: which errors are conflicts, and how often a lost commit is retried."""
+"""Several writers of one table: they take turns on one machine, and try a commit again that another machine's won.
+
+The commit itself decides who was first. Turns only spare the writers of one machine attempts that must fail.
+"""
+
+import fcntl
+import os
+import sqlite3
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from sqlalchemy.exc import OperationalError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random
 
-ATTEMPTS = 12
-_CONFLICTS = (CommitFailedException, ValidationException, OperationalError)
+from contrail.config.settings import Settings
+from contrail.errors import CommitConflictError
+
+# Writers of other machines win by chance. A writer that loses for this long meets something else.
+SECONDS = 300
+_TURN_SECONDS = 120
+_SQLITE_CONFLICTS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+Made = TypeVar("Made")
 
 
-def retrying() -> Retrying:
-    """Call a function until it meets no conflict.
+def commit(settings: Settings, namespace: str, table: str, attempt: Callable[[], Made]) -> Made:
+    """Take this machine's turn to change a table, and call ``attempt`` until it meets no conflict.
 
-    The function must load the table again each time. After ``ATTEMPTS`` calls the ``Retrying`` raises tenacity's
-    ``RetryError``.
+    ``attempt`` must load the table again each time.
+
+    Raises:
+        CommitConflictError: Other writers won every attempt for ``SECONDS``. Nothing was published.
     """
-    return Retrying(
-        retry=retry_if_exception_type(_CONFLICTS),
-        wait=wait_random_exponential(multiplier=0.1, max=5),
-        stop=stop_after_attempt(ATTEMPTS),
+    # The waits do not grow: a writer that has lost often would otherwise wait longest, and lose again.
+    retries = Retrying(
+        retry=retry_if_exception(is_conflict), wait=wait_random(0.01, 0.2), stop=stop_after_delay(SECONDS)
     )
+    try:
+        with _turn(settings, f"{namespace}.{table}"):
+            return retries(attempt)
+    except RetryError as error:
+        raise CommitConflictError(
+            f"{namespace}.{table}: other writers won every attempt of {SECONDS} seconds. Nothing was published; "
+            "readers still see the previous rows. Run the stage again."
+        ) from error
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Say whether another writer was first, so that the same commit may pass now.
+
+    A catalog that is full, read-only, damaged or away is no conflict.
+    """
+    if isinstance(error, OperationalError):
+        # SQLite raises "database is locked" when two writers meet. Postgres names a lost race by a code of its own.
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        return code & 0xFF in _SQLITE_CONFLICTS if code is not None else bool(getattr(error.orig, "pgcode", None))
+    return isinstance(error, CommitFailedException | ValidationException)
+
+
+@contextmanager
+def _turn(settings: Settings, name: str) -> Iterator[None]:
+    """Wait in line until those of this machine that came before have committed to the table, or have ended.
+
+    Nobody waits for long: a process may be stopped. The line is for speed and fairness, not for safety.
+    """
+    path = settings.home_path / "lake" / "turns" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + _TURN_SECONDS
+    with path.open("a+b", buffering=0) as line:  # to close it releases its locks, however this process ends
+        number = _number(line.fileno())
+        while not _locked(line.fileno(), number - 1) and time.monotonic() < end:
+            time.sleep(0.005)
+        yield
+
+
+def _number(line: int) -> int:
+    """Draw the next number, and hold its lock. Whoever has the next one waits for that lock."""
+    fcntl.flock(line, fcntl.LOCK_EX)
+    number = int.from_bytes(os.pread(line, 8, 0)) + 1
+    _locked(line, number)
+    os.truncate(line, 0)
+    os.write(line, number.to_bytes(8))
+    fcntl.flock(line, fcntl.LOCK_UN)
+    return number
+
+
+def _locked(line: int, number: int) -> bool:
+    """Lock one byte of the file, which need not exist. The lock belongs to this opened file, not to the process."""
+    wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
+    try:
+        fcntl.fcntl(line, fcntl.F_OFD_SETLK, wanted)
+    except BlockingIOError:
+        return False
+    return True

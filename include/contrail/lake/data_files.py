@@ -1,22 +1,55 @@
-"""Data files of a table: write rows as Parquet under the table's location. A later commit adds them to the table."""
+"""Data files of a table: write rows as Parquet under the table's location. A later commit adds them to the table.
 
-from collections.abc import Iterator
+A data file has the SHA-256 of its bytes in its name. So whoever reads the name in a manifest can tell whether the file is
+as it was written (``integrity``).
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from types import TracebackType
 
 import pyarrow as pa
+from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 _WRITERS = 4
+_SUFFIX = ".parquet"
+_FILE_PATH = 1  # the position of this field in PyIceberg's record, which has no setter for it
 
 
 def write(table: Table, rows: pa.Table, partition_by: tuple[str, ...]) -> list[DataFile]:
-    """Write the files of each partition, a few partitions at a time. No reader sees them before the commit."""
+    """Write the files of each partition, a few partitions at a time. No reader sees them before the commit.
+
+    If a file cannot be written, the others are removed again.
+    """
+    named = _NamedByDigest(table.io)
     parts = _by_partition(rows, partition_by)
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        written = pool.map(lambda part: list(_dataframe_to_data_files(table.metadata, part, table.io)), parts)
-        return [file for files in written for file in files]
+    try:
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            written = pool.map(lambda part: list(_dataframe_to_data_files(table.metadata, part, named)), parts)
+            found = [file for files in written for file in files]
+    except BaseException:
+        _remove(table, named.locations.values())
+        raise
+    for file in found:
+        file[_FILE_PATH] = named.locations[file.file_path]
+    return found
+
+
+def remove(table: Table, files: Sequence[DataFile]) -> None:
+    """Remove data files to which no snapshot refers."""
+    _remove(table, [file.file_path for file in files])
+
+
+def _remove(table: Table, locations: Iterable[str]) -> None:
+    for location in locations:
+        with suppress(Exception):  # what stays is an orphan; the error that led here matters more
+            table.io.delete(location)
 
 
 def _by_partition(rows: pa.Table, columns: tuple[str, ...]) -> Iterator[pa.Table]:
@@ -29,3 +62,65 @@ def _by_partition(rows: pa.Table, columns: tuple[str, ...]) -> Iterator[pa.Table
     for count in ordered.group_by(list(columns), use_threads=False).aggregate([([], "count_all")])["count_all"]:
         yield ordered.slice(start, count.as_py())
         start += count.as_py()
+
+
+# ---- the digest in the name ----
+
+
+class _NamedByDigest(FileIO):
+    """Writes each file under a name with its digest. ``locations`` maps the names that were requested to these."""
+
+    def __init__(self, below: FileIO) -> None:
+        super().__init__(below.properties)
+        self.below = below
+        self.locations: dict[str, str] = {}
+
+    def new_input(self, location: str) -> InputFile:
+        return self.below.new_input(location)
+
+    def new_output(self, location: str) -> OutputFile:
+        return _Output(location, self)
+
+    def delete(self, location: str | InputFile | OutputFile) -> None:
+        self.below.delete(location)
+
+
+class _Output(OutputFile):
+    """A file whose name is known when its content is. Until then the content is in memory, compressed."""
+
+    def __init__(self, location: str, files: _NamedByDigest) -> None:
+        super().__init__(location)
+        self._files = files
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def exists(self) -> bool:
+        return False  # the name holds a UUID
+
+    def to_input_file(self) -> InputFile:
+        return self._files.new_input(self._files.locations[self.location])
+
+    def create(self, overwrite: bool = False) -> "_Stream":
+        return _Stream(self)
+
+    def store(self, content: memoryview) -> None:
+        """Write the content under its name."""
+        final = f"{self.location.removesuffix(_SUFFIX)}-{hashlib.sha256(content).hexdigest()}{_SUFFIX}"
+        self._files.locations[self.location] = final
+        self._size = len(content)
+        with self._files.below.new_output(final).create() as stream:
+            stream.write(content)
+
+
+class _Stream(io.BytesIO):
+    def __init__(self, output: _Output) -> None:
+        super().__init__()
+        self._output = output
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._output.store(self.getbuffer())

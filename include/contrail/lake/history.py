@@ -13,6 +13,7 @@ from contrail.lake.lineage import Commit, Lineage, commit_of
 from contrail.lake.provenance import Provenance
 
 if TYPE_CHECKING:
+    from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
 
@@ -86,9 +87,11 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
 
 def lineage(tables: Tables, name: str) -> Lineage:
     """Return the commits that make up a table's current state. A missing table has none."""
-    table = tables.table(name) if tables.exists(name) else None
-    if table is None:
-        return Lineage(())
+    return lineage_of(tables.table(name)) if tables.exists(name) else Lineage(())
+
+
+def lineage_of(table: "Table") -> Lineage:
+    """Return the commits that make up the current state of a table as it was loaded."""
     snapshots = ancestors_of(table.current_snapshot(), table.metadata)
     return Lineage(tuple(commit_of(snapshot.snapshot_id, _summary(snapshot)) for snapshot in snapshots))
 
@@ -98,14 +101,19 @@ def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
 
     Raises:
         DataError: for a snapshot that the table does not have.
+        CommitConflictError: Other writers won every attempt.
     """
-    table = tables.table(name)
-    if table.snapshot_by_id(snapshot_id) is None:
-        raise DataError(
-            f"{tables.namespace}.{name} has no snapshot {snapshot_id}; "
-            f"contrail history {name} --pipeline {tables.namespace} lists its snapshots."
-        )
-    table.manage_snapshots().set_current_snapshot(snapshot_id).commit()
+
+    def attempt() -> None:
+        table = tables.table(name)
+        if table.snapshot_by_id(snapshot_id) is None:
+            raise DataError(
+                f"{tables.namespace}.{name} has no snapshot {snapshot_id}; "
+                f"contrail history {name} --pipeline {tables.namespace} lists its snapshots."
+            )
+        table.manage_snapshots().set_current_snapshot(snapshot_id).commit()
+
+    tables.commit(name, attempt)
 
 
 def _summary(snapshot: "Snapshot") -> Mapping[str, str]:

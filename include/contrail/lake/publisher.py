@@ -5,20 +5,19 @@ what a person does with snapshots later.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
-from tenacity import RetryError
 from upath import UPath
 
 from contrail.errors import CommitConflictError
 from contrail.lake import audit, data_files, upkeep
 from contrail.lake.catalog import Tables
-from contrail.lake.conflicts import ATTEMPTS, retrying
+from contrail.lake.conflicts import is_conflict
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.provenance import JOB_ROWS, PARTITIONS, Provenance
 from contrail.lake.selection import Selection
@@ -81,37 +80,55 @@ def publish(
 
 
 def _replace(tables: Tables, audited: _Audited) -> int:
-    try:
-        return retrying()(_commit, tables, audited)
-    except RetryError as error:
-        raise CommitConflictError(
-            f"{tables.namespace}.{audited.dataset.name} {audited.replaced.label}: other writers won all {ATTEMPTS} "
-            "attempts. Nothing was published; readers still see the previous rows. Run the stage again."
-        ) from error
-
-
-def _commit(tables: Tables, audited: _Audited) -> int:
+    name = audited.dataset.name
     table = tables.ensure(audited.dataset)
+    # Once, however often another writer is first: the same files replace what that writer left.
+    new = data_files.write(table, audited.rows, audited.dataset.partition_by)
+    tried: list[int] = []
+    try:
+        return tables.commit(name, lambda: _commit(tables, audited, new, tried))
+    except BaseException as error:
+        if _is_lost(tables, name, tried, error):
+            data_files.remove(table, new)
+        raise
+
+
+def _commit(tables: Tables, audited: _Audited, new: Sequence[DataFile], tried: list[int]) -> int:
+    """Try one commit. ``tried`` has the snapshots of all attempts."""
+    table = tables.table(audited.dataset.name)
+    if landed := next((snapshot for snapshot in tried if table.snapshot_by_id(snapshot)), None):
+        return landed  # an earlier attempt, whose answer was lost
     current = table.current_snapshot()
     old = [task.file for task in table.scan(row_filter=audited.replaced.expression()).plan_files()] if current else []
-    if current and not old and audited.rows.num_rows == 0:
+    if current and not old and not new:
         return int(current.snapshot_id)
-    new = data_files.write(table, audited.rows, audited.dataset.partition_by)
-    snapshot = _swap(table, old, new, audited.summary())
-    upkeep.expire(table, tables.settings.snapshots_kept)
-    return snapshot
-
-
-def _swap(table: Table, old: Sequence[DataFile], new: Sequence[DataFile], summary: dict[str, str]) -> int:
-    """Commit one snapshot that drops the old files and adds the new ones, and return its id."""
     # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
     with table.transaction() as transaction:
-        update = transaction.update_snapshot(snapshot_properties=summary)
+        update = transaction.update_snapshot(snapshot_properties=audited.summary())
         with update.overwrite() if old else update.merge_append() as producer:
+            tried.append(producer.snapshot_id)
             for file in old:
                 producer.delete_data_file(file)
             for file in new:
                 producer.append_data_file(file)
     snapshot = table.current_snapshot()
     assert snapshot is not None
+    try:
+        upkeep.expire(table, tables.settings.snapshots_kept)
+    except Exception as error:
+        if not is_conflict(error):  # else the next publication expires what this one did not
+            raise
     return int(snapshot.snapshot_id)
+
+
+def _is_lost(tables: Tables, name: str, tried: Sequence[int], error: BaseException) -> bool:
+    """Say whether certainly no attempt became visible, so that nothing refers to its data files."""
+    if not tried:
+        return True
+    # After any other error the catalog may have made the commit, or may still make it.
+    if not isinstance(error, CommitConflictError | OSError):
+        return False
+    with suppress(Exception):
+        table = tables.table(name)
+        return not any(table.snapshot_by_id(snapshot) for snapshot in tried)
+    return False

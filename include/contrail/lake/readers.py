@@ -13,6 +13,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from upath import UPath
 
 from contrail.errors import MissingInputError
+from contrail.lake import integrity
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
 from contrail.lake.parquet import parquet_files
@@ -45,8 +46,11 @@ def schema(tables: Tables, name: str) -> pa.Schema:
 def files(tables: Tables, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
     """List the URIs of the Parquet files that hold exactly the rows of these partitions, sorted.
 
+    The files are as they were written; see ``integrity``.
+
     Raises:
         MissingInputError: if the table does not exist, or no longer has the snapshot.
+        DamagedError: if a file is missing or has other bytes.
     """
     table = tables.table(name)
     if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
@@ -56,7 +60,10 @@ def files(tables: Tables, name: str, partitions: Partitions | None = None, snaps
             f"--pipeline {tables.namespace} lists its snapshots."
         )
     scan = table.scan(row_filter=Selection.of(partitions).expression(), snapshot_id=snapshot_id)
-    return sorted(task.file.file_path for task in scan.plan_files())
+    found = [task.file for task in scan.plan_files()]
+    current = table.current_snapshot()
+    integrity.check(table, found, current=snapshot_id is None or bool(current and current.snapshot_id == snapshot_id))
+    return sorted(file.file_path for file in found)
 
 
 def scan(
@@ -70,6 +77,7 @@ def scan(
 
     Raises:
         MissingInputError: if the table does not exist, or no longer has the snapshot.
+        DamagedError: if a file is missing or has other bytes.
     """
     own = schema(tables, name)
     found = files(tables, name, partitions, snapshot_id)

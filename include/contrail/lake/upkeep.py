@@ -3,7 +3,6 @@
 from pyiceberg.table import Table
 
 from contrail.lake.catalog import Tables
-from contrail.lake.conflicts import retrying
 
 # Snapshots expire together when there are this many times the number to keep, not one after each commit.
 _SLACK = 1.2
@@ -21,21 +20,21 @@ def expire(table: Table, kept: int) -> None:
 def tag(tables: Tables, name: str, snapshot_id: int, tag: str) -> None:
     """Tag a snapshot of a table so that it never expires. The same call again is harmless."""
 
-    def commit() -> None:
+    def attempt() -> None:
         table = tables.table(name)
         existing = table.refs().get(tag)
         if existing is None or existing.snapshot_id != snapshot_id:
             table.manage_snapshots().create_tag(snapshot_id, tag).commit()
 
-    retrying()(commit)
+    tables.commit(name, attempt)
 
 
 def untag(tables: Tables, name: str, tag: str) -> None:
     """Remove a tag, so that its snapshot may expire. An unknown tag is no error."""
 
-    def commit() -> None:
+    def attempt() -> None:
         table = tables.table(name)
         if tag in table.refs():
             table.manage_snapshots().remove_tag(tag).commit()
 
-    retrying()(commit)
+    tables.commit(name, attempt)

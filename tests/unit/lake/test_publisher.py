@@ -1,17 +1,22 @@
 """The publisher's promises: one atomic commit, idempotent replacement, many writers."""
 
 import multiprocessing
+import sqlite3
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyiceberg.table import Table
+from sqlalchemy.exc import OperationalError
 from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, LOOKUP, contents, provenance, rows
 
 from contrail.config.settings import settings
-from contrail.errors import AuditError
-from contrail.lake import data_files
+from contrail.errors import AuditError, CommitConflictError
+from contrail.lake import conflicts, data_files, publisher
 from contrail.lake.datasets import Dataset
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
@@ -110,15 +115,75 @@ def test_two_first_writers_of_a_partition_do_not_both_stay(lake: Lake, monkeypat
     lake.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
     with lake.table("items").transaction() as transaction:  # a table from before the property was set
         transaction.set_properties({"commit.retry.num-retries": "4"})
-    other, met = Lake(settings(), "shop"), []
-
-    def write(*arguments: Any) -> Any:
-        if not met:
-            met.append("the other")
-            other.publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance())
-        return own_write(*arguments)
-
-    own_write = data_files.write
-    monkeypatch.setattr(data_files, "write", write)
+    _meanwhile(monkeypatch, lambda: Lake(settings(), "shop").publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance()))
     lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
     assert contents(lake) == [(DAY1, "red", 3), (DAY3, "red", 3)]
+
+
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], times: int = 1) -> None:
+    """Act between a writer's look at what to replace and its commit, at the first attempts."""
+    left, own_summary = [act] * times, publisher._Audited.summary
+
+    def summary(audited: Any) -> dict[str, str]:
+        if left:
+            todo = left.pop()
+            # The turn of this machine is taken: the other writer is on another one.
+            monkeypatch.setattr(conflicts, "_turn", lambda *_: nullcontext())
+            todo()
+        return own_summary(audited)
+
+    monkeypatch.setattr(publisher._Audited, "summary", summary)
+
+
+def _files(home: Path) -> tuple[set[str], set[str]]:
+    """The data files that are there, and those that a snapshot refers to."""
+    table = Lake(settings(), "shop").table("items")
+    there = {path.name for path in (home / "lake" / "warehouse").rglob("*.parquet")}
+    return there, {Path(path).name for path in table.inspect.all_files()["file_path"].to_pylist()}
+
+
+def test_a_lost_commit_is_tried_again_with_the_same_files(
+    lake: Lake, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
+    other = Lake(settings(), "shop")
+    _meanwhile(monkeypatch, lambda: other.publish(ITEMS, rows([DAY2], "blue"), [DAY2], provenance()), times=4)
+    written = []
+    own_write = data_files.write
+    monkeypatch.setattr(data_files, "write", lambda *given: written.append(given[1]) or own_write(*given))
+    lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
+    assert [rows["colour"][0].as_py() for rows in written].count("red") == 1, "the data were written once"
+    there, referred = _files(home)
+    assert there == referred
+    assert contents(lake) == [(DAY1, "red", 3), (DAY2, "blue", 3), (DAY3, "red", 3)]
+
+
+def test_who_loses_for_good_leaves_no_files(lake: Lake, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
+    other = Lake(settings(), "shop")
+    monkeypatch.setattr(conflicts, "SECONDS", 0)
+    _meanwhile(monkeypatch, lambda: other.publish(ITEMS, rows([DAY2], "blue"), [DAY2], provenance()))
+    with pytest.raises(CommitConflictError, match=r"shop\.items: other writers won every attempt"):
+        lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
+    there, referred = _files(home)
+    assert there == referred
+    assert contents(lake) == [(DAY2, "blue", 3), (DAY3, "red", 3)]
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
+    own, lost = Table._do_commit, []
+
+    def commit(table: Table, *given: Any, **named: Any) -> None:
+        own(table, *given, **named)
+        if not lost:
+            lost.append(True)
+            answer = sqlite3.OperationalError("database is locked")
+            answer.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise OperationalError("COMMIT", {}, answer)
+
+    monkeypatch.setattr(Table, "_do_commit", commit)
+    made = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    assert contents(lake) == [(DAY1, "red", 3), (DAY3, "red", 3)]
+    assert lake.history("items")[0].snapshot == made
+    assert len(lake.history("items")) == 2

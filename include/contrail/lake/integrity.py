@@ -1,0 +1,163 @@
+"""Whether the data files of a table are as they were written.
+
+The manifest has each file's size, and the file's name has its SHA-256. Every reader of this package asks here before it
+reads. A file of an earlier version, without a digest in its name, is compared by its size.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from contrail.errors import DamagedError
+from contrail.lake.datasets import PARTITION
+from contrail.lake.history import lineage_of
+from contrail.partitions import Partitions, as_ranges
+
+_DIGEST = re.compile(r"-([0-9a-f]{64})\.parquet$")
+_READERS = 4  # hashing leaves Python's lock to others
+_SHOWN = 10
+_EPOCH = date(1970, 1, 1)
+# Which stage makes the rows of a table again. Tables that are not here hold what happened once.
+_MADE_BY = {
+    "features": "features",
+    "predictions": "score",
+    "predictions_shadow": "score",
+    "quarantine": "validate",
+    "drift": "drift",
+    "performance": "performance",
+}
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A data file that is not as it was written. ``day`` is its partition, if the table has daily partitions."""
+
+    table: str
+    day: date | None
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.day or 'all rows'}: {self.file} {self.reason}"
+
+
+def damages(table: Table, files: Iterable[DataFile], *, everywhere: bool = False) -> list[Damage]:
+    """Compare data files with their sizes and digests, and list those that differ.
+
+    Args:
+        table: The table that they belong to.
+        files: From its manifests.
+        everywhere: Read files in an object store too. Such a store compares checksums by itself, and to read each
+            file twice would cost more than the work.
+    """
+    name = table.name()[-1]
+    position = next((i for i, field in enumerate(table.spec().fields) if field.name == PARTITION), None)
+    checked = [file for file in files if everywhere or _is_local(file.file_path)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        reasons = list(pool.map(partial(_reason, table), checked))
+    return [
+        Damage(name, None if position is None else _day(file.partition[position]), file.file_path, reason)
+        for file, reason in zip(checked, reasons, strict=True)
+        if reason
+    ]
+
+
+def _is_local(location: str) -> bool:
+    return location.startswith("file://") or "://" not in location
+
+
+def _day(value: int | date) -> date:
+    return value if isinstance(value, date) else _EPOCH + timedelta(days=value)
+
+
+def _reason(table: Table, file: DataFile) -> str | None:
+    """Say what is wrong with a file; None: nothing."""
+    try:
+        size, digest = _measured(table, file.file_path)
+    except FileNotFoundError:
+        return "is missing"
+    if size != file.file_size_in_bytes:
+        return f"has {size:,} bytes; {file.file_size_in_bytes:,} were written"
+    written = _DIGEST.search(file.file_path)
+    if written and written[1] != digest:
+        return "has other bytes than were written: its SHA-256 is not the one in its name"
+    return None
+
+
+def _measured(table: Table, location: str) -> tuple[int, str]:
+    if _is_local(location):
+        with Path(location.removeprefix("file://")).open("rb") as local:
+            digest = hashlib.file_digest(local, "sha256")
+            return local.tell(), digest.hexdigest()
+    with table.io.new_input(location).open() as stream:
+        content = stream.read()
+    return len(content), hashlib.sha256(content).hexdigest()
+
+
+def check(table: Table, files: Iterable[DataFile], *, current: bool = True) -> None:
+    """Refuse to read damaged files.
+
+    Args:
+        table: The table that they belong to.
+        files: Those that will be read.
+        current: Whether they are of the table's current snapshot, so that a stage can make them again.
+
+    Raises:
+        DamagedError: naming table, partition and file, and the command that makes the partition again.
+    """
+    if found := damages(table, files):
+        raise DamagedError(described(table, found, current=current))
+
+
+def described(table: Table, found: Sequence[Damage], *, current: bool = True) -> str:
+    """Tell a table's damages and their remedy."""
+    pipeline, name = table.name()
+    lines = [f"  {damage}" for damage in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        lines.append(f"  and {len(found) - _SHOWN} more; contrail verify -p {pipeline} lists all")
+    head = f"{pipeline}.{name}: {len(found)} of its data files cannot be read as they were written."
+    earlier = ["An earlier snapshot refers to them, and no stage makes it again. Restore the files from a backup."]
+    return "\n".join([head, *lines, *(_remedy(table, found) if current else earlier)])
+
+
+def _remedy(table: Table, found: Sequence[Damage]) -> list[str]:
+    """The commands that heal a table."""
+    pipeline, name = table.name()
+    verb = "ingest" if name.startswith("raw_") else "validate" if name.startswith("validated_") else _MADE_BY.get(name)
+    if verb is None:
+        return [
+            f"No stage makes rows of {name} again. Restore the files from a backup, or give their rows up:",
+            f"  contrail verify -p {pipeline} --give-up {name}",
+        ]
+    days = [damage.day or _any_day(table) for damage in found]
+    commands = [
+        f"  contrail {verb} -p {pipeline} --from {part.start} --to {part.end}{_model(table, verb, part)}"
+        for part in as_ranges(days)
+    ]
+    return ["Nothing is lost that the lake's other tables have. Make the rows again:", *commands]
+
+
+def _model(table: Table, verb: str, partitions: Partitions) -> str:
+    """The option that chooses the model of predictions that are made again: the one that made them."""
+    if verb != "score":
+        return ""
+    maker = lineage_of(table).maker(partitions.start)
+    version = maker.provenance.extra.get("model_version", "") if maker else ""
+    return f" --model {version}" if version.isdigit() else " --model as-of"
+
+
+def _any_day(table: Table) -> date:
+    """A day that a stage can run for, to make a table without partitions again: the newest of its pipeline's tables."""
+    namespace, name = table.name()
+    kind = name.partition("_")[0]
+    others = [each for each in table.catalog.list_tables(namespace) if each[-1].startswith(f"{kind}_")]
+    commits = [commit for each in others for commit in lineage_of(table.catalog.load_table(each)).commits]
+    return max((part.end for commit in commits for part in commit.partitions or ()), default=date.today())
