@@ -16,13 +16,14 @@ _KEPT = "Nothing was published; readers still see the previous rows."
 def check(dataset: Dataset, rows: pa.Table | UPath, replaced: Selection) -> pa.Table:
     """Check staged rows, and return them in the dataset's column order and types.
 
-    It checks columns, types, required values and key uniqueness. Every row must also lie in ``replaced``.
+    It checks columns, types, required and infinite values, and key uniqueness. Every row must also lie in ``replaced``.
 
     Raises:
         AuditError: naming the table, the rule, the column and how many rows broke it.
     """
     table = _typed(dataset, rows if isinstance(rows, pa.Table) else _read(rows))
     _check_required(dataset, table)
+    _check_finite(dataset, table)
     _check_partitions(dataset, table, replaced)
     _check_key(dataset, table)
     return table
@@ -52,6 +53,23 @@ def _check_required(dataset: Dataset, table: pa.Table) -> None:
         nulls = table.column(name).null_count
         if column.required and nulls:
             raise AuditError(f"{dataset.name}.{name}: {nulls} of {table.num_rows} rows are null. {_KEPT}")
+
+
+def _check_finite(dataset: Dataset, table: pa.Table) -> None:
+    """Refuse infinite numbers: means, drift and models that read them fail or lie days later. NaN is allowed."""
+    for name, column in dataset.columns.items():
+        if column.type != "float":
+            continue
+        infinite = table.filter(pc.is_inf(table.column(name)))
+        if infinite.num_rows:
+            where = ", ".join(
+                f"{key} {infinite[key][0].as_py()}" for key in dict.fromkeys([*dataset.partition_by, *dataset.key])
+            )
+            raise AuditError(
+                f"{dataset.name}.{name}: {infinite.num_rows} of {table.num_rows} rows are infinite, the first is "
+                f"{infinite[name][0].as_py()} at {where}. Make such a value null where it is computed, for example a "
+                f"division by zero. {_KEPT}"
+            )
 
 
 def _check_partitions(dataset: Dataset, table: pa.Table, replaced: Selection) -> None:

@@ -1,5 +1,6 @@
 """The publisher's audit: nothing wrong becomes visible, and what was visible stays."""
 
+import math
 from datetime import date
 
 import pyarrow as pa
@@ -66,3 +67,14 @@ def test_rows_outside_the_scope_are_refused() -> None:
 def test_a_job_that_wrote_nothing_is_refused(tmp_path: object) -> None:
     with pytest.raises(AuditError, match="wrote nothing"):
         audit.check(ITEMS, UPath(str(tmp_path)), Selection.of([DAY]))
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
+def test_an_infinite_number_is_refused_with_its_column_day_and_key(value: float) -> None:
+    rates = Dataset("rates", "", {**ITEMS.columns, "rate": ColumnSpec(type="float", required=False)}, ("id",))
+    rows = staged([1, 2, 3]).append_column("rate", pa.array([0.5, value, None]))
+    message = rf"rates\.rate: 1 of 3 rows are infinite, the first is {value} at partition_date 2024-01-01, id 2"
+    with pytest.raises(AuditError, match=message):
+        audit.check(rates, rows, Selection.of([DAY]))
+    rows = rows.set_column(3, "rate", pa.array([0.5, math.nan, None]))
+    assert audit.check(rates, rows, Selection.of([DAY])).num_rows == 3, "what NaN means is the model's matter"
