@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from contrail.adapters.google_errors import google_errors
-from contrail.cli import backfills, housekeeping, models, printing, stages, tables, unexpected
+from contrail.cli import backfills, housekeeping, models, printing, stages, tables, unexpected, upkeep
 from contrail.cli.help import help_text
 from contrail.config.settings import settings
 from contrail.errors import ContrailError
@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
-for desk in (stages, backfills, tables, models, housekeeping):
+for desk in (stages, backfills, tables, upkeep, models, housekeeping):
     app.add_typer(desk.app)
 
 

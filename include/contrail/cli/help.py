@@ -54,6 +54,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "describe": ("contrail describe", "contrail describe predictions"),
     "history": ("contrail history predictions",),
     "rollback": ("contrail rollback predictions --to 4242424242424242424",),
+    "verify": (
+        "contrail verify -p flight_delay",
+        "contrail verify -p flight_delay --give-up governor",
+    ),
+    "recover": ("contrail recover -p flight_delay",),
     "summary": ("contrail summary -p flight_delay",),
     "champions": (
         "contrail champions -p flight_delay --on 2013-11-03",

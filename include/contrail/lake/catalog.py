@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 from upath import UPath
 
 from contrail.config.settings import Settings
-from contrail.errors import MissingInputError
-from contrail.lake import audit, conflicts
+from contrail.errors import DamagedError, MissingInputError
+from contrail.lake import audit, conflicts, recovery
 from contrail.lake.conflicts import Made
 from contrail.lake.datasets import Dataset
 
@@ -44,9 +44,15 @@ class Tables:
 
     @property
     def catalog(self) -> Catalog:
-        """The Iceberg catalog, opened on first use."""
+        """The Iceberg catalog, opened on first use.
+
+        Raises:
+            DamagedError: It lacks tables of which the warehouse has published rows.
+        """
         if self._opened is None:
-            self._opened = _open(self.settings)
+            opened = open_catalog(self.settings)
+            recovery.check(opened, self.settings.catalog, self.namespace)
+            self._opened = opened
         return self._opened
 
     def table_names(self) -> list[str]:
@@ -57,13 +63,14 @@ class Tables:
 
     def exists(self, name: str) -> bool:
         """Say whether a table exists."""
-        return self.catalog.table_exists((self.namespace, name))
+        return name in self.table_names()
 
     def table(self, name: str) -> Table:
         """Load an Iceberg table.
 
         Raises:
             MissingInputError: naming the table and the tables that exist.
+            DamagedError: The table's metadata file is missing or damaged.
         """
         try:
             return self.catalog.load_table((self.namespace, name))
@@ -72,6 +79,14 @@ class Tables:
             raise MissingInputError(
                 f"pipeline '{self.namespace}' has no table '{name}'. Tables: {known}. "
                 f"Run the stage that makes it first (contrail status --pipeline {self.namespace})."
+            ) from error
+        except recovery.UNREADABLE as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise  # the machine's fault; the file may be whole
+            raise DamagedError(
+                f"{self.namespace}.{name}: its metadata file is missing or damaged: {str(error).splitlines()[0][:300]}\n"
+                "Nothing was changed. Go back to the newest metadata that can be read, at most a few commits before:\n"
+                f"  contrail recover -p {self.namespace}"
             ) from error
 
     def snapshot_id(self, name: str) -> int | None:
@@ -136,7 +151,8 @@ def _differs(dataset: Dataset, table: Table) -> bool:
     return set(table.schema().column_names) != set(dataset.columns)
 
 
-def _open(settings: Settings) -> Catalog:
+def open_catalog(settings: Settings) -> Catalog:
+    """Open the catalog as it is, whatever it lacks."""
     if settings.catalog.uri.startswith("sqlite:///"):
         UPath(settings.catalog.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     properties = {

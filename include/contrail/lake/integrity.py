@@ -102,6 +102,25 @@ def _measured(table: Table, location: str) -> tuple[int, str]:
     return len(content), hashlib.sha256(content).hexdigest()
 
 
+@dataclass(frozen=True)
+class Verified:
+    """What a check of a whole table found: its files, their bytes, and those that are damaged."""
+
+    table: str
+    files: int
+    bytes: int
+    damages: tuple[Damage, ...]
+    remedy: str = ""
+
+
+def verify(table: Table) -> Verified:
+    """Compare every data file of a table's current snapshot with its size and its digest, wherever it is."""
+    files = [task.file for task in table.scan().plan_files()]
+    found = damages(table, files, everywhere=True)
+    size = sum(file.file_size_in_bytes for file in files)
+    return Verified(table.name()[-1], len(files), size, tuple(found), described(table, found) if found else "")
+
+
 def check(table: Table, files: Iterable[DataFile], *, current: bool = True) -> None:
     """Refuse to read damaged files.
 

@@ -11,10 +11,11 @@ import duckdb
 import pyarrow as pa
 from upath import UPath
 
-from contrail.lake import history, publisher, readers, upkeep
+from contrail.lake import history, integrity, publisher, readers, upkeep
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import Dataset
 from contrail.lake.history import HistoryEntry
+from contrail.lake.integrity import Verified
 from contrail.lake.lineage import Lineage
 from contrail.lake.provenance import Provenance
 from contrail.lake.readers import PartitionState
@@ -69,6 +70,18 @@ class Lake(Tables):
         """Replace the rows that ``partitions`` and ``scope`` select, in one atomic commit; see ``publisher.publish``."""
         replaced = Selection.of(partitions, scope)
         return publisher.publish(self, dataset, rows, replaced, provenance, each_partition=each_partition)
+
+    # ---- whether the files are whole ----
+
+    def verify(self, name: str) -> Verified:
+        """Compare every data file of a table with its size and digest; see ``integrity.verify``."""
+        return integrity.verify(self.table(name))
+
+    def give_up(self, found: Verified, provenance: Provenance) -> int:
+        """Take the damaged files out of a table; see ``publisher.give_up``."""
+        days = {damage.day for damage in found.damages if damage.day}
+        lost = {damage.file for damage in found.damages}
+        return publisher.give_up(self, found.table, lost, days, provenance)
 
     # ---- history ----
 

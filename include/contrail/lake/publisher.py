@@ -4,7 +4,7 @@ Nothing else adds rows to a table or removes them. ``data_files`` writes the dat
 what a person does with snapshots later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -119,6 +119,38 @@ def _commit(tables: Tables, audited: _Audited, new: Sequence[DataFile], tried: l
         if not is_conflict(error):  # else the next publication expires what this one did not
             raise
     return int(snapshot.snapshot_id)
+
+
+def give_up(tables: Tables, name: str, lost: Collection[str], days: Iterable[date], provenance: Provenance) -> int:
+    """Take data files out of a table, in one atomic commit: their rows are lost, and readers see the others.
+
+    Args:
+        tables: Has the table.
+        name: The table.
+        lost: The locations of the files.
+        days: Their partitions.
+        provenance: Goes into the snapshot's summary.
+
+    Returns:
+        The id of the new snapshot.
+    """
+
+    def attempt() -> int:
+        table = tables.table(name)
+        replaced = Selection.of(days) if days else Selection.of(None)
+        with table.transaction() as transaction:
+            update = transaction.update_snapshot(
+                snapshot_properties={**provenance.summary(), PARTITIONS: replaced.label}
+            )
+            with update.overwrite() as producer:
+                for task in table.scan().plan_files():
+                    if task.file.file_path in lost:
+                        producer.delete_data_file(task.file)
+        snapshot = table.current_snapshot()
+        assert snapshot is not None
+        return int(snapshot.snapshot_id)
+
+    return tables.commit(name, attempt)
 
 
 def _is_lost(tables: Tables, name: str, tried: Sequence[int], error: BaseException) -> bool:

@@ -142,8 +142,8 @@ def _inputs(run: StageRun[Options], name: str, contract: Contract) -> dict[str, 
 
 
 def _is_current(run: StageRun[Options], name: str, inputs: Mapping[str, int | None]) -> bool:
-    """Whether this pipeline's code already published a reference table from these inputs."""
-    if not run.lake.exists(f"validated_{name}"):
+    """Whether this pipeline's code already published a reference table from these inputs, and its files are whole."""
+    if not run.lake.exists(f"validated_{name}") or run.lake.verify(f"validated_{name}").damages:
         return False
     entries = run.lake.history(f"validated_{name}")
     made = next((entry.provenance for entry in entries if entry.current), None)

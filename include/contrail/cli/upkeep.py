@@ -1,0 +1,95 @@
+"""The desk of the lake's storage: whether its files are whole, and a catalog that was lost."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from contrail.cli.help import TABLES, command
+from contrail.cli.options import JsonOption, PipelineOption, lake_of
+from contrail.cli.printing import done, print_json, progress, say
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
+from contrail.errors import DamagedError, SpecError
+
+if TYPE_CHECKING:
+    from contrail.lake.integrity import Verified
+    from contrail.lake.lake import Lake
+
+app = typer.Typer()
+
+
+@command(app, "verify", TABLES)
+def verify(
+    pipeline: PipelineOption,
+    give_up: Annotated[
+        str | None, typer.Option(metavar="<table>", help="Take the damaged files of this table out of it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare every data file of a pipeline's tables with its size and its SHA-256.
+
+    Stages and queries compare the files that they read. This command reads all, and names what makes damaged ones again.
+    With `--give-up` the rows of damaged files are lost for good: use it for rows that no command makes again.
+    """
+    lake = lake_of(load_pipeline(pipeline))
+    names = lake.table_names()
+    if give_up is not None and give_up not in names:
+        raise SpecError(f"--give-up {give_up}: no such table. Tables: {', '.join(names)}")
+    with progress(f"verify {pipeline}") as show:
+        found = []
+        for name in names if give_up is None else [give_up]:
+            found.append(lake.verify(name))
+            show(f"{name}: {found[-1].files:,} files, {found[-1].bytes / 1e6:,.1f} MB")
+    damaged = [one for one in found if one.damages]
+    if give_up is not None:
+        _give_up(lake, damaged)
+        return
+    if as_json:
+        print_json(
+            [{"table": one.table, "files": one.files, "damaged": [d.file for d in one.damages]} for one in found]
+        )
+    if damaged:
+        raise DamagedError("\n".join(one.remedy for one in damaged))
+    if not as_json:
+        done(f"{pipeline}: all {sum(one.files for one in found):,} data files are as they were written")
+
+
+def _give_up(lake: "Lake", damaged: list["Verified"]) -> None:
+    from contrail.lake.provenance import Provenance
+    from contrail.revision import code_revision, lock_hash
+    from contrail.stages.runner import new_run_id
+
+    if not damaged:
+        done("nothing is damaged; nothing was given up")
+        return
+    project = settings().project_path
+    made_by = Provenance(
+        run_id=new_run_id(),
+        stage="verify",
+        pipeline_hash=load_pipeline(lake.namespace).hash,
+        code_revision=code_revision(project),
+        lock_hash=lock_hash(project),
+    )
+    (found,) = damaged
+    snapshot = lake.give_up(found, made_by)
+    done(f"{found.table}: {len(found.damages)} files are given up, in snapshot {snapshot}. Their rows were of:")
+    for day in sorted({str(damage.day or "all days") for damage in found.damages}):
+        say(f"  {day}")
+
+
+@command(app, "recover", TABLES)
+def recover(pipeline: PipelineOption) -> None:
+    """Put tables back that the catalog lost, or whose metadata is damaged, from what lies in the warehouse.
+
+    Each table goes back to its newest metadata that can be read. Tables that the catalog has are left alone.
+    """
+    from contrail.lake import recovery
+    from contrail.lake.catalog import open_catalog
+
+    name = load_pipeline(pipeline).name
+    count = 0
+    for found in recovery.recover(open_catalog(settings()), settings().catalog, name):
+        count += 1
+        older = f"; newer metadata cannot be read: {', '.join(found.unreadable)}" if found.unreadable else ""
+        done(f"{found.name}: snapshot {found.snapshot}, {found.rows:,} rows{older}")
+    done(f"{count} tables were put back. To see which days want another run: contrail status -p {name}")

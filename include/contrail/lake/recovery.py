@@ -1,0 +1,117 @@
+"""A catalog that lacks tables whose files are there: notice it, and put the tables back.
+
+The catalog alone knows which metadata file of a table is current. An empty one beside an old warehouse looks like a new
+project, and would begin every table anew. What is in the metadata does not belong here.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchTableError, ValidationError
+from pyiceberg.io import load_file_io
+from pyiceberg.serializers import FromInputFile
+from pyiceberg.table.metadata import TableMetadata
+from upath import UPath
+
+from contrail.config.settings import CatalogSettings
+from contrail.errors import DamagedError
+
+# What PyIceberg raises for metadata that is missing or damaged.
+UNREADABLE = (OSError, ValueError, ValidationError)
+_METADATA = re.compile(r"^(\d+)-.*\.metadata\.json$")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest readable metadata of a table in the warehouse. ``unreadable`` are newer files that are damaged."""
+
+    name: str
+    location: str
+    snapshot: int
+    rows: int
+    unreadable: tuple[str, ...] = ()
+
+
+def check(catalog: Catalog, of: CatalogSettings, namespace: str) -> None:
+    """Refuse a catalog that lacks tables of which the warehouse has published rows.
+
+    Raises:
+        DamagedError: naming the tables, and the command that puts them back.
+    """
+    if of.type != "sql":
+        return  # a catalog service keeps its tables itself
+    known = _known(catalog, namespace)
+    folder = UPath(of.warehouse_uri) / namespace
+    if missing := [name for name in _folders(folder) if name not in known]:
+        used = _locations(catalog, namespace, known)
+        lost = [name for name in missing if str(folder / name) not in used and _newest(of, folder / name)]
+        if lost:
+            raise DamagedError(
+                f"the catalog {of.uri} does not know {len(lost)} tables of {namespace} whose rows are in {folder}: "
+                f"{', '.join(lost)}. It was deleted, emptied, or is an older copy. Nothing was changed. Put the catalog "
+                f"back, or make it again from the newest metadata of each table:\n  contrail recover -p {namespace}"
+            )
+
+
+def recover(catalog: Catalog, of: CatalogSettings, namespace: str) -> Iterator[Found]:
+    """Put every table that the catalog lacks, or cannot load, back at its newest readable metadata, one by one.
+
+    Tables that it can load stay as they are. Killed in between, the same call goes on.
+    """
+    known = _known(catalog, namespace)
+    folder = UPath(of.warehouse_uri) / namespace
+    catalog.create_namespace_if_not_exists(namespace)
+    used = _locations(catalog, namespace, known)
+    for name in _folders(folder):
+        if str(folder / name) in used or not (found := _newest(of, folder / name)):
+            continue
+        if name in known:
+            catalog.drop_table((namespace, name))
+        catalog.register_table((namespace, name), found.location)
+        yield found
+
+
+def _known(catalog: Catalog, namespace: str) -> list[str]:
+    if not catalog.namespace_exists(namespace):
+        return []
+    return [identifier[-1] for identifier in catalog.list_tables(namespace)]
+
+
+def _folders(folder: UPath) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def _locations(catalog: Catalog, namespace: str, names: list[str]) -> set[str]:
+    """The folders of the tables that load. A table that was renamed keeps its folder."""
+    found = set()
+    for name in names:
+        try:
+            found.add(str(UPath(catalog.load_table((namespace, name)).location())))
+        except (NoSuchTableError, *UNREADABLE):
+            continue
+    return found
+
+
+def _newest(of: CatalogSettings, folder: UPath) -> Found | None:
+    """The newest metadata of a table that can be read. None: no rows were ever published."""
+    files = [path for path in (folder / "metadata").glob("*.metadata.json") if _METADATA.match(path.name)]
+    unreadable: list[str] = []
+    for path in sorted(files, key=lambda path: (int(path.name.split("-")[0]), path.stat().st_mtime), reverse=True):
+        location = f"{of.warehouse_uri.rstrip('/')}/{folder.parent.name}/{folder.name}/metadata/{path.name}"
+        metadata = _read(of, location)
+        if metadata is None:
+            unreadable.append(path.name)
+        elif snapshot := metadata.current_snapshot():
+            rows = int((snapshot.summary or {}).get("total-records", 0)) if snapshot.summary else 0
+            return Found(folder.name, location, snapshot.snapshot_id, rows, tuple(unreadable))
+    return None
+
+
+def _read(of: CatalogSettings, location: str) -> TableMetadata | None:
+    properties = {key: value for key, value in of.properties.items() if isinstance(value, str)}
+    try:
+        return FromInputFile.table_metadata(load_file_io(properties, location).new_input(location))
+    except UNREADABLE:
+        return None
