@@ -74,7 +74,7 @@ def _repository(settings: Settings) -> Iterator["Repo"]:
         with suppress(InitError):  # another run has just made it
             Repo.init(str(home), no_scm=True).close()
     _configure(settings)
-    repo = Repo(str(home))
+    repo = Repo(str(home), config={"core": {"site_cache_dir": str(home / ".dvc" / "site")}})
     try:
         yield repo
     finally:
@@ -83,18 +83,16 @@ def _repository(settings: Settings) -> Iterator["Repo"]:
 
 def _configure(settings: Settings) -> None:
     from dvc.config import Config
+    from dvc.config_schema import RelPath
 
     config = Config(str(settings.home_path / ".dvc"))
     if config["remote"].get(_REMOTE, {}).get("url") == settings.data_versions_remote_uri:
         return
     with config.edit("repo") as written:
-        written["core"] |= {
-            "analytics": False,
-            "check_update": False,
-            "remote": _REMOTE,
-            "site_cache_dir": str(settings.home_path / ".dvc" / "site"),
-        }
-        written["remote"][_REMOTE] = {"url": settings.data_versions_remote_uri}
+        written["core"] |= {"analytics": False, "check_update": False, "remote": _REMOTE}
+        uri = settings.data_versions_remote_uri
+        # DVC writes ASCII alone, which a home need not be. So a path is written from the file's own folder on.
+        written["remote"][_REMOTE] = {"url": uri if "://" in uri else RelPath(uri)}
 
 
 def fetch(settings: Settings, md5: str, path: Path) -> Path:

@@ -36,6 +36,11 @@ _LIBRARY_DEFAULTS = {
 _BRACES = re.compile(r"\{([a-z_]+)\}")
 
 
+# Letters of any language are fine. Each of the others was misread by a library: # ? % by Iceberg's URIs, {} * [] by
+# file patterns, quotes and $ by configuration files.
+_NOT_IN_HOMES = re.compile(r"[^\w /.+=@~,-]|[\n\r\t\f\v]")
+
+
 class CatalogSettings(Frozen):
     """Where the Iceberg catalog lives; ``properties`` go to ``pyiceberg.catalog.load_catalog`` as they are."""
 
@@ -150,10 +155,20 @@ def _load(environment: str, project: Path, home: Path, engine: str | None) -> Se
 
 def _read(path: Path, own: dict[str, Path], used: dict[str, str]) -> dict[str, Any]:
     """The values of a file, over those of the environment that it extends."""
-    text = _BRACES.sub(lambda found: _filled(path, found[1], own, used), path.read_text())
-    values = yaml.safe_load(text)
+    # Filled in after YAML has been read: a quote or a backslash in a folder's name is no syntax.
+    values = _with_names(yaml.safe_load(path.read_text()), path, own, used)
     base = values.pop("extends", None)
     return _merged(_read(path.with_name(f"{base}.yaml"), own, used), values) if base else values
+
+
+def _with_names(value: Any, path: Path, own: dict[str, Path], used: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_names(each, path, own, used) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_names(each, path, own, used) for each in value]
+    if isinstance(value, str):
+        return _BRACES.sub(lambda found: _filled(path, found[1], own, used), value)
+    return value
 
 
 def _merged(base: Any, over: Any) -> Any:
@@ -193,12 +208,23 @@ def settings() -> Settings:
         os.environ.setdefault(key, value)
     project = Path(os.environ.get("CONTRAIL_PROJECT", Path(__file__).resolve().parents[3]))
     home = Path(os.environ.get("CONTRAIL_HOME", project / ".contrail")).absolute()
+    _check_home(home)
     loaded = _load(os.environ.get("CONTRAIL_ENV", "dev"), project, home, os.environ.get("CONTRAIL_ENGINE"))
     folders = {"pipelines_path": "CONTRAIL_PIPELINES", "dags_path": "CONTRAIL_DAGS"}
     given = {field: Path(os.environ[name]) for field, name in folders.items() if os.environ.get(name)}
     current = loaded.model_copy(update=given)
     _check_pipelines(current)
     return current
+
+
+def _check_home(home: Path) -> None:
+    """Refuse a home whose name libraries would read as a part of a URI or as a pattern: files would lie elsewhere."""
+    if wrong := sorted(set(_NOT_IN_HOMES.findall(str(home)))):
+        told = ", ".join("a line break" if mark == "\n" else repr(mark) for mark in wrong)
+        raise SpecError(
+            f"CONTRAIL_HOME={str(home)!r} has {told}, which URIs and file patterns read as marks of their own. "
+            "Nothing was written. Choose a folder whose path has letters, digits, spaces and . _ - + = @ ~ , only"
+        )
 
 
 def _check_pipelines(current: Settings) -> None:

@@ -76,4 +76,4 @@ def test_dvc_calls_nobody_and_keeps_its_caches_in_the_home(current, landed):
     add_and_push(current, [landed])
     config = (current.home_path / ".dvc" / "config").read_text()
     assert "analytics = False" in config
-    assert str(current.home_path / ".dvc" / "site") in config
+    assert (current.home_path / ".dvc" / "site").is_dir()

@@ -1,5 +1,6 @@
 """The environment files: how they are filled and extended, and the words that refuse a wrong one."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,27 @@ def test_a_budget_or_a_target_of_no_pipeline_names_the_nearest(
     assert naming("flight_delay").name == "prod"
     with pytest.raises(SpecError, match=rf"prod.yaml: dispatch.{key[:8]}.*flight_delays.*did you mean 'flight_delay'"):
         naming("flight_delays")
+
+
+@pytest.mark.parametrize(
+    "mark", ["#", "?", "%", "{", "}", '"', "'", "\n", "*", "[", "\\", "$", ":", ";", "&", "|", "<"]
+)
+def test_a_home_that_libraries_would_misread_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mark: str
+) -> None:
+    home = tmp_path / f"a{mark}b"
+    told = "a line break" if mark == "\n" else re.escape(repr(mark))
+    with pytest.raises(SpecError, match=f"^CONTRAIL_HOME=.* has {told}, which .* Nothing was written. Choose a folder"):
+        load(monkeypatch, "dev", CONTRAIL_HOME=str(home))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["Zoë Łukasz", "日本", "a+b=c@d~e,f-g_h.i"])
+def test_a_home_in_any_language_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    found = load(monkeypatch, "dev", CONTRAIL_HOME=str(tmp_path / name))
+    assert found.landing_uri == f"{tmp_path / name}/landing"
+
+
+def test_a_quote_in_a_variable_is_no_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(monkeypatch, "prod", CONTRAIL_CATALOG_URI='https://catalog/"a": b\\n')
+    assert found.catalog.uri == 'https://catalog/"a": b\\n'
