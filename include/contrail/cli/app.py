@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from contrail.adapters.google_errors import google_errors
+from contrail.adapters.machine_errors import machine_errors
 from contrail.cli import backfills, housekeeping, models, printing, stages, tables, unexpected, upkeep
 from contrail.cli.help import help_text
 from contrail.config.settings import settings
@@ -26,8 +27,8 @@ for desk in (stages, backfills, tables, upkeep, models, housekeeping):
 def main() -> None:
     """Run the command line, and print an error without its traceback, which a file keeps if nobody expected it."""
     try:
-        settings()  # before any library is imported: it switches off their calls home
-        with google_errors():
+        with machine_errors(), google_errors():
+            settings()  # before any library is imported: it switches off their calls home
             app(standalone_mode=False)
     except ContrailError as error:
         # Messages quote landed text, which may look like markup.

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from contrail.adapters.machine_errors import machine_errors
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import InputsChangedError
@@ -98,10 +99,11 @@ def run_stage(
     module = importlib.import_module(f"contrail.stages.{verb}")
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     started = time.monotonic()
-    try:
-        result: StageResult[Any] = _from_inputs_at_rest(run)(module.execute, run)
-    finally:
-        remove_folder(run.staging)
+    with machine_errors():
+        try:
+            result: StageResult[Any] = _from_inputs_at_rest(run)(module.execute, run)
+        finally:
+            remove_folder(run.staging)
     return result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
 

@@ -1,0 +1,172 @@
+"""The machine's faults as Contrail's own errors: disk, permissions, databases, files that are gone.
+
+They reach the boundaries of the package, the command line and ``run_stage``, through a dozen libraries. Each library words
+them in its own way; the kinds are few. What a service of Google says belongs to ``google_errors``.
+"""
+
+import errno
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contrail.config.pipeline import pipeline_names
+from contrail.config.settings import settings
+from contrail.errors import ContrailError, DamagedError, EngineError
+
+_KEPT = "Nothing is half published: readers see whole partitions, old or new."
+_AGAIN = "Then run the same command again."
+# Libraries that pass on an error of the system, or of SQLite, in their own words.
+_PASSED_ON = ("sqlalchemy", "sqlite3", "mlflow", "pyspark", "_duckdb", "duckdb", "dvc", "grpc", "xgboost", "psycopg2")
+_PATH = re.compile(r"""['"](?:file://)?(/[^'"]+)['"]""")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A fault: how to recognise it, what to say, and what a person does about it."""
+
+    numbers: tuple[int, ...]
+    words: tuple[str, ...]
+    what: str
+    remedy: str
+
+    def fits(self, number: int | None, text: str) -> bool:
+        """Say whether an error with this number or text is of this kind."""
+        said = (*(os.strerror(each) for each in self.numbers), *self.words)
+        return number in self.numbers or (number is None and any(word in text for word in said))
+
+
+_KINDS = (
+    _Kind(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        ("database or disk is full",),
+        "no room is left",
+        "Free space, inodes or quota there (df -h and df -i show them).",
+    ),
+    _Kind(
+        (errno.EROFS,),
+        ("attempt to write a readonly database",),
+        "it can only be read",
+        "Mount it for writing, or give this user the right to write.",
+    ),
+    _Kind(
+        (errno.EACCES, errno.EPERM),
+        (),
+        "this user may not use it",
+        "Give this user the right to read and write there.",
+    ),
+    _Kind((errno.EIO,), ("disk I/O error",), "the disk failed", "Check the disk (dmesg), or move the data to another."),
+    _Kind((errno.EMFILE, errno.ENFILE), (), "too many files are open", "Raise the limit (ulimit -n)."),
+    _Kind((errno.ENOMEM,), (), "no memory is left", "Free memory, or choose a shorter range of days."),
+    _Kind(
+        (errno.EBUSY, errno.ETXTBSY),
+        ("database is locked", "database table is locked"),
+        "another process keeps it locked",
+        "Wait until it is done.",
+    ),
+    _Kind((), ("unable to open database file",), "it cannot be opened", "Give this user the right to its folder."),
+    _Kind(
+        (errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH),
+        ("could not connect to server", "connection to server", "server closed the connection"),
+        "a service does not answer",
+        "See that it runs and can be reached.",
+    ),
+)
+_BROKEN = ("database disk image is malformed", "file is not a database")
+
+
+@contextmanager
+def machine_errors() -> Iterator[None]:
+    """Raise a fault of the machine as one of Contrail's errors.
+
+    Raises:
+        EngineError: The same call may pass later: disk, permissions, memory, locks, connections.
+        DamagedError: A file is missing or damaged, which no retry mends.
+    """
+    try:
+        yield
+    except (ContrailError, BrokenPipeError):
+        raise
+    except Exception as error:
+        if found := as_ours(error):
+            raise found from error
+        raise
+
+
+def as_ours(error: BaseException) -> ContrailError | None:
+    """Translate an error as ``machine_errors`` does. None: it is no fault of the machine that is known."""
+    link: BaseException | None = error
+    while link is not None:
+        if found := _translated(link):
+            return found
+        link = link.__cause__
+    return None
+
+
+def _translated(error: BaseException) -> ContrailError | None:
+    text = str(error)
+    number = _number(error)
+    if not isinstance(error, OSError | MemoryError) and type(error).__module__.split(".")[0] not in _PASSED_ON:
+        return None
+    if any(word in text for word in _BROKEN):
+        return _broken_database(text)
+    for kind in _KINDS:
+        if kind.fits(number, text):
+            return EngineError(f"{_where(error)}: {kind.what} ({_first_line(text)}).\n{_KEPT} {kind.remedy} {_AGAIN}")
+    if isinstance(error, FileNotFoundError):
+        return DamagedError(
+            f"{_where(error)} is missing ({_first_line(text)}).\n{_KEPT} Put it back from a backup. To see what else is "
+            "missing: contrail verify --pipeline <name>"
+        )
+    if number is not None and isinstance(error, OSError):
+        return EngineError(f"{_where(error)}: {_first_line(text)}.\n{_KEPT} {_AGAIN}")
+    return None
+
+
+def _number(error: BaseException) -> int | None:
+    """The system's number of an error. PyArrow leaves it out of the errors that have a class of their own."""
+    if isinstance(error, MemoryError):
+        return errno.ENOMEM
+    kinds = {PermissionError: errno.EACCES, ConnectionError: errno.ECONNREFUSED, TimeoutError: errno.ETIMEDOUT}
+    number = getattr(error, "errno", None) if isinstance(error, OSError) else None
+    return number or next((own for kind, own in kinds.items() if isinstance(error, kind)), None)
+
+
+def _where(error: BaseException) -> str:
+    """The path that an error names, or the home, where nearly all that Contrail writes lies."""
+    named = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    if isinstance(named, str | bytes | Path):
+        return os.fsdecode(named)
+    found = _PATH.search(str(error))
+    return found[1] if found else str(settings().home_path)
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no details"])[0][:300].rstrip(".")
+
+
+def _broken_database(text: str) -> DamagedError:
+    """Which database is damaged, and what to do about it."""
+    current = settings()
+    broken = [uri for uri in (current.catalog.uri, current.registry.tracking_uri) if _is_broken(uri)]
+    parts = [f"a database is damaged ({_first_line(text)}): {', '.join(broken) or current.home_path}. {_KEPT}"]
+    if current.catalog.uri in broken:
+        parts.append("The catalog can be made again. Move its file away, then run:")
+        parts += [f"  contrail recover -p {name}" for name in pipeline_names()]
+    if current.registry.tracking_uri in broken:
+        parts.append("Put the registry's file back from a backup: it has the only list of models and aliases.")
+    return DamagedError("\n".join(parts))
+
+
+def _is_broken(uri: str) -> bool:
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",)
+    except sqlite3.DatabaseError as error:
+        return not isinstance(error, sqlite3.OperationalError)

@@ -1,0 +1,161 @@
+"""Faults of the machine end a stage with a short message and a status that says whether a retry can help."""
+
+import errno
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy.exc import OperationalError
+from tests.conftest import Toy
+
+from contrail.adapters.machine_errors import as_ours, machine_errors
+from contrail.config.settings import settings
+from contrail.errors import ContrailError, DamagedError, EngineError
+from contrail.lake.lake import Lake
+
+FIRST, LAST = "2024-01-01", "2024-01-03"
+
+
+def _passed_on(message: str, code: int) -> Exception:
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = code
+    return OperationalError("INSERT", {}, error)
+
+
+def _wrapped(error: Exception) -> Exception:
+    wrapper = RuntimeError("the library's own words")
+    wrapper.__cause__ = error
+    return wrapper
+
+
+def _of_the_engine(text: str) -> Exception:
+    from pyspark.errors import PySparkException
+
+    return PySparkException(f'{text} (os error 28), path: "/data/staging/x.parquet"')
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), EngineError, "/data/x: no room is left"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/data/x"), EngineError, "/data/x: no room is left"),
+        (OSError(errno.ENOSPC, "No space left on device"), EngineError, "home: no room is left"),
+        (_wrapped(OSError(errno.ENOSPC, "No space left on device", "/data/x")), EngineError, "/data/x: no room"),
+        (_of_the_engine("No space left on device"), EngineError, "/data/staging/x.parquet: no room is left"),
+        (PermissionError(errno.EACCES, "Permission denied", "/data/x"), EngineError, "/data/x: this user may not"),
+        (OSError(errno.EROFS, "Read-only file system", "/data/x"), EngineError, "/data/x: it can only be read"),
+        (OSError(errno.EIO, "Input/output error", "/data/x"), EngineError, "/data/x: the disk failed"),
+        (OSError(errno.EMFILE, "Too many open files", "/data/x"), EngineError, "too many files are open"),
+        (MemoryError(), EngineError, "no memory is left"),
+        (FileNotFoundError("/data/x.parquet"), DamagedError, "is missing"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), EngineError, "a service does not answer"),
+        (TimeoutError("timed out"), EngineError, "a service does not answer"),
+        (_passed_on("database or disk is full", sqlite3.SQLITE_FULL), EngineError, "no room is left"),
+        (_passed_on("database is locked", sqlite3.SQLITE_BUSY), EngineError, "another process keeps it locked"),
+        (_passed_on("attempt to write a readonly database", 8), EngineError, "it can only be read"),
+        (_passed_on("disk I/O error", sqlite3.SQLITE_IOERR), EngineError, "the disk failed"),
+        (_passed_on("unable to open database file", sqlite3.SQLITE_CANTOPEN), EngineError, "it cannot be opened"),
+    ],
+)
+def test_each_fault_has_its_kind_place_and_remedy(
+    home: Path, error: Exception, kind: type[ContrailError], words: str
+) -> None:
+    with pytest.raises(kind, match=words) as raised, machine_errors():
+        raise error
+    assert type(raised.value) is kind
+    assert "Nothing is half published" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("No space left on device"), KeyError("x"), BrokenPipeError(errno.EPIPE, "Broken pipe")]
+)
+def test_other_errors_stay_as_they_are(home: Path, error: Exception) -> None:
+    with pytest.raises(type(error)), machine_errors():
+        raise error
+    assert isinstance(error, BrokenPipeError) or as_ours(error) is None
+
+
+# ---- a disk without room ----
+
+
+@pytest.fixture
+def small_disk(toy_home: Path) -> Iterator[Callable[[str], None]]:
+    """A home on a disk of 24 MB that can be filled, emptied and made read-only."""
+    toy_home.mkdir(parents=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", toy_home], capture_output=True)
+    if made.returncode:
+        pytest.skip("only root may mount a small disk")
+    filler = toy_home / "filler"
+
+    def change(to: str) -> None:
+        if to == "full":
+            with suppress(OSError), filler.open("wb", buffering=0) as file:
+                while file.write(bytes(4096)):
+                    pass
+        elif to == "free":
+            filler.unlink()
+        else:
+            subprocess.run(["mount", "-o", f"remount,{to}", toy_home], check=True)
+
+    yield change
+    subprocess.run(["umount", "-l", toy_home], check=True)
+
+
+@pytest.mark.parametrize("verb", ["ingest", "validate"])
+def test_a_full_disk_stops_a_stage_whole_and_the_next_run_goes_on(
+    toy: Toy, small_disk: Callable[[str], None], verb: str
+) -> None:
+    toy.land(FIRST, LAST)
+    if verb == "validate":
+        toy.run("ingest", FIRST, LAST)
+    small_disk("full")
+    with pytest.raises(EngineError, match="no room is left") as raised:
+        toy.run(verb, FIRST, LAST)
+    assert raised.value.exit_code == 75
+    small_disk("free")
+    assert not toy.lake.exists(f"{verb}d_parcels") or not toy.lake.partitions(f"{verb}d_parcels")
+    assert toy.run(verb, FIRST, LAST).rows == 3 * 60 * 2 + 3
+
+
+def test_a_disk_that_can_only_be_read_stops_a_stage(toy: Toy, small_disk: Callable[[str], None]) -> None:
+    toy.land(FIRST, LAST)
+    small_disk("ro")
+    with pytest.raises(EngineError, match=r"it can only be read|it cannot be opened"):
+        toy.run("ingest", FIRST, LAST)
+    small_disk("rw")
+    assert toy.run("ingest", FIRST, LAST).rows == 3 * 60 * 2 + 3
+
+
+# ---- databases ----
+
+
+def test_a_locked_catalog_is_told_as_such(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.land(FIRST, LAST)
+    toy.run("ingest", FIRST, LAST)
+    own = sqlalchemy.create_engine
+    # SQLite waits for five seconds by default.
+    monkeypatch.setattr(
+        "pyiceberg.catalog.sql.create_engine", lambda uri, **given: own(uri, connect_args={"timeout": 0.01}, **given)
+    )
+    with sqlite3.connect(settings().home_path / "lake" / "catalog.db") as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(EngineError, match="another process keeps it locked"):
+            toy.run("validate", FIRST, LAST)
+    assert toy.run("validate", FIRST, LAST).rows == 3 * 60 * 2 + 3
+
+
+@pytest.mark.parametrize("name", ["lake/catalog.db"])
+def test_a_damaged_database_is_named_with_its_remedy(toy: Toy, name: str) -> None:
+    toy.land(FIRST, LAST)
+    toy.run("ingest", FIRST, LAST)
+    path = settings().home_path / name
+    path.write_bytes(b"rubbish" * 1000)
+    with pytest.raises(DamagedError, match=rf"(?s){name}.*Move its file away.*\n  contrail recover -p toy"):
+        toy.run("validate", FIRST, LAST)
+    path.unlink()
+    with pytest.raises(DamagedError, match="\n  contrail recover -p toy"):
+        Lake(settings(), "toy").table_names()
