@@ -1,0 +1,80 @@
+"""Damaged files and a lost catalog on the command line: what is told, and that the named command heals it."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.conftest import Toy
+
+from contrail.cli.app import main
+from contrail.config.settings import settings
+from contrail.lake.lake import Lake
+
+FIRST, LAST = "2024-01-01", "2024-01-03"
+
+
+def contrail(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
+    """Run a command as a shell does, and return its exit status."""
+    monkeypatch.setattr("sys.argv", shlex.split(line))
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def fill(toy: Toy) -> None:
+    toy.land(FIRST, LAST)
+    for verb in ("ingest", "validate"):
+        toy.run(verb, FIRST, LAST)
+
+
+def damaged(toy: Toy, table: str) -> Path:
+    path = Path(toy.lake.files(table)[-1].removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[::-1])
+    return path
+
+
+@pytest.mark.parametrize("table", ["validated_parcels", "validated_depots", "validated_deliveries"])
+def test_the_command_that_a_damage_names_heals_it(
+    prepared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], table: str
+) -> None:  # type: ignore[no-untyped-def]
+    toy = prepared(fill)
+    before = toy.sql(f"SELECT * FROM {table} ORDER BY ALL")
+    path = damaged(toy, table)
+    assert contrail(monkeypatch, f"contrail query -p toy 'SELECT * FROM {table}'") == 3
+    assert contrail(monkeypatch, "contrail verify -p toy") == 3
+    told = capsys.readouterr().err
+    assert str(path) in told
+    (command,) = set(re.findall(r"^  (contrail .*)$", told, re.MULTILINE))
+    assert contrail(monkeypatch, command) == 0
+    assert contrail(monkeypatch, "contrail verify -p toy") == 0
+    assert toy.sql(f"SELECT * FROM {table} ORDER BY ALL") == before
+
+
+def test_a_lost_catalog_names_the_command_that_makes_it_again(
+    prepared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
+    toy = prepared(fill)
+    tables, rows = toy.lake.table_names(), toy.sql("SELECT count(*) FROM validated_parcels")
+    (settings().home_path / "lake" / "catalog.db").write_bytes(b"")
+    for line in ("status -p toy", f"validate -p toy --from {FIRST}", "query -p toy 'SHOW TABLES'", "verify -p toy"):
+        assert contrail(monkeypatch, f"contrail {line}") == 3
+    (command,) = set(re.findall(r"^  (contrail .*)$", capsys.readouterr().err, re.MULTILINE))
+    assert contrail(monkeypatch, command) == 0
+    toy.lake = Lake(settings(), "toy")
+    assert toy.lake.table_names() == tables
+    assert toy.sql("SELECT count(*) FROM validated_parcels") == rows
+
+
+def test_what_is_whole_is_not_given_up(prepared, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    toy = prepared(fill)
+    before = toy.lake.snapshot_id("validated_parcels")
+    assert contrail(monkeypatch, "contrail verify -p toy --give-up validated_parcels") == 0
+    assert contrail(monkeypatch, "contrail verify -p toy --give-up nope") == 2
+    assert toy.lake.snapshot_id("validated_parcels") == before
+    damaged(toy, "validated_parcels")
+    assert contrail(monkeypatch, "contrail verify -p toy --give-up validated_parcels") == 0
+    assert contrail(monkeypatch, "contrail verify -p toy") == 0
+    assert len(toy.lake.partitions("validated_parcels")) == 2
