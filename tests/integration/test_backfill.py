@@ -53,7 +53,7 @@ def _nothing_published_in_the_range(toy: Toy) -> None:
     first = toy.lake.history("features")[-1].snapshot
     toy.lake.rollback("features", int(str(first)))
     if toy.lake.exists("predictions"):
-        toy.lake.catalog.drop_table((toy.lake.namespace, "predictions"))
+        toy.lake.catalog.purge_table((toy.lake.namespace, "predictions"))
 
 
 def command(start: str, end: str, *arguments: str) -> list[str]:
@@ -90,7 +90,7 @@ def alone(toy: Toy) -> tuple[Any, Any]:
     toy.run("score", *RANGE)
     found = toy.sql(FEATURES), toy.sql(ROWS)
     toy.lake.rollback("features", toy.lake.history("features")[-1].snapshot)
-    toy.lake.catalog.drop_table((toy.lake.namespace, "predictions"))
+    toy.lake.catalog.purge_table((toy.lake.namespace, "predictions"))
     return found
 
 

@@ -45,7 +45,7 @@ def test_a_range_and_its_days_leave_the_same_rows(landed: Toy) -> None:
     for day in (LAST, DAY, NEXT):
         landed.run("ingest", day)
     by_day = landed.sql("SELECT * FROM raw_deliveries ORDER BY partition_date, _line")
-    landed.lake.catalog.drop_table(("toy", "raw_deliveries"))
+    landed.lake.catalog.purge_table(("toy", "raw_deliveries"))
     landed.run("ingest", DAY, LAST)
     assert landed.sql("SELECT * FROM raw_deliveries ORDER BY partition_date, _line") == by_day
 
