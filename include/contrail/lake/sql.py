@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
@@ -111,13 +112,17 @@ def _create_views(
     sources = {derived[name].source for name in named & derived.keys()}
     existing = set(tables.table_names())
     allowed: list[str] = []
+    columns: dict[str, pa.Schema] = {}
     for name in sorted((named | sources) & (existing | known.keys()) - derived.keys()):
         snapshot = readers.snapshot_at(tables, name, as_of)
-        columns = readers.schema(tables, name) if name in existing else known[name].arrow_schema()
+        columns[name] = readers.schema(tables, name) if name in existing else known[name].arrow_schema()
         uris = readers.files(tables, name, snapshot_id=snapshot) if snapshot else []
-        allowed += readers.create_view(connection, name, columns, uris)
+        allowed += readers.create_view(connection, name, columns[name], uris)
     for name in sorted(named & derived.keys()):
-        query = derived[name].query(quoted(derived[name].source, "duckdb"), "duckdb")
+        source = derived[name].source
+        left_out = known[source].columns.keys() - derived[name].dataset.columns.keys()
+        shown_columns = [column for column in columns[source].names if column not in left_out]
+        query = derived[name].query(quoted(source, "duckdb"), "duckdb", shown_columns)
         connection.execute(f"CREATE VIEW {quoted(name, 'duckdb')} AS {query}")
     return allowed
 

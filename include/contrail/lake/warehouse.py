@@ -101,9 +101,9 @@ class View:
     source: str
     condition: str
 
-    def query(self, table: str, dialect: Dialect = "bigquery") -> str:
-        """Make the view's SQL over ``table``, the full name of its source."""
-        names = ", ".join(quoted(name, dialect) for name in self.dataset.columns)
+    def query(self, table: str, dialect: Dialect = "bigquery", columns: Iterable[str] = ()) -> str:
+        """Make the view's SQL over ``table``, the full name of its source. By default it has all columns of the view."""
+        names = ", ".join(quoted(name, dialect) for name in columns or self.dataset.columns)
         return f"SELECT {names} FROM {table} AS t{self.condition.format(table=table)}"
 
 
