@@ -36,6 +36,15 @@ class FileRefusedError(DataError):
     """Contrail refused one or more landed files whole, and kept them."""
 
 
+class StructureError(DataError):
+    """One landed file cannot be taken as its table's. The error has the rule that the file broke, and the place."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(f"{rule}: {detail}")
+        self.rule = rule
+        self.detail = detail
+
+
 class PartitionRefusedError(DataError):
     """One or more partitions broke a contract and were not published."""
 

@@ -64,7 +64,7 @@ def latin_1(toy: Toy) -> None:
 
 def without_column(toy: Toy) -> None:
     lines = [line.split(",") for line in lines_of(toy, "parcels", DAY)]
-    write_lines(toy, "parcels", DAY, [",".join([*fields[:3], *fields[4:]]) for fields in lines])
+    write_lines(toy, "parcels", DAY, [",".join([*fields[:2], *fields[3:]]) for fields in lines])
 
 
 def with_column(toy: Toy) -> None:
@@ -89,7 +89,7 @@ REFUSED_FILES: list[tuple[Callable[[Toy], None], str, str]] = [
     (empty_file, "empty_file", "the file has 0 bytes"),
     (truncated, "truncated_gzip", "can be read"),
     (latin_1, "not_utf8", "line 7, column depot: byte 0xc4 is not UTF-8"),
-    (without_column, "missing_column", "line 1: column 'weight' is missing"),
+    (without_column, "missing_column", "line 1: column 'depot' is missing"),
     (with_column, "extra_column", "line 1: column 'colour' is not in the spec"),
     (renamed_column, "missing_column", "column 'weight' is missing; was it renamed to 'wieght'?"),
     (ragged, "ragged_row", "line 9 has 6 fields, the header 5"),

@@ -1,180 +1,184 @@
 """Read one landed file, ``*.csv.gz``, as text columns, or say exactly what is wrong with it.
 
-A fast path reads good files. A slow path reads the others (line breaks inside quotes), and finds the line of an error.
-Types and values belong to the contract.
+``csv_dialect`` decides what the text says, for every file alike. Arrow then only takes the fields. Types and values belong
+to the contract.
 """
 
-import csv
+import codecs
 import difflib
-import gzip
-import io
-import zlib
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from contrail.errors import DataError
+from contrail.adapters.csv_dialect import Fault, Records, fields_before, find_records
+from contrail.adapters.unpacking import KB, unpack
+from contrail.config.table_spec import FileLimits
+from contrail.errors import StructureError
 
 LINE = "_line"
 _BOM = b"\xef\xbb\xbf"
+_DECODED = 1 << 22
+_FIELD = re.compile(r'(?:\A|,)(?:"((?:[^"]|"")*)"|([^,]*))')
+# A header may have a million names. A message shows a few, each in part.
+_NAMES_SHOWN, _NAME_SHOWN = 10, 60
 
 
-class StructureError(DataError):
-    """A file that cannot be read as its table. The error has the rule that the file broke, and the place."""
-
-    def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(f"{rule}: {detail}")
-        self.rule = rule
-        self.detail = detail
-
-
-def read_landed(content: bytes, columns: Sequence[str]) -> pa.Table:
+def read_landed(
+    content: bytes, columns: Sequence[str], optional: Collection[str] = (), limits: FileLimits | None = None
+) -> pa.Table:
     """Read the rows of a gzipped CSV file.
 
     Args:
         content: The bytes of the file.
-        columns: Every column that the file must have, in any order.
+        columns: Every column of the table. The file may have them in any order.
+        optional: Those of ``columns`` that the file may lack. They are null then.
+        limits: How large the text and a row may be; None for the defaults of a table.
 
     Returns:
-        ``columns`` as text, in the given order, and ``_line``. An empty field is null. ``_line`` is the line on which
-        the row begins; the header is line 1.
+        ``columns`` as text, in the given order, and ``_line``. An empty field is null, in quotes or not. ``_line`` is the
+        line on which the row begins; the first line of the file is 1.
 
     Raises:
-        StructureError: empty or truncated file, not gzip, not UTF-8, wrong columns, a row of another length, no rows.
+        StructureError: empty, truncated or too large file, not gzip, not UTF-8, text that breaks the dialect, wrong
+            columns, a row of another length, no rows.
     """
-    text = _decompress(content).removeprefix(_BOM)
-    _check_encoding(text)
-    header = _header(text)
-    _check_columns(header, columns)
-    rows = _read_fast(text, columns)
-    if rows is None:
-        rows = _read_exact(text, header, columns)
-    if not rows.num_rows:
-        raise StructureError("no_rows", "the file has a header and no rows")
-    return rows
-
-
-def _decompress(content: bytes) -> bytes:
-    if not content:
-        raise StructureError("empty_file", "the file has 0 bytes")
-    if not content.startswith(b"\x1f\x8b"):
-        begin = content[:20].decode("utf-8", "replace")
-        raise StructureError("not_gzip", f"the file is not gzip; it begins with {begin!r}")
-    try:
-        text = gzip.decompress(content)
-    except EOFError as error:
-        lines = _readable_part(content).count(b"\n")
-        raise StructureError(
-            "truncated_gzip",
-            f"the gzip stream ends too early, after {len(content):,} bytes; lines 1 to {lines} can be read",
-        ) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise StructureError("damaged_gzip", f"the gzip stream is damaged: {error}") from error
+    limits = limits or FileLimits()
+    text = unpack(content, limits).removeprefix(_BOM)
     if not text.strip():
         raise StructureError("empty_file", "the file is empty: not even a header")
-    return text
+    _check_encoding(text)
+    records = find_records(text, limits.max_row_kb * KB)
+    if isinstance(records, Fault):
+        raise _refusal(text, records)
+    header = _header(text, records)
+    _check_columns(header, int(records.lines[0]), columns, optional)
+    if len(records.starts) == 1:
+        raise StructureError("no_rows", "the file has a header and no rows")
+    return _read(text, records, header, columns)
 
 
-def _readable_part(content: bytes) -> bytes:
+def _read(text: bytes, records: Records, header: Sequence[str], columns: Sequence[str]) -> pa.Table:
+    present = [name for name in columns if name in header]
+    body = pa.py_buffer(text).slice(int(records.starts[1]))
+    broken_lines = b'"' in text
     try:
-        return zlib.decompressobj(wbits=31).decompress(content)
-    except zlib.error:
-        return b""
+        rows = _fields(body, header, present, pacsv.ParseOptions(newlines_in_values=broken_lines))
+    except pa.ArrowInvalid:
+        raise _ragged(body, records, header, broken_lines) from None
+    if rows.num_rows != len(records.lines) - 1:
+        raise StructureError("unreadable", f"of {len(records.lines) - 1} rows, {rows.num_rows} could be read")
+    for at, name in enumerate(columns):
+        if name not in present:
+            rows = rows.add_column(at, name, pa.nulls(rows.num_rows, pa.string()))
+    return rows.append_column(LINE, pa.array(records.lines[1:], pa.int64()))
+
+
+def _fields(body: pa.Buffer, header: Sequence[str], wanted: Sequence[str], parse: pacsv.ParseOptions) -> pa.Table:
+    return pacsv.read_csv(
+        pa.BufferReader(body),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=body.size, column_names=list(header)),
+        parse_options=parse,
+        convert_options=pacsv.ConvertOptions(
+            column_types={name: pa.string() for name in wanted},
+            include_columns=wanted,
+            strings_can_be_null=True,
+            null_values=[""],
+        ),
+    )
+
+
+def _ragged(body: pa.Buffer, records: Records, header: Sequence[str], broken_lines: bool) -> StructureError:
+    """Find the row that is too short or too long. Only then does Arrow ask about each such row, which takes time."""
+    found: list[tuple[int, int, str]] = []
+
+    def refuse(row: pacsv.InvalidRow) -> str:
+        found.append((row.number, row.actual_columns, row.text))
+        return "error"
+
+    with suppress(pa.ArrowInvalid):
+        _fields(body, header, [], pacsv.ParseOptions(newlines_in_values=broken_lines, invalid_row_handler=refuse))
+    if not found:
+        return StructureError("unreadable", "Arrow cannot read the file")
+    ((number, given, text), wanted) = found[0], len(header)
+    hint = f"; nothing for column {_quoted([header[given]])}" if given < wanted else "; an unquoted comma?"
+    detail = f"line {records.lines[number]} has {given} fields, the header {wanted}{hint} ({text[:80]!r})"
+    return StructureError("ragged_row", detail)
 
 
 def _check_encoding(text: bytes) -> None:
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        begin = text.rfind(b"\n", 0, error.start) + 1
-        line = text.count(b"\n", 0, begin) + 1
-        shown = text[begin:].split(b"\n", 1)[0][:60].decode("latin-1")
-        raise StructureError(
-            "not_utf8",
-            f"line {line}, column {_column_at(text, begin, error.start)}: byte 0x{text[error.start]:02x} is not UTF-8;"
-            f" as Latin-1 the line is {shown!r}",
-        ) from error
+    if text.isascii():
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for low in range(0, len(text), _DECODED):
+        waiting = len(decoder.getstate()[0])
+        try:
+            decoder.decode(text[low : low + _DECODED], final=low + _DECODED >= len(text))
+        except UnicodeDecodeError as error:
+            raise _not_utf8(text, low - waiting + error.start) from error
 
 
-def _column_at(text: bytes, begin: int, position: int) -> str:
-    """Name the column of the byte at ``position``, in the line that starts at ``begin``."""
-    names = _header(text.split(b"\n", 1)[0].decode("utf-8", "replace").encode())
-    before = next(csv.reader([text[begin:position].decode("utf-8")]), [""])
-    return names[min(max(len(before), 1), len(names)) - 1]
+def _not_utf8(text: bytes, position: int) -> StructureError:
+    begin = text.rfind(b"\n", 0, position) + 1
+    line = text.count(b"\n", 0, begin) + 1
+    shown = text[begin : begin + 60].split(b"\n", 1)[0].decode("latin-1")
+    return StructureError(
+        "not_utf8",
+        f"line {line}, column {_column(text, fields_before(text, begin, position))}: byte 0x{text[position]:02x} is not "
+        f"UTF-8; as Latin-1 the line is {shown!r}",
+    )
 
 
-def _header(text: bytes) -> list[str]:
-    first = text.split(b"\n", 1)[0].decode("utf-8").rstrip("\r")
-    return next(csv.reader([first]), [])
+def _refusal(text: bytes, fault: Fault) -> StructureError:
+    return StructureError(fault.rule, f"line {fault.line}, column {_column(text, fault.field)}: {fault.words}")
 
 
-def _check_columns(header: Sequence[str], columns: Sequence[str]) -> None:
-    missing = [name for name in columns if name not in header]
-    extra = [name for name in header if name not in columns]
-    if missing:
-        raise StructureError("missing_column", f"line 1: {'; '.join(_missing(name, extra) for name in missing)}")
+def _column(text: bytes, position: int) -> str:
+    """Name the column at a position of a text whose header may be at fault itself; or number it."""
+    header = _names(re.split(rb"[\r\n]", text, maxsplit=1)[0])
+    return header[position][:_NAME_SHOWN] if position < len(header) else str(position + 1)
+
+
+def _header(text: bytes, records: Records) -> list[str]:
+    begin, *after = (int(start) for start in records.starts[:2])
+    return _names(text[begin : after[0] if after else None])
+
+
+def _names(record: bytes) -> list[str]:
+    found = _FIELD.findall(record.decode("utf-8", "replace").rstrip("\r\n"))
+    return [quoted.replace('""', '"') or plain for quoted, plain in found]
+
+
+# ---- columns ----
+
+
+def _check_columns(header: Sequence[str], line: int, columns: Sequence[str], optional: Collection[str]) -> None:
+    known, given = set(columns), set(header)
+    extra = [name for name in header if name not in known]
+    absent = {name: _near(name, extra) for name in columns if name not in given}
+    if missing := {name: near for name, near in absent.items() if near or name not in optional}:
+        raise StructureError("missing_column", f"line {line}: {'; '.join(map(_missing, missing, missing.values()))}")
     if extra:
         raise StructureError(
             "extra_column",
-            f"line 1: column {_quoted(extra)} is not in the spec; add it to pipeline.yaml (required: false) or drop it",
+            f"line {line}: column {_quoted(extra)} is not in the spec; "
+            "add it to pipeline.yaml (required: false) or drop it",
         )
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
-        raise StructureError("repeated_column", f"line 1: column {_quoted(repeated)} occurs more than once")
+    if repeated := sorted(name for name, count in Counter(header).items() if count > 1):
+        raise StructureError("repeated_column", f"line {line}: column {_quoted(repeated)} occurs more than once")
 
 
-def _missing(name: str, extra: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, extra, n=1, cutoff=0.5)
-    return f"column '{name}' is missing" + (f"; was it renamed to '{near[0]}'?" if near else "")
+def _near(name: str, extra: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, [each[:_NAME_SHOWN] for each in extra[:100]], 1, 0.5)), None)
+
+
+def _missing(name: str, near: str | None) -> str:
+    return f"column '{name}' is missing" + (f"; was it renamed to '{near}'?" if near else "")
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
-
-
-def _read_fast(text: bytes, columns: Sequence[str]) -> pa.Table | None:
-    """Read the rows. None: the file does not have one row per line."""
-    try:
-        rows = pacsv.read_csv(
-            pa.BufferReader(text),
-            read_options=pacsv.ReadOptions(use_threads=False, block_size=len(text)),
-            parse_options=pacsv.ParseOptions(ignore_empty_lines=False),
-            convert_options=pacsv.ConvertOptions(
-                column_types={name: pa.string() for name in columns},
-                include_columns=list(columns),
-                strings_can_be_null=True,
-                null_values=[""],
-            ),
-        )
-    except pa.ArrowInvalid:
-        return None
-    lines = text.count(b"\n") + (not text.endswith(b"\n"))
-    if rows.num_rows != lines - 1:
-        return None
-    return rows.append_column(LINE, pa.array(range(2, lines + 1), pa.int64()))
-
-
-def _read_exact(text: bytes, header: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    reader = csv.reader(io.StringIO(text.decode("utf-8"), newline=""), strict=True)
-    found: list[list[str | None]] = []
-    lines: list[int] = []
-    begin = 1
-    try:
-        for record in reader:
-            if record and len(record) != len(header):
-                raise StructureError("ragged_row", _ragged(begin, record, header))
-            if record:
-                found.append([field or None for field in record])
-                lines.append(begin)
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        raise StructureError("broken_quotes", f"line {begin}: {error}; a quote is not closed or not doubled") from error
-    by_name = dict(zip(header, zip(*found[1:], strict=True), strict=True)) if found[1:] else {}
-    arrays = [pa.array(by_name.get(name, ()), pa.string()) for name in columns]
-    return pa.table([*arrays, pa.array(lines[1:], pa.int64())], names=[*columns, LINE])
-
-
-def _ragged(line: int, record: Sequence[str], header: Sequence[str]) -> str:
-    shown = ",".join(record)
-    hint = f"; nothing for column '{header[len(record)]}'" if len(record) < len(header) else "; an unquoted comma?"
-    return f"line {line} has {len(record)} fields, the header {len(header)}{hint} ({shown[:80]!r})"
+    shown = ", ".join(f"'{name[:_NAME_SHOWN]}'" for name in names[:_NAMES_SHOWN])
+    return shown + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")

@@ -3,6 +3,7 @@
 The shipped pipelines and the tests land their own files with it. Reading the landing zone belongs to the ingest stage.
 """
 
+import csv
 import gzip
 from collections.abc import Iterator
 from typing import Literal
@@ -78,12 +79,15 @@ def land_reference(landing: UPath, table: str, rows: pd.DataFrame) -> int:
 
 
 def _daily_files(rows: pd.DataFrame, day: pd.Series) -> Iterator[tuple[str, str]]:
+    ordered = rows.loc[day.sort_values(kind="stable").index]
+    counts = day.value_counts().sort_index()
     # One to_csv for all days, cut by lines, is 3 times faster over a year than one call per day.
-    order = day.sort_values(kind="stable").index
-    header, *lines = _csv(rows.loc[order]).splitlines(keepends=True)
+    header, *lines = [f"{line}\n" for line in _csv(ordered).split("\n")[:-1]]
+    one_line_each = len(lines) == len(ordered)
     start = 0
-    for name, count in day.value_counts().sort_index().items():
-        yield str(name), header + "".join(lines[start : start + count])
+    for name, count in counts.items():
+        own = slice(start, start + count)
+        yield str(name), header + "".join(lines[own]) if one_line_each else _csv(ordered.iloc[own])
         start += count
 
 
@@ -95,7 +99,9 @@ def _csv(rows: pd.DataFrame) -> str:
             text[name] = _iso(column.dt.tz_convert(None), "s", "Z")
         elif pd.api.types.is_datetime64_dtype(column):
             text[name] = _iso(column, "D", "")
-    return str(text.to_csv(index=False, lineterminator="\n"))
+    plain = str(text.to_csv(index=False, lineterminator="\n"))
+    # Before Python 3.13, a writer leaves a lone CR outside quotes.
+    return str(text.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)) if "\r" in plain else plain
 
 
 def _iso(column: pd.Series, unit: Literal["s", "D"], suffix: str) -> pd.Series:
@@ -109,7 +115,7 @@ def _iso(column: pd.Series, unit: Literal["s", "D"], suffix: str) -> pd.Series:
 def _write(path: UPath, text: str) -> bool:
     # mtime=0: the same rows give the same bytes at any time.
     content = gzip.compress(text.encode(), compresslevel=6, mtime=0)
-    if path.exists() and path.read_bytes() == content:
+    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return False
     write_whole(path, content)
     return True

@@ -21,6 +21,18 @@ class ColumnSpec(Frozen):
     doc: str = ""
 
 
+class FileLimits(Frozen):
+    """How large one landed file may be. A larger one is refused before it can fill the memory.
+
+    ``max_ratio`` counts from 64 MB of text on, so that a small file of equal rows passes.
+    """
+
+    max_file_mb: int = Field(default=256, ge=1, le=2047, description="Size of the file as it lies there.")
+    max_text_mb: int = Field(default=1024, ge=1, le=2047, description="Size of its text, without gzip.")
+    max_ratio: int = Field(default=200, ge=1, description="Bytes of text for each byte of the file.")
+    max_row_kb: int = Field(default=1024, ge=1, description="Size of one row.")
+
+
 class TableSpec(Frozen):
     """A landed table: ``daily`` (one file a day) or ``reference`` (one file, replaced whole).
 
@@ -36,7 +48,13 @@ class TableSpec(Frozen):
     may_be_empty: bool = Field(
         default=False, description="A day without a file, or with a header alone, is an empty partition, not refused."
     )
+    file_limits: FileLimits = FileLimits()
     columns: dict[str, ColumnSpec]
+
+    @property
+    def optional_columns(self) -> frozenset[str]:
+        """Columns that a landed file may lack. Their values are then null."""
+        return frozenset(name for name, column in self.columns.items() if not column.required)
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Self:

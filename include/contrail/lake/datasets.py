@@ -149,7 +149,7 @@ def refusals(_: PipelineSpec) -> Dataset:
             "run_id": documented("string", "Run that refused it."),
             "refused_at": documented("timestamp", "Time of the refusal, UTC."),
         },
-        key=("stage", "table_name", "rule"),
+        key=("stage", "table_name", "rule", "file"),
         partition_by=(PARTITION, "stage", "table_name"),
     )
 

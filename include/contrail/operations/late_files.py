@@ -6,11 +6,12 @@ from hashlib import sha256
 
 from upath import UPath
 
+from contrail.adapters.landed_files import LandingFolder, open_folder
+from contrail.errors import StructureError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.readers import PartitionState
 from contrail.operations.backfill import Backfills
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.ingest import landed_files
 
 States = dict[str, dict[date, PartitionState]]
 
@@ -32,7 +33,8 @@ def older_files(backfills: Backfills, raw: States, start: date, on: date) -> lis
     """Advice about landed files of days before ``start`` that the lake does not hold."""
     spec, told = backfills.pipeline.spec, []
     for table, own in raw.items():
-        landed = landed_files(backfills.settings.landing / spec.name / table)
+        folder = open_folder(backfills.settings.landing / spec.name, table, daily=True)
+        landed = folder.files
         # A table may be empty on a day. Then the day's entities say when a run last read the landing zone.
         looked = {**raw[spec.entities], **own}
         days = (spec.first_partition + timedelta(days=n) for n in range((start - spec.first_partition).days))
@@ -41,23 +43,32 @@ def older_files(backfills: Backfills, raw: States, start: date, on: date) -> lis
             for day in days
             if (path := landed.get(str(day)))
             and _came_after(path, looked.get(day))
-            and _differs(backfills, table, day, path)
+            and _differs(backfills, table, day, folder, path)
         ]
         told += [_advice(backfills, table, days, landed, on) for days in as_ranges(found)]
     return told
 
 
 def _came_after(path: UPath, looked: PartitionState | None) -> bool:
-    return looked is None or looked.updated_at is None or path.fs.modified(str(path)) > looked.updated_at
+    if looked is None or looked.updated_at is None:
+        return True
+    try:
+        return bool(path.fs.modified(str(path)) > looked.updated_at)
+    except OSError:
+        return True  # a broken link, for example; ingest says what is wrong with it
 
 
-def _differs(backfills: Backfills, table: str, day: date, path: UPath) -> bool:
+def _differs(backfills: Backfills, table: str, day: date, folder: LandingFolder, path: UPath) -> bool:
     """Whether the lake holds other content. Only files that came after its rows need this check."""
     name = f"raw_{table}"
     if not backfills.lake.exists(name):
         return True
     known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]).column(0).unique().to_pylist()
-    return known != [sha256(path.read_bytes()).hexdigest()]
+    try:
+        content = folder.read(path, backfills.pipeline.spec.tables[table].file_limits)
+    except StructureError:
+        return True
+    return known != [sha256(content).hexdigest()]
 
 
 def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[str, UPath], on: date) -> str:

@@ -1,10 +1,13 @@
 """Reading one landed file: its rows and lines when it is good, the exact flaw when it is not."""
 
 import gzip
+import tracemalloc
 
 import pytest
 
-from contrail.adapters.landed_csv import StructureError, read_landed
+from contrail.adapters.landed_csv import read_landed
+from contrail.config.table_spec import FileLimits
+from contrail.errors import StructureError
 
 
 def read(text: bytes, columns: tuple[str, ...] = ("a", "b")) -> dict[str, list[object]]:
@@ -34,7 +37,10 @@ def test_rows_and_lines(text: bytes, expected: dict[str, list[object]]) -> None:
         (b"a,b\n", ("a", "b"), "no_rows", "a header and no rows"),
         (b"a,b\n1,2\n3\n", ("a", "b"), "ragged_row", "line 3 has 1 fields, the header 2; nothing for column 'b'"),
         (b"a,b\n1,2\n3,4,5\n", ("a", "b"), "ragged_row", "line 3 has 3 fields"),
-        (b'a,b\n1,"2\n3,4\n', ("a", "b"), "broken_quotes", "line 2"),
+        (b'a,b\n1,"2\n3,4\n', ("a", "b"), "broken_quotes", "line 2, column b: a quote is not closed"),
+        (b'a,b\n1,"3"5\n', ("a", "b"), "broken_quotes", "line 2, column b: text follows a closing quote"),
+        (b'a,b\n1,D" annex\n', ("a", "b"), "broken_quotes", "line 2, column b: a quote stands inside a field"),
+        (b"a,b\r1,2\r", ("a", "b"), "line_ends", "line 1, column b: a CR stands alone"),
         (b"a,b\n1,2\n3,caf\xe9\n", ("a", "b"), "not_utf8", "line 3, column b: byte 0xe9"),
         (b"a\n1\n", ("a", "b"), "missing_column", "line 1: column 'b' is missing"),
         (b"a,dep_dely\n1,2\n", ("a", "dep_delay"), "missing_column", "was it renamed to 'dep_dely'?"),
@@ -47,6 +53,61 @@ def test_a_flaw_is_named_with_its_line_and_column(text: bytes, columns: tuple[st
         read(text, columns)
     assert caught.value.rule == rule
     assert words in caught.value.detail
+
+
+def test_an_optional_column_that_a_file_lacks_is_null() -> None:
+    content = gzip.compress(b"a\n1\n2\n")
+    assert read_landed(content, ("b", "a"), optional=("b",)).to_pydict() == {
+        "b": [None, None],
+        "a": ["1", "2"],
+        "_line": [2, 3],
+    }
+    with pytest.raises(StructureError, match="column 'weight' is missing; was it renamed to 'wieght'"):
+        read_landed(gzip.compress(b"a,wieght\n1,2\n"), ("a", "weight"), optional=("weight",))
+
+
+def test_a_header_of_a_million_names_is_refused_in_few_words() -> None:
+    header = ",".join(f"c{number}" for number in range(100_000))
+    with pytest.raises(StructureError, match="extra_column") as caught:
+        read_landed(gzip.compress(f"a,{header}\n".encode()), ("a",))
+    assert "'c9' and 99990 more" in caught.value.detail and len(caught.value.detail) < 300
+
+
+LIMITS = FileLimits(max_text_mb=1, max_row_kb=100)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "words"),
+    [
+        (b"a,b\n" + b"0" * 10_000_000, "row_too_long", "line 2 has more than 100 KB"),
+        (b"a,b\n" + b"1,2\n" * 300_000, "too_large", "more than 1 MB of text"),
+        (b'a,b\n1,"' + b"2\n" * 60_000 + b'"\n', "row_too_long", "line 2, column b"),
+    ],
+    ids=["one row", "many rows", "quoted lines"],
+)
+def test_what_is_larger_than_its_limits_is_refused(text: bytes, rule: str, words: str) -> None:
+    with pytest.raises(StructureError, match=words) as caught:
+        read_landed(gzip.compress(text), ("a", "b"), limits=LIMITS)
+    assert caught.value.rule == rule
+
+
+def test_a_bomb_is_refused_without_its_text() -> None:
+    """A gigabyte of text in one megabyte, of which less than a quarter is unpacked."""
+    member = gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 20), compresslevel=9)
+    tracemalloc.start()
+    with pytest.raises(StructureError, match="more than 200 times as much text"):
+        read_landed(member * 256, ("a", "b"))
+    assert tracemalloc.get_traced_memory()[1] < 256 << 20
+    tracemalloc.stop()
+
+
+def test_every_member_of_a_file_is_read() -> None:
+    members = [gzip.compress(part) for part in (b"a,b\n1,", b"", b"2\n3,4\n")]
+    assert read_landed(b"".join(members) + bytes(512), ("a", "b")).column("b").to_pylist() == ["2", "4"]
+    with pytest.raises(StructureError, match=r"truncated_gzip: .* lines 1 to 3 can be read"):
+        read_landed(b"".join(members)[:-9], ("a", "b"))
+    with pytest.raises(StructureError, match="damaged_gzip"):
+        read_landed(b"".join(members) + b"junk", ("a", "b"))
 
 
 def test_a_truncated_file_tells_how_far_it_can_be_read() -> None:

@@ -1,6 +1,7 @@
 """Ingest: what it takes, what it leaves alone, what it refuses, and what readers see meanwhile."""
 
 import gzip
+import os
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from tests.conftest import Toy
 from tests.landed import landed_path, lines_of, set_field, write_lines
 
 from contrail.errors import FileRefusedError
+from contrail.partitions import Partitions
 from contrail.stages import ingest
+from contrail.stages.ingestion import files
 
 DAY, NEXT, LAST = "2024-01-05", "2024-01-06", "2024-01-07"
 
@@ -167,3 +170,107 @@ def test_no_type_is_checked_here(landed: Toy) -> None:
     set_field(landed, "parcels", DAY, 3, "weight", "heavy")
     landed.run("ingest", DAY)
     assert weights(landed, DAY)[1] == "heavy"
+
+
+def test_a_column_that_need_not_be_there_is_null(landed: Toy) -> None:
+    lines = [line.split(",") for line in lines_of(landed, "parcels", DAY)]
+    write_lines(landed, "parcels", DAY, [",".join([*fields[:3], *fields[4:]]) for fields in lines])
+    landed.run("ingest", DAY, LAST)
+    assert set(weights(landed, DAY)) == {None} and None not in weights(landed, NEXT)
+
+
+@pytest.mark.parametrize("name", [f"{DAY} (1).csv.gz", f"{DAY}.CSV.gz", "20240105.csv.gz", f"{DAY}.csv"])
+def test_a_wrong_name_is_never_unchanged(landed: Toy, name: str) -> None:
+    landed.run("ingest", DAY, LAST)
+    stray = landed_path(landed, "parcels", DAY).with_name(name)
+    stray.write_bytes(b"later rows")
+    with pytest.raises(FileRefusedError, match=r"misnamed_file: .* name it 2024-01-05\.2\.csv\.gz") as caught:
+        landed.run("ingest", DAY)
+    assert f"file: {stray}" in str(caught.value)
+    assert refused(landed) == [(DAY, "parcels", "misnamed_file")] and len(weights(landed, DAY)) == 60
+    landed.run("ingest", NEXT)  # the stray is of another day
+    stray.unlink()
+    landed.run("ingest", DAY)
+    assert refused(landed) == []
+
+
+def test_a_wrong_name_is_never_a_day_without_a_file(landed: Toy) -> None:
+    right = landed_path(landed, "deliveries", DAY)
+    right.rename(right.with_name(f"{DAY}.CSV.gz"))
+    with pytest.raises(FileRefusedError) as caught:
+        landed.run("ingest", DAY, leave_missing=True)
+    assert f"name it {DAY}.csv.gz" in str(caught.value) and "missing_file" not in str(caught.value)
+    # A name without a day belongs to every run. Several wrong names of a day are told one by one.
+    for name in ("2024-02-30.csv.gz", "backup.csv.gz"):
+        right.with_name(name).touch()
+    with pytest.raises(FileRefusedError, match="2024-02-30 is no day"):
+        landed.run("ingest", DAY, NEXT)
+    assert refused(landed) == [(DAY, "deliveries", "misnamed_file"), *[(NEXT, "deliveries", "misnamed_file")] * 2]
+
+
+def test_two_files_of_the_same_number_are_refused(landed: Toy) -> None:
+    write_lines(landed, "parcels", DAY, lines_of(landed, "parcels", DAY)[:11])
+    first = landed_path(landed, "parcels", DAY)
+    first.with_name(f"{DAY}.1.csv.gz").write_bytes(first.read_bytes())
+    with pytest.raises(FileRefusedError, match="neither is newer"):
+        landed.run("ingest", DAY)
+    assert refused(landed) == [(DAY, "parcels", "same_number")] and not landed.lake.exists("raw_parcels")
+
+
+def test_what_is_no_file_stops_nothing_else(landed: Toy, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the secret")
+    paths = {day: landed_path(landed, "parcels", day) for day in (DAY, NEXT)}
+    for path in paths.values():
+        path.unlink()
+    os.mkfifo(paths[DAY])
+    paths[NEXT].symlink_to(secret)
+    with pytest.raises(FileRefusedError) as caught:
+        landed.run("ingest", DAY, LAST)
+    assert refused(landed) == [(DAY, "parcels", "not_a_file"), (NEXT, "parcels", "not_a_file")]
+    assert len(weights(landed, LAST)) == 60
+    assert landed.sql("SELECT count(DISTINCT partition_date) FROM raw_deliveries") == [(3,)]
+    assert "the secret" not in str(caught.value) and not Path(str(landed.settings.refused)).exists()
+
+
+def test_a_tables_folder_that_is_a_file_stops_nothing_else(landed: Toy) -> None:
+    folder = landed_path(landed, "deliveries", DAY).parent
+    folder.rename(folder.with_name("_moved"))
+    folder.touch()
+    with pytest.raises(FileRefusedError, match="deliveries 2024-01-05: not_a_folder: the table's folder is a file"):
+        landed.run("ingest", DAY)
+    assert len(weights(landed, DAY)) == 60
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), MemoryError(), OSError(5, "Input/output error")])
+def test_an_error_while_one_file_is_read_is_its_refusal(
+    landed: Toy, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    read = files.read_landed
+
+    def fail_once(content: bytes, *rest: object) -> object:
+        if content == landed_path(landed, "parcels", DAY).read_bytes():
+            raise error
+        return read(content, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "read_landed", fail_once)
+    with pytest.raises(FileRefusedError, match="a copy is kept"):
+        landed.run("ingest", DAY, NEXT)
+    assert [table for _, table, _ in refused(landed)] == ["parcels"] and len(weights(landed, NEXT)) == 60
+
+
+@pytest.mark.parametrize("table", ["parcels", "depots"])
+def test_what_the_lake_lost_can_be_taken_in_again(landed: Toy, table: str) -> None:
+    landed.run("ingest", DAY, NEXT)
+    before = landed.sql(f"SELECT * EXCLUDE (_sha256) FROM raw_{table} ORDER BY ALL")
+    days = Partitions.parse(DAY) if table == "parcels" else None
+    (lost,) = landed.lake.files(f"raw_{table}", days)
+    Path(lost.removeprefix("file://")).unlink()
+    landed_file = landed_path(landed, table, DAY if days else "reference")
+    away = landed_file.rename(landed_file.with_name(".away"))
+    with pytest.raises(FileRefusedError, match="the lake's own rows of this partition cannot be read"):
+        landed.run("ingest", DAY, NEXT)
+    away.rename(landed_file)
+    assert landed.run("ingest", DAY, NEXT).details.files == 1
+    assert landed.sql(f"SELECT * EXCLUDE (_sha256) FROM raw_{table} ORDER BY ALL") == before
+    assert refused(landed) == []

@@ -1,0 +1,4 @@
+"""The steps of ``ingest``.
+
+Other stages do not import them.
+"""

@@ -1,0 +1,158 @@
+"""What is read of a landing folder: regular files inside it, and nothing that could block or lead out."""
+
+import hashlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from contrail.adapters.landed_files import open_folder
+from contrail.config.table_spec import FileLimits
+from contrail.errors import StructureError
+
+NAME, SECRET = "2024-02-20.csv.gz", "the secret"
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Path:
+    """A pipeline's landing folder with a table's, and a secret beside it."""
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "landing" / "parcels").mkdir(parents=True)
+    return tmp_path / "landing"
+
+
+def read(zone: Path, limits: FileLimits | None = None) -> bytes:
+    folder = open_folder(UPath(zone), "parcels", daily=True)
+    path = folder.files["2024-02-20"]
+    content = folder.read(path, limits or FileLimits())
+    folder.check_sums(path, content)
+    return content
+
+
+def bind(path: Path) -> None:
+    """Make a socket. Its path may be too long, so it is made where it is to lie."""
+    before = Path.cwd()
+    os.chdir(path.parent)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)
+    os.chdir(before)
+
+
+MADE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "folder": (lambda path: path.mkdir(), "is a folder"),
+    "pipe": (lambda path: os.mkfifo(path), "is a pipe"),
+    "socket": (bind, "is a socket"),
+    "link to nothing": (lambda path: path.symlink_to("nowhere"), "a link that leads to nothing"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "a link that leads to itself"),
+    "link to a secret": (lambda path: path.symlink_to("../../secret"), "a link that leads out of the landing zone"),
+    "link to a device": (lambda path: path.symlink_to("/dev/zero"), "a link that leads out of the landing zone"),
+    "link to a folder": (lambda path: path.symlink_to("."), "is a folder"),
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_what_is_no_file_is_refused_unopened(zone: Path, kind: str) -> None:
+    make, words = MADE[kind]
+    make(zone / "parcels" / NAME)
+    with pytest.raises(StructureError, match=words) as caught:
+        read(zone)
+    assert caught.value.rule == "not_a_file" and SECRET not in caught.value.detail
+
+
+def test_a_link_within_the_zone_is_followed(zone: Path) -> None:
+    (zone / "parcels" / "_incoming").write_bytes(b"content")
+    (zone / "parcels" / NAME).symlink_to("_incoming")
+    assert read(zone) == b"content"
+
+
+def test_a_pipe_that_takes_a_files_place_does_not_block(zone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zone / "parcels" / NAME
+    path.write_bytes(b"content")
+    before = os.lstat(path)
+    path.unlink()
+    os.mkfifo(path)
+    monkeypatch.setattr(os, "lstat", lambda _: before)
+    with pytest.raises(StructureError, match="is a pipe"):
+        read(zone)
+
+
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """A user who may not read every file, as root may."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    yield
+    with suppress(PermissionError):
+        os.seteuid(0)
+
+
+def test_a_file_without_rights_is_refused(nobody: None) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place, "parcels", NAME)
+        path.parent.mkdir()
+        path.touch(mode=0)
+        with pytest.raises(StructureError, match="may not read"):
+            read(Path(place))
+        path.parent.chmod(0)
+        (stray,) = open_folder(UPath(place), "parcels", daily=True).strays
+        assert (stray.rule, stray.day) == ("unreadable", None)
+        path.parent.chmod(0o700)
+
+
+def test_a_file_of_many_bytes_is_refused_unread(zone: Path) -> None:
+    with (zone / "parcels" / NAME).open("wb") as file:
+        file.truncate(10 << 30)
+    with pytest.raises(StructureError, match="10,737,418,240 bytes, more than 268,435,456"):
+        read(zone)
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda path: path.write_text(""), "not_a_folder"),
+        (lambda path: os.mkfifo(path), "not_a_folder"),
+        (lambda path: path.symlink_to("nowhere"), "not_a_file"),
+        (lambda path: path.symlink_to(path.name), "not_a_file"),
+        (lambda path: path.symlink_to(path.parents[1]), "not_a_file"),
+    ],
+    ids=["file", "pipe", "link to nothing", "link to itself", "link out"],
+)
+def test_a_tables_folder_that_is_none_is_told(zone: Path, make: Callable[[Path], None], rule: str) -> None:
+    (zone / "parcels").rmdir()
+    make(zone / "parcels")
+    folder = open_folder(UPath(zone), "parcels", daily=True)
+    assert [(stray.rule, stray.day) for stray in folder.strays] == [(rule, None)] and not folder.files
+
+
+def test_a_folder_that_does_not_exist_is_empty(zone: Path) -> None:
+    folder = open_folder(UPath(zone), "deliveries", daily=True)
+    assert not folder.files and not folder.strays
+
+
+def test_names_of_an_object_store_are_read_alike() -> None:
+    zone = UPath("memory://landing/toy")
+    (zone / "parcels" / "archive").mkdir(parents=True)
+    for name in (NAME, "2024-02-20.CSV.gz"):
+        (zone / "parcels" / name).write_bytes(b"content")
+    folder = open_folder(zone, "parcels", daily=True)
+    assert [stray.name for stray in folder.strays] == ["2024-02-20.CSV.gz", "archive"]
+    assert folder.read(folder.files["2024-02-20"], FileLimits()) == b"content"
+    assert not open_folder(zone, "deliveries", daily=True).strays
+    zone.fs.rm("/landing", recursive=True)
+
+
+@pytest.mark.parametrize("method", ["sha256", "md5"])
+def test_a_checksum_beside_a_file_is_held(zone: Path, method: str) -> None:
+    """So a file that lost its last member, which is whole by itself, is noticed."""
+    content = b"first member" + b"second member"
+    (zone / "parcels" / NAME).write_bytes(content)
+    (zone / "parcels" / f"{NAME}.{method}").write_text(f"{hashlib.new(method, content).hexdigest().upper()}  {NAME}\n")
+    assert read(zone) == content
+    (zone / "parcels" / NAME).write_bytes(b"first member")
+    with pytest.raises(StructureError, match=f"'{NAME}.{method}' says"):
+        read(zone)
