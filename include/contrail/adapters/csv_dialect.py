@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
-Positions = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.signedinteger]
 
 # Positions take eight times the bytes that they point at. A chunk bounds them.
 _CHUNK = 1 << 22
@@ -22,7 +22,7 @@ _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
 _BEFORE_OPENING = np.array([_COMMA, _LF, _QUOTE], np.uint8)
 _AFTER_CLOSING = np.array([_COMMA, _LF, _CR, _QUOTE], np.uint8)
 
-_NONE: Positions = np.array([], np.int64)
+_NONE: Positions = np.array([], np.int32)
 
 _WORDS = {
     "opening": "a quote stands inside a field that does not begin with one; put the field in quotes and double the quote",
@@ -170,8 +170,9 @@ def _add_records(data: Bytes, marks: _Marks, state: _State) -> None:
 
 
 def _add(state: _State, starts: Positions, lines: Positions) -> None:
-    state.starts.append(starts)
-    state.lines.append(lines)
+    # Four bytes each are enough: a text has less than 2 GB.
+    state.starts.append(starts.astype(np.int32))
+    state.lines.append(lines.astype(np.int32))
 
 
 def _joined(parts: list[Positions]) -> Positions:

@@ -10,8 +10,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from upath import UPath
@@ -73,9 +73,11 @@ def open_folder(zone: UPath, table: str, daily: bool) -> LandingFolder:
     """List a table's landing folder. One that does not exist is empty; one that cannot be listed is a stray itself."""
     folder = zone / table
     try:
+        strays = _other_folders(zone, table)
         names = read_names(_names(folder, zone), daily)
+        names = replace(names, strays=[*names.strays, *strays])
     except FileNotFoundError:
-        names = Names()
+        names = Names(strays=_other_folders(zone, table))
     except (StructureError, OSError) as error:
         rule = error.rule if isinstance(error, StructureError) else "unreadable"
         detail = error.detail if isinstance(error, StructureError) else f"the folder: {error.strerror or error}"
@@ -83,13 +85,23 @@ def open_folder(zone: UPath, table: str, daily: bool) -> LandingFolder:
     return LandingFolder(folder, zone, names)
 
 
+def _other_folders(zone: UPath, table: str) -> list[Stray]:
+    """Folders whose name would be the table's, but for capitals or spaces."""
+    with suppress(FileNotFoundError):
+        names = [name for name in _names(zone, zone) if name != table and name.strip().casefold() == table]
+        return [
+            Stray("", "misnamed_folder", f"'{name}' lies beside this folder; rename it to {table}") for name in names
+        ]
+    return []
+
+
 def _names(folder: UPath, zone: UPath) -> list[str]:
     if not _is_local(folder):
         listed = (entry["name"] for entry in folder.fs.ls(str(folder), detail=True))
         return [name.rstrip("/").rpartition("/")[2] for name in listed if not _same(name, str(folder))]
-    real = _inside(str(folder), zone, "the table's folder")
+    real = _inside(str(folder), zone, f"the folder '{folder.name}'")
     if not Path(real).is_dir():
-        raise StructureError("not_a_folder", f"the table's folder is {_kind(os.lstat(real).st_mode)}; make it a folder")
+        raise StructureError("not_a_folder", f"'{folder.name}' is {_kind(os.lstat(real).st_mode)}; make it a folder")
     return [path.name for path in Path(real).iterdir()]
 
 
@@ -119,6 +131,19 @@ def _inside(path: str, zone: UPath, what: str) -> str:
             f"{what} is a link that leads out of the landing zone; it was not opened; land the file itself",
         )
     return real
+
+
+def first_irregular(zone: UPath) -> str | None:
+    """Name something on a disk, below a pipeline's landing folder, that is no regular file inside it; None if all is."""
+    for place, folders, names in os.walk(str(zone)):
+        for path in (Path(place, name) for name in [*names, *folders]):
+            try:
+                mode = os.lstat(_inside(str(path), zone, path.name)).st_mode
+            except (StructureError, OSError):
+                return str(path)
+            if not (stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and not path.is_symlink())):
+                return str(path)
+    return None
 
 
 def _read(path: UPath, zone: UPath, most: int, limit: str) -> bytes:

@@ -10,7 +10,7 @@ from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
 
 MB, KB = 1 << 20, 1 << 10
-_GIVEN, _TAKEN = 256 * KB, MB
+_GIVEN, _TAKEN = 64 * KB, MB
 _GZIP = 31  # zlib's name for the format of one member, with its checksum
 _RATIO_COUNTS_FROM = 64 * MB
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 
+import pyarrow as pa
 from upath import UPath
 
 from contrail.adapters.landed_files import LandingFolder, open_folder
@@ -63,11 +64,11 @@ def _differs(backfills: Backfills, table: str, day: date, folder: LandingFolder,
     name = f"raw_{table}"
     if not backfills.lake.exists(name):
         return True
-    known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]).column(0).unique().to_pylist()
     try:
+        known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]).column(0).unique().to_pylist()
         content = folder.read(path, backfills.pipeline.spec.tables[table].file_limits)
-    except StructureError:
-        return True
+    except (StructureError, OSError, pa.ArrowInvalid):
+        return True  # one of both cannot be read; ingest says which
     return known != [sha256(content).hexdigest()]
 
 

@@ -134,6 +134,16 @@ def test_a_folder_that_does_not_exist_is_empty(zone: Path) -> None:
     assert not folder.files and not folder.strays
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_in_other_letters_is_told(zone: Path, exists: bool) -> None:
+    (zone / "Parcels").mkdir()
+    (zone / "depots").mkdir()
+    if not exists:
+        (zone / "parcels").rmdir()
+    (stray,) = open_folder(UPath(zone), "parcels", daily=True).strays
+    assert (stray.rule, stray.day) == ("misnamed_folder", None) and "rename it to parcels" in stray.detail
+
+
 def test_names_of_an_object_store_are_read_alike() -> None:
     zone = UPath("memory://landing/toy")
     (zone / "parcels" / "archive").mkdir(parents=True)

@@ -237,7 +237,7 @@ def test_a_tables_folder_that_is_a_file_stops_nothing_else(landed: Toy) -> None:
     folder = landed_path(landed, "deliveries", DAY).parent
     folder.rename(folder.with_name("_moved"))
     folder.touch()
-    with pytest.raises(FileRefusedError, match="deliveries 2024-01-05: not_a_folder: the table's folder is a file"):
+    with pytest.raises(FileRefusedError, match="deliveries 2024-01-05: not_a_folder: 'deliveries' is a file"):
         landed.run("ingest", DAY)
     assert len(weights(landed, DAY)) == 60
 

@@ -5,8 +5,10 @@ Which partitions a run takes, and how they are published, does not belong here.
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
+from threading import Lock
 
 import pyarrow as pa
 from upath import UPath
@@ -26,6 +28,8 @@ from contrail.stages.refusals import Refusal, reference_partition
 
 # The SHA-256 of the file that each partition in the lake was read from; None where the lake's own file cannot be read.
 Hashes = Mapping[date | None, str | None]
+# Several threads read files. A large one is unpacked alone, so that memory is bounded by one file's limits.
+_LARGE, _ALONE = 4 << 20, Lock()
 _UNREADABLE = (OSError, pa.ArrowInvalid)
 
 
@@ -62,7 +66,8 @@ class Delivery:
             self.folder.check_sums(path, content)
             if self.known.get(day) == hashlib.sha256(content).hexdigest():
                 return File(day)
-            rows = self._rows(day, path, content)
+            with _ALONE if len(content) > _LARGE else nullcontext():
+                rows = self._rows(day, path, content)
             return File(day, rows if rows.num_rows or day in self.known else None)
         except StructureError as error:
             return self.refused(day, error, path, content)

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow.parquet as pq
+from upath import UPath
 
 from contrail.adapters import data_versions
+from contrail.adapters.landed_files import first_irregular
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
 from contrail.lake.labels import read_training_rows
@@ -74,7 +76,11 @@ def version_window(run: StageRun[TrainOptions], window: TrainingWindow) -> dict[
     landed = run.settings.home_path / "landing" / run.pipeline.name
     paths = {TRAINING_SET: path}
     if run.settings.landing_uri == str(landed.parent) and landed.exists():
-        paths["landed_files"] = landed
+        # DVC follows every link, and waits for every pipe.
+        if odd := first_irregular(UPath(landed)):
+            run.progress(f"the landed files are not versioned: {odd} is no regular file of the landing zone")
+        else:
+            paths["landed_files"] = landed
     hashes = data_versions.add_and_push(run.settings, list(paths.values()))
     run.progress(f"training set is {hashes[path]} in DVC")
     for name, snapshot in window.snapshots.items():
