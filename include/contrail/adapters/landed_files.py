@@ -78,10 +78,13 @@ def open_folder(zone: UPath, table: str, daily: bool) -> LandingFolder:
         names = replace(names, strays=[*names.strays, *strays])
     except FileNotFoundError:
         names = Names(strays=_other_folders(zone, table))
-    except (StructureError, OSError) as error:
-        rule = error.rule if isinstance(error, StructureError) else "unreadable"
-        detail = error.detail if isinstance(error, StructureError) else f"the folder: {error.strerror or error}"
-        names = Names(strays=[Stray("", rule, detail)])
+    except StructureError as error:
+        names = Names(strays=[Stray("", error.rule, error.detail)])
+    except OSError as error:
+        if not _is_local(folder):
+            raise  # a service that does not answer is no fault of the folder
+        detail = f"'{folder.name}' cannot be listed: {error.strerror}; give this process the right to"
+        names = Names(strays=[Stray("", "unreadable", detail)])
     return LandingFolder(folder, zone, names)
 
 
@@ -89,9 +92,9 @@ def _other_folders(zone: UPath, table: str) -> list[Stray]:
     """Folders whose name would be the table's, but for capitals or spaces."""
     with suppress(FileNotFoundError):
         names = [name for name in _names(zone, zone) if name != table and name.strip().casefold() == table]
-        return [
-            Stray("", "misnamed_folder", f"'{name}' lies beside this folder; rename it to {table}") for name in names
-        ]
+        if names:
+            listed = ", ".join(f"'{name}'" for name in sorted(names))
+            return [Stray("", "misnamed_folder", f"{listed} beside this folder is not read; rename it to {table}")]
     return []
 
 
@@ -102,7 +105,12 @@ def _names(folder: UPath, zone: UPath) -> list[str]:
     real = _inside(str(folder), zone, f"the folder '{folder.name}'")
     if not Path(real).is_dir():
         raise StructureError("not_a_folder", f"'{folder.name}' is {_kind(os.lstat(real).st_mode)}; make it a folder")
-    return [path.name for path in Path(real).iterdir()]
+    return [_printable(path.name) for path in Path(real).iterdir()]
+
+
+def _printable(name: str) -> str:
+    """A name that a table and a message can hold. No right name needs the change."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
 
 
 def _same(name: str, folder: str) -> bool:

@@ -54,7 +54,7 @@ def read_names(names: Iterable[str], daily: bool) -> Names:
 
     Ignored are names that begin with ``.`` or ``_``, and unfinished uploads, which end as an upload's temporary name.
     """
-    shown = sorted(name for name in names if name and not name.startswith((".", "_")))
+    shown = sorted({name for name in names if name and not name.startswith((".", "_"))})
     unfinished = [name for name in shown if name.casefold().endswith(_UNFINISHED)]
     found: dict[str, dict[int, list[str]]] = {}
     sidecars: dict[str, list[str]] = {}

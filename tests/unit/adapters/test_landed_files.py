@@ -137,11 +137,20 @@ def test_a_folder_that_does_not_exist_is_empty(zone: Path) -> None:
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_folder_in_other_letters_is_told(zone: Path, exists: bool) -> None:
     (zone / "Parcels").mkdir()
+    (zone / "PARCELS").mkdir()
     (zone / "depots").mkdir()
     if not exists:
         (zone / "parcels").rmdir()
     (stray,) = open_folder(UPath(zone), "parcels", daily=True).strays
-    assert (stray.rule, stray.day) == ("misnamed_folder", None) and "rename it to parcels" in stray.detail
+    assert (stray.rule, stray.day) == ("misnamed_folder", None) and "'PARCELS', 'Parcels' beside" in stray.detail
+
+
+def test_a_name_that_is_no_text_can_be_told(zone: Path) -> None:
+    for name in (b"\xff.csv.gz", b"2024-02-20\n.csv.gz"):
+        Path(os.fsdecode(os.fsencode(zone / "parcels") + b"/" + name)).touch()
+    first, second = open_folder(UPath(zone), "parcels", daily=True).strays
+    assert (first.name, second.name) == ("2024-02-20\\n.csv.gz", "\\udcff.csv.gz")
+    assert all((stray.name + stray.detail).isprintable() for stray in (first, second))
 
 
 def test_names_of_an_object_store_are_read_alike() -> None:
