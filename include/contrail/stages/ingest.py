@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -92,24 +93,16 @@ def _ingest_table(run: StageRun[Options], name: str) -> _Table:
         return _Table(name)
     known = published_hashes(run, name, partitions)
     wanted: list[date | None] = list(partitions) if partitions else [None]
-    delivery = Delivery(run, name, open_folder(run.settings.landing / run.pipeline.name, name, daily), known)
+    folder = open_folder(run.settings.landing / run.pipeline.name, name, daily)
+    delivery = Delivery(run, name, folder, known, partial(_check_not_future, run, name))
     with ThreadPoolExecutor(_THREADS) as threads:
-        files = list(threads.map(lambda day: _read_partition(delivery, day), wanted))
+        files = list(threads.map(delivery.read, wanted))
     table = _publish(run, name, files, known)
     table.refusals += delivery.strays(partitions)
     kept = [day or reference_partition(run) for day in wanted]
     publish_refusals(run, name, kept, table.refusals)
     _report(run, table, delivery.strays_elsewhere(partitions))
     return table
-
-
-def _read_partition(delivery: Delivery, day: date | None) -> File:
-    try:
-        if day:
-            _check_not_future(delivery.run, delivery.table, day)
-    except StructureError as error:
-        return delivery.refused(day, error)
-    return delivery.read(day)
 
 
 def _report(run: StageRun[Options], table: _Table, elsewhere: int) -> None:

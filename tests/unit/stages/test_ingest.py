@@ -122,6 +122,8 @@ def test_a_partition_in_the_future_is_refused(landed: Toy, monkeypatch: pytest.M
         landed.run("ingest", DAY, LAST)
     # What is known ahead lands on the evening before.
     assert refused(landed) == [(LAST, "deliveries", "future_partition")]
+    ((kept,),) = landed.sql("SELECT kept_uri FROM refusals")
+    assert Path(kept).read_bytes() == landed_path(landed, "deliveries", LAST).read_bytes()
     assert len(weights(landed, LAST)) == 60
 
 

@@ -4,7 +4,7 @@ Which partitions a run takes, and how they are published, does not belong here.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -47,22 +47,26 @@ class File:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What landed for one table, and what the lake holds of it."""
+    """What landed for one table, and what the lake holds of it. ``check_day`` refuses days that cannot be."""
 
     run: StageRun[Options]
     table: str
     folder: LandingFolder
     known: Hashes
+    check_day: Callable[[date], None]
 
     def read(self, day: date | None) -> File:
         """Read the file of a partition, unless the lake holds its content already."""
         path = self.folder.files.get(str(day or REFERENCE))
-        if path is None:
-            return self._without_file(day)
         limits = self.run.pipeline.spec.tables[self.table].file_limits
         content: bytes | None = None
         try:
-            content = self.folder.read(path, limits)
+            if path is not None:
+                content = self.folder.read(path, limits)
+            if day:
+                self.check_day(day)
+            if path is None or content is None:
+                return self._without_file(day)
             self.folder.check_sums(path, content)
             if self.known.get(day) == hashlib.sha256(content).hexdigest():
                 return File(day)
@@ -70,20 +74,18 @@ class Delivery:
                 rows = self._rows(day, path, content)
             return File(day, rows if rows.num_rows or day in self.known else None)
         except StructureError as error:
-            return self.refused(day, error, path, content)
+            return self._refused(day, error, path, content)
         except MemoryError:
             wrong = StructureError("too_large", "there is not enough memory to read it; split it")
-            return self.refused(day, wrong, path, content)
+            return self._refused(day, wrong, path, content)
         except Exception as error:
             # What a service did is no fault of the file: the run may pass later.
             if ours := as_ours(error):
                 raise ours from error
             wrong = StructureError("unreadable", f"{type(error).__name__}: {str(error)[:200]}")
-            return self.refused(day, wrong, path, content)
+            return self._refused(day, wrong, path, content)
 
-    def refused(
-        self, day: date | None, error: StructureError, path: UPath | None = None, content: bytes | None = None
-    ) -> File:
+    def _refused(self, day: date | None, error: StructureError, path: UPath | None, content: bytes | None) -> File:
         """Refuse a partition. A copy of what was read is kept."""
         kept = self._keep(path, content) if path is not None and content is not None else None
         partition = day or reference_partition(self.run)
@@ -122,7 +124,7 @@ class Delivery:
             detail = f"the lake's own rows of this partition cannot be read, and {detail}"
         if uploads := [each for each in self.folder.names.unfinished if each.startswith(str(day or REFERENCE))]:
             detail += f"; an upload has not ended: {uploads[0]}"
-        return self.refused(day, StructureError("missing_file", detail))
+        raise StructureError("missing_file", detail)
 
     def _rows(self, day: date | None, path: UPath, content: bytes) -> pa.Table:
         source = self.run.pipeline.spec.tables[self.table]
