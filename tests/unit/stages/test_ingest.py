@@ -244,9 +244,16 @@ def test_a_tables_folder_that_is_a_file_stops_nothing_else(landed: Toy) -> None:
     assert len(weights(landed, DAY)) == 60
 
 
-@pytest.mark.parametrize("error", [RuntimeError("odd"), MemoryError(), OSError(5, "Input/output error")])
+@pytest.mark.parametrize(
+    ("error", "rule"),
+    [
+        (RuntimeError("odd"), "unreadable"),
+        (MemoryError(), "too_large"),
+        (OSError(5, "Input/output error"), "unreadable"),
+    ],
+)
 def test_an_error_while_one_file_is_read_is_its_refusal(
-    landed: Toy, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    landed: Toy, monkeypatch: pytest.MonkeyPatch, error: BaseException, rule: str
 ) -> None:
     read = files.read_landed
 
@@ -258,7 +265,7 @@ def test_an_error_while_one_file_is_read_is_its_refusal(
     monkeypatch.setattr(files, "read_landed", fail_once)
     with pytest.raises(FileRefusedError, match="a copy is kept"):
         landed.run("ingest", DAY, NEXT)
-    assert [table for _, table, _ in refused(landed)] == ["parcels"] and len(weights(landed, NEXT)) == 60
+    assert refused(landed) == [(DAY, "parcels", rule)] and len(weights(landed, NEXT)) == 60
 
 
 @pytest.mark.parametrize("table", ["parcels", "depots"])
