@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from upath import UPath
@@ -41,7 +42,7 @@ class LandingFolder:
     zone: UPath
     names: Names
 
-    @property
+    @cached_property
     def files(self) -> Mapping[str, UPath]:
         """The file to read for each day, or for ``reference``."""
         return {stem: self.folder / name for stem, name in self.names.files.items()}
