@@ -1,20 +1,26 @@
 """The parts of a pipeline's spec that say how its model is trained, judged, used and watched."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from contrail.config.table_spec import LONGEST_DAYS
 from contrail.frozen import Frozen
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+_MOST_ROUNDS = 1_000_000
 
 
 class TrainSpec(Frozen):
     """How a model is fitted. The last ``validation_days`` stop the rounds early, after a gap of ``embargo_days``."""
 
-    window_days: int = Field(default=243, ge=2, description="Partitions that a scheduled training run reads.")
-    validation_days: int = Field(default=31, ge=1)
-    embargo_days: int = Field(default=2, ge=0)
-    rounds: int = Field(default=500, ge=1)
-    early_stopping_rounds: int = Field(default=30, ge=1)
+    window_days: int = Field(
+        default=243, ge=2, le=LONGEST_DAYS, description="Partitions that a scheduled training run reads."
+    )
+    validation_days: int = Field(default=31, ge=1, le=LONGEST_DAYS)
+    embargo_days: int = Field(default=2, ge=0, le=LONGEST_DAYS)
+    rounds: int = Field(default=500, ge=1, le=_MOST_ROUNDS)
+    early_stopping_rounds: int = Field(default=30, ge=1, le=_MOST_ROUNDS)
     checkpoint_rounds: int = Field(
         default=0,
         ge=0,
@@ -31,10 +37,11 @@ class TrainSpec(Frozen):
     workers: int = Field(
         default=1,
         ge=1,
+        le=10_000,
         description="Executors of Apache Spark that grow each tree together, where the engine has executors. By default, "
         "and elsewhere, the stage's process grows them alone.",
     )
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
     params: dict[str, int | float | str | bool] = Field(default={})
     rate_table: tuple[str, ...] = Field(default=(), description="Features whose group means are the simple baseline.")
     segments: tuple[str, ...] = Field(default=(), description="Features by which metrics are split.")
@@ -45,29 +52,35 @@ class SegmentFloor(Frozen):
 
     feature: str
     metric: Literal["auc", "log_loss", "rmse", "mae"]
-    floor: float
+    floor: Finite
     min_rows: int = Field(default=500, ge=1)
 
 
 class GateSpec(Frozen):
     """What a challenger must show on rows after its training window."""
 
-    window_days: int = Field(default=28, ge=1, description="Out-of-time partitions that both models are scored on.")
+    window_days: int = Field(
+        default=28, ge=1, le=LONGEST_DAYS, description="Out-of-time partitions that both models are scored on."
+    )
     metric: Literal["log_loss", "auc", "rmse", "mae"] = "log_loss"
-    min_improvement: float = Field(default=0.0, description="Over the champion; negative allows non-inferiority.")
-    min_improvement_over_baseline: float = 0.0
-    max_calibration_error: float | None = None
+    min_improvement: Finite = Field(default=0.0, description="Over the champion; negative allows non-inferiority.")
+    min_improvement_over_baseline: Finite = 0.0
+    max_calibration_error: Finite | None = Field(default=None, gt=0)
     segments: tuple[SegmentFloor, ...] = ()
-    bootstrap_samples: int = Field(default=1000, ge=100)
+    bootstrap_samples: int = Field(default=1000, ge=100, le=100_000)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     min_rows: int = Field(default=1000, ge=1)
     approval: Literal["none", "person"] = Field(default="none", description="Whether a person must agree to a pass.")
-    approval_hours: float = Field(default=24, gt=0, description="Without an answer by then, it is refused.")
+    approval_hours: Finite = Field(
+        default=24, gt=0, le=24 * 366, description="Without an answer by then, it is refused."
+    )
     shadow: bool = Field(
         default=False,
         description="A version that fails only against the champion becomes challenger. It is scored in shadow.",
     )
-    min_shadow_days: int = Field(default=7, ge=1, description="Labelled days in shadow from which they become a check.")
+    min_shadow_days: int = Field(
+        default=7, ge=1, le=LONGEST_DAYS, description="Labelled days in shadow from which they become a check."
+    )
 
 
 class ScoreSpec(Frozen):
@@ -94,40 +107,33 @@ class DriftSpec(Frozen):
     label_false_alarm_rate: float = Field(
         default=0.01, gt=0, lt=0.5, description="Share of usual runs of days that raise drift of the label by chance."
     )
-    raise_days: int = Field(default=3, ge=1)
-    of_days: int = Field(default=5, ge=1)
+    raise_days: int = Field(default=3, ge=1, le=LONGEST_DAYS)
+    of_days: int = Field(default=5, ge=1, le=LONGEST_DAYS)
     clear_days: int = Field(default=1, ge=0, description="Drift is cleared at this number of unusual days, or fewer.")
     bins: int = Field(default=10, ge=2, le=50)
-
-    @model_validator(mode="after")
-    def _hysteresis(self) -> Self:
-        if not self.clear_days < self.raise_days <= self.of_days:
-            raise ValueError("hysteresis needs clear_days < raise_days <= of_days")
-        return self
 
 
 class RetrainSpec(Frozen):
     """When the governor retrains beside the schedule, and what forbids it. Days are partitions, not days of the clock."""
 
-    drift_days: int = Field(default=3, ge=1, description="Days with the verdict drift that trigger a training …")
-    drift_of_days: int = Field(default=5, ge=1, description="… among so many last days.")
+    drift_days: int = Field(
+        default=3, ge=1, le=LONGEST_DAYS, description="Days with the verdict drift that trigger a training …"
+    )
+    drift_of_days: int = Field(default=5, ge=1, le=LONGEST_DAYS, description="… among so many last days.")
     performance_days: int = Field(
         default=28,
         ge=1,
+        le=LONGEST_DAYS,
         description="Last labelled days whose median decides, once three quarters of them are measured.",
     )
-    performance_margin: float | None = Field(
+    performance_margin: Finite | None = Field(
         default=None,
         ge=0,
         description="Loss of improvement over the baseline since the gate that triggers a training, in log_loss or "
         "rmse. Empty: performance never triggers one.",
     )
     min_label_coverage: float = Field(default=0.8, ge=0, le=1, description="Fewer labels refuse a training.")
-    cooldown_days: int = Field(default=28, ge=0, description="Days after a training on which another one is refused.")
+    cooldown_days: int = Field(
+        default=28, ge=0, le=LONGEST_DAYS, description="Days after a training on which another one is refused."
+    )
     monthly_trainings: int = Field(default=2, ge=0, description="Budget of a calendar month, scheduled ones included.")
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if self.drift_days > self.drift_of_days:
-            raise ValueError("retrain needs drift_days <= drift_of_days")
-        return self

@@ -5,6 +5,7 @@ Nothing here knows what a module contains; each stage states the function that i
 
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from contrail.config.problems import hint
 from contrail.config.settings import settings
 from contrail.config.spec import PipelineSpec, load_spec, spec_hash
 from contrail.errors import SpecError
@@ -35,34 +37,56 @@ class Pipeline:
         return spec_hash(self.folder)
 
     def module(self, stem: str) -> ModuleType:
-        """Import ``<stem>.py`` of the folder.
-
-        Raises:
-            SpecError: if the file is missing.
-        """
-        path = self.folder / f"{stem}.py"
-        name = f"pipelines.{self.name}.{stem}"
-        if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
-            return sys.modules[name]
-        if not path.exists():
-            raise SpecError(f"{path} is missing: pipeline '{self.name}' needs it")
-        module_spec = importlib.util.spec_from_file_location(name, path)
-        assert module_spec is not None and module_spec.loader is not None
-        module = importlib.util.module_from_spec(module_spec)
-        sys.modules[name] = module
-        module_spec.loader.exec_module(module)
-        return module
+        """Import ``<stem>.py`` of the folder, as ``module_of``."""
+        return module_of(self.folder, stem)
 
     def function(self, stem: str, name: str) -> Callable[..., Any]:
-        """Function ``name`` of ``<stem>.py``.
+        """Function ``name`` of ``<stem>.py``, as ``function_of``."""
+        return function_of(self.folder, stem, name)
 
-        Raises:
-            SpecError: if the module or the function is missing.
-        """
-        found = getattr(self.module(stem), name, None)
-        if not callable(found):
-            raise SpecError(f"{self.folder / stem}.py must define a function {name}(); see docs/add-a-pipeline.md")
-        return found  # type: ignore[no-any-return]
+
+def module_of(folder: Path, stem: str) -> ModuleType:
+    """Import ``<stem>.py`` of a pipeline's folder.
+
+    Raises:
+        SpecError: if the file is missing, or cannot be imported: with its line and the reason.
+    """
+    path = folder / f"{stem}.py"
+    name = f"pipelines.{folder.name}.{stem}"
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
+        return sys.modules[name]
+    if not path.exists():
+        raise SpecError(f"{path} is missing: pipeline '{folder.name}' needs it")
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    assert module_spec is not None and module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]  # a second call must not find half a module
+        raise SpecError(f"{place_of(error, path)}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def function_of(folder: Path, stem: str, name: str) -> Callable[..., Any]:
+    """Function ``name`` of ``<stem>.py`` in a pipeline's folder.
+
+    Raises:
+        SpecError: if the module or the function is missing.
+    """
+    found = getattr(module_of(folder, stem), name, None)
+    if not callable(found):
+        raise SpecError(f"{folder / stem}.py must define a function {name}(); see docs/add-a-pipeline.md")
+    return found  # type: ignore[no-any-return]
+
+
+def place_of(error: BaseException, path: Path) -> str:
+    """The file, and its line that led to an error where the error tells it."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path}, line {error.lineno}"
+    own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}, line {own[-1]}" if own else str(path)
 
 
 def pipeline_names() -> list[str]:
@@ -71,15 +95,42 @@ def pipeline_names() -> list[str]:
 
 
 def load_pipeline(name: str) -> Pipeline:
-    """Load a pipeline by the name of its folder.
+    """Load a pipeline by the name of its folder, and check all of its spec.
 
     Raises:
-        SpecError: for an unknown name, a wrong key, or a folder whose name differs from the spec's.
+        SpecError: for an unknown name, or with all that is wrong in its spec.
     """
+    return _pipeline(name, load_spec(pipeline_file(name)))
+
+
+def parse_pipeline(name: str) -> Pipeline:
+    """Load a pipeline as a DAG file does: like ``load_pipeline``, but its SQL expressions are not bound.
+
+    To bind them takes DuckDB, which costs the DAG processor half a second each time. Every stage binds them.
+
+    Raises:
+        SpecError: as ``load_pipeline``.
+    """
+    return _pipeline(name, load_spec(pipeline_file(name), bind=False))
+
+
+def pipeline_file(name: str) -> Path:
+    """The ``pipeline.yaml`` of a pipeline.
+
+    Raises:
+        SpecError: for an unknown name, with the nearest one.
+    """
+    folder = settings().pipelines_path
+    if name not in (known := pipeline_names()):
+        near = hint(name, known, "Known") if known else "there is none yet; see docs/add-a-pipeline.md"
+        raise SpecError(f"no pipeline '{name}' in {folder}. {near}")
+    return folder / name / "pipeline.yaml"
+
+
+def _pipeline(name: str, spec: PipelineSpec) -> Pipeline:
     folder = settings().pipelines_path / name
-    if not (folder / "pipeline.yaml").exists():
-        raise SpecError(f"no pipeline '{name}' in {folder.parent}. Known: {', '.join(pipeline_names()) or 'none'}")
-    spec = load_spec(folder / "pipeline.yaml")
     if spec.name != name:
-        raise SpecError(f"{folder / 'pipeline.yaml'}: name is '{spec.name}' but the folder is '{name}'")
+        raise SpecError(
+            f"{folder / 'pipeline.yaml'}: name is '{spec.name}' but the folder is '{name}'; make them the same"
+        )
     return Pipeline(folder=folder, spec=spec)

@@ -7,10 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
-from contrail.config.validation_errors import explain
+from contrail.config.problems import problems_of, said
+from contrail.config.yaml_file import read_yaml
 from contrail.errors import NoPriceError, SpecError
 from contrail.frozen import Frozen
 
@@ -86,13 +86,8 @@ def load_prices(path: Path) -> PriceTable:
     """
     if not path.exists():
         raise SpecError(f"dispatch.prices: there is no {path}")
+    file = read_yaml(path)
     try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise SpecError(f"{path} has no prices: it holds no names with values")
-    try:
-        return PriceTable.model_validate({**values, "file": path.name})
+        return PriceTable.model_validate({**file.values, "file": path.name})
     except ValidationError as error:
-        raise SpecError(explain(path, error, PriceTable)) from error
+        raise SpecError(said(path, problems_of(error, PriceTable), file)) from error

@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 from upath import UPath
 
 from contrail.config.targets import DispatchSettings
 from contrail.config.validation_errors import explain, hint
+from contrail.config.yaml_file import read_text, read_yaml
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
 
@@ -143,7 +143,7 @@ def _load(environment: str, project: Path, home: Path, engine: str | None) -> Se
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise SpecError(f"CONTRAIL_ENV={environment}: there is no {path}. Known environments: {known}.")
     variables = {"CONTRAIL_ENV": environment}
-    values = _read(path, {"home": home, "project": project}, variables)
+    values = _read(path, {"home": home, "project": project}, variables, (environment,))
     if engine:
         chosen = {"kind": engine} if engine in ("sail", "spark") else {"kind": "spark", "master": engine}
         values["engine"] = {**values.get("engine", {}), **chosen}
@@ -153,12 +153,14 @@ def _load(environment: str, project: Path, home: Path, engine: str | None) -> Se
         raise SpecError(explain(path, error, Settings)) from error
 
 
-def _read(path: Path, own: dict[str, Path], used: dict[str, str]) -> dict[str, Any]:
+def _read(path: Path, own: dict[str, Path], used: dict[str, str], seen: tuple[str, ...]) -> dict[str, Any]:
     """The values of a file, over those of the environment that it extends."""
     # Filled in after YAML has been read: a quote or a backslash in a folder's name is no syntax.
-    values = _with_names(yaml.safe_load(path.read_text()), path, own, used)
+    values = _with_names(read_yaml(path, read_text(path)).values, path, own, used)
     base = values.pop("extends", None)
-    return _merged(_read(path.with_name(f"{base}.yaml"), own, used), values) if base else values
+    if base in seen:
+        raise SpecError(f"{path}: extends: {' → '.join([*seen, base])} goes in a circle")
+    return _merged(_read(path.with_name(f"{base}.yaml"), own, used, (*seen, base)), values) if base else values
 
 
 def _with_names(value: Any, path: Path, own: dict[str, Path], used: dict[str, str]) -> Any:

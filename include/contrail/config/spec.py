@@ -6,14 +6,16 @@ Nothing here reads data or the environment. Unknown keys are refused with the ne
 import hashlib
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError
 
+from contrail.config import expressions, rules
 from contrail.config.model_spec import DriftSpec, GateSpec, RetrainSpec, ScoreSpec, TrainSpec
-from contrail.config.table_spec import FeaturesSpec, LabelSpec, Name, TableSpec
-from contrail.config.validation_errors import explain
+from contrail.config.names import Name, PipelineName
+from contrail.config.problems import Problem, model_at, problems_of, said
+from contrail.config.table_spec import LONGEST_DAYS, FeaturesSpec, LabelSpec, TableSpec
+from contrail.config.yaml_file import YamlFile, read_yaml
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
 from contrail.partitions import FIRST_DAY, LAST_DAY
@@ -25,33 +27,45 @@ Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
 _REMEMBERED_DAYS = 3
 
 
+def _local_time(value: Any) -> time:
+    if isinstance(value, int | float):  # YAML reads 6:00 as a number of minutes, 360
+        raise ValueError(f'YAML reads this as the number {value}; write the time in quotes, as "06:00"')
+    found = time.fromisoformat(value) if isinstance(value, str) else value
+    if isinstance(found, time) and (found.tzinfo or found.second or found.microsecond):
+        raise ValueError('write hours and minutes only, as "06:00"; timezone has the zone')
+    return found
+
+
 class ScheduleSpec(Frozen):
     """When the DAGs run (cron, in the pipeline's time zone) and how they behave on failure."""
 
     daily: str = "0 0 * * *"
     train: str | None = None
     start_date: Day
-    retries: int = Field(default=2, ge=0)
-    retry_delay_seconds: int = Field(default=30, ge=1)
+    retries: int = Field(default=2, ge=0, le=100)
+    retry_delay_seconds: int = Field(default=30, ge=1, le=86_400)
     timeout_minutes: int = Field(
         default=60,
         ge=1,
+        le=14 * 1_440,
         description="Limit of a task. A run has three times as long, plus the time of its remote jobs and its approver.",
     )
-    late_days: int = Field(default=14, ge=1, description="How far back each day's run looks for late files.")
-    deadline_minutes: int = Field(default=120, ge=1, description="A run that takes longer is reported.")
+    late_days: int = Field(
+        default=14, ge=1, le=LONGEST_DAYS, description="How far back each day's run looks for late files."
+    )
+    deadline_minutes: int = Field(default=120, ge=1, le=31 * 1_440, description="A run that takes longer is reported.")
 
 
 class PipelineSpec(Frozen):
     """One use case. ``entities`` names the landed table with one row for each thing to predict."""
 
-    name: Name
+    name: PipelineName
     title: str
     description: str
     owner: str
     task: Literal["binary", "regression"]
     timezone: str
-    cutoff: Annotated[time, BeforeValidator(lambda v: time.fromisoformat(v) if isinstance(v, str) else v)] = time(0)
+    cutoff: Annotated[time, BeforeValidator(_local_time)] = time(0)
     first_partition: Day
     last_partition: Day | None = None
     entities: str
@@ -65,29 +79,6 @@ class PipelineSpec(Frozen):
     drift: DriftSpec = DriftSpec()
     retrain: RetrainSpec = RetrainSpec()
     schedule: ScheduleSpec
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> Self:
-        for role, table in (("entities", self.entities), ("label.table", self.label.table)):
-            if table not in self.tables:
-                raise ValueError(f"{role}: no table named '{table}'; tables: {', '.join(self.tables)}")
-            if missing := [c for c in self.key if c not in self.tables[table].columns]:
-                raise ValueError(f"key columns {missing} are not columns of {role} table '{table}'")
-            if set(own := self.tables[table].key) != set(self.key):
-                raise ValueError(
-                    f"{role}: table '{table}' has the key {list(own)}, the pipeline {list(self.key)}. They must be the same: "
-                    "one row for each thing to predict, and one outcome"
-                )
-        if not self.tables[self.entities].known_ahead:
-            raise ValueError(f"entities table '{self.entities}' must be known_ahead: it is read at its own cut-off")
-        if self.tables[self.label.table].kind == "reference":
-            raise ValueError(f"label.table '{self.label.table}' must be daily: an outcome counts once it is known")
-        if self.tables[self.label.table].known_ahead:
-            raise ValueError(f"label.table '{self.label.table}' cannot be known_ahead: that would be the future")
-        named = [*self.train.rate_table, *self.train.segments, *(s.feature for s in self.gate.segments)]
-        if missing := [name for name in named if name not in self.features.columns]:
-            raise ValueError(f"{missing} are named in train or gate but are not in features.columns")
-        return self
 
     def remembered_days(self, table: str) -> int:
         """In how many partitions before a row's own its key is looked for. An outcome's key is, until it is mature."""
@@ -114,24 +105,67 @@ class PipelineSpec(Frozen):
         return "probability" if self.task == "binary" else "prediction"
 
 
-def load_spec(path: Path) -> PipelineSpec:
+class Examined(NamedTuple):
+    """A file, the spec in it as far as it can be understood, and all that is wrong."""
+
+    file: YamlFile
+    spec: PipelineSpec | None
+    problems: list[Problem]
+
+
+def examine(path: Path, *, bind: bool = True) -> Examined:
+    """Read a ``pipeline.yaml`` and find all that is wrong with it.
+
+    Args:
+        path: The file.
+        bind: Whether to bind its expressions to its tables, which loads DuckDB.
+
+    Raises:
+        SpecError: when the file is no YAML, or no honest one.
+    """
+    file = read_yaml(path)
+    spec, problems = _typed(file.values)
+    if spec is not None:
+        more = [*rules.problems(spec), *(expressions.problems(spec) if bind else [])]
+        problems += [one for one in more if one.place not in {known.place for known in problems}]
+    return Examined(file, spec, problems)
+
+
+def _typed(values: dict[str, Any]) -> tuple[PipelineSpec | None, list[Problem]]:
+    """The spec, and what the models refuse. What they refuse is left out, so that the rest can be looked at too."""
+    try:
+        return PipelineSpec.model_validate(values), []
+    except ValidationError as error:
+        problems = problems_of(error, PipelineSpec)
+        kept: Any = values
+        for place in {item["loc"] for item in error.errors()}:
+            if model_at(PipelineSpec, place[:-1]) is None:
+                return None, problems  # a named thing, such as a column: without it, others would seem wrong
+            kept = _without(kept, place)
+        try:
+            return PipelineSpec.model_validate(kept), problems
+        except ValidationError:  # something that must be there is not
+            return None, problems
+
+
+def _without(values: Any, place: tuple[int | str, ...]) -> Any:
+    """The same values, without the key at ``place``."""
+    if not isinstance(values, dict) or place[0] not in values:
+        return values
+    others = {key: value for key, value in values.items() if key != place[0]}
+    return others if len(place) == 1 else {**others, place[0]: _without(values[place[0]], place[1:])}
+
+
+def load_spec(path: Path, *, bind: bool = True) -> PipelineSpec:
     """Read and check a ``pipeline.yaml``.
 
     Raises:
-        SpecError: naming the file, the key path, the rule and the nearest valid name.
+        SpecError: naming the file and, for each thing that is wrong, the line, the key, the rule and the nearest name.
     """
-    try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SpecError(f"{path} does not exist. A pipeline is a folder with a pipeline.yaml.") from error
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise SpecError(f"{path} must be a mapping with the keys {', '.join(PipelineSpec.model_fields)}")
-    try:
-        return PipelineSpec.model_validate(values)
-    except ValidationError as error:
-        raise SpecError(explain(path, error, PipelineSpec)) from error
+    file, spec, problems = examine(path, bind=bind)
+    if problems or spec is None:
+        raise SpecError(said(path, problems, file))
+    return spec
 
 
 def spec_hash(folder: Path) -> str:

@@ -3,14 +3,23 @@
 How a model is made of them does not belong here.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from contrail.config.names import Name
 from contrail.frozen import Frozen
 
 ColumnType = Literal["string", "int", "float", "bool", "date", "timestamp"]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+SQL_TYPES: dict[ColumnType, str] = {
+    "string": "VARCHAR",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMPTZ",
+}
+LONGEST_DAYS = 3_660  # ten years; more is a slip of the finger, and far more is no date any longer
 
 
 class ColumnSpec(Frozen):
@@ -56,17 +65,6 @@ class TableSpec(Frozen):
         """Columns that a landed file may lack. Their values are then null."""
         return frozenset(name for name, column in self.columns.items() if not column.required)
 
-    @model_validator(mode="after")
-    def _columns_exist(self) -> Self:
-        named = [*self.key, *([self.known_at] if self.known_at else [])]
-        if missing := [name for name in named if name not in self.columns]:
-            raise ValueError(f"columns {missing} are named in key or known_at but not listed in columns")
-        if self.kind == "daily" and not self.known_at:
-            raise ValueError("a daily table needs known_at: the timestamp column from which a row was known")
-        if self.known_at and self.columns[self.known_at].type != "timestamp":
-            raise ValueError(f"known_at column {self.known_at} must have type timestamp")
-        return self
-
 
 class LabelSpec(Frozen):
     """What is predicted: a SQL expression over a validated table, joined to the entities by the pipeline's key.
@@ -76,7 +74,7 @@ class LabelSpec(Frozen):
 
     table: str
     expression: str
-    mature_after_days: int = Field(default=1, ge=0)
+    mature_after_days: int = Field(default=1, ge=0, le=LONGEST_DAYS)
     counts: Literal["newest", "first"] = Field(
         default="newest",
         description="Which outcome of a key counts: the newest that was known at the time, or the first. With first, a "

@@ -22,21 +22,16 @@ from pyiceberg.types import (
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import ColumnSpec, ColumnType
 
-_TYPES: dict[ColumnType, tuple[pa.DataType, type[PrimitiveType], str]] = {
-    "string": (pa.string(), StringType, "VARCHAR"),
-    "int": (pa.int64(), LongType, "BIGINT"),
-    "float": (pa.float64(), DoubleType, "DOUBLE"),
-    "bool": (pa.bool_(), BooleanType, "BOOLEAN"),
-    "date": (pa.date32(), DateType, "DATE"),
-    "timestamp": (pa.timestamp("us", "UTC"), TimestamptzType, "TIMESTAMPTZ"),
+_TYPES: dict[ColumnType, tuple[pa.DataType, type[PrimitiveType]]] = {
+    "string": (pa.string(), StringType),
+    "int": (pa.int64(), LongType),
+    "float": (pa.float64(), DoubleType),
+    "bool": (pa.bool_(), BooleanType),
+    "date": (pa.date32(), DateType),
+    "timestamp": (pa.timestamp("us", "UTC"), TimestamptzType),
 }
 
 PARTITION = "partition_date"
-
-
-def sql_type(kind: ColumnType) -> str:
-    """Return DuckDB's name of a column type."""
-    return _TYPES[kind][2]
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,22 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, TypeVar, overload
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from contrail.adapters.machine_errors import machine_errors
 from contrail.config.pipeline import load_pipeline
+from contrail.config.problems import hint
 from contrail.config.settings import settings
-from contrail.errors import InputsChangedError
+from contrail.errors import InputsChangedError, SpecError
 from contrail.files import remove_folder
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun, silent
-from contrail.stages.options import StageOptions, options_of
+from contrail.stages.options import OPTIONS, StageOptions, options_of
 from contrail.stages.results import StageResult
 
 _TRIES = 3
@@ -94,9 +97,10 @@ def run_stage(
     Staged rows are removed however the stage ends. Published rows stay.
 
     Raises:
+        SpecError: for a verb that is no stage.
         ContrailError: as the stage does.
     """
-    module = importlib.import_module(f"contrail.stages.{verb}")
+    module = _stage(verb)
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     started = time.monotonic()
     with machine_errors():
@@ -105,6 +109,14 @@ def run_stage(
         finally:
             remove_folder(run.staging)
     return result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+
+
+def _stage(verb: str) -> ModuleType:
+    """The module of a stage. ``OPTIONS`` also has runs that are no stages."""
+    if verb not in OPTIONS or not find_spec(f"contrail.stages.{verb}"):
+        known = [name for name in OPTIONS if find_spec(f"contrail.stages.{name}")]
+        raise SpecError(f"there is no stage '{verb}'; {hint(verb, known, 'stages')}")
+    return importlib.import_module(f"contrail.stages.{verb}")
 
 
 def _from_inputs_at_rest(run: StageRun[StageOptions]) -> Retrying:

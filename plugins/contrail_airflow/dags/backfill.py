@@ -5,7 +5,7 @@ from typing import Any
 from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from contrail.config.pipeline import load_pipeline
+from contrail.config.pipeline import parse_pipeline
 from contrail.config.spec import PipelineSpec
 from contrail.stages import RANGE_STAGES
 from contrail_airflow.dags.policy import dag, publish, retries, slots, start
@@ -33,7 +33,7 @@ _PINNED = ["--model", "{{ plan_of(ti).model }}"]
 
 def backfill(pipeline: str) -> DAG:
     """Plan → each chosen stage → difference, and publish where analysts have a warehouse."""
-    spec = load_pipeline(pipeline).spec
+    spec = parse_pipeline(pipeline).spec
     with dag(
         spec, "backfill", stages=RANGE_STAGES,
         schedule=None, start_date=start(spec), max_active_runs=1,

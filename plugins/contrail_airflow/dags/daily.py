@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from contrail.config.pipeline import load_pipeline
+from contrail.config.pipeline import parse_pipeline
 from contrail_airflow.dags.policy import asset, dag, day_form, stage, start
 from contrail_airflow.operators.day import DayOperator
 from contrail_airflow.scheduling.priority import EarlierPartitionFirst
@@ -13,7 +13,7 @@ from contrail_airflow.scheduling.timetables import ClosedPartitionTimetable
 
 def daily(pipeline: str) -> DAG:
     """Late → ingest → validate → features, for each day of a pipeline; days pass each task in order."""
-    spec = load_pipeline(pipeline).spec
+    spec = parse_pipeline(pipeline).spec
     at_cutoff = ClosedPartitionTimetable(
         spec.schedule.daily, timezone=spec.timezone, key_format="%Y-%m-%d", last=spec.last_partition
     )

@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
-from contrail.config.pipeline import load_pipeline
+from contrail.config.pipeline import parse_pipeline
 from contrail_airflow.dags.policy import DAY, RUN_DAY, asset, dag, day_form, days_before, publish, stage
 from contrail_airflow.operators.day import DayOperator, RetrainOperator
 from contrail_airflow.operators.results import result_of
@@ -12,7 +12,7 @@ _DECIDED_SO = "result_of(ti, 'govern').details.decision == 'retrain'"
 
 def monitor(pipeline: str) -> DAG:
     """Drift and performance → govern → retrain, and → publish, for each day whose predictions are new."""
-    spec = load_pipeline(pipeline).spec
+    spec = parse_pipeline(pipeline).spec
     after_predictions = PartitionedAssetTimetable(assets=asset(spec, "predictions"))
     days, back = spec.label.mature_after_days, spec.measured_again_days
     first, mature = ("{{ days_before(" + RUN_DAY + ", " + str(n) + ") }}" for n in (days + back, days + 1))

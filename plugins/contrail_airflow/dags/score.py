@@ -2,13 +2,13 @@
 
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
-from contrail.config.pipeline import load_pipeline
+from contrail.config.pipeline import parse_pipeline
 from contrail_airflow.dags.policy import DAY, RUN_DAY, asset, dag, day_form, days_before, publish, stage
 
 
 def score(pipeline: str) -> DAG:
     """Score → publish, for each day whose features are new; publish only where analysts have a warehouse."""
-    spec = load_pipeline(pipeline).spec
+    spec = parse_pipeline(pipeline).spec
     after_features = PartitionedAssetTimetable(assets=asset(spec, "features"))
     # Where late data cause new scores for past days, the analysts get those days with this one.
     back = spec.schedule.late_days if spec.score.late_data == "rescore" else 0

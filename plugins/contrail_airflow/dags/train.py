@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, Param
 
-from contrail.config.pipeline import load_pipeline
+from contrail.config.pipeline import parse_pipeline
 from contrail.config.spec import PipelineSpec
 from contrail.config.training_windows import TrainingWindows, training_windows
 from contrail.errors import SpecError
@@ -40,7 +40,7 @@ _ALLOWED = "{{ 'yes' if is_allowed(ti) else '' }}"
 
 def train(pipeline: str) -> DAG:
     """Govern → train → judge → promote, by schedule, by hand, or started by the DAG ``monitor``."""
-    spec = load_pipeline(pipeline).spec
+    spec = parse_pipeline(pipeline).spec
     cron = spec.schedule.train
     with dag(
         spec, "train", stages=_STAGES,

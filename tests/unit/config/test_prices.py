@@ -53,7 +53,7 @@ def test_a_wrong_table_is_refused_with_its_place(tmp_path: Path, values: dict[st
     assert words in str(refused.value)
 
 
-@pytest.mark.parametrize(("text", "words"), [("- 1", "has no prices"), ("a: [", "is not YAML")])
+@pytest.mark.parametrize(("text", "words"), [("- 1", "must hold keys with values"), ("a: [", "is not YAML")])
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "prices.yaml").write_text(text)
     with pytest.raises(SpecError, match=words):

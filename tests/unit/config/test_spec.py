@@ -1,5 +1,6 @@
 """pipeline.yaml is typed. The error for a wrong key has its file, its path and the nearest valid name."""
 
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -57,7 +58,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         ("tables.deliveries.known_at", "delay", "known_at column delay must have type timestamp"),
         ("tables.deliveries.known_ahead", True, "cannot be known_ahead: that would be the future"),
         ("tables.parcels.known_ahead", False, "must be known_ahead"),
-        ("train.segments", ["colour"], "['colour'] are named in train or gate but are not in features.columns"),
+        ("train.segments", ["colour"], "train.segments.0: 'colour' is not in features.columns; features: depot,"),
         ("retrain", {"drift_days": 6}, "retrain needs drift_days <= drift_of_days"),
         ("drift", {"raise_days": 6}, "hysteresis needs clear_days < raise_days <= of_days"),
     ],
@@ -85,3 +86,129 @@ def test_the_hash_follows_the_folder(tmp_path: Path) -> None:
     before = spec_hash(tmp_path)
     (tmp_path / "features.py").write_text("x = 1")
     assert spec_hash(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("name", "a__b", "name: a pipeline's name has lower-case letters and digits, with single underscores"),
+        ("name", "contrail", "name: 'contrail' is reserved"),
+        ("name", "x" * 41, "name: String should have at most 40 characters"),
+        (
+            "timezone",
+            "America/NewYork",
+            "timezone: there is no time zone 'America/NewYork'; did you mean 'America/New_York'?",
+        ),
+        ("cutoff", 360, 'cutoff: YAML reads this as the number 360; write the time in quotes, as "06:00"'),
+        ("cutoff", "06:00+02:00", 'cutoff: write hours and minutes only, as "06:00"; timezone has the zone'),
+        ("cutoff", "06:00", "schedule.daily: '0 0 * * *' runs at 00:00, before the cut-off at 06:00"),
+        ("schedule.daily", "0 25 * * *", "schedule.daily: '0 25 * * *' is no cron expression"),
+        (
+            "schedule.train",
+            "0 0 31 2 *",
+            "schedule.train: '0 0 31 2 *' is no cron expression: failed to find next date",
+        ),
+        ("schedule.start_date", "2023-12-31", "schedule.start_date: 2023-12-31 lies before first_partition"),
+        ("schedule.start_date", "2024-04-01", "schedule.start_date: 2024-04-01 lies after last_partition"),
+        ("first_partition", "0001-01-01", "first_partition: Input should be greater than or equal to"),
+        ("last_partition", "2023-01-01", "last_partition: 2023-01-01 lies before first_partition"),
+        (
+            "last_partition",
+            "2024-01-20",
+            "there are 20 days from 2024-01-01 to 2024-01-20, but training and gate need 25",
+        ),
+        ("label.expression", "dely > 15", "label.expression: 'dely > 15' does not fit the columns of deliveries"),
+        ("label.table", "delivery", "label.table: no table named 'delivery'; did you mean 'deliveries'?"),
+        ("label.table", "depots", "label.table: 'depots' must be daily"),
+        ("entities", "depots", "tables.depots.known_ahead: the entities table 'depots' must be known_ahead, and daily"),
+        ("key", [], "key: the key must have columns, each once"),
+        ("key", ["parcel", "parcel"], "key: the key must have columns, each once"),
+        (
+            "tables.deliveries.key",
+            ["ship_date"],
+            "the key of the label table is [ship_date], but that of the pipeline is [",
+        ),
+        (
+            "tables.parcels.key",
+            ["ship_date", "parcel", "depot"],
+            "the key of the entities table is [ship_date, parcel, depot]",
+        ),
+        ("tables.deliveries.columns.parcel.type", "string", "'parcel' is string here and int in parcels"),
+        ("tables.parcels.columns.parcel.required", False, "a column of the key must be required"),
+        (
+            "tables.parcels.columns.booked_at.required",
+            False,
+            "known_at must be required: a row without it is never known",
+        ),
+        ("tables.parcels.columns.Depot", {"type": "int"}, "differs only in case from '"),
+        ("tables.parcels.columns._file", {"type": "int"}, "columns._file: the name is one of Contrail's own columns"),
+        ("tables.parcels.columns", {}, "tables.parcels.columns: a table needs columns"),
+        ("tables.depots.known_ahead", True, "a reference table has no partitions, so it cannot be known ahead"),
+        ("tables.Depots", {}, "tables.Depots: a name has lower-case letters, digits and underscores"),
+        ("features.columns", {}, "features.columns: a model needs one feature at least"),
+        ("features.columns.label", {"doc": "x"}, "features.columns.label: the name is one of Contrail's own columns"),
+        ("features.columns.ship_date", {"doc": "x"}, "'ship_date' is a date in parcels; write kind: category"),
+        ("gate.metric", "rmse", "gate.metric: rmse is no metric of a binary task; use auc or log_loss"),
+        ("gate.max_calibration_error", 1.5, "gate.max_calibration_error: for a binary task it lies between 0 and 1"),
+        ("gate.max_calibration_error", float("nan"), "gate.max_calibration_error: Input should be"),
+        ("gate.approval_hours", float("inf"), "gate.approval_hours: Input should be"),
+        ("gate.segments", [{"feature": "depo", "metric": "auc", "floor": 0.5}], "did you mean 'depot'?"),
+        (
+            "gate.segments",
+            [{"feature": "depot", "metric": "auc", "floor": 2}],
+            "gate.segments.0.floor: an auc lies between",
+        ),
+        (
+            "gate.segments",
+            [{"feature": "depot", "metric": "mae", "floor": 2}],
+            "gate.segments.0.metric: mae is no metric of a",
+        ),
+        ("train.window_days", 9, "train.window_days: 9 days leave nothing to learn from"),
+        (
+            "train.params",
+            {"rounds": 3},
+            "train.params.rounds: this is a setting of train: move it out of params, to train.rounds",
+        ),
+        ("train.params", {"eta": float("inf")}, "train.params.eta: inf is no number"),
+        (
+            "train.params",
+            {"objective": "reg:squarederror"},
+            "a binary task needs binary:logistic, not reg:squarederror",
+        ),
+        ("score", {"threshold": 1.5}, "score.threshold: Input should be less than 1"),
+        ("retrain", {"min_label_coverage": 80}, "retrain.min_label_coverage: Input should be less than or equal to 1"),
+        ("drift", {"false_alarm_rate": 5}, "drift.false_alarm_rate: Input should be less than 0.5"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_it_is_loaded(
+    write: Callable[..., Path], path: str, value: Any, message: str
+) -> None:
+    with pytest.raises(SpecError) as raised:
+        load_spec(write(path, value))
+    assert message in str(raised.value)
+
+
+def test_everything_that_is_wrong_is_said_at_once_with_its_line(write: Callable[..., Path]) -> None:
+    file = write("timezone", "America/NewYork")
+    text = file.read_text().replace("delay > 15", "dely > 15").replace("window_days: 40", "window_days: 8")
+    file.write_text(text.replace("owner: tests", "onwer: tests\nowner: tests\nscore: {threshold: 2}"))
+    with pytest.raises(SpecError) as raised:
+        load_spec(file)
+    lines = file.read_text().splitlines()
+    found = re.findall(r"^  line (\d+): ([\w.]+): ", str(raised.value), re.MULTILINE)
+    assert {place for _, place in found} == {
+        "onwer",
+        "score.threshold",
+        "timezone",
+        "label.expression",
+        "train.window_days",
+    }
+    for number, place in found:
+        assert place.rpartition(".")[2] in lines[int(number) - 1]
+    assert found == sorted(found, key=lambda pair: int(pair[0]))
+
+
+def test_a_broken_column_is_not_blamed_for_what_rests_on_it(write: Callable[..., Path]) -> None:
+    with pytest.raises(SpecError) as raised:
+        load_spec(write("tables.parcels.columns.parcel", 7))
+    assert len(str(raised.value).splitlines()) == 2

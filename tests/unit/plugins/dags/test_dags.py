@@ -380,7 +380,7 @@ def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monk
     loaded = load_pipeline("flight_delay")
     gate = loaded.spec.gate.model_copy(update={"approval": "person", "approval_hours": 2})
     strict = dataclasses.replace(loaded, spec=loaded.spec.model_copy(update={"gate": gate}))
-    monkeypatch.setattr(train_module, "load_pipeline", lambda name: strict)
+    monkeypatch.setattr(train_module, "parse_pipeline", lambda name: strict)
     train = build_dags("flight_delay")["flight_delay__train"]
     assert "judge: contrail promote" in render(train, approval=False)
     assert train.get_task("promote").response_timeout == timedelta(hours=2)

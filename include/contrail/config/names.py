@@ -1,0 +1,92 @@
+"""Which names a pipeline may give: to itself, to tables, columns and features.
+
+A name that only needs quotes is allowed, because SQL is written with quotes. A name is refused that is one of ours, that
+a place where it goes cannot hold, or that differs from another only in case.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+# The longest pipeline's name still fits with its DAG's into the ids of jobs, and a feature's into a metric's name.
+_NAME, _PIPELINE = r"^[a-z][a-z0-9_]*$", r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
+Name = Annotated[str, Field(pattern=_NAME, max_length=100)]
+PipelineName = Annotated[str, Field(pattern=_PIPELINE, max_length=40)]
+PATTERN_WORDS = {
+    _NAME: "a name has lower-case letters, digits and underscores, and begins with a letter",
+    _PIPELINE: "a pipeline's name has lower-case letters and digits, with single underscores between them",
+}
+
+RESERVED_PIPELINES = frozenset({"contrail", "default", "information_schema"})
+# Columns that Contrail adds to landed rows, on their way from the file to the validated table.
+OF_LANDED = frozenset({"partition_date", "visible_from", "_file", "_line", "_sha256", "_row", "_known_day"})
+# Columns that Contrail adds to the entities' key: in features, predictions, labels and their comparison.
+OF_KEYS = frozenset(
+    {
+        *("cutoff_at", "label", "probability", "decision", "prediction", "shadow"),
+        *("model_name", "model_version", "feature_snapshot", "scoring_run", "scored_at"),
+    }
+)
+OF_FEATURES = frozenset({"partition_date", "visible_from", "cutoff_at", "label"})
+_REASON = re.compile(r"reason_\d+(_value|_contribution)?", re.IGNORECASE)
+_LONGEST_COLUMN = 128
+# BigQuery refuses them in a column's name, and the key's columns are in the tables that go there.
+_NOT_IN_KEYS = frozenset('!"$()*,./;?@[\\]^`{}~')
+
+
+def quoted(name: str) -> str:
+    """Quote a name for DuckDB, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text as a value in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def folded(name: str) -> str:
+    """The form in which two names are the same to an engine that ignores case."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def column_problem(name: str) -> str | None:
+    """What is wrong with the name of a landed column; None when nothing is."""
+    if not name or name != name.strip():
+        return "a column's name has no space before or after it, and is not empty"
+    if len(name) > _LONGEST_COLUMN:
+        return f"a column's name has at most {_LONGEST_COLUMN} characters; this one has {len(name)}"
+    if not name.isprintable() or name.startswith("."):
+        return "a column's name has printable characters, and does not begin with a dot"
+    if folded(name) in OF_LANDED:
+        return f"the name is one of Contrail's own columns ({', '.join(sorted(OF_LANDED))}); land it under another name"
+    return None
+
+
+def key_problem(name: str) -> str | None:
+    """What is wrong with the name of a column of the pipeline's key; None when nothing is."""
+    if folded(name) in OF_KEYS or _REASON.fullmatch(name):
+        return f"'{name}' is a column of Contrail's own tables (predictions, features); land it under another name"
+    if wrong := sorted(_NOT_IN_KEYS & set(name)):
+        return f"'{name}' has {' '.join(wrong)}, which BigQuery allows in no column; land it under another name"
+    if name.startswith("_"):
+        return f"'{name}' begins with an underscore, as names of Contrail and BigQuery do; land it under another name"
+    return None
+
+
+def feature_problem(name: str) -> str | None:
+    """What is wrong with the name of a feature; None when nothing is."""
+    return (
+        f"the name is one of Contrail's own columns ({', '.join(sorted(OF_FEATURES))})" if name in OF_FEATURES else None
+    )
+
+
+def same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each name that an engine takes for an earlier one, with that one."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(folded(name), name)
+        if other != name:
+            yield name, other
