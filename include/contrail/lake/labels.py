@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contrail.config.names import quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.lake.datasets import PARTITION
@@ -22,8 +23,8 @@ _KEPT = "Nothing was published."
 def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
     label, known_at = spec.label, spec.tables[spec.label.table].known_at
     known = f"visible_from <= DATE '{as_of}'" if as_of else "true"
-    keys = ", ".join(f'"{key}"' for key in spec.key)
-    own = ", ".join(f'e."{name}"' for name in (PARTITION, *spec.key))
+    keys = ", ".join(quoted(key) for key in spec.key)
+    own = ", ".join(f"e.{quoted(name)}" for name in (PARTITION, *spec.key))
     order = "DESC" if label.counts == "newest" else "ASC"
     # Without these limits, a range of days would see labels that a single day does not see.
     in_time = f"o._day BETWEEN e.{PARTITION} AND e.{PARTITION} + {label.mature_after_days}"
@@ -33,7 +34,7 @@ def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
                 PARTITION BY {own} ORDER BY o._known_at {order}, o._day {order}) AS place
             FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}) e
             JOIN (
-                SELECT {keys}, {PARTITION} AS _day, "{known_at}" AS _known_at,
+                SELECT {keys}, {PARTITION} AS _day, {quoted(str(known_at))} AS _known_at,
                     CAST(({label.expression}) AS DOUBLE) AS label
                 FROM validated_{label.table} WHERE {known}) o USING ({keys})
             WHERE {in_time})
@@ -42,7 +43,7 @@ def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
 
 def _read(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, query: str) -> pa.Table:
     """Run a query that gives ``partition_date``, key and label, in that order. Assert one good label for each entity."""
-    order = ", ".join(f'"{name}"' for name in (PARTITION, *spec.key))
+    order = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
     try:
         rows = connection.sql(f"{query} ORDER BY {order}").to_arrow_table()
     except (duckdb.ProgrammingError, duckdb.DataError) as error:
@@ -132,7 +133,7 @@ def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, a
     tables = _tables(lake, spec, partitions)
     lake.table("features")
     with lake.connect(tables, tables) as connection:
-        columns = ", ".join(f'"{name}"' for name in (PARTITION, *spec.key))
+        columns = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
         query = f"SELECT f.*, l.label FROM features f JOIN ({_label_query(spec, as_of)}) l USING ({columns})"
         return _read(connection, spec, query)
 
@@ -147,7 +148,7 @@ def later_outcomes(lake: Lake, spec: PipelineSpec, partitions: Partitions, snaps
     """
     days, names = spec.remembered_days(spec.label.table), [PARTITION, *spec.key]
     rows = lake.scan(f"validated_{spec.label.table}", partitions.reaching_back(days), names, snapshot).select(names)
-    keys = ", ".join(f'"{key}"' for key in spec.key)
+    keys = ", ".join(quoted(key) for key in spec.key)
     with duckdb.connect() as connection:
         connection.register("outcomes", rows)
         return connection.sql(f"""

@@ -8,6 +8,7 @@ an empty field.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from contrail.config.names import quoted
 from contrail.config.table_spec import ColumnSpec, ColumnType
 from contrail.partitions import FIRST_DAY, LAST_DAY
 
@@ -74,8 +75,8 @@ def cast_sql(column: str, kind: ColumnType) -> str:
     """
     form = _FORMS[kind]
     if form.pattern is None:
-        return f'"{column}"'
-    value = f'TRY_CAST("{column}" AS {form.sql_type})'
+        return quoted(column)
+    value = f"TRY_CAST({quoted(column)} AS {form.sql_type})"
     held = f" AND {form.holds.format(value)}" if form.holds else ""
     return f"CASE WHEN {_fits(form, column)}{held} THEN {value} END"
 
@@ -85,14 +86,14 @@ def misfit_sql(column: str, kind: ColumnType) -> str:
     form = _FORMS[kind]
     if not form.beyond:
         return f"'is not {form.words}'"
-    beyond = f'{_fits(form, column)} AND TRY_CAST("{column}" AS {form.wide}) IS NOT NULL'
+    beyond = f"{_fits(form, column)} AND TRY_CAST({quoted(column)} AS {form.wide}) IS NOT NULL"
     return f"CASE WHEN {beyond} THEN 'cannot be kept: {form.beyond}' ELSE 'is not {form.words}' END"
 
 
 def _fits(form: _Form, column: str) -> str:
-    return f"""regexp_full_match("{column}", '{form.pattern}')"""
+    return f"regexp_full_match({quoted(column)}, '{form.pattern}')"
 
 
 def cast_list(columns: Mapping[str, ColumnSpec]) -> str:
     """Make a SELECT list that casts every column, under its own name."""
-    return ", ".join(f'{cast_sql(name, column.type)} AS "{name}"' for name, column in columns.items())
+    return ", ".join(f"{cast_sql(name, column.type)} AS {quoted(name)}" for name, column in columns.items())

@@ -12,59 +12,65 @@ contract.
 
 from collections.abc import Sequence
 
+from contrail.config.names import literal, quoted
 from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.methods.casting import misfit_sql
 
 
 def wrong_type(name: str, column: ColumnSpec) -> str:
     """Find text that does not have the column's type, and values that the type cannot hold."""
+    own, before = quoted(name), literal(f'column {name}: "')
     return f"""
-        SELECT _row, 'type:{name}' AS rule,
-            'column {name}: "' || left("{name}", 80) || '" ' || {misfit_sql(name, column.type)} AS detail
-        FROM landed SEMI JOIN (SELECT _row FROM typed WHERE "{name}" IS NULL) USING (_row) WHERE "{name}" IS NOT NULL"""
+        SELECT l._row, {literal(f"type:{name}")} AS rule,
+            {before} || left(l.{own}, 80) || '" ' || {misfit_sql(name, column.type)} AS detail
+        FROM landed l SEMI JOIN (SELECT t._row FROM typed t WHERE t.{own} IS NULL) n USING (_row)
+        WHERE l.{own} IS NOT NULL"""
 
 
 def missing_value(name: str) -> str:
     """Find rows without a value in a required column."""
+    said = literal(f"column {name}: no value, and it is required")
     return f"""
-        SELECT _row, 'not_null:{name}' AS rule, 'column {name}: no value, and it is required' AS detail
-        FROM landed WHERE "{name}" IS NULL"""
+        SELECT l._row, {literal(f"not_null:{name}")} AS rule, {said} AS detail
+        FROM landed l WHERE l.{quoted(name)} IS NULL"""
 
 
 def known_outside_partition(known_at: str, timezone: str) -> str:
     """Find rows that became known on another local day than their partition's."""
     return f"""
-        SELECT _row, 'known_at_in_partition' AS rule,
-            printf('column {known_at}: %s is on %s in {timezone}, in the file of %s', "{known_at}"::VARCHAR,
-                _known_day::VARCHAR, partition_date::VARCHAR) AS detail
-        FROM typed WHERE _known_day <> partition_date"""
+        SELECT t._row, 'known_at_in_partition' AS rule,
+            concat({literal(f"column {known_at}: ")}, t.{quoted(known_at)}::VARCHAR, ' is on ', t._known_day::VARCHAR,
+                {literal(f" in {timezone}, in the file of ")}, t.partition_date::VARCHAR) AS detail
+        FROM typed t WHERE t._known_day <> t.partition_date"""
 
 
 def known_after_cutoff(known_at: str) -> str:
     """Find rows of a table known ahead that became known at or after their partition's cut-off."""
+    own = f"t.{quoted(known_at)}"
     return f"""
-        SELECT _row, 'known_at_in_partition' AS rule,
-            printf('column {known_at}: %s is not before the cut-off %s of partition %s', "{known_at}"::VARCHAR,
-                cutoff::VARCHAR, partition_date::VARCHAR) AS detail
-        FROM typed JOIN days ON day = partition_date WHERE "{known_at}" >= cutoff"""
+        SELECT t._row, 'known_at_in_partition' AS rule,
+            concat({literal(f"column {known_at}: ")}, {own}::VARCHAR, ' is not before the cut-off ', d.cutoff::VARCHAR,
+                ' of partition ', t.partition_date::VARCHAR) AS detail
+        FROM typed t JOIN days d ON d.day = t.partition_date WHERE {own} >= d.cutoff"""
 
 
 def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
     """Find rows that share their key within a partition. Of equal rows it finds all but the first, of others all."""
-    keys = ", ".join(f'"{name}"' for name in ["partition_date", *key])
-    values = ", ".join(f't."{name}"' for name in columns)
-    shown = " || ', ' || ".join(f"""'{name}=' || coalesce("{name}"::VARCHAR, '')""" for name in key)
+    names = ["partition_date", *key]
+    keys, own = ", ".join(map(quoted, names)), ", ".join(f"t.{quoted(name)}" for name in names)
+    values = ", ".join(f"t.{quoted(name)}" for name in columns)
+    shown = ", ', ', ".join(f"{literal(f'{name}=')}, t.{quoted(name)}::VARCHAR" for name in key)
     return f"""
         WITH repeated AS (SELECT {keys} FROM typed GROUP BY ALL HAVING count(*) > 1),
         candidates AS (
-            SELECT t.*, l._line, first(l._line) OVER same AS first_line, min(ROW({values})) OVER same AS least,
-                max(ROW({values})) OVER same AS most
-            FROM typed t JOIN repeated USING ({keys}) JOIN landed l USING (_row)
+            SELECT t._row, l._line, concat({shown}) AS shown, first(l._line) OVER same AS first_line,
+                min(ROW({values})) OVER same AS least, max(ROW({values})) OVER same AS most
+            FROM typed t JOIN repeated r USING ({keys}) JOIN landed l ON l._row = t._row
             WINDOW same AS (
-                PARTITION BY {keys} ORDER BY l._line ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))
+                PARTITION BY {own} ORDER BY l._line ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))
         SELECT _row, 'unique_key' AS rule,
             CASE WHEN least IS NOT DISTINCT FROM most THEN printf('the same row as line %d', first_line)
-            ELSE printf('key %s occurs more than once with different values, first on line %d', {shown}, first_line) END
+            ELSE printf('key %s occurs more than once with different values, first on line %d', shown, first_line) END
             AS detail
         FROM candidates WHERE _line > first_line OR least IS DISTINCT FROM most"""
 
@@ -74,14 +80,14 @@ def known_key(key: Sequence[str], days: int, may_change: Sequence[str] = ()) -> 
 
     A row that differs from the newest of them in a column of ``may_change`` replaces it, and breaks no rule.
     """
-    same = " AND ".join(f't."{name}" = e."{name}"' for name in key)
-    equal = " AND ".join(f't."{name}" IS NOT DISTINCT FROM e."{name}"' for name in may_change) or "true"
+    same = " AND ".join(f"t.{quoted(name)} = e.{quoted(name)}" for name in key)
+    equal = " AND ".join(f"t.{quoted(name)} IS NOT DISTINCT FROM e.{quoted(name)}" for name in may_change) or "true"
     return f"""
-        SELECT _row, 'unique_key' AS rule,
+        SELECT t._row, 'unique_key' AS rule,
             printf('the key is in partition %s already', max(e.partition_date)::VARCHAR) AS detail
         FROM typed t JOIN earlier e ON {same}
             AND e.partition_date BETWEEN t.partition_date - {days} AND t.partition_date - 1
-        GROUP BY _row HAVING arg_max({equal}, e.partition_date)"""
+        GROUP BY t._row HAVING arg_max({equal}, e.partition_date)"""
 
 
 def wrong_label(expression: str, binary: bool, rows: range) -> str:
@@ -95,25 +101,24 @@ def wrong_label(expression: str, binary: bool, rows: range) -> str:
         ) WHERE NOT {fits}"""
 
 
-_FIXED = {"rows": "count(*)", "bad_share": "avg((bad IS NOT NULL)::INT)"}
+_FIXED = {"rows": "count(*)", "bad_share": "avg((b.bad_row IS NOT NULL)::INT)"}
 _BY_TIME = {
-    "known_from_hour": 'epoch(min("{}") - any_value(midnight)) / 3600',
-    "known_to_hour": 'epoch(max("{}") - any_value(midnight)) / 3600',
+    "known_from_hour": "epoch(min({}) - any_value(d.midnight)) / 3600",
+    "known_to_hour": "epoch(max({}) - any_value(d.midnight)) / 3600",
 }
-_BY_COLUMN = {
-    "null_share_": 'avg(("{}" IS NULL)::INT)',
-    "distinct_": 'count(DISTINCT "{}")',
-    "mean_": 'avg("{}"::DOUBLE)',
-}
+_BY_COLUMN = {"null_share_": "avg(({} IS NULL)::INT)", "distinct_": "count(DISTINCT {})", "mean_": "avg({}::DOUBLE)"}
 
 
 def profile_columns(source: TableSpec) -> dict[str, str]:
-    """Return the figures that describe a partition: the name of each, and its SQL aggregate."""
+    """Return the figures that describe a partition: the name of each, and its SQL aggregate.
+
+    The aggregates are over ``typed t``, its ``days d`` and ``b.bad_row``, which is null for a good row.
+    """
     found = dict(_FIXED)
     if source.known_at:
-        found |= {name: sql.format(source.known_at) for name, sql in _BY_TIME.items()}
+        found |= {name: sql.format(f"t.{quoted(source.known_at)}") for name, sql in _BY_TIME.items()}
     for prefix, sql in _BY_COLUMN.items():
         numbers = (name for name, column in source.columns.items() if column.type in ("int", "float", "bool"))
         columns = numbers if prefix == "mean_" else source.columns
-        found |= {prefix + name: sql.format(name) for name in columns}
+        found |= {prefix + name: sql.format(f"t.{quoted(name)}") for name in columns}
     return found

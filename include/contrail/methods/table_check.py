@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from contrail.config.names import literal, quoted
 from contrail.config.table_spec import TableSpec
 from contrail.errors import SpecError
 from contrail.methods import row_rules
@@ -40,7 +41,11 @@ class TableCheck:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._landed, self._stopped = len(landed), 0
         self._register("landed", landed.append_column(ROW, pa.array(range(len(landed)), pa.int64())))
-        known_day = f", timezone('{timezone}', \"{source.known_at}\")::DATE AS _known_day" if self._daily else ""
+        known_day = (
+            f", timezone({literal(timezone)}, {quoted(source.known_at)})::DATE AS _known_day"
+            if self._daily and source.known_at
+            else ""
+        )
         self._run(
             f"CREATE TABLE typed AS SELECT *{known_day} FROM "
             f"(SELECT {ROW}, {PARTITION}, {cast_list(source.columns)} FROM landed)"
@@ -127,14 +132,14 @@ class TableCheck:
             may_change: A row that differs in one of these columns replaces the earlier one, and breaks no rule.
         """
         self._register("before", earlier)
-        named = ", ".join(f'"{name}"' for name in [PARTITION, *self.source.key, *may_change])
+        named = ", ".join(quoted(name) for name in [PARTITION, *self.source.key, *may_change])
         self._run(f"CREATE TABLE earlier AS SELECT {named} FROM before UNION ALL SELECT {named} FROM ({self._clean()})")
         self._mark(_KEY, row_rules.known_key(self.source.key, days, may_change))
 
     def _value_rules(self) -> list[str]:
         """Return queries for the columns with bad values. Good columns are only counted."""
         columns = self.source.columns
-        counts = ", ".join(f'count("{name}")' for name in columns)
+        counts = ", ".join(f"count({quoted(name)})" for name in columns)
         ((total, *given),) = self._all(f"SELECT count(*), {counts} FROM landed")
         (typed,) = self._all(f"SELECT {counts} FROM typed")
         queries = []
@@ -170,17 +175,18 @@ class TableCheck:
         """
         for name, table in tables.items():
             self._register(name, table)
-        listed = [ROW, *(f'"{name}"' for name in columns)] + [f'({sql}) AS "{name}"' for name, sql in partners.items()]
+        listed = [ROW, *(f"t.{quoted(name)}" for name in columns)]
+        listed += [f"({sql}) AS {quoted(name)}" for name, sql in partners.items()]
         return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) t ORDER BY {ROW}")
 
     def profile(self, columns: Iterable[str]) -> pa.Table:
         """Return one row per partition: ``partition_date``, and the figures ``columns`` (``row_rules.profile_columns``)."""
         known = row_rules.profile_columns(self.source)
-        listed = [f'{known[name]} AS "{name}"' for name in columns]
+        listed = [f"{known[name]} AS {quoted(name)}" for name in columns]
         return self._arrow(
-            f"SELECT {', '.join([PARTITION, *listed])} FROM typed LEFT JOIN days ON day = {PARTITION} "
-            f"LEFT JOIN (SELECT DISTINCT {ROW} AS bad FROM broken) ON bad = {ROW} "
-            f"GROUP BY {PARTITION} ORDER BY {PARTITION}"
+            f"SELECT {', '.join([f't.{PARTITION}', *listed])} FROM typed t LEFT JOIN days d ON d.day = t.{PARTITION} "
+            f"LEFT JOIN (SELECT DISTINCT {ROW} AS bad_row FROM broken) b ON b.bad_row = t.{ROW} "
+            f"GROUP BY t.{PARTITION} ORDER BY t.{PARTITION}"
         )
 
     # ---- results ----
@@ -190,34 +196,36 @@ class TableCheck:
 
         Rows of a daily table have ``visible_from``, the first partition whose cut-off is after ``known_at``.
         """
-        listed = [f'"{name}"' for name in self.source.columns]
-        if self._daily:
-            visible = f'CASE WHEN "{self.source.known_at}" < cutoff THEN _known_day ELSE _known_day + 1 END'
-            listed = [PARTITION, *listed, f"({visible})::DATE AS visible_from"]
-        join = "LEFT JOIN days ON day = _known_day" if self._daily else ""
+        listed, join = [f"c.{quoted(name)}" for name in self.source.columns], ""
+        if self._daily and self.source.known_at:
+            seen = f"c.{quoted(self.source.known_at)} < d.cutoff"
+            visible = f"CASE WHEN {seen} THEN c._known_day ELSE c._known_day + 1 END"
+            listed = [f"c.{PARTITION}", *listed, f"({visible})::DATE AS visible_from"]
+            join = "LEFT JOIN days d ON d.day = c._known_day"
         out = ", ".join(f"DATE '{day}'" for day in refused)
-        where = f"WHERE {PARTITION} NOT IN ({out})" if out else ""
-        return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) {join} {where} ORDER BY {ROW}")
+        where = f"WHERE c.{PARTITION} NOT IN ({out})" if out else ""
+        return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) c {join} {where} ORDER BY c.{ROW}")
 
     def bad_rows(self) -> pa.Table:
         """Return the bad rows: ``partition_date``, first ``rule``, ``detail``, ``row`` as JSON, ``file`` and ``line``."""
-        fields = ", ".join(f"'{name}': \"{name}\"" for name in self.source.columns)
+        fields = ", ".join(f"{literal(name)}: l.{quoted(name)}" for name in self.source.columns)
         return self._arrow(f"""
             WITH worst AS (
                 SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS first_detail,
                     list_sort(list(DISTINCT rule)) AS rules
                 FROM broken GROUP BY {ROW})
-            SELECT {PARTITION}, rule, first_detail || CASE WHEN len(rules) > 1 THEN
-                    '; also broke ' || array_to_string(list_filter(rules, lambda r: r <> rule), ', ') ELSE '' END AS detail,
-                to_json({{{fields}}})::VARCHAR AS row, _file AS file, _line AS line
-            FROM worst JOIN landed USING ({ROW}) ORDER BY {ROW}""")
+            SELECT l.{PARTITION}, w.rule, w.first_detail || CASE WHEN len(w.rules) > 1 THEN
+                    '; also broke ' || array_to_string(list_filter(w.rules, lambda r: r <> w.rule), ', ')
+                    ELSE '' END AS detail,
+                to_json({{{fields}}})::VARCHAR AS row, l._file AS file, l._line AS line
+            FROM worst w JOIN landed l ON l.{ROW} = w.{ROW} ORDER BY w.{ROW}""")
 
     def bad_by_rule(self, day: date | None = None) -> dict[str, int]:
         """Count the bad rows of each first broken rule, most first, in one partition or in all."""
-        where = f"WHERE {PARTITION} = DATE '{day}'" if day else ""
+        where = f"WHERE l.{PARTITION} = DATE '{day}'" if day else ""
         found = self._all(f"""
-            SELECT rule, count(*) FROM (SELECT {ROW}, arg_min(rule, rank) AS rule FROM broken GROUP BY {ROW})
-            JOIN landed USING ({ROW}) {where} GROUP BY rule ORDER BY 2 DESC, 1""")
+            SELECT w.rule, count(*) FROM (SELECT {ROW}, arg_min(rule, rank) AS rule FROM broken GROUP BY {ROW}) w
+            JOIN landed l ON l.{ROW} = w.{ROW} {where} GROUP BY w.rule ORDER BY 2 DESC, 1""")
         return dict(found)
 
     def examples(self, count: int = 3) -> dict[str, list[str]]:
@@ -225,13 +233,13 @@ class TableCheck:
         found = self._all(f"""
             WITH worst AS (
                 SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS detail FROM broken GROUP BY {ROW})
-            SELECT rule, list(_file || ', line ' || _line || ': ' || detail ORDER BY {ROW})[:{count}]
-            FROM worst JOIN landed USING ({ROW}) GROUP BY rule""")
+            SELECT w.rule, list(l._file || ', line ' || l._line || ': ' || w.detail ORDER BY w.{ROW})[:{count}]
+            FROM worst w JOIN landed l ON l.{ROW} = w.{ROW} GROUP BY w.rule""")
         return dict(found)
 
     def first_bad(self, day: date) -> str:
         """Describe a partition's first bad row: file, line and detail."""
         ((file, line, rule, detail),) = self._all(f"""
-            SELECT _file, _line, rule, detail FROM broken JOIN landed USING ({ROW}) WHERE {PARTITION} = DATE '{day}'
-            ORDER BY _line, rank LIMIT 1""")
+            SELECT l._file, l._line, b.rule, b.detail FROM broken b JOIN landed l ON l.{ROW} = b.{ROW}
+            WHERE l.{PARTITION} = DATE '{day}' ORDER BY l._line, b.rank LIMIT 1""")
         return f"{file}, line {line}: {rule}: {detail}"

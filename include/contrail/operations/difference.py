@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import duckdb
 import pyarrow as pa
 
+from contrail.config.names import quoted
 from contrail.config.spec import PipelineSpec
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
@@ -54,9 +55,9 @@ def compare(spec: PipelineSpec, dataset: Dataset, before: pa.Table, after: pa.Ta
         connection.execute("SET TimeZone = 'UTC'")
         for side, rows in (("b", before), ("a", after)):
             # This mark tells a missing row from a row full of nulls.
-            connection.register(side, rows.append_column("there", pa.repeat(pa.scalar(True), rows.num_rows)))
+            connection.register(side, rows.append_column("_there", pa.repeat(pa.scalar(True), rows.num_rows)))
         columns = _common(values) + (_score_columns(spec) if scored else [])
-        keys = ", ".join(f'"{name}"' for name in (PARTITION, *spec.key))
+        keys = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
         joined = f"FROM b FULL JOIN a USING ({keys})"
         total = connection.sql(f"SELECT {', '.join(columns)} {joined}").fetchall()[0]
         days = connection.sql(
@@ -85,13 +86,13 @@ def _feature_values(dataset: Dataset, spec: PipelineSpec) -> list[str]:
 
 
 def _common(values: list[str]) -> list[str]:
-    changed = " OR ".join(f'a."{name}" IS DISTINCT FROM b."{name}"' for name in values)
+    changed = " OR ".join(f"a.{quoted(name)} IS DISTINCT FROM b.{quoted(name)}" for name in values)
     return [
-        "count(b.there) AS rows_before",
-        "count(a.there) AS rows_after",
-        "count(*) FILTER (b.there IS NULL) AS added",
-        "count(*) FILTER (a.there IS NULL) AS removed",
-        f"count(*) FILTER (a.there AND b.there AND ({changed or 'false'})) AS changed",
+        "count(b._there) AS rows_before",
+        "count(a._there) AS rows_after",
+        "count(*) FILTER (b._there IS NULL) AS added",
+        "count(*) FILTER (a._there IS NULL) AS removed",
+        f"count(*) FILTER (a._there AND b._there AND ({changed or 'false'})) AS changed",
     ]
 
 

@@ -26,7 +26,7 @@ from contrail.stages.options import FeaturesOptions as Options
 from contrail.stages.results import FeaturesDetails, StageResult
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 
 def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
@@ -144,6 +144,12 @@ def _known(rows: "DataFrame", run: StageRun[Options], known_ahead: bool) -> "Dat
     return rows.where(F.col(VISIBLE) <= F.lit(run.partitions.end))
 
 
+def _named(name: str) -> "Column":
+    from pyspark.sql import functions as F
+
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
 def _folder(run: StageRun[Options], name: str) -> str:
     folder = run.staging / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +163,9 @@ def _write(run: StageRun[Options], built: "DataFrame", window: FeatureWindow) ->
     columns = datasets.features(run.pipeline.spec).columns
     with_cutoff = built.withColumn("cutoff_at", window.cutoff_at(F.col(PARTITION)))
     # Leave out columns that the spec does not list. The list in pipeline.yaml is what the model sees.
-    typed = [F.col(name).cast("double") if column.type == "float" else F.col(name) for name, column in columns.items()]
+    typed = [
+        _named(name).cast("double") if column.type == "float" else _named(name) for name, column in columns.items()
+    ]
     try:
         with_cutoff.select(*typed).write.mode("overwrite").parquet(_folder(run, "features"))
     except AnalysisException as error:

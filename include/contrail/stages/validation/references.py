@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.adapters.contracts import Reference, Verdict
+from contrail.config.names import quoted
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.methods.table_check import ROW
@@ -26,12 +27,14 @@ def partners_of(run: StageRun[Options], partitions: Partitions | None, reference
 def partner_sql(reference: Reference, rule: str) -> str:
     """SQL that says whether a row ``t`` has its partner; null where this is unknown."""
     pairs = zip(reference.columns, reference.partner_columns, strict=True)
-    same = " AND ".join(f't."{mine}" = p."{theirs}"' for mine, theirs in pairs)
-    unknown = [f't."{name}" IS NULL' for name in reference.columns]
+    same = " AND ".join(f"t.{quoted(mine)} = p.{quoted(theirs)}" for mine, theirs in pairs)
+    unknown = [f"t.{quoted(name)} IS NULL" for name in reference.columns]
+    partners = quoted(f"partners_{rule}")
     if reference.partition:
-        same += f' AND p.{PARTITION} = t."{reference.partition}"'
-        unknown.append(f't."{reference.partition}" NOT IN (SELECT DISTINCT {PARTITION} FROM "partners_{rule}")')
-    found = f'EXISTS (SELECT 1 FROM "partners_{rule}" p WHERE {same})'
+        own = f"t.{quoted(reference.partition)}"
+        same += f" AND p.{PARTITION} = {own}"
+        unknown.append(f"{own} NOT IN (SELECT DISTINCT n.{PARTITION} FROM {partners} n)")
+    found = f"EXISTS (SELECT 1 FROM {partners} p WHERE {same})"
     return f"CASE WHEN {' OR '.join(unknown)} THEN NULL ELSE {found} END"
 
 
