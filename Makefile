@@ -68,11 +68,12 @@ test-fast: $(VENV)/.dev  ## Run the tests that take seconds
 test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain in prod, through Airflow, against a Google Cloud on this machine
 	@$(BIN)/python -m pytest -n 1 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
 
-check: $(VENV)/.dev  ## Lint, types, import rules, prose
+check: $(VENV)/.dev  ## Lint, types, import rules, prose, pipelines
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=include:plugins $(BIN)/lint-imports --no-cache
 	@$(BIN)/python docs/check_prose.py
+	@$(BIN)/contrail check --thorough
 
 $(INFRA)/.installed: $(VENV)/.uv requirements-infra.txt
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(INFRA)

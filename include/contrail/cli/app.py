@@ -29,13 +29,13 @@ def main() -> None:
     try:
         with machine_errors(), google_errors():
             settings()  # before any library is imported: it switches off their calls home
-            app(standalone_mode=False)
+            code = app(standalone_mode=False)  # Click returns the code of an Exit, and raises none
+        if code:
+            raise SystemExit(code)
     except ContrailError as error:
         # Messages quote landed text, which may look like markup.
         printing.say(f"[red]✗[/] {type(error).__name__}: {escape(str(error))}", printing.err)
         raise SystemExit(error.exit_code) from None
-    except typer.Exit as done:
-        raise SystemExit(done.exit_code) from None
     except (typer.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except BrokenPipeError:  # `contrail query … | head`

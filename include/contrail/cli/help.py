@@ -73,6 +73,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         'contrail govern -p flight_delay --on 2013-11-03 --reason "new carrier"',
     ),
     "pipelines": ("contrail pipelines",),
+    "check": ("contrail check -p flight_delay", "contrail check --thorough"),
     "cost": (
         "contrail cost -p flight_delay --month 2026-11",
         "contrail cost -p flight_delay --assume features=30x4 --assume train=1x10",

@@ -1,5 +1,6 @@
-"""The desk of the project itself: its pipelines, and what their remote jobs cost."""
+"""The desk of the project itself: its pipelines, whether they are right, and what their remote jobs cost."""
 
+from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,8 @@ from rich.table import Table
 
 from contrail.cli import printing
 from contrail.cli.help import HOUSEKEEPING, command
-from contrail.cli.options import JsonOption, PipelineOption
-from contrail.cli.printing import print_json, say
+from contrail.cli.options import NAME, SWITCH, JsonOption, PipelineOption
+from contrail.cli.printing import done, indented, print_json, say
 from contrail.config.pipeline import load_pipeline, pipeline_names
 from contrail.config.settings import settings
 from contrail.errors import SpecError
@@ -18,18 +19,76 @@ from contrail.errors import SpecError
 if TYPE_CHECKING:
     from contrail.config.prices import PriceTable
     from contrail.dispatch.receipts import Month
+    from contrail.operations.check import Checked
 
 app = typer.Typer()
 
 
 @command(app, "pipelines", HOUSEKEEPING)
 def pipelines() -> None:
-    """List the pipelines of this project."""
+    """List the pipelines of this project. A broken one is marked, with the reason, and stops no other.
+
+    The exit code is 0 all the same, so that a script can go on with the others. `contrail check` fails for a broken one.
+    """
     table = Table("name", "task", "title", "owner", "first partition", header_style="bold")
+    broken: dict[str, str] = {}
     for name in pipeline_names():
-        spec = load_pipeline(name).spec
-        table.add_row(name, spec.task, spec.title, spec.owner, str(spec.first_partition))
+        try:
+            spec = load_pipeline(name).spec
+        except SpecError as error:
+            broken[name] = str(error)
+            table.add_row(escape(name), "[red]broken[/]", "[dim]see below[/]", "", "")
+        else:
+            shown = (name, spec.task, spec.title, spec.owner, str(spec.first_partition))
+            table.add_row(*map(escape, shown))
     printing.out.print(table)
+    for name, reason in broken.items():
+        say(f"[red]✗[/] {escape(name)}: {escape(reason)}", printing.err)
+
+
+@command(app, "check", HOUSEKEEPING)
+def check(
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            "--pipeline", "-p", metavar=NAME, help="Folder name under include/pipelines. Default: all of them."
+        ),
+    ] = None,
+    thorough: Annotated[
+        bool,
+        typer.Option(
+            "--thorough", metavar=SWITCH, help="Also evaluate contracts, and show XGBoost the parameters: some seconds."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check pipelines without their data, and say everything that is wrong at once.
+
+    It reads the spec, binds its expressions, imports the modules, and builds the features of empty tables. Every other
+    command checks the spec too. The exit code is 2 when anything is wrong.
+    """
+    from contrail.operations.check import check_pipeline
+
+    found = [check_pipeline(name, thorough=thorough) for name in ([pipeline] if pipeline else pipeline_names())]
+    if as_json:
+        print_json([asdict(one) for one in found])
+    else:
+        for one in found:
+            _print_checked(one)
+    if any(one.problems for one in found):
+        raise typer.Exit(SpecError.exit_code)
+
+
+def _print_checked(checked: "Checked") -> None:
+    if not checked.problems:
+        done(f"{escape(checked.pipeline)}: nothing is wrong")
+        return
+    count = len(checked.problems)
+    say(
+        f"[red]✗[/] {escape(checked.pipeline)}: {count} {'thing is' if count == 1 else 'things are'} wrong",
+        printing.err,
+    )
+    indented(checked.problems, printing.err)
 
 
 @command(app, "cost", HOUSEKEEPING)

@@ -20,8 +20,9 @@ from contrail.adapters.registry import alias_version
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.settings import settings
 from contrail.config.training_windows import TrainingWindows, training_windows
-from contrail.errors import ContrailError
+from contrail.errors import ContrailError, SpecError
 from contrail.lake.lake import Lake
+from contrail.operations.check import check_pipeline
 from contrail.operations.status import OK, WAITING, PartitionStatus, partition_status
 from contrail.partitions import Partitions
 from contrail_airflow.local.api import AirflowApi, AirflowApiError
@@ -248,6 +249,16 @@ def _complete(status: PartitionStatus, stages: tuple[str, ...]) -> bool:
     return all(status.stages[name] in (OK, WAITING) for name in stages)
 
 
+def _check(name: str) -> None:
+    """Refuse a pipeline that cannot work before Airflow starts and data are landed.
+
+    Raises:
+        ContrailError: with everything that is wrong.
+    """
+    if problems := check_pipeline(name, thorough=True).problems:
+        raise SpecError("\n".join([f"the pipeline {name} cannot run; nothing was started:", *problems]))
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="contrail_airflow.local.main_job", description=__doc__)
@@ -255,6 +266,7 @@ def main() -> None:
     name = parser.parse_args().pipeline
     try:
         with interruptible():
+            _check(name)
             MainJob(load_pipeline(name)).run()
     except (MainJobError, EmbeddedError, AirflowApiError, ContrailError) as error:
         console.print("[red]✗[/]", escape(str(error)), soft_wrap=True, highlight=False)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from rich.console import Console
-from tests.conftest import Prepare, Toy
+from tests.conftest import TOY_PIPELINES, Prepare, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.config.test_settings import GIVEN as PROD
 from tests.unit.dispatch import priced as receipts
@@ -393,3 +394,44 @@ def test_a_wrong_environment_is_said_in_a_line(
     settings.cache_clear()
     code, _, err = run(monkeypatch, capsys, "pipelines")
     assert (code, "✗ SpecError: " in err) == (SpecError.exit_code, True)
+
+
+@pytest.fixture
+def beside_a_broken_one(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy pipeline, beside one whose spec is wrong and one that is no YAML."""
+    folder = tmp_path / "pipelines"
+    shutil.copytree(TOY_PIPELINES / "toy", folder / "toy")
+    for name, old, new in (("bad", "delay > 15", "dely > 15"), ("worse", "key: [", "key: [[")):
+        shutil.copytree(TOY_PIPELINES / "toy", folder / name)
+        file = folder / name / "pipeline.yaml"
+        file.write_text(file.read_text().replace("name: toy", f"name: {name}").replace(old, new))
+    monkeypatch.setenv("CONTRAIL_PIPELINES", str(folder))
+    settings.cache_clear()
+    return folder
+
+
+def test_a_broken_pipeline_is_listed_with_its_reason_and_stops_no_other(
+    beside_a_broken_one: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(monkeypatch, capsys, "pipelines")
+    assert code == 0  # a script goes on with the others
+    assert re.findall(r"^│ (\w+) +│ (\w+)", out, re.MULTILINE) == [
+        ("bad", "broken"),
+        ("toy", "binary"),
+        ("worse", "broken"),
+    ]
+    assert 'Referenced column "dely" not found' in err and "worse/pipeline.yaml, line" in err
+    assert run(monkeypatch, capsys, "status", "-p", "toy")[0] == 0
+    code, _, err = run(monkeypatch, capsys, "status", "-p", "bad")
+    assert (code, "line 14: label.expression: 'dely > 15'" in err) == (2, True)
+
+
+def test_check_says_what_is_wrong_with_each_pipeline_and_fails(
+    beside_a_broken_one: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(monkeypatch, capsys, "check")
+    assert (code, out) == (2, "✓ toy: nothing is wrong\n")
+    assert "✗ bad: 1 thing is wrong" in err and "✗ worse: 1 thing is wrong" in err
+    code, out, _ = run(monkeypatch, capsys, "check", "-p", "toy", "--json")
+    assert (code, json.loads(out)) == (0, [{"pipeline": "toy", "problems": []}])
+    assert run(monkeypatch, capsys, "check", "-p", "nope")[0] == 2

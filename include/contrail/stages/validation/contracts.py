@@ -1,6 +1,6 @@
 """The contracts of a pipeline, with every name in them checked, and the order in which tables can be validated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from contrail.adapters.contracts import Contract, check_names, columns_of
@@ -10,6 +10,8 @@ from contrail.config.table_spec import TableSpec
 from contrail.errors import SpecError
 from contrail.lake.datasets import PARTITION
 from contrail.methods.row_rules import profile_columns
+
+_BAD_SHARE = "bad_share"
 
 
 def contracts_of(pipeline: Pipeline) -> dict[str, Contract]:
@@ -26,6 +28,7 @@ def contracts_of(pipeline: Pipeline) -> dict[str, Contract]:
 
 def _check_contract(where: str, spec: PipelineSpec, source: TableSpec, contract: Contract) -> None:
     columns = [*source.columns, *([PARTITION] if source.kind == "daily" else [])]
+    _check_rules(where, contract, columns)
     check_names(f"{where}, rows", columns_of(contract.rows.values()), columns)
     for rule, reference in contract.references.items():
         named = [*reference.columns, *([reference.partition] if reference.partition else [])]
@@ -36,6 +39,19 @@ def _check_contract(where: str, spec: PipelineSpec, source: TableSpec, contract:
         if (other.kind == "daily") != bool(reference.partition):
             raise SpecError(f"{where}, references, {rule}: partition is needed for a daily table, and for no other")
     check_names(f"{where}, partitions", columns_of(contract.partitions.values()), list(profile_columns(source)))
+
+
+def _check_rules(where: str, contract: Contract, columns: Sequence[str]) -> None:
+    """Refuse names of rules that one would hide another under, and a share that is none."""
+    rules = [*contract.rows, *contract.references, *contract.partitions]
+    if twice := next((rule for rule in rules if rules.count(rule) > 1), None):
+        raise SpecError(f"{where}: the rule '{twice}' is there twice; give each rule its own name")
+    if _BAD_SHARE in rules:
+        raise SpecError(f"{where}: '{_BAD_SHARE}' is Contrail's own rule; set max_bad_share instead")
+    if wrong := next((rule for rule in contract.references if rule in columns), None):
+        raise SpecError(f"{where}, references: the rule '{wrong}' has the name of a column; call it known_{wrong}")
+    if not 0 <= contract.max_bad_share <= 1:
+        raise SpecError(f"{where}: max_bad_share is {contract.max_bad_share}; it is a share, 0 to 1")
 
 
 def table_order(spec: PipelineSpec, contracts: Mapping[str, Contract]) -> list[str]:
