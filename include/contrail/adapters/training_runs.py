@@ -3,7 +3,6 @@
 ``registry`` has the versions of models and their aliases.
 """
 
-import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 _LOADER = "contrail.methods.model_package"
 _MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
 _METRICS_A_BATCH, _PARAMS_A_BATCH = 900, 90
-# MLflow allows letters, digits and these characters in the name of a metric.
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_\-. :/]")
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,10 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """Everything about a training run that MLflow keeps. ``artifacts`` is a folder of files for people."""
+    """Everything about a training run that MLflow keeps. ``artifacts`` is a folder of files for people.
+
+    MLflow must allow the metrics' names, as ``contrail.methods.metric_names`` makes them.
+    """
 
     run_name: str
     params: Mapping[str, object]
@@ -140,9 +140,7 @@ def _log_batch(run: _OpenRun, model_id: str, log: TrainingLog) -> None:
 
     now = int(time.time() * 1000)
     params = [Param(key, str(value)) for key, value in log.params.items()]
-    metrics = [
-        Metric(_NOT_IN_NAMES.sub("_", key), value, now, 0, model_id=model_id) for key, value in log.metrics.items()
-    ]
+    metrics = [Metric(key, value, now, 0, model_id=model_id) for key, value in log.metrics.items()]
     while params or metrics:  # one batch, unless a pipeline has very many segments
         run.mlflow.log_batch(run.id, metrics[:_METRICS_A_BATCH], params[:_PARAMS_A_BATCH])
         params, metrics = params[_PARAMS_A_BATCH:], metrics[_METRICS_A_BATCH:]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrail.frozen import Frozen
+from contrail.methods.metric_names import safe_part
 from contrail.methods.metrics import HEADLINE, Floats, Task, by_group, evaluate, finite
 
 Metrics = Mapping[str, float]
@@ -49,7 +50,10 @@ class TrainingMetrics(Frozen):
     by_segment: Mapping[str, Mapping[str, Metrics]]
 
     def flat(self) -> dict[str, float]:
-        """Return every defined metric under one name with slashes: ``by_segment/depot/A/auc``."""
+        """Return every defined metric under one name with slashes: ``by_segment/depot/A/auc``.
+
+        A segment's value is escaped where a metric's name cannot hold it (``contrail.methods.metric_names``).
+        """
         return finite(dict(_flat(self.model_dump())))
 
     def overall(self) -> dict[str, dict[str, float]]:
@@ -85,6 +89,6 @@ def evaluate_training(validation: Validation) -> TrainingMetrics:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}/")
+            yield from _flat(value, f"{prefix}{safe_part(name)}/")
         else:
             yield prefix + name, value

@@ -120,7 +120,10 @@ def by_group(
         min_rows: Smaller groups are left out.
     """
     names, codes, counts = np.unique(
-        np.array(["(missing)" if g is None else str(g) for g in groups]), return_inverse=True, return_counts=True
+        # As objects: an array of text would give every row the room of the longest value.
+        np.array(["(missing)" if g is None else str(g) for g in groups], object),
+        return_inverse=True,
+        return_counts=True,
     )
     found = {}
     for code in np.argsort(-counts, kind="stable"):

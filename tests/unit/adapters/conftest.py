@@ -20,7 +20,11 @@ def logged(current, package, tmp_path):  # noqa: F811
     artifacts.mkdir()
     (artifacts / "note.txt").write_text("hello")
     package.save(tmp_path / "package")
-    metrics = {"validation/auc": 0.7, "by_segment/depot/A & B/auc": 0.6, **{f"many/{i}": float(i) for i in range(950)}}
+    metrics = {
+        "validation/auc": 0.7,
+        "by_segment/depot/A :26 B/auc": 0.6,
+        **{f"many/{i}": float(i) for i in range(950)},
+    }
     params = {"eta": 0.1, **{f"p{i}": i for i in range(120)}}
     data = (TrainingSet("training_set", "abc", "dvc"),)
     log = TrainingLog("a run", params, metrics, {"code_revision": "r1"}, artifacts, data)

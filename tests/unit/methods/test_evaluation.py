@@ -46,3 +46,24 @@ def test_overall_metrics_leave_undefined_ones_out_too():
 def test_the_headline_has_the_models_number_beside_the_baselines():
     line = evaluate_training(validation()).headline("binary")
     assert line == "validation log_loss 0.3567, AUC 1.000 (rate table 0.5108, constant 0.6931)"
+
+
+def test_any_value_of_a_segment_has_its_own_name():
+    hostile = ["", ".", "..", "a/b", "a?b", "a*b", "x" * 260, "x" * 261, "\n", None]
+    groups = np.repeat(np.array(hostile, object), 60)
+    rows = len(groups)
+    labels = (np.arange(rows) % 2).astype(float)
+    found = evaluate_training(
+        Validation(
+            task="binary",
+            days=np.full(rows, np.datetime64("2024-01-31")),
+            labels=labels,
+            groups={"depot": groups},
+            model=0.3 + 0.4 * labels,
+            rate_table=np.full(rows, 0.5),
+            constant=np.full(rows, 0.5),
+        )
+    )
+    names = {name for name in found.flat() if name.startswith("by_segment/")}
+    assert {name.count("/") for name in names} == {3}
+    assert len({name.split("/")[2] for name in names}) == len(hostile)

@@ -229,3 +229,12 @@ def test_without_executors_the_process_grows_trees_alone(ready):
     alone, asked = trained(ready), trained(ready, params={"workers": 2})
     assert asked.details.workers == 1
     assert asked.details.model_sha256 == alone.details.model_sha256
+
+
+def test_labels_that_are_not_0_or_1_are_refused_before_a_model_is_fitted(ready, monkeypatch):
+    label = ready.spec.label.model_copy(update={"expression": "delay"})
+    spec = ready.spec.model_copy(update={"label": label})
+    monkeypatch.setattr("contrail.config.pipeline.load_spec", lambda _: spec)
+    monkeypatch.setattr("contrail.stages.train.fit_trees", lambda *_: pytest.fail("a model was fitted"))
+    with pytest.raises(DataError, match="labels are not 0 or 1"):
+        trained(ready)
