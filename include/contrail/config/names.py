@@ -1,7 +1,7 @@
 """Which names a pipeline may give: to itself, to tables, columns and features.
 
-A name that only needs quotes is allowed, because SQL is written with quotes. A name is refused that is one of ours, that
-a place where it goes cannot hold, or that differs from another only in case.
+A word that SQL knows, such as order, is allowed, because SQL is written with quotes. A name is refused that is one of
+ours, that a place where it goes cannot hold, or that differs from another only in case.
 """
 
 import re
@@ -33,8 +33,6 @@ OF_KEYS = frozenset(
 OF_FEATURES = frozenset({"partition_date", "visible_from", "cutoff_at", "label"})
 _REASON = re.compile(r"reason_\d+(_value|_contribution)?", re.IGNORECASE)
 _LONGEST_COLUMN = 128
-# BigQuery refuses them in a column's name, and the key's columns are in the tables that go there.
-_NOT_IN_KEYS = frozenset('!"$()*,./;?@[\\]^`{}~')
 
 
 def quoted(name: str) -> str:
@@ -54,23 +52,28 @@ def folded(name: str) -> str:
 
 def column_problem(name: str) -> str | None:
     """What is wrong with the name of a landed column; None when nothing is."""
-    if not name or name != name.strip():
-        return "a column's name has no space before or after it, and is not empty"
     if len(name) > _LONGEST_COLUMN:
         return f"a column's name has at most {_LONGEST_COLUMN} characters; this one has {len(name)}"
-    if not name.isprintable() or name.startswith("."):
-        return "a column's name has printable characters, and does not begin with a dot"
+    if not _is_word(name):
+        # Iceberg would write the file's column under another name, and every reader by name would find nulls.
+        near = re.sub(r"\W+", "_", name).strip("_")
+        near = near if _is_word(near) else f"column_{near}".rstrip("_")
+        return (
+            f"a column's name has letters, digits and underscores, and does not begin with a digit: for example {near}"
+        )
     if folded(name) in OF_LANDED:
         return f"the name is one of Contrail's own columns ({', '.join(sorted(OF_LANDED))}); land it under another name"
     return None
+
+
+def _is_word(name: str) -> bool:
+    return (name[:1].isalpha() or name[:1] == "_") and all(char.isalnum() or char == "_" for char in name)
 
 
 def key_problem(name: str) -> str | None:
     """What is wrong with the name of a column of the pipeline's key; None when nothing is."""
     if folded(name) in OF_KEYS or _REASON.fullmatch(name):
         return f"'{name}' is a column of Contrail's own tables (predictions, features); land it under another name"
-    if wrong := sorted(_NOT_IN_KEYS & set(name)):
-        return f"'{name}' has {' '.join(wrong)}, which BigQuery allows in no column; land it under another name"
     if name.startswith("_"):
         return f"'{name}' begins with an underscore, as names of Contrail and BigQuery do; land it under another name"
     return None

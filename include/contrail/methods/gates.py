@@ -170,6 +170,7 @@ def _enough_rows(evidence: Evidence, gate: GateSpec) -> Check:
         value=rows,
         bound=gate.min_rows,
         detail=f"{rows:,} rows with a label, of {days} days (at least {_FEWEST_DAYS})"
+        + ("" if rows >= gate.min_rows else f"; gate.min_rows in pipeline.yaml asks for {gate.min_rows:,}")
         + ("" if classes > 1 else "; all have the same label"),
     )
 

@@ -33,24 +33,7 @@ def test_reserved_features_are_columns_of_features_and_of_training_rows() -> Non
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "order",
-        "select",
-        "day",
-        "rule",
-        "a b",
-        "ä",
-        'a"b',
-        "a;b",
-        "a.b",
-        "日付",
-        "%s",
-        "x" * 128,
-        "Price ($)",
-        "a'b",
-        "`",
-    ],
+    "name", ["order", "select", "day", "rule", "Row", "ä", "日付", "x" * 128, "_id", "group", "x1"]
 )
 def test_a_column_that_only_needs_quotes_is_taken(name: str) -> None:
     assert names.column_problem(name) is None
@@ -59,10 +42,15 @@ def test_a_column_that_only_needs_quotes_is_taken(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "is not empty"),
-        (" a", "no space before or after"),
-        ("a\nb", "printable characters"),
-        (".a", "does not begin with a dot"),
+        ("", "has letters, digits and underscores"),
+        ("a b", "for example a_b"),
+        ('a"b', "for example a_b"),
+        ("a;b", "for example a_b"),
+        ("Price ($)", "for example Price"),
+        ("2024", "for example column_2024"),
+        ("²", "does not begin with a digit"),
+        ("a\nb", "for example a_b"),
+        ("%", "for example column"),
         ("x" * 300, "at most 128 characters; this one has 300"),
         ("_file", "one of Contrail's own columns"),
         ("Partition_Date", "one of Contrail's own columns"),
@@ -73,9 +61,7 @@ def test_a_column_that_cannot_be_kept_is_refused(name: str, words: str) -> None:
     assert words in str(names.column_problem(name))
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("a;b", "BigQuery"), ("_id", "underscore"), ("Probability", "Contrail's own")]
-)
+@pytest.mark.parametrize(("name", "words"), [("_id", "underscore"), ("Probability", "Contrail's own")])
 def test_a_key_must_also_fit_the_analysts_tables(name: str, words: str) -> None:
     assert names.column_problem(name) is None
     assert words in str(names.key_problem(name))

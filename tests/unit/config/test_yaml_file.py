@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrail.config.yaml_file import read_yaml
@@ -88,6 +88,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(WORDS, VALUES, min_size=1, max_size=4))
 def test_any_honest_file_reads_as_yaml_reads_it(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, object]

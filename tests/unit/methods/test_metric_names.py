@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow.entities import Metric
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_metric
@@ -20,6 +20,7 @@ def original(part: str) -> str:
     return "" if part == ":" else found.encode("latin-1").decode()
 
 
+@settings(deadline=None)
 @given(TEXTS)
 @example(".")
 @example("..")
@@ -37,6 +38,7 @@ def test_mlflow_takes_the_name_of_any_value(text: str) -> None:
     assert Metric(name, 0.5, 0, 0).key == name
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 @example("a?b", "a*b")
 @example("a:2fb", "a/b")
@@ -46,6 +48,7 @@ def test_two_values_never_share_a_name(one: str, other: str) -> None:
     assert (safe_part(one) == safe_part(other)) == (one == other)
 
 
+@settings(deadline=None)
 @given(TEXTS.filter(lambda text: "::" not in safe_part(text)))
 def test_a_name_leads_back_to_its_value(text: str) -> None:
     assert original(safe_part(text)) == text

@@ -1,12 +1,14 @@
 """The rules that every table has, on a handful of rows."""
 
-from datetime import date, time
+from contextlib import closing
+from datetime import date, time, timedelta
 
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from contrail.config.names import OF_LANDED, folded
 from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.errors import SpecError
 from contrail.methods.row_rules import profile_columns
@@ -254,3 +256,53 @@ def test_a_year_beyond_any_calendar_is_set_aside(at: str) -> None:
     checked = check(("1", "1", NOON), ("2", "1", at))
     assert bad(checked) == {3: ("type:at", f'column at: "{at}" cannot be kept: it is outside the years 1678 to 2261')}
     assert checked.good_rows([])["id"].to_pylist() == [1]
+
+
+OURS = "order select day rule rank bad row midnight cutoff first_line least most detail rules first_detail rows k t l d b c"
+NAMES = (
+    st.sampled_from(
+        [*OURS.split(), "a b", "ä", 'a"b', "a'b", "a;b", "a.b", "%s", "%", "{}", "--", "/*", "日付", "x" * 128]
+    )
+    | st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+).filter(lambda name: folded(name) not in OF_LANDED)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(NAMES, min_size=3, max_size=3, unique_by=folded))
+def test_columns_of_any_name_are_checked_alike(names: list[str]) -> None:
+    """The table of the other tests, with other names: every rule finds the same rows."""
+    key, value, at = names
+    columns = dict(zip(names, COLUMNS.values(), strict=True))
+    table = TableSpec(key=(key,), known_at=at, columns=columns)
+    rows = [
+        ("1", "1", NOON),
+        ("2", "heavy", NOON),
+        (None, "1", NOON),
+        ("4", "1", "2024-01-09T17:00:00Z"),
+        ("1", "2", NOON),
+    ]
+    landed = pa.table(
+        {
+            **{name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(names)},
+            "partition_date": pa.array([DAY] * len(rows), pa.date32()),
+            "_file": ["f"] * len(rows),
+            "_line": pa.array(range(2, len(rows) + 2), pa.int64()),
+        }
+    )
+    with closing(TableCheck(table, landed, "America/New_York", time(0))) as made:
+        made.check_rows()
+        made.check_earlier(pa.table({"partition_date": [DAY - timedelta(days=1)], key: [2]}), 3)
+        found = bad(made)
+        assert {line: rule for line, (rule, _) in found.items()} == {
+            2: "unique_key", 3: f"type:{value}", 4: f"not_null:{key}", 5: "known_at_in_partition", 6: "unique_key",
+        }  # fmt: skip
+        assert found[2][1] == f"key {key}=1 occurs more than once with different values, first on line 2"
+        assert found[3][1].startswith(f'column {value}: "heavy" is not a number')
+        assert made.good_rows([]).column_names == ["partition_date", key, value, at, "visible_from"]
+        assert made.clean_rows([key, value], {}, {}).column_names == ["_row", key, value]
+        profile = made.profile([f"null_share_{value}", f"distinct_{key}", "known_from_hour", "bad_share"]).to_pylist()[
+            0
+        ]
+        assert (profile[f"null_share_{value}"], profile[f"distinct_{key}"], profile["bad_share"]) == (0.2, 3, 1.0)
+        assert sum(made.bad_by_rule(DAY).values()) == 5
+        assert made.first_bad(DAY).startswith("f, line 2: unique_key") and len(made.examples()) == 4
