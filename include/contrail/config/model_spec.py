@@ -17,8 +17,15 @@ class TrainSpec(Frozen):
     window_days: int = Field(
         default=243, ge=2, le=LONGEST_DAYS, description="Partitions that a scheduled training run reads."
     )
-    validation_days: int = Field(default=31, ge=1, le=LONGEST_DAYS)
-    embargo_days: int = Field(default=2, ge=0, le=LONGEST_DAYS)
+    validation_days: int = Field(
+        default=31, ge=1, le=LONGEST_DAYS, description="Last days of the window, which stop the rounds."
+    )
+    embargo_days: int = Field(
+        default=2,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="Days between fit, validation and gate, for labels that come late.",
+    )
     rounds: int = Field(default=500, ge=1, le=_MOST_ROUNDS)
     early_stopping_rounds: int = Field(default=30, ge=1, le=_MOST_ROUNDS)
     checkpoint_rounds: int = Field(
@@ -42,7 +49,9 @@ class TrainSpec(Frozen):
         "and elsewhere, the stage's process grows them alone.",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    params: dict[str, int | float | str | bool] = Field(default={})
+    params: dict[str, int | float | str | bool] = Field(
+        default={}, description="Parameters of XGBoost, by its own names."
+    )
     rate_table: tuple[str, ...] = Field(default=(), description="Features whose group means are the simple baseline.")
     segments: tuple[str, ...] = Field(default=(), description="Features by which metrics are split.")
 
@@ -69,7 +78,9 @@ class GateSpec(Frozen):
     segments: tuple[SegmentFloor, ...] = ()
     bootstrap_samples: int = Field(default=1000, ge=100, le=100_000)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    min_rows: int = Field(default=1000, ge=1)
+    min_rows: int = Field(
+        default=1000, ge=1, description="Labelled rows that the gate needs. A pipeline with few rows a day sets fewer."
+    )
     approval: Literal["none", "person"] = Field(default="none", description="Whether a person must agree to a pass.")
     approval_hours: Finite = Field(
         default=24, gt=0, le=24 * 366, description="Without an answer by then, it is refused."

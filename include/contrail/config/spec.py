@@ -39,9 +39,11 @@ def _local_time(value: Any) -> time:
 class ScheduleSpec(Frozen):
     """When the DAGs run (cron, in the pipeline's time zone) and how they behave on failure."""
 
-    daily: str = "0 0 * * *"
-    train: str | None = None
-    start_date: Day
+    daily: str = Field(default="0 0 * * *", description="Cron of each day's run: once a day, at the cut-off or later.")
+    train: str | None = Field(default=None, description="Cron of trainings. Empty: only by hand or by the governor.")
+    start_date: Day = Field(
+        description="First day of the schedule, at first_partition or later. Earlier days need a backfill."
+    )
     retries: int = Field(default=2, ge=0, le=100)
     retry_delay_seconds: int = Field(default=30, ge=1, le=86_400)
     timeout_minutes: int = Field(
@@ -59,17 +61,23 @@ class ScheduleSpec(Frozen):
 class PipelineSpec(Frozen):
     """One use case. ``entities`` names the landed table with one row for each thing to predict."""
 
-    name: PipelineName
-    title: str
-    description: str
-    owner: str
-    task: Literal["binary", "regression"]
-    timezone: str
-    cutoff: Annotated[time, BeforeValidator(_local_time)] = time(0)
-    first_partition: Day
-    last_partition: Day | None = None
-    entities: str
-    key: tuple[str, ...]
+    name: PipelineName = Field(description="Name of the folder, too.")
+    title: str = Field(description="What people read in Airflow and reports.")
+    description: str = Field(description="What is predicted, for whom, from which data.")
+    owner: str = Field(description="Who answers for it.")
+    task: Literal["binary", "regression"] = Field(description="A probability, or a number.")
+    timezone: str = Field(description="IANA zone of all local dates and times, as Europe/Berlin.")
+    cutoff: Annotated[time, BeforeValidator(_local_time)] = Field(
+        default=time(0), description="Local time at which predictions are made, in quotes."
+    )
+    first_partition: Day = Field(description="First day that has files. No window reaches before it.")
+    last_partition: Day | None = Field(
+        default=None, description="Last day of a feed that has ended. Empty: it goes on."
+    )
+    entities: str = Field(description="Table with one row for each thing to predict; known_ahead.")
+    key: tuple[str, ...] = Field(
+        description="Columns that tell entities apart: the key of the entities and of the label table."
+    )
     label: LabelSpec
     tables: dict[Name, TableSpec]
     features: FeaturesSpec

@@ -26,7 +26,7 @@ class ColumnSpec(Frozen):
     """A column of a landed table. ``timestamp`` is UTC; an empty CSV field is null."""
 
     type: ColumnType
-    required: bool = True
+    required: bool = Field(default=True, description="Whether a row without a value goes to quarantine.")
     doc: str = ""
 
 
@@ -51,9 +51,11 @@ class TableSpec(Frozen):
 
     kind: Literal["daily", "reference"] = "daily"
     doc: str = ""
-    key: tuple[str, ...]
-    known_at: str | None = None
-    known_ahead: bool = False
+    key: tuple[str, ...] = Field(description="Columns that tell the rows of a partition apart; each required.")
+    known_at: str | None = Field(
+        default=None, description="Timestamp column from which a row was known. Daily tables need it."
+    )
+    known_ahead: bool = Field(default=False, description="Whether rows are known before their partition's cut-off.")
     may_be_empty: bool = Field(
         default=False, description="A day without a file, or with a header alone, is an empty partition, not refused."
     )
@@ -72,8 +74,10 @@ class LabelSpec(Frozen):
     ``mature_after_days``: a partition's performance is final when so many later partitions are validated.
     """
 
-    table: str
-    expression: str
+    table: str = Field(description="Daily table of outcomes, with the pipeline's key.")
+    expression: str = Field(
+        description="SQL over a row of that table. Null means no label; a binary label is true or false, 1 or 0."
+    )
     mature_after_days: int = Field(default=1, ge=0, le=LONGEST_DAYS)
     counts: Literal["newest", "first"] = Field(
         default="newest",

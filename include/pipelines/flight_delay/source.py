@@ -7,7 +7,6 @@ file of the day of its observation. What a row means belongs here; what a good r
 
 import importlib.metadata
 from collections.abc import Iterator
-from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import pandas as pd
 from contrail.api import Partitions, UPath, land_daily, land_reference
 
 NEW_YORK = "America/New_York"
-_LAST_DAY = date(2013, 12, 31)
 # Airports with flights in the data but without a row in airports.csv.
 _ZONES_MISSING = {
     "BQN": "America/Puerto_Rico",
@@ -34,18 +32,19 @@ _WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "pre
 def land(landing: UPath, partitions: Partitions) -> int:
     """Write the files of these days, and the reference tables, under ``landing/<table>``.
 
-    A file whose content would be the same stays as it is. Days outside 2013 have no files, because the feed ends with
-    the year. So an outcome of the last evening that became known on 1 January 2014 never arrives. The source lacks the
+    A file whose content would be the same stays as it is. The feed ends with the last flight of the source, on 31
+    December 2013. So an outcome of that evening that became known on 1 January 2014 never arrives. The source lacks the
     weather of 31 December.
 
     Returns:
         The number of files written.
     """
     written = sum(land_reference(landing, name, rows) for name, rows in _reference_tables())
-    if partitions.start > _LAST_DAY:
-        return written
-    partitions = Partitions(partitions.start, min(partitions.end, _LAST_DAY))
     flights = _flights()
+    last = flights["flight_date"].max().date()
+    if partitions.start > last:
+        return written
+    partitions = Partitions(partitions.start, min(partitions.end, last))
     written += land_daily(landing, "schedule", schedule(flights), "flight_date", partitions)
     written += land_daily(landing, "outcomes", outcomes(flights), "landed_at", partitions, NEW_YORK)
     written += land_daily(landing, "weather", _weather(), "observed_at", partitions, NEW_YORK)

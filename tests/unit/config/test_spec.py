@@ -212,3 +212,10 @@ def test_a_broken_column_is_not_blamed_for_what_rests_on_it(write: Callable[...,
     with pytest.raises(SpecError) as raised:
         load_spec(write("tables.parcels.columns.parcel", 7))
     assert len(str(raised.value).splitlines()) == 2
+
+
+def test_an_experiment_begins_with_the_parameters_of_the_pipeline() -> None:
+    project = TOY.parents[2]
+    given = yaml.safe_load((project / "params.yaml").read_text())["train"]
+    spec = load_spec(project / "include" / "pipelines" / "flight_delay" / "pipeline.yaml")
+    assert given == {name: spec.train.params[name] for name in given}

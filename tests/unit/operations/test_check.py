@@ -41,16 +41,16 @@ def test_the_toy_is_right(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("features.py", "def build(tables: dict[str, DataFrame], window: FeatureWindow)", "def build(tables)", "build(tables, window)"),
+        ("features.py", ", window: FeatureWindow)", ")", "build(tables, window)"),
         ("features.py", "import FeatureWindow", "import FeaturWindow", "features.py, line 6: ImportError: cannot import name"),
         ("features.py", "def build(", "def build((", "features.py, line 9: SyntaxError"),
         ("features.py", 'alias("late_rate_7d")', 'alias("late_rate")', "build() returns no late_rate_7d; it returns partition"),
         ("features.py", '"delay") > 15', '"dely") > 15', "build() fails on empty tables: AnalysisException"),
-        ("features.py", '        "weight",', '        F.col("depot").alias("weight"),', "build() returns weight as string; make it a number"),
-        ("features.py", "days=[7]", "days=[8]", "features.py, line 14: build() fails on empty tables: SpecError: a window of 8 days"),
+        ("features.py", '        "weight",', '        F.col("depot").alias("weight"),', "returns weight as string; make it"),
+        ("features.py", "days=[7]", "days=[8]", "line 14: build() fails on empty tables: SpecError: a"),
         ("expectations.py", "def contracts()", "def contract()", "must define a function contracts()"),
         ("expectations.py", "def contracts()", "def contracts(tables)", "the function must take contracts()"),
-        ("source.py", "def land(landing: UPath, partitions: Partitions)", "def land(landing: UPath)", "land(landing, partitions)"),
+        ("source.py", ", partitions: Partitions)", ")", "land(landing, partitions)"),
     ],
 )  # fmt: skip
 def test_what_a_stage_would_stumble_over_is_found_before(

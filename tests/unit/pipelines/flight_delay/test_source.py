@@ -120,3 +120,16 @@ def test_columns_are_those_of_the_spec(land: Callable[..., int], tmp_path: Path)
         assert list(rows.columns) == list(table.columns), name
         required = [column for column, spec in table.columns.items() if spec.required]
         assert rows[required].notna().all().all(), name
+
+
+def test_the_feed_ends_with_its_source_whichever_year_that_is(
+    source: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A later year of the same data lands too."""
+    later = source._flights().head(50).copy()
+    year = pd.Timedelta(days=365)
+    for column in later.select_dtypes(include=["datetime", "datetimetz"]).columns:
+        later[column] = later[column] + year
+    monkeypatch.setattr(source, "_flights", lambda: later)
+    source.land(UPath(tmp_path), Partitions.parse("2014-01-01", "2014-01-03"))
+    assert names(tmp_path / "schedule") == ["2014-01-01"]

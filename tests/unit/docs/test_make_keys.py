@@ -1,0 +1,7 @@
+"""The page of keys is what the models say."""
+
+from docs.make_keys import PAGE, page
+
+
+def test_the_page_has_every_key_of_the_models() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python docs/make_keys.py"
