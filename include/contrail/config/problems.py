@@ -43,7 +43,7 @@ def _said(item: Any, model: type[BaseModel]) -> str:
         owner = model_at(model, place[:-1])
         return f"unknown key; {hint(str(place[-1]), sorted(owner.model_fields) if owner else [], 'valid keys')}"
     if item["type"] == "missing":
-        return "is missing, and it is required"
+        return "Field required"
     if words := PATTERN_WORDS.get(item.get("ctx", {}).get("pattern", "")):
         return f"{words} (got {item.get('input')!r})"[:_LONGEST]
     return f"{item['msg'].removeprefix('Value error, ')} (got {item.get('input')!r})"[:_LONGEST]

@@ -93,9 +93,9 @@ def test_spec_and_modules_are_wrong_at_once(folder: Path) -> None:
     (folder / "expectations.py").unlink()
     (folder / "source.py").unlink()  # may be missing
     found = problems()
-    unknown, missing, module = sorted(found, key=lambda said: ("is missing" in said, "expectations" in said))
+    unknown, module, missing = sorted(found, key=lambda said: ("Field required" in said, "is missing" in said))
     assert "pipeline.yaml, line 4: onwer: unknown key; did you mean 'owner'?" in unknown
-    assert "pipeline.yaml: owner: is missing, and it is required" in missing
+    assert "pipeline.yaml: owner: Field required" in missing
     assert "expectations.py is missing" in module
 
 
