@@ -80,7 +80,7 @@ def _runs(cron: str, start: date, days: int) -> list[datetime]:
     from croniter import croniter
 
     first = datetime.combine(start, time())
-    found = []
+    found: list[datetime] = []
     try:
         if re.search(r"\b[RH]\b", cron.upper()):
             raise ValueError("R and H choose a time by chance")

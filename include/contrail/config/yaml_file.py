@@ -94,7 +94,8 @@ def _check_depth(path: Path, text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST or count > 2 * _MOST_VALUES:
             what = f"more than {_DEEPEST} levels" if depth > _DEEPEST else f"more than {_MOST_VALUES:,} values"
-            raise SpecError(f"{path}, line {event.start_mark.line + 1}: the file has {what}")
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise SpecError(f"{path}, line {line}: the file has {what}")
 
 
 def _values(path: Path, loader: Any) -> YamlFile:
@@ -136,7 +137,7 @@ def _lines(path: Path, loader: Any, node: yaml.Node, place: Place) -> Iterator[t
         for index, value in enumerate(node.value):
             yield (*place, index), value.start_mark.line + 1
             yield from _lines(path, loader, value, (*place, index))
-    else:
+    elif isinstance(node, yaml.ScalarNode):
         _check_value(path, loader, node)
 
 
