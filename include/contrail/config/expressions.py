@@ -90,9 +90,9 @@ def _label(spec: "PipelineSpec", connection: "DuckDBPyConnection") -> Iterator[s
             return
         columns = {"partition_date": "DATE", **{n: SQL_TYPES[c.type] for n, c in table.columns.items()}}
         listed = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
-        connection.execute(f"CREATE TABLE o ({listed})")
+        connection.execute(f"CREATE TABLE _bound ({listed})")
         # As where labels are read: the column beside it makes an aggregate an error, and a comment would hide a bracket.
-        bound = connection.sql(f"SELECT partition_date, ({text}) FROM o")
+        bound = connection.sql(f"SELECT partition_date, ({text}) FROM _bound")
     except (duckdb.Error, RecursionError) as error:
         yield f"'{text}' does not fit the columns of {name}: {_reason(error)}"
         return
