@@ -50,10 +50,10 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         (
             "tables.deliveries.key",
             ["ship_date", "parcel", "delivered_at"],
-            "label.table: table 'deliveries' has the key",
+            "the key of the label table is [",
         ),
-        ("tables.parcels.key", ["ship_date", "parcel", "depot"], "entities: table 'parcels' has the key"),
-        ("tables.deliveries.kind", "reference", "label.table 'deliveries' must be daily"),
+        ("tables.parcels.key", ["ship_date", "parcel", "depot"], "the key of the entities table is ["),
+        ("tables.deliveries.kind", "reference", "label.table: 'deliveries' must be daily"),
         ("label.counts", "last", "label.counts: Input should be 'newest' or 'first'"),
         ("tables.deliveries.known_at", "delay", "known_at column delay must have type timestamp"),
         ("tables.deliveries.known_ahead", True, "cannot be known_ahead: that would be the future"),
