@@ -3,8 +3,11 @@
 Other provenance does not belong here.
 """
 
+import ast
 import hashlib
+import re
 import subprocess
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -46,3 +49,53 @@ def code_hash() -> str:
     for path in sorted(package.rglob("*.py")):
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+@cache
+def part_of_code(module: str, within: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """SHA-256 of a module of Contrail and of those that it imports from these rooms, and the libraries they all import.
+
+    Args:
+        module: A module, for example ``contrail.stages.score``.
+        within: Modules and packages to follow, for example ``contrail.methods``. Others are plumbing.
+    """
+    package, digest = Path(__file__).resolve().parent, hashlib.sha256()
+    libraries: set[str] = set()
+    for name, path in sorted(_followed(package, module, within).items()):
+        source = path.read_bytes()
+        digest.update(name.encode() + b"\0" + source + b"\0")
+        libraries |= {imported.partition(".")[0] for imported in imports_of(source)}
+    return digest.hexdigest(), tuple(sorted(libraries - {package.name}))
+
+
+def _followed(package: Path, module: str, within: Sequence[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        path = package.parent.joinpath(*name.split(".")).with_suffix(".py")
+        if name in found or not path.exists():
+            continue
+        found[name] = path
+        todo += [each for each in imports_of(path.read_bytes()) if each.startswith(tuple(within))]
+    return found
+
+
+def imports_of(source: bytes) -> Iterator[str]:
+    """Names of all that Python code imports, also inside functions. A name may be of a module or of a thing in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module or ''}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+@cache
+def locked_versions(project: Path) -> dict[str, str]:
+    """The version of each library in the lock; several, where they depend on the Python. Empty without that file."""
+    path = project / "requirements.txt"
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", path.read_text() if path.exists() else "", re.MULTILINE):
+        found.setdefault(name.lower(), set()).add(version)
+    return {name: "|".join(sorted(versions)) for name, versions in found.items()}

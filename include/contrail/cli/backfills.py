@@ -179,7 +179,7 @@ def _print_plan(plan: "Plan", console: Console) -> None:
         say(f"{stage.stage}: {jobs}; {taken} ({stage.estimated_from})", console)
     for model in shown.models:
         say(f"model: version {model.version} for {model.partitions}", console)
-    for name, rows in shown.expected_difference.items():
+    for name, rows in shown.expected_difference.items() if not plan.nothing_to_do else ():
         more, fewer = number(rows.more_rows), number(rows.fewer_rows)
         say(f"expected difference of {name}: {more} rows more, {fewer} fewer", console)
         if rows.sample:

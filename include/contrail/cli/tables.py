@@ -19,7 +19,7 @@ from contrail.cli.options import (
     lake_of,
     parse_moment,
 )
-from contrail.cli.printing import cell, done, print_json, print_rows, progress
+from contrail.cli.printing import cell, done, indented, print_json, print_rows, progress, say
 from contrail.cli.stages import show_analysts
 from contrail.config.pipeline import load_pipeline
 from contrail.errors import SpecError
@@ -32,6 +32,7 @@ _MARKS = {
     "missing": "[dim]–[/]",
     "refused": "[red]refused[/]",
     "waiting": "[dim]waiting[/]",
+    "unknown": "[dim]unknown[/]",
 }
 
 
@@ -95,15 +96,17 @@ def status(
     from_: Annotated[
         str | None, typer.Option("--from", metavar=DATE, help="First partition. Default: the pipeline's.")
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar=DATE, help="Last partition.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar=DATE, help="Last partition. Default: the last known one.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show partitions × stages: what is done, stale, refused, or not known yet."""
-    from contrail.operations.status import STAGES, grouped, partition_status
+    """Show partitions × stages: what is done, stale and why, refused, or not known yet."""
+    from contrail.operations.status import STAGES, grouped, partition_status, reasons, remedy
 
     loaded = load_pipeline(pipeline)
-    wanted = Partitions.parse(from_, to) if from_ else None
-    statuses = partition_status(lake_of(loaded), loaded.spec, wanted)
+    first, last = (Partitions.parse(text).start if text else None for text in (from_, to))
+    statuses = partition_status(lake_of(loaded), loaded, first, last)
     if as_json:
         print_json([{"partition": s.partition, **s.stages} for s in statuses])
         return
@@ -111,7 +114,11 @@ def status(
     for partitions, states in grouped(statuses):
         table.add_row(str(partitions), str(len(partitions)), *(_MARKS[states[name]] for name in STAGES))
     printing.out.print(table)
-    printing.err.print("[dim]stale: an input was published later; run the stage again. waiting: not known yet.[/]")
+    say("waiting: not known yet. unknown: made before the history that the lake keeps.", printing.err)
+    if command_line := remedy(pipeline, statuses):
+        say("stale: what it was made of has changed since.", printing.err)
+        indented(reasons(statuses), printing.err)
+        say(f"To make it again: {command_line}", printing.err)
 
 
 @command(app, "summary", TABLES)

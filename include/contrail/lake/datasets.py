@@ -39,7 +39,7 @@ class Dataset:
     """A table of the lake, with its columns, its key and its partition columns.
 
     ``key`` is unique within a partition, and the publisher's audit checks it. A table without ``partition_by`` is
-    replaced whole.
+    replaced whole. ``receipts`` are the columns that say who made a row and when; all others are its content.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Dataset:
     columns: dict[str, ColumnSpec]
     key: tuple[str, ...] = ()
     partition_by: tuple[str, ...] = (PARTITION,)
+    receipts: tuple[str, ...] = ()
 
     def arrow_schema(self) -> pa.Schema:
         """Return the schema of published rows."""
@@ -125,6 +126,7 @@ def quarantine(_: PipelineSpec) -> Dataset:
         },
         key=("table_name", "file", "line"),
         partition_by=(PARTITION, "table_name"),
+        receipts=("run_id", "quarantined_at"),
     )
 
 
@@ -146,6 +148,7 @@ def refusals(_: PipelineSpec) -> Dataset:
         },
         key=("stage", "table_name", "rule", "file"),
         partition_by=(PARTITION, "stage", "table_name"),
+        receipts=("run_id", "refused_at"),
     )
 
 
@@ -208,6 +211,7 @@ def predictions(spec: PipelineSpec) -> Dataset:
             "scored_at": documented("timestamp", "Time of scoring, UTC."),
         },
         key=spec.key,
+        receipts=("feature_snapshot", "scoring_run", "scored_at"),
     )
 
 

@@ -11,6 +11,7 @@ from contrail.errors import DataError
 from contrail.lake.catalog import Tables
 from contrail.lake.lineage import Commit, Lineage, commit_of
 from contrail.lake.provenance import Provenance
+from contrail.lake.upkeep import in_order
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -57,6 +58,7 @@ class HistoryEntry:
             **made.extra,
             "job_rows": None if rows is None else str(rows),
             "partitions": self.commit.label,
+            "same": self.commit.same_label,
             "inputs": made.inputs,
         }
 
@@ -81,19 +83,20 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
             current=bool(current and snapshot.snapshot_id == current.snapshot_id),
             tags=tuple(tags.get(snapshot.snapshot_id, ())),
         )
-        for snapshot in sorted(table.snapshots(), key=lambda s: s.timestamp_ms, reverse=True)
+        for snapshot in reversed(in_order(table))
     ]
 
 
 def lineage(tables: Tables, name: str) -> Lineage:
     """Return the commits that make up a table's current state. A missing table has none."""
-    return lineage_of(tables.table(name)) if tables.exists(name) else Lineage(())
+    return lineage_of(tables.table(name)) if tables.exists(name) else Lineage((), complete=True)
 
 
 def lineage_of(table: "Table") -> Lineage:
-    """Return the commits that make up the current state of a table as it was loaded."""
-    snapshots = ancestors_of(table.current_snapshot(), table.metadata)
-    return Lineage(tuple(commit_of(snapshot.snapshot_id, _summary(snapshot)) for snapshot in snapshots))
+    """Return the commits that make up the state of a loaded table."""
+    snapshots = list(ancestors_of(table.current_snapshot(), table.metadata))
+    commits = tuple(commit_of(snapshot.snapshot_id, _summary(snapshot)) for snapshot in snapshots)
+    return Lineage(commits, complete=not snapshots or snapshots[-1].parent_snapshot_id is None)
 
 
 def rollback(tables: Tables, name: str, snapshot_id: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from contrail.lake.provenance import JOB_ROWS, PARTITIONS, Provenance
+from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
 from contrail.partitions import Partitions
 
 ALL_PARTITIONS = "all"
@@ -18,6 +18,8 @@ ALL_PARTITIONS = "all"
 class Commit:
     """One commit: the partitions that it replaced (None: the whole table) and its provenance.
 
+    ``same`` has those of the partitions that hold the same rows as before: the commit says anew what they were made of,
+    and changed nothing for readers. ``scope`` narrows the partitions, for example ``stage=validate,table_name=parcels``.
     ``job_rows`` counts the rows of the whole job. A job may have made one commit for each partition.
     """
 
@@ -25,43 +27,87 @@ class Commit:
     partitions: tuple[Partitions, ...] | None
     job_rows: int | None
     provenance: Provenance
+    same: tuple[Partitions, ...] | None = ()
+    scope: str = ""
 
     @property
     def label(self) -> str:
         """The partitions as text: ``all``, or ranges separated by commas."""
-        return ALL_PARTITIONS if self.partitions is None else ",".join(map(str, self.partitions))
+        return _label(self.partitions)
+
+    @property
+    def same_label(self) -> str:
+        """The partitions that stayed the same, as text; empty when there are none."""
+        return _label(self.same)
 
     def touches(self, window: Partitions) -> bool:
         """Say whether the commit replaced a partition of the window."""
-        if self.partitions is None:
+        return _meet(self.partitions, window)
+
+    def changes(self, window: Partitions) -> bool:
+        """Say whether the commit gave a partition of the window other rows."""
+        if not self.touches(window) or self.same is None:
+            return False
+        if not self.same or self.partitions is None:
             return True
-        return any(part.start <= window.end and window.start <= part.end for part in self.partitions)
+        return any(
+            part.start <= day <= part.end and not _meet(self.same, Partitions(day, day))
+            for part in self.partitions
+            for day in window
+        )
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """The commits that make up a table's current state, newest first. A rollback removes the later commits."""
+    """The commits that make up a table's current state, newest first. A rollback removes the later commits.
+
+    ``complete`` says that none of them has expired. The order is that of the commits, never that of a clock.
+    """
 
     commits: tuple[Commit, ...]
+    complete: bool = False
 
-    def maker(self, day: date) -> Commit | None:
+    def maker(self, day: date, scope: str = "") -> Commit | None:
         """Return the last commit that published a partition. None: it has expired, or there was none."""
         window = Partitions(day, day)
-        return next((commit for commit in self.commits if commit.touches(window)), None)
+        return next((c for c in self.commits if c.touches(window) and scope in ("", c.scope)), None)
+
+    def knows(self, snapshot: int | None) -> bool:
+        """Say whether it is known what came after a snapshot. None is the time before the first commit."""
+        if snapshot is None:
+            return self.complete or not self.commits
+        return any(commit.snapshot == snapshot for commit in self.commits)
 
     def unchanged_since(self, snapshot: int | None, window: Partitions) -> bool:
-        """Say whether no commit replaced a partition of the window after this snapshot. Unknown counts as false."""
+        """Say whether no later commit gave a partition of the window other rows. Unknown counts as false."""
         for commit in self.commits:
             if commit.snapshot == snapshot:
                 return True
-            if commit.touches(window):
+            if commit.changes(window):
                 return False
-        return snapshot is None and not self.commits
+        return snapshot is None and self.knows(snapshot)
+
+
+def _label(parts: tuple[Partitions, ...] | None) -> str:
+    return ALL_PARTITIONS if parts is None else ",".join(map(str, parts))
+
+
+def _parts(label: str) -> tuple[Partitions, ...] | None:
+    return None if label == ALL_PARTITIONS else tuple(Partitions.from_text(part) for part in label.split(",") if part)
+
+
+def _meet(parts: tuple[Partitions, ...] | None, window: Partitions) -> bool:
+    return parts is None or any(part.start <= window.end and window.start <= part.end for part in parts)
 
 
 def commit_of(snapshot: int, summary: Mapping[str, str]) -> Commit:
     """Read a commit from its snapshot's summary. A summary without partitions counts as the whole table."""
-    label = summary.get(PARTITIONS, ALL_PARTITIONS)
-    parts = None if label == ALL_PARTITIONS else tuple(Partitions.from_text(part) for part in label.split(","))
     rows = summary.get(JOB_ROWS)
-    return Commit(snapshot, parts, int(rows) if rows else None, Provenance.read(summary))
+    return Commit(
+        snapshot,
+        _parts(summary.get(PARTITIONS, ALL_PARTITIONS)),
+        int(rows) if rows else None,
+        Provenance.read(summary),
+        _parts(summary.get(SAME, "")),
+        summary.get(SCOPE, ""),
+    )

@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PREFIX = "contrail."
-# The publisher adds these to a provenance: the partitions that the commit replaced, and the rows of its whole job.
-PARTITIONS, JOB_ROWS = f"{PREFIX}partitions", f"{PREFIX}job_rows"
+# The publisher adds these to a provenance: the partitions that the commit replaced, those of them that hold the rows that
+# they held before, what narrows the partitions, and the rows of its whole job.
+PARTITIONS, SAME, SCOPE, JOB_ROWS = (f"{PREFIX}{name}" for name in ("partitions", "same", "scope", "job_rows"))
+_OF_THE_COMMIT = (PARTITIONS, SAME, SCOPE, JOB_ROWS)
+# What two runs of the same work differ in.
+_OF_THE_RUN = ("seconds", "backfill")
 _TEXTS = ("run_id", "stage", "pipeline_hash", "code_revision", "lock_hash")
 
 
@@ -26,6 +30,14 @@ class Provenance:
     inputs: Mapping[str, int | None] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
 
+    def same_work(self, other: "Provenance") -> bool:
+        """Say whether another run did the same: the same stage, from the same inputs, by the same definition."""
+        return self._work() == other._work()
+
+    def _work(self) -> tuple[object, ...]:
+        extra = {key: value for key, value in self.extra.items() if key not in _OF_THE_RUN}
+        return self.stage, self.pipeline_hash, self.lock_hash, dict(self.inputs), extra
+
     def summary(self) -> dict[str, str]:
         """Return the snapshot properties: all text, with the prefix ``contrail.``."""
         values = {
@@ -41,7 +53,7 @@ class Provenance:
         ours = {
             key.removeprefix(PREFIX): value
             for key, value in summary.items()
-            if key.startswith(PREFIX) and key not in (PARTITIONS, JOB_ROWS)
+            if key.startswith(PREFIX) and key not in _OF_THE_COMMIT
         }
         inputs = json.loads(ours.pop("inputs", "{}"))
         texts = {name: ours.pop(name, "") for name in _TEXTS}

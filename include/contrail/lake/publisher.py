@@ -6,8 +6,8 @@ what a person does with snapshots later.
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,12 +15,16 @@ from pyiceberg.manifest import DataFile
 from upath import UPath
 
 from contrail.errors import CommitConflictError
-from contrail.lake import audit, data_files, upkeep
+from contrail.lake import audit, data_files, history, integrity, upkeep
 from contrail.lake.catalog import Tables
+from contrail.lake.comparison import same_days, same_rows
 from contrail.lake.conflicts import is_conflict
 from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.provenance import JOB_ROWS, PARTITIONS, Provenance
+from contrail.lake.parquet import parquet_files
+from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
 from contrail.lake.selection import Selection
+
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,36 @@ class _Audited:
         own = self.rows.filter(pc.equal(self.rows[PARTITION], pa.scalar(day, pa.date32())))
         return replace(self, rows=own, replaced=replace(self.replaced, days=(day,)))
 
-    def summary(self) -> dict[str, str]:
+    def same_in(self, table: Table, old: Sequence[DataFile]) -> Selection:
+        """Select what the table holds already. An unpartitioned table is the same as a whole or not at all.
+
+        A damaged file is not the same, whatever can still be read of it.
+        """
+        schema = self.dataset.staged_schema()
+        damaged = {damage.file for damage in integrity.damages(table, old)}
+        whole = [file.file_path for file in old if file.file_path not in damaged]
+        try:
+            there = parquet_files(whole, schema).to_table() if whole else schema.empty_table()
+        except (OSError, pa.ArrowInvalid):
+            return Selection.of(())
+        if self.replaced.days is None:
+            return Selection.of(None if not damaged and same_rows(self.dataset, there, self.rows) else ())
+        return Selection.of(same_days(self.dataset, there, self.rows, self.replaced.days))
+
+    def without(self, same: Selection) -> pa.Table:
+        """Return the rows that are new."""
+        if same.days is None:
+            return self.rows.slice(0, 0)
+        if not same.days:
+            return self.rows
+        kept = pc.is_in(self.rows[PARTITION], value_set=pa.array(same.days, pa.date32()))
+        return self.rows.filter(pc.invert(kept))
+
+    def summary(self, same: Selection) -> dict[str, str]:
         """Return the summary of the snapshot to come."""
-        return self.provenance.summary() | {JOB_ROWS: str(self.job_rows), PARTITIONS: self.replaced.label}
+        found = self.provenance.summary() | {JOB_ROWS: str(self.job_rows), PARTITIONS: self.replaced.label}
+        marks = {SAME: same.label, SCOPE: self.replaced.scope_label}
+        return found | {key: value for key, value in marks.items() if value}
 
 
 def publish(
@@ -56,6 +87,9 @@ def publish(
 
     A partition without staged rows becomes empty. A reader sees all of the old rows or all of the new ones.
     When another writer commits first, this one tries again. The last commit of a partition wins.
+
+    A partition whose rows are published already keeps them. The snapshot then says only what they were made of this time,
+    and readers of its lineage see no change. The same work again publishes nothing.
 
     Args:
         tables: Has the dataset's table, or makes it.
@@ -82,29 +116,80 @@ def publish(
 def _replace(tables: Tables, audited: _Audited) -> int:
     name = audited.dataset.name
     table = tables.ensure(audited.dataset)
-    # Once, however often another writer is first: the same files replace what that writer left.
-    new = data_files.write(table, audited.rows, audited.dataset.partition_by)
-    tried: list[int] = []
+    attempts = _Attempts(audited)
     try:
-        return tables.commit(name, lambda: _commit(tables, audited, new, tried))
+        return tables.commit(name, lambda: _commit(tables, attempts))
     except BaseException as error:
-        if _is_lost(tables, name, tried, error):
-            data_files.remove(table, new)
+        if _is_lost(tables, name, attempts.tried, error):
+            data_files.remove(table, attempts.all_files())
         raise
 
 
-def _commit(tables: Tables, audited: _Audited, new: Sequence[DataFile], tried: list[int]) -> int:
-    """Try one commit. ``tried`` has the snapshots of all attempts."""
+@dataclass
+class _Attempts:
+    """What the attempts of one replacement share: the snapshots they tried, and the files they have written.
+
+    Files are written once, however often another writer is first. Only a winner who changes which partitions are the same
+    causes others.
+    """
+
+    audited: _Audited
+    tried: list[int] = field(default_factory=list)
+    _written: dict[str, list[DataFile]] = field(default_factory=dict)
+
+    def files(self, table: Table, same: Selection) -> list[DataFile]:
+        """The data files of the rows that are new."""
+        if same.label not in self._written:
+            rows = self.audited.without(same)
+            self._written[same.label] = data_files.write(table, rows, self.audited.dataset.partition_by)
+        return self._written[same.label]
+
+    def all_files(self) -> list[DataFile]:
+        """Every file of every attempt."""
+        return [file for files in self._written.values() for file in files]
+
+
+def _commit(tables: Tables, attempts: _Attempts) -> int:
+    """Try one commit."""
+    audited = attempts.audited
     table = tables.table(audited.dataset.name)
-    if landed := next((snapshot for snapshot in tried if table.snapshot_by_id(snapshot)), None):
+    if landed := next((snapshot for snapshot in attempts.tried if table.snapshot_by_id(snapshot)), None):
         return landed  # an earlier attempt, whose answer was lost
     current = table.current_snapshot()
     old = [task.file for task in table.scan(row_filter=audited.replaced.expression()).plan_files()] if current else []
-    if current and not old and not new:
+    same = audited.same_in(table, old)
+    if current and same.label == audited.replaced.label and _known(table, audited):
         return int(current.snapshot_id)
+    gone = [file for file in old if not _holds(same, file)]
+    snapshot = _swap(table, gone, attempts.files(table, same), audited.summary(same), attempts.tried)
+    try:
+        upkeep.expire(table, tables.settings.snapshots_kept)
+    except Exception as error:
+        if not is_conflict(error):  # else the next publication expires what this one did not
+            raise
+    return snapshot
+
+
+def _known(table: Table, audited: _Audited) -> bool:
+    """Whether the lineage says already that these partitions are of this work."""
+    lineage = history.lineage_of(table)
+    days = audited.replaced.days
+    makers = [lineage.maker(day, audited.replaced.scope_label) for day in days] if days else list(lineage.commits[:1])
+    return all(maker is not None and audited.provenance.same_work(maker.provenance) for maker in makers)
+
+
+def _holds(same: Selection, file: DataFile) -> bool:
+    """Whether a data file is of a partition that stays. A file has rows of one partition; Iceberg counts its days."""
+    return same.days is None or (bool(same.days) and _EPOCH + timedelta(days=file.partition[0]) in same.days)
+
+
+def _swap(
+    table: Table, old: Sequence[DataFile], new: Sequence[DataFile], summary: dict[str, str], tried: list[int]
+) -> int:
+    """Commit one snapshot that drops the old files and adds the new ones. Return its id, noted before in ``tried``."""
     # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
     with table.transaction() as transaction:
-        update = transaction.update_snapshot(snapshot_properties=audited.summary())
+        update = transaction.update_snapshot(snapshot_properties=summary)
         with update.overwrite() if old else update.merge_append() as producer:
             tried.append(producer.snapshot_id)
             for file in old:
@@ -113,11 +198,6 @@ def _commit(tables: Tables, audited: _Audited, new: Sequence[DataFile], tried: l
                 producer.append_data_file(file)
     snapshot = table.current_snapshot()
     assert snapshot is not None
-    try:
-        upkeep.expire(table, tables.settings.snapshots_kept)
-    except Exception as error:
-        if not is_conflict(error):  # else the next publication expires what this one did not
-            raise
     return int(snapshot.snapshot_id)
 
 

@@ -40,6 +40,11 @@ class Selection:
         """``all``, or the partitions as ranges: ``2024-01-01..2024-01-03,2024-01-09``."""
         return ALL_PARTITIONS if self.days is None else ",".join(str(part) for part in as_ranges(self.days))
 
+    @property
+    def scope_label(self) -> str:
+        """The scope as text: ``stage=ingest,table_name=parcels``, or nothing."""
+        return ",".join(f"{column}={value}" for column, value in self.scope.items())
+
     def expression(self) -> BooleanExpression:
         """Return the selection as an Iceberg filter."""
         found: BooleanExpression = AlwaysTrue()

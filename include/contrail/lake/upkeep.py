@@ -1,8 +1,13 @@
 """Upkeep of snapshots: tag those to keep, and expire the oldest of the others."""
 
+from typing import TYPE_CHECKING
+
 from pyiceberg.table import Table
 
 from contrail.lake.catalog import Tables
+
+if TYPE_CHECKING:
+    from pyiceberg.table.snapshots import Snapshot
 
 # Snapshots expire together when there are this many times the number to keep, not one after each commit.
 _SLACK = 1.2
@@ -11,10 +16,15 @@ _SLACK = 1.2
 def expire(table: Table, kept: int) -> None:
     """Expire the oldest untagged snapshots once the table has a fifth more than ``kept``."""
     protected = {ref.snapshot_id for ref in table.refs().values()}
-    snapshots = [s.snapshot_id for s in sorted(table.snapshots(), key=lambda s: s.timestamp_ms)]
+    snapshots = [s.snapshot_id for s in in_order(table)]
     if len(snapshots) > kept * _SLACK:
         expired = [s for s in snapshots[:-kept] if s not in protected]
         table.maintenance.expire_snapshots().by_ids(expired).commit()
+
+
+def in_order(table: Table) -> list["Snapshot"]:
+    """List the snapshots in the order of their commits. Their clocks may have jumped, or be of different machines."""
+    return sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
 
 
 def tag(tables: Tables, name: str, snapshot_id: int, tag: str) -> None:

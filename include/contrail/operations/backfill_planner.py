@@ -1,7 +1,8 @@
 """Plan a backfill: its partitions, what they hold already, its jobs, and how long they will take.
 
 The plan comes from the lake's own provenance; planning writes nothing. A partition is not made again when it holds the
-result of the same inputs, model, pipeline files, code and libraries. So a killed backfill continues where it stopped.
+result of the same inputs, model and definition, as ``contrail.stages.staleness`` finds. So a killed backfill continues
+where it stopped.
 """
 
 from dataclasses import replace
@@ -25,18 +26,13 @@ from contrail.operations.backfill_request import TABLES, Request
 from contrail.operations.difference import compare, compared_columns
 from contrail.partitions import Partitions
 from contrail.reports.backfill_record import SampledChanges
-from contrail.revision import code_hash, lock_hash
 from contrail.stages import RANGE_STAGES, features, score
+from contrail.stages.staleness import EXPIRED, NOTHING, Staleness
 
 # Stages before features change what features read. Their result is unknown until they have run.
 _LANDING = ("ingest", "validate")
 # Days of a backfill that its plan scores. They take seconds, whatever the range.
 _SAMPLED_DAYS = 3
-_HASHES = {
-    "pipeline_hash": "the pipeline's files have changed",
-    "code_hash": "Contrail's code has changed",
-    "lock_hash": "the libraries have changed",
-}
 
 
 def make_plan(pipeline: Pipeline, settings: Settings, lake: Lake, request: Request) -> Plan:
@@ -60,7 +56,7 @@ class _Planner:
     def __init__(self, pipeline: Pipeline, settings: Settings, lake: Lake, request: Request) -> None:
         self.pipeline, self.spec = pipeline, pipeline.spec
         self.settings, self.lake, self.request = settings, lake, request
-        self._lineages: dict[str, Lineage] = {}
+        self.staleness = Staleness(pipeline, lake)
         self._features_done: set[date] = set()
 
     @cached_property
@@ -79,9 +75,7 @@ class _Planner:
         return self.lake.partitions(f"validated_{self.spec.entities}")
 
     def lineage(self, table: str) -> Lineage:
-        if table not in self._lineages:
-            self._lineages[table] = self.lake.lineage(table)
-        return self._lineages[table]
+        return self.staleness.lineage(table)
 
     def plan(self, stage: str) -> StagePlan:
         if stage not in TABLES:
@@ -138,7 +132,7 @@ class _Planner:
         rows = self.entities[day].rows if day in self.entities else None if self._lands else 0
         maker = self.lineage(table).maker(day)
         if maker is None and day not in states:
-            return PartitionPlan(day, rows, 0, NEW, "nothing is published")
+            return PartitionPlan(day, rows, 0, NEW, NOTHING)
         why = self._why(stage, day, maker)
         version = self.versions.get(day, "") if stage == "score" else ""
         run = maker.provenance.run_id if maker else ""
@@ -152,32 +146,17 @@ class _Planner:
     def _why(self, stage: str, day: date, maker: Commit | None) -> str:
         """Why a partition must be made again; empty when it holds exactly what this backfill would make."""
         if maker is None:
-            return "the run that made it is older than the kept history"
-        current = {"pipeline_hash": self.pipeline.hash, "code_hash": code_hash(), "lock_hash": self._lock}
-        made = maker.provenance
-        then = {"pipeline_hash": made.pipeline_hash, "lock_hash": made.lock_hash, **made.extra}
-        for key, words in _HASHES.items():
-            if then.get(key) != current[key]:
-                return words
-        return self._features_changed(day, maker) if stage == "features" else self._score_changed(day, maker)
-
-    @cached_property
-    def _lock(self) -> str:
-        return lock_hash(self.settings.project_path)
-
-    def _features_changed(self, day: date, maker: Commit) -> str:
-        if self._lands:
+            return EXPIRED
+        if why := self.staleness.defined_anew(stage, maker.provenance):
+            return why
+        if stage == "features" and self._lands:
             return "its inputs are made first"
-        read = maker.provenance.inputs
-        for name in self.spec.tables:
-            window = features.reach_of(self.spec, name, Partitions(day, day))
-            if not self.lineage(f"validated_{name}").unchanged_since(read.get(f"validated_{name}"), window):
-                return f"validated_{name} was published since"
-        return ""
-
-    def _score_changed(self, day: date, maker: Commit) -> str:
         if day in self._features_done:
             return "its features are made first"
+        changed = self._model_changed(day, maker) if stage == "score" else ""
+        return changed or self.staleness.own(stage, day).why
+
+    def _model_changed(self, day: date, maker: Commit) -> str:
         model = next(model for days, model in self.models if day in days)
         made_with = dict(
             zip(
@@ -190,9 +169,7 @@ class _Planner:
             return f"version {before} → {model.version}" if before else f"version {model.version}"
         if made_with.get(model.version) != model.package.card.sha256["model.ubj"]:
             return f"version {model.version} is another model now"
-        window = Partitions(day, day)
-        same = self.lineage("features").unchanged_since(maker.provenance.inputs.get("features"), window)
-        return "" if same else "features were published since"
+        return ""
 
     @cached_property
     def versions(self) -> dict[date, str]:

@@ -19,7 +19,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.model_history import AS_OF
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_request import Request
-from contrail.operations.late_files import look_back, older_files, published_days, touched_days
+from contrail.operations.late_files import following_days, look_back, older_files, published_days, touched_days
 from contrail.operations.late_work import Work, forget_work, plan_work, unfinished_work, write_work
 from contrail.partitions import Partitions
 from contrail.reports.backfill_record import DayChanges, Record
@@ -57,7 +57,8 @@ def correct(
             run_stage("ingest", backfills.pipeline.name, window, run_id=run_id, options=options, progress=progress)
         except FileRefusedError as error:
             refused.append(error)
-        if touched := touched_days(backfills, published_days(backfills, "raw"), before, on):
+        touched = touched_days(backfills, on)
+        if touched or following_days(backfills, touched, on):
             work = plan_work(backfills, touched, on, run_id)
             write_work(backfills, work)
             found, bad = _do(backfills, work, run_id, progress)

@@ -1,18 +1,20 @@
 """Which landed files came late, and which published days they reach. The module ``late`` acts on them."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from hashlib import sha256
 
 import pyarrow as pa
 from upath import UPath
 
+from contrail.adapters.landed_csv import read_landed
 from contrail.adapters.landed_files import LandingFolder, open_folder
-from contrail.errors import StructureError
-from contrail.lake.datasets import PARTITION
+from contrail.errors import DamagedError, StructureError
 from contrail.lake.readers import PartitionState
 from contrail.operations.backfill import Backfills
+from contrail.operations.late_looks import LookedAt
 from contrail.partitions import Partitions, as_ranges
+from contrail.stages.staleness import Staleness
 
 States = dict[str, dict[date, PartitionState]]
 
@@ -36,40 +38,36 @@ def older_files(backfills: Backfills, raw: States, start: date, on: date) -> lis
     for table, own in raw.items():
         folder = open_folder(backfills.settings.landing / spec.name, table, daily=True)
         landed = folder.files
-        # A table may be empty on a day. Then the day's entities say when a run last read the landing zone.
-        looked = {**raw[spec.entities], **own}
         days = (spec.first_partition + timedelta(days=n) for n in range((start - spec.first_partition).days))
-        found = [
-            day
-            for day in days
-            if (path := landed.get(str(day)))
-            and _came_after(path, looked.get(day))
-            and _differs(backfills, table, day, folder, path)
-        ]
+        looked = LookedAt(backfills, table)
+        found = []
+        for day in days:
+            path, state = landed.get(str(day)), own.get(day)
+            if path is None or looked.knows(path, state):
+                continue
+            if _differs(backfills, table, day, folder, path):
+                found.append(day)
+            else:
+                looked.remember(path, state)
+        looked.keep()
         told += [_advice(backfills, table, days, landed, on) for days in as_ranges(found)]
     return told
 
 
-def _came_after(path: UPath, looked: PartitionState | None) -> bool:
-    if looked is None or looked.updated_at is None:
-        return True
-    try:
-        return bool(path.fs.modified(str(path)) > looked.updated_at)
-    except OSError:
-        return True  # a broken link, for example; ingest says what is wrong with it
-
-
 def _differs(backfills: Backfills, table: str, day: date, folder: LandingFolder, path: UPath) -> bool:
-    """Whether the lake holds other content. Only files that came after its rows need this check."""
-    name = f"raw_{table}"
-    if not backfills.lake.exists(name):
-        return True
+    """Whether the lake holds other content."""
+    name, source = f"raw_{table}", backfills.pipeline.spec.tables[table]
     try:
-        known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]).column(0).unique().to_pylist()
-        content = folder.read(path, backfills.pipeline.spec.tables[table].file_limits)
-    except (StructureError, OSError, pa.ArrowInvalid):
+        content = folder.read(path, source.file_limits)
+        known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]) if backfills.lake.exists(name) else None
+        if known is not None and known.num_rows:
+            return bool(known.column(0).unique().to_pylist() != [sha256(content).hexdigest()])
+        read_landed(content, list(source.columns), source.optional_columns, source.file_limits)
+    except StructureError as error:
+        return not (error.rule == "no_rows" and source.may_be_empty)  # a day without rows is as it should be
+    except (DamagedError, OSError, pa.ArrowInvalid):
         return True  # one of both cannot be read; ingest says which
-    return known != [sha256(content).hexdigest()]
+    return True
 
 
 def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[str, UPath], on: date) -> str:
@@ -86,35 +84,43 @@ def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[
     return f"{table}/{files} came too late to be taken in, {age}. To take it in: {commands}"
 
 
-def touched_days(backfills: Backfills, raw: States, before: States, on: date) -> dict[str, list[date]]:
-    """Days of each table whose file came after their validation.
-
-    A refused day counts again only if this run took in a new file of it.
-    """
-    validated = published_days(backfills, "validated")
-    known = backfills.lake.exists("refusals")
-    rows = backfills.lake.scan("refusals", columns=[PARTITION, "stage"]).to_pylist() if known else []
-    refused = {row[PARTITION] for row in rows if row["stage"] == "validate"}
+def touched_days(backfills: Backfills, on: date) -> dict[str, list[date]]:
+    """Days of each table whose file came after their validation, or after their refusal."""
+    staleness = Staleness(backfills.pipeline, backfills.lake)
     found: dict[str, list[date]] = {}
-    for table, days in raw.items():
-        newer = [day for day, state in days.items() if day < on and _newer(state, validated[table].get(day))]
-        own = [
-            day for day in newer if day not in refused or _published_at(before[table], day) != _published_at(days, day)
-        ]
+    for table, days in published_days(backfills, "raw").items():
         # The newest day of a table belongs to its own run.
         ahead = backfills.pipeline.spec.tables[table].known_ahead
         last = on - timedelta(days=1 if ahead else 2)
-        if late := sorted(day for day in own if day <= last):
+        known = {*days, *staleness.partitions(f"validated_{table}")}
+        if late := sorted(day for day in known if day <= last and staleness.landed_since(table, day)):
             found[table] = late
     return found
 
 
-def _published_at(states: Mapping[date, PartitionState], day: date) -> datetime | None:
-    return states[day].updated_at if day in states else None
+def following_days(backfills: Backfills, touched: Mapping[str, Iterable[date]], on: date) -> dict[str, list[date]]:
+    """Validated days whose rows refer to rows of touched days, or to rows that have changed since.
+
+    They are validated again: a row may have its partner now, or have lost it.
+    """
+    staleness, window = Staleness(backfills.pipeline, backfills.lake), look_back(backfills, on)
+    found: dict[str, list[date]] = {}
+    for table in backfills.pipeline.spec.daily_tables:
+        validated = [day for day in staleness.partitions(f"validated_{table}") if window and day in window]
+        own = set(touched.get(table, ()))
+        follow = [
+            day
+            for day in validated
+            if day not in own and (staleness.partners_since(table, day) or _refers(staleness, table, day, touched))
+        ]
+        if follow:
+            found[table] = follow
+    return found
 
 
-def _newer(read: PartitionState, made: PartitionState | None) -> bool:
-    return made is None or bool(read.updated_at and made.updated_at and read.updated_at > made.updated_at)
+def _refers(staleness: Staleness, table: str, day: date, touched: Mapping[str, Iterable[date]]) -> bool:
+    partners = staleness.partners(table, day)
+    return any(each in window for name, window in partners.items() for each in touched.get(name, ()))
 
 
 def reached_features(backfills: Backfills, touched: Mapping[str, Iterable[date]], on: date) -> Partitions | None:

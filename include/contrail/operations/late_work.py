@@ -4,33 +4,36 @@ import json
 from collections.abc import Mapping
 from datetime import date
 
+from pydantic import Field
 from upath import UPath
 
 from contrail.config.validation_errors import parse_json
 from contrail.files import write_whole
 from contrail.frozen import Frozen
 from contrail.operations.backfill import Backfills
-from contrail.operations.late_files import reached_features
+from contrail.operations.late_files import following_days, reached_features
 from contrail.partitions import Partitions, as_ranges
 
 
 class Work(Frozen):
     """What came late in one run, and the published days that it reaches.
 
-    ``touched`` has the days of each table, ``features`` and ``scores`` the ranges to build again. All are fixed before
-    the first day is validated.
+    ``touched`` has the days of each table, and ``following`` those whose rows refer to them. ``features`` and ``scores``
+    are the ranges to build again. All are fixed before the first day is validated.
     """
 
     id: str
     touched: dict[str, list[str]]
+    following: dict[str, list[str]] = Field(default={})
     features: str | None
     scores: str | None
     validated: bool = False
 
     @property
     def days(self) -> list[Partitions]:
-        """The touched days of all tables, as ranges."""
-        return as_ranges(date.fromisoformat(day) for days in self.touched.values() for day in days)
+        """The touched days of all tables and those that follow, as ranges."""
+        found = [*self.touched.values(), *self.following.values()]
+        return as_ranges(date.fromisoformat(day) for days in found for day in days)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -44,13 +47,16 @@ class Work(Frozen):
 
 def plan_work(backfills: Backfills, touched: Mapping[str, list[date]], on: date, run_id: str) -> Work:
     """Plan the work on these days of each table."""
-    reached = reached_features(backfills, touched, on)
+    following = following_days(backfills, touched, on)
+    both = {table: [*touched.get(table, ()), *following.get(table, ())] for table in {**touched, **following}}
+    reached = reached_features(backfills, both, on)
     rescore = backfills.pipeline.spec.score.late_data == "rescore"
     scored = backfills.lake.partitions("predictions") if rescore else {}
     days = [day for day in reached or () if day in scored]
     return Work(
         id=run_id,
         touched={table: [str(day) for day in own] for table, own in touched.items()},
+        following={table: [str(day) for day in own] for table, own in following.items()},
         features=str(reached) if reached else None,
         scores=str(Partitions(days[0], days[-1])) if days else None,
     )

@@ -1,112 +1,104 @@
 """Which partition has passed which stage, read from the lake itself. There is no other ledger.
 
-A stage's output is stale when something that it read has been published since.
+``contrail.stages.staleness`` decides what is stale, for this board as for everything else.
 """
 
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 
-from contrail.config.spec import PipelineSpec
+from contrail.config.pipeline import Pipeline
 from contrail.lake.lake import Lake
-from contrail.lake.readers import PartitionState
 from contrail.partitions import Partitions
+from contrail.stages.staleness import MISSING, OK, STALE, UNKNOWN, Staleness, Standing
 
 STAGES = ("ingest", "validate", "features", "score", "drift", "performance")
-OK, STALE, MISSING, REFUSED, WAITING = "ok", "stale", "missing", "refused", "waiting"
-
-States = dict[date, PartitionState]
+REFUSED, WAITING = "refused", "waiting"
 
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """The state of each stage for one partition: ok, stale, missing, refused, or waiting for what is not known yet."""
+    """The state of each stage for one partition: ok, stale, missing, refused, waiting or unknown.
+
+    ``waiting`` is for what is not known yet, ``unknown`` for what is older than the kept history. ``why`` has the reason of
+    each stale stage.
+    """
 
     partition: date
     stages: dict[str, str]
-
-
-def _updated(states: States, day: date) -> datetime | None:
-    state = states.get(day)
-    return state.updated_at if state else None
-
-
-def _newest(tables: list[States], days: Partitions) -> datetime | None:
-    found = (_updated(states, day) for states in tables for day in days)
-    return max((moment for moment in found if moment), default=None)
-
-
-def _after(made: datetime | None, read: datetime | None) -> str:
-    if made is None:
-        return MISSING
-    return STALE if read and read > made else OK
+    why: dict[str, str] = field(default_factory=dict)
 
 
 class _Board:
     """The partitions of every table, read once."""
 
-    def __init__(self, lake: Lake, spec: PipelineSpec) -> None:
-        self.spec = spec
-        self.raw = {t: lake.partitions(f"raw_{t}") for t in spec.daily_tables}
-        self.validated = {t: lake.partitions(f"validated_{t}") for t in spec.daily_tables}
-        made = ("features", "predictions", "drift", "performance")
-        self.made = {name: lake.partitions(name) for name in made}
-        refused = (
-            lake.scan("refusals", columns=["partition_date", "stage"]).to_pylist() if lake.exists("refusals") else []
-        )
+    def __init__(self, lake: Lake, pipeline: Pipeline) -> None:
+        self.spec = pipeline.spec
+        self.staleness = Staleness(pipeline, lake)
+        columns = ["partition_date", "stage"]
+        refused = lake.scan("refusals", columns=columns).to_pylist() if lake.exists("refusals") else []
         self.refused = {(row["stage"], row["partition_date"]) for row in refused}
-        self.last_label = max(self.validated[spec.label.table], default=None)
+        label = self.staleness.partitions(f"validated_{self.spec.label.table}")
+        self.last_label = max(label, default=None)
 
-    def _landed(self, stage: str, tables: dict[str, States], day: date) -> str:
+    def there(self, layer: str, table: str, day: date) -> bool:
+        """Whether a day of a table passed a stage. A day that may be empty has passed it without rows."""
+        name = f"{layer}_{table}"
+        published = self.staleness.partitions(name)
+        if day in published or self.staleness.lineage(name).maker(day):
+            return True
+        if not self.spec.tables[table].may_be_empty:
+            return False
+        later = bool(published) and min(published) < day < max(published)
+        return later or (layer == "raw" and self.there("validated", table, day))
+
+    def _landed(self, stage: str, layer: str, day: date) -> Standing:
         if (stage, day) in self.refused:
-            return REFUSED
-        if day not in tables[self.spec.entities]:
-            return MISSING
-        outcomes = tables[self.spec.label.table]
-        if day not in outcomes:
+            return Standing(REFUSED)
+        if not self.there(layer, self.spec.entities, day):
+            return Standing(MISSING)
+        if not self.there(layer, self.spec.label.table, day):
             # What became known during a day arrives after it. So on the newest day, its absence is no fault.
-            return WAITING if day > max(outcomes, default=date.min) else MISSING
-        if stage == "validate" and any(
-            _after(_updated(tables[t], day), _updated(self.raw[t], day)) == STALE for t in tables
-        ):
-            return STALE
-        return OK
+            last = max(self.staleness.partitions(f"{layer}_{self.spec.label.table}"), default=date.min)
+            return Standing(WAITING if day > last else MISSING)
+        return Standing(OK)
 
-    def _features(self, day: date) -> str:
-        spec = self.spec
-        window = Partitions(day - timedelta(days=spec.features.lookback_days), day - timedelta(days=1))
-        ahead = [states for name, states in self.validated.items() if spec.tables[name].known_ahead]
-        read = [_newest(list(self.validated.values()), window), _newest(ahead, Partitions(day, day))]
-        return _after(_updated(self.made["features"], day), max((r for r in read if r), default=None))
+    def _validated(self, day: date) -> Standing:
+        landed = self._landed("validate", "validated", day)
+        if landed.state != OK:
+            return landed
+        found = [self.staleness.standing("validate", day, table) for table in self.spec.tables]
+        return next((one for state in (STALE, UNKNOWN) for one in found if one.state == state), landed)
 
-    def _performance(self, day: date) -> str:
+    def _performance(self, day: date) -> Standing:
         mature = day + timedelta(days=self.spec.label.mature_after_days)
         if self.last_label is None or mature > self.last_label:
-            return WAITING
-        labels = _newest([self.validated[self.spec.label.table]], Partitions(day, mature))
-        scored = _updated(self.made["predictions"], day)
-        read = max((moment for moment in (labels, scored) if moment), default=None)
-        return _after(_updated(self.made["performance"], day), read)
+            return Standing(WAITING)
+        return self.staleness.standing("performance", day)
 
     def status(self, day: date) -> PartitionStatus:
-        features, scored = self.made["features"], self.made["predictions"]
-        return PartitionStatus(
-            day,
-            {
-                "ingest": self._landed("ingest", self.raw, day),
-                "validate": self._landed("validate", self.validated, day),
-                "features": self._features(day),
-                "score": _after(_updated(scored, day), _updated(features, day)),
-                "drift": _after(_updated(self.made["drift"], day), _updated(features, day)),
-                "performance": self._performance(day),
-            },
-        )
+        """The state of every stage of a day."""
+        found = {
+            "ingest": self._landed("ingest", "raw", day),
+            "validate": self._validated(day),
+            **{stage: self.staleness.standing(stage, day) for stage in ("features", "score", "drift")},
+            "performance": self._performance(day),
+        }
+        why = {stage: one.why for stage, one in found.items() if one.state == STALE}
+        return PartitionStatus(day, {stage: one.state for stage, one in found.items()}, why)
+
+    def days(self, first: date | None, last: date | None) -> Partitions:
+        """The days asked for; without an end, to the last known one."""
+        start = first or self.spec.first_partition
+        known = self.spec.last_partition or max(self.staleness.partitions(f"raw_{self.spec.entities}"), default=start)
+        return Partitions(start, last or max(start, known))
 
 
-def partition_status(lake: Lake, spec: PipelineSpec, partitions: Partitions | None = None) -> list[PartitionStatus]:
+def partition_status(
+    lake: Lake, pipeline: Pipeline, first: date | None = None, last: date | None = None
+) -> list[PartitionStatus]:
     """One entry for each partition, in order; by default from the first partition to the last known one."""
-    board = _Board(lake, spec)
-    last = spec.last_partition or max(board.raw[spec.entities], default=spec.first_partition)
-    return [board.status(day) for day in partitions or Partitions(spec.first_partition, last)]
+    board = _Board(lake, pipeline)
+    return [board.status(day) for day in board.days(first, last)]
 
 
 def grouped(statuses: list[PartitionStatus]) -> list[tuple[Partitions, dict[str, str]]]:
@@ -118,3 +110,23 @@ def grouped(statuses: list[PartitionStatus]) -> list[tuple[Partitions, dict[str,
         else:
             groups.append((Partitions(status.partition, status.partition), status.stages))
     return groups
+
+
+def reasons(statuses: list[PartitionStatus]) -> list[str]:
+    """Why stages are stale: a sentence for each reason, with its first and last day."""
+    found: dict[tuple[str, str], list[date]] = {}
+    for status in statuses:
+        for stage, why in status.why.items():
+            found.setdefault((stage, why), []).append(status.partition)
+    return [f"{stage} {Partitions(days[0], days[-1])}: {why}" for (stage, why), days in found.items()]
+
+
+def remedy(pipeline: str, statuses: list[PartitionStatus]) -> str:
+    """The command that makes what is stale again; empty when nothing is."""
+    stale = [status for status in statuses if status.why]
+    if not stale:
+        return ""
+    stages = [stage for stage in STAGES if any(stage in status.why for status in stale)]
+    model = " --model as-of" if {"score", "drift"} & set(stages) else ""
+    days = f"--from {stale[0].partition} --to {stale[-1].partition}"
+    return f"contrail backfill -p {pipeline} {days} --stages {','.join(stages)}{model}"

@@ -154,7 +154,9 @@ def write_report(
         tables=tables,
     )
     page.write_text(protected(text), encoding="utf-8")
-    for old in sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime)[:-kept]:
+    # The page of this run stays, whatever the clock says of the others.
+    others = sorted((each for each in folder.glob("*.html") if each != page), key=lambda path: path.stat().st_mtime)
+    for old in others[: max(len(others) - kept + 1, 0)]:
         old.unlink()
     return [str(page), _replace_site(folder / _SITE, checks)]
 

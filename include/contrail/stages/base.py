@@ -14,6 +14,7 @@ from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.revision import code_hash, code_revision, lock_hash
+from contrail.stages.fingerprint import MADE_OF, fingerprint
 from contrail.stages.options import CutoffOptions, StageOptions
 from contrail.stages.results import Details, StageResult
 
@@ -64,8 +65,16 @@ class StageRun(Generic[Options]):
         shifted, first = self.partitions.shift(-1), self.pipeline.spec.first_partition
         return Partitions(max(shifted.start, first), shifted.end) if shifted.end >= first else None
 
-    def provenance(self, inputs: Mapping[str, int | None], **extra: str) -> Provenance:
-        """The provenance of a snapshot of this run; ``seconds`` counts from the run's start to this call."""
+    def provenance(self, inputs: Mapping[str, int | None], table: str = "", **extra: str) -> Provenance:
+        """The provenance of a snapshot of this run; ``seconds`` counts from the run's start to this call.
+
+        Args:
+            inputs: The snapshot of each table that was read.
+            table: The landed table that the snapshot is of, if it is of one.
+            extra: What else the stage wants to keep.
+        """
+        made_of = fingerprint(self.stage, self.pipeline, self.settings, table)
+        definition = {MADE_OF: made_of.text()} if made_of else {}
         backfill = {"backfill": self.options.backfill} if self.options.backfill else {}
         seconds = f"{time.monotonic() - self.started:.3f}"
         return Provenance(
@@ -75,7 +84,7 @@ class StageRun(Generic[Options]):
             code_revision=code_revision(self.settings.project_path),
             lock_hash=lock_hash(self.settings.project_path),
             inputs=inputs,
-            extra={"code_hash": code_hash(), "seconds": seconds, **backfill, **extra},
+            extra={"code_hash": code_hash(), "seconds": seconds, **definition, **backfill, **extra},
         )
 
     def check_unchanged(self, table: str, snapshot: int | None, window: Partitions) -> None:

@@ -100,6 +100,8 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     Raises:
         MissingInputError: if there is no model, or no partition of the range has features.
     """
+    if _empty(run):
+        return _without_rows(run)
     inputs = {name: run.lake.snapshot_id(name) for name in _inputs(run)}
     measured = _measure(run, inputs["features"])
     own = [measured.verdicts[i] for i in measured.inside]
@@ -127,6 +129,30 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     )
     reports = _report(run, measured)
     return result_of(run, details, rows=rows.num_rows, snapshots={"drift": published}, reports=reports)
+
+
+def _empty(run: StageRun[Options]) -> bool:
+    """Whether the features of every day of the range were built, and there are none."""
+    published, built = run.lake.partitions("features"), run.lake.lineage("features")
+    return not any(day in published or not built.maker(day) for day in run.partitions)
+
+
+def _without_rows(run: StageRun[Options]) -> StageResult[DriftDetails]:
+    run.progress(f"{run.partitions} has nothing to predict, and so no drift")
+    days = (str(run.partitions),)
+    details = DriftDetails(
+        model_name=run.pipeline.name,
+        model_version="",
+        unusual_days=0,
+        drift_days=0,
+        drift_begins=(),
+        verdict="ok",
+        without_features=days,
+        label_drift_days=0,
+        label_drift_begins=(),
+        without_labels=days,
+    )
+    return result_of(run, details, unchanged=True)
 
 
 def _ranges_without(run: StageRun[Options], days: Collection[date]) -> tuple[str, ...]:

@@ -8,12 +8,14 @@ The features themselves belong to the pipeline (``features.py``). ``contrail.met
 day's own cut-off.
 """
 
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING
+
+from upath import UPath
 
 from contrail.adapters.engine import spark_session
 from contrail.config.pipeline import Pipeline
-from contrail.config.spec import PipelineSpec
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
@@ -23,7 +25,9 @@ from contrail.methods.windows import VISIBLE, FeatureWindow
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import FeaturesOptions as Options
+from contrail.stages.refusals import check_validated
 from contrail.stages.results import FeaturesDetails, StageResult
+from contrail.stages.staleness import features_reach
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -38,55 +42,67 @@ def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
         InputsChangedError: when another run published a table meanwhile.
     """
     spec = run.pipeline.spec
+    empty = check_entities(run.pipeline, run.lake, run.partitions)
+    for table in spec.tables:
+        check_validated(spec.name, run.lake, table)
     names = [f"validated_{table}" for table in spec.tables]
     snapshots = {name: run.lake.snapshot_id(name) for name in names}
-    check_entities(run.pipeline, run.lake, run.partitions)
     holes = _holes(run)
     for table, ranges in holes.items():
         run.progress(f"{table} has no partition for {', '.join(ranges)}; windows that reach there have fewer rows")
-    window = FeatureWindow(run.partitions, spec.features.lookback_days, spec.timezone, spec.cutoff)
-    tables = {table: _read(run, table, snapshots[f"validated_{table}"]) for table in spec.tables}
-    run.progress(f"building on {run.settings.engine.kind}")
-    built = run.pipeline.function("features", "build")(tables, window)
-    _write(run, built, window)
+    dataset = datasets.features(spec)
+    # The engine would write no file of no rows.
+    nothing = len(empty) == len(run.partitions)
+    staged = dataset.staged_schema().empty_table() if nothing else _build(run, snapshots)
     run.progress("auditing and publishing")
-    staged = run.staging / "features"
     for table in spec.tables:
         run.check_unchanged(
-            f"validated_{table}", snapshots[f"validated_{table}"], reach_of(spec, table, run.partitions)
+            f"validated_{table}", snapshots[f"validated_{table}"], features_reach(spec, table, run.partitions)
         )
     made_from = run.provenance(snapshots)
-    published = run.lake.publish(
-        datasets.features(spec), staged, run.partitions, made_from, each_partition=run.options.each_partition
-    )
+    published = run.lake.publish(dataset, staged, run.partitions, made_from, each_partition=run.options.each_partition)
     rows = sum(state.rows for day, state in run.lake.partitions("features").items() if day in run.partitions)
     details = FeaturesDetails(engine=run.settings.engine.kind, look_back_missing=holes)
     return result_of(run, details, rows=rows, snapshots={"features": published})
 
 
-def reach_of(spec: PipelineSpec, table: str, partitions: Partitions) -> Partitions:
-    """The partitions of a table that the features of these partitions may read."""
-    back = timedelta(days=spec.features.lookback_days)
-    known = timedelta(days=0 if spec.tables[table].known_ahead else 1)
-    return Partitions(partitions.start - back, partitions.end - known)
+def _build(run: StageRun[Options], snapshots: Mapping[str, int | None]) -> UPath:
+    """Build the features of the range on the engine, and return the folder of their files."""
+    spec = run.pipeline.spec
+    window = FeatureWindow(run.partitions, spec.features.lookback_days, spec.timezone, spec.cutoff)
+    tables = {table: _read(run, table, snapshots[f"validated_{table}"]) for table in spec.tables}
+    run.progress(f"building on {run.settings.engine.kind}")
+    _write(run, run.pipeline.function("features", "build")(tables, window), window)
+    return run.staging / "features"
 
 
-def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> None:
-    """Check that every partition has its entities.
+def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> list[date]:
+    """Check that every partition has its entities, or was validated and may have none. Return those that have none.
 
     Raises:
         MissingInputError: naming those that have none.
     """
-    name = f"validated_{pipeline.spec.entities}"
-    lake.table(name)
-    published = lake.partitions(name)
-    if missing := [day for day in partitions if day not in published]:
+    entities, kept = pipeline.spec.entities, "Nothing was built; features are as they were."
+    check_validated(pipeline.name, lake, entities)
+    name = f"validated_{entities}"
+    published, lineage = lake.partitions(name), lake.lineage(name)
+    without = [day for day in partitions if day not in published]
+    if missing := [day for day in without if not lineage.maker(day)]:
         ranges = ", ".join(str(days) for days in as_ranges(missing))
         raise MissingInputError(
-            f"{pipeline.name}: {name} has no rows for {len(missing)} of {len(partitions)} partitions: {ranges}. "
-            f"Nothing was built; features are as they were. Run ingest and validate for them, and see "
-            f"contrail status --pipeline {pipeline.name}"
+            f"{pipeline.name}: {name} has no rows for {len(missing)} of {len(partitions)} partitions: {ranges}. {kept} "
+            f"Validate them, and see contrail status --pipeline {pipeline.name}:\n"
+            f"  contrail ingest -p {pipeline.name} --from {missing[0]} --to {missing[-1]}\n"
+            f"  contrail validate -p {pipeline.name} --from {missing[0]} --to {missing[-1]}"
         )
+    if without and not pipeline.spec.tables[entities].may_be_empty:
+        ranges = ", ".join(str(days) for days in as_ranges(without))
+        raise MissingInputError(
+            f"{pipeline.name}: {ranges} of {entities} passed validation without a single good row. {kept} See what was "
+            f'set aside: contrail query -p {pipeline.name} "SELECT * FROM quarantine". If a day may have no rows, set '
+            f"tables.{entities}.may_be_empty: true in {pipeline.folder / 'pipeline.yaml'}"
+        )
+    return without
 
 
 def _holes(run: StageRun[Options]) -> dict[str, tuple[str, ...]]:

@@ -97,10 +97,11 @@ def _ingest_table(run: StageRun[Options], name: str) -> _Table:
     delivery = Delivery(run, name, folder, known, partial(_check_not_future, run, name))
     with ThreadPoolExecutor(_THREADS) as threads:
         files = list(threads.map(delivery.read, wanted))
+    refusals = [*(file.refusal for file in files if file.refusal), *delivery.strays(partitions)]
+    # Before the rows, which mark the day as done.
+    publish_refusals(run, name, [day or reference_partition(run) for day in wanted], refusals)
     table = _publish(run, name, files, known)
-    table.refusals += delivery.strays(partitions)
-    kept = [day or reference_partition(run) for day in wanted]
-    publish_refusals(run, name, kept, table.refusals)
+    table.refusals = refusals
     _report(run, table, delivery.strays_elsewhere(partitions))
     return table
 

@@ -7,7 +7,7 @@ elsewhere.
 
 import math
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import PerformanceOptions as Options
 from contrail.stages.results import PerformanceDetails, StageResult
+from contrail.stages.staleness import OK, Staleness
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,20 +81,8 @@ def _with_predictions(run: StageRun[Options]) -> list[date]:
 
 def _stale(run: StageRun[Options], mature: Iterable[date]) -> list[date]:
     """Days whose measurement is not of what is published now. A rollback counts as a change too."""
-    spec, measured = run.pipeline.spec, run.lake.lineage("performance")
-    label = f"validated_{spec.label.table}"
-    names = ("predictions", _SHADOW, f"validated_{spec.entities}", label)
-    read = {name: run.lake.lineage(name) for name in names}
-
-    def current(day: date) -> bool:
-        maker = measured.maker(day)
-        until = {label: day + timedelta(days=spec.label.mature_after_days)}
-        return maker is not None and all(
-            lineage.unchanged_since(maker.provenance.inputs.get(name), Partitions(day, until.get(name, day)))
-            for name, lineage in read.items()
-        )
-
-    return [day for day in mature if not current(day)]
+    staleness = Staleness(run.pipeline, run.lake)
+    return [day for day in mature if staleness.own(run.stage, day).state != OK]
 
 
 def _measure(run: StageRun[Options], mature: list[date]) -> pa.Table:

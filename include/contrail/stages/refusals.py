@@ -3,13 +3,15 @@
 The stages that refuse share this. Each stage decides what it refuses, and why.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
 
+from contrail.errors import MissingInputError
 from contrail.lake import datasets
+from contrail.lake.lake import Lake
 from contrail.partitions import as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
@@ -35,9 +37,16 @@ def reference_partition(run: StageRun[StageOptions]) -> date:
 
 
 def publish_refusals(
-    run: StageRun[StageOptions], table: str, days: Iterable[date], refusals: Sequence[Refusal]
+    run: StageRun[StageOptions],
+    table: str,
+    days: Iterable[date],
+    refusals: Sequence[Refusal],
+    inputs: Mapping[str, int | None] | None = None,
 ) -> None:
-    """Replace this stage's refusals of a table and these partitions; those of mended partitions go away."""
+    """Replace this stage's refusals of a table and these partitions; those of mended partitions go away.
+
+    Call it before the rows that mark these partitions as done are published. A run may be killed between the two.
+    """
     handled = sorted({*days, *(refusal.partition for refusal in refusals)})
     if not handled or not (refusals or _recorded(run, table, handled)):
         return
@@ -57,7 +66,7 @@ def publish_refusals(
         {name: pa.array(values, dataset.arrow_schema().field(name).type) for name, values in columns.items()}
     )
     scope = {"stage": run.stage, "table_name": table}
-    run.lake.publish(dataset, rows, handled, run.provenance(inputs={}), scope)
+    run.lake.publish(dataset, rows, handled, run.provenance(inputs or {}, table), scope)
 
 
 def _recorded(run: StageRun[StageOptions], table: str, days: Sequence[date]) -> bool:
@@ -66,6 +75,36 @@ def _recorded(run: StageRun[StageOptions], table: str, days: Sequence[date]) -> 
     known = run.lake.scan("refusals", columns=["partition_date", "stage", "table_name"]).to_pylist()
     return any(
         row["stage"] == run.stage and row["table_name"] == table and row["partition_date"] in days for row in known
+    )
+
+
+def refused_by(lake: Lake, stage: str, table: str) -> list[Refusal]:
+    """The refusals of a table that a stage recorded, and that still stand."""
+    if not lake.exists("refusals"):
+        return []
+    names = {"partition_date": "partition", "table_name": "table"}
+    columns = ["partition_date", "table_name", "rule", "detail", "file", "kept_uri"]
+    rows = lake.scan("refusals", columns=[*columns, "stage"]).to_pylist()
+    mine = [row for row in rows if row["stage"] == stage and row["table_name"] == table]
+    return [Refusal(**{names.get(name, name): row[name] for name in columns}) for row in mine]
+
+
+def check_validated(pipeline: str, lake: Lake, table: str) -> None:
+    """Check that a landed table has been validated at least once.
+
+    Raises:
+        MissingInputError: with the refusal that is the reason, if there is one, and the commands that help.
+    """
+    if lake.exists(f"validated_{table}"):
+        return
+    refused = [*refused_by(lake, "ingest", table), *refused_by(lake, "validate", table)]
+    if not refused:
+        lake.table(f"validated_{table}")
+    days = f"--from {min(r.partition for r in refused)} --to {max(r.partition for r in refused)}"
+    raise MissingInputError(
+        f"{pipeline}: {table} has no good rows yet, because it was refused:\n{describe(refused)}\n"
+        "Nothing was published. Land a mended file, or change the contract in expectations.py, and run:\n"
+        f"  contrail ingest -p {pipeline} {days}\n  contrail validate -p {pipeline} {days}"
     )
 
 

@@ -178,8 +178,10 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
     published = lake.partitions("features")
     without = [day for day in partitions if day not in published]
     entities = lake.partitions(f"validated_{pipeline.spec.entities}") if without else {}
-    # A gap between days with entities is a day without any. A gap after the last of them is a day not ingested yet.
-    empty = [day for day in without if _had_no_entities(day, entities)]
+    built = lake.lineage("features")
+    # A day whose features were built of no entities has nothing to predict. So has a gap between days with entities. A
+    # gap after the last of them is a day not ingested yet.
+    empty = [d for d in without if d not in entities and (built.maker(d) or _between(d, entities))]
     if missing := sorted(set(without) - set(empty)):
         ranges = ", ".join(str(days) for days in as_ranges(missing))
         raise MissingInputError(
@@ -190,8 +192,8 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
     return empty
 
 
-def _had_no_entities(day: date, entities: dict[date, PartitionState]) -> bool:
-    return day not in entities and bool(entities) and min(entities) < day < max(entities)
+def _between(day: date, entities: dict[date, PartitionState]) -> bool:
+    return bool(entities) and min(entities) < day < max(entities)
 
 
 def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> pa.Table:

@@ -4,9 +4,10 @@ Good rows pass while the share of bad ones stays under the contract's limit. Oth
 rules of every table are in ``contrail.methods.table_check``, a pipeline's own in its ``expectations.py``.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -28,8 +29,9 @@ from contrail.partitions import Partitions
 from contrail.reports.contracts import TableReport, write_report
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import ValidateOptions as Options
-from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
+from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition, refused_by
 from contrail.stages.results import StageResult, ValidateDetails
+from contrail.stages.staleness import OK, REACH, Staleness
 from contrail.stages.validation.contracts import contracts_of, table_order
 from contrail.stages.validation.references import partner_sql, partners_of, with_values
 
@@ -118,8 +120,11 @@ def _validate_table(run: StageRun[Options], name: str, contracts: Mapping[str, C
     partitions = run.partitions_of(name)
     if partitions is None and run.pipeline.spec.tables[name].kind == "daily":
         return _Outcome(TableReport(name))
+    if unjudged := _unjudged(run, name, partitions, contracts[name]):
+        publish_refusals(run, name, [refusal.partition for refusal in unjudged], unjudged)
+        return _Outcome(TableReport(name, refused=_words(unjudged)), refusals=unjudged)
     inputs = _inputs(run, name, contracts[name])
-    if partitions is None and _is_current(run, name, inputs):
+    if partitions is None and Staleness(run.pipeline, run.lake).own(run.stage, run.partitions.start, name).state == OK:
         run.progress(f"{name}: unchanged")
         return _Outcome(TableReport(name, unchanged=True))
     with _opened(run, name, contracts[name], inputs) as table:
@@ -141,13 +146,18 @@ def _inputs(run: StageRun[Options], name: str, contract: Contract) -> dict[str, 
     return {table: run.lake.snapshot_id(table) for table in read}
 
 
-def _is_current(run: StageRun[Options], name: str, inputs: Mapping[str, int | None]) -> bool:
-    """Whether this pipeline's code already published a reference table from these inputs, and its files are whole."""
-    if not run.lake.exists(f"validated_{name}") or run.lake.verify(f"validated_{name}").damages:
-        return False
-    entries = run.lake.history(f"validated_{name}")
-    made = next((entry.provenance for entry in entries if entry.current), None)
-    return made is not None and made.inputs == inputs and made.pipeline_hash == run.pipeline.hash
+def _unjudged(run: StageRun[Options], name: str, partitions: Partitions | None, contract: Contract) -> list[Refusal]:
+    """Refusals of a table whose first file was refused, or whose rows refer to a reference table without good rows."""
+    days = list(partitions or [reference_partition(run)])
+    if not run.lake.exists(f"raw_{name}"):
+        refused = [refusal for refusal in refused_by(run.lake, "ingest", name) if refusal.partition in days]
+        return [
+            replace(one, rule="not_ingested", detail=f"ingest refused it: {one.rule}: {one.detail}") for one in refused
+        ]
+    needed = [each.table for each in contract.references.values() if not each.partition]
+    absent = [table for table in needed if not run.lake.exists(f"validated_{table}")]
+    words = f"its rows refer to {', '.join(absent)}, which has no good rows yet; mend that first"
+    return [Refusal(day, name, "no_reference", words) for day in days] if absent else []
 
 
 @contextmanager
@@ -239,24 +249,30 @@ def _refusal(table: _Table, day: date, verdict: Verdict, found: str) -> Refusal:
 
 
 def _publish(run: StageRun[Options], table: _Table) -> _Outcome:
-    """The good rows of good partitions, the quarantine of all, the refusals."""
+    """The quarantine of all partitions, then the refusals, and last the good rows, which mark their partitions as done."""
     spec = run.pipeline.spec
+    days = list(table.partitions or [reference_partition(run)])
     refused = sorted({refusal.partition for refusal in table.refusals})
     good = table.check.good_rows(refused)
-    provenance = run.provenance(table.inputs)
-    snapshot = None
-    if table.partitions is None:
-        days = [reference_partition(run)]
-        if not refused:
-            snapshot = run.lake.publish(datasets.validated(spec, table.name), good, None, provenance)
-    else:
-        days = list(table.partitions)
-        if taken := [day for day in days if day not in set(refused)]:
-            snapshot = run.lake.publish(datasets.validated(spec, table.name), good, taken, provenance)
+    back = {f"validated_{each.table}": each.days_back for each in table.contract.references.values() if each.partition}
+    reach = {REACH: json.dumps(back, sort_keys=True)} if back else {}
+    provenance = run.provenance(table.inputs, table.name, **reach)
     bad = _quarantine_rows(run, table)
-    run.lake.publish(datasets.quarantine(spec), bad, days, provenance, {"table_name": table.name})
-    publish_refusals(run, table.name, days, table.refusals)
+    if bad.num_rows or _quarantined(run, table.name, days):
+        run.lake.publish(datasets.quarantine(spec), bad, days, provenance, {"table_name": table.name})
+    publish_refusals(run, table.name, days, table.refusals, table.inputs)
+    snapshot = None
+    if taken := [day for day in days if day not in set(refused)]:
+        whole = table.partitions is None
+        snapshot = run.lake.publish(datasets.validated(spec, table.name), good, None if whole else taken, provenance)
     return _Outcome(_report(table, len(good)), snapshot, table.refusals)
+
+
+def _quarantined(run: StageRun[Options], name: str, days: Sequence[date]) -> bool:
+    """Whether rows of these partitions are in quarantine from before. People ask for the table: it is made first."""
+    if not run.lake.exists("quarantine"):
+        return True
+    return name in run.lake.scan("quarantine", Partitions(days[0], days[-1]), ["table_name"]).column(0).to_pylist()
 
 
 def _quarantine_rows(run: StageRun[Options], table: _Table) -> pa.Table:
@@ -278,5 +294,9 @@ def _report(table: _Table, good: int) -> TableReport:
         examples=table.check.examples(),
         verdicts=table.verdicts,
         partition_verdicts=table.partition_verdicts,
-        refused=[f"{refusal.partition}: {refusal.rule}: {refusal.detail}" for refusal in table.refusals],
+        refused=_words(table.refusals),
     )
+
+
+def _words(refusals: Sequence[Refusal]) -> list[str]:
+    return [f"{refusal.partition}: {refusal.rule}: {refusal.detail}" for refusal in refusals]

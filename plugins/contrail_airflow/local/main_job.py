@@ -23,8 +23,9 @@ from contrail.config.training_windows import TrainingWindows, training_windows
 from contrail.errors import ContrailError, SpecError
 from contrail.lake.lake import Lake
 from contrail.operations.check import check_pipeline
-from contrail.operations.status import OK, WAITING, PartitionStatus, partition_status
+from contrail.operations.status import WAITING, PartitionStatus, partition_status
 from contrail.partitions import Partitions
+from contrail.stages.staleness import OK
 from contrail_airflow.local.api import AirflowApi, AirflowApiError
 from contrail_airflow.local.cascade import Cascade
 from contrail_airflow.local.embedded import Embedded, EmbeddedError, running
@@ -100,7 +101,7 @@ class MainJob:
     # ---- what is left to do ----
 
     def _done(self, partitions: Partitions, stages: tuple[str, ...]) -> bool:
-        statuses = partition_status(self.lake, self.pipeline.spec, partitions)
+        statuses = partition_status(self.lake, self.pipeline, partitions.start, partitions.end)
         return all(_complete(status, stages) for status in statuses)
 
     def _has_champion(self) -> bool:

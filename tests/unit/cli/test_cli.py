@@ -269,6 +269,7 @@ def test_a_backfill_runs_once_and_then_has_nothing_to_do(
     assert reports == {".html", ".json"}
     _, out, _ = run(monkeypatch, capsys, *SCORE)
     assert "there is nothing to do" in out
+    assert "expected difference" not in out and "shift of scores" not in out
     assert "✓" not in out
 
 

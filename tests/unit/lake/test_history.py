@@ -32,7 +32,7 @@ def test_rollback_and_forward(lake: Lake) -> None:
 def test_the_lineage_leaves_out_what_was_rolled_back(lake: Lake) -> None:
     assert lake.lineage("items").commits == ()
     first = lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance("run-1"))
-    second = lake.publish(ITEMS, rows([DAY2]), [DAY2], provenance("run-2"))
+    second = lake.publish(ITEMS, rows([DAY2], "blue"), [DAY2], provenance("run-2"))
     assert [commit.snapshot for commit in lake.lineage("items").commits] == [second, first]
     lake.rollback("items", first)
     maker = lake.lineage("items").maker(DAY2)

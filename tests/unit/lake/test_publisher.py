@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,48 @@ def test_a_replacement_is_one_snapshot(lake: Lake) -> None:
     assert [entry.rows for entry in lake.history("items")] == [6, 6]
 
 
-def test_nothing_to_replace_and_nothing_to_add_commits_nothing(lake: Lake) -> None:
-    first = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
-    assert lake.publish(ITEMS, rows([]), [DAY3], provenance()) == first
-    assert len(lake.history("items")) == 1
+def test_an_empty_partition_is_recorded_once(lake: Lake) -> None:
+    """That a day has no rows, and that nobody looked, are two things."""
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    assert lake.lineage("items").maker(DAY3) is None
+    empty = lake.publish(ITEMS, rows([]), [DAY3], provenance())
+    assert lake.lineage("items").maker(DAY3) is not None
+    assert lake.publish(ITEMS, rows([]), [DAY3], provenance()) == empty
+    assert len(lake.history("items")) == 2 and contents(lake) == [(DAY1, "red", 3)]
+
+
+def test_rows_that_are_published_already_stay_and_only_their_provenance_is_new(lake: Lake) -> None:
+    first = lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance("run-1"))
+    files = lake.files("items")
+    shuffled = rows([DAY2, DAY1]).take([5, 1, 2, 0, 4, 3])
+    assert lake.publish(ITEMS, shuffled, [DAY1, DAY2], provenance("run-2")) == first, "the same work again"
+    other = replace(provenance("run-3"), inputs={"raw_items": 8})
+    again = lake.publish(ITEMS, shuffled, [DAY1, DAY2], other)
+    lineage = lake.lineage("items")
+    assert again != first and lake.files("items") == files
+    assert lineage.maker(DAY1).provenance.run_id == "run-3"  # type: ignore[union-attr]
+    assert lineage.unchanged_since(first, Partitions(DAY1, DAY2))
+
+
+def test_only_the_partitions_with_other_rows_change(lake: Lake) -> None:
+    first = lake.publish(ITEMS, rows([DAY1, DAY2, DAY3]), [DAY1, DAY2, DAY3], provenance())
+    old = set(lake.files("items"))
+    new = pa.concat_tables([rows([DAY1]), rows([DAY2], "blue")])
+    lake.publish(ITEMS, new, [DAY1, DAY2, DAY3], provenance("run-2"))
+    assert contents(lake) == [(DAY1, "red", 3), (DAY2, "blue", 3)]
+    assert len(old & set(lake.files("items"))) == 1
+    lineage = lake.lineage("items")
+    assert [lineage.unchanged_since(first, Partitions(day, day)) for day in (DAY1, DAY2, DAY3)] == [True, False, False]
+    assert lake.history("items")[0].as_dict()["same"] == "2024-01-01"
+
+
+def test_a_table_without_partitions_is_the_same_as_a_whole_or_not_at_all(lake: Lake) -> None:
+    first = lake.publish(LOOKUP, pa.table({"id": [1, 2]}), None, provenance())
+    assert lake.publish(LOOKUP, pa.table({"id": [2, 1]}), None, provenance()) == first
+    lake.publish(LOOKUP, pa.table({"id": [2, 1]}), None, replace(provenance(), inputs={"raw_items": 8}))
+    assert lake.lineage("lookup").unchanged_since(first, Partitions(DAY1, DAY1))
+    lake.publish(LOOKUP, pa.table({"id": [2]}), None, provenance())
+    assert not lake.lineage("lookup").unchanged_since(first, Partitions(DAY1, DAY1))
 
 
 def test_scope_narrows_the_replacement(lake: Lake) -> None:
@@ -85,8 +124,8 @@ def _publish_many(home: str, colour: str, days: list[date]) -> None:
     os.environ["CONTRAIL_HOME"] = home
     settings.cache_clear()
     writer = Lake(settings(), "shop")
-    for _ in range(4):
-        writer.publish(ITEMS, rows(days, colour), days, provenance(colour))
+    for turn in range(4):
+        writer.publish(ITEMS, rows(days, f"{colour}-{turn}"), days, provenance(colour))
 
 
 @pytest.mark.slow

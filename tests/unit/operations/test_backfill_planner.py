@@ -3,10 +3,15 @@
 from datetime import date, timedelta
 
 import pytest
-from tests.toy_tables import copy_empty_registry, publish_toy, record_champion, skip_what_only_train_needs
+from tests.toy_tables import (
+    copy_empty_registry,
+    publish_heavier,
+    publish_toy,
+    record_champion,
+    skip_what_only_train_needs,
+)
 
 from contrail.adapters import registry
-from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
 from contrail.errors import MissingInputError
@@ -19,6 +24,7 @@ from contrail.operations.backfill_planner import make_plan
 from contrail.operations.backfill_request import Request
 from contrail.operations.difference import difference
 from contrail.partitions import Partitions
+from contrail.stages import staleness
 
 DAYS = Partitions.parse("2024-02-10", "2024-02-14")
 
@@ -114,38 +120,39 @@ def test_a_long_range_is_sampled_at_its_ends_and_between(ready):
 def test_features_that_were_published_since_are_scored_again_and_no_others(ready):
     score_all(ready)
     publish_toy(ready, "2024-02-13", "2024-02-13")
+    assert plan(ready).nothing_to_do, "the same rows, published again"
+    publish_heavier(ready, "2024-02-13")
     assert fates(plan(ready)) == [
         ("2024-02-10..2024-02-12", "same", "holds exactly this"),
         ("2024-02-13", "replace", "features were published since"),
         ("2024-02-14", "same", "holds exactly this"),
     ]
-    publish_toy(ready, "2024-02-15", "2024-02-15")
+    publish_heavier(ready, "2024-02-15")
     assert len(fates(plan(ready))) == 3, "a day outside the range changes nothing"
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("part", "other", "words"),
     [
-        ("code_hash", "Contrail's code has changed"),
-        ("lock_hash", "the libraries have changed"),
-        ("pipeline", "the pipeline's files have changed"),
+        ("code", "other", "Contrail's code of the stage changed"),
+        ("libraries", {"xgboost": "9.9"}, "xgboost "),
+        ("spec", {"key": "other"}, "key, name, task in pipeline.yaml changed"),
     ],
 )
-def test_other_code_replaces(ready, monkeypatch, changed, words):
+def test_another_definition_replaces_and_the_plan_says_what_is_different(ready, monkeypatch, part, other, words):
     score_all(ready)
-    if changed == "pipeline":
-        ready.pipeline = Pipeline(ready.pipeline.folder, ready.spec)
-        ready.pipeline.__dict__["hash"] = "other"
-    else:
-        monkeypatch.setattr(backfill_planner, changed, lambda *_: "other")
-    assert fates(plan(ready)) == [(str(DAYS), "replace", words)]
+    real = staleness.fingerprint
+    monkeypatch.setattr(staleness, "fingerprint", lambda *of: real(*of).model_copy(update={part: other}))
+    ((days, action, why),) = fates(plan(ready))
+    assert (days, action) == (str(DAYS), "replace") and words in why
 
 
 def test_what_has_expired_from_the_history_is_done_again(ready):
     score_all(ready)
     ready.lake.settings = ready.settings.model_copy(update={"snapshots_kept": 2})
-    for _ in range(3):
+    for n in range(3):
         rows = ready.lake.scan("predictions", Partitions.parse("2024-02-10"))
+        rows = rows.set_column(rows.schema.names.index("decision"), "decision", [[n == 1] * len(rows)])
         ready.lake.publish(
             datasets.predictions(ready.spec),
             rows,
@@ -171,13 +178,15 @@ def features_planner(toy, commits: dict[str, list[str]], day: str = "2024-02-10"
     planner = backfill_planner._Planner(
         toy.pipeline, toy.settings, toy.lake, Request(Partitions.parse(day), ("features",))
     )
-    inputs = {f"validated_{table}": 1 for table in toy.spec.tables}
+    inputs, lineages = {f"validated_{table}": 1 for table in toy.spec.tables}, {}
     for name in inputs:
         labels = ["all", *commits.get(name, [])]
         commits_of_it = [commit_of(i, {PARTITIONS: label}) for i, label in enumerate(labels, start=1)]
-        planner._lineages[name] = Lineage(tuple(reversed(commits_of_it)))
-    maker = Commit(9, None, None, Provenance("run", "features", "", "", "", inputs))
-    return planner._features_changed(date.fromisoformat(day), maker)
+        lineages[name] = Lineage(tuple(reversed(commits_of_it)))
+    planner.staleness.lineage = lineages.__getitem__
+    maker = Commit(9, None, None, Provenance("run", "features", toy.pipeline.hash, "", "", inputs))
+    lineages["features"] = Lineage((maker,))
+    return planner._why("features", date.fromisoformat(day), maker)
 
 
 @pytest.mark.parametrize(
