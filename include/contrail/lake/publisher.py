@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.errors import CommitConflictError
