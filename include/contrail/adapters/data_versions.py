@@ -5,10 +5,12 @@ module does not decide what to version.
 """
 
 import hashlib
+import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
+from contrail.locks import locked
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -65,34 +68,73 @@ def _add_and_push(settings: Settings, paths: list[Path]) -> dict[Path, str]:
 def _repository(settings: Settings) -> Iterator["Repo"]:
     # On a terminal DVC draws bars over ours, unless its logger's level is above ERROR.
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
-    from dvc.exceptions import InitError
     from dvc.repo import Repo
 
     home = settings.home_path
-    if not (home / ".dvc" / "config").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        with suppress(InitError):  # another run has just made it
-            Repo.init(str(home), no_scm=True).close()
-    _configure(settings)
-    repo = Repo(str(home), config={"core": {"site_cache_dir": str(home / ".dvc" / "site")}})
+    with locked(home / "locks" / "data-versions", "is versioning data", _WAIT_SECONDS):
+        _make(settings)
+        _drop_torn_lock(home / ".dvc" / "tmp" / "rwlock")
+        repo = Repo(str(home), config={"core": {"site_cache_dir": str(home / ".dvc" / "site")}})
+        try:
+            yield repo
+        finally:
+            repo.close()
+
+
+def _make(settings: Settings) -> None:
+    """Make the repository in a place of its own and move it to the home whole. Mend one that a killed run left."""
+    from dvc.repo import Repo
+
+    dvc = settings.home_path / ".dvc"
+    if _is_configured(settings, dvc):
+        return
+    making = settings.home_path / ".dvc-unfinished"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir()
+    Repo.init(str(making), no_scm=True).close()
+    _configure(settings, making / ".dvc")
+    if dvc.exists():  # it keeps its cache
+        (making / ".dvc" / "config").replace(dvc / "config")
+    else:
+        (making / ".dvc").rename(dvc)
+    shutil.rmtree(making)
+
+
+def _is_configured(settings: Settings, dvc: Path) -> bool:
+    from dvc.config import Config, ConfigError
+
+    if not (dvc / "config").exists():
+        return False
     try:
-        yield repo
-    finally:
-        repo.close()
+        remotes = Config(str(dvc))["remote"]
+    except ConfigError:
+        return False
+    return bool(remotes.get(_REMOTE, {}).get("url") == settings.data_versions_remote_uri)
 
 
-def _configure(settings: Settings) -> None:
+def _configure(settings: Settings, dvc: Path) -> None:
     from dvc.config import Config
     from dvc.config_schema import RelPath
 
-    config = Config(str(settings.home_path / ".dvc"))
-    if config["remote"].get(_REMOTE, {}).get("url") == settings.data_versions_remote_uri:
-        return
-    with config.edit("repo") as written:
+    with Config(str(dvc)).edit("repo") as written:
         written["core"] |= {"analytics": False, "check_update": False, "remote": _REMOTE}
         uri = settings.data_versions_remote_uri
-        # DVC writes ASCII alone, which a home need not be. So a path is written from the file's own folder on.
-        written["remote"][_REMOTE] = {"url": uri if "://" in uri else RelPath(uri)}
+        # DVC writes ASCII alone, which a home need not be. So a path is written as it is seen from the final folder.
+        if "://" not in uri:
+            uri = RelPath(os.path.normpath(dvc / os.path.relpath(uri, settings.home_path / ".dvc")))
+        written["remote"][_REMOTE] = {"url": uri}
+
+
+def _drop_torn_lock(path: Path) -> None:
+    """Remove DVC's list of busy files when a killed run tore it. Under our own lock nobody else can be using it."""
+    if not path.exists():
+        return
+    try:
+        whole = isinstance(json.loads(path.read_bytes()), dict)
+    except ValueError:
+        whole = False
+    if not whole:
+        path.unlink()
 
 
 def fetch(settings: Settings, md5: str, path: Path) -> Path:

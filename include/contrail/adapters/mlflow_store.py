@@ -1,28 +1,37 @@
-"""MLflow's store: the client that opens it, and queries to its database without MLflow.
+"""MLflow's store: its first making, the client that opens it, and queries to its database without MLflow.
 
 ``registry`` (versions, aliases) and ``training_runs`` read and write the contents.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from contrail.config.settings import Settings
 from contrail.errors import EngineError
+from contrail.locks import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQL_STORES = ("sqlite:", "postgresql", "mysql")
+_MAKES = "is making the model registry's database"
 
 
 def client(settings: Settings) -> "MlflowClient":
-    """Open MLflow's client for this environment. The very first call makes the database (some seconds)."""
-    _make_folders(settings)
+    """Open MLflow's client for this environment. The very first call makes the database (some seconds).
+
+    Raises:
+        EngineError: when the store cannot be opened, with its address.
+    """
     import mlflow
     from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 
@@ -30,20 +39,81 @@ def client(settings: Settings) -> "MlflowClient":
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = settings.registry.tracking_uri
-    # MLflow's registry looks up logged models in the store of the process, not in that of the client. It would also ask a
-    # Spark session for the registry's address.
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    with mlflow_errors(f"open the model registry {uri}"):
+        if path := _file_of(uri):
+            _make_database(path)
+        # MLflow's registry looks up logged models in the store of the process, not in that of the client. It would also
+        # ask a Spark session for the registry's address.
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        if path or not is_database(uri):
+            return mlflow.MlflowClient(uri, uri)
+        # On a server, the first of several processes makes the tables, and the others wait for it.
+        with locked(settings.home_path / "locks" / "registry", _MAKES):
+            return mlflow.MlflowClient(uri, uri)
+
+
+@contextmanager
+def mlflow_errors(what: str) -> Iterator[None]:
+    """Turn MLflow's own errors, and those of its database and its files, into an ``EngineError``.
+
+    Args:
+        what: What could not be done, as in "could not ...".
+    """
+    from mlflow.exceptions import MlflowException
+
     try:
-        return mlflow.MlflowClient(uri, uri)
-    except SQLAlchemyError as error:
-        raise EngineError(f"the model registry {uri} cannot be opened: {error}") from error
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise EngineError(f"could not {what}: {error}. Run the command again once the registry answers.") from error
 
 
-def _make_folders(settings: Settings) -> None:
-    uri = settings.registry.tracking_uri
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+def _make_database(path: Path) -> None:
+    """Make MLflow's SQLite database in a place beside its own, and move it there whole.
+
+    MLflow makes its tables one by one. A process that was killed meanwhile, or two at once, would leave a database that
+    no later command can open.
+    """
+    if _is_whole(path):
+        return
+    with locked(path.with_name(f"{path.name}.lock"), _MAKES):
+        if _is_whole(path):
+            return
+        for left in [*path.parent.glob(f".{path.name}.*"), *path.parent.glob(f"{path.name}-*")]:
+            left.unlink()
+        if path.exists():  # it holds nothing but empty tables
+            path.rename(path.with_name(f"{path.name}.unfinished"))
+        made, copied = (path.with_name(f".{path.name}.{uuid4().hex}") for _ in range(2))
+        _make_tables(f"sqlite:///{made}")
+        shutil.copyfile(made, copied)  # MLflow keeps the first file open in this process
+        copied.rename(path)
+        made.unlink()
+
+
+def _make_tables(uri: str) -> None:
+    import mlflow
+
+    mlflow.MlflowClient(uri, uri).search_experiments(max_results=1)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a database was made to its end. MLflow's last step adds the first experiment.
+
+    Raises:
+        EngineError: when the file is damaged.
+    """
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute("SELECT 1 FROM experiments LIMIT 1").fetchone() is not None
+    except sqlite3.OperationalError as error:
+        return "no such table" not in str(error)  # a database that is locked was made before
+    except sqlite3.DatabaseError as error:
+        raise EngineError(
+            f"the model registry's database {path} is damaged: {error}. Nothing was changed. Put a copy from your backups "
+            "in its place, then run the command again."
+        ) from error
 
 
 def is_database(uri: str) -> bool:
@@ -53,7 +123,12 @@ def is_database(uri: str) -> bool:
 
 def no_database(uri: str) -> bool:
     """Say whether nothing was ever registered. A query to SQLite would make an empty file."""
-    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+    path = _file_of(uri)
+    return path is not None and not _is_whole(path)
+
+
+def _file_of(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def ask_database(settings: Settings, query: str, values: Mapping[str, str]) -> Sequence[Any] | None:

@@ -1,7 +1,12 @@
+import json
+import multiprocessing
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from contrail.adapters import data_versions
 from contrail.adapters.data_versions import add_and_push, fetch
 from contrail.config.settings import Settings, settings
 from contrail.errors import DataError, MissingInputError
@@ -77,3 +82,97 @@ def test_dvc_calls_nobody_and_keeps_its_caches_in_the_home(current, landed):
     config = (current.home_path / ".dvc" / "config").read_text()
     assert "analytics = False" in config
     assert (current.home_path / ".dvc" / "site").is_dir()
+
+
+def only(current: Settings) -> Path:
+    file = current.home_path / "rows.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"rows")
+    return file
+
+
+MD5 = "df347a373b8f92aa0ae3dd920a5ec2f6"
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"write": {"a', b"[]"])
+def test_a_torn_lock_of_a_killed_run_is_removed(current, torn):
+    file = only(current)
+    add_and_push(current, [file])
+    (current.home_path / ".dvc" / "tmp" / "rwlock").write_bytes(torn)
+    assert add_and_push(current, [file]) == {file: MD5}
+
+
+def test_a_lock_that_can_be_read_is_dvcs_own(current):
+    file = only(current)
+    add_and_push(current, [file])
+    busy = {"read": {}, "write": {str(file): {"pid": os.getpid(), "cmd": "dvc add"}}}
+    (current.home_path / ".dvc" / "tmp" / "rwlock").write_text(json.dumps(busy))
+    data_versions._drop_torn_lock(current.home_path / ".dvc" / "tmp" / "rwlock")
+    assert json.loads((current.home_path / ".dvc" / "tmp" / "rwlock").read_text()) == busy
+
+
+def empty_folder(dvc: Path) -> None:
+    dvc.mkdir()
+
+
+def empty_config(dvc: Path) -> None:
+    dvc.mkdir()
+    (dvc / "config").touch()
+
+
+def torn_config(dvc: Path) -> None:
+    dvc.mkdir()
+    (dvc / "config").write_text("[core]\n    analytics = False\n[rem")
+
+
+@pytest.mark.parametrize("left", [empty_folder, empty_config, torn_config])
+def test_a_half_made_repository_is_mended(current, left):
+    file = only(current)
+    left(current.home_path / ".dvc")
+    assert add_and_push(current, [file]) == {file: MD5}
+    assert "analytics = False" in (current.home_path / ".dvc" / "config").read_text()
+
+
+def version_and_die(step: int) -> None:
+    """Die at a step of the first versioning: at the making, moving, opening or removing of a file of the home."""
+    home, count = str(settings().home_path), 0
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if event not in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link"):
+            return
+        if str(arguments[0]).startswith(home):
+            count += 1
+            if count == step:
+                os._exit(9)
+
+    sys.addaudithook(watch)
+    add_and_push(settings(), [only(settings())])
+
+
+@pytest.mark.parametrize("step", [3, 6, 9, 13, 18, 25, 35, 50])
+def test_a_first_versioning_that_is_killed_is_done_by_the_next(current, step):
+    import dvc.repo  # noqa: F401
+
+    child = multiprocessing.get_context("fork").Process(target=version_and_die, args=(step,))
+    child.start()
+    child.join()
+    assert child.exitcode == 9
+    file = only(current)
+    assert add_and_push(current, [file]) == {file: MD5}
+
+
+def version(name: str) -> None:
+    file = settings().home_path / name
+    file.write_bytes(b"rows")
+    assert add_and_push(settings(), [file]) == {file: MD5}
+
+
+def test_four_that_begin_at_once_all_version_their_files(current):
+    current.home_path.mkdir(parents=True)
+    children = [multiprocessing.get_context("fork").Process(target=version, args=(f"{n}.parquet",)) for n in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * 4
