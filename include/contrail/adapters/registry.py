@@ -12,17 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contrail.adapters.mlflow_store import ask_database, client, is_database, no_database
+from contrail.adapters.mlflow_store import ask_database, client, is_database, mlflow_errors, no_database
 from contrail.adapters.training_runs import LoggedRun
 from contrail.config.settings import Settings
-from contrail.errors import MissingInputError
+from contrail.errors import DataError, EngineError, MissingInputError
 from contrail.methods.model_package import ModelPackage
 
 if TYPE_CHECKING:
-    pass
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, LATEST = "champion", "challenger", "latest"
+# The tag of a version with the digest of its card. The card has the digests of the other files.
+CARD_DIGEST = "card_sha256"
 _SOURCE = ".source"
+_DELETED = "Deleted_Internal"  # how MLflow marks a version that a person deleted
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _WINDOW = "training_window"
 _VERSIONS = 10_000
 
@@ -55,9 +60,15 @@ def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str
     with suppress(MlflowException):  # it exists already
         mlflow.create_registered_model(name)
     source = f"models:/{logged.model_id}"
-    made = mlflow.create_model_version(
-        name, source, logged.run_id, tags=dict(tags), description=description, model_id=logged.model_id
-    )
+    with mlflow_errors(f"register the run {logged.run_id} as a version of '{name}'"):
+        made = mlflow.create_model_version(
+            name,
+            source,
+            logged.run_id,
+            tags={**tags, CARD_DIGEST: logged.card_sha256},
+            description=description,
+            model_id=logged.model_id,
+        )
     return str(made.version)
 
 
@@ -67,40 +78,58 @@ def describe_version(settings: Settings, name: str, ref: str) -> VersionInfo:
     Raises:
         MissingInputError: with the command to run.
     """
-    from mlflow.exceptions import MlflowException
-
     version = _find(settings, name, ref).version
-    try:
-        found = client(settings).get_model_version(name, version)
-    except MlflowException as error:
-        raise _missing(name, ref) from error
-    return VersionInfo(name, str(found.version), str(found.run_id), dict(found.tags))
+    found = next((one for one in versions(settings, name) if one.version == version), None)
+    if found is None:
+        raise _missing(settings, name, ref)
+    return found
+
+
+def versions(settings: Settings, name: str) -> list[VersionInfo]:
+    """Read every version that nobody has deleted, oldest first."""
+    if no_database(settings.registry.tracking_uri):
+        return []
+    with mlflow_errors(f"read the versions of '{name}'"):
+        found = client(settings).search_model_versions(f"name = '{name}'", max_results=_VERSIONS)
+    every = (VersionInfo(name, str(one.version), str(one.run_id), dict(one.tags)) for one in found)
+    return sorted(every, key=lambda one: int(one.version))
 
 
 def log_files(settings: Settings, version: VersionInfo, folder: Path, artifact_path: str) -> str:
     """Store the files of a folder with the run of a version, and return their URI."""
-    client(settings).log_artifacts(version.run_id, str(folder), artifact_path)
+    with mlflow_errors(f"keep {artifact_path} with {version.name} version {version.version}"):
+        client(settings).log_artifacts(version.run_id, str(folder), artifact_path)
     return f"runs:/{version.run_id}/{artifact_path}"
 
 
 def tag_version(settings: Settings, version: VersionInfo, tags: Mapping[str, str]) -> None:
     """Set tags of a version."""
     mlflow = client(settings)
-    for key, value in tags.items():
-        mlflow.set_model_version_tag(version.name, version.version, key, value)
+    with mlflow_errors(f"tag {version.name} version {version.version}"):
+        for key, value in tags.items():
+            mlflow.set_model_version_tag(version.name, version.version, key, value)
 
 
 def set_alias(settings: Settings, version: VersionInfo, alias: str) -> None:
     """Point an alias at a version."""
-    client(settings).set_registered_model_alias(version.name, alias, version.version)
+    with mlflow_errors(f"make {version.name} version {version.version} {alias}"):
+        client(settings).set_registered_model_alias(version.name, alias, version.version)
 
 
 def alias_version(settings: Settings, name: str, alias: str) -> str | None:
-    """Return the version that an alias points at, or None."""
+    """Return the version that an alias points at, or None. An alias of a deleted version points at none."""
     try:
         return _find(settings, name, alias).version
     except MissingInputError:
         return None
+
+
+def exists(settings: Settings, name: str, version: str) -> bool:
+    """Say whether the registry has a version that nobody has deleted."""
+    try:
+        return bool(_find(settings, name, version))
+    except MissingInputError:
+        return False
 
 
 def training_windows_of(settings: Settings, name: str) -> dict[str, str]:
@@ -123,6 +152,8 @@ def _windows_in_database(settings: Settings, name: str) -> dict[str, str] | None
 def resolve(settings: Settings, name: str, ref: str) -> RegisteredModel:
     """Return a version with its package. The first call fetches it to ``<home>/models/<name>/<version>``.
 
+    A kept copy that is damaged is fetched again.
+
     Args:
         settings: Say where MLflow and the home are.
         name: Registered model, which has the pipeline's name.
@@ -130,15 +161,41 @@ def resolve(settings: Settings, name: str, ref: str) -> RegisteredModel:
 
     Raises:
         MissingInputError: when the version does not exist, with the command to run.
-        DataError: when the package is damaged.
+        DataError: when the registry's own package is damaged.
     """
     found = _find(settings, name, ref)
+    if not found.digest:
+        raise DataError(
+            f"{name} version {found.version} was registered without the digest of its card, so nothing shows that its files "
+            f"are those of its training. To go on, {_instead(settings, name, found.version)}"
+        )
     folder = settings.home_path / "models" / name / found.version
     kept = folder / _SOURCE
     # A new registry counts its versions from 1 again, so the number alone does not identify a model.
-    if not kept.exists() or kept.read_text() != found.source:
-        _fetch(settings, name, found, folder)
-    return RegisteredModel(name, found.version, folder, ModelPackage.load(folder))
+    if kept.exists() and kept.read_text(errors="replace") == found.source:
+        with suppress(DataError):
+            return RegisteredModel(name, found.version, folder, ModelPackage.load(folder, found.digest))
+    _fetch(settings, name, found, folder)
+    try:
+        return RegisteredModel(name, found.version, folder, ModelPackage.load(folder, found.digest))
+    except DataError as error:
+        raise DataError(
+            f"{name} version {found.version} is damaged in the registry itself: {error}. Nothing was scored with it. "
+            f"Restore its files at {_place_of(settings, name, found.version)}, or {_instead(settings, name, found.version)}"
+        ) from error
+
+
+def _place_of(settings: Settings, name: str, version: str) -> str:
+    with mlflow_errors(f"find the files of {name} version {version}"):
+        return str(client(settings).get_model_version_download_uri(name, version))
+
+
+def _instead(settings: Settings, name: str, version: str) -> str:
+    """What to do without a version: the newest other one, or a new one."""
+    others = [one.version for one in versions(settings, name) if one.version != version and CARD_DIGEST in one.tags]
+    if others:
+        return f"use another version: contrail promote --pipeline {name} --model {others[-1]}"
+    return f"train again: contrail train --pipeline {name} --from … --to …"
 
 
 def _fetch(settings: Settings, name: str, found: "_Found", folder: Path) -> None:
@@ -150,7 +207,8 @@ def _fetch(settings: Settings, name: str, found: "_Found", folder: Path) -> None
         uri = f"models:/{name}/{found.version}"
         fetched = Path(place) / "package"
         fetched.mkdir()
-        download_artifacts(artifact_uri=uri, dst_path=str(fetched), tracking_uri=settings.registry.tracking_uri)
+        with mlflow_errors(f"fetch the files of {name} version {found.version}"):
+            download_artifacts(artifact_uri=uri, dst_path=str(fetched), tracking_uri=settings.registry.tracking_uri)
         (fetched / _SOURCE).write_text(found.source)
         if folder.exists():
             shutil.rmtree(folder)
@@ -162,19 +220,22 @@ def _fetch(settings: Settings, name: str, found: "_Found", folder: Path) -> None
 class _Found:
     version: str
     source: str
+    digest: str | None
 
 
 def _find(settings: Settings, name: str, ref: str) -> _Found:
-    """Find the version that a reference means, and the place of its package."""
+    """Find the version that a reference means, the place of its package, and its card's digest."""
     if ref not in (CHAMPION, CHALLENGER, LATEST) and not ref.isdigit():
         raise MissingInputError(
             f"'{ref}' names no model of '{name}': use champion, challenger, latest or a version number"
         )
+    if no_database(settings.registry.tracking_uri):
+        raise _missing(settings, name, ref)
     found = _find_in_database(settings, name, ref)
     if found is None:
         found = _find_with_client(settings, name, ref)
     if found is None:
-        raise _missing(name, ref)
+        raise _missing(settings, name, ref)
     return found
 
 
@@ -183,19 +244,21 @@ def _find_in_database(settings: Settings, name: str, ref: str) -> _Found | None:
 
     The daily scoring, drift and performance each need one alias. On any surprise MLflow's client takes over.
     """
-    uri = settings.registry.tracking_uri
-    if not is_database(uri):
+    if not is_database(settings.registry.tracking_uri):
         return None
-    if no_database(uri):
-        raise _missing(name, ref)
+    there = f"current_stage <> '{_DELETED}'"
     where = {
-        LATEST: "v.version = (SELECT max(version) FROM model_versions WHERE name = :name)",
+        LATEST: f"v.version = (SELECT max(version) FROM model_versions WHERE name = :name AND {there})",
         CHAMPION: "v.version IN (SELECT version FROM registered_model_aliases WHERE name = :name AND alias = :ref)",
     }
     chosen = where.get(CHAMPION if ref == CHALLENGER else ref, "CAST(v.version AS CHAR(20)) = :ref")
-    query = f"SELECT v.version, v.source FROM model_versions v WHERE v.name = :name AND {chosen}"
+    query = (
+        "SELECT v.version, v.source, t.value FROM model_versions v LEFT JOIN model_version_tags t "
+        f"ON t.name = v.name AND t.version = v.version AND t.key = '{CARD_DIGEST}' "
+        f"WHERE v.name = :name AND v.{there} AND {chosen}"
+    )
     rows = ask_database(settings, query, {"name": name, "ref": ref})
-    return _Found(str(rows[0][0]), str(rows[0][1])) if rows and len(rows) == 1 else None
+    return _Found(str(rows[0][0]), str(rows[0][1]), rows[0][2]) if rows and len(rows) == 1 else None
 
 
 def _find_with_client(settings: Settings, name: str, ref: str) -> _Found | None:
@@ -203,22 +266,30 @@ def _find_with_client(settings: Settings, name: str, ref: str) -> _Found | None:
 
     mlflow = client(settings)
     try:
-        if ref == LATEST:
-            every = mlflow.search_model_versions(f"name = '{name}'", max_results=1, order_by=["version_number DESC"])
-            found = every[0] if every else None
-        elif ref.isdigit():
-            found = mlflow.get_model_version(name, ref)
-        else:
-            found = mlflow.get_model_version_by_alias(name, ref)
-    except MlflowException:
-        return None
-    return _Found(str(found.version), str(found.source)) if found else None
+        found = _asked(mlflow, name, ref)
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            return None
+        raise EngineError(f"the model registry {settings.registry.tracking_uri} does not answer: {error}") from error
+    return _Found(str(found.version), str(found.source), found.tags.get(CARD_DIGEST)) if found else None
 
 
-def _missing(name: str, ref: str) -> MissingInputError:
+def _asked(mlflow: "MlflowClient", name: str, ref: str) -> "ModelVersion | None":
+    if ref == LATEST:
+        every = mlflow.search_model_versions(f"name = '{name}'", max_results=1, order_by=["version_number DESC"])
+        return every[0] if every else None
+    return mlflow.get_model_version(name, ref) if ref.isdigit() else mlflow.get_model_version_by_alias(name, ref)
+
+
+def _missing(settings: Settings, name: str, ref: str) -> MissingInputError:
     known = {CHAMPION: "has no champion", CHALLENGER: "has no challenger", LATEST: "has no model in the registry"}
-    next_step = "promote" if ref in (CHAMPION, CHALLENGER) else "train"
+    if ref in known:
+        next_step = "train" if ref == LATEST else "promote"
+        return MissingInputError(
+            f"pipeline '{name}' {known[ref]}. Run: contrail {next_step} --pipeline {name} --from … --to …"
+        )
+    there = ", ".join(one.version for one in versions(settings, name)) or "none"
     return MissingInputError(
-        f"pipeline '{name}' {known.get(ref, f'has no model version {ref}')}. "
-        f"Run: contrail {next_step} --pipeline {name} --from … --to …"
+        f"pipeline '{name}' has no model version {ref}: nobody registered it, or somebody deleted it in MLflow. "
+        f"Versions: {there}. Name one of them, or train another: contrail train --pipeline {name} --from … --to …"
     )

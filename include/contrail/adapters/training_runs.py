@@ -3,6 +3,7 @@
 ``registry`` has the versions of models and their aliases.
 """
 
+import hashlib
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from contrail.adapters.mlflow_store import client
 from contrail.config.settings import Settings
-from contrail.methods.model_package import ModelPackage
+from contrail.methods.model_package import CARD, ModelPackage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,10 +51,11 @@ class TrainingLog:
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A finished MLflow run, and its model."""
+    """A finished MLflow run, and its model. ``card_sha256`` is the digest of the model's card."""
 
     run_id: str
     model_id: str
+    card_sha256: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def log_training(settings: Settings, name: str, log: TrainingLog, package: Path,
         with suppress(Exception):  # the first error is the one to show
             mlflow.set_terminated(run.id, "FAILED")
         raise
-    return LoggedRun(run.id, model_id)
+    return LoggedRun(run.id, model_id, hashlib.sha256((package / CARD).read_bytes()).hexdigest())
 
 
 def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:

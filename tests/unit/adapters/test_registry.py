@@ -1,12 +1,14 @@
 import json
+from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from tests.unit.methods.test_model_package import made_features
 
 from contrail.adapters import mlflow_store, registry
 from contrail.adapters.registry import CHALLENGER, CHAMPION, LATEST
 from contrail.config.settings import settings
-from contrail.errors import DataError, MissingInputError
+from contrail.errors import DataError, EngineError, MissingInputError
 
 
 def register(current, logged) -> str:
@@ -96,7 +98,11 @@ def test_tags_and_files_are_kept_with_a_version(current, logged, tmp_path):
     folder.mkdir()
     (folder / "v1.json").write_text("{}")
     uri = registry.log_files(current, entry, folder, "decisions")
-    assert registry.describe_version(current, "toy", "1").tags == {"decision": "pass", "status": "candidate"}
+    assert registry.describe_version(current, "toy", "1").tags == {
+        "decision": "pass",
+        "status": "candidate",
+        registry.CARD_DIGEST: logged.card_sha256,
+    }
     assert uri == f"runs:/{logged.run_id}/decisions"
 
 
@@ -114,9 +120,90 @@ def test_a_model_that_is_not_there_says_what_to_run(home, ref, message):
         registry.resolve(settings(), "toy", ref)
 
 
-def test_a_damaged_copy_is_refused(current, logged):
+def test_a_damaged_copy_is_fetched_again(current, logged, package):
     register(current, logged)
     folder = registry.resolve(current, "toy", "1").folder
-    (folder / "model.ubj").write_bytes(b"x")
-    with pytest.raises(DataError, match="Delete"):
+    for name in ("model.ubj", "model.json", "reference.json"):
+        (folder / name).write_bytes(b"x")
+        assert registry.resolve(current, "toy", "1").package.booster_bytes == package.booster_bytes
+    (folder / "model.ubj").unlink()
+    assert registry.resolve(current, "toy", "1").package.booster_bytes == package.booster_bytes
+
+
+def in_the_registry(current, name: str) -> Path:
+    """A file of the only model, where MLflow keeps it."""
+    (found,) = Path(current.registry.artifact_uri.removeprefix("file://")).rglob(name)
+    return found
+
+
+def reversed_categories(content: bytes) -> bytes:
+    card = json.loads(content)
+    return json.dumps({**card, "categories": {"depot": ["C", "B", "A"]}}).encode()
+
+
+def without_digests(content: bytes) -> bytes:
+    return json.dumps({**json.loads(content), "sha256": {}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.json", reversed_categories),
+        ("model.json", without_digests),
+        ("model.json", lambda content: content.replace(b'"end": "2024-01-31"', b'"end": "2024-01-02"')),
+        ("model.ubj", lambda content: content[: len(content) // 2]),
+        ("model.ubj", lambda content: content.replace(b"learner", b"{L[#l\xff\xff")),
+        ("reference.json", lambda _: b"{}"),
+    ],
+)
+def test_a_model_that_is_damaged_in_the_registry_never_reaches_xgboost(current, logged, monkeypatch, name, damage):
+    import xgboost
+
+    register(current, logged)
+    file = in_the_registry(current, name)
+    content = file.read_bytes()
+    file.write_bytes(damage(content))
+    assert file.read_bytes() != content
+    with monkeypatch.context() as watched:
+        watched.setattr(xgboost.Booster, "load_model", lambda *_: pytest.fail("XGBoost read it"))
+        with pytest.raises(DataError, match=rf"version 1 is damaged in the registry itself: .*{name} is not the file"):
+            registry.resolve(current, "toy", "1")
+    file.write_bytes(content)  # as the message advises
+    assert registry.resolve(current, "toy", "1").version == "1"
+
+
+def test_a_damaged_model_names_another_one_that_works(current, logged):
+    register(current, logged)
+    register(current, logged)
+    mlflow_store.client(current).set_model_version_tag("toy", "2", registry.CARD_DIGEST, "0" * 64)
+    with pytest.raises(DataError, match=r"or use another version: contrail promote --pipeline toy --model 1"):
+        registry.resolve(current, "toy", "2")
+    mlflow_store.client(current).delete_model_version_tag("toy", "1", registry.CARD_DIGEST)
+    with pytest.raises(DataError, match=r"version 1 was registered without the digest of its card"):
         registry.resolve(current, "toy", "1")
+
+
+def test_a_version_that_was_deleted_in_mlflow_is_missing_under_each_of_its_names(current, logged, monkeypatch):
+    for _ in range(3):
+        register(current, logged)
+    registry.set_alias(current, registry.describe_version(current, "toy", "2"), CHAMPION)
+    for version in ("2", "3"):
+        mlflow_store.client(current).delete_model_version("toy", version)
+    for _ in range(2):
+        assert registry.alias_version(current, "toy", CHAMPION) is None
+        assert registry.resolve(current, "toy", LATEST).version == "1"
+        assert [one.version for one in registry.versions(current, "toy")] == ["1"]
+        with pytest.raises(MissingInputError, match=r"no model version 2: .* deleted it in MLflow\. Versions: 1\."):
+            registry.resolve(current, "toy", "2")
+        with pytest.raises(MissingInputError, match="no model version 3"):
+            registry.describe_version(current, "toy", "3")
+        monkeypatch.setattr(mlflow_store, "_SQL_STORES", ("http:",))
+
+
+def test_a_registry_that_does_not_answer_is_no_missing_model(current, logged, monkeypatch):
+    register(current, logged)
+    monkeypatch.setattr(mlflow_store, "_SQL_STORES", ("http:",))
+    lost = MlflowException("connection refused")
+    monkeypatch.setattr("mlflow.MlflowClient.get_model_version_by_alias", lambda *_: (_ for _ in ()).throw(lost))
+    with pytest.raises(EngineError, match="does not answer: connection refused"):
+        registry.resolve(current, "toy", CHAMPION)

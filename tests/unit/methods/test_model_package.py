@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 from datetime import date
@@ -98,6 +99,26 @@ def test_a_changed_file_is_refused_by_name(package, tmp_path, name):
     (tmp_path / name).write_bytes(changed)
     with pytest.raises(DataError, match=f"{name} is not the file that was trained"):
         ModelPackage.load(tmp_path)
+
+
+@pytest.mark.parametrize("digests", [{}, {"reference.json": None}, {"model.ubj": None}, {"model.ubj": "0" * 64}])
+def test_trees_that_the_card_does_not_vouch_for_never_reach_xgboost(package, tmp_path, monkeypatch, digests):
+    package.save(tmp_path)
+    card = json.loads((tmp_path / "model.json").read_text())
+    changed = {**card["sha256"], **digests} if digests else {}
+    card["sha256"] = {name: digest for name, digest in changed.items() if digest}
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    monkeypatch.setattr("xgboost.Booster.load_model", lambda *_: pytest.fail("XGBoost read it"))
+    with pytest.raises(DataError, match="is not the file that was trained"):
+        ModelPackage.load(tmp_path)
+
+
+def test_a_card_with_another_digest_than_the_registrys_is_refused(package, tmp_path):
+    package.save(tmp_path)
+    digest = hashlib.sha256((tmp_path / "model.json").read_bytes()).hexdigest()
+    assert ModelPackage.load(tmp_path, digest).card.pipeline == "toy"
+    with pytest.raises(DataError, match=r"model\.json is not the file .* from that in the registry"):
+        ModelPackage.load(tmp_path, "0" * 64)
 
 
 def test_a_missing_file_and_a_strange_card_are_refused(package, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 from contrail.adapters import registry, training_runs
 from contrail.adapters.training_runs import LoggedRun, TrainingLog, TrainingSet
 from contrail.methods.metrics import finite
-from contrail.methods.model_package import ModelCard
+from contrail.methods.model_package import MODEL, ModelCard
 from contrail.stages.base import StageRun
 from contrail.stages.options import TrainOptions
 from contrail.stages.training.base import Trained, Training
@@ -73,7 +73,7 @@ def _tags(run: StageRun[TrainOptions], card: ModelCard) -> dict[str, str]:
         "code_revision": training.code_revision,
         "lock_hash": training.lock_hash,
         "pipeline_hash": training.pipeline_hash,
-        "model_sha256": card.sha256["model.ubj"],
+        "model_sha256": card.sha256[MODEL],
         "contrail_run": run.run_id,
     }
 
