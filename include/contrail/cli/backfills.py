@@ -18,6 +18,7 @@ from contrail.cli.options import (
     PipelineOption,
     RunOption,
     ToOption,
+    end_changes,
     lake_of,
 )
 from contrail.cli.printing import done, indented, number, print_json, progress, say
@@ -100,6 +101,8 @@ def backfill(
     partitions = Partitions.parse(from_, to)
     named = tuple(name.strip() for name in stages.split(",") if name.strip())
     backfills = _backfills(pipeline)
+    if not dry_run:
+        end_changes("backfill", backfills.pipeline)
     plan = backfills.plan(Request(partitions, named, model, commits, chunk_days))
     console = printing.err if as_json else printing.out
     _print_plan(plan, console)

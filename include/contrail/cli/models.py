@@ -1,5 +1,6 @@
 """The desk of models: who is champion, taking one back, and whether to train again."""
 
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from contrail.cli import printing
 from contrail.cli.help import MODELS, command
-from contrail.cli.options import DATE, SWITCH, TEXT, JsonOption, PipelineOption, lake_of
+from contrail.cli.options import DATE, SWITCH, TEXT, JsonOption, PipelineOption, end_changes, lake_of
 from contrail.cli.printing import done, indented, print_json, progress, say
 from contrail.cli.stage_command import Call, stage_command
 from contrail.cli.stages import show_analysts
@@ -40,10 +41,11 @@ def champions(
     from contrail.operations.champions import champion_moves, champion_of, moved_elsewhere
 
     loaded = load_pipeline(pipeline)
+    end_changes("champions", loaded)
     moves = champion_moves(lake_of(loaded))
     found = [champion_of(pipeline, moves, on, clock)] if on else moves
     if note := moved_elsewhere(pipeline, moves):
-        say(f"[yellow]![/] {note}", printing.err)
+        say(f"[yellow]![/] {escape(note)}", printing.err)
     if as_json:
         rows = [asdict(move) for move in found]
         print_json(rows[0] if on else rows)
@@ -69,11 +71,14 @@ def rollback_model(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar=SWITCH, help="Show the plan and change nothing.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", metavar=SWITCH, help="Do not ask. Off a terminal it never asks.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take back the champion: re-point the alias and rescore every partition that the bad version scored.
 
-    It prints the plan first. If it stops half-way, give the same command again to finish it.
+    It prints the plan first, and on a terminal it asks. If it stops half-way, the next command finishes it.
     """
     from contrail.notify.delivery import deliver, telling_of_failure
     from contrail.notify.messages import of_rollback
@@ -88,6 +93,9 @@ def rollback_model(
         table.add_row(str(days), str(len(days)), f"{rows:,}", f"version {plan.bad}", f"version {plan.to}")
     printing.err.print(table)
     printing.err.print(f"Champion for partitions from {plan.effective_from}: version {plan.to} instead of {plan.bad}.")
+    question = f"Make version {plan.to} champion instead of {plan.bad}, and score these partitions again?"
+    if not dry_run and not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
+        dry_run = True
     result = None
     if not dry_run:
         where = f"{pipeline} rollback-model by {current_person()}"
@@ -99,7 +107,7 @@ def rollback_model(
     if as_json:
         print_json({**plan.as_dict(), "dry_run": dry_run} | (result.as_dict() if result else {}))
     elif result is None:
-        printing.out.print("Nothing was changed; leave out --dry-run to do it.")
+        printing.out.print("Nothing was changed.")
     else:
         done(
             f"version {plan.to} is champion; {result.rescored_rows:,} rows rescored. Performance of these days still "

@@ -9,7 +9,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from contrail.cli import printing
+from contrail.cli.printing import say
 from contrail.config.pipeline import Pipeline, pipeline_names
 from contrail.config.settings import settings
 from contrail.errors import SpecError
@@ -92,6 +95,13 @@ def parse_moment(text: str | None, option: str) -> datetime | None:
     except ValueError as error:
         raise SpecError(f"{option} {text}: write a time as 2013-11-03 or 2013-11-03T18:00") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def end_changes(verb: str, pipeline: Pipeline) -> None:
+    """End the change of models that a killed command has left, before this command reads models."""
+    from contrail.stages.runner import finish_changes
+
+    finish_changes(verb, pipeline, lambda line: say(f"  {escape(line)}", printing.err))
 
 
 def parse_set(given: list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from contrail.cli import printing
@@ -16,6 +17,7 @@ from contrail.cli.options import (
     JsonOption,
     PipelineOption,
     default_pipeline,
+    end_changes,
     lake_of,
     parse_moment,
 )
@@ -102,11 +104,15 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show partitions × stages: what is done, stale and why, refused, or not known yet."""
+    from contrail.operations.champions import champion_moves, moved_elsewhere
     from contrail.operations.status import STAGES, grouped, partition_status, reasons, remedy
 
     loaded = load_pipeline(pipeline)
-    first, last = (Partitions.parse(text).start if text else None for text in (from_, to))
+    end_changes("status", loaded)
+    first, last = (None if text is None else Partitions.parse(text).start for text in (from_, to))
     statuses = partition_status(lake_of(loaded), loaded, first, last)
+    if note := moved_elsewhere(pipeline, champion_moves(lake_of(loaded))):
+        say(f"[yellow]![/] {escape(note)}", printing.err)
     if as_json:
         print_json([{"partition": s.partition, **s.stages} for s in statuses])
         return

@@ -1,7 +1,7 @@
 """The record of alias moves: the version that each alias pointed at, and since when.
 
 The registry knows only where an alias points now. This module reads and appends the record.
-``contrail.stages.alias_moves`` moves an alias.
+``contrail.stages.changes`` moves an alias.
 """
 
 from collections.abc import Sequence

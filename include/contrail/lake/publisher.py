@@ -4,7 +4,7 @@ Nothing else adds rows to a table or removes them. ``data_files`` writes the dat
 what a person does with snapshots later.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -112,6 +112,15 @@ def publish(
     if not (each_partition and replaced.days):
         return _replace(tables, audited)
     return [_replace(tables, audited.of(day)) for day in replaced.days][-1]
+
+
+def note(table: Table, summary: Mapping[str, str]) -> int:
+    """Commit a snapshot that changes no row. It succeeds only if the table is still as ``table`` was loaded.
+
+    Raises:
+        CommitFailedException: Another writer was first. Nothing was committed.
+    """
+    return _swap(table, [], [], dict(summary), [])
 
 
 def _replace(tables: Tables, audited: _Audited) -> int:

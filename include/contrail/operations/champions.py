@@ -13,6 +13,7 @@ from contrail.errors import MissingInputError, SpecError
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import AliasMove, at_clock, in_effect, read_moves
 from contrail.partitions import Partitions
+from contrail.stages.champion import missing_champion
 
 
 def champion_moves(lake: Lake) -> list[AliasMove]:
@@ -56,6 +57,8 @@ def moved_elsewhere(name: str, moves: list[AliasMove]) -> str | None:
     now, recorded = alias_version(settings(), name, CHAMPION), moves[-1].version_after if moves else None
     if now == recorded:
         return None
+    if now is None:
+        return missing_champion(settings(), name, moves)
     return (
         f"The registry says that version {now or 'none'} is champion; the last recorded move was to "
         f"{recorded or 'none'}. The alias was moved outside Contrail. Use contrail promote or contrail rollback-model."

@@ -13,19 +13,20 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 
+from contrail.adapters.registry import exists
 from contrail.errors import ContrailError, FileRefusedError, PartitionRefusedError
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
-from contrail.lake.model_history import AS_OF
+from contrail.lake.model_history import AS_OF, CHAMPION, in_effect, read_moves
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_request import Request
 from contrail.operations.late_files import following_days, look_back, older_files, published_days, touched_days
 from contrail.operations.late_work import Work, forget_work, plan_work, unfinished_work, write_work
-from contrail.partitions import Partitions
+from contrail.partitions import Partitions, as_ranges
 from contrail.reports.backfill_record import DayChanges, Record
 from contrail.stages.base import silent
 from contrail.stages.results import LateDetails
-from contrail.stages.runner import make_run, new_run_id, run_stage
+from contrail.stages.runner import finish_changes, make_run, new_run_id, run_stage
 
 
 def correct(
@@ -40,6 +41,7 @@ def correct(
         ContrailError: as a stage does, also in the work that an earlier run left; raised after everything else.
     """
     run_id = run_id or new_run_id()
+    finish_changes("late", backfills.pipeline, progress)
     done: list[LateDetails] = []
     refused: list[ContrailError] = []
     for work in unfinished_work(backfills):
@@ -98,11 +100,27 @@ def _do(
             refused.append(error)
     write_work(backfills, work.model_copy(update={"validated": True}))
     done = [LateDetails(files=work.files)]
-    for stage, partitions in (("features", work.features), ("score", work.scores)):
-        if partitions:
-            done.append(_rebuild(backfills, work, stage, Partitions.from_text(partitions), run_id, progress))
+    features = [Partitions.from_text(work.features)] if work.features else []
+    scores = _with_champions(backfills, Partitions.from_text(work.scores), progress) if work.scores else []
+    for stage, ranges in (("features", features), ("score", scores)):
+        for number, days in enumerate(ranges):
+            name = f"late-{stage}-{work.id}" + (f"-{number}" if number else "")
+            done.append(_rebuild(backfills, work, stage, days, name, run_id, progress))
     forget_work(backfills, work)
     return _together(done), refused
+
+
+def _with_champions(backfills: Backfills, days: Partitions, progress: Callable[[str], None]) -> list[Partitions]:
+    """The days that the champion of their time can score again. The predictions of the others stay, and it says so."""
+    name, moves = backfills.pipeline.name, read_moves(backfills.lake, CHAMPION)
+    champions = {day: move.version_after for day in days if (move := in_effect(moves, day))}
+    there = {version for version in set(champions.values()) if exists(backfills.settings, name, version)}
+    for left in as_ranges(day for day in days if champions.get(day) not in there):
+        progress(
+            f"the predictions of {left} stay as they are: the registry has no champion as of these days. To score them "
+            f"again with another version: contrail score -p {name} --from {left.start} --to {left.end} --model champion"
+        )
+    return as_ranges(day for day, version in champions.items() if version in there)
 
 
 def _rebuild(
@@ -110,12 +128,13 @@ def _rebuild(
     work: Work,
     stage: str,
     partitions: Partitions,
+    name: str,
     run_id: str,
     progress: Callable[[str], None],
 ) -> LateDetails:
     """Run a backfill under a fixed name, so that a repeated run compares with what was published before the first."""
     plan = backfills.plan(Request(partitions, (stage,), AS_OF if stage == "score" else "champion"))
-    record = backfills.open(plan, f"late-{stage}-{work.id}", progress)
+    record = backfills.open(plan, name, progress)
     backfills.run(plan, record, progress)
     record = backfills.finish(record)
     different = _record(backfills, record, ", ".join(work.files), run_id)

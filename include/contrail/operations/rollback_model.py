@@ -3,24 +3,23 @@
 A plan comes first, so that a person can read it before anything changes. People decide whether a version is bad.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from contrail.adapters import registry
 from contrail.adapters.registry import CHALLENGER, CHAMPION
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
-from contrail.errors import DataError, MissingInputError, SpecError
-from contrail.lake.datasets import PARTITION
+from contrail.errors import DataError, EngineError, MissingInputError, SpecError
 from contrail.lake.lake import Lake
-from contrail.lake.model_history import read_moves
+from contrail.lake.model_history import AliasMove, read_moves
 from contrail.partitions import Partitions, as_ranges
-from contrail.stages.alias_moves import AliasChange, move_aliases
 from contrail.stages.base import StageRun
+from contrail.stages.changes import AliasChange, Changing, Rescoring, asked_by, changing, rows_of, scored_by, unfinished
 from contrail.stages.options import PersonOptions, RollbackModelOptions
-from contrail.stages.runner import make_run, run_stage
+from contrail.stages.runner import make_run, scoring
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ class RollbackResult:
 def plan_rollback(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan:
     """Plan a rollback to a version, and change nothing.
 
-    If the version is champion already, the plan holds what an interrupted rollback to it left.
+    If a rollback to this version has begun, the plan holds what is left of it.
 
     Raises:
-        MissingInputError: if there is no champion, or no such version.
+        MissingInputError: if there was never a champion, or there is no such version.
         SpecError: if the version does not fit the pipeline as it is now.
         DataError: if the version is champion already and there is nothing left to rescore.
     """
@@ -87,37 +86,43 @@ def plan_rollback(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan:
             f"{name} version {model.version} does not fit the pipeline as it is now: {'; '.join(problems)}. Nothing was "
             "changed. Choose another version, or train and promote a new one."
         )
-    bad = _bad_version(name, lake, model.version)
-    scored = _scored_by(lake, bad)
-    if not scored and bad != registry.alias_version(settings(), name, CHAMPION):
+    if begun := _begun(pipeline, lake, model.version):
+        return begun
+    moves = read_moves(lake, CHAMPION)
+    bad = _bad_version(name, moves, model.version)
+    scored = scored_by(lake, bad)
+    if not scored and model.version == registry.alias_version(settings(), name, CHAMPION):
         raise DataError(f"{name} version {model.version} is champion already, and no partition is left to rescore.")
-    reached = [move.effective_from for move in read_moves(lake, CHAMPION) if move.version_after == bad]
+    reached = [move.effective_from for move in moves if move.version_after == bad]
     since = reached[-1] if reached else min(scored, default=pipeline.spec.first_partition)
     return RollbackPlan(name, bad, model.version, since, scored)
 
 
-def _bad_version(name: str, lake: Lake, to: str) -> str:
-    champion = registry.alias_version(settings(), name, CHAMPION)
+def _begun(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan | None:
+    """What is left of a rollback to this version that was stopped; None without one."""
+    left = unfinished(settings(), pipeline.name)
+    moves = [*read_moves(lake, CHAMPION), *(left.move.moves if left.move else ())]
+    made = [move for move in moves if (move.alias, move.version_after) == (CHAMPION, to)]
+    rescored = [one for one in left.rescoring if one.to == to]
+    bad = rescored[-1].bad if rescored else made[-1].version_before if made and left.move else None
+    if bad is None or not made:
+        return None
+    scored = rows_of(lake, rescored[-1]) if rescored else {}
+    return RollbackPlan(pipeline.name, bad, to, made[-1].effective_from, scored)
+
+
+def _bad_version(name: str, moves: Sequence[AliasMove], to: str) -> str:
+    champion = registry.alias_version(settings(), name, CHAMPION) or (moves[-1].version_after if moves else None)
     if champion is None:
         raise MissingInputError(
             f"pipeline '{name}' has no champion to take back. Run: contrail promote --pipeline {name} --model {to}"
         )
     if champion != to:
         return champion
-    left = [move.version_before for move in read_moves(lake, CHAMPION) if move.version_after == to]
+    left = [move.version_before for move in moves if move.version_after == to]
     if not left or left[-1] is None:
         raise DataError(f"{name} version {to} is champion already. contrail champions --pipeline {name} lists others.")
     return left[-1]
-
-
-def _scored_by(lake: Lake, version: str) -> dict[date, int]:
-    """Rows of each partition of ``predictions`` that a version scored."""
-    if not lake.exists("predictions"):
-        return {}
-    rows = lake.scan("predictions", columns=[PARTITION, "model_version"])
-    counted = rows.group_by([PARTITION, "model_version"]).aggregate([([], "count_all")]).to_pylist()
-    found = {row[PARTITION]: row["count_all"] for row in counted if row["model_version"] == version}
-    return dict(sorted(found.items()))
 
 
 def roll_back(
@@ -139,28 +144,33 @@ def roll_back(
     days = Partitions(min(plan.effective_from, last), last)
     asked = RollbackModelOptions(person=person, reason=reason)
     run = make_run("rollback-model", plan.pipeline, days, run_id=run_id, options=asked, progress=progress)
-    _move(run, plan, reason)
-    rows = 0
-    for partitions, expected in plan.jobs:
-        progress(f"rescoring {partitions} with version {plan.to}: {expected:,} rows")
-        scored = run_stage(
-            "score", plan.pipeline, partitions, run_id=run.run_id, options={"model": plan.to}, progress=progress
-        )
-        rows += scored.rows
-    return RollbackResult(plan, run.run_id, person, reason, rows)
+    score, rows = scoring(run), []
+
+    def counted(partitions: Partitions, version: str) -> None:
+        rows.append((version, score(partitions, version).rows))
+
+    with changing(run, person) as held:
+        _move(held, run, plan, reason)
+        held.rescore(counted)
+    return RollbackResult(plan, run.run_id, person, reason, sum(count for version, count in rows if version == plan.to))
 
 
-def _move(run: StageRun[PersonOptions], plan: RollbackPlan, reason: str) -> None:
+def _move(held: Changing, run: StageRun[PersonOptions], plan: RollbackPlan, reason: str) -> None:
     """Move the champion's alias, and the challenger's too if it names the bad version.
 
     Otherwise the bad version would score beside its successor.
     """
-    current = run.settings
-    entry = registry.describe_version(current, plan.pipeline, plan.to)
-    of_bad = [a for a in (CHALLENGER, CHAMPION) if registry.alias_version(current, plan.pipeline, a) == plan.bad]
-    if not move_aliases(run, AliasChange(entry, of_bad, plan.effective_from, reason)):
-        return
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    registry.tag_version(current, entry, {"status": "champion", "champion_from": now})
-    before = registry.describe_version(current, plan.pipeline, plan.bad)
-    registry.tag_version(current, before, {"status": "rolled back", "champion_until": now})
+    current, name = run.settings, plan.pipeline
+    points = {alias: registry.alias_version(current, name, alias) for alias in (CHALLENGER, CHAMPION)}
+    if points[CHAMPION] not in (plan.bad, plan.to, None):
+        raise EngineError(
+            f"version {points[CHAMPION]} of '{name}' became champion after the plan was made. Nothing was changed. "
+            "Run the command again for a new plan."
+        )
+    aliases = [
+        alias for alias, version in points.items() if version == plan.bad or (version, alias) == (None, CHAMPION)
+    ]
+    entry = registry.describe_version(current, name, plan.to)
+    parts = tuple(str(part) for part in as_ranges(plan.scored))
+    rescoring = [Rescoring(bad=plan.bad, to=plan.to, partitions=parts)] if parts else []
+    held.apply(AliasChange(entry, aliases, plan.effective_from, reason, former="rolled back"), asked_by(run), rescoring)

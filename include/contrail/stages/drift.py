@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from contrail.adapters.registry import RegisteredModel, resolve
+from contrail.adapters.registry import RegisteredModel
 from contrail.errors import MissingInputError
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
@@ -34,6 +34,7 @@ from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
 from contrail.reports.drift import ReportLine, sample, write_drift_report
 from contrail.stages.base import StageRun, result_of
+from contrail.stages.champion import model_of
 from contrail.stages.options import DriftOptions as Options
 from contrail.stages.results import DriftDetails, StageResult
 
@@ -167,7 +168,7 @@ def _inputs(run: StageRun[Options]) -> list[str]:
 
 def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
     spec = run.pipeline.spec
-    model = resolve(run.settings, run.pipeline.name, run.options.model)
+    model = model_of(run.settings, run.lake, run.options.model)
     # Read one more day. Whether drift begins on the first day depends on the verdict of the day before it.
     window = run.partitions.reaching_back(history_days(spec.drift) + 1)
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)

@@ -10,8 +10,8 @@ from contrail.lake.labels import read_training_rows
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check, approval_check, check_metrics, judge
 from contrail.reports.decision import decision_text
-from contrail.stages.alias_moves import asked_by
 from contrail.stages.base import StageRun, result_of
+from contrail.stages.changes import Changing, asked_by, changing
 from contrail.stages.options import PromoteOptions as Options
 from contrail.stages.promotion.aliases import after_refusal, make_champion
 from contrail.stages.promotion.contest import Contest, check_inputs, check_out_of_time, contest_of
@@ -31,9 +31,16 @@ def execute(run: StageRun[Options]) -> StageResult[PromoteDetails]:
         GateRefusedError: with each failed check and its numbers, after everything is recorded; the champion stays.
         MissingInputError: when features or labels of the range are missing, or there is no model.
         DataError: when the range is not after the training windows of both models.
+        EngineError: while another process changes the pipeline's models. A later retry may pass.
     """
+    check_metrics(run.pipeline.spec.task, run.pipeline.spec.gate)
+    # The champion that a version is judged against must be the one that it replaces.
+    with changing(run, asked_by(run)) as held:
+        return _decide(run, held)
+
+
+def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetails]:
     spec = run.pipeline.spec
-    check_metrics(spec.task, spec.gate)
     contest = contest_of(run)
     check_out_of_time(run, contest)
     check_inputs(run)
@@ -45,13 +52,13 @@ def execute(run: StageRun[Options]) -> StageResult[PromoteDetails]:
     record = record_of(run, contest, evidence, [*judge(evidence, spec.gate), *_approval(run)])
     reports = keep_record(run, contest, record)
     if record.verdict == "refused":
-        after_refusal(run, contest, record)
+        after_refusal(held, run, contest, record)
         run.progress(f"refused: {len(record.reasons)} of {len(record.checks)} checks failed")
         raise GateRefusedError(_refusal(record, page=reports[0]))
     if record.verdict == "waits":
         run.progress(f"version {record.version} passed every other check and waits for an approver")
     else:
-        make_champion(run, contest, record)
+        make_champion(held, run, contest, record)
         run.progress(f"passed: version {record.version} is champion")
     return result_of(run, rows=rows.num_rows, details=_details(contest, record), reports=reports)
 

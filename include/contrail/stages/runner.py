@@ -1,4 +1,7 @@
-"""Run one stage by its verb: the entry that the command line, the DAGs and DVC share."""
+"""Run one stage by its verb: the entry that the command line, the DAGs and DVC share.
+
+A run that reads models first ends the change of models that a killed run has left.
+"""
 
 import importlib
 import secrets
@@ -12,18 +15,20 @@ from typing import Any, TypeVar, overload
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from contrail.adapters.machine_errors import machine_errors
-from contrail.config.pipeline import load_pipeline
+from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.problems import hint
 from contrail.config.settings import settings
 from contrail.errors import InputsChangedError, SpecError
 from contrail.files import remove_folder
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
+from contrail.stages import changes
 from contrail.stages.base import StageRun, silent
-from contrail.stages.options import OPTIONS, StageOptions, options_of
+from contrail.stages.options import OPTIONS, ScoreOptions, StageOptions, options_of
 from contrail.stages.results import StageResult
 
 _TRIES = 3
+_READ_MODELS = ("train", "promote", "score", "drift", "performance", "govern", "publish")
 Asked = TypeVar("Asked", bound=StageOptions)
 
 
@@ -100,8 +105,34 @@ def run_stage(
         SpecError: for a verb that is no stage.
         ContrailError: as the stage does.
     """
-    module = _stage(verb)
+    _stage(verb)
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
+    if verb in _READ_MODELS:
+        changes.finish(run, scoring(run))
+    return _execute(run)
+
+
+def finish_changes(verb: str, pipeline: Pipeline, progress: Callable[[str], None] | None = None) -> None:
+    """End the change of models that a killed run has left, before the command ``verb`` reads models."""
+    first = pipeline.spec.first_partition
+    run = make_run(verb, pipeline.name, Partitions(first, first), progress=progress)
+    changes.finish(run, scoring(run))
+
+
+def scoring(run: StageRun[StageOptions]) -> Callable[[Partitions, str], StageResult[Any]]:
+    """The function that scores a range again with one version, in the name of this run."""
+
+    def score(partitions: Partitions, version: str) -> StageResult[Any]:
+        run.progress(f"scoring {partitions} again with version {version}")
+        options = ScoreOptions(model=version)
+        name, progress = run.pipeline.name, run.progress
+        return _execute(make_run("score", name, partitions, run_id=run.run_id, options=options, progress=progress))
+
+    return score
+
+
+def _execute(run: StageRun[StageOptions]) -> StageResult[Any]:
+    module = _stage(run.stage)
     started = time.monotonic()
     with machine_errors():
         try:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 
 from contrail.adapters.batches import MapPart, map_files
-from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, alias_version, resolve
+from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, alias_version
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.config.spec import PipelineSpec
@@ -23,6 +23,7 @@ from contrail.lake.readers import PartitionState
 from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
+from contrail.stages.champion import model_of
 from contrail.stages.options import ScoreOptions as Options
 from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 
@@ -126,7 +127,7 @@ def _shadow(
     if version in (None, champion.version):
         return nothing
     try:
-        model = resolve(run.settings, champion.name, str(version))
+        model = model_of(run.settings, run.lake, str(version))
         _check_fit(run.pipeline.spec, model)
         dataset = datasets.predictions_shadow(run.pipeline.spec)
         rows = _score(run, dataset, [(run.partitions, model)], snapshot, datetime.now(UTC))
@@ -155,7 +156,7 @@ def models_of(
     """
     as_of = ref == AS_OF
     parts = champions_as_of(lake, pipeline.name, partitions) if as_of else [(partitions, ref)]
-    models = {version: resolve(settings, pipeline.name, version) for _, version in parts}
+    models = {version: model_of(settings, lake, version) for _, version in parts}
     for model in models.values():
         _check_fit(pipeline.spec, model)
     return [(days, models[version]) for days, version in parts]

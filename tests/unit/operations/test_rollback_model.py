@@ -10,15 +10,16 @@ from tests.conftest import Prepare, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.cli.test_cli import run
 
-from contrail.adapters import registry
+from contrail.adapters import mlflow_store, registry
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
-from contrail.errors import DataError, GateRefusedError, MissingInputError, SpecError
+from contrail.errors import DataError, EngineError, GateRefusedError, MissingInputError, SpecError
 from contrail.lake.model_history import in_effect, read_moves
 from contrail.operations import rollback_model
 from contrail.operations.champions import newest_gate
 from contrail.operations.rollback_model import plan_rollback
 from contrail.partitions import Partitions
+from contrail.stages.base import StageRun
 
 Shell = tuple[pytest.MonkeyPatch, pytest.CaptureFixture[str]]
 GATE = ("--from", "2024-02-11", "--to", "2024-02-24")
@@ -181,16 +182,19 @@ def test_a_rollback_moves_the_aliases_rescores_and_is_recorded(toy: Toy, bad: Sh
 
 
 def test_a_rollback_that_stopped_goes_on_and_then_has_nothing_left(toy: Toy, bad: Shell) -> None:
-    real, calls = rollback_model.run_stage, []
+    real, calls = rollback_model.scoring, []
 
-    def stops(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments[2])
-        if len(calls) == 2:
-            raise OSError("killed")
-        return real(*arguments, **options)
+    def scoring(asked: StageRun[Any]) -> Any:
+        def score(days: Partitions, version: str) -> Any:
+            calls.append(days)
+            if len(calls) == 2:
+                raise OSError("killed")
+            return real(asked)(days, version)
+
+        return score
 
     with bad[0].context() as broken:
-        broken.setattr(rollback_model, "run_stage", stops)
+        broken.setattr(rollback_model, "scoring", scoring)
         with pytest.raises(OSError, match="killed"):
             run(*bad, "rollback-model", "-p", "toy", "--to", "1", *WHY)
     assert aliases()["champion"] == "1"
@@ -204,15 +208,55 @@ def test_a_rollback_that_stopped_goes_on_and_then_has_nothing_left(toy: Toy, bad
 
 
 def test_a_rollback_that_an_error_stops_is_told(toy: Toy, bad: Shell) -> None:
-    def refused(*_: Any, **__: Any) -> Any:
+    def refused(*_: Any) -> Any:
         raise DataError("no features")
 
-    bad[0].setattr(rollback_model, "run_stage", refused)
+    bad[0].setattr(rollback_model, "scoring", lambda _: refused)
     code, _, _ = run(*bad, "rollback-model", "-p", "toy", "--to", "1", *WHY)
     assert code == DataError.exit_code
     line = told()[-1]
     assert (line["kind"], line["happened"]) == ("refusal", "DataError: no features")
     assert line["to_do"].endswith("then give the same command again")
+
+
+def test_on_a_terminal_it_asks_first(toy: Toy, bad: Shell) -> None:
+    asked: list[str] = []
+
+    def answers(yes: bool) -> None:
+        bad[0].setattr("typer.confirm", lambda question, **_: asked.append(question) or yes)
+
+    bad[0].setattr("sys.stdin.isatty", lambda: True)
+    answers(False)
+    code, out, _ = run(*bad, "rollback-model", "-p", "toy", "--to", "1", *WHY)
+    assert (code, "Nothing was changed" in out, aliases()["champion"]) == (0, True, "2")
+    assert asked == ["Make version 1 champion instead of 2, and score these partitions again?"]
+    run(*bad, "rollback-model", "-p", "toy", "--to", "1", *WHY, "--yes")
+    assert (len(asked), aliases()["champion"]) == (1, "1")
+
+
+def test_a_champion_that_was_deleted_in_mlflow_is_told_and_can_be_taken_back(toy: Toy, bad: Shell) -> None:
+    mlflow_store.client(settings()).delete_model_version("toy", "2")
+    for command in ("status", "champions"):
+        code, _, err = run(*bad, command, "-p", "toy")
+        assert code == 0
+        assert "Somebody deleted version 2 in MLflow, the champion of 'toy'. Versions: 1." in err
+    code, _, err = run(*bad, "score", "-p", "toy", "--from", "2024-03-01")
+    assert code == MissingInputError.exit_code
+    assert "toy --to 1 --reason" in err, "the message names the command"
+    code, _, _ = run(*bad, "rollback-model", "-p", "toy", "--to", "1", "--reason", "version 2 is gone")
+    assert code == 0
+    assert aliases() == {"champion": "1", "challenger": None}
+    assert set(scored_by(toy).values()) == {"1"}
+    assert [m.version_before for m in read_moves(toy.lake, "champion")] == [None, "1", "2"]
+
+
+def test_a_champion_that_somebody_made_after_the_plan_stays(toy: Toy, bad: Shell) -> None:
+    toy.run("train", "2024-01-01", "2024-02-08", params={"nthread": 1})
+    plan = plan_rollback(toy.pipeline, toy.lake, "1")
+    registry.set_alias(settings(), registry.describe_version(settings(), "toy", "3"), "champion")
+    with pytest.raises(EngineError, match="version 3 of 'toy' became champion after the plan was made"):
+        rollback_model.roll_back(plan, person="ann", reason="wrong feed")
+    assert aliases()["champion"] == "3"
 
 
 def test_a_version_that_does_not_fit_is_not_rolled_back_to(toy: Toy, bad: Shell) -> None:

@@ -1,5 +1,6 @@
 import json
-from datetime import date
+import shutil
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_tr
 from contrail.adapters import mlflow_store, registry
 from contrail.config.model_spec import SegmentFloor
 from contrail.config.settings import settings
-from contrail.errors import DataError, GateRefusedError, MissingInputError
+from contrail.errors import DataError, EngineError, GateRefusedError, MissingInputError
 from contrail.lake.labels import read_training_rows
+from contrail.lake.lease import Holder, Leases, LeaseState
 from contrail.methods.gates import judge
 from contrail.stages.promotion.contest import Contest
 from contrail.stages.promotion.evidence import evidence_of
@@ -99,14 +101,14 @@ def test_a_refusal_or_judging_again_records_no_move(ready):
     assert moves(ready) == before
 
 
-def test_a_move_that_a_dead_run_did_not_record_is_recorded_by_the_next(ready, monkeypatch):
+def test_moves_that_a_dead_run_did_not_record_are_recorded_by_the_next(ready, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr("contrail.stages.alias_moves.append_moves", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+        broken.setattr("contrail.stages.changes.append_moves", lambda *_: (_ for _ in ()).throw(OSError("killed")))
         with pytest.raises(OSError, match="killed"):
             ready.run("promote", *GATE)
     assert aliases()["champion"] == "1"
     ready.run("promote", *GATE)
-    assert [move[:3] for move in moves(ready)] == [("champion", None, "1")]
+    assert [move[:3] for move in moves(ready)] == [("challenger", None, "1"), ("champion", None, "1")]
 
 
 def test_a_replayed_pipeline_has_its_champion_from_the_day_after_the_decisions_rows(ready):
@@ -368,6 +370,75 @@ def test_days_that_either_model_was_trained_on_are_no_evidence(shadowed):
     with pytest.raises(GateRefusedError):
         shadowed.run("promote", *GATE)
     assert record_of("2")["shadow"][0]["day"] == "2024-02-02", "version 1 ends on 31 January, with an embargo of a day"
+
+
+# ---- a champion that is gone or damaged, and another process that changes models ----
+
+
+def patient_second(ready) -> None:
+    """Version 1 is champion; version 2 passes a patient gate."""
+    ready.run("promote", *GATE)
+    train(ready, "2024-02-09")
+    with_spec(ready, gate=ready.spec.gate.model_copy(update={"min_improvement": -0.05}))
+
+
+def why_not_compared(version: str) -> str:
+    checks = {check["name"]: check for check in record_of(version)["checks"]}
+    assert checks["beats_champion"]["passed"] is None
+    return checks["beats_champion"]["detail"]
+
+
+def test_a_champion_that_was_deleted_in_mlflow_can_be_replaced(ready):
+    patient_second(ready)
+    mlflow_store.client(settings()).delete_model_version("toy", "1")
+    ready.run("promote", *GATE, person="ann")
+    assert aliases() == {"champion": "2", "challenger": "2"}
+    assert why_not_compared("2") == "skipped: the champion, version 1, is gone from the registry"
+    assert [move[:3] for move in moves(ready)][2:] == [("challenger", "1", "2"), ("champion", "1", "2")]
+
+
+def test_a_champion_that_is_damaged_in_the_registry_can_be_replaced(ready):
+    patient_second(ready)
+    shutil.rmtree(settings().home_path / "models")
+    mlflow_store.client(settings()).set_model_version_tag("toy", "1", registry.CARD_DIGEST, "0" * 64)
+    result = ready.run("promote", *GATE)
+    assert result.details.champion_before == "1"
+    assert aliases() == {"champion": "2", "challenger": "2"}
+    assert "version 1 is damaged in the registry itself" in why_not_compared("2")
+    assert tags("1")["status"] == "former champion"
+
+
+def test_a_champion_that_is_judged_again_without_its_predecessor_stays(ready):
+    patient_second(ready)
+    ready.run("promote", *GATE)
+    mlflow_store.client(settings()).delete_model_version("toy", "1")
+    before = moves(ready)
+    ready.run("promote", *GATE)
+    assert "no model version 1" in why_not_compared("2")
+    assert (aliases()["champion"], tags("2")["status"], moves(ready)) == ("2", "champion", before)
+
+
+def test_a_champion_that_is_judged_again_and_fails_keeps_its_status(ready):
+    ready.run("promote", *GATE)
+    with_spec(ready, gate=ready.spec.gate.model_copy(update={"min_rows": 10_000}))
+    with pytest.raises(GateRefusedError):
+        ready.run("promote", *GATE)
+    assert (aliases()["champion"], tags("1")["status"], tags("1")["decision"]) == ("1", "champion", "refused")
+
+
+def test_nothing_is_judged_while_another_machine_changes_models(ready):
+    now = datetime.now(UTC)
+    holder = Holder(
+        token="t", place="there", run_id="r9", what="promote by bob", since=now, until=now + timedelta(minutes=9)
+    )
+    Leases(settings(), "toy").write(lambda _: LeaseState(holder=holder))
+    with pytest.raises(EngineError, match=r"promote by bob \(run r9, .* is changing the models") as refused:
+        ready.run("promote", *GATE)
+    assert refused.value.exit_code == 75
+    assert "decision" not in tags("1")
+    Leases(settings(), "toy").write(lambda _: LeaseState())
+    ready.run("promote", *GATE)
+    assert aliases()["champion"] == "1"
 
 
 # ---- a person's answer ----

@@ -8,33 +8,25 @@ from contrail.adapters.registry import CHALLENGER, CHAMPION
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import CONSTANT
 from contrail.methods.metrics import HEADLINE, Task
-from contrail.stages.alias_moves import AliasChange, move_aliases
 from contrail.stages.base import StageRun
+from contrail.stages.changes import AliasChange, Changing, asked_by
 from contrail.stages.options import PromoteOptions
 from contrail.stages.promotion.contest import Contest
 
 
-def make_champion(run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> None:
-    """Move the aliases to a version that passed, and tag it and the champion before it."""
-    settings, entry = run.settings, contest.entry
+def make_champion(held: Changing, run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> None:
+    """Move the aliases to a version that passed."""
     change = AliasChange(
-        entry,
-        # Move the challenger's alias first. If the second call fails, the champion is still the old one.
+        contest.entry,
         aliases=(CHAMPION,) if contest.again else (CHALLENGER, CHAMPION),
         effective_from=first_partition(run),
         reason=run.options.reason or f"passed the gate on {run.partitions}",
         improvement=_improvement(run.pipeline.spec.task, record),
     )
-    move_aliases(run, change)
-    if contest.again:
-        return
-    registry.tag_version(settings, entry, {"status": "champion", "champion_from": record.decided_at})
-    if contest.incumbent:
-        before = registry.describe_version(settings, entry.name, contest.incumbent.version)
-        registry.tag_version(settings, before, {"status": "former champion", "champion_until": record.decided_at})
+    held.apply(change, asked_by(run))
 
 
-def after_refusal(run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> None:
+def after_refusal(held: Changing, run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> None:
     """Keep a sound version as challenger. Take a version that is no longer sound out of the shadow."""
     settings, entry = run.settings, contest.entry
     champion = registry.alias_version(settings, entry.name, CHAMPION)
@@ -43,10 +35,10 @@ def after_refusal(run: StageRun[PromoteOptions], contest: Contest, record: Decis
     since, said = run.partitions.end + timedelta(days=1), f"version {entry.version} was refused on {run.partitions}"
     if record.in_shadow:
         said += " against the champion alone: scored in shadow"
-        move_aliases(run, AliasChange(entry, (CHALLENGER,), since, said))
+        held.apply(AliasChange(entry, (CHALLENGER,), since, said), asked_by(run))
     elif registry.alias_version(settings, entry.name, CHALLENGER) == entry.version:
         successor = registry.describe_version(settings, entry.name, champion)
-        move_aliases(run, AliasChange(successor, (CHALLENGER,), since, said))
+        held.apply(AliasChange(successor, (CHALLENGER,), since, said), asked_by(run))
 
 
 def first_partition(run: StageRun[PromoteOptions]) -> date:

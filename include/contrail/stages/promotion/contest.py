@@ -6,23 +6,28 @@ from datetime import timedelta
 from contrail.adapters import registry
 from contrail.adapters.registry import CHAMPION, RegisteredModel, VersionInfo
 from contrail.errors import DataError, MissingInputError
+from contrail.lake.model_history import read_moves
 from contrail.methods.splits import out_of_time_window
 from contrail.partitions import as_ranges
 from contrail.stages.base import StageRun
+from contrail.stages.champion import missing_champion
 from contrail.stages.options import PromoteOptions
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Who is judged against whom; no incumbent when the registry has no champion.
+    """Who is judged against whom; no incumbent when the registry has no champion, or one that cannot be read.
 
-    ``again``: the challenger is champion already, and is judged against the champion that it replaced.
+    ``again``: the challenger is champion already, and is judged against the champion that it replaced. ``unread`` is
+    the version of a champion that cannot be read, and ``why_unread`` says why.
     """
 
     challenger: RegisteredModel
     entry: VersionInfo
     incumbent: RegisteredModel | None
     again: bool = False
+    unread: str | None = None
+    why_unread: str = ""
 
     @property
     def models(self) -> list[RegisteredModel]:
@@ -31,8 +36,8 @@ class Contest:
 
     @property
     def against(self) -> str | None:
-        """The incumbent's version."""
-        return self.incumbent.version if self.incumbent else None
+        """The champion's version, whether it can be read or not."""
+        return self.incumbent.version if self.incumbent else self.unread
 
 
 def contest_of(run: StageRun[PromoteOptions]) -> Contest:
@@ -49,8 +54,19 @@ def contest_of(run: StageRun[PromoteOptions]) -> Contest:
     if again:
         # The version passed before. Compare it with the same version as then.
         champion = entry.tags.get("decision_against") or None
-    incumbent = registry.resolve(settings, name, champion) if champion else None
-    return Contest(challenger, entry, incumbent, again)
+    if champion is None:
+        return Contest(challenger, entry, None, again, why_unread="" if again else _why_gone(run))
+    try:
+        return Contest(challenger, entry, registry.resolve(settings, name, champion), again)
+    except (DataError, MissingInputError) as error:
+        # A champion that is damaged or gone must not be the last one there ever was.
+        return Contest(challenger, entry, None, again, champion, f"the champion cannot be read: {error}")
+
+
+def _why_gone(run: StageRun[PromoteOptions]) -> str:
+    moves = read_moves(run.lake, CHAMPION)
+    gone = missing_champion(run.settings, run.pipeline.name, moves)
+    return f"the champion, version {moves[-1].version_after}, is gone from the registry" if gone else ""
 
 
 def check_out_of_time(run: StageRun[PromoteOptions], contest: Contest) -> None:

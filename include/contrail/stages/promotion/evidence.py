@@ -25,6 +25,7 @@ def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tu
     mean = np.full(rows.num_rows, package.card.label_mean)
     incumbent = contest.incumbent.package if contest.incumbent else None
     outdated = incumbent.differences(spec) if incumbent else []
+    why = f"the champion no longer fits the pipeline ({'; '.join(outdated)})" if outdated else contest.why_unread
     features = dict.fromkeys([*spec.train.segments, *(floor.feature for floor in spec.gate.segments)])
     table = package.card.rate_table
     return Evidence(
@@ -39,7 +40,7 @@ def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tu
         groups={name: _texts(rows.column(name)) for name in features},
         integrity=tuple(problems),
         shadow=shadow,
-        **({"no_champion": f"the champion no longer fits the pipeline ({'; '.join(outdated)})"} if outdated else {}),
+        **({"no_champion": why} if why else {}),
     )
 
 

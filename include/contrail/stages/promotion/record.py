@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from contrail.adapters import registry
-from contrail.adapters.registry import RegisteredModel
+from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel
 from contrail.methods.decision_record import (
     DecisionProvenance,
     DecisionRecord,
@@ -22,8 +22,8 @@ from contrail.methods.metrics import METRICS, finite
 from contrail.methods.model_package import MODEL
 from contrail.methods.verdict import judgement_of
 from contrail.reports.decision import render_decision
-from contrail.stages.alias_moves import asked_by
 from contrail.stages.base import StageRun
+from contrail.stages.changes import asked_by
 from contrail.stages.options import PromoteOptions
 from contrail.stages.promotion.contest import Contest
 
@@ -85,9 +85,15 @@ def keep_record(run: StageRun[PromoteOptions], contest: Contest, record: Decisio
         "decision_record": f"{kept}/{stem}.json",
         "decided_at": record.decided_at,
     }
-    status = {"status": "challenger" if record.in_shadow else "refused"} if record.verdict == "refused" else {}
+    # Where an alias points, its move sets the status.
+    status = {"status": "refused"} if record.verdict == "refused" and not _has_alias(run, contest) else {}
     registry.tag_version(run.settings, contest.entry, tags | status)
     return tuple(str(folder / name) for name in contents)
+
+
+def _has_alias(run: StageRun[PromoteOptions], contest: Contest) -> bool:
+    versions = (registry.alias_version(run.settings, contest.entry.name, alias) for alias in (CHAMPION, CHALLENGER))
+    return contest.entry.version in versions
 
 
 def _judged(model: RegisteredModel) -> JudgedModel:
