@@ -152,7 +152,8 @@ def test_an_approver_reads_the_decision_record_and_approves(airflow: Embedded, l
     page.get_by_role("link", name="Late parcels: may version 2 become champion?").click()
     window = training_windows(toy.spec, as_of).gate
     for words in (
-        "Late parcels, version 2. It passed every other check and waits for an approver to take the place of version 1.",
+        "Late parcels, version 2. It passed every other check and waits for an approver, "
+        "who may make it champion in place of version 1.",
         f"Judged on {window.start} to {window.end}, 840 rows with known outcomes.",
         "Better than the champion",
         "log loss better by",

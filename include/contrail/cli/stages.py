@@ -48,9 +48,12 @@ def run(call: Call) -> None:
 
 for _verb in ("ingest", "validate", "features"):
     stage_command(app, _verb, CHAIN, f"{VERBS[_verb]}\n\n{_AGAIN}")(run)
-stage_command(app, "train", CHAIN, f"{VERBS['train']}\n\nThe champion stays: `contrail promote` judges the candidate.")(
-    run
-)
+
+
+@stage_command(app, "train", CHAIN, f"{VERBS['train']}\n\nThe champion stays: `contrail promote` judges the candidate.")
+def train(call: Call) -> None:
+    """Train in the name of the person who calls, unless an orchestrator names another."""
+    run(call if call.options.get("person") else call.with_options(person=current_person()))
 
 
 @stage_command(

@@ -3,6 +3,7 @@
 Its JSON is kept with the model version. ``contrail.methods.gates`` and ``contrail.methods.verdict`` make the decision.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -21,6 +22,8 @@ Verdict = Literal["pass", "waits", "refused"]
 # The page shows this many groups, the largest first. The gate's own floors check all groups.
 _SHOWN_GROUPS = 15
 _SHOWN_ROWS = 20
+# The tag of a version with its ``TrainingRequest`` as JSON.
+REQUEST = "training_request"
 _JUDGED_ON = re.compile(r"judged_on_(.+)_snapshot")
 
 
@@ -41,6 +44,21 @@ class JudgedModel(Frozen):
     training_rows: int
     rounds: int
     model_sha256: str
+
+
+class TrainingRequest(Frozen):
+    """Who asked for a training and why, and the parameters that differ from the pipeline's."""
+
+    person: str
+    reason: str | None = None
+    parameters: Mapping[str, Any] = {}
+
+    @property
+    def sentence(self) -> str:
+        """The request in one sentence."""
+        why = f": {self.reason}" if self.reason else ""
+        changed = ", ".join(f"{name}={json.dumps(value)}" for name, value in self.parameters.items()) or "none"
+        return f"The training was requested by {self.person}{why}. Changed parameters: {changed}."
 
 
 class SegmentRow(Frozen):
@@ -91,9 +109,10 @@ class DecisionProvenance(Frozen):
 class DecisionRecord(Frozen):
     """One decision on one version.
 
-    ``decided_at`` is ISO 8601 in UTC. ``person`` requested the decision, with their ``reason``. ``metrics`` has the defined
-    metrics of each scored model. With ``in_shadow`` the refused version becomes challenger. ``segments`` has the largest
-    groups of each segment feature.
+    ``decided_at`` is ISO 8601 in UTC. ``person`` requested the decision, with their ``reason``. ``request`` says who asked
+    for the training; it is None for a version that does not tell. ``metrics`` has the defined metrics of each scored
+    model. With ``in_shadow`` the refused version becomes challenger. ``segments`` has the largest groups of each segment
+    feature.
     """
 
     format: Literal[1] = 1
@@ -108,6 +127,7 @@ class DecisionRecord(Frozen):
     run_id: str
     person: str
     reason: str | None
+    request: TrainingRequest | None = None
     window: DecisionWindow
     gate: GateSpec
     challenger: JudgedModel

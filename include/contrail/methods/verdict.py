@@ -30,7 +30,7 @@ def judgement_of(checks: Sequence[Check], version: str, champion: str | None, ma
         may_shadow: Whether a sound version that does not beat the champion becomes challenger.
     """
     failed = [check for check in checks if check.passed is False]
-    incumbent = f"version {champion}" if champion else "no champion"
+    instead = f" in place of version {champion}" if champion else ""
     if failed:
         in_shadow = may_shadow and worth_shadowing(list(checks))
         stays = f"Version {champion} stays champion." if champion else "There is still no champion."
@@ -38,9 +38,9 @@ def judgement_of(checks: Sequence[Check], version: str, champion: str | None, ma
         summary = f"{len(failed)} of {len(checks)} checks failed. {stays}{unseen}"
         return Judgement("refused", in_shadow, summary, tuple(f"{c.title}: {_explain(c)}" for c in failed))
     if any(check.name == "approval" and check.passed is None for check in checks):
-        summary = f"It passed every other check and waits for an approver to take the place of {incumbent}."
+        summary = f"It passed every other check and waits for an approver, who may make it champion{instead}."
         return Judgement("waits", False, summary, ())
-    return Judgement("pass", False, f"It becomes champion in place of {incumbent}; every check passed.", ())
+    return Judgement("pass", False, f"It becomes champion{instead}; every check passed.", ())
 
 
 def _explain(check: Check) -> str:

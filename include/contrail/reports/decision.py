@@ -47,6 +47,7 @@ def decision_text(record: DecisionRecord) -> str:
     return "\n\n".join(
         [
             f"**{record.title}, version {record.version}.** {record.summary}",
+            *([record.request.sentence] if record.request else []),
             f"Judged on {window.start} to {window.end}, {_count(window.rows)} rows with known outcomes.",
             _markdown(["", *names], rows),
             _markdown(["", "check", "found"], checks),

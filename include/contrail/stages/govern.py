@@ -21,8 +21,8 @@ from contrail.methods.governor import BY_HAND, MONITOR, RETRAIN, Asked, Decision
 from contrail.methods.label_drift import LABEL
 from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions
-from contrail.stages.alias_moves import asked_by
 from contrail.stages.base import StageRun, result_of
+from contrail.stages.changes import asked_by
 from contrail.stages.options import GovernOptions as Options
 from contrail.stages.results import GovernDetails, StageResult
 

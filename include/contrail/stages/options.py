@@ -71,7 +71,16 @@ class FeaturesOptions(StageOptions):
     )
 
 
-class TrainOptions(StageOptions):
+class PersonOptions(StageOptions):
+    """Options of a stage that a person may run in their own name."""
+
+    person: Annotated[str | None, Flag(default="you")] = Field(
+        default=None, description="Who asks or answers, for the record."
+    )
+    reason: str | None = Field(default=None, description="Why, for the record.")
+
+
+class TrainOptions(PersonOptions):
     """Options of ``train``."""
 
     params: Annotated[dict[str, Any], Flag("--set")] = Field(
@@ -84,15 +93,6 @@ class TrainOptions(StageOptions):
     metrics_path: Annotated[Path | None, Flag("--metrics")] = Field(
         default=None, description="Also write the metrics to this JSON file."
     )
-
-
-class PersonOptions(StageOptions):
-    """Options of a stage that a person may run in their own name."""
-
-    person: Annotated[str | None, Flag(default="you")] = Field(
-        default=None, description="Who asks or answers, for the record."
-    )
-    reason: str | None = Field(default=None, description="Why, for the record.")
 
 
 class PromoteOptions(PersonOptions):

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from contrail.adapters.registry import resolve
 from contrail.config.spec import PipelineSpec
+from contrail.errors import DataError, MissingInputError
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import mature_days, read_labels
@@ -98,7 +99,7 @@ def _measure(run: StageRun[Options], mature: list[date]) -> pa.Table:
     baseline = _training_means(run, joined)
     entries = [
         {PARTITION: day, "model_name": name, "model_version": version, "shadow": shadow}
-        | _quality(spec, label, prediction, baseline[version])
+        | _quality(spec, label, prediction, baseline.get(version))
         for (day, name, version, shadow), label, prediction in _groups(joined, spec.prediction_column)
     ]
     return pa.Table.from_pylist(entries, schema=records.performance(spec).arrow_schema())
@@ -121,9 +122,14 @@ def _predicted(run: StageRun[Options], window: Partitions) -> pa.Table:
 
 
 def _training_means(run: StageRun[Options], predicted: pa.Table) -> dict[str, float]:
-    """Mean label of the training window of each model that predicted."""
-    versions: Iterable[str] = pc.unique(predicted.column("model_version")).to_pylist()
-    return {v: resolve(run.settings, run.pipeline.name, v).package.card.label_mean for v in versions}
+    """Mean label of the training window of each model that predicted and can still be read."""
+    found: dict[str, float] = {}
+    for version in pc.unique(predicted.column("model_version")).to_pylist():
+        try:
+            found[version] = resolve(run.settings, run.pipeline.name, version).package.card.label_mean
+        except (DataError, MissingInputError) as error:
+            run.progress(f"no baseline for version {version}: {error}")
+    return found
 
 
 def _groups(joined: pa.Table, prediction: str) -> Iterator[tuple[tuple[Any, ...], Floats, Floats]]:
@@ -139,7 +145,7 @@ def _groups(joined: pa.Table, prediction: str) -> Iterator[tuple[tuple[Any, ...]
     yield from zip(groups, np.split(labels, ends), np.split(predictions, ends), strict=True)
 
 
-def _quality(spec: PipelineSpec, label: Floats, prediction: Floats, training_mean: float) -> dict[str, float]:
+def _quality(spec: PipelineSpec, label: Floats, prediction: Floats, training_mean: float | None) -> dict[str, float]:
     known = ~np.isnan(label)
     y, p = label[known], prediction[known]
     found = {"rows": len(label), "labelled": len(y), "label_coverage": len(y) / len(label)}
@@ -147,7 +153,9 @@ def _quality(spec: PipelineSpec, label: Floats, prediction: Floats, training_mea
         return found
     columns = records.performance(spec).columns
     headline = metrics.HEADLINE[spec.task]
-    baseline = metrics.METRICS[spec.task][headline](y, np.full(len(y), training_mean))
+    if training_mean is not None:
+        baseline = metrics.METRICS[spec.task][headline](y, np.full(len(y), training_mean))
+        found |= {f"baseline_{headline}": baseline}
     quality = {name: v for name, v in metrics.evaluate(spec.task, y, p).items() if name in columns}
     means = {"label_mean": float(y.mean()), "prediction_mean": float(p.mean())}
-    return {**found, **means, f"baseline_{headline}": baseline, **metrics.finite(quality)}
+    return {**found, **means, **metrics.finite(quality)}

@@ -35,6 +35,12 @@ _CANDIDATE = "{{ candidate(ti) }}"
 _HAS_CANDIDATE = {
     "model": "This run has no candidate: the task `train` left no version. Clear `train`, so that it trains again."
 }
+# Who asked for the training. Without it, the command would name the account of the worker.
+_BY_ITSELF = "run_id.startswith(('scheduled__', 'governor__'))"
+_REQUEST = {
+    "person": "{{ 'pipeline' if " + _BY_ITSELF + " else dag_run.triggering_user_name or 'unknown' }}",
+    "reason": "{{ '' if " + _BY_ITSELF + " else params.why }}",
+}
 _ALLOWED = "{{ 'yes' if is_allowed(ti) else '' }}"
 
 
@@ -54,7 +60,7 @@ def train(pipeline: str) -> DAG:
             trigger_rule="none_failed",  # in a run that the monitor started, govern is skipped
             partition_from="{{ train_window(" + _AS_OF + ").start }}",
             partition_to="{{ train_window(" + _AS_OF + ").end }}",
-            options={"params": [*_use_what_is_rented(spec), "{{ params.set or '' }}"]},
+            options={"params": [*_use_what_is_rented(spec), "{{ params.set or '' }}"], **_REQUEST},
             **_place(spec),
         )  # fmt: skip
         judge = stage(

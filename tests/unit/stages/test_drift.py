@@ -71,15 +71,15 @@ class Model:
         self.reference = build_reference(features(TRAINED), toy.spec, USUAL_LABELS)
         self.model = SimpleNamespace(name="toy", version="3", package=Package(self.reference.to_json()))
 
-    def resolve(self, _: Any, name: str, ref: str) -> Any:
-        self.asked.append(f"{name}/{ref}")
+    def model_of(self, _: Any, lake: Any, ref: str) -> Any:
+        self.asked.append(f"{lake.namespace}/{ref}")
         return self.model
 
 
 @pytest.fixture
 def model(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Model:
     found = Model(toy)
-    monkeypatch.setattr(drift, "resolve", found.resolve)
+    monkeypatch.setattr(drift, "model_of", found.model_of)
     return found
 
 

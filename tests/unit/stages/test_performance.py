@@ -162,6 +162,18 @@ def test_each_model_has_its_own_baseline(scored: Toy) -> None:
         assert baseline == pytest.approx(-(mean * math.log(p) + (1 - mean) * math.log(1 - p)))
 
 
+def test_a_model_that_was_deleted_is_measured_without_its_baseline(
+    scored: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deleted(*_: Any) -> Any:
+        raise MissingInputError("no model version 3")
+
+    monkeypatch.setattr(performance, "resolve", deleted)
+    scored.run("performance", "2024-01-01", "2024-01-02")
+    found = scored.sql("SELECT log_loss IS NOT NULL, baseline_log_loss FROM performance ORDER BY partition_date")
+    assert found == [(True, None), (True, None)]
+
+
 def test_a_challenger_in_shadow_has_rows_of_its_own(scored: Toy) -> None:
     unseen = [row | {"probability": 0.5} for row in predictions(DAYS, dict.fromkeys(DAYS, "5"))]
     publish(scored, datasets.predictions_shadow(scored.spec), unseen, DAYS)

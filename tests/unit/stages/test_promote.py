@@ -372,6 +372,20 @@ def test_days_that_either_model_was_trained_on_are_no_evidence(shadowed):
     assert record_of("2")["shadow"][0]["day"] == "2024-02-02", "version 1 ends on 31 January, with an embargo of a day"
 
 
+def test_the_record_says_who_asked_for_the_training_and_what_was_changed(ready):
+    given = {"nthread": 1, "max_depth": 2}
+    ready.run("train", "2024-01-01", "2024-01-31", params=given, person="ann", reason="deeper <b>trees</b>")
+    result = ready.run("promote", *GATE, approval="awaited")
+    assert record_of("2")["request"] == {"person": "ann", "reason": "deeper <b>trees</b>", "parameters": given}
+    said = "The training was requested by ann: deeper <b>trees</b>. Changed parameters: nthread=1, max_depth=2."
+    assert said in result.details.record
+    page = Path(result.reports[0]).read_text()
+    assert "requested by ann: deeper &lt;b&gt;trees&lt;/b&gt;. Changed parameters: nthread=1, max_depth=2." in page
+    run = mlflow_store.client(settings()).get_run(registry.describe_version(settings(), "toy", "2").run_id)
+    shown = {name: run.data.tags[f"mlflow.{name}"] for name in ("user", "source.name", "source.type")}
+    assert shown == {"user": "ann", "source.name": "contrail train", "source.type": "JOB"}
+
+
 # ---- a champion that is gone or damaged, and another process that changes models ----
 
 

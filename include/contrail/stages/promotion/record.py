@@ -10,11 +10,14 @@ import numpy as np
 
 from contrail.adapters import registry
 from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel
+from contrail.config.validation_errors import parse_json
 from contrail.methods.decision_record import (
+    REQUEST,
     DecisionProvenance,
     DecisionRecord,
     DecisionWindow,
     JudgedModel,
+    TrainingRequest,
     segment_rows,
 )
 from contrail.methods.gates import Check, Evidence
@@ -47,6 +50,7 @@ def record_of(
         run_id=run.run_id,
         person=asked_by(run),
         reason=run.options.reason,
+        request=_request(contest),
         window=DecisionWindow(
             start=run.partitions.start,
             end=run.partitions.end,
@@ -94,6 +98,11 @@ def keep_record(run: StageRun[PromoteOptions], contest: Contest, record: Decisio
 def _has_alias(run: StageRun[PromoteOptions], contest: Contest) -> bool:
     versions = (registry.alias_version(run.settings, contest.entry.name, alias) for alias in (CHAMPION, CHALLENGER))
     return contest.entry.version in versions
+
+
+def _request(contest: Contest) -> TrainingRequest | None:
+    kept = contest.entry.tags.get(REQUEST)
+    return parse_json(TrainingRequest, kept, f"the tag {REQUEST}") if kept else None
 
 
 def _judged(model: RegisteredModel) -> JudgedModel:

@@ -4,12 +4,18 @@ from pathlib import Path
 
 from contrail.adapters import registry, training_runs
 from contrail.adapters.training_runs import LoggedRun, TrainingLog, TrainingSet
+from contrail.methods.decision_record import REQUEST, TrainingRequest
 from contrail.methods.metrics import finite
 from contrail.methods.model_package import MODEL, ModelCard
 from contrail.stages.base import StageRun
+from contrail.stages.changes import asked_by
 from contrail.stages.options import TrainOptions
 from contrail.stages.training.base import Trained, Training
 from contrail.stages.training.rows import TRAINING_SET
+
+# The tags that MLflow's own pages show as "Created by" and "Source".
+MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE = "mlflow.user", "mlflow.source.name", "mlflow.source.type"
+MLFLOW_GIT_COMMIT = "mlflow.source.git.commit"
 
 
 def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Path) -> LoggedRun:
@@ -22,11 +28,21 @@ def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Pa
         artifacts: Folder of files for people.
     """
     run, training = trained.training.run, card.training
+    shown_by_mlflow = {
+        MLFLOW_USER: asked_by(run),
+        MLFLOW_SOURCE_NAME: f"contrail {run.stage}",
+        MLFLOW_SOURCE_TYPE: "JOB",
+        MLFLOW_GIT_COMMIT: training.code_revision,
+    }
     log = TrainingLog(
         run_name=f"{training.start}_{training.end}",
         params=_params(card),
         metrics={**trained.metrics.flat(), "rows": training.rows, "label_mean": card.label_mean},
-        tags={**_tags(run, card), **{f"dvc_{name}_md5": md5 for name, md5 in trained.training.md5.items()}},
+        tags={
+            **shown_by_mlflow,
+            **_tags(run, card),
+            **{f"dvc_{name}_md5": md5 for name, md5 in trained.training.md5.items()},
+        },
         artifacts=artifacts,
         data=_data(trained.training),
     )
@@ -65,6 +81,7 @@ def _params(card: ModelCard) -> dict[str, object]:
 
 def _tags(run: StageRun[TrainOptions], card: ModelCard) -> dict[str, str]:
     training = card.training
+    request = TrainingRequest(person=asked_by(run), reason=run.options.reason or None, parameters=run.options.params)
     return {
         "pipeline": card.pipeline,
         "training_window": str(training.partitions),
@@ -75,6 +92,7 @@ def _tags(run: StageRun[TrainOptions], card: ModelCard) -> dict[str, str]:
         "pipeline_hash": training.pipeline_hash,
         "model_sha256": card.sha256[MODEL],
         "contrail_run": run.run_id,
+        REQUEST: request.model_dump_json(),
     }
 
 

@@ -447,6 +447,13 @@ def test_a_training_by_schedule_or_by_hand_asks_the_governor_and_says_who_asks()
     assert "--on 2014-01-01 " in ended, "the cut-off after the last day that there is"
 
 
+def test_a_training_names_who_asked_for_it_and_why() -> None:
+    by_hand = _train_lines(run_id="manual__x", why="new carrier")["train"]
+    assert by_hand.endswith("--json --person scientist --reason new carrier")
+    for run_id in ("scheduled__x", "governor__2013-11-01"):
+        assert _train_lines(run_id=run_id)["train"].endswith("--json --person pipeline")
+
+
 def test_a_training_that_is_refused_is_skipped() -> None:
     refused = _train_lines(decision="refused", approval=True)
     assert refused["govern"].startswith("contrail govern")
