@@ -12,7 +12,7 @@ from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contrail.adapters.mlflow_store import client
+from contrail.adapters.mlflow_store import client, mlflow_errors
 from contrail.config.settings import Settings
 from contrail.methods.model_package import CARD, ModelPackage
 
@@ -76,8 +76,18 @@ def log_training(settings: Settings, name: str, log: TrainingLog, package: Path,
         log: What to keep.
         package: Folder of a saved ``ModelPackage``. MLflow adds its own files.
         output: Name of the predicted column, for the signature.
+
+    Raises:
+        EngineError: when MLflow or its files cannot be written.
     """
     mlflow = client(settings)
+    with mlflow_errors(f"log the training of '{name}' in {settings.registry.tracking_uri}"):
+        return _log(mlflow, settings, name, log, package, output)
+
+
+def _log(
+    mlflow: "MlflowClient", settings: Settings, name: str, log: TrainingLog, package: Path, output: str
+) -> LoggedRun:
     experiment = _experiment(mlflow, settings, name)
     made = mlflow.create_run(experiment, run_name=log.run_name, tags=dict(log.tags))
     run = _OpenRun(mlflow, experiment, made.info.run_id)

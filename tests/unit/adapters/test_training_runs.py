@@ -1,4 +1,8 @@
-from contrail.adapters import mlflow_store
+import pytest
+
+from contrail.adapters import mlflow_store, training_runs
+from contrail.adapters.training_runs import TrainingLog
+from contrail.errors import EngineError
 
 
 def test_everything_of_a_run_is_logged(current, logged):
@@ -11,3 +15,17 @@ def test_everything_of_a_run_is_logged(current, logged):
     assert run.inputs.dataset_inputs[0].dataset.digest == "abc"
     assert run.info.artifact_uri.startswith(current.registry.artifact_uri)
     assert [file.path for file in mlflow_store.client(current).list_artifacts(logged.run_id)] == ["note.txt"]
+
+
+def test_a_full_disk_is_an_error_to_retry_and_the_run_has_failed(current, package, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    package.save(tmp_path / "package")
+    (tmp_path / "artifacts").mkdir()
+    monkeypatch.setattr("mlflow.MlflowClient.log_artifacts", full)
+    log = TrainingLog("a run", {}, {}, {}, tmp_path / "artifacts")
+    with pytest.raises(EngineError, match=r"could not log the training of 'toy' in sqlite:.*No space left on device"):
+        training_runs.log_training(current, "toy", log, tmp_path / "package", "probability")
+    (run,) = mlflow_store.client(current).search_runs(["1"])
+    assert run.info.status == "FAILED"
