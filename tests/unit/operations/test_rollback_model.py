@@ -195,8 +195,8 @@ def test_a_rollback_that_stopped_goes_on_and_then_has_nothing_left(toy: Toy, bad
 
     with bad[0].context() as broken:
         broken.setattr(rollback_model, "scoring", scoring)
-        with pytest.raises(OSError, match="killed"):
-            run(*bad, "rollback-model", "-p", "toy", "--to", "1", *WHY)
+        code, _, _ = run(*bad, "rollback-model", "-p", "toy", "--to", "1", *WHY)
+    assert (code != 0, len(calls)) == (True, 2)
     assert aliases()["champion"] == "1"
     moves = read_moves(toy.lake)
     _, out, _ = run(*bad, "rollback-model", "-p", "toy", "--to", "1", *WHY, "--json")
