@@ -39,7 +39,7 @@ _HAS_CANDIDATE = {
 _BY_ITSELF = "run_id.startswith(('scheduled__', 'governor__'))"
 _REQUEST = {
     "person": "{{ 'pipeline' if " + _BY_ITSELF + " else dag_run.triggering_user_name or 'unknown' }}",
-    "reason": "{{ '' if " + _BY_ITSELF + " else params.why }}",
+    "reason": "{{ '' if " + _BY_ITSELF + " else params.why or '' }}",
 }
 _ALLOWED = "{{ 'yes' if is_allowed(ti) else '' }}"
 
