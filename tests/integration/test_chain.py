@@ -98,12 +98,18 @@ def test_the_summary_tells_it(done: tuple[Toy, dict[str, Any]]) -> None:
     found = summarise(toy.pipeline, toy.lake)
     assert found.as_dict()["scored"] == {"rows": 900, "partitions": ["2024-02-25..2024-03-10"]}
     assert found.champion.version == "1"
-    assert found.realised.window == "2024-02-25..2024-03-10"
+    assert (found.realised.window, found.realised.immature) == ("2024-02-25..2024-03-09", (LAST,))
+    assert found.realised.rows == 14 * 60
+    interval = found.as_dict()["realised"]["intervals"]["champion"]["log_loss"]
+    assert interval["low"] < found.realised.metrics["champion"]["log_loss"] < interval["high"]
+    assert [month.start.month for month in found.realised.months] == [2, 3]
     assert found.realised.metrics["champion"]["log_loss"] < found.realised.metrics["constant"]["log_loss"]
     printed = io.StringIO()
     print_summary(found, Console(file=printed, width=120))
     assert "toy version 1" in printed.getvalue()
     assert "rate table" in printed.getvalue()
+    assert "2024-03-10: not all outcomes are known yet" in printed.getvalue()
+    assert "Worst month" in printed.getvalue()
 
 
 def test_again_is_the_same(done: tuple[Toy, dict[str, Any]]) -> None:

@@ -74,7 +74,17 @@ class GateSpec(Frozen):
     metric: Literal["log_loss", "auc", "rmse", "mae"] = "log_loss"
     min_improvement: Finite = Field(default=0.0, description="Over the champion; negative allows non-inferiority.")
     min_improvement_over_baseline: Finite = 0.0
-    max_calibration_error: Finite | None = Field(default=None, gt=0)
+    max_calibration_error: Finite | None = Field(
+        default=None, gt=0, description="In label units. Empty: no such bound."
+    )
+    max_calibration_share: Finite = Field(
+        default=1.0,
+        gt=0,
+        description="Largest calibration error, as a share of how far the labels of ten bins of predictions lie apart.",
+    )
+    calibration_days: int = Field(
+        default=14, ge=1, le=LONGEST_DAYS, description="Days of a period that is judged on its own, too."
+    )
     segments: tuple[SegmentFloor, ...] = ()
     bootstrap_samples: int = Field(default=1000, ge=100, le=100_000)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)

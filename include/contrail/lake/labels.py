@@ -15,24 +15,25 @@ from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
-from contrail.partitions import Partitions
+from contrail.partitions import Partitions, as_ranges
 
 _KEPT = "Nothing was published."
 
 
-def _label_query(spec: PipelineSpec, as_of: date | None) -> str:
+def _label_query(spec: PipelineSpec, days: list[date], as_of: date | None) -> str:
     label, known_at = spec.label, spec.tables[spec.label.table].known_at
     known = f"visible_from <= DATE '{as_of}'" if as_of else "true"
     keys = ", ".join(quoted(key) for key in spec.key)
     own = ", ".join(f"e.{quoted(name)}" for name in (PARTITION, *spec.key))
     order = "DESC" if label.counts == "newest" else "ASC"
     # Without these limits, a range of days would see labels that a single day does not see.
+    pooled = ", ".join(f"DATE '{day}'" for day in days) or "NULL"
     in_time = f"o._day BETWEEN e.{PARTITION} AND e.{PARTITION} + {label.mature_after_days}"
     return f"""
         SELECT {PARTITION}, {keys}, label FROM (
             SELECT {own}, o.label, row_number() OVER (
                 PARTITION BY {own} ORDER BY o._known_at {order}, o._day {order}) AS place
-            FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities}) e
+            FROM (SELECT {PARTITION}, {keys} FROM validated_{spec.entities} WHERE {PARTITION} IN ({pooled})) e
             JOIN (
                 SELECT {keys}, {PARTITION} AS _day, {quoted(str(known_at))} AS _known_at,
                     CAST(({label.expression}) AS DOUBLE) AS label
@@ -86,10 +87,11 @@ def _tables(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> dict[str,
     return wanted
 
 
-def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> list[date]:
+def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> list[date]:
     """List the entity partitions whose labels are all known.
 
-    The label table then has every partition up to the one in which the labels are mature.
+    The label table then has every partition up to the one in which the labels are mature. With ``as_of`` the cut-off of
+    that partition must see them all.
 
     Raises:
         MissingInputError: if the label table does not exist.
@@ -97,14 +99,21 @@ def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> list[
     later = range(spec.label.mature_after_days + 1)
     window = Partitions(partitions.start, partitions.end + timedelta(days=spec.label.mature_after_days))
     there = set(pc.unique(lake.scan(f"validated_{spec.label.table}", window, [PARTITION]).column(0)).to_pylist())
-    return [day for day in partitions if all(day + timedelta(days=after) in there for after in later)]
+    found = [day for day in partitions if all(day + timedelta(days=after) in there for after in later)]
+    return found if as_of is None else [day for day in found if day + timedelta(days=len(later)) <= as_of]
+
+
+def immature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> tuple[str, ...]:
+    """List the partitions that ``read_labels`` leaves out because their labels are not all known, as ranges."""
+    return tuple(map(str, as_ranges(set(partitions) - set(mature_days(lake, spec, partitions, as_of)))))
 
 
 def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
     """Read the labels of the entities of these partitions.
 
-    The columns are ``partition_date``, the key and ``label`` (float, never null). A label that became known only after
-    its partition was mature is left out. Where a key has several outcomes, ``label.counts`` chooses.
+    The columns are ``partition_date``, the key and ``label`` (float, never null). A partition that is not mature is left
+    out: early labels are mostly the good ones, and would be too few of the others. So is a label that became known only
+    after its partition was mature. Where a key has several outcomes, ``label.counts`` chooses.
 
     Args:
         lake: Has the validated tables.
@@ -118,7 +127,7 @@ def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: d
     """
     tables = _tables(lake, spec, partitions)
     with lake.connect(tables, tables) as connection:
-        return _read(connection, spec, _label_query(spec, as_of))
+        return _read(connection, spec, _label_query(spec, mature_days(lake, spec, partitions, as_of), as_of))
 
 
 def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
@@ -134,7 +143,8 @@ def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, a
     lake.table("features")
     with lake.connect(tables, tables) as connection:
         columns = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
-        query = f"SELECT f.*, l.label FROM features f JOIN ({_label_query(spec, as_of)}) l USING ({columns})"
+        labels = _label_query(spec, mature_days(lake, spec, partitions, as_of), as_of)
+        query = f"SELECT f.*, l.label FROM features f JOIN ({labels}) l USING ({columns})"
         return _read(connection, spec, query)
 
 

@@ -13,7 +13,9 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer, model_vali
 
 from contrail.config.model_spec import GateSpec
 from contrail.frozen import Frozen
+from contrail.methods.calibration import Period
 from contrail.methods.gates import Check, Evidence, ShadowDay
+from contrail.methods.intervals import Interval
 from contrail.methods.metrics import METRICS, by_group, finite
 
 Metrics = Mapping[str, float]
@@ -28,12 +30,16 @@ _JUDGED_ON = re.compile(r"judged_on_(.+)_snapshot")
 
 
 class DecisionWindow(Frozen):
-    """The partitions on which both models were scored. ``days`` counts those with labelled rows."""
+    """The partitions on which both models were scored. ``days`` counts those with labelled rows.
+
+    ``immature`` names those that were left out, because not all of their labels were known.
+    """
 
     start: date
     end: date
     days: int
     rows: int
+    immature: tuple[str, ...] = ()
 
 
 class JudgedModel(Frozen):
@@ -111,8 +117,9 @@ class DecisionRecord(Frozen):
 
     ``decided_at`` is ISO 8601 in UTC. ``person`` requested the decision, with their ``reason``. ``request`` says who asked
     for the training; it is None for a version that does not tell. ``metrics`` has the defined metrics of each scored
-    model. With ``in_shadow`` the refused version becomes challenger. ``segments`` has the largest groups of each segment
-    feature.
+    model, ``intervals`` the same with their intervals over days. ``calibration`` is the challenger's by period. With
+    ``in_shadow`` the refused version becomes challenger. ``segments`` has the largest groups of each segment feature. A
+    record of an earlier version of Contrail has no intervals and no periods.
     """
 
     format: Literal[1] = 1
@@ -135,6 +142,8 @@ class DecisionRecord(Frozen):
     checks: tuple[Check, ...]
     metric_names: tuple[str, ...]
     metrics: Mapping[str, Metrics]
+    intervals: Mapping[str, Mapping[str, Interval]] = {}
+    calibration: tuple[Period, ...] = ()
     shadow: tuple[ShadowDay, ...]
     segments: Mapping[str, tuple[SegmentRow, ...]]
     provenance: DecisionProvenance

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contrail.frozen import Frozen
+from contrail.methods.intervals import day_intervals
 from contrail.methods.metric_names import safe_part
 from contrail.methods.metrics import HEADLINE, Floats, Task, by_group, evaluate, finite
 
@@ -40,10 +41,12 @@ class Validation:
 class TrainingMetrics(Frozen):
     """Metrics on the validation rows: the model's (``validation``), the baselines', by month and by segment.
 
+    ``interval`` has the ends of the interval over days of each of the model's metrics, as ``auc_low`` and ``auc_high``.
     An undefined metric is NaN.
     """
 
     validation: Metrics
+    interval: Metrics
     rate_table: Metrics
     constant: Metrics
     by_month: Mapping[str, Metrics]
@@ -65,8 +68,10 @@ class TrainingMetrics(Frozen):
         """Return the most important numbers, in one line."""
         name = HEADLINE[task]
         area = f", AUC {self.validation['auc']:.3f}" if task == "binary" else ""
+        ends = [self.interval.get(f"{name}_{end}") for end in ("low", "high")]
+        interval = f" [{ends[0]:.4f}, {ends[1]:.4f}]" if None not in ends else ""
         return (
-            f"validation {name} {self.validation[name]:.4f}{area} "
+            f"validation {name} {self.validation[name]:.4f}{interval}{area} "
             f"(rate table {self.rate_table[name]:.4f}, constant {self.constant[name]:.4f})"
         )
 
@@ -75,7 +80,9 @@ def evaluate_training(validation: Validation) -> TrainingMetrics:
     """Compute the metrics of a model on its validation rows."""
     task, labels, model = validation.task, validation.labels, validation.model
     months = np.datetime_as_string(validation.days, unit="M").astype(object)
+    intervals = day_intervals(task, labels, model, validation.days)
     return TrainingMetrics(
+        interval={f"{name}_{end}": getattr(i, end) for name, i in intervals.items() for end in ("low", "high")},
         validation=evaluate(task, labels, model),
         rate_table=evaluate(task, labels, validation.rate_table),
         constant=evaluate(task, labels, validation.constant),

@@ -6,6 +6,7 @@ These are pure functions from evidence to checks. ``improvement`` computes how m
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from math import inf
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +15,9 @@ import numpy.typing as npt
 from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
-from contrail.methods.improvement import Interval, Pair, paired_improvement, pooled
+from contrail.methods.calibration import Period, by_stretch, spread, worst
+from contrail.methods.improvement import Pair, paired_improvement, pooled
+from contrail.methods.intervals import FEWEST_DAYS, Interval, day_intervals
 from contrail.methods.metrics import (
     HIGHER_IS_BETTER,
     Floats,
@@ -25,8 +28,8 @@ from contrail.methods.metrics import (
     worse_than,
 )
 
-# With fewer days, a bootstrap over days proves nothing.
-_FEWEST_DAYS = 5
+# A model whose bins lie apart by no more than this tells nothing.
+_TELLS_APART = 1e-9
 _BEATS_CHAMPION = "beats_champion"
 CONSTANT, RATE_TABLE = "constant", "rate table"
 _BASELINE_TITLES = {
@@ -96,6 +99,14 @@ class Evidence:
         """Compute every metric of every model."""
         return {name: evaluate(self.task, self.labels, p) for name, p in self.models().items()}
 
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Compute every defined metric of every model with its interval over days."""
+        return {name: day_intervals(self.task, self.labels, p, self.days) for name, p in self.models().items()}
+
+    def calibration(self, gate: GateSpec) -> tuple[Period, ...]:
+        """Measure the challenger's calibration in each period of the window."""
+        return by_stretch(self.task, self.labels, self.challenger, self.days, gate.calibration_days)
+
 
 def check_metrics(task: Task, gate: GateSpec) -> None:
     """Refuse a gate whose metric does not fit the task.
@@ -118,7 +129,7 @@ def judge(evidence: Evidence, gate: GateSpec) -> list[Check]:
             *([_in_shadow(evidence, gate)] if evidence.shadow else []),
             _against_baseline(evidence, gate, RATE_TABLE, evidence.rate_table),
             _against_baseline(evidence, gate, CONSTANT, evidence.constant),
-            _calibration(evidence, gate),
+            *_calibration(evidence, gate),
             *(_segment(evidence, floor) for floor in gate.segments),
         ]
     return checks
@@ -166,10 +177,10 @@ def _enough_rows(evidence: Evidence, gate: GateSpec) -> Check:
     return Check(
         name="enough_rows",
         title="Enough labelled rows",
-        passed=rows >= gate.min_rows and days >= _FEWEST_DAYS and classes > 1,
+        passed=rows >= gate.min_rows and days >= FEWEST_DAYS and classes > 1,
         value=rows,
         bound=gate.min_rows,
-        detail=f"{rows:,} rows with a label, of {days} days (at least {_FEWEST_DAYS})"
+        detail=f"{rows:,} rows with a label, of {days} days (at least {FEWEST_DAYS})"
         + ("" if rows >= gate.min_rows else f"; gate.min_rows in pipeline.yaml asks for {gate.min_rows:,}")
         + ("" if classes > 1 else "; all have the same label"),
     )
@@ -239,19 +250,40 @@ def _against_baseline(evidence: Evidence, gate: GateSpec, baseline: str, predict
     return _improvement(evidence, gate, predictions, _Bar(name, title, gate.min_improvement_over_baseline, strict=True))
 
 
-def _calibration(evidence: Evidence, gate: GateSpec) -> Check:
-    value = calibration_error(evidence.labels, evidence.challenger)
-    bound = gate.max_calibration_error
-    return Check(
-        name="calibration",
-        title="Predictions mean what they say",
-        passed=None if bound is None else value <= bound,
-        value=value,
-        comparison="<=",
-        bound=bound,
-        detail=f"expected calibration error {value:.4f} over ten bins of equal counts"
-        + ("; skipped: gate.max_calibration_error is not set" if bound is None else ""),
-    )
+def _calibration(evidence: Evidence, gate: GateSpec) -> list[Check]:
+    """Check the calibration of all rows together and of each period, because errors of periods cancel.
+
+    The bound is relative to how far the model tells rows apart. So a constant fails, whatever the rate of its labels.
+    """
+    found = (evidence.labels, evidence.challenger)
+    apart, share = spread(*found), gate.max_calibration_share
+    bound = min(share * apart, *([gate.max_calibration_error] if gate.max_calibration_error is not None else []), inf)
+    stretches = evidence.calibration(gate)
+    pooled_error, period = calibration_error(*found), worst(stretches)
+    assert period is not None  # there are enough rows
+    limit = f"{share:g} of {apart:.4f}, by which the labels of the bins lie apart"
+    means = f"predicted {period.prediction_mean:.4f}, found {period.label_mean:.4f}"
+    return [
+        Check(
+            name="calibration",
+            title="Predictions mean what they say",
+            passed=apart > _TELLS_APART and pooled_error <= bound,
+            value=pooled_error,
+            comparison="<=",
+            bound=bound,
+            detail=f"expected calibration error {pooled_error:.4f} over ten bins of equal counts; at most {limit}",
+        ),
+        Check(
+            name="calibration_by_period",
+            title=f"Predictions mean what they say in every {gate.calibration_days} days",
+            passed=apart > _TELLS_APART and period.calibration_error <= bound,
+            value=period.calibration_error,
+            comparison="<=",
+            bound=bound,
+            detail=f"the worst of {len(stretches)} periods is {period.start} to {period.end}: {means}; all days together "
+            f"{pooled_error:.4f}",
+        ),
+    ]
 
 
 def _segment(evidence: Evidence, floor: SegmentFloor) -> Check:

@@ -1,7 +1,6 @@
 """The improvement of one model over another on the same rows, with an interval.
 
-The interval comes from a paired bootstrap over whole days. Rows of a day are not independent: its flights share the weather.
-Resampling single rows would make every interval far too narrow.
+The interval comes from a paired bootstrap over whole days, as in ``contrail.methods.intervals``.
 """
 
 from collections.abc import Sequence
@@ -11,17 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contrail.config.model_spec import GateSpec
-from contrail.frozen import Frozen
+from contrail.methods.intervals import Interval, day_weights, interval_of
 from contrail.methods.metrics import HIGHER_IS_BETTER, Floats, block_metric
-
-
-class Interval(Frozen):
-    """An improvement with its confidence interval. Positive means better, for every metric."""
-
-    estimate: float
-    low: float
-    high: float
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -39,18 +29,13 @@ def paired_improvement(pair: Pair, gate: GateSpec) -> Interval:
 
     The seed is fixed, so the same rows always give the same interval.
     """
-    _, blocks = np.unique(pair.days, return_inverse=True)
-    count = int(blocks.max()) + 1
-    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), gate.bootstrap_samples)
-    weights = np.vstack([np.ones(count), draws]).astype(np.float64)
+    known, blocks = np.unique(pair.days, return_inverse=True)
+    weights = day_weights(len(known), gate.bootstrap_samples)
     sign = 1.0 if gate.metric in HIGHER_IS_BETTER else -1.0
     of_challenger, of_other = (
         block_metric(gate.metric, pair.labels, p, blocks)(weights) for p in (pair.challenger, pair.other)
     )
-    gains = sign * (of_challenger - of_other)
-    tail = (1 - gate.confidence) / 2
-    low, high = np.nanquantile(gains[1:], [tail, 1 - tail])
-    return Interval(estimate=float(gains[0]), low=float(low), high=float(high), confidence=gate.confidence)
+    return interval_of(sign * (of_challenger - of_other), gate.confidence)
 
 
 def pooled(metric: str, values: Sequence[float], rows: Sequence[int]) -> float:

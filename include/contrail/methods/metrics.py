@@ -61,7 +61,7 @@ def mae(labels: Floats, predictions: Floats) -> float:
 
 def bias(labels: Floats, predictions: Floats) -> float:
     """Mean of prediction minus label, in label units."""
-    return float(np.mean(np.asarray(predictions, np.float64) - labels))
+    return float(np.mean(_errors(labels, predictions)))
 
 
 def calibration_table(labels: Floats, predictions: Floats, bins: int = CALIBRATION_BINS) -> npt.NDArray[np.float64]:
@@ -87,13 +87,25 @@ def calibration_error(labels: Floats, predictions: Floats, bins: int = CALIBRATI
 
 
 def _squared_errors(labels: Floats, predictions: Floats) -> npt.NDArray[np.float64]:
-    return np.square(np.asarray(predictions, np.float64) - labels)
+    return np.square(_errors(labels, predictions))
 
 
 def _absolute_errors(labels: Floats, predictions: Floats) -> npt.NDArray[np.float64]:
-    return np.abs(np.asarray(predictions, np.float64) - labels)
+    return np.abs(_errors(labels, predictions))
 
 
+def _errors(labels: Floats, predictions: Floats) -> npt.NDArray[np.float64]:
+    return np.asarray(predictions, np.float64) - labels
+
+
+# Metrics that are means over rows. ``rmse`` is the root of one.
+_ROW_LOSSES = {
+    "log_loss": log_losses,
+    "brier": _squared_errors,
+    "rmse": _squared_errors,
+    "mae": _absolute_errors,
+    "bias": _errors,
+}
 METRICS: dict[Task, dict[str, Callable[[Floats, Floats], float]]] = {
     "binary": {"auc": auc, "log_loss": log_loss, "brier": brier, "calibration_error": calibration_error},
     "regression": {"rmse": rmse, "mae": mae, "bias": bias, "calibration_error": calibration_error},
@@ -146,7 +158,7 @@ def block_metric(
     product, so a thousand resamples take milliseconds.
 
     Args:
-        metric: ``auc``, ``log_loss``, ``rmse`` or ``mae``.
+        metric: A metric of either task.
         labels: Shape (n,).
         predictions: Shape (n,).
         blocks: Shape (n,), the block of each row, 0 to blocks - 1.
@@ -154,7 +166,9 @@ def block_metric(
     count = int(blocks.max()) + 1
     if metric == "auc":
         return _block_auc(labels, predictions, blocks, count)
-    losses = {"log_loss": log_losses, "rmse": _squared_errors, "mae": _absolute_errors}[metric](labels, predictions)
+    if metric == "calibration_error":
+        return _block_calibration(labels, predictions, blocks, count)
+    losses = _ROW_LOSSES[metric](labels, predictions)
     sums = np.bincount(blocks, weights=losses, minlength=count)
     rows = np.bincount(blocks, minlength=count).astype(np.float64)
 
@@ -186,6 +200,25 @@ def _block_auc(
             return np.einsum("sb,bc,sc->s", weights, won, weights, optimize=True) / pairs
 
     return area
+
+
+def _block_calibration(
+    labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64], count: int
+) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+    """Compute the calibration error in the bins of all rows. Rows with the same prediction share their bins alike."""
+    _, value, repeats = np.unique(predictions, return_inverse=True, return_counts=True)
+    order = np.argsort(predictions, kind="stable")
+    errors, rows = _errors(labels, predictions), np.bincount(blocks, minlength=count)
+    by_bin = np.empty((count, CALIBRATION_BINS))
+    for number, part in enumerate(np.array_split(order, CALIBRATION_BINS)):
+        share = np.bincount(value[part], minlength=len(repeats)) / repeats
+        by_bin[:, number] = np.bincount(blocks, weights=errors * share[value], minlength=count)
+
+    def error(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        found: npt.NDArray[np.float64] = np.abs(weights @ by_bin).sum(axis=1) / (weights @ rows)
+        return found
+
+    return error
 
 
 def worse_than(metric: str, value: float, floor: float) -> bool:

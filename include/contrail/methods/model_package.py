@@ -26,6 +26,7 @@ from contrail.frozen import Frozen
 from contrail.methods.baselines import RateTable
 from contrail.methods.drift_reference import DriftReference
 from contrail.methods.encoding import encode, feature_types
+from contrail.methods.flagged import UsualShare
 from contrail.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ class TrainingRecord(Frozen):
 
 
 class ModelCard(Frozen):
-    """Everything about a model except its trees."""
+    """Everything about a model except its trees.
+
+    ``flagged`` is the usual share of flagged predictions. A regression has none, nor has a short training window.
+    """
 
     format: Literal[1] = 1
     pipeline: str
@@ -78,6 +82,7 @@ class ModelCard(Frozen):
     features: tuple[str, ...]
     categories: dict[str, list[str]]
     rate_table: RateTable
+    flagged: UsualShare | None = None
     training: TrainingRecord
     sha256: dict[str, str] = Field(default_factory=dict)
 

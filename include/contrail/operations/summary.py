@@ -5,12 +5,10 @@ It reads only what the stages published. The stages decide what a number means.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
@@ -19,17 +17,19 @@ from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.errors import MissingInputError
 from contrail.lake.datasets import PARTITION
-from contrail.lake.labels import read_training_rows
 from contrail.lake.lake import Lake
-from contrail.methods import metrics
+from contrail.methods.calibration import worst
+from contrail.methods.intervals import Interval
 from contrail.methods.label_drift import LABEL
-from contrail.partitions import Partitions, as_ranges
+from contrail.operations.realised import Flagged, Realised, flagged, realised
+from contrail.partitions import as_ranges
 
 SHOWN_METRICS = {
     "binary": {"auc": "AUC", "log_loss": "log loss", "calibration_error": "calibration error"},
     "regression": {"rmse": "RMSE", "mae": "MAE"},
 }
 
+_CAPTION = "In brackets: the 95% interval over days, from resamples of whole days."
 _TITLE_WIDTH = 84  # a table is only as wide as its columns, and would break its title
 
 
@@ -48,15 +48,6 @@ class Champion:
     name: str
     version: str
     trained_on: str
-
-
-@dataclass(frozen=True)
-class Realised:
-    """Metrics by candidate, the champion first, on rows of the window whose labels are known."""
-
-    window: str
-    rows: int
-    metrics: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,10 @@ class DriftSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """The facts. Landed rows are counted by table, quarantined rows and refusals by rule."""
+    """The facts. Landed rows are counted by table, quarantined rows and refusals by rule.
+
+    ``flagged`` is the share of recent predictions that are flagged, beside its usual range.
+    """
 
     pipeline: str
     title: str
@@ -90,16 +84,19 @@ class Summary:
     scored: Extent
     champion: Champion | None
     realised: Realised | None
+    flagged: Flagged | None
     drift: DriftSummary | None
     reports: str
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as plain values, for JSON."""
-        return asdict(self)
+        values: dict[str, Any] = TypeAdapter(Summary).dump_python(self, mode="json")
+        return values
 
 
 def summarise(pipeline: Pipeline, lake: Lake) -> Summary:
     """The facts of the summary."""
+    champion = _champion(pipeline)
     return Summary(
         pipeline=pipeline.name,
         title=pipeline.spec.title,
@@ -108,8 +105,9 @@ def summarise(pipeline: Pipeline, lake: Lake) -> Summary:
         refused=_counts(lake, "refusals", "rule"),
         features=_extent(lake, "features"),
         scored=_extent(lake, "predictions"),
-        champion=_about(_champion(pipeline)),
-        realised=realised(pipeline, lake),
+        champion=_about(champion),
+        realised=realised(pipeline, lake, champion) if champion else None,
+        flagged=flagged(lake, champion) if champion else None,
         drift=_drift(lake),
         reports=str(settings().reports / pipeline.name),
     )
@@ -140,36 +138,6 @@ def _about(champion: RegisteredModel | None) -> Champion | None:
     if champion is None:
         return None
     return Champion(champion.name, champion.version, str(champion.package.card.training.partitions))
-
-
-def realised(pipeline: Pipeline, lake: Lake, window: Partitions | None = None) -> Realised | None:
-    """Pooled metrics of the champion's predictions whose labels are known, beside the baselines on the same rows.
-
-    Only partitions after the training window count. None when there is nothing to measure.
-    """
-    spec, champion = pipeline.spec, _champion(pipeline)
-    scored = lake.partitions("predictions")
-    if champion is None or not scored:
-        return None
-    first = champion.package.card.training.end + timedelta(days=1 + spec.train.embargo_days)
-    last = max(scored)
-    if last < first:
-        return None
-    window = window or Partitions(max(min(scored), first), last)
-    by = [PARTITION, *spec.key]
-    predicted = lake.scan("predictions", window, [*by, spec.prediction_column, "model_version"])
-    predicted = predicted.filter(pc.equal(predicted["model_version"], str(champion.version)))
-    rows = read_training_rows(lake, spec, window).join(predicted, keys=by, join_type="inner")
-    if not rows.num_rows:
-        return None
-    label = rows["label"].to_numpy()
-    candidates = {
-        "champion": rows[spec.prediction_column].to_numpy(),
-        "rate table": champion.package.card.rate_table.predict(rows),
-        "constant": np.full(len(label), champion.package.card.label_mean),
-    }
-    measured = {name: metrics.evaluate(spec.task, label, p) for name, p in candidates.items()}
-    return Realised(str(window), rows.num_rows, measured)
 
 
 def _drift(lake: Lake) -> DriftSummary | None:
@@ -206,6 +174,13 @@ def print_summary(found: Summary, console: Console) -> None:
     console.print(lines)
     if found.realised:
         console.print(_realised_table(found.realised))
+    if told := _quality_lines(found):
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="bold", min_width=12)
+        grid.add_column()
+        for line in told:
+            grid.add_row(*line)
+        console.print(grid)
     _print_next(found, console)
 
 
@@ -239,12 +214,40 @@ def _realised_table(realised: Realised) -> Table:
         *shown.values(),
         title=f"Out of time: {realised.window}, {realised.rows:,} predictions whose outcome is known",
         title_justify="left",
+        caption=_CAPTION if realised.intervals["champion"] else None,
+        caption_justify="left",
         min_width=_TITLE_WIDTH,
         title_style="bold",
     )
     for name, values in realised.metrics.items():
-        table.add_row(name, *(f"{values[key]:.4f}" for key in shown))
+        intervals = realised.intervals[name]
+        table.add_row(name, *(_with_interval(values[key], intervals.get(key)) for key in shown))
     return table
+
+
+def _with_interval(value: float, interval: Interval | None) -> str:
+    return f"{value:.4f}" + (rf" \[{interval.low:.4f}, {interval.high:.4f}]" if interval else "")
+
+
+def _quality_lines(found: Summary) -> list[tuple[str, str]]:
+    """What pooled metrics hide: the worst month, the days that are not measured, and an unusual share flagged."""
+    lines, realised, flagged = [], found.realised, found.flagged
+    month = worst(realised.months) if realised else None
+    if month and realised and len(realised.months) > 1:
+        lines.append(
+            (
+                "Worst month",
+                f"{month.start:%B}: calibration error {_with_interval(month.calibration_error, month.interval)}; "
+                f"predicted {month.prediction_mean:.4f}, found {month.label_mean:.4f}",
+            )
+        )
+    if realised and realised.immature:
+        lines.append(("Not measured", f"{', '.join(realised.immature[-3:])}: not all outcomes are known yet"))
+    if flagged:
+        usual = f"usually {flagged.usual.low:.1%} to {flagged.usual.high:.1%}"
+        what = usual if flagged.is_usual else f"[bold red]unusual: {usual}[/]"
+        lines.append(("Flagged", f"{flagged.share:.1%} of the predictions in the 28 days to {flagged.day}; {what}"))
+    return lines
 
 
 def _print_next(found: Summary, console: Console) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check
+from contrail.methods.intervals import CONFIDENCE, Interval
 from contrail.methods.metrics import HIGHER_IS_BETTER
 from contrail.reports.page import protected
 
@@ -38,17 +39,19 @@ def decision_text(record: DecisionRecord) -> str:
     """The record in Markdown, short enough for the form in which a person answers."""
     names = record.metric_names
     rows = [
-        [who, *(_number(values.get(name)) for name in names)]
+        [who, *(_with_interval(values.get(name), record.intervals.get(who, {}).get(name)) for name in names)]
         for who, values in record.metrics.items()
         if any(values.get(name) is not None for name in names)
     ]
     checks = [[{True: "✓", False: "✗", None: "–"}[check.passed], check.title, check.detail] for check in record.checks]
     window = record.window
+    left_out = f" Left out, as not all outcomes are known: {', '.join(window.immature)}." if window.immature else ""
     return "\n\n".join(
         [
             f"**{record.title}, version {record.version}.** {record.summary}",
             *([record.request.sentence] if record.request else []),
-            f"Judged on {window.start} to {window.end}, {_count(window.rows)} rows with known outcomes.",
+            f"Judged on {window.start} to {window.end}, {_count(window.rows)} rows with known outcomes.{left_out} "
+            f"In brackets is each metric's {CONFIDENCE:.0%} interval over days.",
             _markdown(["", *names], rows),
             _markdown(["", "check", "found"], checks),
         ]
@@ -78,6 +81,10 @@ def _number(value: float | None) -> str:
     if value == int(value):
         return _count(value)
     return f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def _with_interval(value: float | None, interval: Interval | None) -> str:
+    return _number(value) + (f" ({_number(interval.low)} to {_number(interval.high)})" if interval else "")
 
 
 def _count(value: float) -> str:

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from upath import UPath
 
 from contrail.adapters.registry import RegisteredModel
 from contrail.errors import MissingInputError
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
-from contrail.lake.labels import mature_days, read_labels
+from contrail.lake.flagged import flagged_counts
+from contrail.lake.labels import read_labels
 from contrail.methods import label_drift
 from contrail.methods.drift import (
     DAY_STATISTIC,
@@ -30,6 +30,7 @@ from contrail.methods.drift import (
 )
 from contrail.methods.drift_reference import STATISTIC
 from contrail.methods.drift_verdicts import DayVerdict, history_days, verdicts
+from contrail.methods.flagged import RUN_DAYS, unusual_days
 from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
 from contrail.reports.drift import ReportLine, sample, write_drift_report
@@ -116,6 +117,9 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     name, version = measured.model.name, str(measured.model.version)
     provenance = run.provenance(inputs, model_name=name, model_version=version)
     published = run.lake.publish(records.drift(run.pipeline.spec), rows, run.partitions, provenance)
+    unusual = _unusually_flagged(run, measured.model)
+    if unusual:
+        run.progress(f"the share of predictions that are flagged was outside its usual range on {', '.join(unusual)}")
     details = DriftDetails(
         model_name=name,
         model_version=version,
@@ -127,6 +131,7 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
         label_drift_days=len(label_drifting),
         label_drift_begins=tuple(map(str, measured.label_begins)),
         without_labels=_ranges_without(run, labels),
+        unusually_flagged=unusual,
     )
     reports = _report(run, measured)
     return result_of(run, details, rows=rows.num_rows, snapshots={"drift": published}, reports=reports)
@@ -158,6 +163,15 @@ def _without_rows(run: StageRun[Options]) -> StageResult[DriftDetails]:
 
 def _ranges_without(run: StageRun[Options], days: Collection[date]) -> tuple[str, ...]:
     return tuple(str(part) for part in as_ranges(set(run.partitions) - set(days)))
+
+
+def _unusually_flagged(run: StageRun[Options], model: RegisteredModel) -> tuple[str, ...]:
+    """Days on which the model's published predictions of the last four weeks were flagged unusually often or seldom."""
+    usual = model.package.card.flagged
+    if usual is None:
+        return ()
+    counts = flagged_counts(run.lake, run.partitions.reaching_back(RUN_DAYS - 1), model.version)
+    return tuple(map(str, as_ranges(unusual_days(counts, run.partitions, usual))))
 
 
 def _inputs(run: StageRun[Options]) -> list[str]:
@@ -198,10 +212,9 @@ def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None
     by = [PARTITION, *spec.key]
     features = run.lake.scan("features", window, list(dict.fromkeys([*by, *spec.features.columns])), snapshot)
     predicted = features.select(by).append_column("prediction", pa.array(model.package.predict(features)))
-    mature = pa.array(mature_days(run.lake, spec, window), pa.date32())
     # Sorted by key, since a sum in another order differs in the last digit.
     rows = predicted.join(read_labels(run.lake, spec, window), keys=by, join_type="inner")
-    rows = rows.filter(pc.is_in(rows.column(PARTITION), value_set=mature)).sort_by([(n, "ascending") for n in by])
+    rows = rows.sort_by([(n, "ascending") for n in by])
     days, labels, predictions = (rows.column(name).to_numpy() for name in (PARTITION, "label", "prediction"))
     residuals = day_residuals(days, labels, predictions)
     counts = Counter(days.astype(object).tolist())

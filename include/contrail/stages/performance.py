@@ -22,10 +22,13 @@ from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import mature_days, read_labels
 from contrail.methods import metrics
+from contrail.methods.calibration import Period, by_month
+from contrail.methods.intervals import day_intervals
+from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import PerformanceOptions as Options
-from contrail.stages.results import PerformanceDetails, StageResult
+from contrail.stages.results import PerformanceDetails, PeriodCalibration, PooledQuality, StageResult
 from contrail.stages.staleness import OK, Staleness
 
 Floats = npt.NDArray[np.float64]
@@ -57,7 +60,8 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
         what = "is missing or stale" if current else "has all its labels yet"
         run.progress(f"no partition of {run.partitions} {what}")
         return result_of(run, unchanged=True, details=PerformanceDetails(measured=0, immature=immature))
-    rows = _measure(run, mature)
+    joined = _joined(run, mature)
+    rows = _measure(run, joined)
     published = lake.publish(records.performance(spec), rows, mature, run.provenance(inputs))
     measured = set(rows.column(PARTITION).to_pylist())
     run.progress(f"partitions measured: {len(measured)}, waiting for labels: {waiting}")
@@ -68,6 +72,7 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
         details=PerformanceDetails(
             measured=len(measured),
             immature=immature,
+            quality=_pooled(run, joined),
             without_predictions=tuple(str(days) for days in as_ranges(set(mature) - measured)),
         ),
     )
@@ -86,8 +91,8 @@ def _stale(run: StageRun[Options], mature: Iterable[date]) -> list[date]:
     return [day for day in mature if staleness.own(run.stage, day).state != OK]
 
 
-def _measure(run: StageRun[Options], mature: list[date]) -> pa.Table:
-    """A row for each mature day and model version that predicted it."""
+def _joined(run: StageRun[Options], mature: list[date]) -> pa.Table:
+    """The predictions of the mature days with their labels, null where there is none."""
     spec = run.pipeline.spec
     window = Partitions(mature[0], mature[-1])
     by = [PARTITION, *spec.key]
@@ -95,7 +100,12 @@ def _measure(run: StageRun[Options], mature: list[date]) -> pa.Table:
     predicted = predicted.filter(pc.is_in(predicted.column(PARTITION), value_set=pa.array(mature, pa.date32())))
     joined = predicted.join(read_labels(run.lake, spec, window), keys=by, join_type="left outer")
     # Sorted also by key: a sum in another order differs in the last digit.
-    joined = joined.sort_by([(name, "ascending") for name in (PARTITION, *_MODEL, *spec.key)])
+    return joined.sort_by([(name, "ascending") for name in (PARTITION, *_MODEL, *spec.key)])
+
+
+def _measure(run: StageRun[Options], joined: pa.Table) -> pa.Table:
+    """A row for each mature day and model version that predicted it."""
+    spec = run.pipeline.spec
     baseline = _training_means(run, joined)
     entries = [
         {PARTITION: day, "model_name": name, "model_version": version, "shadow": shadow}
@@ -103,6 +113,47 @@ def _measure(run: StageRun[Options], mature: list[date]) -> pa.Table:
         for (day, name, version, shadow), label, prediction in _groups(joined, spec.prediction_column)
     ]
     return pa.Table.from_pylist(entries, schema=records.performance(spec).arrow_schema())
+
+
+def _pooled(run: StageRun[Options], joined: pa.Table) -> dict[str, PooledQuality]:
+    """The quality of each version's published predictions over all days, where there are enough of them."""
+    spec, found = run.pipeline.spec, {}
+    known = joined.filter(pc.and_(pc.invert(joined["shadow"]), pc.is_valid(joined["label"])))
+    for version in pc.unique(known["model_version"]).to_pylist():
+        own = known.filter(pc.equal(known["model_version"], version))
+        days, label, prediction = (own[name].to_numpy() for name in (PARTITION, "label", spec.prediction_column))
+        intervals = day_intervals(spec.task, label, prediction, days)
+        if not intervals:
+            continue
+        found[version] = PooledQuality(
+            rows=own.num_rows,
+            metrics=metrics.finite(metrics.evaluate(spec.task, label, prediction)),
+            intervals={name: (interval.low, interval.high) for name, interval in intervals.items()},
+            months=tuple(map(_month, by_month(spec.task, label, prediction, days))),
+        )
+        run.progress(_pooled_line(version, found[version], HEADLINE[spec.task]))
+    return found
+
+
+def _month(month: Period) -> PeriodCalibration:
+    return PeriodCalibration(
+        period=str(Partitions(month.start, month.end)),
+        rows=month.rows,
+        label_mean=month.label_mean,
+        prediction_mean=month.prediction_mean,
+        calibration_error=month.calibration_error,
+        interval=(month.interval.low, month.interval.high) if month.interval else None,
+    )
+
+
+def _pooled_line(version: str, quality: PooledQuality, headline: str) -> str:
+    month = max(quality.months, key=lambda month: month.calibration_error)
+    low, high = quality.intervals[headline]
+    return (
+        f"version {version}: {headline} {quality.metrics[headline]:.4f} [{low:.4f}, {high:.4f}] on {quality.rows:,} rows; "
+        f"calibration error {quality.metrics['calibration_error']:.4f}, at worst {month.calibration_error:.4f} in "
+        f"{month.period} (predicted {month.prediction_mean:.4f}, found {month.label_mean:.4f})"
+    )
 
 
 def _predicted(run: StageRun[Options], window: Partitions) -> pa.Table:
@@ -152,10 +203,10 @@ def _quality(spec: PipelineSpec, label: Floats, prediction: Floats, training_mea
     if not len(y):
         return found
     columns = records.performance(spec).columns
-    headline = metrics.HEADLINE[spec.task]
+    headline = HEADLINE[spec.task]
+    baseline = {}
     if training_mean is not None:
-        baseline = metrics.METRICS[spec.task][headline](y, np.full(len(y), training_mean))
-        found |= {f"baseline_{headline}": baseline}
+        baseline = {f"baseline_{headline}": metrics.METRICS[spec.task][headline](y, np.full(len(y), training_mean))}
     quality = {name: v for name, v in metrics.evaluate(spec.task, y, p).items() if name in columns}
     means = {"label_mean": float(y.mean()), "prediction_mean": float(p.mean())}
-    return {**found, **means, **metrics.finite(quality)}
+    return {**found, **means, **baseline, **metrics.finite(quality)}

@@ -6,7 +6,7 @@ may stay as challenger, which scores in shadow. The steps are in ``contrail.stag
 """
 
 from contrail.errors import GateRefusedError
-from contrail.lake.labels import read_training_rows
+from contrail.lake.labels import immature_days, read_training_rows
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check, approval_check, check_metrics, judge
 from contrail.reports.decision import decision_text
@@ -47,6 +47,9 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
     rows = read_training_rows(run.lake, spec, run.partitions)
     against = f"version {contest.against}" if contest.against else "no champion"
     run.progress(f"version {contest.challenger.version} against {against} on {rows.num_rows:,} labelled rows")
+    immature = immature_days(run.lake, spec, run.partitions)
+    if immature:
+        run.progress(f"left out {', '.join(immature)}: not all of their labels are known yet")
 
     evidence = evidence_of(spec, contest, rows, shadow_days(run, contest))
     record = record_of(run, contest, evidence, [*judge(evidence, spec.gate), *_approval(run)])

@@ -21,6 +21,10 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _is_empty(value: Mapping[str, object]) -> bool:
+    return not value
+
+
 class StageDetails(Frozen):
     """The part of a result that is the stage's own. Partitions are texts: a day, or ``first..last``."""
 
@@ -48,7 +52,10 @@ class FeaturesDetails(StageDetails):
 
 
 class TrainDetails(StageDetails):
-    """The trained model; ``model_version`` is None when it was not registered."""
+    """The trained model; ``model_version`` is None when it was not registered.
+
+    ``immature`` names the partitions that were left out, because not all of their labels were known.
+    """
 
     model_name: str
     model_version: str | None
@@ -58,6 +65,7 @@ class TrainDetails(StageDetails):
     workers: int
     training_set_md5: str
     model_sha256: str
+    immature: tuple[str, ...] = ()
     validation: Metrics
     baselines: Mapping[str, Metrics]
 
@@ -93,7 +101,10 @@ class ScoreDetails(StageDetails):
 
 
 class DriftDetails(StageDetails):
-    """Days with drift, and those on which it began; ``verdict`` is the last day's."""
+    """Days with drift, and those on which it began; ``verdict`` is the last day's.
+
+    ``unusually_flagged`` names the days up to which the share of flagged predictions left its usual range.
+    """
 
     model_name: str
     model_version: str
@@ -105,16 +116,39 @@ class DriftDetails(StageDetails):
     label_drift_days: int
     label_drift_begins: tuple[str, ...]
     without_labels: tuple[str, ...]
+    unusually_flagged: tuple[str, ...] = ()
+
+
+class PeriodCalibration(Frozen):
+    """Whether predictions of a stretch of days meant what they said. ``interval`` is None for fewer than five days."""
+
+    period: str
+    rows: int
+    label_mean: float
+    prediction_mean: float
+    calibration_error: float
+    interval: tuple[float, float] | None
+
+
+class PooledQuality(Frozen):
+    """A version's quality over all measured days: metrics, their intervals over days, and calibration by month."""
+
+    rows: int
+    metrics: Metrics
+    intervals: Mapping[str, tuple[float, float]]
+    months: tuple[PeriodCalibration, ...]
 
 
 class PerformanceDetails(StageDetails):
     """The number of measured days, and the partitions that were not measured.
 
-    ``without_predictions`` is None when no day was measured.
+    ``without_predictions`` is None when no day was measured. ``quality`` pools the published predictions of the measured
+    days, by version. Fewer than five days are not pooled.
     """
 
     measured: int
     immature: tuple[str, ...]
+    quality: Mapping[str, PooledQuality] = Field(default={}, exclude_if=_is_empty)
     without_predictions: tuple[str, ...] | None = Field(default=None, exclude_if=_is_none)
 
 

@@ -35,7 +35,8 @@ def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
     """Train on the range and register the model as a candidate version.
 
     ``train`` in ``pipeline.yaml`` cuts the range into fit, embargo and validation. Labels are those known at the
-    cut-off after the range. On a CPU, the same rows, parameters, threads, workers and libraries give the same bytes.
+    cut-off after the range. A day without all of its labels is left out. On a CPU, the same rows, parameters, threads,
+    workers and libraries give the same bytes.
 
     Raises:
         MissingInputError: when the range has no labelled rows.
@@ -113,6 +114,7 @@ def _result(trained: Trained, card: ModelCard, logged: LoggedRun, version: str |
         workers=trained.fitted.workers,
         training_set_md5=trained.training.md5[TRAINING_SET],
         model_sha256=card.sha256[MODEL],
+        immature=window.immature,
         validation=metrics.validation,
         baselines={"rate_table": metrics.rate_table, "constant": metrics.constant},
     )

@@ -11,7 +11,7 @@ from tests.conftest import Toy
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
-from contrail.lake.labels import later_outcomes, mature_days, read_labels, read_training_rows
+from contrail.lake.labels import immature_days, later_outcomes, mature_days, read_labels, read_training_rows
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 
@@ -65,11 +65,12 @@ def labels(toy: Toy, as_of: date | None) -> dict[int, float]:
 
 @pytest.mark.parametrize(
     ("as_of", "expected"),
-    [(DAY, {}), (NEXT, {1: 0.0}), (NEXT + timedelta(days=1), {1: 0.0, 2: 1.0}), (None, {1: 0.0, 2: 1.0})],
+    [(DAY, {}), (NEXT, {}), (NEXT + timedelta(days=1), {1: 0.0, 2: 1.0}), (None, {1: 0.0, 2: 1.0})],
 )
-def test_a_label_counts_from_the_cutoff_that_sees_it(
+def test_the_labels_of_a_day_count_from_the_cutoff_that_sees_them_all(
     labelled: Toy, as_of: date | None, expected: dict[int, float]
 ) -> None:
+    # At the cut-off of NEXT parcel 1 is known to be in time. Parcel 2, which is late, is not known yet.
     # Parcel 3 has no outcome: missing, never zero.
     assert labels(labelled, as_of) == expected
 
@@ -93,6 +94,22 @@ def test_a_day_is_mature_when_the_label_table_has_the_days_after_it(labelled: To
     with pytest.raises(MissingInputError, match="validated_deliveries"):
         labelled.lake.catalog.drop_table("toy.validated_deliveries")
         mature_days(labelled.lake, labelled.spec, days)
+
+
+def test_a_day_whose_label_table_ends_too_early_is_pooled_nowhere_and_named(labelled: Toy) -> None:
+    days = Partitions(DAY, NEXT)
+    entity = {"partition_date": NEXT, "ship_date": NEXT, "parcel": 1, "depot": "A", "visible_from": NEXT}
+    at = datetime(2024, 1, 6, tzinfo=UTC)
+    delivery = {"partition_date": NEXT, "ship_date": NEXT, "parcel": 1, "delay": 3.0, "delivered_at": at}
+    for dataset, row in (
+        (datasets.validated(labelled.spec, "parcels"), entity | {"weight": 1.0, "booked_at": at}),
+        (datasets.validated(labelled.spec, "deliveries"), delivery | {"visible_from": NEXT + timedelta(days=1)}),
+    ):
+        kept = labelled.lake.scan(dataset.name, Partitions(NEXT, NEXT)).to_pylist()
+        labelled.lake.publish(dataset, pa.Table.from_pylist([*kept, row], schema=dataset.arrow_schema()), [NEXT], RUN)
+    assert {row["partition_date"] for row in read_labels(labelled.lake, labelled.spec, days).to_pylist()} == {DAY}
+    assert immature_days(labelled.lake, labelled.spec, days) == (str(NEXT),)
+    assert immature_days(labelled.lake, labelled.spec, days, as_of=NEXT) == (f"{DAY}..{NEXT}",)
 
 
 def test_training_rows_are_features_with_a_label_in_the_order_of_the_key(labelled: Toy) -> None:

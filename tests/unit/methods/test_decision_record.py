@@ -62,7 +62,7 @@ def test_the_json_of_a_record_is_read_back_as_the_same_record():
 def test_dates_and_tables_are_written_flat_and_in_order():
     kept = RECORD.model_dump(mode="json")
     assert list(kept)[:3] == ["format", "pipeline", "title"]
-    assert kept["window"] == {"start": "2024-02-11", "end": "2024-03-09", "days": 28, "rows": 1680}
+    assert kept["window"] == {"start": "2024-02-11", "end": "2024-03-09", "days": 28, "rows": 1680, "immature": []}
     assert kept["shadow"] == [{"day": "2024-03-01", "rows": 60, "challenger": 0.4, "champion": 0.5}]
     assert list(kept["provenance"])[5:8] == [
         "training_code_revision",

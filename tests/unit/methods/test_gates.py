@@ -6,6 +6,7 @@ import pytest
 
 from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
+from contrail.methods.calibration import spread
 from contrail.methods.gates import (
     Check,
     Evidence,
@@ -54,6 +55,7 @@ def test_a_better_model_passes_every_check():
         "beats_rate_table",
         "beats_constant",
         "calibration",
+        "calibration_by_period",
     ]
 
 
@@ -152,11 +154,45 @@ def test_a_damaged_package_and_undefined_predictions_refuse():
     assert list(found) == ["package_integrity", "enough_rows"]
 
 
-def test_calibration_is_bounded_when_the_spec_says_so():
+def test_calibration_is_bounded_in_label_units_where_the_spec_says_so():
     evidence = made_evidence()
     tilted = replace(evidence, challenger=np.clip(evidence.challenger + 0.15, 0, 0.999))
-    assert by_name(tilted)["calibration"].passed is False
-    assert by_name(tilted, GATE.model_copy(update={"max_calibration_error": None}))["calibration"].passed is None
+    found = by_name(tilted)["calibration"]
+    assert (found.passed, found.bound) == (False, 0.1)
+    relative = by_name(tilted, GATE.model_copy(update={"max_calibration_error": None}))["calibration"]
+    assert relative.bound == pytest.approx(spread(evidence.labels, tilted.challenger))
+
+
+@pytest.mark.parametrize("bound", [0.1, None])
+@pytest.mark.parametrize("value", ["the rate of these labels", "another rate"])
+def test_a_constant_fails_the_calibration_checks_however_near_it_is_to_the_rate(bound, value):
+    evidence = made_evidence()
+    rate = evidence.labels.mean() + (0.03 if value == "another rate" else 0)
+    constant = replace(evidence, challenger=np.full(len(evidence.labels), rate))
+    found = by_name(constant, GATE.model_copy(update={"max_calibration_error": bound}))
+    assert found["calibration"].passed is False
+    assert found["calibration_by_period"].passed is False
+
+
+def test_errors_of_two_periods_that_cancel_pass_pooled_and_fail_by_period():
+    evidence = made_evidence(days=28)
+    late = evidence.days >= evidence.days.min() + 14
+    # As many label more in the second half as are label less in the first, whatever the prediction.
+    moved = np.clip(evidence.challenger + np.where(late, 0.12, -0.12), 0, 1)
+    labels = (np.random.default_rng(3).random(len(moved)) < moved).astype(float)
+    found = by_name(replace(evidence, labels=labels))
+    assert found["calibration"].passed
+    by_period = found["calibration_by_period"]
+    assert by_period.passed is False
+    assert by_period.value > 0.1 > found["calibration"].value
+    assert "2024-03-15 to 2024-03-28: predicted" in by_period.detail or "2024-03-01 to 2024-03-14" in by_period.detail
+    assert f"all days together {found['calibration'].value:.4f}" in by_period.detail
+
+
+def test_a_calibrated_model_passes_by_period():
+    found = by_name(made_evidence(days=28))["calibration_by_period"]
+    assert found.passed
+    assert found.title == "Predictions mean what they say in every 14 days"
 
 
 def test_the_worst_group_is_held_against_its_floor_and_named():

@@ -76,7 +76,7 @@ def test_groups_come_largest_first_and_small_ones_are_left_out():
     assert found["b"]["label_mean"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("metric", ["auc", "log_loss", "rmse", "mae"])
+@pytest.mark.parametrize("metric", ["auc", "log_loss", "brier", "rmse", "mae", "bias"])
 def test_a_resample_of_blocks_equals_the_metric_of_its_rows(rows, metric):
     y, p = rows
     blocks = np.arange(3000) % 7
@@ -85,6 +85,17 @@ def test_a_resample_of_blocks_equals_the_metric_of_its_rows(rows, metric):
     direct = getattr(metrics, metric)
     found = metrics.block_metric(metric, y, p, blocks)(weights)
     assert found == pytest.approx([direct(y, p), direct(y[repeated], p[repeated])], abs=1e-12)
+
+
+def test_calibration_of_blocks_is_that_of_all_rows_in_the_bins_of_all_rows(rows):
+    y, p = rows  # with ties, some of them across the boundaries of bins
+    blocks = np.arange(3000) % 7
+    of = metrics.block_metric("calibration_error", y, p, blocks)
+    assert of(np.ones((1, 7))) == pytest.approx([metrics.calibration_error(y, p)], abs=1e-12)
+    assert of(np.full((1, 7), 3.0)) == pytest.approx([metrics.calibration_error(y, p)], abs=1e-12)
+    constant = np.full(3000, 0.25)
+    alone = metrics.block_metric("calibration_error", y, constant, blocks)(np.eye(7))
+    assert alone == pytest.approx([abs(0.25 - y[blocks == block].mean()) for block in range(7)])
 
 
 def test_a_floor_has_the_direction_of_its_metric():

@@ -13,6 +13,7 @@ from tests.unit.stages.test_performance import publish
 from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
 from contrail.methods.drift_reference import build_reference
+from contrail.methods.flagged import UsualShare
 from contrail.methods.label_drift import LabelReference
 from contrail.methods.model_package import ModelPackage
 from contrail.partitions import Partitions
@@ -53,11 +54,15 @@ EXPECTED = 0.3
 USUAL_LABELS = LabelReference(run_days=3, of_days=5, low=-0.1, high=0.1, centre=0.0, threshold=0.06, days=33)
 
 
+USUAL_SHARE = UsualShare(threshold=0.5, low=0.1, high=0.3)
+
+
 class Package(ModelPackage):
     """A model without trees, with a drift reference as it was stored."""
 
     def __init__(self, reference: bytes) -> None:
-        super().__init__(card=None, booster_bytes=b"", reference_bytes=reference)  # type: ignore[arg-type]
+        card = SimpleNamespace(flagged=USUAL_SHARE)
+        super().__init__(card=card, booster_bytes=b"", reference_bytes=reference)  # type: ignore[arg-type]
 
     def predict(self, features: pa.Table) -> np.ndarray:
         return np.full(len(features), EXPECTED)
@@ -98,6 +103,32 @@ def run(toy: Toy, model: Model) -> Callable[..., StageResult[DriftDetails]]:
         return toy.run("drift", start, end, **{"report": "never", **options})
 
     return call
+
+
+def publish_decisions(toy: Toy, partitions: Partitions, flagged: int, version: str = "3") -> None:
+    """Ten predictions a day, so many of them flagged."""
+    rows = [
+        {"partition_date": day, "ship_date": day, "parcel": n, "decision": n < flagged, "model_version": version}
+        for day in partitions
+        for n in range(10)
+    ]
+    publish(toy, datasets.predictions(toy.spec), rows, partitions)
+
+
+def test_the_days_to_which_the_share_flagged_left_its_usual_range_are_named(
+    toy: Toy, run: Callable[..., StageResult[DriftDetails]]
+) -> None:
+    start = date(2024, 1, 10)
+    publish_decisions(toy, Partitions(start, LAST), 2)
+    assert run("2024-03-10").details.unusually_flagged == ()
+    # From 20 February on nothing is flagged: ten days later the share of 28 days is still 0.13, at the end 0.06.
+    publish_decisions(toy, Partitions(date(2024, 2, 20), LAST), 0)
+    found = run("2024-02-12", "2024-03-10").details.unusually_flagged
+    assert found == ("2024-03-05..2024-03-10",)
+    publish_decisions(toy, Partitions(date(2024, 2, 12), LAST), 0, version="2")
+    assert run("2024-03-10").details.unusually_flagged == (), (
+        "another model's decisions say nothing of this one's share"
+    )
 
 
 def verdicts(toy: Toy) -> dict[str, str]:

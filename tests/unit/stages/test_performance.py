@@ -96,6 +96,24 @@ def test_mature_days_are_measured_and_others_named(scored: Toy) -> None:
     assert len(scored.lake.history("performance")) == 1, "a range is one commit"
 
 
+def test_five_days_or_more_are_pooled_with_intervals_and_by_month(scored: Toy) -> None:
+    few = scored.run("performance", "2024-01-01", "2024-01-06")
+    assert few.details.quality == {}
+    landed = Partitions(date(2024, 1, 6), date(2024, 1, 6))
+    publish(scored, datasets.validated(scored.spec, "deliveries"), deliveries(DAYS, landed), landed)
+    found = scored.run("performance", "2024-01-01", "2024-01-06").details.quality["3"]
+    rows = [parcels(day) for day in Partitions(date(2024, 1, 1), date(2024, 1, 5))]
+    labels = np.concatenate([(day["delay"][:39] > 15).astype(float) for day in rows])
+    predicted = np.concatenate([day["probability"][:39] for day in rows])
+    assert found.rows == 5 * 39
+    assert found.metrics == pytest.approx(metrics.evaluate("binary", labels, predicted))
+    low, high = found.intervals["log_loss"]
+    assert low < metrics.log_loss(labels, predicted) < high
+    (month,) = found.months
+    assert month.period == "2024-01-01..2024-01-05"
+    assert month.calibration_error == pytest.approx(metrics.calibration_error(labels, predicted))
+
+
 def test_the_values_of_a_day(scored: Toy) -> None:
     scored.run("performance", "2024-01-02")
     row = scored.lake.scan("performance").to_pylist()[0]

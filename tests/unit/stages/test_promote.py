@@ -64,6 +64,22 @@ def test_a_first_model_that_beats_the_baselines_becomes_champion(ready):
     assert checks["segment_depot_auc"]["passed"]
 
 
+def test_the_record_has_intervals_and_periods_and_names_the_days_that_were_left_out(ready):
+    result = ready.run("promote", GATE[0], "2024-03-10")
+    record = json.loads(Path(result.reports[1]).read_text())
+    assert record["window"]["immature"] == ["2024-03-10"], "its late deliveries would come on the next day"
+    assert (record["window"]["days"], record["window"]["rows"]) == (28, 28 * 60)
+    auc = record["intervals"]["challenger"]["auc"]
+    assert auc["low"] < record["metrics"]["challenger"]["auc"] == auc["estimate"] < auc["high"]
+    assert [(period["start"], period["end"]) for period in record["calibration"]] == [
+        ("2024-02-11", "2024-02-24"),
+        ("2024-02-25", "2024-03-09"),
+    ]
+    page = Path(result.reports[0]).read_text()
+    assert "without 2024-03-10, as not all outcomes are known" in page
+    assert "Calibration by period" in page
+
+
 def moves(toy) -> list[tuple]:
     return toy.sql(
         "SELECT alias, version_before, version_after, strftime(partition_date, '%m-%d'), reason, person "

@@ -73,13 +73,19 @@ def test_a_version_is_registered_as_a_candidate_and_no_alias_moves(world):
     assert registry.alias_version(toy.settings, "toy", "challenger") is None
 
 
-def test_labels_that_become_known_after_the_window_are_not_used(world, version):
+def test_a_day_whose_labels_were_not_all_known_after_the_window_is_left_out_and_named(world, version):
     toy, result = world
-    late = "SELECT count(*) FROM validated_deliveries WHERE ship_date <= '2024-02-09' AND visible_from > '2024-02-10'"
-    unseen = toy.sql(late)[0][0]
-    assert unseen > 0
+    late = "SELECT DISTINCT ship_date FROM validated_deliveries WHERE ship_date <= '2024-02-09' AND visible_from > '2024-02-10'"
+    assert toy.sql(late) == [(date(2024, 2, 9),)]
     assert version.card.training.labels_as_of == date(2024, 2, 10)
-    assert version.card.training.rows == result.rows == 40 * 60 - unseen
+    assert version.card.training.rows == result.rows == 39 * 60
+    assert result.details.immature == ("2024-02-09",)
+
+
+def test_the_card_has_the_usual_share_of_flagged_predictions(version, toy):
+    usual = version.card.flagged
+    assert usual.threshold == toy.spec.score.threshold
+    assert 0 <= usual.low < usual.high <= 1
 
 
 def test_the_training_set_comes_back_by_its_hash_with_the_rows_that_were_used(world, tmp_path):
@@ -130,9 +136,8 @@ def test_the_label_is_referred_to_days_that_were_predicted_unseen_and_whose_labe
         encode_window(rows, toy.spec), parts_of(days), {**training.params, "device": "cpu"}, training.rounds
     )
     residuals = day_residuals(days, rows["label"].to_numpy(), unseen)
-    assert max(residuals) == date(2024, 2, 9)
-    known = {day: residual for day, residual in residuals.items() if day < date(2024, 2, 9)}
-    assert reference == build_label_reference(known, toy.spec.drift)
+    assert max(residuals) == date(2024, 2, 8)
+    assert reference == build_label_reference(residuals, toy.spec.drift)
 
 
 def test_mlflow_has_metrics_overall_by_segment_and_by_month_and_the_plots(world):
@@ -141,6 +146,7 @@ def test_mlflow_has_metrics_overall_by_segment_and_by_month_and_the_plots(world)
     found = run.data.metrics
     assert found["validation/auc"] == pytest.approx(result.details.validation["auc"])
     assert {"by_segment/depot/A/log_loss", "by_month/2024-02/auc", "rate_table/log_loss"} <= set(found)
+    assert found["interval/auc_low"] < found["validation/auc"] < found["interval/auc_high"]
     assert found["validation/log_loss"] < found["rate_table/log_loss"] < found["constant/log_loss"]
     assert run.data.params["train_to"] == "2024-02-09"
     artifacts = Path(run.info.artifact_uri.removeprefix("file://"))

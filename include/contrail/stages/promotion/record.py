@@ -11,6 +11,7 @@ import numpy as np
 from contrail.adapters import registry
 from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel
 from contrail.config.validation_errors import parse_json
+from contrail.lake.labels import immature_days
 from contrail.methods.decision_record import (
     REQUEST,
     DecisionProvenance,
@@ -37,6 +38,7 @@ def record_of(
     """The record of a decision; nothing is written yet."""
     spec = run.pipeline.spec
     may_shadow = spec.gate.shadow and contest.incumbent is not None and not contest.again
+    usable = bool(np.isfinite(evidence.challenger).all())
     judgement = judgement_of(checks, contest.challenger.version, contest.against, may_shadow)
     return DecisionRecord(
         pipeline=spec.name,
@@ -56,6 +58,7 @@ def record_of(
             end=run.partitions.end,
             days=len(np.unique(evidence.days)),
             rows=len(evidence.labels),
+            immature=immature_days(run.lake, spec, run.partitions),
         ),
         gate=spec.gate,
         challenger=_judged(contest.challenger),
@@ -63,6 +66,8 @@ def record_of(
         checks=tuple(checks),
         metric_names=tuple(METRICS[spec.task]),
         metrics={name: finite(values) for name, values in evidence.metrics().items()},
+        intervals=evidence.intervals() if usable else {},
+        calibration=evidence.calibration(spec.gate) if usable else (),
         shadow=evidence.shadow,
         segments={name: segment_rows(evidence, name) for name in evidence.groups},
         provenance=_provenance(run, contest),

@@ -21,11 +21,15 @@ from contrail.stages.options import TrainOptions
 
 @dataclass(frozen=True)
 class TrainingWindow:
-    """The rows of the training window, and the snapshots of every table that they were read from."""
+    """The rows of the training window, and the snapshots of every table that they were read from.
+
+    ``immature`` names the partitions without rows, because not all of their labels were known.
+    """
 
     rows: pa.Table
     snapshots: Mapping[str, int | None]
     labels_as_of: date
+    immature: tuple[str, ...] = ()
 
     @property
     def days(self) -> npt.NDArray[np.datetime64]:

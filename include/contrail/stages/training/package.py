@@ -1,13 +1,11 @@
 """The package of a trained model: its trees, its card, and the reference for drift."""
 
-from datetime import timedelta
-
-import numpy as np
-
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.drift_reference import build_reference
 from contrail.methods.fit import Fitted, predict_unseen
-from contrail.methods.label_drift import LabelReference, build_label_reference, day_residuals, parts_of
+from contrail.methods.flagged import usual_share
+from contrail.methods.label_drift import build_label_reference, day_residuals, parts_of
+from contrail.methods.matrices import Floats
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.revision import code_revision, lock_hash
 from contrail.stages.training.base import Training
@@ -19,6 +17,7 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
     run, spec, window = training.run, training.spec, training.window
     # Drift is measured on every row of a day, labelled or not. So its reference needs every row too.
     features = run.lake.scan("features", run.partitions, snapshot_id=window.snapshots["features"])
+    unseen = unseen_predictions(training, fitted)
     card = ModelCard(
         pipeline=spec.name,
         task=spec.task,
@@ -27,22 +26,19 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
         features=training.data.names,
         categories=dict(training.data.categories),
         rate_table=fit_rate_table(window.rows, window.labels, training.method.settings.rate_table),
+        flagged=usual_share(window.days, unseen, spec.score.threshold) if spec.task == "binary" else None,
         training=_record(training, fitted),
     )
-    reference = build_reference(features, spec, label_reference(training, fitted))
+    residuals = day_residuals(window.days, window.labels, unseen)
+    reference = build_reference(features, spec, build_label_reference(residuals, spec.drift))
     return ModelPackage(card, fitted.model, reference.to_json())
 
 
-def label_reference(training: Training, fitted: Fitted) -> LabelReference:
-    """How labels differ from predictions on unseen days. Trees of the other parts predict each part of the window."""
-    window, spec, method = training.window, training.spec, training.method
-    parts, params = parts_of(window.days), {**method.params, "device": fitted.device}
-    predicted = predict_unseen(training.data, parts, params, fitted.rounds, method.trainer)
-    # The labels of the window's last days were not all known yet.
-    last = training.run.partitions.end - timedelta(days=spec.label.mature_after_days)
-    mature = window.days <= np.datetime64(last)
-    residuals = day_residuals(window.days[mature], window.labels[mature], predicted[mature])
-    return build_label_reference(residuals, spec.drift)
+def unseen_predictions(training: Training, fitted: Fitted) -> Floats:
+    """Predict each part of the window by trees of the other parts, as the model will predict later days."""
+    window, method = training.window, training.method
+    params = {**method.params, "device": fitted.device}
+    return predict_unseen(training.data, parts_of(window.days), params, fitted.rounds, method.trainer)
 
 
 def _record(training: Training, fitted: Fitted) -> TrainingRecord:

@@ -10,7 +10,7 @@ from contrail.adapters import data_versions
 from contrail.adapters.landed_files import first_irregular
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
-from contrail.lake.labels import read_training_rows
+from contrail.lake.labels import immature_days, read_training_rows
 from contrail.methods.splits import Split
 from contrail.stages.base import StageRun
 from contrail.stages.options import TrainOptions
@@ -38,10 +38,14 @@ def read_window(run: StageRun[TrainOptions]) -> TrainingWindow:
         before = after
     if rows.num_rows == 0:
         raise MissingInputError(
-            f"{run.pipeline.name}: no row of {run.partitions} has both features and a label known by {as_of}. "
-            f"Run validate and features for these partitions first (contrail status --pipeline {run.pipeline.name})."
+            f"{run.pipeline.name}: no row of {run.partitions} has both features and a label, of a day whose labels were all "
+            f"known by {as_of}. Run validate and features for these partitions first (contrail status --pipeline "
+            f"{run.pipeline.name})."
         )
-    return TrainingWindow(rows, after, as_of)
+    immature = immature_days(run.lake, spec, run.partitions, as_of)
+    if immature:
+        run.progress(f"left out {', '.join(immature)}: not all labels were known at the cut-off of {as_of}")
+    return TrainingWindow(rows, after, as_of, immature)
 
 
 def check_labels(spec: PipelineSpec, window: TrainingWindow, split: Split) -> None:

@@ -1,0 +1,20 @@
+"""How many of each day's published predictions were flagged: two counts a day, never the rows."""
+
+from datetime import date
+
+from contrail.lake.datasets import PARTITION
+from contrail.lake.lake import Lake
+from contrail.partitions import Partitions
+
+
+def flagged_counts(lake: Lake, partitions: Partitions, model_version: str) -> dict[date, tuple[int, int]]:
+    """Count the flagged and all predictions that a model version made, by day. A regression has none."""
+    if not lake.exists("predictions") or "decision" not in lake.table("predictions").schema().column_names:
+        return {}
+    with lake.connect(["predictions"], {"predictions": partitions}) as connection:
+        found = connection.execute(
+            f"SELECT {PARTITION}, count(*) FILTER (decision), count(*) FROM predictions "
+            "WHERE model_version = ? GROUP BY 1 ORDER BY 1",
+            [model_version],
+        ).fetchall()
+    return {day: (flagged, rows) for day, flagged, rows in found}

@@ -1,0 +1,87 @@
+"""What the summary tells of a pipeline's quality beside the pooled numbers."""
+
+import io
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from rich.console import Console
+
+from contrail.methods.calibration import Period
+from contrail.methods.flagged import UsualShare
+from contrail.methods.intervals import Interval
+from contrail.operations.realised import Flagged, Realised
+from contrail.operations.summary import Extent, Summary, print_summary
+
+INTERVAL = Interval(estimate=0.08, low=0.04, high=0.12, confidence=0.95)
+METRICS = {"auc": 0.7, "log_loss": 0.5, "brier": 0.2, "calibration_error": 0.02}
+
+
+def month(number: int, error: float) -> Period:
+    first = date(2024, number, 1)
+    return Period(
+        start=first, end=first.replace(day=28), days=28, rows=100, label_mean=0.3, prediction_mean=0.2,
+        calibration_error=error, interval=INTERVAL,
+    )  # fmt: skip
+
+
+SUMMARY = Summary(
+    pipeline="toy",
+    title="Late parcels",
+    landed={},
+    quarantined={},
+    refused={},
+    features=Extent(0, []),
+    scored=Extent(0, []),
+    champion=None,
+    realised=Realised(
+        window="2024-10-01..2024-12-28",
+        immature=("2024-12-29",),
+        rows=300,
+        metrics={"champion": METRICS, "constant": METRICS},
+        intervals={"champion": {"log_loss": INTERVAL}, "constant": {}},
+        months=(month(10, 0.01), month(12, 0.08), month(11, 0.02)),
+    ),
+    flagged=Flagged(date(2024, 12, 29), 0.016, UsualShare(threshold=0.35, low=0.02, high=0.4)),
+    drift=None,
+    reports="reports",
+)
+
+
+def printed(summary: Summary) -> str:
+    file = io.StringIO()
+    print_summary(summary, Console(file=file, width=160))
+    return file.getvalue()
+
+
+def test_a_metric_has_its_interval_beside_it():
+    text = printed(SUMMARY)
+    assert "0.5000 [0.0400, 0.1200]" in text
+    assert "In brackets: the 95% interval over days" in text
+
+
+def test_the_worst_month_stands_beside_the_pooled_number():
+    assert (
+        "Worst month   December: calibration error 0.0800 [0.0400, 0.1200]; predicted 0.2000, found 0.3000"
+        in printed(SUMMARY)
+    )
+    alone = replace(SUMMARY, realised=replace(SUMMARY.realised, months=SUMMARY.realised.months[:1]))
+    assert "Worst month" not in printed(alone)
+
+
+def test_days_that_are_not_measured_are_named():
+    assert "Not measured  2024-12-29: not all outcomes are known yet" in printed(SUMMARY)
+
+
+@pytest.mark.parametrize(("share", "unusual"), [(0.016, True), (0.1, False), (0.5, True)])
+def test_a_share_flagged_outside_its_usual_range_is_told(share, unusual):
+    text = printed(replace(SUMMARY, flagged=replace(SUMMARY.flagged, share=share)))
+    assert f"{share:.1%} of the predictions in the 28 days to 2024-12-29" in text
+    assert ("unusual: usually 2.0% to 40.0%" in text) == unusual
+
+
+def test_it_is_plain_json_too():
+    found = SUMMARY.as_dict()
+    assert found["realised"]["intervals"]["champion"]["log_loss"] == INTERVAL.model_dump()
+    assert found["flagged"]["usual"] == {"threshold": 0.35, "low": 0.02, "high": 0.4}
+    assert found["realised"]["months"][1]["start"] == "2024-12-01"
