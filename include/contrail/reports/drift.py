@@ -1,7 +1,7 @@
-"""Evidently's drift report as one HTML file, with Contrail's decision above it.
+"""The drift report as one HTML file: Contrail's verdict, its evidence, and the distributions that moved.
 
-Evidently only draws here. Its tests have fixed limits, and nearly every day exceeds them. So the page first says what
-the calibrated statistics found.
+Evidently only draws here. Its tests have fixed limits, and nearly every day exceeds them. So the page has neither its
+count of drifted columns nor the columns that did not move.
 """
 
 import html
@@ -16,13 +16,14 @@ from upath import UPath
 
 from contrail.reports.page import harmless, protected
 
-_ROWS = 5_000
+_ROWS, _NAMED = 5_000, 5
 _STYLE = """
 <style>
 .contrail { font: 15px/1.5 system-ui, sans-serif; max-width: 1160px; margin: 24px auto; padding: 0 24px; color: #222; }
 .contrail h1 { font-size: 24px; margin: 0 0 4px; }
 .contrail table { border-collapse: collapse; margin: 12px 0; }
 .contrail th, .contrail td { text-align: left; padding: 3px 18px 3px 0; border-bottom: 1px solid #ddd; }
+.contrail td:nth-child(-n+4) { white-space: nowrap; vertical-align: top; }
 .contrail .drift { color: #b00020; font-weight: 600; }
 .contrail .watch { color: #8a5a00; font-weight: 600; }
 .contrail .ok { color: #1b6e2c; font-weight: 600; }
@@ -30,15 +31,17 @@ _STYLE = """
 </style>
 """
 _NOTE = (
-    "Below is Evidently's comparison of the two samples. Its heading counts columns past one fixed limit. Most single "
-    "days exceed that limit, so the count decides nothing. The verdict above decides. Its threshold for each feature "
-    "comes from the days of the training window."
+    "Below are the distributions of the features that moved most on these days, drawn by Evidently. The verdict above "
+    "decides. Its threshold for each feature comes from the days of the training window."
 )
+_NOTHING = "No feature passed its threshold on these days, so no distribution is drawn."
+# Evidently's judgement of a column, by one limit for all. It would contradict the verdict.
+_JUDGEMENTS = ("Data drift detected. ", "Data drift not detected. ")
 
 
 @dataclass(frozen=True)
 class ReportLine:
-    """A day in the table above Evidently's charts."""
+    """A day in the table of evidence."""
 
     day: str
     verdict: str
@@ -47,32 +50,45 @@ class ReportLine:
     features: str
 
 
-def write_drift_report(
-    path: UPath,
-    title: str,
-    summary: str,
-    lines: Sequence[ReportLine],
-    reference: pa.Table,
-    current: pa.Table,
-    categories: Sequence[str],
-) -> None:
-    """Write the page.
+@dataclass(frozen=True)
+class DriftPage:
+    """What the page shows.
 
-    Args:
-        path: File to write.
-        title: Heading.
-        summary: One sentence under it, which says what was compared with what.
-        lines: Days to list.
-        reference: Sampled feature rows of the training window, feature columns only.
-        current: Sampled feature rows of the reported days, the same columns.
-        categories: Which columns are categories; the others are numbers.
+    ``verdict`` is the last day's, ``finding`` the sentence beside it. ``summary`` says what was compared with what.
+    ``lines`` are the days to list. The tables are sampled rows of the training window and of the reported days. They
+    have the features that moved, those that moved most first. ``categories`` are those that are no numbers.
     """
-    kept = [n for n in reference.column_names if _has_values(reference, n) and _has_values(current, n)]
-    left_out = [n for n in reference.column_names if n not in kept]
-    head = _head(title, summary, lines, left_out)
-    page = _evidently(reference.select(kept), current.select(kept), [n for n in categories if n in kept])
-    start = page.index(">", page.index("<body")) + 1
-    path.write_text(protected(page[:start] + head + page[start:], needs="own"), encoding="utf-8")
+
+    title: str
+    verdict: str
+    finding: str
+    summary: str
+    lines: Sequence[ReportLine]
+    reference: pa.Table
+    current: pa.Table
+    categories: Sequence[str]
+
+
+def write_drift_report(path: UPath, page: DriftPage) -> None:
+    """Write the page: the verdict, its evidence, and the distributions of the features that moved."""
+    names = page.reference.column_names
+    kept = [n for n in names if _has_values(page.reference, n) and _has_values(page.current, n)]
+    head = _head(page, left_out=[n for n in names if n not in kept])
+    if not kept:
+        bare = f"<!doctype html><html><head><meta charset='utf-8'></head><body>{head}</body></html>"
+        path.write_text(protected(bare), encoding="utf-8")
+        return
+    drawn = _evidently(
+        page.reference.select(kept), page.current.select(kept), [n for n in page.categories if n in kept]
+    )
+    start = drawn.index(">", drawn.index("<body")) + 1
+    path.write_text(protected(drawn[:start] + head + drawn[start:], needs="own"), encoding="utf-8")
+
+
+def shortened(features: Sequence[str]) -> str:
+    """The first features of a day, and how many follow."""
+    more = len(features) - _NAMED
+    return ", ".join(features[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def sample(rows: pa.Table) -> pa.Table:
@@ -88,7 +104,7 @@ def _has_values(table: pa.Table, name: str) -> bool:
 
 def _evidently(reference: pa.Table, current: pa.Table, categories: list[str]) -> str:
     from evidently import DataDefinition, Dataset, Report  # 6 s: only when a report is made
-    from evidently.presets import DataDriftPreset
+    from evidently.metrics import ValueDrift
 
     numbers = [name for name in reference.column_names if name not in categories]
     definition = DataDefinition(numerical_columns=numbers, categorical_columns=categories)
@@ -96,10 +112,13 @@ def _evidently(reference: pa.Table, current: pa.Table, categories: list[str]) ->
         Dataset.from_pandas(_typed(table, categories).to_pandas(), data_definition=definition)
         for table in (reference, current)
     )
-    report = Report([DataDriftPreset(method="jensenshannon")])
+    report = Report([ValueDrift(column=name, method="jensenshannon") for name in reference.column_names])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # correlations of columns that are constant in the sample
-        return str(report.run(new, old).get_html_str(as_iframe=False))
+        page = str(report.run(new, old).get_html_str(as_iframe=False))
+    for judgement in _JUDGEMENTS:
+        page = page.replace(judgement, "")
+    return page
 
 
 def _typed(table: pa.Table, categories: Sequence[str]) -> pa.Table:
@@ -115,18 +134,21 @@ def _escaped(line: ReportLine) -> list[str]:
     return [html.escape(value) for value in astuple(line)]
 
 
-def _head(title: str, summary: str, lines: Sequence[ReportLine], left_out: Sequence[str]) -> str:
+def _head(page: DriftPage, left_out: Sequence[str]) -> str:
     rows = "".join(
         f"<tr><td>{day}</td><td class='{verdict}'>{verdict}</td><td>{unusual}</td><td>{exceedance}</td>"
         f"<td>{features}</td></tr>"
-        for day, verdict, unusual, exceedance, features in map(_escaped, lines)
+        for day, verdict, unusual, exceedance, features in map(_escaped, page.lines)
     )
     table = (
         "<table><tr><th>day</th><th>verdict</th><th>unusual days</th><th>exceedance</th>"
         f"<th>features past their threshold</th></tr>{rows}</table>"
     )
     empty = f" Left out, because they have no values: {', '.join(left_out)}." if left_out else ""
+    note = _NOTE if page.reference.num_columns > len(left_out) else _NOTHING
     return (
-        f"{_STYLE}<div class='contrail'><h1>{html.escape(title)}</h1><p>{html.escape(summary)}</p>"
-        f"{table if lines else ''}<p class='note'>{_NOTE}{html.escape(empty)}</p></div>"
+        f"{_STYLE}<div class='contrail'><h1>{html.escape(page.title)}</h1>"
+        f"<p><span class='{page.verdict}'>{page.verdict}</span>: {html.escape(page.finding)}</p>"
+        f"<p>{html.escape(page.summary)}</p>{table if page.lines else ''}"
+        f"<p class='note'>{note}{html.escape(empty)}</p></div>"
     )

@@ -33,13 +33,13 @@ from contrail.methods.drift_verdicts import DayVerdict, history_days, verdicts
 from contrail.methods.flagged import RUN_DAYS, unusual_days
 from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
-from contrail.reports.drift import ReportLine, sample, write_drift_report
+from contrail.reports.drift import DriftPage, ReportLine, sample, shortened, write_drift_report
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
 from contrail.stages.options import DriftOptions as Options
 from contrail.stages.results import DriftDetails, StageResult
 
-_REPORT_LINES = 40
+_REPORT_LINES, _REPORT_FEATURES = 40, 12
 
 
 @dataclass(frozen=True)
@@ -297,44 +297,61 @@ def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
     shown = Partitions(first, run.partitions.end)
     recorded = measured.model.package.reference
     window = Partitions(recorded.first_day, recorded.last_day)
-    names = list(spec.features.columns)
-    reference = sample(run.lake.scan("features", window, names))
+    days = _strange_days(measured, shown)
+    names = _moved(measured, days)
+    reference = sample(run.lake.scan("features", window, names)) if names else pa.table({})
     inside = np.isin(measured.features.column(PARTITION).to_numpy(), np.array(list(shown), dtype="datetime64[D]"))
     current = sample(measured.features.filter(pa.array(inside)).select(names))
     path: UPath = run.report_folder("drift") / f"{shown.start}_{shown.end}_model-{measured.model.version}.html"
-    run.progress("drawing the Evidently report")
-    write_drift_report(
-        path,
-        f"{spec.title}: drift {run.partitions}",
-        f"Days {shown} ({current.num_rows:,} sampled rows) against the training window {window} of "
-        f"{measured.model.name} version {measured.model.version} ({reference.num_rows:,} sampled rows).",
-        _lines(measured, shown),
-        reference,
-        current,
-        spec.features.categories,
+    run.progress("drawing the drift report")
+    verdicts_shown = [verdict.verdict for verdict in measured.verdicts if verdict.day in shown]
+    of_label = sum(day in shown for day in measured.label_drift)
+    page = DriftPage(
+        title=f"{spec.title}: drift {run.partitions}",
+        verdict=verdicts_shown[-1],
+        finding=f"the state of the features on {measured.verdicts[-1].day}. Of {len(verdicts_shown)} days, "
+        f"{verdicts_shown.count('drift')} have drift of the features, {verdicts_shown.count('watch')} are watched, and "
+        f"{of_label} have drift of the label.",
+        summary=f"Days {shown} against the training window {window} of {measured.model.name} version "
+        f"{measured.model.version}.",
+        lines=_lines(measured, days),
+        reference=reference,
+        current=current,
+        categories=spec.features.categories,
     )
+    write_drift_report(path, page)
     return [str(path)]
 
 
-def _lines(measured: _Measured, shown: Partitions) -> list[ReportLine]:
-    """The last days that are not ok, or the last day when all are."""
+def _strange_days(measured: _Measured, shown: Partitions) -> list[int]:
+    """Positions of the last days that are not ok, or of the last day when all are."""
+    days = [i for i, verdict in enumerate(measured.verdicts) if verdict.day in shown]
+    strange = [
+        i for i in days if measured.verdicts[i].verdict != "ok" or measured.verdicts[i].day in measured.label_drift
+    ]
+    return strange[-_REPORT_LINES:] or days[-1:]
+
+
+def _moved(measured: _Measured, days: list[int]) -> list[str]:
+    """The features that passed their threshold on most of the days, so many that a page shows."""
     statistics = measured.statistics
-    days = [(i, verdict) for i, verdict in enumerate(measured.verdicts) if verdict.day in shown]
-    of_label = {day for day in measured.label_drift if day in shown}
-    strange = [(i, verdict) for i, verdict in days if verdict.verdict != "ok" or verdict.day in of_label]
-    chosen = strange[-_REPORT_LINES:] or days[-1:]
+    count = (statistics.values[days] > statistics.thresholds).sum(axis=0)
+    order = np.argsort(-count, kind="stable")[:_REPORT_FEATURES]
+    return [statistics.features[j] for j in order if count[j]]
+
+
+def _lines(measured: _Measured, days: list[int]) -> list[ReportLine]:
+    statistics, of_label = measured.statistics, measured.label_drift
     past = statistics.values > statistics.thresholds
     excess = np.where(past, statistics.values / np.maximum(statistics.thresholds, 1e-6), 0)
     return [
         ReportLine(
-            day=str(verdict.day),
-            verdict=verdict.verdict,
-            unusual_days=str(verdict.unusual_days),
+            day=str(measured.verdicts[i].day),
+            verdict=measured.verdicts[i].verdict,
+            unusual_days=str(measured.verdicts[i].unusual_days),
             exceedance=f"{statistics.day_values[i]:.2f} (limit {statistics.day_threshold:.2f})",
-            features=", ".join(
-                [statistics.features[j] for j in np.argsort(-excess[i], kind="stable") if past[i, j]]
-                + ["label (drift)"] * (verdict.day in of_label)
-            ),
+            features=shortened([statistics.features[j] for j in np.argsort(-excess[i], kind="stable") if past[i, j]])
+            + (" · drift of the label" if measured.verdicts[i].day in of_label else ""),
         )
-        for i, verdict in chosen
+        for i in days
     ]

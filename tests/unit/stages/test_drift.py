@@ -397,26 +397,36 @@ def test_the_report_of_a_day_shows_the_days_that_raised_drift(
     toy: Toy, run: Callable[..., StageResult[DriftDetails]], drawn: list[Any]
 ) -> None:
     result = run("2024-02-22", report="alarm")
-    path, title, summary, lines, reference, current, categories = drawn[0]
+    path, page = drawn[0]
     assert result.reports == (str(path),)
     assert Path(path).name == "2024-02-18_2024-02-22_model-3.html"
-    assert title == "Late parcels: drift 2024-02-22"
-    assert "Days 2024-02-18..2024-02-22 (300 sampled rows)" in summary
-    assert "window 2024-01-08..2024-02-09 of toy version 3 (1,980 sampled rows)" in summary
-    assert [(line.day, line.verdict, line.features) for line in lines[-3:]] == [
+    assert page.title == "Late parcels: drift 2024-02-22"
+    assert (
+        page.summary
+        == "Days 2024-02-18..2024-02-22 against the training window 2024-01-08..2024-02-09 of toy version 3."
+    )
+    assert page.verdict == "drift"
+    assert page.finding == (
+        "the state of the features on 2024-02-22. Of 5 days, 1 have drift of the features, 4 are watched, and 0 have drift "
+        "of the label."
+    )
+    assert [(line.day, line.verdict, line.features) for line in page.lines[-3:]] == [
         ("2024-02-20", "watch", "weight"),
         ("2024-02-21", "watch", "weight"),
         ("2024-02-22", "drift", "weight"),
     ]
-    assert reference.column_names == current.column_names == list(toy.spec.features.columns)
-    assert categories == ["depot"]
+    assert page.reference.column_names == page.current.column_names == ["weight"], "only what moved is drawn"
+    assert (page.reference.num_rows, page.current.num_rows) == (1980, 300)
+    assert page.categories == ["depot"]
 
 
 def test_the_report_is_made_when_drift_of_the_label_begins_and_shows_it(
     labelled: Callable[..., StageResult[DriftDetails]], drawn: list[Any]
 ) -> None:
     assert labelled("2024-02-27", report="alarm").reports
-    assert drawn[0][3][-1].features == "label (drift)"
+    page = drawn[0][1]
+    assert page.lines[-1].features == " · drift of the label"
+    assert "1 have drift of the label" in page.finding
     assert not labelled("2024-02-28", report="alarm").reports
 
 
@@ -426,4 +436,5 @@ def test_the_report_is_written(toy: Toy, run: Callable[..., StageResult[DriftDet
     page = Path(path).read_text()
     assert Path(path).parent == Path(str(toy.settings.reports)) / "toy" / "drift"
     assert "<td class='drift'>drift</td>" in page
-    assert '"column_name": "weight"' in page
+    assert "Drift in column 'weight'" in page
+    assert "Drift in column 'distance'" not in page
