@@ -156,6 +156,12 @@ def publish_outcomes(toy: Toy, outcomes: list[dict[int, float | None]]) -> Parti
         }
         for n, (day, own) in enumerate(zip(shipped, outcomes, strict=True)) for after, delay in own.items()
     ]  # fmt: skip
+    # A delivery of a parcel that nobody booked, so that the label table has every day.
+    noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    came += [
+        {"partition_date": d, "ship_date": d, "parcel": 999, "delay": 0.0, "delivered_at": noon, "visible_from": d}
+        for d in days
+    ]
     optional = toy.spec.tables["deliveries"]
     columns = {**optional.columns, "delay": optional.columns["delay"].model_copy(update={"required": False})}
     table = optional.model_copy(update={"columns": columns})
@@ -182,10 +188,12 @@ def test_any_label_table_gives_one_label_an_entity(
 ) -> None:
     days = publish_outcomes(toy, outcomes)
     spec = with_label(toy, mature_after_days=MATURE, counts=counts)
-    for as_of in (None, FIRST + timedelta(days=4)):
+    for as_of in (None, FIRST + timedelta(days=MATURE + 2)):
         expected = {}
         for n, own in enumerate(outcomes):
             known = (as_of - FIRST).days - n % 3 if as_of else None
+            if known is not None and known <= MATURE:
+                continue  # its day is not mature yet
             expected |= {n: label} if (label := label_of(own, counts, known)) is not None else {}
         rows = read_labels(toy.lake, spec, days, as_of)
         assert dict(zip(rows["parcel"].to_pylist(), rows["label"].to_pylist(), strict=True)) == expected
@@ -197,8 +205,8 @@ def test_any_label_table_gives_one_label_an_entity(
 def test_a_later_outcome_counts_from_the_cutoff_that_sees_it(toy: Toy) -> None:
     days = publish_outcomes(toy, [{0: 3.0, 5: 90.0}])
     spec = with_label(toy, mature_after_days=MATURE)
-    as_of = {n: read_labels(toy.lake, spec, days, FIRST + timedelta(days=n))["label"].to_pylist() for n in (0, 1, 5, 6)}
-    assert as_of == {0: [], 1: [0.0], 5: [0.0], 6: [1.0]}
+    as_of = {n: read_labels(toy.lake, spec, days, FIRST + timedelta(days=n))["label"].to_pylist() for n in (1, 6, 7)}
+    assert as_of == {1: [], 6: [], 7: [1.0]}, "a day counts once all of its labels are known"
 
 
 def test_later_outcomes_have_an_earlier_one_of_their_key(toy: Toy) -> None:
