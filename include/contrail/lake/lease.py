@@ -11,15 +11,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from pyiceberg.table import Table
-from tenacity import RetryError
 
 from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
-from contrail.errors import CommitConflictError, EngineError
+from contrail.errors import EngineError
 from contrail.frozen import Frozen
 from contrail.lake import publisher, upkeep
 from contrail.lake.catalog import Tables
-from contrail.lake.conflicts import ATTEMPTS, retrying
 from contrail.lake.datasets import Dataset, documented
 from contrail.lake.provenance import PREFIX
 from contrail.locks import place_of
@@ -139,16 +137,11 @@ class Leases:
 
     def write(self, change: Callable[[LeaseState], LeaseState]) -> None:
         """Change the lease in one step. ``change`` is called again with the newer state when another writer was first."""
-        try:
-            retrying()(self._write, change)
-        except RetryError as error:
-            raise CommitConflictError(
-                f"the lease of the models of '{self.pipeline}': other writers won all {ATTEMPTS} attempts. "
-                "Run the command again."
-            ) from error
+        self._tables.ensure(self._dataset)
+        self._tables.commit(self._dataset.name, lambda: self._write(change))
 
     def _write(self, change: Callable[[LeaseState], LeaseState]) -> None:
-        table = self._tables.ensure(self._dataset)
+        table = self._tables.table(self._dataset.name)
         state = change(_state(table))
         publisher.note(table, {_KEY: state.model_dump_json()})
         upkeep.expire(table, _KEPT)
