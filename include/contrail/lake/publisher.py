@@ -4,7 +4,7 @@ Nothing else adds rows to a table or removes them. ``data_files`` writes the dat
 what a person does with snapshots later.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -120,7 +120,7 @@ def note(table: Table, summary: Mapping[str, str]) -> int:
     Raises:
         CommitFailedException: Another writer was first. Nothing was committed.
     """
-    return _swap(table, [], [], dict(summary), [])
+    return _swap(table, [], [], dict(summary))
 
 
 def _replace(tables: Tables, audited: _Audited) -> int:
@@ -128,11 +128,13 @@ def _replace(tables: Tables, audited: _Audited) -> int:
     table = tables.ensure(audited.dataset)
     attempts = _Attempts(audited)
     try:
-        return tables.commit(name, lambda: _commit(tables, attempts))
+        snapshot = tables.commit(name, lambda: _commit(tables, attempts))
     except BaseException as error:
-        if _is_lost(tables, name, attempts.tried, error):
-            data_files.remove(table, attempts.all_files())
+        if _is_lost(tables, name, list(attempts.tried), error):
+            data_files.remove(table, attempts.files_but(None))
         raise
+    data_files.remove(table, attempts.files_but(attempts.tried.get(snapshot)))
+    return snapshot
 
 
 @dataclass
@@ -140,11 +142,11 @@ class _Attempts:
     """What the attempts of one replacement share: the snapshots they tried, and the files they have written.
 
     Files are written once, however often another writer is first. Only a winner who changes which partitions are the same
-    causes others.
+    causes others. ``tried`` has for each snapshot which ones were.
     """
 
     audited: _Audited
-    tried: list[int] = field(default_factory=list)
+    tried: dict[int, str] = field(default_factory=dict)
     _written: dict[str, list[DataFile]] = field(default_factory=dict)
 
     def files(self, table: Table, same: Selection) -> list[DataFile]:
@@ -154,9 +156,9 @@ class _Attempts:
             self._written[same.label] = data_files.write(table, rows, self.audited.dataset.partition_by)
         return self._written[same.label]
 
-    def all_files(self) -> list[DataFile]:
-        """Every file of every attempt."""
-        return [file for files in self._written.values() for file in files]
+    def files_but(self, used: str | None) -> list[DataFile]:
+        """The files of all attempts, but those for which these partitions were the same."""
+        return [file for same, files in self._written.items() if same != used for file in files]
 
 
 def _commit(tables: Tables, attempts: _Attempts) -> int:
@@ -171,7 +173,8 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
     if current and same.label == audited.replaced.label and _known(table, audited):
         return int(current.snapshot_id)
     gone = [file for file in old if not _holds(same, file)]
-    snapshot = _swap(table, gone, attempts.files(table, same), audited.summary(same), attempts.tried)
+    new, summary = attempts.files(table, same), audited.summary(same)
+    snapshot = _swap(table, gone, new, summary, lambda tried: attempts.tried.setdefault(tried, same.label))
     try:
         upkeep.expire(table, tables.settings.snapshots_kept)
     except Exception as error:
@@ -194,14 +197,18 @@ def _holds(same: Selection, file: DataFile) -> bool:
 
 
 def _swap(
-    table: Table, old: Sequence[DataFile], new: Sequence[DataFile], summary: dict[str, str], tried: list[int]
+    table: Table,
+    old: Sequence[DataFile],
+    new: Sequence[DataFile],
+    summary: dict[str, str],
+    trying: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Commit one snapshot that drops the old files and adds the new ones. Return its id, noted before in ``tried``."""
+    """Commit one snapshot that drops the old files and adds the new ones. Return its id, told before to ``trying``."""
     # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
     with table.transaction() as transaction:
         update = transaction.update_snapshot(snapshot_properties=summary)
         with update.overwrite() if old else update.merge_append() as producer:
-            tried.append(producer.snapshot_id)
+            trying(producer.snapshot_id)
             for file in old:
                 producer.delete_data_file(file)
             for file in new:

@@ -7,9 +7,7 @@ trains. Others decide what follows from a verdict. The statistics are in ``contr
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,72 +19,21 @@ from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.flagged import flagged_counts
 from contrail.lake.labels import read_labels
-from contrail.methods import label_drift
 from contrail.methods.drift import (
-    DAY_STATISTIC,
-    WHOLE_DAY,
-    DayStatistics,
     day_statistics,
 )
-from contrail.methods.drift_reference import STATISTIC
-from contrail.methods.drift_verdicts import DayVerdict, history_days, verdicts
+from contrail.methods.drift_verdicts import history_days, verdicts
 from contrail.methods.flagged import RUN_DAYS, unusual_days
-from contrail.methods.label_drift import LABEL, day_residuals, label_statistic
+from contrail.methods.label_drift import day_residuals, label_statistic
 from contrail.partitions import Partitions, as_ranges
 from contrail.reports.drift import DriftPage, ReportLine, sample, shortened, write_drift_report
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
+from contrail.stages.measuring.measured import LabelDay, Measured, published_rows
 from contrail.stages.options import DriftOptions as Options
 from contrail.stages.results import DriftDetails, StageResult
 
 _REPORT_LINES, _REPORT_FEATURES = 40, 12
-
-
-@dataclass(frozen=True)
-class _LabelDay:
-    """The newest labels that were mature at a partition's cut-off."""
-
-    rows: int
-    value: float
-    threshold: float
-
-    @property
-    def verdict(self) -> str:
-        return "drift" if self.value > self.threshold else "ok"
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """The days of a range, and those before it that its verdicts rest on."""
-
-    model: RegisteredModel
-    features: pa.Table
-    statistics: DayStatistics
-    verdicts: list[DayVerdict]
-    labels: dict[date, _LabelDay]
-    partitions: Partitions
-
-    @property
-    def inside(self) -> list[int]:
-        """Positions of the range's own days."""
-        return [i for i, day in enumerate(self.statistics.days) if day in self.partitions]
-
-    @property
-    def begins(self) -> list[date]:
-        """Days of the range on which drift began."""
-        drifting = [verdict.verdict == "drift" for verdict in self.verdicts]
-        return [self.statistics.days[i] for i in self.inside if drifting[i] and not (i and drifting[i - 1])]
-
-    @property
-    def label_drift(self) -> list[date]:
-        """Days of the range, and the one before it, on which drift of the label was raised."""
-        return [day for day, label in self.labels.items() if label.verdict == "drift"]
-
-    @property
-    def label_begins(self) -> list[date]:
-        """Days of the range on which drift of the label began."""
-        raised = self.label_drift
-        return [day for day in raised if day in self.partitions and day - timedelta(days=1) not in raised]
 
 
 def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
@@ -113,7 +60,7 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     run.progress(
         f"days measured: {len(own)}, with drift: {drifting}; labels: {len(labels)}, with drift: {len(label_drifting)}"
     )
-    rows = _rows(measured)
+    rows = published_rows(measured)
     name, version = measured.model.name, str(measured.model.version)
     provenance = run.provenance(inputs, model_name=name, model_version=version)
     published = run.lake.publish(records.drift(run.pipeline.spec), rows, run.partitions, provenance)
@@ -180,7 +127,7 @@ def _inputs(run: StageRun[Options]) -> list[str]:
     return ["features", *(labelled if all(lake.exists(name) for name in labelled) else [])]
 
 
-def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
+def _measure(run: StageRun[Options], snapshot: int | None) -> Measured:
     spec = run.pipeline.spec
     model = model_of(run.settings, run.lake, run.options.model)
     # Read one more day. Whether drift begins on the first day depends on the verdict of the day before it.
@@ -188,7 +135,7 @@ def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)
     statistics = day_statistics(features, model.package.reference)
     found = verdicts(list(zip(statistics.days, statistics.unusual_days, strict=True)), spec.drift)
-    measured = _Measured(model, features, statistics, found, _labels(run, model, snapshot), run.partitions)
+    measured = Measured(model, features, statistics, found, _labels(run, model, snapshot), run.partitions)
     if not measured.inside:
         raise MissingInputError(
             f"{run.pipeline.name}: no partition of {run.partitions} has features; drift was left as it was. Run: "
@@ -197,7 +144,7 @@ def _measure(run: StageRun[Options], snapshot: int | None) -> _Measured:
     return measured
 
 
-def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None) -> dict[date, _LabelDay]:
+def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None) -> dict[date, LabelDay]:
     """Labels by the partition at whose cut-off they were the newest mature ones.
 
     One more partition, before the range, shows whether drift begins. The stage's own model predicts these rows again,
@@ -220,72 +167,13 @@ def _labels(run: StageRun[Options], model: RegisteredModel, snapshot: int | None
     counts = Counter(days.astype(object).tolist())
     found = {day: label_statistic(residuals, day - lag, reference) for day in partitions}
     threshold = reference.threshold
-    return {day: _LabelDay(counts[day - lag], v, threshold) for day, v in found.items() if v is not None}
-
-
-def _rows(measured: _Measured) -> pa.Table:
-    features = _feature_rows(measured)
-    return pa.concat_tables([features, _label_rows(measured, features.schema)])
-
-
-def _label_rows(measured: _Measured, schema: pa.Schema) -> pa.Table:
-    """One row for each day with mature labels and features."""
-    days = {measured.statistics.days[i] for i in measured.inside}
-    found = {day: label for day, label in measured.labels.items() if day in days}
-    labels, count = found.values(), len(found)
-    return pa.table(
-        {
-            PARTITION: list(found),
-            "feature": [LABEL] * count,
-            "statistic": [label_drift.STATISTIC] * count,
-            "value": [label.value for label in labels],
-            "threshold": [label.threshold for label in labels],
-            "unusual": [label.verdict == "drift" for label in labels],
-            "unusual_days": [None] * count,
-            "verdict": [label.verdict for label in labels],
-            "rows": [label.rows for label in labels],
-            "model_name": [measured.model.name] * count,
-            "model_version": [str(measured.model.version)] * count,
-        },
-        schema,
-    )
-
-
-def _feature_rows(measured: _Measured) -> pa.Table:
-    """For each day, one row a feature and then one row with the verdict."""
-    statistics, inside = measured.statistics, measured.inside
-    values, thresholds = statistics.values[inside], statistics.thresholds
-    days, names = [statistics.days[i] for i in inside], [*statistics.features, WHOLE_DAY]
-    own, width = [measured.verdicts[i] for i in inside], len(names)
-
-    def of_day(entries: list[Any]) -> list[Any]:
-        """Null in the rows of features, then the day's entry."""
-        return [cell for entry in entries for cell in (*[None] * (width - 1), entry)]
-
-    value = np.column_stack([values, statistics.day_values[inside]]).ravel()
-    threshold = np.tile([*thresholds, statistics.day_threshold], len(days))
-    rows = [statistics.rows[i] for i in inside]
-    return pa.table(
-        {
-            PARTITION: pa.array(np.repeat(np.array(days, dtype="datetime64[D]"), width), pa.date32()),
-            "feature": names * len(days),
-            "statistic": ([STATISTIC] * (width - 1) + [DAY_STATISTIC]) * len(days),
-            "value": value,
-            "threshold": threshold,
-            "unusual": value > threshold,
-            "unusual_days": pa.array(of_day([verdict.unusual_days for verdict in own]), pa.int64()),
-            "verdict": pa.array(of_day([verdict.verdict for verdict in own]), pa.string()),
-            "rows": np.repeat(rows, width),
-            "model_name": [measured.model.name] * len(value),
-            "model_version": [str(measured.model.version)] * len(value),
-        }
-    )
+    return {day: LabelDay(counts[day - lag], v, threshold) for day, v in found.items() if v is not None}
 
 
 # ---- the page for people ----
 
 
-def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
+def _report(run: StageRun[Options], measured: Measured) -> list[str]:
     wanted = run.options.report
     if wanted == "never" or (
         wanted == "alarm" and not (measured.begins or measured.label_begins) and len(run.partitions) == 1
@@ -323,7 +211,7 @@ def _report(run: StageRun[Options], measured: _Measured) -> list[str]:
     return [str(path)]
 
 
-def _strange_days(measured: _Measured, shown: Partitions) -> list[int]:
+def _strange_days(measured: Measured, shown: Partitions) -> list[int]:
     """Positions of the last days that are not ok, or of the last day when all are."""
     days = [i for i, verdict in enumerate(measured.verdicts) if verdict.day in shown]
     strange = [
@@ -332,7 +220,7 @@ def _strange_days(measured: _Measured, shown: Partitions) -> list[int]:
     return strange[-_REPORT_LINES:] or days[-1:]
 
 
-def _moved(measured: _Measured, days: list[int]) -> list[str]:
+def _moved(measured: Measured, days: list[int]) -> list[str]:
     """The features that passed their threshold on most of the days, so many that a page shows."""
     statistics = measured.statistics
     count = (statistics.values[days] > statistics.thresholds).sum(axis=0)
@@ -340,7 +228,7 @@ def _moved(measured: _Measured, days: list[int]) -> list[str]:
     return [statistics.features[j] for j in order if count[j]]
 
 
-def _lines(measured: _Measured, days: list[int]) -> list[ReportLine]:
+def _lines(measured: Measured, days: list[int]) -> list[ReportLine]:
     statistics, of_label = measured.statistics, measured.label_drift
     past = statistics.values > statistics.thresholds
     excess = np.where(past, statistics.values / np.maximum(statistics.thresholds, 1e-6), 0)

@@ -23,8 +23,8 @@ MADE_OF = "made_of"
 _NOBODY = ("title", "description", "owner", "schedule", "first_partition", "last_partition")
 _MODEL = ("train", "gate", "retrain")
 _UNREAD: Mapping[str, tuple[str, ...]] = {
-    "validate": (*_NOBODY, *_MODEL, "task", "entities", "key", "label", "features", "score", "drift"),
-    "features": (*_NOBODY, *_MODEL, "task", "label", "score", "drift"),
+    "validate": (*_NOBODY, *_MODEL, "entities", "key", "features", "score", "drift"),
+    "features": (*_NOBODY, *_MODEL, "task", "score", "drift"),
     # Features reach these through their own table.
     "score": (*_NOBODY, *_MODEL, "timezone", "cutoff", "tables", "entities", "label", "features", "drift"),
     "drift": (*_NOBODY, *_MODEL, "timezone", "cutoff", "tables", "score"),
@@ -35,8 +35,11 @@ _DOCS: dict[str, Any] = {
     "features": {"columns": {"__all__": {"doc"}}},
     "score": {"late_data"},
 }
-# Drift reads the names of the features, not how far back they reach.
-_PARTS: Mapping[str, dict[str, Any]] = {"drift": {"features": {**_DOCS["features"], "lookback_days": True}}}
+# Drift reads the names of the features, not how far back they reach. Features read which outcome counts, not its label.
+_PARTS: Mapping[str, dict[str, Any]] = {
+    "drift": {"features": {**_DOCS["features"], "lookback_days": True}},
+    "features": {"label": {"expression"}},
+}
 # The file of the pipeline that a stage runs. All other files of the folder may be its helpers.
 _ENTRIES = {"validate": "expectations", "features": "features"}
 _OTHER_ENTRIES = ("source", "features", "expectations")
@@ -116,6 +119,8 @@ def _spec_part(spec: PipelineSpec, stage: str, table: str) -> dict[str, str]:
     values = spec.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
     if table:
         values["tables"] = values["tables"][table]
+        if table != spec.label.table:
+            values = {key: value for key, value in values.items() if key not in ("label", "task")}
     return {key: _digest(json.dumps(value, sort_keys=True).encode()) for key, value in values.items() if value != {}}
 
 

@@ -163,13 +163,13 @@ def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], times
     """Act between a writer's look at what to replace and its commit, at the first attempts."""
     left, own_summary = [act] * times, publisher._Audited.summary
 
-    def summary(audited: Any) -> dict[str, str]:
+    def summary(audited: Any, same: Any) -> dict[str, str]:
         if left:
             todo = left.pop()
             # The turn of this machine is taken: the other writer is on another one.
             monkeypatch.setattr(conflicts, "_turn", lambda *_: nullcontext())
             todo()
-        return own_summary(audited)
+        return own_summary(audited, same)
 
     monkeypatch.setattr(publisher._Audited, "summary", summary)
 

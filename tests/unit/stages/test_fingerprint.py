@@ -63,7 +63,8 @@ def changed_by(folder: Path, change: Change) -> dict[str, str]:
         (lambda s: s["features"]["columns"].pop("weight"), {"features", "drift"}),
         (lambda s: s["tables"]["deliveries"]["columns"]["delay"].update(required=False), {"features"}),
         (lambda s: s["tables"]["parcels"]["columns"]["weight"].update(required=True), {"validate", "features"}),
-        (lambda s: s.update(cutoff="06:00"), {"validate", "features"}),
+        (lambda s: s["label"].update(counts="first"), {"features", "drift", "performance"}),
+        (lambda s: (s.update(cutoff="06:00"), s["schedule"].update(daily="0 6 * * *")), {"validate", "features"}),
     ],
 )
 def test_a_key_concerns_the_stages_that_read_it(folder: Path, change: Change, stages: set[str]) -> None:

@@ -37,7 +37,7 @@ def test_options_become_the_words_that_a_person_types(verb: str, options: dict[s
     ("verb", "name", "said"),
     [
         ("promote", "modle", "promote has no option 'modle'; did you mean 'model'?"),
-        ("train", "set", "train has no option 'set'; its options: metrics_path, params, registered"),
+        ("train", "set", "train has no option 'set'; its options: metrics_path, params, person, reason, registered"),
         ("score", "each_partition", "score has no option 'each_partition'; its options: model"),
     ],
 )

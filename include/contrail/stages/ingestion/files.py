@@ -18,7 +18,7 @@ from contrail.adapters.landed_csv import LINE, read_landed
 from contrail.adapters.landed_files import LandingFolder
 from contrail.adapters.landed_names import SAME_NUMBER, Stray
 from contrail.adapters.landing import REFERENCE
-from contrail.errors import StructureError
+from contrail.errors import DamagedError, StructureError
 from contrail.files import write_whole
 from contrail.lake.datasets import PARTITION
 from contrail.partitions import Partitions
@@ -30,7 +30,7 @@ from contrail.stages.refusals import Refusal, reference_partition
 Hashes = Mapping[date | None, str | None]
 # Several threads read files. A large one is unpacked alone, so that memory is bounded by one file's limits.
 _LARGE, _ALONE = 4 << 20, Lock()
-_UNREADABLE = (OSError, pa.ArrowInvalid)
+_UNREADABLE = (DamagedError, OSError, pa.ArrowInvalid)
 
 
 @dataclass(frozen=True)

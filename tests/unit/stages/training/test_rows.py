@@ -18,7 +18,7 @@ def test_rows_are_read_again_when_a_table_was_published_meanwhile(toy, monkeypat
         calls.append(1)
         found = real(*arguments, **options)
         if len(calls) == 1:
-            publish_toy(toy, "2024-02-15", "2024-02-15")
+            publish_toy(toy, "2024-02-16", "2024-02-16")
         return found
 
     monkeypatch.setattr(rows, "read_training_rows", read)
