@@ -10,6 +10,8 @@ from upath import UPath
 
 from contrail.errors import SpecError
 
+# A file system keeps 255 bytes of a name, and names of files are made of this one.
+_LONGEST_NAME = 180
 _IN_NAMES = "A-Za-z0-9_.-"
 
 
@@ -39,6 +41,8 @@ def checked_name(name: str, option: str) -> str:
     """
     if not re.fullmatch(rf"[{_IN_NAMES}]+", name):
         raise SpecError(f"{option} {name}: use letters, digits, '_', '.' and '-'")
+    if len(name) > _LONGEST_NAME:
+        raise SpecError(f"{option} {name[:20]}…: {len(name)} characters are too many for a name; use {_LONGEST_NAME}")
     return name
 
 

@@ -46,7 +46,7 @@ class Partitions:
             SpecError: for text that is no date, and for a date outside the years 1678 to 2261.
         """
         first = _day(start)
-        return cls(first, _day(end) if end else first)
+        return cls(first, first if end is None else _day(end))
 
     @classmethod
     def from_text(cls, text: str) -> "Partitions":

@@ -43,12 +43,12 @@ def champions(
     loaded = load_pipeline(pipeline)
     end_changes("champions", loaded)
     moves = champion_moves(lake_of(loaded))
-    found = [champion_of(pipeline, moves, on, clock)] if on else moves
+    found = [champion_of(pipeline, moves, on, clock)] if on is not None else moves
     if note := moved_elsewhere(pipeline, moves):
         say(f"[yellow]![/] {escape(note)}", printing.err)
     if as_json:
         rows = [asdict(move) for move in found]
-        print_json(rows[0] if on else rows)
+        print_json(rows if on is None else rows[0])
         return
     table = Table("version", "for partitions from", "moved at (UTC)", "before", "person", "reason", "run")
     for move in found:

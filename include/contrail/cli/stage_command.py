@@ -147,7 +147,7 @@ def _parameter(name: str, field: FieldInfo, flag: Flag) -> Parameter:
 
 def _call(verb: str, given: Mapping[str, Any]) -> Call:
     first, last = given.get("on", given.get("from_")), given.get("to")
-    if last and not first:
+    if last is not None and first is None:
         raise SpecError("--to needs --from: give both days, or neither")
     options = {
         name: parse_set(given[name]) if get_origin(field.annotation) is dict else given[name]
@@ -157,7 +157,7 @@ def _call(verb: str, given: Mapping[str, Any]) -> Call:
     return Call(
         verb=verb,
         pipeline=given["pipeline"],
-        partitions=Partitions.parse(first, last) if first else None,
+        partitions=None if first is None else Partitions.parse(first, last),
         options=options,
         run_id=given["run_id"],
         as_json=given["as_json"],

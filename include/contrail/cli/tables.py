@@ -44,13 +44,15 @@ def query(
     pipeline: AnyPipelineOption = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
     limit: Annotated[
-        int, typer.Option(metavar="<rows>", min=0, help="Rows shown in a table; csv and json print all.")
+        int, typer.Option(metavar="<rows>", min=0, max=1_000_000, help="Rows shown in a table; csv and json print all.")
     ] = 50,
     as_of: Annotated[
         str | None,
         typer.Option(metavar="<time>", help="Show each table as it was at this time, UTC. Default: as it is now."),
     ] = None,
-    seconds: Annotated[float, typer.Option(metavar="<seconds>", min=0.001, help="Give up after so long.")] = 600,
+    seconds: Annotated[
+        float, typer.Option(metavar="<seconds>", min=0.001, max=86_400, help="Give up after so long.")
+    ] = 600,
 ) -> None:
     """Query the lake in SQL. Every table is a view; a query can only read.
 
