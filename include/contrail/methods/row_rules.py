@@ -3,8 +3,8 @@
 Each query may read three tables:
 
 - ``landed``: the rows as text, with ``_row``, ``_file`` and ``_line``;
-- ``typed``: the same rows, typed;
-- ``days``: ``day``, and its ``midnight`` and ``cutoff`` as instants.
+- ``typed``: the same rows, typed, with ``_known_clock`` and ``_known_day``, the local time and date of ``known_at``;
+- ``days``: ``day``, and its ``cutoff`` as an instant.
 
 Each query returns ``_row``, ``rule`` and ``detail`` of the rows that break its rule. A pipeline's own rules belong in its
 contract.
@@ -102,9 +102,10 @@ def wrong_label(expression: str, binary: bool, rows: range) -> str:
 
 
 _FIXED = {"rows": "count(*)", "bad_share": "avg((b.bad_row IS NOT NULL)::INT)"}
+# Hours on the local clock. Elapsed hours would be one off on the days on which the clock changes.
 _BY_TIME = {
-    "known_from_hour": "epoch(min({}) - any_value(d.midnight)) / 3600",
-    "known_to_hour": "epoch(max({}) - any_value(d.midnight)) / 3600",
+    "known_from_hour": "epoch(min(t._known_clock) - t.partition_date::TIMESTAMP) / 3600",
+    "known_to_hour": "epoch(max(t._known_clock) - t.partition_date::TIMESTAMP) / 3600",
 }
 _BY_COLUMN = {"null_share_": "avg(({} IS NULL)::INT)", "distinct_": "count(DISTINCT {})", "mean_": "avg({}::DOUBLE)"}
 
@@ -112,11 +113,11 @@ _BY_COLUMN = {"null_share_": "avg(({} IS NULL)::INT)", "distinct_": "count(DISTI
 def profile_columns(source: TableSpec) -> dict[str, str]:
     """Return the figures that describe a partition: the name of each, and its SQL aggregate.
 
-    The aggregates are over ``typed t``, its ``days d`` and ``b.bad_row``, which is null for a good row.
+    The aggregates are over ``typed t`` and ``b.bad_row``, which is null for a good row.
     """
     found = dict(_FIXED)
     if source.known_at:
-        found |= {name: sql.format(f"t.{quoted(source.known_at)}") for name, sql in _BY_TIME.items()}
+        found |= _BY_TIME
     for prefix, sql in _BY_COLUMN.items():
         numbers = (name for name, column in source.columns.items() if column.type in ("int", "float", "bool"))
         columns = numbers if prefix == "mean_" else source.columns

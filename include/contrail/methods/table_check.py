@@ -41,13 +41,10 @@ class TableCheck:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._landed, self._stopped = len(landed), 0
         self._register("landed", landed.append_column(ROW, pa.array(range(len(landed)), pa.int64())))
-        known_day = (
-            f", timezone({literal(timezone)}, {quoted(source.known_at)})::DATE AS _known_day"
-            if self._daily and source.known_at
-            else ""
-        )
+        known_at = quoted(source.known_at) if source.known_at else None
+        clock = f"timezone({literal(timezone)}, {known_at}) AS _known_clock, _known_clock::DATE AS _known_day"
         self._run(
-            f"CREATE TABLE typed AS SELECT *{known_day} FROM "
+            f"CREATE TABLE typed AS SELECT *{f', {clock}' if known_at else ''} FROM "
             f"(SELECT {ROW}, {PARTITION}, {cast_list(source.columns)} FROM landed)"
         )
         self._run(f"CREATE TABLE broken ({ROW} BIGINT, rank INT, rule VARCHAR, detail VARCHAR)")
@@ -71,16 +68,14 @@ class TableCheck:
         self._connection.register(name, table)
 
     def _register_days(self) -> None:
-        """Register midnight and cut-off of each local day on which a row lies or became known."""
+        """Register the cut-off of each local day on which a row lies or became known."""
         days = set(self.days)
         if self._daily:
             days |= {day for (day,) in self._all("SELECT DISTINCT _known_day FROM typed WHERE _known_day IS NOT NULL")}
         utc = pa.timestamp("us", "UTC")
         ordered = sorted(days)
-        midnights = [cutoff_instant(day, time(0), self.timezone) for day in ordered]
         cutoffs = [cutoff_instant(day, self.cutoff, self.timezone) for day in ordered]
-        arrays = [pa.array(ordered, pa.date32()), pa.array(midnights, utc), pa.array(cutoffs, utc)]
-        self._register("days", pa.table(arrays, names=["day", "midnight", "cutoff"]))
+        self._register("days", pa.table({"day": pa.array(ordered, pa.date32()), "cutoff": pa.array(cutoffs, utc)}))
 
     # ---- rules ----
 
@@ -184,7 +179,7 @@ class TableCheck:
         known = row_rules.profile_columns(self.source)
         listed = [f"{known[name]} AS {quoted(name)}" for name in columns]
         return self._arrow(
-            f"SELECT {', '.join([f't.{PARTITION}', *listed])} FROM typed t LEFT JOIN days d ON d.day = t.{PARTITION} "
+            f"SELECT {', '.join([f't.{PARTITION}', *listed])} FROM typed t "
             f"LEFT JOIN (SELECT DISTINCT {ROW} AS bad_row FROM broken) b ON b.bad_row = t.{ROW} "
             f"GROUP BY t.{PARTITION} ORDER BY t.{PARTITION}"
         )

@@ -1,7 +1,8 @@
 """The rules that every table has, on a handful of rows."""
 
 from contextlib import closing
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -26,18 +27,22 @@ DAY = date(2024, 1, 5)
 
 
 def check(
-    *rows: tuple[str | None, str | None, str | None], table: TableSpec = TABLE, cutoff: time = time(0)
+    *rows: tuple[str | None, str | None, str | None],
+    table: TableSpec = TABLE,
+    cutoff: time = time(0),
+    day: date = DAY,
+    zone: str = "America/New_York",
 ) -> TableCheck:
-    """Checked rows of 5 January; the first is on line 2."""
+    """Checked rows of a day, 5 January without another; the first is on line 2."""
     landed = pa.table(
         {
             **{name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(COLUMNS)},
-            "partition_date": pa.array([DAY] * len(rows), pa.date32()),
+            "partition_date": pa.array([day] * len(rows), pa.date32()),
             "_file": ["f"] * len(rows),
             "_line": pa.array(range(2, len(rows) + 2), pa.int64()),
         }
     )
-    made = TableCheck(table, landed, "America/New_York", cutoff)
+    made = TableCheck(table, landed, zone, cutoff)
     made.check_rows()
     return made
 
@@ -192,6 +197,31 @@ def test_the_profile_of_a_partition() -> None:
         "distinct_id": 4,
         "mean_value": 3.0,
     }
+
+
+ZONES = ["America/New_York", "Europe/London", "Australia/Lord_Howe", "America/Santiago", "Africa/Cairo", "Asia/Kolkata"]
+CHANGES = st.sampled_from(
+    [date(2024, 3, 10), date(2024, 11, 3), date(2024, 10, 6), date(2024, 4, 7), date(2024, 10, 27)]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    zone=st.sampled_from(ZONES),
+    day=CHANGES | st.dates(date(2000, 1, 1), date(2035, 12, 31)),
+    minutes=st.lists(st.integers(0, 24 * 60 - 1), min_size=1, max_size=5),
+)
+@example(zone="America/New_York", day=date(2024, 3, 10), minutes=[20 * 60])
+@example(zone="America/New_York", day=date(2024, 11, 3), minutes=[20 * 60])
+def test_the_hours_of_knowledge_are_those_of_the_local_clock(zone: str, day: date, minutes: list[int]) -> None:
+    """A day on which the clock changes has 23 or 25 hours, and 20:00 is 20 on it all the same."""
+    midnight, local = datetime.combine(day, time(0)), ZoneInfo(zone)
+    instants = [(midnight + timedelta(minutes=each)).replace(tzinfo=local).astimezone(UTC) for each in minutes]
+    # A time that the clock skips is read as the hour after it.
+    clocks = [(at.astimezone(local).replace(tzinfo=None) - midnight) / timedelta(hours=1) for at in instants]
+    checked = check(*((str(i), None, at.isoformat()) for i, at in enumerate(instants)), day=day, zone=zone)
+    (row,) = checked.profile(["known_from_hour", "known_to_hour"]).to_pylist()
+    assert (row["known_from_hour"], row["known_to_hour"]) == pytest.approx((min(clocks), max(clocks)))
 
 
 def test_contract_verdicts_come_after_the_rules_of_every_table() -> None:
