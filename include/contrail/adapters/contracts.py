@@ -37,6 +37,8 @@ class Reference:
         partition: For a daily table, the column of this table that has the partner's partition. A row is not checked when
             the lake lacks that partition.
         days_back: How many partitions before the row's own its partner may lie.
+        brings: Columns of the partner for the ``derived`` values of the contract.
+        required: Whether a row without a partner breaks the rule. Otherwise its ``brings`` are null.
 
     Example:
         Each delivery belongs to a parcel of its shipping day's partition:
@@ -52,6 +54,8 @@ class Reference:
     to: tuple[str, ...] = ()
     partition: str | None = None
     days_back: int = 3
+    brings: tuple[str, ...] = ()
+    required: bool = True
 
     @property
     def partner_columns(self) -> tuple[str, ...]:
@@ -68,17 +72,20 @@ class Contract:
             ``ExpectMulticolumn…``). They also see ``partition_date``. A null breaks no rule on one column. For
             rules on several columns, see their ``ignore_row_if``.
         references: Rows of other tables that a row refers to.
+        derived: Values that rules on rows see as columns, each a SQL expression. It may use the row's columns, and
+            ``<reference>.<column>`` for what a reference brings. So a rule can compare a UTC time with a local clock.
         partitions: The same kinds of expectations on a table with one row per partition. Its columns are ``rows``,
             ``bad_share``, ``null_share_<column>``, ``distinct_<column>``, ``mean_<column>``, ``known_from_hour`` and
-            ``known_to_hour``. The last two are the hours from the partition's local midnight to its first and last
-            ``known_at``.
+            ``known_to_hour``. The last two are the first and last ``known_at`` by the local clock, in hours from the
+            partition's midnight. They do not shift on the days on which the clock changes.
         max_bad_share: A partition with a larger share of bad rows is refused.
 
     Example:
         >>> import great_expectations.expectations as gxe
         >>> parcels = Contract(
         ...     rows={"weight_range": gxe.ExpectColumnValuesToBeBetween(column="weight", min_value=0, max_value=1000)},
-        ...     references={"known_depot": Reference(("depot",), "depots")},
+        ...     references={"known_depot": Reference(("depot",), "depots", brings=("zone",))},
+        ...     derived={"pickup_hour": "hour(timezone(known_depot.zone, pickup_at))"},
         ...     partitions={"volume": gxe.ExpectColumnValuesToBeBetween(column="rows", min_value=10)},
         ... )
         >>> sorted(parcels.rows), parcels.max_bad_share
@@ -87,6 +94,7 @@ class Contract:
 
     rows: Mapping[str, "Expectation"] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
+    derived: Mapping[str, str] = field(default_factory=dict)
     partitions: Mapping[str, "Expectation"] = field(default_factory=dict)
     max_bad_share: float = 0.05
 

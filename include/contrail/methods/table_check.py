@@ -162,17 +162,26 @@ class TableCheck:
     # ---- what the contract looks at ----
 
     def clean_rows(
-        self, columns: Sequence[str], partners: Mapping[str, str], tables: Mapping[str, pa.Table]
+        self,
+        columns: Mapping[str, str],
+        tables: Mapping[str, pa.Table],
+        brought: Mapping[str, str],
     ) -> pa.Table:
-        """Return the rows that broke no rule so far: ``_row``, ``columns``, and the expressions of ``partners``.
+        """Return the rows that broke no rule so far: ``_row``, and ``columns``, each a SQL expression.
 
-        The expressions may use ``tables``. They call this table's rows ``t``.
+        The expressions may use ``tables`` and the values ``brought`` from them. They call this table's rows ``t``.
+
+        Raises:
+            SpecError: for an expression that DuckDB refuses, or that has no value for a row.
         """
         for name, table in tables.items():
             self._register(name, table)
-        listed = [ROW, *(f"t.{quoted(name)}" for name in columns)]
-        listed += [f"({sql}) AS {quoted(name)}" for name, sql in partners.items()]
-        return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) t ORDER BY {ROW}")
+        structs = "".join(f", ({sql}) AS {quoted(name)}" for name, sql in brought.items())
+        listed = ", ".join([ROW, *(f"({sql}) AS {quoted(name)}" for name, sql in columns.items())])
+        try:
+            return self._arrow(f"SELECT {listed} FROM (SELECT *{structs} FROM ({self._clean()}) t) t ORDER BY {ROW}")
+        except (duckdb.DataError, duckdb.ProgrammingError) as error:
+            raise SpecError(f"a derived value of the contract in expectations.py has no value: {error}") from error
 
     def profile(self, columns: Iterable[str]) -> pa.Table:
         """Return one row per partition: ``partition_date``, and the figures ``columns`` (``row_rules.profile_columns``)."""

@@ -21,6 +21,7 @@ from contrail.adapters.contracts import (
     columns_of,
     partner_expectation,
 )
+from contrail.config.names import quoted
 from contrail.errors import PartitionRefusedError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
@@ -33,7 +34,7 @@ from contrail.stages.refusals import Refusal, counted, describe, publish_refusal
 from contrail.stages.results import StageResult, ValidateDetails
 from contrail.stages.staleness import OK, REACH, Staleness
 from contrail.stages.validation.contracts import contracts_of, table_order
-from contrail.stages.validation.references import partner_sql, partners_of, with_values
+from contrail.stages.validation.references import brought_sql, partner_sql, partners_of, with_values
 
 _REPORTS_KEPT = 50
 _BAD_SHARE = "bad_share"
@@ -181,11 +182,12 @@ def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) 
     contract = table.contract
     partners = {rule: partners_of(run, table.partitions, reference) for rule, reference in contract.references.items()}
     shown = [name for reference in contract.references.values() for name in reference.columns]
-    columns = list(dict.fromkeys([*shown, *columns_of(contract.rows.values())]))
+    named = dict.fromkeys([*shown, *columns_of(contract.rows.values())])
+    columns = {name: contract.derived.get(name, f"t.{quoted(name)}") for name in named}
     rows = table.check.clean_rows(
-        columns,
-        {rule: partner_sql(reference, rule) for rule, reference in contract.references.items()},
+        columns | {rule: partner_sql(reference, rule) for rule, reference in contract.references.items()},
         {f"partners_{rule}": found for rule, found in partners.items()},
+        {rule: brought_sql(each, rule) for rule, each in contract.references.items() if each.brings},
     )
     rules = {rule: partner_expectation(rule, reference) for rule, reference in contract.references.items()}
     table.verdicts = [

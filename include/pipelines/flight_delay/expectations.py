@@ -10,6 +10,15 @@ from contrail.api import Contract, Reference
 
 _ORIGINS = ["EWR", "JFK", "LGA"]
 _CARRIER = Reference(("carrier",), "airlines")
+# BQN, PSE, SJU and STT are not in airports, so their local times are not known.
+_DESTINATION = Reference(("dest",), "airports", to=("faa",), brings=("tzone",), required=False)
+_ZONE = "'America/New_York'"
+
+
+def _clock(zone: str, at: str) -> str:
+    """SQL of a UTC time as HHMM on a clock in a zone; null where no such zone is known."""
+    local = f"try(timezone({zone}, {at}))"
+    return f"hour({local}) * 100 + minute({local})"
 
 
 def contracts() -> dict[str, Contract]:
@@ -38,6 +47,17 @@ def schedule() -> Contract:
             "plausible_distance": _between("distance", 10, 6_000),  # miles; 17 (EWR to LGA) to 4,983
             "departure_clock": _between("sched_dep_time", 0, 2359),
             "arrival_clock": _between("sched_arr_time", 0, 2400),
+            # These four find a time zone that was taken for another: a local hour marked UTC, a forgotten clock change.
+            "departs_on_its_date": gxe.ExpectColumnPairValuesToBeEqual(
+                column_A="departure_date", column_B="flight_date"
+            ),
+            "departs_by_its_clock": gxe.ExpectColumnPairValuesToBeEqual(
+                column_A="departure_local", column_B="sched_dep_time"
+            ),
+            "arrives_by_its_clock": gxe.ExpectColumnPairValuesToBeEqual(
+                column_A="arrival_local", column_B="arrival_announced", ignore_row_if="either_value_is_missing"
+            ),
+            "plausible_duration": _between("scheduled_minutes", 20, 1_080),  # 50 to 700
             "arrives_after_departure": gxe.ExpectColumnPairValuesAToBeGreaterThanB(
                 column_A="sched_arr_at", column_B="sched_dep_at"
             ),
@@ -45,8 +65,19 @@ def schedule() -> Contract:
                 column_A="sched_dep_at", column_B="published_at"
             ),
         },
-        references={"known_carrier": _CARRIER},
-        partitions={"volume": _between("rows", 300, 2_000), "all_origins": _between("distinct_origin", 3, 3)},
+        references={"known_carrier": _CARRIER, "destination": _DESTINATION},
+        derived={
+            "departure_date": f"timezone({_ZONE}, sched_dep_at)::DATE",
+            "departure_local": _clock(_ZONE, "sched_dep_at"),
+            "arrival_local": _clock("destination.tzone", "sched_arr_at"),
+            "arrival_announced": "sched_arr_time % 2400",
+            "scheduled_minutes": "epoch(sched_arr_at - sched_dep_at) / 60",
+        },
+        partitions={
+            "volume": _between("rows", 300, 2_000),
+            "all_origins": _between("distinct_origin", 3, 3),
+            "published_in_the_evening": _between("known_from_hour", -8, 0),  # -6 is 18:00 of the day before
+        },
         max_bad_share=0.02,
     )
 
@@ -68,11 +99,26 @@ def outcomes() -> Contract:
             "lands_after_departure": gxe.ExpectColumnPairValuesAToBeGreaterThanB(
                 column_A="landed_at", column_B="departed_at"
             ),
+            # These find a time zone that was taken for another, and delays in another unit.
+            "departed_after_its_delay": _between("departure_gap", -1, 1),
+            "landed_after_its_delay": _between("arrival_gap", -1, 1),
+            "plausible_taxi_time": gxe.ExpectColumnValuesToBeBetween(
+                column="taxi_minutes", min_value=0, max_value=300, strict_min=True, strict_max=True
+            ),  # minutes from gate to gate that were not in the air; 5 to 235
+        },
+        derived={
+            "departure_gap": "epoch(departed_at - scheduled.sched_dep_at) / 60 - dep_delay",
+            "arrival_gap": "epoch(landed_at - scheduled.sched_arr_at) / 60 - arr_delay",
+            "taxi_minutes": "epoch(landed_at - departed_at) / 60 - air_time",
         },
         references={
             "known_carrier": _CARRIER,
             "scheduled": Reference(
-                ("flight_date", "carrier", "flight", "origin"), "schedule", partition="flight_date", days_back=3
+                ("flight_date", "carrier", "flight", "origin"),
+                "schedule",
+                partition="flight_date",
+                days_back=3,
+                brings=("sched_dep_at", "sched_arr_at"),
             ),
         },
         partitions={
@@ -138,7 +184,9 @@ def airports() -> Contract:
             "airport_code": gxe.ExpectColumnValuesToMatchRegex(column="faa", regex="^[A-Z0-9]{3}$"),
             "on_earth_lat": _between("lat", -90, 90),
             "on_earth_lon": _between("lon", -180, 180),
+            "known_zone": gxe.ExpectColumnValuesToBeInSet(column="zone_is_known", value_set=[True]),
         },
+        derived={"zone_is_known": "tzone IS NULL OR try(timezone(tzone, TIMESTAMPTZ '2013-01-01')) IS NOT NULL"},
         partitions={"volume": gxe.ExpectColumnValuesToBeBetween(column="rows", min_value=500)},
         max_bad_share=0.01,
     )

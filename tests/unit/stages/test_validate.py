@@ -306,6 +306,46 @@ def with_contracts(toy: Toy, monkeypatch: pytest.MonkeyPatch, **contracts: Contr
     monkeypatch.setattr(Pipeline, "function", lambda *_: lambda: contracts)
 
 
+def derived_gap(sql: str, brings: tuple[str, ...] = ("booked_at",), name: str = "gap") -> Contract:
+    """A contract of deliveries: they come 14 to 28 hours after the booking that their reference brings."""
+    import great_expectations.expectations as gxe
+
+    return Contract(
+        rows={"gap": gxe.ExpectColumnValuesToBeBetween(column=name, min_value=14, max_value=28)},
+        references={"parcel_of": Reference(("ship_date", "parcel"), "parcels", partition="ship_date", brings=brings)},
+        derived={name: sql},
+    )
+
+
+def test_a_rule_sees_a_value_derived_from_the_partner(landed: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_field(landed, "deliveries", DAY, 4, "delivered_at", f"{DAY}T23:59:00-05:00")
+    with_contracts(landed, monkeypatch, deliveries=derived_gap("epoch(delivered_at - parcel_of.booked_at) / 3600"))
+    both(landed, DAY)
+    assert quarantine(landed) == [("deliveries", "gap", 4)]
+    ((detail,),) = landed.sql("SELECT detail FROM quarantine")
+    assert detail.endswith("Found gap=29.9833333333333")
+
+
+@pytest.mark.parametrize(
+    ("contract", "words"),
+    [
+        (derived_gap("epoch(delivered_at - parcel_of.bookd)"), "derived value .*bookd"),
+        (derived_gap("1 / (delay"), "derived value .*syntax error"),
+        (derived_gap("'x'::INT"), "derived value .*Could not convert"),
+        (derived_gap("1", brings=("bookd_at",)), "brings: there is no 'bookd_at'; did you mean 'booked_at'"),
+        (derived_gap("1", name="delay"), "'delay' is a column"),
+        (derived_gap("1", name="parcel_of"), "'parcel_of' is a column or a reference"),
+    ],
+)
+def test_a_derived_value_that_cannot_be_is_refused(
+    landed: Toy, monkeypatch: pytest.MonkeyPatch, contract: Contract, words: str
+) -> None:
+    with_contracts(landed, monkeypatch, deliveries=contract)
+    landed.run("ingest", DAY)
+    with pytest.raises(SpecError, match=words):
+        landed.run("validate", DAY)
+
+
 def test_a_contract_of_an_unknown_table_is_refused(landed: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     with_contracts(landed, monkeypatch, parcel=Contract())
     with pytest.raises(SpecError, match=r"expectations.py: there is no 'parcel'; did you mean 'parcels'"):

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.adapters.contracts import Reference, Verdict
-from contrail.config.names import quoted
+from contrail.config.names import literal, quoted
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.methods.table_check import ROW
@@ -15,27 +15,37 @@ from contrail.stages.options import ValidateOptions as Options
 
 def partners_of(run: StageRun[Options], partitions: Partitions | None, reference: Reference) -> pa.Table:
     """The rows of the other table that this range may refer to."""
-    name = f"validated_{reference.table}"
+    name, columns = f"validated_{reference.table}", list(dict.fromkeys((*reference.partner_columns, *reference.brings)))
     if reference.partition is None or partitions is None:
-        return run.lake.scan(name, columns=reference.partner_columns)
+        return run.lake.scan(name, columns=columns)
     within = partitions.reaching_back(reference.days_back)
     if not run.lake.exists(name):
         return datasets.validated(run.pipeline.spec, reference.table).arrow_schema().empty_table()
-    return run.lake.scan(name, within, [PARTITION, *reference.partner_columns])
+    return run.lake.scan(name, within, [PARTITION, *columns])
 
 
 def partner_sql(reference: Reference, rule: str) -> str:
-    """SQL that says whether a row ``t`` has its partner; null where this is unknown."""
-    pairs = zip(reference.columns, reference.partner_columns, strict=True)
-    same = " AND ".join(f"t.{quoted(mine)} = p.{quoted(theirs)}" for mine, theirs in pairs)
+    """SQL that says whether a row ``t`` has its partner; null where this is unknown, or does not matter."""
     unknown = [f"t.{quoted(name)} IS NULL" for name in reference.columns]
     partners = quoted(f"partners_{rule}")
     if reference.partition:
-        own = f"t.{quoted(reference.partition)}"
-        same += f" AND p.{PARTITION} = {own}"
-        unknown.append(f"{own} NOT IN (SELECT DISTINCT n.{PARTITION} FROM {partners} n)")
-    found = f"EXISTS (SELECT 1 FROM {partners} p WHERE {same})"
+        unknown.append(f"t.{quoted(reference.partition)} NOT IN (SELECT DISTINCT n.{PARTITION} FROM {partners} n)")
+    if not reference.required:
+        unknown.append("true")
+    found = f"EXISTS (SELECT 1 FROM {partners} p WHERE {_same(reference)})"
     return f"CASE WHEN {' OR '.join(unknown)} THEN NULL ELSE {found} END"
+
+
+def brought_sql(reference: Reference, rule: str) -> str:
+    """SQL of a struct with what the partner of a row ``t`` brings; null without a partner."""
+    values = ", ".join(f"{literal(name)}: p.{quoted(name)}" for name in reference.brings)
+    return f"SELECT any_value({{{values}}}) FROM {quoted(f'partners_{rule}')} p WHERE {_same(reference)}"
+
+
+def _same(reference: Reference) -> str:
+    pairs = zip(reference.columns, reference.partner_columns, strict=True)
+    same = [f"t.{quoted(mine)} = p.{quoted(theirs)}" for mine, theirs in pairs]
+    return " AND ".join(same + ([f"p.{PARTITION} = t.{quoted(reference.partition)}"] if reference.partition else []))
 
 
 def with_values(verdict: Verdict, reference: Reference | None, rows: pa.Table) -> Verdict:

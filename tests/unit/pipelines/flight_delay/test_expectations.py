@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from contrail.config.pipeline import load_pipeline
@@ -51,3 +52,41 @@ def test_a_file_cut_off_at_noon_is_refused(home: Path) -> None:
     with pytest.raises(PartitionRefusedError, match=r"outcomes 2013-07-01: fed_to_the_evening"):
         run_stage("validate", "flight_delay", partitions)
     assert lake().scan("validated_outcomes").num_rows == len(lines)
+
+
+def local_marked_utc(table: str, day: str, columns: list[str]) -> None:
+    """Deliver a day again: New York's local hours are marked UTC, as by a feed that forgets its time zone."""
+    path = settings().landing / "flight_delay" / table / f"{day}.csv.gz"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in columns:
+        local = pd.to_datetime(rows[name]).dt.tz_convert("America/New_York")
+        rows[name] = local.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    rows.to_csv(path.with_name(f"{day}.2.csv.gz"), index=False)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "rule"),
+    [
+        ("schedule", ["sched_dep_at", "sched_arr_at"], "departs_by_its_clock"),
+        ("schedule", ["sched_arr_at"], "arrives_by_its_clock"),
+        ("schedule", ["published_at"], "published_in_the_evening"),
+        ("outcomes", ["departed_at", "landed_at"], "departed_after_its_delay"),
+        ("outcomes", ["departed_at"], "departed_after_its_delay"),
+    ],
+    ids=["both scheduled times", "the arrival", "the publication", "both times flown", "the departure"],
+)
+def test_local_hours_that_are_marked_utc_are_refused(home: Path, table: str, columns: list[str], rule: str) -> None:
+    day = Partitions.parse("2013-07-01")
+    pipeline, landing = load_pipeline("flight_delay"), settings().landing / "flight_delay"
+    landing.mkdir(parents=True, exist_ok=True)
+    pipeline.function("source", "land")(landing, day)
+    local_marked_utc(table, "2013-07-01", columns)
+    run_stage("ingest", "flight_delay", day)
+    with pytest.raises(PartitionRefusedError, match=rf"{table} 2013-07-01: (bad_share: .*{rule} [0-9]+|{rule}: )"):
+        run_stage("validate", "flight_delay", day)
+    assert table == "outcomes" or not lake().exists("validated_schedule")
+
+
+@pytest.mark.parametrize("days", ["2013-03-09..2013-03-11", "2013-11-02..2013-11-04"])
+def test_days_around_the_changes_of_clock_pass(home: Path, days: str) -> None:
+    assert validate(*days.split("..")).quarantined == 0
