@@ -59,6 +59,9 @@ class TableSpec(Frozen):
     may_be_empty: bool = Field(
         default=False, description="A day without a file, or with a header alone, is an empty partition, not refused."
     )
+    unusual: Literal["warn", "refuse", "off"] = Field(
+        default="warn", description="What happens to a day that is unlike the table's own last 28 days."
+    )
     file_limits: FileLimits = FileLimits()
     columns: dict[str, ColumnSpec]
 

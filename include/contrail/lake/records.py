@@ -184,6 +184,32 @@ def publications(_: PipelineSpec) -> Dataset:
     )
 
 
+def profiles(_: PipelineSpec) -> Dataset:
+    """``profiles``: what describes each day of each daily table, and what of it was unusual."""
+    return Dataset(
+        name="profiles",
+        doc="Figures of each published day of each daily table, beside their usual ranges on the table's own last days.",
+        columns={
+            **PARTITION_COLUMN,
+            "table_name": documented("string", "Landed table that the figure describes."),
+            "figure": documented(
+                "string",
+                "What was measured: rows, or a kind and a column. empty is the share without a value, share that of one "
+                "value, varied that of different values, link a correlation. hour, hours after and before say when rows "
+                "were known.",
+            ),
+            "value": documented("float", "The figure on this day."),
+            "usual_least": documented(
+                "float", "Least value that is usual. Null until 14 days are known.", required=False
+            ),
+            "usual_most": documented("float", "Greatest value that is usual.", required=False),
+            "unusual": documented("string", "What is unusual, in words. Null where nothing is.", required=False),
+        },
+        key=("table_name", "figure"),
+        partition_by=(PARTITION, "table_name"),
+    )
+
+
 def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
     """Return every table of a pipeline, by name."""
     found = [
@@ -197,6 +223,7 @@ def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
                 datasets.predictions_shadow,
                 datasets.quarantine,
                 datasets.refusals,
+                profiles,
                 drift,
                 performance,
                 model_history,

@@ -193,6 +193,11 @@ class TableCheck:
             f"GROUP BY t.{PARTITION} ORDER BY t.{PARTITION}"
         )
 
+    def by_day(self, figures: Mapping[str, str]) -> pa.Table:
+        """Return one row per partition with good rows: ``partition_date``, and SQL aggregates over these rows."""
+        listed = ", ".join([PARTITION, *(f"{sql} AS {quoted(name)}" for name, sql in figures.items())])
+        return self._arrow(f"SELECT {listed} FROM ({self._clean()}) GROUP BY {PARTITION} ORDER BY {PARTITION}")
+
     # ---- results ----
 
     def good_rows(self, refused: Iterable[date]) -> pa.Table:

@@ -46,6 +46,8 @@ code { font-size: 13px; white-space: nowrap; } table.rules th:first-child { widt
 {% for t in tables if t.landed or t.refused %}<h2 id="{{ t.table }}">{{ t.table }}</h2>
 {% if t.refused %}<p class="bad">Refused; readers see what was published before:</p>
 <ul>{% for words in t.refused %}<li>{{ words }}</li>{% endfor %}</ul>{% endif %}
+{% if t.unusual %}<p class="warn">Unlike the table's own last days:</p>
+<ul>{% for words in t.unusual %}<li>{{ words }}</li>{% endfor %}</ul>{% endif %}
 <table class="rules"><tr><th>rule</th><th>what must hold</th><th class="n">checked</th><th class="n">broken</th></tr>
 {% for line in t.lines %}<tr><td><code>{{ line.rule }}</code></td>
 <td>{{ line.words }}{% for example in line.examples %}<br><small>{{ example }}</small>{% endfor %}</td>
@@ -87,6 +89,7 @@ class TableReport:
     """What a validation found in one table.
 
     ``refused`` has a line for each refused partition and rule, ``examples`` some bad rows of each rule.
+    ``unusual`` has a line for each day that is unlike the table's own last ones.
     """
 
     table: str
@@ -98,6 +101,7 @@ class TableReport:
     refused: Sequence[str] = ()
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unchanged: bool = False
+    unusual: Sequence[str] = ()
 
     @property
     def bad(self) -> int:
@@ -111,7 +115,8 @@ class TableReport:
             return State("bad", "refused")
         if self.unchanged:
             return State("note", "unchanged since its last validation")
-        return State("warn", "some rows set aside") if self.bad else State("ok", "ok")
+        words = ["some rows set aside"] * bool(self.bad) + ["unusual"] * bool(self.unusual)
+        return State("warn", ", ".join(words)) if words else State("ok", "ok")
 
     @property
     def lines(self) -> list[RuleLine]:

@@ -4,7 +4,7 @@ The module is light, because DAGs and notifiers read results with it. How a stag
 stage.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, SerializeAsAny, ValidationError
@@ -21,8 +21,8 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-def _is_empty(value: Mapping[str, object]) -> bool:
-    return not value
+def _is_empty(value: Sized) -> bool:
+    return len(value) == 0
 
 
 class StageDetails(Frozen):
@@ -39,9 +39,10 @@ class IngestDetails(StageDetails):
 
 
 class ValidateDetails(StageDetails):
-    """Rows in quarantine, by table and rule."""
+    """Rows in quarantine, by table and rule; ``unusual`` says what of a day is unlike its table's last days."""
 
     quarantined: Mapping[str, Mapping[str, int]]
+    unusual: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
 
 
 class FeaturesDetails(StageDetails):

@@ -35,6 +35,7 @@ from contrail.stages.results import StageResult, ValidateDetails
 from contrail.stages.staleness import OK, REACH, Staleness
 from contrail.stages.validation.contracts import contracts_of, table_order
 from contrail.stages.validation.references import brought_sql, partner_sql, partners_of, with_values
+from contrail.stages.validation.unusual import Profiles, Unusual, find_unusual, publish_profiles
 
 _REPORTS_KEPT = 50
 _BAD_SHARE = "bad_share"
@@ -53,6 +54,7 @@ class _Table:
     verdicts: list[Verdict] = field(default_factory=list)
     partition_verdicts: list[Verdict] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    unusual: Unusual = field(default_factory=Unusual)
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,10 @@ def execute(run: StageRun[Options]) -> StageResult[ValidateDetails]:
         PartitionRefusedError: naming each refused partition with its rule, after everything else was published.
     """
     contracts = contracts_of(run.pipeline)
-    checks = Checks()
-    outcomes = [_validate_table(run, name, contracts, checks) for name in table_order(run.pipeline.spec, contracts)]
+    checks, profiles = Checks(), Profiles(run)
+    outcomes = [
+        _validate_table(run, name, contracts, checks, profiles) for name in table_order(run.pipeline.spec, contracts)
+    ]
     reports = write_report(
         run.report_folder("data_docs"), run.run_id, _title(run), [o.report for o in outcomes], checks, _REPORTS_KEPT
     )
@@ -87,7 +91,10 @@ def execute(run: StageRun[Options]) -> StageResult[ValidateDetails]:
         rows=sum(outcome.report.good for outcome in outcomes),
         quarantined=sum(outcome.report.bad for outcome in outcomes),
         snapshots={f"validated_{o.report.table}": o.snapshot for o in outcomes if o.snapshot},
-        details=ValidateDetails(quarantined={o.report.table: o.report.bad_by_rule for o in outcomes if o.report.bad}),
+        details=ValidateDetails(
+            quarantined={o.report.table: o.report.bad_by_rule for o in outcomes if o.report.bad},
+            unusual=tuple(f"{o.report.table} {words}" for o in outcomes for words in o.report.unusual),
+        ),
         reports=reports,
     )
 
@@ -117,7 +124,9 @@ def _message(
 # ---- one table ----
 
 
-def _validate_table(run: StageRun[Options], name: str, contracts: Mapping[str, Contract], checks: Checks) -> _Outcome:
+def _validate_table(
+    run: StageRun[Options], name: str, contracts: Mapping[str, Contract], checks: Checks, profiles: Profiles
+) -> _Outcome:
     partitions = run.partitions_of(name)
     if partitions is None and run.pipeline.spec.tables[name].kind == "daily":
         return _Outcome(TableReport(name))
@@ -135,10 +144,13 @@ def _validate_table(run: StageRun[Options], name: str, contracts: Mapping[str, C
         _check_contract_rows(run, table, checks)
         _check_earlier(run, table)
         _check_partitions(run, table, checks)
+        _check_usual(run, table, profiles)
         outcome = _publish(run, table)
     report = outcome.report
     refused = f", {counted(len(outcome.refusals), 'partition')} refused" if outcome.refusals else ""
     run.progress(f"{name}: {report.good:,} good rows, {report.bad:,} in quarantine{refused}")
+    for words in report.unusual:
+        run.progress(f"{name}: unusual: {words}")
     return outcome
 
 
@@ -238,6 +250,16 @@ def _check_partitions(run: StageRun[Options], table: _Table, checks: Checks) -> 
         ]
 
 
+def _check_usual(run: StageRun[Options], table: _Table, profiles: Profiles) -> None:
+    """The days that are unlike the table's own last ones: said, or refused where the spec says so."""
+    table.unusual = find_unusual(run, table.name, table.partitions, table.check, profiles)
+    if table.check.source.unusual == "refuse":
+        remedy = f"If the day is good, set tables.{table.name}.unusual to warn, and validate it again"
+        table.refusals += [
+            Refusal(day, table.name, "unusual", f"{words}. {remedy}") for day, words in table.unusual.words.items()
+        ]
+
+
 def _refusal(table: _Table, day: date, verdict: Verdict, found: str) -> Refusal:
     detail = f"{verdict.words} Found {found}"
     reasons = table.check.bad_by_rule(day)
@@ -265,6 +287,7 @@ def _publish(run: StageRun[Options], table: _Table) -> _Outcome:
     publish_refusals(run, table.name, days, table.refusals, table.inputs)
     snapshot = None
     if taken := [day for day in days if day not in set(refused)]:
+        publish_profiles(run, table.name, taken, table.unusual)
         whole = table.partitions is None
         snapshot = run.lake.publish(datasets.validated(spec, table.name), good, None if whole else taken, provenance)
     return _Outcome(_report(table, len(good)), snapshot, table.refusals)
@@ -297,6 +320,7 @@ def _report(table: _Table, good: int) -> TableReport:
         verdicts=table.verdicts,
         partition_verdicts=table.partition_verdicts,
         refused=_words(table.refusals),
+        unusual=[f"{day}: {words}" for day, words in table.unusual.words.items()],
     )
 
 
