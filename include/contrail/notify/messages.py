@@ -1,4 +1,4 @@
-"""The messages to people: a failure, a refusal, drift, a promotion or its rollback, late data, a missed deadline.
+"""The messages to people: a failure, a refusal, unusual data, drift, a promotion or its rollback, late data, a missed deadline.
 
 Each message says what happened, what was kept, and what to do. Other modules deliver it.
 """
@@ -9,7 +9,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from contrail.errors import BudgetError, CommitConflictError, DataError, GateRefusedError
-from contrail.stages.results import DriftDetails, IngestDetails, LateDetails, PromoteDetails, StageDetails
+from contrail.stages.results import (
+    DriftDetails,
+    IngestDetails,
+    LateDetails,
+    PromoteDetails,
+    StageDetails,
+    ValidateDetails,
+)
 
 if TYPE_CHECKING:
     from contrail.operations.rollback_model import RollbackResult
@@ -20,6 +27,7 @@ class Kind(StrEnum):
 
     failure = "failure"
     refusal = "refusal"
+    unusual = "unusual data"
     drift = "drift"
     promotion = "promotion"
     rollback = "rollback"
@@ -27,6 +35,7 @@ class Kind(StrEnum):
     deadline = "deadline"
 
 
+_SHOWN = 5
 _KEPT = "what was published before stays readable; this run left nothing half published"
 
 
@@ -124,6 +133,8 @@ def of_rollback(where: str, done: "RollbackResult") -> Message:
 def of_result(where: str, pipeline: str, details: StageDetails, link: str = "") -> Message | None:
     """The message about a stage's result; None when people need none."""
     match details:
+        case ValidateDetails():
+            return _of_unusual(where, pipeline, details, link)
         case DriftDetails():
             return _of_drift(where, pipeline, details, link)
         case PromoteDetails(verdict="pass"):
@@ -133,6 +144,19 @@ def of_result(where: str, pipeline: str, details: StageDetails, link: str = "") 
         case LateDetails():
             return _of_corrections(where, pipeline, details, link)
     return None
+
+
+def _of_unusual(where: str, pipeline: str, details: ValidateDetails, link: str) -> Message | None:
+    if not details.unusual:
+        return None
+    more = len(details.unusual) - _SHOWN
+    happened = "; ".join(details.unusual[:_SHOWN]) + (f"; and {more} more days" if more > 0 else "")
+    return Message(
+        Kind.unusual, where, f"days are unlike their table's own last ones: {happened}",
+        "the rows are published, because they keep their contract",
+        "ask the feed whether the day is right. If not, land a mended file. "
+        f'All of them: `contrail query -p {pipeline} "SELECT * FROM profiles WHERE unusual IS NOT NULL"`', link,
+    )  # fmt: skip
 
 
 def _of_drift(where: str, pipeline: str, details: DriftDetails, link: str) -> Message | None:

@@ -11,6 +11,7 @@ from contrail.stages.results import (
     PromoteDetails,
     ScoreDetails,
     ShadowScoring,
+    ValidateDetails,
 )
 
 
@@ -39,6 +40,14 @@ def test_a_failure_says_what_to_do_for_its_kind(code: int, kind: Kind, to_do: st
 
 def test_a_process_that_said_nothing_still_has_its_code() -> None:
     assert of_failure("toy score", -9, "").happened == "exit code -9"
+
+
+def test_unusual_days_are_told_a_few_of_them_by_name() -> None:
+    words = tuple(f"parcels 2024-01-0{day}: rows 30; usually 58 to 62 on the last 28 days" for day in range(1, 8))
+    message = of_result("toy validate", "toy", ValidateDetails(quarantined={}, unusual=words))
+    assert message and message.kind is Kind.unusual
+    assert words[4] in message.happened and words[5] not in message.happened and "and 2 more days" in message.happened
+    assert of_result("toy validate", "toy", ValidateDetails(quarantined={})) is None
 
 
 def drift(begins: tuple[str, ...], label_begins: tuple[str, ...] = ()) -> DriftDetails:
