@@ -177,7 +177,7 @@ class TableCheck:
         for name, table in tables.items():
             self._register(name, table)
         structs = "".join(f", ({sql}) AS {quoted(name)}" for name, sql in brought.items())
-        listed = ", ".join([ROW, *(f"({sql}) AS {quoted(name)}" for name, sql in columns.items())])
+        listed = ", ".join([ROW, *(f"(\n{sql}\n) AS {quoted(name)}" for name, sql in columns.items())])
         try:
             return self._arrow(f"SELECT {listed} FROM (SELECT *{structs} FROM ({self._clean()}) t) t ORDER BY {ROW}")
         except (duckdb.DataError, duckdb.ProgrammingError) as error:

@@ -329,9 +329,10 @@ def test_a_rule_sees_a_value_derived_from_the_partner(landed: Toy, monkeypatch: 
 @pytest.mark.parametrize(
     ("contract", "words"),
     [
-        (derived_gap("epoch(delivered_at - parcel_of.bookd)"), "derived value .*bookd"),
-        (derived_gap("1 / (delay"), "derived value .*syntax error"),
-        (derived_gap("'x'::INT"), "derived value .*Could not convert"),
+        (derived_gap("epoch(delivered_at - parcel_of.bookd)"), "deliveries, derived, gap: .*bookd"),
+        (derived_gap("1 / (delay"), "derived, gap: .*syntax error"),
+        (derived_gap("delay FROM t --"), "derived, gap: .*syntax error"),
+        (derived_gap("ship_date::VARCHAR::INT"), "derived value .*Could not convert"),
         (derived_gap("1", brings=("bookd_at",)), "brings: there is no 'bookd_at'; did you mean 'booked_at'"),
         (derived_gap("1", name="delay"), "'delay' is a column"),
         (derived_gap("1", name="parcel_of"), "'parcel_of' is a column or a reference"),

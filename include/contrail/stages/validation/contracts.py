@@ -10,6 +10,7 @@ from contrail.config.table_spec import TableSpec
 from contrail.errors import SpecError
 from contrail.lake.datasets import PARTITION
 from contrail.methods.row_rules import profile_columns
+from contrail.stages.validation.derived import check_derived
 
 _BAD_SHARE = "bad_share"
 
@@ -29,7 +30,6 @@ def contracts_of(pipeline: Pipeline) -> dict[str, Contract]:
 def _check_contract(where: str, spec: PipelineSpec, source: TableSpec, contract: Contract) -> None:
     columns = [*source.columns, *([PARTITION] if source.kind == "daily" else [])]
     _check_rules(where, contract, columns)
-    _check_derived(where, contract, columns)
     check_names(f"{where}, rows", columns_of(contract.rows.values()), [*columns, *contract.derived])
     for rule, reference in contract.references.items():
         named = [*reference.columns, *([reference.partition] if reference.partition else [])]
@@ -40,6 +40,7 @@ def _check_contract(where: str, spec: PipelineSpec, source: TableSpec, contract:
         check_names(f"{where}, references, {rule}, brings", reference.brings, list(other.columns))
         if (other.kind == "daily") != bool(reference.partition):
             raise SpecError(f"{where}, references, {rule}: partition is needed for a daily table, and for no other")
+    check_derived(where, spec, source, contract, columns)
     check_names(f"{where}, partitions", columns_of(contract.partitions.values()), list(profile_columns(source)))
 
 
@@ -54,12 +55,6 @@ def _check_rules(where: str, contract: Contract, columns: Sequence[str]) -> None
         raise SpecError(f"{where}, references: the rule '{wrong}' has the name of a column; call it known_{wrong}")
     if not 0 <= contract.max_bad_share <= 1:
         raise SpecError(f"{where}: max_bad_share is {contract.max_bad_share}; it is a share, 0 to 1")
-
-
-def _check_derived(where: str, contract: Contract, columns: Sequence[str]) -> None:
-    taken = {name.lower() for name in (*columns, *contract.references)}
-    if doubled := [name for name in contract.derived if name.lower() in taken]:
-        raise SpecError(f"{where}, derived: '{doubled[0]}' is a column or a reference; give the value another name")
 
 
 def table_order(spec: PipelineSpec, contracts: Mapping[str, Contract]) -> list[str]:
