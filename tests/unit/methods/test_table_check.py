@@ -9,11 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contrail.config.names import OF_LANDED, folded
+from contrail.config.names import OF_LANDED, folded, quoted
 from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.errors import SpecError
 from contrail.methods.row_rules import profile_columns
 from contrail.methods.table_check import TableCheck
+from contrail.methods.usual_days import aggregates
 
 COLUMNS = {
     "id": ColumnSpec(type="int"),
@@ -329,7 +330,9 @@ def test_columns_of_any_name_are_checked_alike(names: list[str]) -> None:
         assert found[2][1] == f"key {key}=1 occurs more than once with different values, first on line 2"
         assert found[3][1].startswith(f'column {value}: "heavy" is not a number')
         assert made.good_rows([]).column_names == ["partition_date", key, value, at, "visible_from"]
-        assert made.clean_rows([key, value], {}, {}).column_names == ["_row", key, value]
+        columns_asked = {name: f"t.{quoted(name)}" for name in (key, value)}
+        assert made.clean_rows(columns_asked, {}, {}).column_names == ["_row", key, value]
+        assert made.by_day(aggregates(table)).num_rows == 0  # no row is good
         profile = made.profile([f"null_share_{value}", f"distinct_{key}", "known_from_hour", "bad_share"]).to_pylist()[
             0
         ]
