@@ -35,7 +35,7 @@ from contrail.stages.results import StageResult, ValidateDetails
 from contrail.stages.staleness import OK, REACH, Staleness
 from contrail.stages.validation.contracts import contracts_of, table_order
 from contrail.stages.validation.references import brought_sql, partner_sql, partners_of, with_values
-from contrail.stages.validation.unusual import Profiles, Unusual, find_unusual, publish_profiles
+from contrail.stages.validation.unusual import Profiles, Unusual, find_unusual, publish_profiles, refusals_of
 
 _REPORTS_KEPT = 50
 _BAD_SHARE = "bad_share"
@@ -144,7 +144,8 @@ def _validate_table(
         _check_contract_rows(run, table, checks)
         _check_earlier(run, table)
         _check_partitions(run, table, checks)
-        _check_usual(run, table, profiles)
+        table.unusual = find_unusual(run, name, partitions, table.check, profiles)
+        table.refusals += refusals_of(name, table.check.source, table.unusual)
         outcome = _publish(run, table)
     report = outcome.report
     refused = f", {counted(len(outcome.refusals), 'partition')} refused" if outcome.refusals else ""
@@ -247,16 +248,6 @@ def _check_partitions(run: StageRun[Options], table: _Table, checks: Checks) -> 
             Refusal(day, table.name, "missing_partition", f"raw_{table.name} has no rows; land the file and ingest it")
             for day in table.partitions
             if day not in set(days)
-        ]
-
-
-def _check_usual(run: StageRun[Options], table: _Table, profiles: Profiles) -> None:
-    """The days that are unlike the table's own last ones: said, or refused where the spec says so."""
-    table.unusual = find_unusual(run, table.name, table.partitions, table.check, profiles)
-    if table.check.source.unusual == "refuse":
-        remedy = f"If the day is good, set tables.{table.name}.unusual to warn, and validate it again"
-        table.refusals += [
-            Refusal(day, table.name, "unusual", f"{words}. {remedy}") for day, words in table.unusual.words.items()
         ]
 
 

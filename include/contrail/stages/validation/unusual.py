@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from contrail.config.table_spec import TableSpec
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.methods.table_check import TableCheck
@@ -18,6 +19,7 @@ from contrail.methods.usual_days import DAYS, DayFigures, Finding, aggregates, f
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
 from contrail.stages.options import ValidateOptions as Options
+from contrail.stages.refusals import Refusal
 
 _BACK = DAYS + 14  # days without rows have no profile, so look further back for enough of them
 
@@ -36,7 +38,7 @@ class Unusual:
 
 
 class Profiles:
-    """The profiles of the days before a run and within it, of all tables, read once when the first table asks."""
+    """The profiles of the days before a run, of all tables, read once when the first table asks."""
 
     def __init__(self, run: StageRun[Options]) -> None:
         self._run = run
@@ -46,7 +48,8 @@ class Profiles:
         run = self._run
         if not run.lake.exists("profiles"):
             return {}
-        within = Partitions(run.partitions.start - timedelta(days=_BACK), run.partitions.end)
+        start = run.partitions.start
+        within = Partitions(start - timedelta(days=_BACK), start - timedelta(days=1))
         columns = [PARTITION, "table_name", "figure", "value", "unusual"]
         days: dict[tuple[str, date], list[dict[str, Any]]] = {}
         for row in run.lake.scan("profiles", within, columns).to_pylist():
@@ -83,6 +86,14 @@ def find_unusual(
         findings[day] = judge(today, known[-_BACK:])
         known.append(replace(today, unusual=frozenset(each.figure for each in findings[day] if each.words)))
     return Unusual(findings)
+
+
+def refusals_of(name: str, source: TableSpec, unusual: Unusual) -> list[Refusal]:
+    """The refusals of unusual days, where the spec says ``refuse``."""
+    if source.unusual != "refuse":
+        return []
+    remedy = f"If the day is good, set tables.{name}.unusual to warn, and validate it again"
+    return [Refusal(day, name, "unusual", f"{words}. {remedy}") for day, words in unusual.words.items()]
 
 
 def publish_profiles(run: StageRun[Options], name: str, days: Iterable[date], unusual: Unusual) -> None:
