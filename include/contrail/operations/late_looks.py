@@ -23,7 +23,10 @@ class LookedAt:
 
     def knows(self, path: UPath, state: PartitionState | None) -> bool:
         """Whether the file and the lake's rows are as they were at the last look."""
-        known = self._before.get(path.name) == _key(path, state)
+        try:
+            known = self._before.get(path.name) == _key(path, state)
+        except OSError:
+            return False  # a broken link, for example; ingest says what is wrong with it
         if known:
             self.remember(path, state)
         return known

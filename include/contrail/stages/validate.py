@@ -32,9 +32,9 @@ from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import ValidateOptions as Options
 from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition, refused_by
 from contrail.stages.results import StageResult, ValidateDetails
-from contrail.stages.staleness import OK, REACH, Staleness
+from contrail.stages.staleness import REACH
 from contrail.stages.validation.contracts import contracts_of, table_order
-from contrail.stages.validation.references import brought_sql, partner_sql, partners_of, with_values
+from contrail.stages.validation.references import brought_sql, is_current, partner_sql, partners_of, with_values
 from contrail.stages.validation.unusual import Profiles, Unusual, find_unusual, publish_profiles, refusals_of
 
 _REPORTS_KEPT = 50
@@ -134,7 +134,7 @@ def _validate_table(
         publish_refusals(run, name, [refusal.partition for refusal in unjudged], unjudged)
         return _Outcome(TableReport(name, refused=_words(unjudged)), refusals=unjudged)
     inputs = _inputs(run, name, contracts[name])
-    if partitions is None and Staleness(run.pipeline, run.lake).own(run.stage, run.partitions.start, name).state == OK:
+    if partitions is None and is_current(run, name):
         run.progress(f"{name}: unchanged")
         return _Outcome(TableReport(name, unchanged=True))
     with _opened(run, name, contracts[name], inputs) as table:

@@ -11,6 +11,13 @@ from contrail.methods.table_check import ROW
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
 from contrail.stages.options import ValidateOptions as Options
+from contrail.stages.staleness import OK, Staleness
+
+
+def is_current(run: StageRun[Options], name: str) -> bool:
+    """Whether a reference table is what its validation would publish now, and its files are whole."""
+    own = Staleness(run.pipeline, run.lake).own(run.stage, run.partitions.start, name)
+    return own.state == OK and not run.lake.verify(f"validated_{name}").damages
 
 
 def partners_of(run: StageRun[Options], partitions: Partitions | None, reference: Reference) -> pa.Table:
