@@ -22,6 +22,10 @@ class SpecError(ContrailError):
     exit_code = 2
 
 
+class SchemaError(SpecError):
+    """The spec asks of a published table what its rows cannot become. A person must move the table away."""
+
+
 class NoPriceError(SpecError):
     """The price table has no price for what a job uses. Its cost is unknown, not zero."""
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 import pyarrow as pa
 from upath import UPath
 
+from contrail.adapters.engine import read_files
 from contrail.adapters.executors import has_executors, own_errors, session_with_code
 from contrail.config.settings import EngineSettings
-from contrail.lake.parquet import parquet_files, read_folder
+from contrail.lake.parquet import plain, read_batches, read_folder
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -57,7 +58,7 @@ def map_files(
     Args:
         engine: Says where the functions run.
         parts: Files with their functions.
-        inputs: The columns that the functions receive. A column is null where a file lacks it.
+        inputs: The columns that the functions receive. A column is null where a file lacks it, under each of its names.
         outputs: The columns that the functions return, and their types.
         folder: Executors stage their results here. The folder is replaced.
 
@@ -82,12 +83,12 @@ def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def _read(files: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the rows of the files, in as few bounded parts as possible."""
     held: list[pa.RecordBatch] = []
-    for batch in parquet_files(files, schema).to_batches():
+    for batch in read_batches(files, schema):
         if held and sum(map(len, held)) + len(batch) > _ROWS:
-            yield pa.Table.from_batches(held, schema)
+            yield pa.Table.from_batches(held, plain(schema))
             held = []
         held.append(batch)
-    yield pa.Table.from_batches(held, schema)
+    yield pa.Table.from_batches(held, plain(schema))
 
 
 # ---- on executors ----
@@ -103,7 +104,7 @@ def _on_executors(
     def mapped(part: MapPart) -> "DataFrame":
         sent = session.sparkContext.broadcast(part.function.files())
         function = partial(_map_batches, kind=type(part.function), sent=sent, schema=outputs)
-        rows = session.read.schema(from_arrow_schema(inputs)).parquet(*part.files)
+        rows = read_files(session, part.files, inputs)
         return rows.mapInArrow(function, from_arrow_schema(outputs))
 
     with own_errors():

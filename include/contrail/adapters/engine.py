@@ -7,6 +7,7 @@ session does not belong here.
 import atexit
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from contrail.config.settings import EngineSettings
 from contrail.errors import EngineError
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 # Instants are in UTC. Code that needs a local time always names its zone.
 _SESSION = {"spark.sql.session.timeZone": "UTC"}
@@ -92,3 +94,21 @@ def _spark(master: str) -> "SparkSession":
             f"Apache Spark ({master}) did not start: {error}. It needs Java 17 or later on PATH or in JAVA_HOME; "
             "set engine.kind to sail in the environment file to run without Java."
         ) from error
+
+
+def read_files(session: "SparkSession", uris: Sequence[str], schema: "pa.Schema") -> "DataFrame":
+    """Read one or more Parquet files. A column is null where a file has none of its names (``lake.parquet``)."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    from contrail.lake.parquet import earlier_of, in_files
+
+    def column(name: str) -> "Column":
+        return F.col("`" + name.replace("`", "``") + "`")
+
+    # The engine takes a schema by its names. Without one it would take the columns of one file for all files.
+    rows = session.read.schema(from_arrow_schema(in_files(schema))).parquet(*uris)
+    named = {field.name: [field.name, *earlier_of(field)] for field in schema}
+    if all(len(names) == 1 for names in named.values()):
+        return rows
+    return rows.select(*(F.coalesce(*map(column, names)).alias(name) for name, names in named.items()))

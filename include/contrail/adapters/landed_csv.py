@@ -8,7 +8,7 @@ import codecs
 import difflib
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import pyarrow as pa
@@ -28,7 +28,11 @@ _NAMES_SHOWN, _NAME_SHOWN = 10, 60
 
 
 def read_landed(
-    content: bytes, columns: Sequence[str], optional: Collection[str] = (), limits: FileLimits | None = None
+    content: bytes,
+    columns: Sequence[str],
+    optional: Collection[str] = (),
+    limits: FileLimits | None = None,
+    renamed: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """Read the rows of a gzipped CSV file.
 
@@ -37,6 +41,7 @@ def read_landed(
         columns: Every column of the table. The file may have them in any order.
         optional: Those of ``columns`` that the file may lack. They are null then.
         limits: How large the text and a row may be; None for the defaults of a table.
+        renamed: Columns by their earlier names, which the file may have in their place.
 
     Returns:
         ``columns`` as text, in the given order, and ``_line``. An empty field is null, in quotes or not. ``_line`` is the
@@ -54,7 +59,7 @@ def read_landed(
     records = find_records(text, limits.max_row_kb * KB)
     if isinstance(records, Fault):
         raise _refusal(text, records)
-    header = _header(text, records)
+    header = [(renamed or {}).get(name, name) for name in _header(text, records)]
     _check_columns(header, int(records.lines[0]), columns, optional)
     if len(records.starts) == 1:
         raise StructureError("no_rows", "the file has a header and no rows")
@@ -176,7 +181,8 @@ def _near(name: str, extra: Sequence[str]) -> str | None:
 
 
 def _missing(name: str, near: str | None) -> str:
-    return f"column '{name}' is missing" + (f"; was it renamed to '{near}'?" if near else "")
+    hint = f"; was it renamed to '{near}'? Then give the column that name, with renamed_from: {name}" if near else ""
+    return f"column '{name}' is missing{hint}"
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from contrail.config import names
 from contrail.config.problems import Problem, hint
 from contrail.config.schedules import cron_problem, daily_problem, zone_problem
-from contrail.config.table_rules import table_problems
+from contrail.config.table_rules import earlier_name_problems, table_problems
 
 if TYPE_CHECKING:
     from contrail.config.model_spec import DriftSpec, RetrainSpec
@@ -126,6 +126,8 @@ def _features(spec: "PipelineSpec") -> Iterator[Problem]:
             yield Problem(
                 ("features", "columns", name, "kind"), f"'{name}' is a {kind} in {spec.entities}; write kind: category"
             )
+    for at, said in earlier_name_problems(columns):
+        yield Problem(("features", "columns", *at), said)
     yield from _named_features(spec)
 
 

@@ -1,6 +1,6 @@
 """What a landed table demands of its own columns: names, key and knowledge time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from contrail.config import names
@@ -8,12 +8,27 @@ from contrail.config.problems import Problem, hint
 from contrail.config.yaml_file import Place
 
 if TYPE_CHECKING:
-    from contrail.config.table_spec import TableSpec
+    from contrail.config.table_spec import ColumnSpec, FeatureSpec, TableSpec
 
 
 def table_problems(place: Place, table: "TableSpec") -> list[Problem]:
     """List all that is wrong with a table at this place of the spec."""
-    return [Problem((*place, *at), said) for at, said in [*_columns(table), *_key(table), *_known_at(table)]]
+    return [Problem((*place, *at), said) for at, said in [*_columns(table), *_key(table), *_known_at(table)]] + [
+        Problem((*place, "columns", *at), said) for at, said in earlier_name_problems(table.columns)
+    ]
+
+
+def earlier_name_problems(
+    columns: "Mapping[str, ColumnSpec] | Mapping[str, FeatureSpec]",
+) -> Iterator[tuple[Place, str]]:
+    """List the earlier names that do not lead to one column."""
+    seen: dict[str, str] = {}
+    for name, column in columns.items():
+        for earlier in column.renamed_from:
+            if earlier in columns:
+                yield (name, "renamed_from"), f"'{earlier}' is a column of its own; one name cannot mean two columns"
+            elif (other := seen.setdefault(earlier, name)) != name:
+                yield (name, "renamed_from"), f"'{earlier}' is an earlier name of {other} already"
 
 
 def _columns(table: "TableSpec") -> Iterator[Problem]:

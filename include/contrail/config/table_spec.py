@@ -3,9 +3,10 @@
 How a model is made of them does not belong here.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from contrail.config.names import Name
 from contrail.frozen import Frozen
@@ -22,12 +23,26 @@ SQL_TYPES: dict[ColumnType, str] = {
 LONGEST_DAYS = 3_660  # ten years; more is a slip of the finger, and far more is no date any longer
 
 
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+EarlierNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_several),
+    Field(
+        description="Its earlier names, one or a list. Files and rows that have one of them are read as this column."
+    ),
+]
+
+
 class ColumnSpec(Frozen):
     """A column of a landed table. ``timestamp`` is UTC; an empty CSV field is null."""
 
     type: ColumnType
     required: bool = Field(default=True, description="Whether a row without a value goes to quarantine.")
     doc: str = ""
+    renamed_from: EarlierNames = ()
 
 
 class FileLimits(Frozen):
@@ -70,6 +85,11 @@ class TableSpec(Frozen):
         """Columns that a landed file may lack. Their values are then null."""
         return frozenset(name for name, column in self.columns.items() if not column.required)
 
+    @property
+    def earlier_names(self) -> dict[str, str]:
+        """The columns by the names that they had before."""
+        return _by_earlier_name(self.columns)
+
 
 class LabelSpec(Frozen):
     """What is predicted: a SQL expression over a validated table, joined to the entities by the pipeline's key.
@@ -94,6 +114,11 @@ class FeatureSpec(Frozen):
 
     kind: Literal["number", "category"] = "number"
     doc: str
+    renamed_from: EarlierNames = ()
+
+
+def _by_earlier_name(columns: "Mapping[str, ColumnSpec] | Mapping[str, FeatureSpec]") -> dict[str, str]:
+    return {earlier: name for name, column in columns.items() for earlier in column.renamed_from}
 
 
 class FeaturesSpec(Frozen):
@@ -101,6 +126,11 @@ class FeaturesSpec(Frozen):
 
     lookback_days: int = Field(ge=1, le=400)
     columns: dict[Name, FeatureSpec]
+
+    @property
+    def earlier_names(self) -> dict[str, str]:
+        """The features by the names that they had before."""
+        return _by_earlier_name(self.columns)
 
     @property
     def categories(self) -> list[str]:

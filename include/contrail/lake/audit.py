@@ -2,7 +2,6 @@
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.schema import Schema
 from upath import UPath
 
 from contrail.errors import AuditError
@@ -98,20 +97,3 @@ def _check_key(dataset: Dataset, table: pa.Table) -> None:
         raise AuditError(
             f"{dataset.name}: {repeated.num_rows} keys occur more than once, for example {example}. {_KEPT}"
         )
-
-
-def check_evolution(dataset: Dataset, published: Schema) -> None:
-    """Allow new optional columns. A lost or a new required column needs a person.
-
-    Raises:
-        AuditError: naming the columns.
-    """
-    old, new = set(published.column_names), set(dataset.columns)
-    required = [name for name in sorted(new - old) if dataset.columns[name].required]
-    if lost := sorted(old - new):
-        raise AuditError(
-            f"{dataset.name}: the spec no longer has the published columns {lost}. "
-            f"Keep them, or move the table away and rebuild it. {_KEPT}"
-        )
-    if required:
-        raise AuditError(f"{dataset.name}: new columns {required} must be optional (required: false). {_KEPT}")

@@ -1,9 +1,9 @@
-"""The catalog: open it, and find, make and widen the tables of one pipeline.
+"""The catalog: open it, and find, make and change the tables of one pipeline.
 
 Reading and writing rows does not belong here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from pyiceberg.catalog import Catalog, load_catalog
@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 from upath import UPath
 
 from contrail.config.settings import Settings
-from contrail.errors import DamagedError, MissingInputError
-from contrail.lake import audit, conflicts, recovery
+from contrail.errors import DamagedError, MissingInputError, SchemaError
+from contrail.lake import conflicts, evolution, moving, recovery
 from contrail.lake.conflicts import Made
 from contrail.lake.datasets import Dataset
 
@@ -105,18 +105,45 @@ class Tables:
         return conflicts.commit(self.settings, self.namespace, name, attempt)
 
     def ensure(self, dataset: Dataset) -> Table:
-        """Make the table of a dataset when it is missing, and add the dataset's new columns.
+        """Make the table of a dataset when it is missing, and bring its columns to the dataset's.
 
         Raises:
-            AuditError: for lost columns, or new ones that are required.
+            SchemaError: when the table cannot become what the dataset is; see ``evolution``.
             CommitConflictError: Other writers won every attempt.
         """
         if not self.exists(dataset.name):
             self._create(dataset)
         table = self.table(dataset.name)
-        if not _NO_RETRIES.items() <= table.properties.items() or _differs(dataset, table):
+        if _lacking(dataset, table) or evolution.evolved(dataset, table) != table.schema():
             return self.commit(dataset.name, lambda: self._evolve(dataset))
         return table
+
+    def follows(self, dataset: Dataset) -> bool:
+        """Say whether a table has its dataset's columns already. A missing table follows, because it will be made so.
+
+        Raises:
+            SchemaError: when the table cannot become what the dataset is.
+        """
+        if not self.exists(dataset.name):
+            return True
+        table = self.table(dataset.name)
+        return evolution.evolved(dataset, table) == table.schema()
+
+    def bring_up_to_date(self, datasets: Iterable[Dataset]) -> None:
+        """Bring the columns of those tables that exist to their datasets', before any work is done for them.
+
+        Raises:
+            SchemaError: naming every table that cannot become what its dataset is. The others follow theirs.
+        """
+        existing, refused = set(self.table_names()), []
+        for dataset in datasets:
+            if dataset.name in existing:
+                try:
+                    self.ensure(dataset)
+                except SchemaError as error:
+                    refused.append(str(error))
+        if refused:
+            raise SchemaError("\n".join(refused))
 
     def _create(self, dataset: Dataset) -> None:
         schema = dataset.iceberg_schema()
@@ -132,23 +159,29 @@ class Tables:
                 (self.namespace, dataset.name),
                 schema,
                 partition_spec=PartitionSpec(*fields),
-                properties={**_PROPERTIES, "comment": dataset.doc},
+                properties={
+                    **_PROPERTIES,
+                    **evolution.key_of(dataset),
+                    "comment": dataset.doc,
+                    **moving.name_of(dataset.name),
+                },
+                location=moving.free_location(self, dataset.name),
             )
 
     def _evolve(self, dataset: Dataset) -> Table:
-        table = self.table(dataset.name)
-        if not _NO_RETRIES.items() <= table.properties.items():
+        table = evolution.evolve(dataset, self.table(dataset.name))
+        if lacking := _lacking(dataset, table):
             with table.transaction() as transaction:
-                transaction.set_properties(_NO_RETRIES)
-        if _differs(dataset, table):
-            audit.check_evolution(dataset, table.schema())
-            with table.update_schema() as update:
-                update.union_by_name(dataset.iceberg_schema())
+                transaction.set_properties(lacking)
         return table
 
 
-def _differs(dataset: Dataset, table: Table) -> bool:
-    return set(table.schema().column_names) != set(dataset.columns)
+def _lacking(dataset: Dataset, table: Table) -> dict[str, str]:
+    """The properties that a table from before does not have yet."""
+    found = table.properties
+    # A key that is noted already stays: another one is refused, and a renamed column is the same key.
+    key = {} if evolution.KEY in found else evolution.key_of(dataset)
+    return key | {name: value for name, value in _NO_RETRIES.items() if found.get(name) != value}
 
 
 def open_catalog(settings: Settings) -> Catalog:

@@ -67,9 +67,9 @@ class Dataset:
         )
 
 
-def documented(kind: ColumnType, doc: str, required: bool = True) -> ColumnSpec:
+def documented(kind: ColumnType, doc: str, required: bool = True, renamed_from: tuple[str, ...] = ()) -> ColumnSpec:
     """Make a column that Contrail defines, not the pipeline's spec."""
-    return ColumnSpec(type=kind, required=required, doc=doc)
+    return ColumnSpec(type=kind, required=required, doc=doc, renamed_from=renamed_from)
 
 
 PARTITION_COLUMN = {PARTITION: documented("date", "Daily partition: a date in the pipeline's time zone.")}
@@ -79,7 +79,10 @@ def raw(spec: PipelineSpec, table: str) -> Dataset:
     """``raw_<table>``: every landed field as text, with the file and line that it came from."""
     source = spec.tables[table]
     daily = source.kind == "daily"
-    columns = {name: documented("string", column.doc, required=False) for name, column in source.columns.items()}
+    columns = {
+        name: documented("string", column.doc, required=False, renamed_from=column.renamed_from)
+        for name, column in source.columns.items()
+    }
     origin = {
         "_file": documented("string", "Landed file that the row came from."),
         "_line": documented("int", "Line of the row in that file. The header is line 1."),
@@ -156,7 +159,12 @@ def features(spec: PipelineSpec) -> Dataset:
     """``features``: one row per entity, built from what was known at its partition's cut-off."""
     key_columns = {name: spec.tables[spec.entities].columns[name] for name in spec.key}
     feature_columns = {
-        name: documented("string" if column.kind == "category" else "float", column.doc, required=False)
+        name: documented(
+            "string" if column.kind == "category" else "float",
+            column.doc,
+            required=False,
+            renamed_from=column.renamed_from,
+        )
         for name, column in spec.features.columns.items()
         if name not in key_columns
     }

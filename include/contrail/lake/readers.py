@@ -16,7 +16,8 @@ from contrail.errors import MissingInputError
 from contrail.lake import integrity
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
-from contrail.lake.parquet import parquet_files
+from contrail.lake.evolution import earlier_names
+from contrail.lake.parquet import field_id, plain, read_rows, with_earlier
 from contrail.lake.selection import Selection
 from contrail.partitions import Partitions
 
@@ -30,17 +31,29 @@ class PartitionState:
     snapshot_id: int | None
 
 
-def schema(tables: Tables, name: str) -> pa.Schema:
-    """Return the Arrow schema of a table. It reads files of any age.
+def schema(tables: Tables, name: str, snapshot_id: int | None = None) -> pa.Schema:
+    """Return the Arrow schema of a table as it is now, or as it was at a snapshot.
+
+    It reads files of any age. Each field knows its id, and the names that it had (``parquet.earlier_of``).
 
     Raises:
         MissingInputError: if the table does not exist.
     """
-    found = schema_to_pyarrow(tables.table(name).schema(), include_field_ids=False)
+    table = tables.table(name)
+    snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+    wanted = table.schema()
+    if snapshot is not None and snapshot.schema_id is not None:
+        wanted = table.schemas().get(snapshot.schema_id, wanted)
+    earlier = earlier_names(table, wanted)
+    found = zip(wanted.fields, schema_to_pyarrow(wanted), strict=True)
     # Every reader here uses Arrow's small string type.
     return pa.schema(
-        [f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in found]
-    ).remove_metadata()
+        [
+            with_earlier(arrow.with_type(pa.string()) if pa.types.is_large_string(arrow.type) else arrow, names)
+            for field, arrow in found
+            for names in [earlier.get(field.field_id, ())]
+        ]
+    )
 
 
 def files(tables: Tables, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
@@ -76,15 +89,19 @@ def scan(
     """Read rows of a table as Arrow, in the order of its files.
 
     Raises:
-        MissingInputError: if the table does not exist, or no longer has the snapshot.
+        MissingInputError: if the table does not exist, lacks a column, or no longer has the snapshot.
         DamagedError: if a file is missing or has other bytes.
     """
     own = schema(tables, name)
     found = files(tables, name, partitions, snapshot_id)
     names = list(columns) if columns is not None else own.names
-    if not found:
-        return own.empty_table().select(names)
-    return parquet_files(found, own).to_table(columns=names)
+    if missing := [column for column in names if column not in own.names]:
+        raise MissingInputError(
+            f"{tables.namespace}.{name} has no columns {missing} yet; it has {own.names}. The next stage that uses the "
+            f"table brings it to the spec: contrail status --pipeline {tables.namespace} shows which."
+        )
+    wanted = pa.schema([own.field(column) for column in names])
+    return read_rows(found, wanted) if found else plain(wanted).empty_table()
 
 
 def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
@@ -143,11 +160,16 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Schem
     protocol = found[0].partition("://")[0] if found and "://" in found[0] else ""
     if protocol and not connection.filesystem_is_registered(protocol):
         connection.register_filesystem(UPath(found[0]).fs)
+    empty = connection.from_arrow(rows.empty_table())
     if found:
+        # By their ids, DuckDB finds columns that files have under another name, or lack, and shows no others.
+        named = ", ".join(
+            f"{field_id(field)}: {{name: {literal(field.name)}, type: {literal(str(kind))}, default_value: NULL}}"
+            for field, kind in zip(rows, empty.types, strict=True)
+        )
         listed = ", ".join(map(literal, found))
-        source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, union_by_name=true)"
+        source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, schema=MAP {{{named}}})"
     else:
-        empty = connection.from_arrow(rows.empty_table())
         columns = (
             f'CAST(NULL AS {kind}) AS "{column}"' for column, kind in zip(empty.columns, empty.types, strict=True)
         )

@@ -17,6 +17,7 @@ from upath import UPath
 
 from contrail.config.settings import CatalogSettings
 from contrail.errors import DamagedError
+from contrail.lake.moving import NAME
 
 # What PyIceberg raises for metadata that is missing or damaged.
 UNREADABLE = (OSError, ValueError, ValidationError)
@@ -67,9 +68,9 @@ def recover(catalog: Catalog, of: CatalogSettings, namespace: str) -> Iterator[F
     for name in _folders(folder):
         if str(folder / name) in used or not (found := _newest(of, folder / name)):
             continue
-        if name in known:
-            catalog.drop_table((namespace, name))
-        catalog.register_table((namespace, name), found.location)
+        if found.name in known:
+            catalog.drop_table((namespace, found.name))
+        catalog.register_table((namespace, found.name), found.location)
         yield found
 
 
@@ -105,7 +106,9 @@ def _newest(of: CatalogSettings, folder: UPath) -> Found | None:
             unreadable.append(path.name)
         elif snapshot := metadata.current_snapshot():
             rows = int((snapshot.summary or {}).get("total-records", 0)) if snapshot.summary else 0
-            return Found(folder.name, location, snapshot.snapshot_id, rows, tuple(unreadable))
+            return Found(
+                metadata.properties.get(NAME, folder.name), location, snapshot.snapshot_id, rows, tuple(unreadable)
+            )
     return None
 
 

@@ -115,14 +115,18 @@ def _create_views(
     columns: dict[str, pa.Schema] = {}
     for name in sorted((named | sources) & (existing | known.keys()) - derived.keys()):
         snapshot = readers.snapshot_at(tables, name, as_of)
-        columns[name] = readers.schema(tables, name) if name in existing else known[name].arrow_schema()
+        at = snapshot if as_of else None
+        columns[name] = readers.schema(tables, name, at) if name in existing else known[name].arrow_schema()
         uris = readers.files(tables, name, snapshot_id=snapshot) if snapshot else []
         allowed += readers.create_view(connection, name, columns[name], uris)
     for name in sorted(named & derived.keys()):
         source = derived[name].source
         left_out = known[source].columns.keys() - derived[name].dataset.columns.keys()
         shown_columns = [column for column in columns[source].names if column not in left_out]
-        query = derived[name].query(quoted(source, "duckdb"), "duckdb", shown_columns)
+        lacking = [f"NULL AS {quoted(c, 'duckdb')}" for c in sorted(left_out - set(columns[source].names))]
+        table = quoted(source, "duckdb")
+        over = f"(SELECT *, {', '.join(lacking)} FROM {table})" if lacking else table
+        query = derived[name].query(over, "duckdb", shown_columns)
         connection.execute(f"CREATE VIEW {quoted(name, 'duckdb')} AS {query}")
     return allowed
 

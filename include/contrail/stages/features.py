@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from upath import UPath
 
-from contrail.adapters.engine import spark_session
+from contrail.adapters.engine import read_files, spark_session
 from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
@@ -131,12 +131,11 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     daily = spec.tables[table].kind == "daily"
     window = run.partitions.reaching_back(spec.features.lookback_days) if daily else None
     dataset = datasets.validated(spec, table)
-    # Files older than a column lack it, and the engine would take the columns of one file for all files.
-    schema = from_arrow_schema(run.lake.schema(dataset.name))
+    schema = run.lake.schema(dataset.name)
     files = run.lake.files(dataset.name, window, snapshot)
     if not files:
-        return session.createDataFrame([], schema)
-    rows = session.read.schema(schema).parquet(*files)
+        return session.createDataFrame([], from_arrow_schema(schema))
+    rows = read_files(session, files, schema)
     if window:
         rows = _known(rows, run, spec.tables[table].known_ahead)
         if table == spec.label.table and (later := later_outcomes(run.lake, spec, window, snapshot)).num_rows:

@@ -26,6 +26,7 @@ from contrail.stages import changes
 from contrail.stages.base import StageRun, silent
 from contrail.stages.options import OPTIONS, ScoreOptions, StageOptions, options_of
 from contrail.stages.results import StageResult
+from contrail.stages.tables import tables_of
 
 _TRIES = 3
 _READ_MODELS = ("train", "promote", "score", "drift", "performance", "govern", "publish")
@@ -135,6 +136,8 @@ def _execute(run: StageRun[StageOptions]) -> StageResult[Any]:
     module = _stage(run.stage)
     started = time.monotonic()
     with machine_errors():
+        # A change of the spec that a table cannot follow is told now, not after minutes of work.
+        run.lake.bring_up_to_date(tables_of(run.stage, run.pipeline.spec))
         try:
             result: StageResult[Any] = _from_inputs_at_rest(run)(module.execute, run)
         finally:

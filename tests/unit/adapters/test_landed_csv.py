@@ -129,3 +129,17 @@ def test_what_is_no_gzip_is_said_so(content: bytes, rule: str) -> None:
     with pytest.raises(StructureError) as caught:
         read_landed(content, ("a", "b"))
     assert caught.value.rule == rule
+
+
+def test_a_column_is_taken_under_an_earlier_name_too() -> None:
+    rows = read_landed(gzip.compress(b"b,old\n2,1\n"), ["a", "b"], renamed={"old": "a", "older": "a"})
+    assert rows.to_pydict() == {"a": ["1"], "b": ["2"], "_line": [2]}
+    with pytest.raises(StructureError, match="column 'a' occurs more than once"):
+        read_landed(gzip.compress(b"a,old\n2,1\n"), ["a"], renamed={"old": "a"})
+
+
+def test_a_column_that_may_have_been_renamed_says_how_to_tell() -> None:
+    with pytest.raises(
+        StructureError, match=r"renamed to 'weight_kg'\? Then give the column that name, with renamed_from"
+    ):
+        read_landed(gzip.compress(b"weight_kg\n2\n"), ["weight"])

@@ -46,6 +46,8 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         ("last_partition", date(9999, 12, 31), "last_partition: Input should be less than or equal to 2261-12-31"),
         ("schedule.start_date", date(1, 1, 1), "start_date: Input should be greater than or equal to 1678-01-01"),
         ("entities", "parcel", "no table named 'parcel'"),
+        ("features.columns.weight.renamed_from", "distance", "'distance' is a column of its own; one name cannot mean"),
+        ("tables.parcels.columns.depot.renamed_from", ["weight"], "'weight' is a column of its own"),
         ("key", ["nope"], "key columns ['nope'] are not columns"),
         (
             "tables.deliveries.key",

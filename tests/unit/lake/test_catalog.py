@@ -38,3 +38,17 @@ def test_a_namespace_that_another_run_has_just_made_is_no_error(lake: Lake, monk
     monkeypatch.setattr(lake.catalog, "create_namespace_if_not_exists", lost_the_race)
     lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
     assert contents(lake) == [(DAY1, "red", 3)]
+
+
+def test_a_change_that_is_to_come_is_told_and_not_made(lake: Lake) -> None:
+    assert lake.follows(ITEMS), "a table that is not there will be made so"
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    wider = Dataset("items", "", {**ITEMS.columns, "size": ColumnSpec(type="float", required=False)}, ("id",))
+    assert lake.follows(ITEMS)
+    assert not lake.follows(wider)
+    with pytest.raises(
+        MissingInputError, match=r"no columns \['size'\] yet; it has \['partition_date', 'id', 'colour'\]"
+    ):
+        lake.scan("items", columns=["size"])
+    lake.bring_up_to_date([wider])
+    assert lake.follows(wider)

@@ -1,6 +1,7 @@
 """A question reads the tables of one pipeline. It changes nothing, and sees nothing else."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from tests.conftest import Prepare, Toy
 from tests.toy_tables import publish_toy
 
 from contrail.errors import SpecError
-from contrail.lake import sql
+from contrail.lake import datasets, records, sql
 from contrail.lake.sql import ask, shown
 
 SECRET = "a line that no answer may show"
@@ -185,3 +186,27 @@ def test_the_memory_of_a_question_is_limited(asked: Toy, monkeypatch: pytest.Mon
     monkeypatch.setattr(sql, "_LOCKED", ("SET memory_limit = '20MB'", "SET max_temp_directory_size = '0KB'"))
     with pytest.raises(sql.EngineError, match="needs more than 50% of the memory"):
         answered(asked, "SELECT range, count(*) FROM range(20000000) GROUP BY ALL ORDER BY ALL")
+
+
+def test_an_earlier_moment_shows_the_columns_of_its_time(asked: Toy) -> None:
+    then = datetime.now(UTC)
+    columns = [name for name, *_ in answered(asked, "DESCRIBE features")]
+    renamed = {("mass" if name == "weight" else name): c for name, c in asked.spec.features.columns.items()}
+    renamed["mass"] = renamed["mass"].model_copy(update={"renamed_from": ("weight",)})
+    features = asked.spec.features.model_copy(update={"columns": renamed})
+    dataset = datasets.features(asked.spec.model_copy(update={"features": features}))
+    asked.lake.bring_up_to_date([dataset])
+    heaviest = "SELECT max({}) FROM features"
+    assert [name for name, *_ in answered(asked, "DESCRIBE features", as_of=then)] == columns
+    assert answered(asked, heaviest.format("mass")) == answered(asked, heaviest.format("weight"), as_of=then)
+    assert [name for name, *_ in answered(asked, "DESCRIBE features")] == list(dataset.columns)
+
+
+def test_views_show_what_their_table_has_at_the_time(asked: Toy) -> None:
+    dataset = datasets.predictions(asked.spec)
+    fewer = {name: column for name, column in dataset.columns.items() if not name.startswith("reason_3")}
+    asked.lake.ensure(replace(dataset, columns=fewer))
+    assert "reason_3" not in [name for name, *_ in answered(asked, "DESCRIBE predictions_latest")]
+    performance = records.performance(asked.spec)
+    asked.lake.ensure(replace(performance, columns={n: c for n, c in performance.columns.items() if n != "shadow"}))
+    assert answered(asked, "SELECT * FROM model_performance") == []

@@ -1,11 +1,17 @@
 """The entry to a stage by its verb."""
 
+from dataclasses import replace
+
 import pytest
 from tests.conftest import Toy
+from tests.toy_tables import publish_toy
 
-from contrail.errors import SpecError
+from contrail.errors import SchemaError, SpecError
+from contrail.lake.records import all_datasets
 from contrail.partitions import Partitions
+from contrail.stages import VERBS, runner
 from contrail.stages.runner import run_stage
+from contrail.stages.tables import tables_of
 
 
 @pytest.mark.parametrize(
@@ -16,3 +22,24 @@ def test_a_verb_that_is_no_stage_names_the_nearest(toy: Toy, verb: str, words: s
     with pytest.raises(SpecError) as raised:
         run_stage(verb, "toy", Partitions.parse("2024-01-05"))
     assert words in str(raised.value)
+
+
+def test_a_spec_that_a_table_cannot_follow_is_refused_before_any_work(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_toy(toy, "2024-01-01", "2024-01-02")
+    columns = {**toy.spec.features.columns}
+    columns["weight"] = columns["weight"].model_copy(update={"kind": "category"})
+    features = toy.spec.features.model_copy(update={"columns": columns})
+    changed = replace(toy.pipeline, spec=toy.spec.model_copy(update={"features": features}))
+    monkeypatch.setattr(runner, "load_pipeline", lambda _: changed)
+    monkeypatch.setattr("contrail.stages.features.execute", lambda _: pytest.fail("the work began"))
+    with pytest.raises(SchemaError, match="weight: float in the table, string in the spec") as refused:
+        toy.run("features", "2024-01-01")
+    assert "contrail move-away features -p toy" in str(refused.value)
+
+
+def test_a_stage_knows_its_tables_of_the_lake(toy: Toy) -> None:
+    used = {dataset.name for verb in VERBS for dataset in tables_of(verb, toy.spec)}
+    written = {"corrections", "governor"}  # a correction's report and the governor have no verb of the chain
+    assert used == set(all_datasets(toy.spec)) - written

@@ -129,7 +129,9 @@ class Delivery:
     def _rows(self, day: date | None, path: UPath, content: bytes) -> pa.Table:
         source = self.run.pipeline.spec.tables[self.table]
         try:
-            rows = read_landed(content, list(source.columns), source.optional_columns, source.file_limits)
+            rows = read_landed(
+                content, list(source.columns), source.optional_columns, source.file_limits, source.earlier_names
+            )
         except StructureError as error:
             if not (error.rule == "no_rows" and source.may_be_empty):
                 raise
