@@ -54,6 +54,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "describe": ("contrail describe", "contrail describe predictions"),
     "history": ("contrail history predictions",),
     "rollback": ("contrail rollback predictions --to 4242424242424242424",),
+    "move-away": ("contrail move-away features -p flight_delay",),
     "verify": (
         "contrail verify -p flight_delay",
         "contrail verify -p flight_delay --give-up governor",

@@ -197,3 +197,19 @@ def rollback(
     if changed := [day for day in {**before, **after} if before.get(day) != after.get(day)]:
         with progress(f"rollback {table}") as show:
             show_analysts(name, Partitions(min(changed), max(changed)), show, [table])
+
+
+@command(app, "move-away", TABLES)
+def move_away(table: TableArgument, pipeline: AnyPipelineOption = None) -> None:
+    """Move a table away, with all of its rows and snapshots, so that it can be made anew.
+
+    Use it when the spec asks of a table what its rows cannot become. Nothing is lost: the moved table can be queried.
+    """
+    from contrail.operations.moved_table import move_table
+
+    loaded = load_pipeline(default_pipeline(pipeline))
+    moved = move_table(loaded, lake_of(loaded), table)
+    done(f"{moved.name} is now {moved.moved_to}; contrail query and contrail history read it by that name")
+    if moved.commands:
+        printing.say(f"To make {moved.name} anew:")
+        printing.indented(moved.commands)
