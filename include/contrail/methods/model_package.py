@@ -8,8 +8,9 @@ MLflow model, whose loader is ``_load_pyfunc``.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import xgboost
 
 MODEL, CARD, REFERENCE = "model.ubj", "model.json", "reference.json"
+_TEXTS, _WORD = re.compile(r"('(?:[^']|'')*')"), re.compile(r"\w+")
 
 
 class TrainingRecord(Frozen):
@@ -91,12 +93,14 @@ class ModelCard(Frozen):
 class ModelPackage:
     """A model with its card and drift reference, in memory.
 
-    The reference stays unread until drift is measured. Only then must its format be readable.
+    The reference stays unread until drift is measured. Only then must its format be readable. ``columns`` has today's name
+    of each feature that had another one when the model was trained.
     """
 
     card: ModelCard
     booster_bytes: bytes
     reference_bytes: bytes
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path, digest: str | None = None) -> "ModelPackage":
@@ -152,10 +156,28 @@ class ModelPackage:
         if tuple(names or ()) != self.card.features or list(kinds or ()) != expected:
             raise DataError(f"{folder}: {MODEL} has features {names}, {CARD} has {list(self.card.features)}")
 
+    def of_today(self, spec: PipelineSpec) -> "ModelPackage":
+        """Return the package with the names that a pipeline gives to its features now."""
+        known = spec.features.earlier_names
+        return replace(self, columns={name: known[name] for name in self.card.features if name in known})
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that the model reads, in its order."""
+        return tuple(self.columns.get(name, name) for name in self.card.features)
+
+    @property
+    def rate_table(self) -> RateTable:
+        """The table of group means."""
+        table = self.card.rate_table
+        return table.model_copy(update={"features": tuple(self.columns.get(name, name) for name in table.features)})
+
     @cached_property
     def reference(self) -> DriftReference:
         """The drift reference. Errors are those of ``DriftReference.from_json``."""
-        return DriftReference.from_json(self.reference_bytes)
+        found = DriftReference.from_json(self.reference_bytes)
+        named = {self.columns.get(name, name): usual for name, usual in found.features.items()}
+        return found.model_copy(update={"features": named})
 
     @cached_property
     def booster(self) -> "xgboost.Booster":
@@ -169,22 +191,30 @@ class ModelPackage:
 
     def differences(self, spec: PipelineSpec) -> list[str]:
         """List how the package disagrees with a pipeline's current spec. It may score when the list is empty."""
-        card = self.card
-        kinds = {name: "category" if name in card.categories else "number" for name in card.features}
+        card, now = self.card, self.of_today(spec).features
+        trained = {
+            name: "category" if old in card.categories else "number"
+            for old, name in zip(card.features, now, strict=True)
+        }
         wanted: dict[str, str] = {name: column.kind for name, column in spec.features.columns.items()}
-        changed = sorted(name for name in kinds.keys() & wanted.keys() if kinds[name] != wanted[name])
+        label = _renamed(card.label, spec.tables[spec.label.table].earlier_names)
         found: dict[str, list[str]] = {
             "it is a model of another pipeline": [] if card.pipeline == spec.name else [card.pipeline],
             "its task differs": [] if card.task == spec.task else [card.task],
-            "its label differs": [] if card.label == spec.label.expression else [card.label],
-            "it needs features that the pipeline no longer has": sorted(kinds.keys() - wanted.keys()),
-            "features changed their kind": changed,
+            "its label differs": [] if label == spec.label.expression else [card.label],
+            "it needs features that the pipeline no longer has": sorted(trained.keys() - wanted.keys()),
+            "features changed their kind": [
+                f"{name} (a {kind} at its training, a {wanted[name]} now)"
+                for name, kind in sorted(trained.items())
+                if wanted.get(name, kind) != kind
+            ],
         }
         return [f"{what}: {', '.join(which)}" for what, which in found.items() if which]
 
     def matrix(self, features: pa.Table) -> npt.NDArray[np.float32]:
         """Encode rows for the model: float32, shape (rows, features), with NaN for missing values."""
-        return encode(features, self.card.features, self.card.categories)
+        categories = {self.columns.get(name, name): values for name, values in self.card.categories.items()}
+        return encode(features, self.features, categories)
 
     def predict(self, features: pa.Table) -> npt.NDArray[np.float64]:
         """Predict the probability of the label (binary) or its value (regression), shape (rows,)."""
@@ -215,6 +245,14 @@ class ModelPackage:
 def _check_digest(content: bytes, expected: str | None, path: Path, by: str) -> None:
     if hashlib.sha256(content).hexdigest() != expected:
         raise DataError(f"{path} is not the file that was trained: its SHA-256 differs from that in {by}")
+
+
+def _renamed(expression: str, names: Mapping[str, str]) -> str:
+    """Give an expression the names that its columns have now. Texts in it stay."""
+    parts = _TEXTS.split(expression)
+    return "".join(
+        part if n % 2 else _WORD.sub(lambda word: names.get(word[0], word[0]), part) for n, part in enumerate(parts)
+    )
 
 
 class _Pyfunc:

@@ -4,8 +4,9 @@ The function is pure, from Arrow to Arrow. It can be saved as bytes, so that ano
 Reading features and publishing predictions do not belong here.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from contrail.frozen import Frozen
 from contrail.methods.model_package import ModelPackage
 from contrail.methods.reasons import reason_columns
 
-_SCORING = "scoring.json"
+_SCORING, _COLUMNS = "scoring.json", "columns.json"
 
 
 class Receipt(Frozen):
@@ -73,12 +74,13 @@ class Scorer:
         columns |= outcome_columns(package.card.task, package.predict_matrix(matrix), scoring.threshold)
         if scoring.reasons:
             contributions = package.contributions_matrix(matrix)
-            columns |= reason_columns(rows, package.card.features, contributions, scoring.reasons)
+            columns |= reason_columns(rows, package.features, contributions, scoring.reasons)
         return pa.table({**columns, **scoring.receipt.columns(rows.num_rows)})
 
     def files(self) -> dict[str, bytes]:
-        """Return all files that another process needs, by name: the model's own and ``scoring.json``."""
-        return {**self.package.files(), _SCORING: self.scoring.model_dump_json().encode()}
+        """Return all files that another process needs, by name: the model's own, ``scoring.json`` and ``columns.json``."""
+        columns = json.dumps(dict(self.package.columns)).encode()
+        return {**self.package.files(), _SCORING: self.scoring.model_dump_json().encode(), _COLUMNS: columns}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "Scorer":
@@ -87,7 +89,8 @@ class Scorer:
         Raises:
             DataError: if the model has changed since its training.
         """
-        return cls(ModelPackage.from_files(files, Path()), Scoring.model_validate_json(files[_SCORING]))
+        package = replace(ModelPackage.from_files(files, Path()), columns=json.loads(files[_COLUMNS]))
+        return cls(package, Scoring.model_validate_json(files[_SCORING]))
 
 
 def outcome_columns(task: str, predicted: npt.NDArray[np.float64], threshold: float) -> dict[str, pa.Array]:

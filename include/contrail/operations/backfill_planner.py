@@ -28,6 +28,7 @@ from contrail.partitions import Partitions
 from contrail.reports.backfill_record import SampledChanges
 from contrail.stages import RANGE_STAGES, features, score
 from contrail.stages.staleness import EXPIRED, NOTHING, Staleness
+from contrail.stages.tables import tables_of
 
 # Stages before features change what features read. Their result is unknown until they have run.
 _LANDING = ("ingest", "validate")
@@ -58,6 +59,8 @@ class _Planner:
         self.settings, self.lake, self.request = settings, lake, request
         self.staleness = Staleness(pipeline, lake)
         self._features_done: set[date] = set()
+        # Tables whose columns the stage will change first. Until then they cannot be read by the spec's names.
+        self._pending: list[str] = []
 
     @cached_property
     def models(self) -> list[tuple[Partitions, RegisteredModel]]:
@@ -82,6 +85,7 @@ class _Planner:
             jobs = self._range_jobs(stage)
             return StagePlan(stage, [], jobs, Estimate(None, "the whole range; the stage finds out what it must do"))
         self._check(stage)
+        self._pending = [dataset.name for dataset in tables_of(stage, self.spec) if not self.lake.follows(dataset)]
         partitions = [self._partition(stage, day) for day in self.request.partitions]
         jobs = self.request.jobs(
             (one.day for one in partitions if one.action != SAME), self.settings.backfill_chunk_days
@@ -98,7 +102,7 @@ class _Planner:
         certain = [
             p.day for p in partitions if p.action == REPLACE and p.published and p.day not in self._features_done
         ]
-        if self._lands or not certain:
+        if self._lands or self._pending or not certain:
             return None
         days = sorted({certain[round(i * (len(certain) - 1) / (_SAMPLED_DAYS - 1))] for i in range(_SAMPLED_DAYS)})
         dataset = datasets.predictions(self.spec)

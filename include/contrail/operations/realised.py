@@ -18,6 +18,7 @@ from contrail.methods.calibration import Period
 from contrail.methods.flagged import RUN_DAYS, UsualShare, recent_share
 from contrail.methods.intervals import Interval, day_intervals
 from contrail.partitions import Partitions
+from contrail.stages.tables import tables_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def realised(
     Only partitions after the training window count. None when there is nothing to measure.
     """
     spec, scored = pipeline.spec, lake.partitions("predictions")
+    if not all(lake.follows(dataset) for dataset in (*tables_of("score", spec), *tables_of("performance", spec))):
+        return None  # the next run brings the tables to the spec
     first = champion.package.card.training.end + timedelta(days=1 + spec.train.embargo_days)
     if not scored or max(scored) < first:
         return None
@@ -71,9 +74,10 @@ def realised(
     if not rows.num_rows:
         return None
     label, days = rows["label"].to_numpy(), rows[PARTITION].to_numpy()
+    rate_table = champion.package.of_today(spec).rate_table
     candidates = {
         "champion": rows[spec.prediction_column].to_numpy(),
-        "rate table": champion.package.card.rate_table.predict(rows),
+        **({"rate table": rate_table.predict(rows)} if {*rate_table.features} <= {*rows.column_names} else {}),
         "constant": np.full(len(label), champion.package.card.label_mean),
     }
     return Realised(

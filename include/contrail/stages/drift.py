@@ -29,6 +29,7 @@ from contrail.partitions import Partitions, as_ranges
 from contrail.reports.drift import DriftPage, ReportLine, sample, shortened, write_drift_report
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
+from contrail.stages.fitting import fitted
 from contrail.stages.measuring.measured import LabelDay, Measured, published_rows
 from contrail.stages.options import DriftOptions as Options
 from contrail.stages.results import DriftDetails, StageResult
@@ -129,7 +130,7 @@ def _inputs(run: StageRun[Options]) -> list[str]:
 
 def _measure(run: StageRun[Options], snapshot: int | None) -> Measured:
     spec = run.pipeline.spec
-    model = model_of(run.settings, run.lake, run.options.model)
+    model = fitted(spec, run.lake, model_of(run.settings, run.lake, run.options.model))
     # Read one more day. Whether drift begins on the first day depends on the verdict of the day before it.
     window = run.partitions.reaching_back(history_days(spec.drift) + 1)
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)

@@ -14,7 +14,7 @@ from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, al
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.config.spec import PipelineSpec
-from contrail.errors import ContrailError, MissingInputError, SpecError
+from contrail.errors import ContrailError, MissingInputError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lake import Lake
@@ -24,6 +24,7 @@ from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
+from contrail.stages.fitting import fitted
 from contrail.stages.options import ScoreOptions as Options
 from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 
@@ -94,7 +95,7 @@ def _score(
         MapPart(files[version], Scorer(model.package, _scoring(run, model, snapshot, scored_at)))
         for version, model in used.items()
     ]
-    wanted = {*_kept(run.pipeline.spec), *(name for model in used.values() for name in model.package.card.features)}
+    wanted = {*_kept(run.pipeline.spec), *(name for model in used.values() for name in model.package.features)}
     inputs = pa.schema([field for field in run.lake.schema("features") if field.name in wanted])
     return map_files(run.settings.engine, parts, inputs, dataset.staged_schema(), run.staging / dataset.name)
 
@@ -127,8 +128,7 @@ def _shadow(
     if version in (None, champion.version):
         return nothing
     try:
-        model = model_of(run.settings, run.lake, str(version))
-        _check_fit(run.pipeline.spec, model)
+        model = fitted(run.pipeline.spec, run.lake, model_of(run.settings, run.lake, str(version)))
         dataset = datasets.predictions_shadow(run.pipeline.spec)
         rows = _score(run, dataset, [(run.partitions, model)], snapshot, datetime.now(UTC))
         provenance = run.provenance(
@@ -156,18 +156,11 @@ def models_of(
     """
     as_of = ref == AS_OF
     parts = champions_as_of(lake, pipeline.name, partitions) if as_of else [(partitions, ref)]
-    models = {version: model_of(settings, lake, version) for _, version in parts}
-    for model in models.values():
-        _check_fit(pipeline.spec, model)
+    models = {
+        version: fitted(pipeline.spec, lake, model_of(settings, lake, version))
+        for version in dict.fromkeys(version for _, version in parts)
+    }
     return [(days, models[version]) for days, version in parts]
-
-
-def _check_fit(spec: PipelineSpec, model: RegisteredModel) -> None:
-    if problems := model.package.differences(spec):
-        raise SpecError(
-            f"{model.name} version {model.version} does not fit the pipeline as it is now: {'; '.join(problems)}. "
-            f"Nothing was scored. Train and promote a new version: contrail train --pipeline {spec.name} …"
-        )
 
 
 def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> list[date]:
@@ -200,7 +193,7 @@ def _between(day: date, entities: dict[date, PartitionState]) -> bool:
 def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> pa.Table:
     """Score a range without reasons and without publishing: key, score, decision, version."""
     package, kept = model.package, _kept(spec)
-    rows = lake.scan("features", partitions, dict.fromkeys([*kept, *package.card.features]))
+    rows = lake.scan("features", partitions, dict.fromkeys([*kept, *package.features]))
     columns = {name: rows.column(name) for name in kept}
     columns |= outcome_columns(spec.task, package.predict(rows), spec.score.threshold)
     return pa.table({**columns, "model_version": pa.repeat(pa.scalar(model.version), rows.num_rows)})

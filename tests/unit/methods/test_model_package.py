@@ -178,3 +178,32 @@ def test_mlflows_loader_predicts_from_a_data_frame(package, tmp_path):
     package.save(tmp_path)
     found = _load_pyfunc(str(tmp_path)).predict(made_features().to_pandas())
     np.testing.assert_array_equal(found, package.predict(made_features()))
+
+
+def renamed(spec, **names):
+    """The spec with features of other names; what a name was before is in renamed_from."""
+    columns = {names.get(n, n): c.model_copy(update={"renamed_from": (n,) * (n in names)}) for n, c in spec.items()}
+    return SPEC.features.model_copy(update={"columns": columns})
+
+
+def test_a_renamed_feature_is_read_under_its_name_of_today(package):
+    spec = SPEC.model_copy(update={"features": renamed(SPEC.features.columns, weight="mass", depot="place")})
+    today, rows = package.of_today(spec), made_features()
+    new = rows.rename_columns([{"weight": "mass", "depot": "place"}.get(n, n) for n in rows.column_names])
+    assert package.differences(spec) == []
+    assert {"mass", "place"} <= set(today.features)
+    np.testing.assert_array_equal(today.predict(new), package.predict(rows))
+    np.testing.assert_array_equal(today.contributions(new), package.contributions(rows))
+    np.testing.assert_array_equal(today.rate_table.predict(new), package.rate_table.predict(rows))
+    assert today.files() == package.files(), "the model is the same"
+
+
+def test_a_label_whose_column_was_renamed_is_the_same_label(package):
+    table = SPEC.tables["deliveries"]
+    columns = {("late_by" if n == "delay" else n): c for n, c in table.columns.items()}
+    columns["late_by"] = columns["late_by"].model_copy(update={"renamed_from": ("delay",)})
+    tables = {**SPEC.tables, "deliveries": table.model_copy(update={"columns": columns})}
+    label = SPEC.label.model_copy(update={"expression": "late_by > 15"})
+    assert package.differences(SPEC.model_copy(update={"tables": tables, "label": label})) == []
+    other = label.model_copy(update={"expression": "late_by > 30"})
+    assert package.differences(SPEC.model_copy(update={"tables": tables, "label": other}))

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,8 @@ import pytest
 from tests.conftest import Toy
 from tests.unit.stages.test_performance import publish
 
+from contrail.adapters.registry import RegisteredModel
+from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
 from contrail.methods.drift_reference import build_reference
@@ -67,6 +70,12 @@ class Package(ModelPackage):
     def predict(self, features: pa.Table) -> np.ndarray:
         return np.full(len(features), EXPECTED)
 
+    def differences(self, _: PipelineSpec) -> list[str]:
+        return []
+
+    def of_today(self, _: PipelineSpec) -> "Package":
+        return self
+
 
 class Model:
     """Stands in for the registry: one champion that expects 0.3 everywhere, and what was asked for."""
@@ -74,7 +83,7 @@ class Model:
     def __init__(self, toy: Toy) -> None:
         self.asked: list[str] = []
         self.reference = build_reference(features(TRAINED), toy.spec, USUAL_LABELS)
-        self.model = SimpleNamespace(name="toy", version="3", package=Package(self.reference.to_json()))
+        self.model = RegisteredModel("toy", "3", Path(), Package(self.reference.to_json()))
 
     def model_of(self, _: Any, lake: Any, ref: str) -> Any:
         self.asked.append(f"{lake.namespace}/{ref}")
@@ -357,7 +366,7 @@ def test_a_label_without_a_prediction_and_a_prediction_without_a_label_do_not_co
 def test_a_model_with_a_reference_of_an_earlier_format_is_refused(
     toy: Toy, model: Model, labelled: Callable[..., StageResult[DriftDetails]]
 ) -> None:
-    model.model.package = Package(b'{"format": 1}')
+    model.model = replace(model.model, package=Package(b'{"format": 1}'))
     with pytest.raises(DataError, match="has format 1"):
         labelled("2024-03-10")
     assert not toy.lake.exists("drift")

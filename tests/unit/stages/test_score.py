@@ -175,14 +175,14 @@ def test_a_pinned_version_or_a_challenger_that_is_champion_casts_no_shadow(chall
 
 
 def test_a_challenger_that_cannot_score_does_not_stop_the_champion(challenged, monkeypatch, collect):
-    fits = score._check_fit
+    fits = score.fitted
 
-    def only_the_champion(spec, model):
+    def only_the_champion(spec, lake, model):
         if model.version == "2":
             raise SpecError("toy version 2 does not fit")
-        fits(spec, model)
+        return fits(spec, lake, model)
 
-    monkeypatch.setattr(score, "_check_fit", only_the_champion)
+    monkeypatch.setattr(score, "fitted", only_the_champion)
     run = challenged.stage_run("score", *DAYS)
     object.__setattr__(run, "progress", collect)
     result = score.execute(run)
@@ -235,6 +235,6 @@ def test_without_a_champion_it_says_what_to_run(toy):
 def test_a_model_of_another_label_is_not_used(ready):
     changed = ready.spec.model_copy(update={"label": ready.spec.label.model_copy(update={"expression": "delay > 30"})})
     model = registry.resolve(settings(), "toy", "champion")
-    with pytest.raises(SpecError, match=r"version 1 does not fit .* its label differs: delay > 15"):
-        score._check_fit(changed, model)
-    score._check_fit(ready.spec, model)
+    with pytest.raises(SpecError, match=r"(?s)version 1 does not fit .* its label differs: delay > 15"):
+        score.fitted(changed, ready.lake, model)
+    assert score.fitted(ready.spec, ready.lake, model) == model

@@ -20,14 +20,14 @@ from contrail.stages.promotion.contest import Contest
 
 def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tuple[ShadowDay, ...] = ()) -> Evidence:
     """Score the rows with both models and the baselines, without stored metrics."""
-    package = contest.challenger.package
+    package = contest.challenger.package.of_today(spec)
     problems = package.differences(spec)
     mean = np.full(rows.num_rows, package.card.label_mean)
-    incumbent = contest.incumbent.package if contest.incumbent else None
+    incumbent = contest.incumbent.package.of_today(spec) if contest.incumbent else None
     outdated = incumbent.differences(spec) if incumbent else []
     why = f"the champion no longer fits the pipeline ({'; '.join(outdated)})" if outdated else contest.why_unread
     features = dict.fromkeys([*spec.train.segments, *(floor.feature for floor in spec.gate.segments)])
-    table = package.card.rate_table
+    table = package.rate_table
     return Evidence(
         task=spec.task,
         days=rows.column(PARTITION).to_numpy(),
@@ -36,7 +36,7 @@ def evidence_of(spec: PipelineSpec, contest: Contest, rows: pa.Table, shadow: tu
         challenger=mean if problems else package.predict(rows),
         champion=incumbent.predict(rows) if incumbent and not outdated else None,
         constant=mean,
-        rate_table=table.predict(rows) if table.features else None,
+        rate_table=table.predict(rows) if table.features and not problems else None,
         groups={name: _texts(rows.column(name)) for name in features},
         integrity=tuple(problems),
         shadow=shadow,
