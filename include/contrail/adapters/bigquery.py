@@ -16,11 +16,11 @@ from google.cloud import bigquery
 
 from contrail.adapters.bigquery_errors import bigquery_errors
 from contrail.adapters.bigquery_replacement import Publication, Replacement, newest_sql, transaction_sql
-from contrail.adapters.bigquery_tables import clustering_of, comparable, evolved, nullable, schema_of
+from contrail.adapters.bigquery_tables import clustering_of, comparable, evolved, nullable, renamed, schema_of
 from contrail.config.settings import AnalystsSettings
 from contrail.errors import DataError, SpecError
 from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.warehouse import Fingerprint, View, fingerprint_sql
+from contrail.lake.warehouse import Fingerprint, View, fingerprint_sql, quoted
 from contrail.partitions import Partitions
 
 _STAGING_LIFE = timedelta(days=1)
@@ -72,6 +72,9 @@ class Warehouse:
         if changed:
             with bigquery_errors(f"changing {name}"):
                 self.client.update_table(wanted, changed)
+        for column, earlier in renamed(list(found.schema), dataset).items():
+            # BigQuery renames no column of the clustering, and the key is that.
+            self.query(f"UPDATE `{name}` SET {quoted(column)} = {quoted(earlier)} WHERE {quoted(earlier)} IS NOT NULL")
 
     def ensure_view(self, view: View) -> None:
         """Make the view, or bring it up to date.

@@ -36,37 +36,55 @@ def clustering_of(dataset: Dataset) -> list[str]:
 
 
 def evolved(table: str, old: list[bigquery.SchemaField], dataset: Dataset) -> list[bigquery.SchemaField]:
-    """Return the new schema of an existing table. It may only gain columns and documentation.
+    """Return the new schema of an existing table. Columns come, become optional, and get other documentation.
+
+    A column that the dataset no longer has stays, may be null, and is in no view. So no row loses anything.
 
     Raises:
-        SpecError: naming the columns that are lost, or have another type.
+        SpecError: naming the columns that have another type.
     """
     wanted = {field.name: field for field in schema_of(dataset)}
     types = {field.name: _OLD_NAMES.get(field.field_type, field.field_type) for field in old}
     broken = [
-        f"{name} ({kind} there, {wanted[name].field_type if name in wanted else 'gone'} in the spec)"
+        f"{name} ({kind} there, {wanted[name].field_type} in the spec)"
         for name, kind in types.items()
-        if name not in wanted or wanted[name].field_type != kind
+        if name in wanted and wanted[name].field_type != kind
     ]
     if broken:
         raise SpecError(
-            f"{table} cannot take the pipeline's columns: {', '.join(broken)}. Nothing was published. Keep the old "
-            "columns, or copy the table away, drop it, and publish every partition again."
+            f"{table} cannot take the pipeline's columns: {', '.join(broken)}. Nothing was published. Give the columns "
+            f"their types back, or copy the table away and drop it (bq cp {_told(table)} {_told(table)}_before; "
+            f"bq rm -t {_told(table)}), and publish every partition again."
         )
-    nullable = {field.name for field in old if field.mode == "NULLABLE"}
+    gone = [nullable(field) for field in old if field.name not in wanted]
+    nulls = {field.name for field in old if field.mode == "NULLABLE"}
     # Old rows have no value in a new column, so BigQuery accepts no new REQUIRED column.
-    return [
-        bigquery.SchemaField(name, f.field_type, "NULLABLE", description=f.description)
-        if name in nullable or name not in types
-        else f
-        for name in [*types, *(name for name in wanted if name not in types)]
-        for f in [wanted[name]]
-    ]
+    kept = {name: nullable(field) if name in nulls or name not in types else field for name, field in wanted.items()}
+    here = {**{field.name: field for field in gone}, **kept}
+    return [here[name] for name in [*types, *(name for name in wanted if name not in types)]]
+
+
+def renamed(old: list[bigquery.SchemaField], dataset: Dataset) -> dict[str, str]:
+    """Return the columns that an existing table has under an earlier name only, with that name."""
+    there = {field.name for field in old}
+    return {
+        name: earlier
+        for name, column in dataset.columns.items()
+        if name not in there
+        for earlier in column.renamed_from
+        if earlier in there
+    }
+
+
+def _told(table: str) -> str:
+    """The table's name as the command ``bq`` takes it."""
+    return table.replace(".", ":", 1)
 
 
 def nullable(field: bigquery.SchemaField) -> bigquery.SchemaField:
     """Return the column as views have it, never REQUIRED."""
-    return bigquery.SchemaField(field.name, field.field_type, "NULLABLE", description=field.description)
+    kind = _OLD_NAMES.get(field.field_type, field.field_type)
+    return bigquery.SchemaField(field.name, kind, "NULLABLE", description=field.description)
 
 
 def comparable(value: Any) -> Any:
