@@ -16,12 +16,12 @@ from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.errors import CommitConflictError
-from contrail.lake import audit, data_files, history, integrity, upkeep
+from contrail.lake import audit, data_files, history, integrity, readers, upkeep
 from contrail.lake.catalog import Tables
 from contrail.lake.comparison import same_days, same_rows
 from contrail.lake.conflicts import is_conflict
 from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.parquet import parquet_files
+from contrail.lake.parquet import read_rows
 from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
 from contrail.lake.selection import Selection
 
@@ -48,11 +48,10 @@ class _Audited:
 
         A damaged file is not the same, whatever can still be read of it.
         """
-        schema = self.dataset.staged_schema()
         damaged = {damage.file for damage in integrity.damages(table, old)}
         whole = [file.file_path for file in old if file.file_path not in damaged]
         try:
-            there = parquet_files(whole, schema).to_table() if whole else schema.empty_table()
+            there = read_rows(whole, readers.schema_of(table)) if whole else self.dataset.staged_schema().empty_table()
         except (OSError, pa.ArrowInvalid):
             return Selection.of(())
         if self.replaced.days is None:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 import duckdb
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.errors import MissingInputError
@@ -39,7 +40,11 @@ def schema(tables: Tables, name: str, snapshot_id: int | None = None) -> pa.Sche
     Raises:
         MissingInputError: if the table does not exist.
     """
-    table = tables.table(name)
+    return schema_of(tables.table(name), snapshot_id)
+
+
+def schema_of(table: Table, snapshot_id: int | None = None) -> pa.Schema:
+    """Return the Arrow schema of a loaded table; see ``schema``."""
     snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
     wanted = table.schema()
     if snapshot is not None and snapshot.schema_id is not None:

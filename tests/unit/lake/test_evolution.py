@@ -129,6 +129,16 @@ def test_a_renamed_column_keeps_its_values_through_several_names(lake: Lake) -> 
     assert seen(lake, "colour") == {DAY1: "red", DAY2: "red"}
 
 
+def test_the_same_rows_under_another_name_are_not_written_again(lake: Lake) -> None:
+    publish(lake, ITEMS, DAY1)
+    before = lake.files("items")
+    publish(lake, items(tint=ColumnSpec(type="string", required=False, renamed_from="colour")), DAY1)
+    assert lake.files("items") == before
+    publish(lake, items(), DAY1)
+    publish(lake, items(size=SIZE), DAY1)
+    assert seen(lake, "size") == {DAY1: 0.5}
+
+
 def test_a_renamed_key_is_the_same_key(lake: Lake) -> None:
     publish(lake, ITEMS, DAY1)
     renamed = Dataset(
