@@ -51,20 +51,21 @@ def note(days: str, ended: Iterable[tuple[str, str, Any]]) -> str:
         days: The days that the run was asked for; empty where it did not say.
         ended: Task, state and returned value of each task, in the order in which they ended.
     """
-    lines = [_line(task, state, returned) for task, state, returned in ended]
-    return "\n".join([*([f"**{days}**"] if days else []), *filter(None, lines)])[:_LONGEST]
+    # One paragraph: Airflow's page shows the first one alone.
+    found = [_of_task(task, state, returned) for task, state, returned in ended]
+    return " · ".join([*([f"**{days}**"] if days else []), *filter(None, found)])[:_LONGEST]
 
 
-def _line(task: str, state: str, returned: Any) -> str:
+def _of_task(task: str, state: str, returned: Any) -> str:
     if state in ("failed", "upstream_failed"):
-        return f"- ✗ {task} failed" if state == "failed" else ""
+        return f"✗ {task} failed" if state == "failed" else ""
     verb = "promote" if task == "judge" else task
     if not isinstance(returned, Mapping) or verb not in RESULTS:
         return ""
     try:
-        return f"- ✓ {sentence(verb, parse_result(verb, returned))}"
+        return f"✓ {sentence(verb, parse_result(verb, returned))}"
     except ContrailError:  # of a backfill's part, or of another version
-        return f"- ✓ {task}"
+        return f"✓ {task}"
 
 
 def _asked(conf: Mapping[str, Any]) -> str:

@@ -16,11 +16,11 @@ def test_a_note_has_the_days_and_a_line_for_each_stage() -> None:
         ("validate", "failed", None),
         ("features", "upstream_failed", None),
     ]
-    assert note("2024-01-05", ended) == "**2024-01-05**\n- ✓ ingest 2024-01-05: 120 rows in 1.2 s\n- ✗ validate failed"
+    assert note("2024-01-05", ended) == "**2024-01-05** · ✓ ingest 2024-01-05: 120 rows in 1.2 s · ✗ validate failed"
 
 
 def test_a_result_of_another_version_is_named_without_its_sentence() -> None:
-    assert note("", [("ingest", "success", {"rows": 7}), ("plan", "success", {"plan": {}})]) == "- ✓ ingest"
+    assert note("", [("ingest", "success", {"rows": 7}), ("plan", "success", {"plan": {}})]) == "✓ ingest"
 
 
 def test_a_long_note_is_cut_to_what_airflow_keeps() -> None:
