@@ -228,5 +228,8 @@ def test_a_training_that_was_killed_goes_on_at_its_checkpoint_in_the_bucket(clou
 def test_nothing_of_the_chain_lies_on_the_disk_of_the_worker(cloud: Toy) -> None:
     home = cloud.settings.home_path
     left = {path.name for path in home.iterdir()} if home.exists() else set()
-    assert left <= {"models", "training_sets", ".dvc", ".dvcignore"}, left
+    # `lake` has the turns of this machine's writers, `tmp` what a query could not keep in memory.
+    assert left <= {"models", "training_sets", ".dvc", ".dvcignore", "locks", "lake", "tmp"}, left
+    assert {path.name for path in home.glob("lake/*")} <= {"turns"}
+    assert [path for path in home.glob("tmp/*") if path.is_file()] == []
     assert cloud.settings.staging.exists() is False or not list(cloud.settings.staging.glob("**/*.parquet"))
