@@ -11,6 +11,7 @@ from tests.conftest import Toy
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
+from contrail.lake.evolution import KEY
 from contrail.lake.labels import immature_days, later_outcomes, mature_days, read_labels, read_training_rows
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
@@ -241,6 +242,8 @@ def test_an_entity_that_would_count_twice_is_refused(labelled: Toy) -> None:
     again = pa.concat_tables([labelled.lake.scan("features")] * 2)
     longer = datasets.features(labelled.spec)
     longer = type(longer)(longer.name, longer.doc, longer.columns, (), longer.partition_by)
+    with labelled.lake.table("features").transaction() as transaction:
+        transaction.remove_properties(KEY)
     labelled.lake.publish(longer, again, [DAY], RUN)
     with pytest.raises(DataError, match=r"2 entities would be counted more than once, the first: .*'parcel': '1'"):
         read_training_rows(labelled.lake, labelled.spec, Partitions(DAY, DAY))

@@ -60,7 +60,7 @@ def test_it_is_the_same_function_when_it_is_made_of_its_files(scorer, rows):
     again = Scorer.from_files(scorer.files())
     assert again.scoring == scorer.scoring
     assert again(rows).equals(scorer(rows))
-    assert sorted(scorer.files()) == ["model.json", "model.ubj", "reference.json", "scoring.json"]
+    assert sorted(scorer.files()) == ["columns.json", "model.json", "model.ubj", "reference.json", "scoring.json"]
 
 
 def test_a_model_that_was_changed_on_its_way_is_refused(scorer):
