@@ -64,7 +64,7 @@ def damages(table: Table, files: Iterable[DataFile], *, everywhere: bool = False
     with ThreadPoolExecutor(_READERS) as pool:
         reasons = list(pool.map(partial(_reason, table), checked))
     return [
-        Damage(name, None if position is None else _day(file.partition[position]), file.file_path, reason)
+        Damage(name, None if position is None else day_of(file.partition[position]), file.file_path, reason)
         for file, reason in zip(checked, reasons, strict=True)
         if reason
     ]
@@ -74,7 +74,8 @@ def _is_local(location: str) -> bool:
     return location.startswith("file://") or "://" not in location
 
 
-def _day(value: int | date) -> date:
+def day_of(value: int | date) -> date:
+    """Return the day of a partition, which Iceberg may count from 1970 on."""
     return value if isinstance(value, date) else _EPOCH + timedelta(days=value)
 
 

@@ -7,7 +7,7 @@ what a person does with snapshots later.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,8 +24,6 @@ from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.parquet import read_rows
 from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
 from contrail.lake.selection import Selection
-
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -192,7 +190,7 @@ def _known(table: Table, audited: _Audited) -> bool:
 
 def _holds(same: Selection, file: DataFile) -> bool:
     """Whether a data file is of a partition that stays. A file has rows of one partition; Iceberg counts its days."""
-    return same.days is None or (bool(same.days) and _EPOCH + timedelta(days=file.partition[0]) in same.days)
+    return same.days is None or (bool(same.days) and integrity.day_of(file.partition[0]) in same.days)
 
 
 def _swap(

@@ -13,6 +13,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 from upath import UPath
 
+from contrail.config.names import literal, quoted
 from contrail.errors import MissingInputError
 from contrail.lake import integrity
 from contrail.lake.catalog import Tables
@@ -176,13 +177,8 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Schem
         source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, schema=MAP {{{named}}})"
     else:
         columns = (
-            f'CAST(NULL AS {kind}) AS "{column}"' for column, kind in zip(empty.columns, empty.types, strict=True)
+            f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in zip(empty.columns, empty.types, strict=True)
         )
         source = f"SELECT {', '.join(columns)} WHERE false"
-    connection.execute(f'CREATE VIEW "{name}" AS {source}')
+    connection.execute(f"CREATE VIEW {quoted(name)} AS {source}")
     return found
-
-
-def literal(text: str) -> str:
-    """Write a text as a constant of SQL."""
-    return "'" + text.replace("'", "''") + "'"

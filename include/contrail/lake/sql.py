@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from contrail.config.names import literal
 from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
 from contrail.lake import readers
@@ -168,8 +169,8 @@ def _named_in(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
 
 def _confine(connection: duckdb.DuckDBPyConnection, allowed: list[str], spill: Path) -> None:
     spill.mkdir(parents=True, exist_ok=True)
-    connection.execute(f"SET allowed_paths = [{', '.join(map(readers.literal, allowed))}]")
-    connection.execute(f"SET temp_directory = {readers.literal(str(spill))}")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, allowed))}]")
+    connection.execute(f"SET temp_directory = {literal(str(spill))}")
     for line in _LOCKED:
         connection.execute(line)
 
