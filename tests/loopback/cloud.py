@@ -174,7 +174,10 @@ def main() -> None:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.bigquery import Client
 
-    from tests.loopback.jobs import Bucketeer, Dataproc, Vertex, handlers
+    from tests.loopback.dataproc import Dataproc
+    from tests.loopback.processes import Bucketeer
+    from tests.loopback.services import handlers
+    from tests.loopback.vertex import Vertex
 
     buckets = Bucketeer(PROJECT)
     for name in BUCKETS:

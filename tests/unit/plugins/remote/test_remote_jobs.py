@@ -13,8 +13,9 @@ from google.api_core import exceptions as google
 from google.cloud.aiplatform_v1.types import job_service
 from google.cloud.dataproc_v1.types import batches
 from google.longrunning import operations_pb2
-from tests.loopback import jobs as loopback
-from tests.loopback.jobs import JobState
+from tests.loopback.dataproc import Dataproc
+from tests.loopback.refusals import RefusedError
+from tests.loopback.vertex import JobState, Vertex
 
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
@@ -66,7 +67,7 @@ class Client:
                 raise self.errors.pop()
             try:
                 return call(request_type(**{k: v for k, v in request.items() if v is not None}))
-            except loopback.RefusedError as refused:
+            except RefusedError as refused:
                 raise google.from_grpc_status(refused.code, str(refused)) from refused
 
         return ask
@@ -78,15 +79,16 @@ class Place:
 
     of: dict[str, RemoteJobs]
     errors: list[Exception]
-    dataproc: loopback.Dataproc
-    vertex: loopback.Vertex
+    dataproc: Dataproc
+    vertex: Vertex
 
 
 @pytest.fixture
 def place(toy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(loopback, "Process", Held)
-    dataproc = loopback.Dataproc(tmp_path, tmp_path, None, tmp_path / "held")  # type: ignore[arg-type]
-    vertex = loopback.Vertex(tmp_path, PLACE["image"], tmp_path, tmp_path / "held")
+    for service in ("dataproc", "vertex"):
+        monkeypatch.setattr(f"tests.loopback.{service}.Process", Held)
+    dataproc = Dataproc(tmp_path, tmp_path, None, tmp_path / "held")  # type: ignore[arg-type]
+    vertex = Vertex(tmp_path, PLACE["image"], tmp_path, tmp_path / "held")
     errors: list[Exception] = []
     batch_client = Client(
         {
