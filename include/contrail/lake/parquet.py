@@ -80,8 +80,8 @@ def parquet_files(uris: Sequence[str], schema: pa.Schema | None = None) -> pads.
     return pads.dataset(paths, schema=schema, format="parquet", filesystem=filesystem)
 
 
-def read_folder(folder: UPath) -> pa.Table:
-    """Read the rows of all Parquet files in a folder, without its subfolders.
+def read_folder(folder: UPath, columns: list[str] | None = None) -> pa.Table:
+    """Read the rows of all Parquet files in a folder, without its subfolders; by default all columns.
 
     Raises:
         FileNotFoundError: when the folder has none.
@@ -89,4 +89,4 @@ def read_folder(folder: UPath) -> pa.Table:
     files = sorted(str(path) for path in folder.glob("*.parquet"))
     if not files:
         raise FileNotFoundError(f"no Parquet files in {folder}")
-    return parquet_files(files).to_table()
+    return parquet_files(files).to_table(columns=columns)

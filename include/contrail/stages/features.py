@@ -23,6 +23,7 @@ from contrail.lake.labels import later_outcomes
 from contrail.lake.lake import Lake
 from contrail.methods.windows import VISIBLE, FeatureWindow
 from contrail.partitions import Partitions, as_ranges
+from contrail.stages.asked_entities import check_asked
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import FeaturesOptions as Options
 from contrail.stages.refusals import check_validated
@@ -73,6 +74,7 @@ def _build(run: StageRun[Options], snapshots: Mapping[str, int | None]) -> UPath
     tables = {table: _read(run, table, snapshots[f"validated_{table}"]) for table in spec.tables}
     run.progress(f"building on {run.settings.engine.kind}")
     _write(run, run.pipeline.function("features", "build")(tables, window), window)
+    check_asked(run, run.staging / "features", snapshots[f"validated_{spec.entities}"])
     return run.staging / "features"
 
 
@@ -133,8 +135,9 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     dataset = datasets.validated(spec, table)
     schema = run.lake.schema(dataset.name)
     files = run.lake.files(dataset.name, window, snapshot)
+    columns = from_arrow_schema(schema)
     if not files:
-        return session.createDataFrame([], from_arrow_schema(schema))
+        return session.createDataFrame([], columns)
     rows = read_files(session, files, schema)
     if window:
         rows = _known(rows, run, spec.tables[table].known_ahead)
@@ -146,7 +149,8 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     # the 15 s of a year.
     gathered = _folder(run, f"inputs/{table}")
     rows.write.mode("overwrite").parquet(gathered)
-    return session.read.parquet(gathered)
+    # Of no rows at all an engine may write no file, which would then say nothing of the columns.
+    return session.read.schema(columns).parquet(gathered)
 
 
 def _known(rows: "DataFrame", run: StageRun[Options], known_ahead: bool) -> "DataFrame":

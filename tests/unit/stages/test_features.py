@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 from tests.conftest import Toy
 from tests.pipelines.toy.source import DEPOTS, parcels_of
 
@@ -98,6 +99,36 @@ def test_holes_in_the_look_back_are_told(toy: Toy, collect: Callable[[str], None
     assert any("deliveries has no partition for 2024-01-02..2024-01-05" in line for line in collect.lines)  # type: ignore[attr-defined]
     early = toy.run("features", "2024-01-01")
     assert early.details.look_back_missing == {}, "days before the first partition are no holes"
+
+
+def test_the_first_day_has_features_before_any_outcome_is_known(toy: Toy) -> None:
+    publish_all(toy)
+    toy.run("features", "2024-01-01")
+    assert toy.sql("SELECT count(*), count(late_rate_7d) FROM features") == [(12, 0)]
+
+
+@pytest.mark.parametrize("kept", [0, 5])
+def test_rows_that_build_loses_are_missed(toy: Toy, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    publish_all(toy)
+    build = toy.pipeline.function("features", "build")
+    few = toy.pipeline.module("features")
+    monkeypatch.setattr(few, "build", lambda tables, window: build(tables, window).where(f"parcel < {kept}"))
+    with pytest.raises(SpecError, match=rf"left out {12 - kept} of 12 rows of parcels, for example .*'2024-01-09'"):
+        toy.run("features", "2024-01-09")
+    assert not toy.lake.exists("features")
+
+
+def test_rows_that_nobody_asked_for_are_refused(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_all(toy)
+    build = toy.pipeline.function("features", "build")
+
+    def more(tables: Any, window: Any) -> Any:
+        rows = build(tables, window)
+        return rows.union(rows.where("parcel = 3").withColumn("parcel", F.lit(99).cast("long")))
+
+    monkeypatch.setattr(toy.pipeline.module("features"), "build", more)
+    with pytest.raises(SpecError, match=r"returned 1 rows .*'parcel': '99'"):
+        toy.run("features", "2024-01-09")
 
 
 def handed_over(toy: Toy, monkeypatch: pytest.MonkeyPatch, start: str, end: str) -> dict[str, pd.DataFrame]:
