@@ -24,6 +24,9 @@ _LOADER = "contrail.methods.model_package"
 _MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
 _METRICS_A_BATCH, _PARAMS_A_BATCH = 900, 90
 
+# MLflow's pages open an experiment of this kind with its models and metrics, and not with traces of language models.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -109,10 +112,12 @@ def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
     found = mlflow.get_experiment_by_name(name)
     if found is None:
         try:
-            return mlflow.create_experiment(name, artifact_location=f"{settings.registry.artifact_uri}/{name}")
+            place = f"{settings.registry.artifact_uri}/{name}"
+            return mlflow.create_experiment(name, artifact_location=place, tags=_KIND)
         except MlflowException:  # another run made it after our check
             found = mlflow.get_experiment_by_name(name)
-    assert found is not None
+            if found is None:
+                raise
     return str(found.experiment_id)
 
 

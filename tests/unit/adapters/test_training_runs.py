@@ -1,3 +1,5 @@
+import sqlite3
+
 import pytest
 
 from contrail.adapters import mlflow_store, training_runs
@@ -15,6 +17,8 @@ def test_everything_of_a_run_is_logged(current, logged):
     assert run.inputs.dataset_inputs[0].dataset.digest == "abc"
     assert run.info.artifact_uri.startswith(current.registry.artifact_uri)
     assert [file.path for file in mlflow_store.client(current).list_artifacts(logged.run_id)] == ["note.txt"]
+    kind = mlflow_store.client(current).get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"
 
 
 def test_a_full_disk_is_an_error_to_retry_and_the_run_has_failed(current, package, tmp_path, monkeypatch):
@@ -29,3 +33,12 @@ def test_a_full_disk_is_an_error_to_retry_and_the_run_has_failed(current, packag
         training_runs.log_training(current, "toy", log, tmp_path / "package", "probability")
     (run,) = mlflow_store.client(current).search_runs(["1"])
     assert run.info.status == "FAILED"
+
+
+def test_a_database_that_takes_no_experiment_is_an_error_to_retry(current, package, tmp_path):
+    package.save(tmp_path / "package")
+    database = sqlite3.connect(current.registry.tracking_uri.removeprefix("sqlite:///"))
+    database.execute("CREATE TRIGGER full BEFORE INSERT ON experiments BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    log = TrainingLog("a run", {}, {}, {}, tmp_path / "artifacts")
+    with pytest.raises(EngineError, match=r"could not log the training of 'new' in sqlite:.*disk is full"):
+        training_runs.log_training(current, "new", log, tmp_path / "package", "probability")
