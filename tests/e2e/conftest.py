@@ -111,6 +111,12 @@ class Person:
         """Go to a page of Airflow."""
         self.page.goto(f"{self.url}/{path}")
 
+    def open_form(self, dag_id: str) -> Locator:
+        """Go to a DAG, and open the form that starts a run of it."""
+        self.open(f"dags/{dag_id}")
+        self.page.get_by_role("button", name="Trigger").click()
+        return self.page.get_by_role("dialog").filter(has_text=f"Trigger Dag - {dag_id}")
+
     def open_log(self, task_id: str, state: str) -> Locator:
         """From the page of a run to the log of one of its tasks, when that is in this state."""
         row = self.page.get_by_role("row").filter(has_text=task_id).filter(has_text=state)
@@ -128,7 +134,7 @@ def log_in(chromium: Browser, airflow: Embedded, tmp_path: Path) -> Iterator[Cal
     contexts: list[Any] = []
 
     def enter(role: str) -> Person:
-        context = chromium.new_context(viewport={"width": 1400, "height": 900}, locale="en-US")
+        context = chromium.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)

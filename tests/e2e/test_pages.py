@@ -23,10 +23,7 @@ expect.set_options(timeout=120_000)  # a task's log is there when the task has r
 
 def test_a_scientist_asks_for_a_backfill_in_the_form_and_reads_its_plan(log_in: LogIn) -> None:
     scientist = log_in("scientist")
-    page = scientist.page
-    scientist.open("dags/toy__backfill")
-    page.get_by_role("button", name="Trigger").click()
-    form = page.get_by_role("dialog").filter(has_text="Trigger Dag - toy__backfill")
+    form = scientist.open_form("toy__backfill")
     expect(form).to_contain_text("The pipeline's first day is 2024-01-01.")
     form.locator("[name=element_from]").fill("2024-02-26")
     form.locator("[name=element_to]").fill("2024-03-01")
@@ -56,17 +53,14 @@ def test_a_training_started_from_the_form_runs_its_tasks(airflow: Embedded, log_
 
 def test_wrong_parameters_cannot_be_sent_by_the_form(log_in: LogIn) -> None:
     scientist = log_in("scientist")
-    page = scientist.page
-    scientist.open("dags/toy__train")
-    page.get_by_role("button", name="Trigger").click()
-    form = page.get_by_role("dialog").filter(has_text="Trigger Dag - toy__train")
+    form = scientist.open_form("toy__train")
     send = form.get_by_role("button", name="Trigger", exact=True)
     expect(form).to_contain_text("Empty: those of the pipeline, which are max_depth=3 eta=0.2.")
     expect(send).to_be_enabled()
     form.locator("[name=element_set]").fill('{"max_depth": 8')
     scientist.shoot("wrong")
     send.click()
-    expect(page.get_by_text("does not match").first).to_be_visible()
+    expect(scientist.page.get_by_text("does not match").first).to_be_visible()
 
 
 def test_a_day_started_from_the_form_goes_on_to_its_scores(airflow: Embedded, log_in: LogIn) -> None:
@@ -89,14 +83,11 @@ def test_a_day_started_from_the_form_goes_on_to_its_scores(airflow: Embedded, lo
 
 def press_trigger(person: Person, dag_id: str, **given: str) -> str:
     """Open the form of a DAG, fill it in, and press its button; the run that it started."""
-    page = person.page
-    person.open(f"dags/{dag_id}")
-    page.get_by_role("button", name="Trigger").click()
-    form = page.get_by_role("dialog").filter(has_text=f"Trigger Dag - {dag_id}")
+    form = person.open_form(dag_id)
     for name, value in given.items():
         form.locator(f"[name=element_{name}]").fill(value)
     person.shoot(dag_id)
-    with page.expect_response(
+    with person.page.expect_response(
         lambda answer: answer.url.endswith("/dagRuns") and answer.request.method == "POST"
     ) as sent:
         form.get_by_role("button", name="Trigger", exact=True).click()
@@ -123,6 +114,7 @@ def test_an_engineer_finds_why_a_day_stopped(airflow: Embedded, log_in: LogIn, t
     expect(log).to_contain_text("What to do: mend what is named above, then clear the task")
     expect(log).not_to_contain_text("Traceback")
     expect(log).not_to_contain_text("task_runner.py")
+    assert log.evaluate("list => list.scrollWidth <= list.clientWidth"), "a line of the log runs off the page"
     engineer.shoot("failure")
 
     lines = (settings().home_path / "notifications.jsonl").read_text().splitlines()

@@ -33,6 +33,8 @@ def airflow_environment(settings: Settings, home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__CORE__FERNET_KEY": secret_of(home, "fernet", _fernet_key),
         "AIRFLOW__API_AUTH__JWT_SECRET": secret_of(home, "jwt", lambda: secrets.token_hex(48)),
+        # What a stage says is a sentence, and should be read without moving the page.
+        "AIRFLOW__API__DEFAULT_WRAP": "True",
         "AIRFLOW__API__SECRET_KEY": secret_of(home, "session", lambda: secrets.token_hex(32)),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
