@@ -195,7 +195,7 @@ def _instead(settings: Settings, name: str, version: str) -> str:
     others = [one.version for one in versions(settings, name) if one.version != version and CARD_DIGEST in one.tags]
     if others:
         return f"use another version: contrail promote --pipeline {name} --model {others[-1]}"
-    return f"train again: contrail train --pipeline {name} --from … --to …"
+    return f"train again: contrail train --pipeline {name}"
 
 
 def _fetch(settings: Settings, name: str, found: "_Found", folder: Path) -> None:
@@ -285,11 +285,9 @@ def _missing(settings: Settings, name: str, ref: str) -> MissingInputError:
     known = {CHAMPION: "has no champion", CHALLENGER: "has no challenger", LATEST: "has no model in the registry"}
     if ref in known:
         next_step = "train" if ref == LATEST else "promote"
-        return MissingInputError(
-            f"pipeline '{name}' {known[ref]}. Run: contrail {next_step} --pipeline {name} --from … --to …"
-        )
+        return MissingInputError(f"pipeline '{name}' {known[ref]}. Run: contrail {next_step} --pipeline {name}")
     there = ", ".join(one.version for one in versions(settings, name)) or "none"
     return MissingInputError(
         f"pipeline '{name}' has no model version {ref}: nobody registered it, or somebody deleted it in MLflow. "
-        f"Versions: {there}. Name one of them, or train another: contrail train --pipeline {name} --from … --to …"
+        f"Versions: {there}. Name one of them, or train another: contrail train --pipeline {name}"
     )

@@ -45,7 +45,9 @@ ToOption = Annotated[
 ]
 NewestOption = Annotated[
     str | None,
-    typer.Option("--from", metavar=DATE, help="First partition. Default: the newest days with features and labels."),
+    typer.Option(
+        "--from", metavar=DATE, help="First partition. Default: the newest days that features and labels allow."
+    ),
 ]
 OnOption = Annotated[str, typer.Option("--on", metavar=DATE, help="The day, YYYY-MM-DD.", show_default=False)]
 RunOption = Annotated[

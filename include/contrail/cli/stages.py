@@ -16,6 +16,7 @@ from contrail.partitions import Partitions
 from contrail.stages import VERBS
 
 if TYPE_CHECKING:
+    from contrail.config.training_windows import TrainingWindows
     from contrail.stages.results import PromoteDetails, StageResult
 
 app = typer.Typer()
@@ -50,9 +51,16 @@ for _verb in ("ingest", "validate", "features"):
     stage_command(app, _verb, CHAIN, f"{VERBS[_verb]}\n\n{_AGAIN}")(run)
 
 
-@stage_command(app, "train", CHAIN, f"{VERBS['train']}\n\nThe champion stays: `contrail promote` judges the candidate.")
+@stage_command(
+    app,
+    "train",
+    CHAIN,
+    f"{VERBS['train']}\n\nThe champion stays: `contrail promote` judges the candidate.",
+    days="newest",
+)
 def train(call: Call) -> None:
     """Train in the name of the person who calls, unless an orchestrator names another."""
+    call = call.on(call.partitions or _newest_windows(call.pipeline).train)
     run(call if call.options.get("person") else call.with_options(person=current_person()))
 
 
@@ -69,18 +77,18 @@ def train(call: Call) -> None:
 )
 def promote(call: Call) -> None:
     """Promote in the name of the person who calls, unless the call carries an answer."""
-    call = call.on(call.partitions or _newest_gate(call.pipeline))
+    call = call.on(call.partitions or _newest_windows(call.pipeline).gate)
     result = call.run() if "approval" in call.options else _promote_by_person(call)
     if call.as_json:
         return
     _say(result)
 
 
-def _newest_gate(pipeline: str) -> Partitions:
-    from contrail.operations.champions import newest_gate
+def _newest_windows(pipeline: str) -> "TrainingWindows":
+    from contrail.operations.champions import newest_windows
 
     loaded = load_pipeline(pipeline)
-    return newest_gate(loaded.spec, lake_of(loaded))
+    return newest_windows(loaded.spec, lake_of(loaded))
 
 
 def _promote_by_person(call: Call) -> "StageResult[PromoteDetails]":

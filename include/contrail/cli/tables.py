@@ -107,13 +107,14 @@ def status(
 ) -> None:
     """Show partitions × stages: what is done, stale and why, refused, or not known yet."""
     from contrail.operations.champions import champion_moves, moved_elsewhere
-    from contrail.operations.status import STAGES, grouped, partition_status, reasons, remedy
+    from contrail.operations.status import STAGES, grouped, next_commands, partition_status, reasons, remedy
 
     loaded = load_pipeline(pipeline)
     end_changes("status", loaded)
     first, last = (None if text is None else Partitions.parse(text).start for text in (from_, to))
     statuses = partition_status(lake_of(loaded), loaded, first, last)
-    if note := moved_elsewhere(pipeline, champion_moves(lake_of(loaded))):
+    moves = champion_moves(lake_of(loaded))
+    if note := moved_elsewhere(pipeline, moves):
         say(f"[yellow]![/] {escape(note)}", printing.err)
     if as_json:
         print_json([{"partition": s.partition, **s.stages} for s in statuses])
@@ -127,6 +128,8 @@ def status(
         say("stale: what it was made of has changed since.", printing.err)
         indented(reasons(statuses), printing.err)
         say(f"To make it again: {command_line}", printing.err)
+    if following := next_commands(pipeline, statuses, moves):
+        say(f"Next: {', then '.join(following)}", printing.err)
 
 
 @command(app, "summary", TABLES)

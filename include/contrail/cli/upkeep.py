@@ -1,5 +1,6 @@
 """The desk of the lake's storage: whether its files are whole, and a catalog that was lost."""
 
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -85,10 +86,13 @@ def recover(pipeline: PipelineOption) -> None:
     """
     from contrail.lake import recovery
     from contrail.lake.catalog import open_catalog
+    from contrail.lake.lease import NAMESPACE
 
     name = load_pipeline(pipeline).name
+    catalog, of = open_catalog(settings()), settings().catalog
     count = 0
-    for found in recovery.recover(open_catalog(settings()), settings().catalog, name):
+    # What a killed change of models has left to do is in the lease.
+    for found in chain(recovery.recover(catalog, of, name), recovery.recover(catalog, of, NAMESPACE)):
         count += 1
         older = f"; newer metadata cannot be read: {', '.join(found.unreadable)}" if found.unreadable else ""
         done(f"{found.name}: snapshot {found.snapshot}, {found.rows:,} rows{older}")

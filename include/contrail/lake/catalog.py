@@ -37,9 +37,10 @@ _PROPERTIES = {
 class Tables:
     """The Iceberg tables of one pipeline. Their namespace in the catalog is the pipeline's name."""
 
-    def __init__(self, settings: Settings, namespace: str) -> None:
+    def __init__(self, settings: Settings, namespace: str, pipeline: str | None = None) -> None:
         self.settings = settings
         self.namespace = namespace
+        self.pipeline = pipeline or namespace  # whom the commands that messages name are for
         self._opened: Catalog | None = None
 
     @property
@@ -51,7 +52,7 @@ class Tables:
         """
         if self._opened is None:
             opened = open_catalog(self.settings)
-            recovery.check(opened, self.settings.catalog, self.namespace)
+            recovery.check(opened, self.settings.catalog, self.namespace, self.pipeline)
             self._opened = opened
         return self._opened
 
@@ -78,7 +79,7 @@ class Tables:
             known = ", ".join(self.table_names()) or "none yet"
             raise MissingInputError(
                 f"pipeline '{self.namespace}' has no table '{name}'. Tables: {known}. "
-                f"Run the stage that makes it first (contrail status --pipeline {self.namespace})."
+                f"To see which command comes next: contrail status --pipeline {self.pipeline}"
             ) from error
         except recovery.UNREADABLE as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
@@ -86,7 +87,7 @@ class Tables:
             raise DamagedError(
                 f"{self.namespace}.{name}: its metadata file is missing or damaged: {str(error).splitlines()[0][:300]}\n"
                 "Nothing was changed. Go back to the newest metadata that can be read, at most a few commits before:\n"
-                f"  contrail recover -p {self.namespace}"
+                f"  contrail recover -p {self.pipeline}"
             ) from error
 
     def snapshot_id(self, name: str) -> int | None:

@@ -88,7 +88,7 @@ class Leases:
     def __init__(self, settings: Settings, pipeline: str) -> None:
         self.settings = settings
         self.pipeline = pipeline
-        self._tables = Tables(settings, NAMESPACE)
+        self._tables = Tables(settings, NAMESPACE, pipeline)
         self._dataset = Dataset(
             pipeline,
             "The lease of the pipeline's models, in its snapshots' summaries. It has no rows.",

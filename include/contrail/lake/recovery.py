@@ -35,8 +35,8 @@ class Found:
     unreadable: tuple[str, ...] = ()
 
 
-def check(catalog: Catalog, of: CatalogSettings, namespace: str) -> None:
-    """Refuse a catalog that lacks tables of which the warehouse has published rows.
+def check(catalog: Catalog, of: CatalogSettings, namespace: str, pipeline: str) -> None:
+    """Refuse a catalog that lacks tables of a namespace, of which the warehouse has published rows.
 
     Raises:
         DamagedError: naming the tables, and the command that puts them back.
@@ -52,7 +52,7 @@ def check(catalog: Catalog, of: CatalogSettings, namespace: str) -> None:
             raise DamagedError(
                 f"the catalog {of.uri} does not know {len(lost)} tables of {namespace} whose rows are in {folder}: "
                 f"{', '.join(lost)}. It was deleted, emptied, or is an older copy. Nothing was changed. Put the catalog "
-                f"back, or make it again from the newest metadata of each table:\n  contrail recover -p {namespace}"
+                f"back, or make it again from the newest metadata of each table:\n  contrail recover -p {pipeline}"
             )
 
 

@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from contrail.adapters.registry import CHAMPION, alias_version
 from contrail.config.settings import settings
 from contrail.config.spec import PipelineSpec
-from contrail.config.training_windows import training_windows
+from contrail.config.training_windows import TrainingWindows, training_windows
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import AliasMove, at_clock, in_effect, read_moves
-from contrail.partitions import Partitions
 from contrail.stages.champion import missing_champion
 
 
@@ -44,7 +43,7 @@ def _asked(day: date, clock: bool) -> str:
 
 def _first(moves: list[AliasMove], name: str) -> str:
     if not moves:
-        return f"no move is recorded. Run: contrail promote --pipeline {name} --from … --to …"
+        return f"no move is recorded. Run: contrail promote --pipeline {name}"
     first = min(moves, key=lambda move: move.effective_from)
     return (
         f"the first was version {first.version_after}, for partitions from {first.effective_from}, made champion at "
@@ -65,8 +64,8 @@ def moved_elsewhere(name: str, moves: list[AliasMove]) -> str | None:
     )
 
 
-def newest_gate(spec: PipelineSpec, lake: Lake) -> Partitions:
-    """The newest days that can judge a version: the gate window of a training on the day after them.
+def newest_windows(spec: PipelineSpec, lake: Lake) -> TrainingWindows:
+    """The windows of the newest training that the features and labels allow, and of its gate.
 
     Raises:
         MissingInputError: if there are no features or labels.
@@ -77,8 +76,8 @@ def newest_gate(spec: PipelineSpec, lake: Lake) -> Partitions:
         days = lake.partitions(name)
         if not days:
             raise MissingInputError(
-                f"{spec.name}: {name} has no partition, so no version can be judged. "
-                f"Run its stage first (contrail status --pipeline {spec.name})."
+                f"{spec.name}: {name} has no partition, so no version can be trained or judged. "
+                f"To see which command comes next: contrail status --pipeline {spec.name}"
             )
         last.append(max(days))
-    return training_windows(spec, min(last) + timedelta(days=1)).gate
+    return training_windows(spec, min(last) + timedelta(days=1))

@@ -3,11 +3,13 @@
 ``contrail.stages.staleness`` decides what is stale, for this board as for everything else.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from contrail.config.pipeline import Pipeline
 from contrail.lake.lake import Lake
+from contrail.lake.model_history import AliasMove
 from contrail.partitions import Partitions
 from contrail.stages.staleness import MISSING, OK, STALE, UNKNOWN, Staleness, Standing
 
@@ -119,6 +121,28 @@ def reasons(statuses: list[PartitionStatus]) -> list[str]:
         for stage, why in status.why.items():
             found.setdefault((stage, why), []).append(status.partition)
     return [f"{stage} {Partitions(days[0], days[-1])}: {why}" for (stage, why), days in found.items()]
+
+
+def next_commands(pipeline: str, statuses: list[PartitionStatus], moves: Sequence[AliasMove]) -> list[str]:
+    """The commands that go on with the chain, at the first stage that lacks a day; none when no day is missing.
+
+    Args:
+        pipeline: Name.
+        statuses: The days to look at.
+        moves: Those of the alias ``champion``. Before its first move there is nothing to score with, and no day before its
+            first partition is scored for it.
+    """
+    since = min((move.effective_from for move in moves), default=None)
+    for stage in STAGES:
+        if stage == "score" and since is None:
+            return [f"contrail train -p {pipeline}", f"contrail promote -p {pipeline}"]
+        first = since if stage in ("score", "drift", "performance") else None
+        days = [
+            one.partition for one in statuses if one.stages[stage] == MISSING and (not first or one.partition >= first)
+        ]
+        if days:
+            return [f"contrail {stage} -p {pipeline} --from {days[0]} --to {days[-1]}"]
+    return []
 
 
 def remedy(pipeline: str, statuses: list[PartitionStatus]) -> str:

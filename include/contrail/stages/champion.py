@@ -40,9 +40,7 @@ def missing_champion(settings: Settings, name: str, moves: Sequence[AliasMove]) 
     there = [one.version for one in registry.versions(settings, name)]
     what = "took the alias champion from" if last in there else "deleted"
     if not there:
-        return (
-            f"Somebody {what} version {last} in MLflow. Train another: contrail train --pipeline {name} --from … --to …"
-        )
+        return f"Somebody {what} version {last} in MLflow. Train another: contrail train --pipeline {name}"
     return (
         f"Somebody {what} version {last} in MLflow, the champion of '{name}'. Versions: {', '.join(there)}. Make one of them "
         f"champion: contrail promote --pipeline {name} --model {there[-1]}, or without the gate: contrail rollback-model "

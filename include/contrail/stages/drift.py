@@ -130,7 +130,7 @@ def _inputs(run: StageRun[Options]) -> list[str]:
 
 def _measure(run: StageRun[Options], snapshot: int | None) -> Measured:
     spec = run.pipeline.spec
-    model = fitted(spec, run.lake, model_of(run.settings, run.lake, run.options.model))
+    model = fitted(spec, model_of(run.settings, run.lake, run.options.model))
     # Read one more day. Whether drift begins on the first day depends on the verdict of the day before it.
     window = run.partitions.reaching_back(history_days(spec.drift) + 1)
     features = run.lake.scan("features", window, [PARTITION, *spec.features.columns], snapshot)

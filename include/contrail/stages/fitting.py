@@ -1,15 +1,13 @@
 """Whether a model fits the pipeline as it is now, and what a person can do when it does not."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from contrail.adapters.registry import RegisteredModel
 from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
-from contrail.lake.lake import Lake
 
 
-def fitted(spec: PipelineSpec, lake: Lake, model: RegisteredModel) -> RegisteredModel:
+def fitted(spec: PipelineSpec, model: RegisteredModel) -> RegisteredModel:
     """Return a model that reads the features under their names of today.
 
     Raises:
@@ -21,14 +19,6 @@ def fitted(spec: PipelineSpec, lake: Lake, model: RegisteredModel) -> Registered
             f"{model.name} version {model.version} does not fit the pipeline as it is now:\n{listed}\n"
             "Nothing was scored; predictions are as they were. Give pipeline.yaml back what the model needs (a dropped "
             "feature comes back with its published values; renamed_from names a renamed one), take another version, "
-            f"or train and promote a new one:\n  {_training(spec, lake)}\n  contrail promote -p {spec.name}"
+            f"or train and promote a new one:\n  contrail train -p {spec.name}\n  contrail promote -p {spec.name}"
         )
     return replace(model, package=model.package.of_today(spec))
-
-
-def _training(spec: PipelineSpec, lake: Lake) -> str:
-    """Return the command that trains on the newest days that leave the gate its own."""
-    last = max(lake.partitions("features"), default=spec.first_partition)
-    end = last - timedelta(days=spec.gate.window_days + spec.train.embargo_days)
-    start = max(end - timedelta(days=spec.train.window_days - 1), spec.first_partition)
-    return f"contrail train -p {spec.name} --from {min(start, end)} --to {end}"

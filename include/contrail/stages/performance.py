@@ -48,6 +48,8 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
     """
     spec, lake = run.pipeline.spec, run.lake
     tables = ("predictions", f"validated_{spec.entities}", f"validated_{spec.label.table}")
+    if all(map(lake.exists, tables[1:])):
+        _check_scored(run)
     inputs = {name: lake.snapshot_id(name) for name in (*tables, *([_SHADOW] if lake.exists(_SHADOW) else []))}
     only_stale = run.options.only_stale
     asked = _with_predictions(run) if only_stale else list(run.partitions)
@@ -76,6 +78,19 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
             without_predictions=tuple(str(days) for days in as_ranges(set(mature) - measured)),
         ),
     )
+
+
+def _check_scored(run: StageRun[Options]) -> None:
+    """Check that anything has ever been scored.
+
+    Raises:
+        MissingInputError: with the command that scores the range.
+    """
+    if not run.lake.exists("predictions"):
+        raise MissingInputError(
+            f"{run.pipeline.name}: nothing has been scored yet, so there is nothing to measure. Run: contrail score "
+            f"-p {run.pipeline.name} --from {run.partitions.start} --to {run.partitions.end}"
+        )
 
 
 def _with_predictions(run: StageRun[Options]) -> list[date]:

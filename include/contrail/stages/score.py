@@ -128,7 +128,7 @@ def _shadow(
     if version in (None, champion.version):
         return nothing
     try:
-        model = fitted(run.pipeline.spec, run.lake, model_of(run.settings, run.lake, str(version)))
+        model = fitted(run.pipeline.spec, model_of(run.settings, run.lake, str(version)))
         dataset = datasets.predictions_shadow(run.pipeline.spec)
         rows = _score(run, dataset, [(run.partitions, model)], snapshot, datetime.now(UTC))
         provenance = run.provenance(
@@ -157,7 +157,7 @@ def models_of(
     as_of = ref == AS_OF
     parts = champions_as_of(lake, pipeline.name, partitions) if as_of else [(partitions, ref)]
     models = {
-        version: fitted(pipeline.spec, lake, model_of(settings, lake, version))
+        version: fitted(pipeline.spec, model_of(settings, lake, version))
         for version in dict.fromkeys(version for _, version in parts)
     }
     return [(days, models[version]) for days, version in parts]

@@ -16,7 +16,7 @@ from contrail.config.settings import settings
 from contrail.errors import DataError, EngineError, GateRefusedError, MissingInputError, SpecError
 from contrail.lake.model_history import in_effect, read_moves
 from contrail.operations import rollback_model
-from contrail.operations.champions import newest_gate
+from contrail.operations.champions import newest_windows
 from contrail.operations.rollback_model import plan_rollback
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
@@ -133,12 +133,12 @@ def test_a_gate_that_needs_a_person_takes_the_callers_approval_and_refuses_where
 
 def test_the_newest_gate_ends_where_features_and_labels_both_are(empty: Toy) -> None:
     publish_toy(empty, "2024-01-01", "2024-03-01", features_end="2024-02-26")
-    assert newest_gate(empty.spec, empty.lake) == Partitions(date(2024, 2, 13), date(2024, 2, 26))
+    assert newest_windows(empty.spec, empty.lake).gate == Partitions(date(2024, 2, 13), date(2024, 2, 26))
 
 
 def test_without_features_there_is_no_gate(empty: Toy) -> None:
     with pytest.raises(MissingInputError, match="features has no partition"):
-        newest_gate(empty.spec, empty.lake)
+        newest_windows(empty.spec, empty.lake)
 
 
 def test_half_a_gate_is_refused(shell: Shell) -> None:

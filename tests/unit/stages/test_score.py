@@ -177,10 +177,10 @@ def test_a_pinned_version_or_a_challenger_that_is_champion_casts_no_shadow(chall
 def test_a_challenger_that_cannot_score_does_not_stop_the_champion(challenged, monkeypatch, collect):
     fits = score.fitted
 
-    def only_the_champion(spec, lake, model):
+    def only_the_champion(spec, model):
         if model.version == "2":
             raise SpecError("toy version 2 does not fit")
-        return fits(spec, lake, model)
+        return fits(spec, model)
 
     monkeypatch.setattr(score, "fitted", only_the_champion)
     run = challenged.stage_run("score", *DAYS)
@@ -236,5 +236,5 @@ def test_a_model_of_another_label_is_not_used(ready):
     changed = ready.spec.model_copy(update={"label": ready.spec.label.model_copy(update={"expression": "delay > 30"})})
     model = registry.resolve(settings(), "toy", "champion")
     with pytest.raises(SpecError, match=r"(?s)version 1 does not fit .* its label differs: delay > 15"):
-        score.fitted(changed, ready.lake, model)
-    assert score.fitted(ready.spec, ready.lake, model) == model
+        score.fitted(changed, model)
+    assert score.fitted(ready.spec, model) == model
