@@ -60,6 +60,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail verify -p flight_delay --give-up governor",
     ),
     "recover": ("contrail recover -p flight_delay",),
+    "maintain": ("contrail maintain -p flight_delay --dry-run", "contrail maintain -p flight_delay --grace-days 7"),
     "summary": ("contrail summary -p flight_delay",),
     "champions": (
         "contrail champions -p flight_delay --on 2013-11-03",

@@ -1,12 +1,14 @@
-"""The desk of the lake's storage: whether its files are whole, and a catalog that was lost."""
+"""The desk of the lake's storage: whether its files are whole, a catalog that was lost, and what nobody needs any more."""
 
+from dataclasses import asdict
+from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contrail.cli.help import TABLES, command
-from contrail.cli.options import JsonOption, PipelineOption, lake_of
+from contrail.cli.options import SWITCH, JsonOption, PipelineOption, lake_of
 from contrail.cli.printing import done, print_json, progress, say
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
@@ -97,3 +99,35 @@ def recover(pipeline: PipelineOption) -> None:
         older = f"; newer metadata cannot be read: {', '.join(found.unreadable)}" if found.unreadable else ""
         done(f"{found.name}: snapshot {found.snapshot}, {found.rows:,} rows{older}")
     done(f"{count} tables were put back. To see which days want another run: contrail status -p {name}")
+
+
+@command(app, "maintain", TABLES)
+def maintain(
+    pipeline: PipelineOption,
+    grace_days: Annotated[
+        float, typer.Option(metavar="<days>", min=0, max=36_500, help="What is younger than this many days stays.")
+    ] = 3,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar=SWITCH, help="Say what would go, and remove nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove files that no snapshot refers to, and the staging of runs that are over.
+
+    Killed publications and expired snapshots leave such files. Tagged snapshots, and the newest ones, stay whole. Stages may
+    run meanwhile, as long as each of them is shorter than the grace period.
+    """
+    from contrail.operations import maintain as upkeep
+
+    lake = lake_of(load_pipeline(pipeline))
+    found = []
+    with progress(f"maintain {pipeline}") as show:
+        for one in upkeep.maintain(lake, timedelta(days=grace_days), dry_run=dry_run):
+            found.append(one)
+            if one.files:
+                show(f"{one.of}: {one.files:,} files, {one.size / 1e6:,.1f} MB")
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    files, size = sum(one.files for one in found), sum(one.size for one in found) / 1e6
+    done(f"{pipeline}: {files:,} files, {size:,.1f} MB {'would go' if dry_run else 'were removed'}")

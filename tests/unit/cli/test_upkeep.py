@@ -1,5 +1,7 @@
 """Damaged files and a lost catalog on the command line: what is told, and that the named command heals it."""
 
+import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -78,3 +80,27 @@ def test_what_is_whole_is_not_given_up(prepared, monkeypatch: pytest.MonkeyPatch
     assert contrail(monkeypatch, "contrail verify -p toy --give-up validated_parcels") == 0
     assert contrail(monkeypatch, "contrail verify -p toy") == 0
     assert len(toy.lake.partitions("validated_parcels")) == 2
+
+
+def test_what_killed_runs_left_goes_and_the_rest_stays(
+    prepared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
+    toy = prepared(fill)
+    before = toy.sql("SELECT * FROM validated_parcels ORDER BY ALL")
+    staged = toy.settings.staging / "toy" / "features-killed" / "features" / "part-0.parquet"
+    orphan = Path(toy.lake.files("validated_parcels")[0].removeprefix("file://")).with_name("killed.parquet")
+    staged.parent.mkdir(parents=True)
+    for path in (staged, orphan):
+        path.write_bytes(b"12345")
+    assert contrail(monkeypatch, "contrail maintain -p toy") == 0
+    assert "toy: 0 files, 0.0 MB were removed" in capsys.readouterr().out
+    for path in (staged, orphan, *Path(staged).parents[:2]):
+        os.utime(path, (0, 0))
+    assert contrail(monkeypatch, "contrail maintain -p toy --dry-run --json") == 0
+    found = {one["of"]: one["files"] for one in json.loads(capsys.readouterr().out) if one["files"]}
+    assert found == {"validated_parcels": 1, "staging": 1}
+    assert staged.exists() and orphan.exists()
+    assert contrail(monkeypatch, "contrail maintain -p toy") == 0
+    assert "toy: 2 files, 0.0 MB were removed" in capsys.readouterr().out
+    assert not staged.exists() and not orphan.exists()
+    assert toy.sql("SELECT * FROM validated_parcels ORDER BY ALL") == before

@@ -1,0 +1,67 @@
+"""Remove what a pipeline's storage no longer needs: files that no snapshot refers to, and staging of runs that are over.
+
+``contrail.lake.orphans`` decides which files of a table those are. Which snapshots stay is decided when rows are published.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from upath import UPath
+
+from contrail.files import remove_folder
+from contrail.lake import orphans
+from contrail.lake.catalog import Tables
+from contrail.lake.lake import Lake
+from contrail.lake.lease import NAMESPACE
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What was removed of a table, or of ``staging``. ``size`` is in bytes."""
+
+    of: str
+    files: int
+    size: int
+
+
+def maintain(lake: Lake, grace: timedelta, *, dry_run: bool = False) -> Iterator[Maintained]:
+    """Remove, table by table, what nothing refers to and nobody began to use within the grace period.
+
+    Readers and writers may go on meanwhile, as long as each of their jobs is shorter than ``grace``.
+
+    Args:
+        lake: Of the pipeline.
+        grace: What is younger stays.
+        dry_run: Say what would go, and remove nothing.
+
+    Raises:
+        DamagedError: when a table's metadata cannot be read. That table stays as it is.
+    """
+    leases = Tables(lake.settings, NAMESPACE, lake.namespace)
+    own = [(lake.table(name), name) for name in lake.table_names()]
+    of_models = [(leases.table(lake.namespace), "lease of models")] if leases.exists(lake.namespace) else []
+    for table, name in [*own, *of_models]:
+        found = orphans.orphans(table, grace)
+        if not dry_run:
+            orphans.remove(table, found)
+        yield Maintained(name, len(found), sum(one.size for one in found))
+    yield _staging(lake, grace, dry_run)
+
+
+def _staging(lake: Lake, grace: timedelta, dry_run: bool) -> Maintained:
+    """Remove the staging folders of runs that wrote nothing within the grace period."""
+    before = datetime.now(UTC) - grace
+    folder = lake.settings.staging / lake.namespace
+    files = size = 0
+    for run in folder.iterdir() if folder.exists() else ():
+        inside = [path for path in run.rglob("*") if path.is_file()]
+        if all(_modified(path) < before for path in [*inside, run]):
+            files, size = files + len(inside), size + sum(path.stat().st_size for path in inside)
+            if not dry_run:
+                remove_folder(run)
+    return Maintained("staging", files, size)
+
+
+def _modified(path: UPath) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -1,0 +1,146 @@
+"""Upkeep removes what no reader can reach, and nothing else."""
+
+import os
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, rows
+
+from contrail.errors import DamagedError
+from contrail.lake import data_files, moving
+from contrail.lake.lake import Lake
+from contrail.lake.orphans import orphans, remove
+
+NOW, HOUR, DAYS = timedelta(0), timedelta(hours=1), timedelta(days=3)
+
+
+def files(lake: Lake) -> set[str]:
+    place = lake.table("items").location().removeprefix("file://")
+    return {str(path) for path in Path(place).rglob("*") if path.is_file()}
+
+
+def age(paths: set[str], by: timedelta) -> None:
+    for path in paths:
+        moment = Path(path).stat().st_mtime - by.total_seconds()
+        os.utime(path, (moment, moment))
+
+
+def clean(lake: Lake, grace: timedelta) -> set[str]:
+    table = lake.table("items")
+    found = orphans(table, grace)
+    remove(table, found)
+    return {one.path for one in found}
+
+
+@pytest.fixture
+def busy(lake: Lake) -> Lake:
+    """A table of which most snapshots have expired."""
+    lake.settings = lake.settings.model_copy(update={"snapshots_kept": 3})
+    first = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    lake.tag("items", first, "model-1")
+    for number in range(8):
+        lake.publish(ITEMS, rows([DAY2], str(number)), [DAY2], provenance())
+    return lake
+
+
+def test_a_killed_publication_leaves_files_that_go(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    before = files(lake)
+    data_files.write(lake.table("items"), rows([DAY2]), ITEMS.partition_by)
+    left = files(lake) - before
+    assert len(left) == 1
+    assert clean(lake, HOUR) == set(), "a publication may be about to commit it"
+    age(left, 2 * HOUR)
+    assert clean(lake, HOUR) == left
+    assert files(lake) == before
+
+
+def test_what_only_expired_snapshots_had_goes_and_each_kept_one_is_whole(busy: Lake) -> None:
+    kept = {
+        entry.snapshot: busy.scan("items", snapshot_id=entry.snapshot).to_pylist() for entry in busy.history("items")
+    }
+    now = contents(busy)
+    assert clean(busy, NOW)
+    assert clean(busy, NOW) == set()
+    assert {snapshot: busy.scan("items", snapshot_id=snapshot).to_pylist() for snapshot in kept} == kept
+    assert contents(busy) == now
+    assert busy.verify("items").damages == ()
+    data = [path for path in files(busy) if path.endswith(".parquet")]
+    assert len(data) == len({path for snapshot in kept for path in busy.files("items", snapshot_id=snapshot)})
+
+
+def test_a_reader_that_began_within_the_grace_period_reads_on(lake: Lake) -> None:
+    lake.settings = lake.settings.model_copy(update={"snapshots_kept": 1})
+    lake.publish(ITEMS, rows([DAY1], "old"), [DAY1], provenance())
+    reader = lake.table("items")
+    for colour in ("new", "newer", "newest"):
+        lake.publish(ITEMS, rows([DAY1], colour), [DAY1], provenance())
+    age({path for path in files(lake) if not path.endswith(".metadata.json")}, 2 * HOUR)
+    assert len(lake.history("items")) == 1
+    assert clean(lake, HOUR) == set()
+    assert set(reader.scan().to_arrow()["colour"].to_pylist()) == {"old"}
+    assert clean(lake, NOW)
+    with pytest.raises(FileNotFoundError):
+        reader.scan().to_arrow()
+
+
+def test_a_table_that_was_moved_away_keeps_its_files(busy: Lake) -> None:
+    away = moving.move_away(busy, "items", DAY3)
+    busy.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
+    for name in ("items", away):
+        table = busy.table(name)
+        remove(table, orphans(table, NOW))
+    assert (busy.scan(away).num_rows, busy.scan("items").num_rows) == (6, 3)
+
+
+def test_a_folder_of_two_tables_is_left_as_it_is(busy: Lake) -> None:
+    busy.catalog.rename_table(("shop", "items"), ("shop", "other"))
+    place = busy.table("other").location()
+    busy.catalog.create_table(("shop", "items"), ITEMS.iceberg_schema(), location=place)
+    before = {path for path in files(busy) if path.endswith(".parquet")}
+    for name in ("items", "other"):
+        with pytest.raises(DamagedError, match=r"is of another table than .* Nothing was removed"):
+            orphans(busy.table(name), NOW)
+    assert before <= files(busy)
+
+
+def test_nothing_goes_while_a_metadata_file_cannot_be_read(busy: Lake) -> None:
+    before = files(busy)
+    (Path(busy.table("items").metadata_location.removeprefix("file://"))).parent.joinpath(
+        "00000-broken.metadata.json"
+    ).write_text("{")
+    with pytest.raises(DamagedError, match=r"00000-broken.metadata.json cannot be read .* Nothing was removed"):
+        clean(busy, HOUR)
+    assert before <= files(busy)
+
+
+@pytest.mark.slow
+def test_it_may_run_beside_writers_and_readers(busy: Lake) -> None:
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for number in range(20):
+                busy.publish(ITEMS, rows([DAY2, DAY3], f"n{number}"), [DAY2, DAY3], provenance())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    other = Lake(busy.settings, "shop")
+    removed = 0
+    while not done.is_set():
+        removed += len(clean(other, timedelta(seconds=2)))
+        assert other.scan("items").num_rows in (6, 9)
+        time.sleep(0.2)
+    writer.join()
+    assert errors == []
+    clean(other, NOW)
+    assert contents(busy) == [(DAY1, "red", 3), (DAY2, "n19", 3), (DAY3, "n19", 3)]
+    assert other.verify("items").damages == ()
