@@ -24,9 +24,6 @@ _LOADER = "contrail.methods.model_package"
 _MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
 _METRICS_A_BATCH, _PARAMS_A_BATCH = 900, 90
 
-# MLflow's pages open an experiment of this kind with its models and metrics, and not with traces of language models.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -112,8 +109,7 @@ def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
     found = mlflow.get_experiment_by_name(name)
     if found is None:
         try:
-            place = f"{settings.registry.artifact_uri}/{name}"
-            return mlflow.create_experiment(name, artifact_location=place, tags=_KIND)
+            return mlflow.create_experiment(name, artifact_location=f"{settings.registry.artifact_uri}/{name}")
         except MlflowException:  # another run made it after our check
             found = mlflow.get_experiment_by_name(name)
             if found is None:

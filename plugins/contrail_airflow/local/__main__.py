@@ -47,7 +47,9 @@ def _print_state(embedded: Embedded) -> None:
         users.add_row("", f"[bold]{role.name}[/]", f"[bold]{passwords[role.name]}[/]", f"[dim]{role.may}[/]")
     console.print(users)
     if state.mlflow_running:
-        console.print(f"MLflow   [cyan]{state.mlflow_url}[/]   no login; this machine only", soft_wrap=True)
+        # Without this choice MLflow opens with the pages of language models.
+        page = f"{state.mlflow_url}/#/experiments?workflowType=machine_learning"
+        console.print(f"MLflow   [cyan]{page}[/]   no login; this machine only", soft_wrap=True)
     console.print(
         "Stop with `make down`. DAGs start paused: unpause the ones that you want to run on schedule.", soft_wrap=True
     )

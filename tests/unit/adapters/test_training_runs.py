@@ -17,8 +17,6 @@ def test_everything_of_a_run_is_logged(current, logged):
     assert run.inputs.dataset_inputs[0].dataset.digest == "abc"
     assert run.info.artifact_uri.startswith(current.registry.artifact_uri)
     assert [file.path for file in mlflow_store.client(current).list_artifacts(logged.run_id)] == ["note.txt"]
-    kind = mlflow_store.client(current).get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
-    assert kind == "custom_model_development"
 
 
 def test_a_full_disk_is_an_error_to_retry_and_the_run_has_failed(current, package, tmp_path, monkeypatch):
