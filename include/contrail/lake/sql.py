@@ -15,14 +15,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from contrail.config.names import literal
+from contrail.config.names import literal, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
 from contrail.lake import readers
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import Dataset
 from contrail.lake.records import all_datasets
-from contrail.lake.warehouse import View, quoted, views
+from contrail.lake.warehouse import View, views
 
 SECONDS = 600.0
 # Enough for a year of the shipped pipelines many times over, and no reason for the machine to swap.
@@ -124,11 +124,11 @@ def _create_views(
         source = derived[name].source
         left_out = known[source].columns.keys() - derived[name].dataset.columns.keys()
         shown_columns = [column for column in columns[source].names if column not in left_out]
-        lacking = [f"NULL AS {quoted(c, 'duckdb')}" for c in sorted(left_out - set(columns[source].names))]
-        table = quoted(source, "duckdb")
+        lacking = [f"NULL AS {quoted(c)}" for c in sorted(left_out - set(columns[source].names))]
+        table = quoted(source)
         over = f"(SELECT *, {', '.join(lacking)} FROM {table})" if lacking else table
         query = derived[name].query(over, "duckdb", shown_columns)
-        connection.execute(f"CREATE VIEW {quoted(name, 'duckdb')} AS {query}")
+        connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
     return allowed
 
 
