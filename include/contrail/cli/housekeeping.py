@@ -65,7 +65,8 @@ def check(
     """Check pipelines without their data, and say everything that is wrong at once.
 
     It reads the spec, binds its expressions, imports the modules, and builds the features of empty tables. Every other
-    command checks the spec too. The exit code is 2 when anything is wrong.
+    command checks the spec too. Where the environment has a budget, each remote stage needs a price. The exit code is 2
+    when anything is wrong.
     """
     from contrail.operations.check import check_pipeline
 
@@ -105,12 +106,17 @@ def cost(
             show_default=False,
         ),
     ] = [],  # noqa: B006
+    idle: Annotated[
+        bool,
+        typer.Option("--idle", metavar=SWITCH, help="What the environment costs in a month without any job."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a pipeline's remote jobs cost in a month: each one's estimate beside its cost, and what is left.
 
     A job that runs, or whose end Airflow has not seen, counts as estimated. The environment has the prices
-    (`dispatch.prices`) and the budget (`dispatch.monthly_budget`).
+    (`dispatch.prices`) and the budget (`dispatch.monthly_budget`). With `--assume` or `--idle` it counts no receipts:
+    it adds up the guesses, and what the environment costs all month.
     """
     from contrail.dispatch import budget
     from contrail.dispatch.receipts import Receipts, month_of, utc_now
@@ -121,9 +127,12 @@ def cost(
         raise SpecError(
             f"the environment {settings().name} has no price table; name one in its file, under dispatch.prices"
         )
-    if assume:
+    if assume or idle:
         lines = budget.assumed(receipts, [Assumption.parse(text) for text in assume])
         _print_assumed(pipeline, receipts.prices, lines, as_json)
+        if not receipts.prices.standing(settings().name):
+            unknown = f"the environment {escape(settings().name)}; what it costs all month is not counted"
+            say(f"{escape(receipts.prices.file)} has no line of always_on for {unknown}.", printing.err)
         return
     try:
         wanted = month_of(date.fromisoformat(f"{month}-01")) if month else month_of(utc_now())

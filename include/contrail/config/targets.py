@@ -25,7 +25,7 @@ MACHINES: dict[str, tuple[str, int]] = {
     "a3-megagpu-8g": ("NVIDIA_H100_MEGA_80GB", 8),
     "a3-ultragpu-8g": ("NVIDIA_H200_141GB", 8),
 }
-_N1_ACCELERATORS = {
+N1_ACCELERATORS = {
     "NVIDIA_TESLA_T4": (1, 2, 4),
     "NVIDIA_TESLA_V100": (1, 2, 4, 8),
     "NVIDIA_TESLA_P4": (1, 2, 4),
@@ -110,10 +110,10 @@ class VertexTarget(_GoogleTarget):
             raise ValueError("accelerator_type and accelerator_count go together")
         elif self.accelerator_type and not self.machine_type.startswith("n1-"):
             raise ValueError(f"{self.machine_type} takes no accelerator; only n1-* and {', '.join(MACHINES)} do")
-        elif self.accelerator_type and self.accelerator_type not in _N1_ACCELERATORS:
-            raise ValueError(f"n1 machines take {', '.join(_N1_ACCELERATORS)}, not {self.accelerator_type}")
-        elif self.accelerator_type and self.accelerator_count not in _N1_ACCELERATORS[self.accelerator_type]:
-            known = ", ".join(map(str, _N1_ACCELERATORS[self.accelerator_type]))
+        elif self.accelerator_type and self.accelerator_type not in N1_ACCELERATORS:
+            raise ValueError(f"n1 machines take {', '.join(N1_ACCELERATORS)}, not {self.accelerator_type}")
+        elif self.accelerator_type and self.accelerator_count not in N1_ACCELERATORS[self.accelerator_type]:
+            known = ", ".join(map(str, N1_ACCELERATORS[self.accelerator_type]))
             raise ValueError(f"n1 machines take {known} of {self.accelerator_type}, not {self.accelerator_count}")
         return self
 

@@ -5,13 +5,15 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import get_args
 
-from contrail.config.targets import LOCAL, DataprocTarget, VertexTarget
+from contrail.config.prices import load_prices
+from contrail.config.settings import Settings
+from contrail.config.targets import LOCAL, DataprocTarget, Stage, VertexTarget
 from contrail.dispatch.payload import Job, labels
 from contrail.dispatch.receipts import Month, Receipt, Receipts
 from contrail.errors import BudgetError, SpecError
 from contrail.methods.cost import (
-    MONTH_HOURS,
     Assumption,
     BatchUsage,
     CostEstimate,
@@ -24,7 +26,7 @@ from contrail.partitions import Partitions
 
 
 def assumed(receipts: Receipts, guesses: list[Assumption]) -> list[tuple[str, float]]:
-    """Return the cost of a guessed month: one line for each guess, and one for each thing that runs all month.
+    """Return the cost of a guessed month: one line for each guess, and one for each thing that the environment has.
 
     Raises:
         SpecError: for a stage that runs on this machine, or whose target has no price.
@@ -36,7 +38,7 @@ def assumed(receipts: Receipts, guesses: list[Assumption]) -> list[tuple[str, fl
             raise SpecError(f"--assume {guess.stage}: it runs on Airflow's worker, where a job costs nothing")
         what = f"{guess.stage}: {so_many(guess.jobs, 'job')} of {guess.minutes:g} minutes on {target.size}"
         lines.append((what, guess.cost(target, receipts.prices)))
-    return [*lines, *((what, hour * MONTH_HOURS) for what, hour in receipts.prices.always_on.items())]
+    return [*lines, *receipts.prices.standing(receipts.settings.name).items()]
 
 
 def expected(receipts: Receipts, stage: str, days: int, now: datetime) -> CostEstimate | None:
@@ -46,6 +48,31 @@ def expected(receipts: Receipts, stage: str, days: int, now: datetime) -> CostEs
         return None
     history = _history(receipts, stage, target, receipts.recent(now))
     return expected_cost(history, days, target, receipts.prices)
+
+
+def unpriced(settings: Settings, pipeline: str) -> list[str]:
+    """Say which stages of a pipeline the budget would refuse at their first job, because nobody knows its cost.
+
+    Raises:
+        SpecError: when the price table is wrong.
+    """
+    dispatch = settings.dispatch
+    if dispatch.prices is None or dispatch.budget_of(pipeline) is None:
+        return []
+    prices, found = load_prices(dispatch.prices), []
+    for stage in get_args(Stage):
+        target = dispatch.target_of(pipeline, stage)
+        if not isinstance(target, DataprocTarget | VertexTarget):
+            continue
+        attempts = {1, target.spot_attempts + 1} if isinstance(target, VertexTarget) else {1}
+        estimates = [expected_cost([], 1, target, prices, attempt) for attempt in sorted(attempts)]
+        if reasons := [str(one) for one in estimates if one.amount is None]:
+            found.append(
+                f"{_file(settings)}: dispatch.targets.{dispatch.target_name(pipeline, stage)}: {'; '.join(reasons)}. "
+                f"{_key(settings, pipeline)} would refuse {stage}. Put the price into {dispatch.prices}, or "
+                f"{_locally(pipeline, stage)}"
+            )
+    return found
 
 
 def reserve(receipts: Receipts, job: Job, target: DataprocTarget | VertexTarget, now: datetime) -> Receipt:
@@ -74,7 +101,8 @@ def reserve(receipts: Receipts, job: Job, target: DataprocTarget | VertexTarget,
     )  # fmt: skip
     month = receipts.month(receipt.month)
     if month.left is not None and (estimate.amount is None or month.left < 0):
-        receipts.write(receipt.model_copy(update={"state": "refused", "note": "over the month's budget"}))
+        note = "its cost is not known" if estimate.amount is None else "over the month's budget"
+        receipts.write(receipt.model_copy(update={"state": "refused", "note": note}))
         raise BudgetError(_refusal(receipts, receipt, estimate, month))
     return receipt
 
@@ -92,19 +120,29 @@ def _history(
 
 
 def _refusal(receipts: Receipts, receipt: Receipt, estimate: CostEstimate, month: Month) -> str:
-    own, dispatch = receipt.job, receipts.settings.dispatch
+    own, settings = receipt.job, receipts.settings
     others = replace(month, receipts=[one for one in month.receipts if one.job != own])
-    key = f"monthly_budgets.{receipts.pipeline}" if receipts.pipeline in dispatch.monthly_budgets else "monthly_budget"
-    where = f"dispatch.{key} in include/environments/{receipts.settings.name}.yaml"
-    job = f"{receipt.stage} {receipt.partitions}"
-    local = (
-        f"let the stage run on Airflow's worker (dispatch.pipelines.{receipts.pipeline}: {{{receipt.stage}: {LOCAL}}})"
-    )
+    where = f"{_key(settings, receipts.pipeline)} in {_file(settings)}"
+    job, local = f"{receipt.stage} {receipt.partitions}", _locally(receipts.pipeline, receipt.stage)
     if estimate.amount is None:
         why = f"The cost of {job} is not known ({estimate}), so it cannot be compared with the budget ({where})."
-        to_do = f"Put the price into {dispatch.prices}, or {local}"
+        to_do = f"Put the price into {settings.dispatch.prices}, or {local}"
     else:
         why = f"{job} would cost {estimate}; the budget is {money(month.budget or 0.0, month.currency)} ({where})."
         to_do = f"Wait for the next month, raise the budget, or {local}"
     spent = f"{receipts.pipeline} has spent {others}."
     return f"{spent} {why} Nothing was submitted. {to_do}; then clear the task. Each job: contrail cost -p {receipts.pipeline}"
+
+
+def _file(settings: Settings) -> str:
+    return f"include/environments/{settings.name}.yaml"
+
+
+def _key(settings: Settings, pipeline: str) -> str:
+    """Where the budget of a pipeline is set."""
+    own = pipeline in settings.dispatch.monthly_budgets
+    return f"dispatch.monthly_budgets.{pipeline}" if own else "dispatch.monthly_budget"
+
+
+def _locally(pipeline: str, stage: str) -> str:
+    return f"let the stage run on Airflow's worker (dispatch.pipelines.{pipeline}: {{{stage}: {LOCAL}}})"

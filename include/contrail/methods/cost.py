@@ -12,13 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contrail.config.prices import PriceTable, Tier
+from contrail.config.prices import MONTH_HOURS, PriceTable, Tier
 from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import NoPriceError, SpecError
 from contrail.frozen import Frozen
 
 HOUR = 3600.0
-MONTH_HOURS = 730.0  # Google's month: its price of a GB-month is 730 times that of a GB-hour
 # Sizes of a batch, unless its properties say otherwise. Source: Google Cloud, "Spark properties" of Dataproc Serverless.
 # A vCPU is 0.6 DCU and a GB of memory 0.1, so a core with its 4 GB is one DCU.
 _CORES, _EXECUTORS, _MAX_EXECUTORS, _DISK_GB_A_CORE, _DCU_A_CORE = 4, 2, 1000, 100, 1.0
@@ -106,20 +105,26 @@ def _machine_hour(usage: MachineUsage, prices: PriceTable) -> float:
 
 
 def tier_of(target: DataprocTarget) -> Tier:
-    """Return the tier of a batch: premium if any part of it is premium."""
-    named = [value for name, value in target.properties.items() if name.endswith((".compute.tier", ".disk.tier"))]
+    """Return the tier of a batch: premium if any part of it is premium, so that no price is too low."""
+    ends = ("dataproc.tier", ".compute.tier", ".disk.tier")
+    named = [value for name, value in target.properties.items() if name.endswith(ends)]
     return "premium" if "premium" in named else "standard"
 
 
 def usage_of(
     target: DataprocTarget | VertexTarget, seconds: float, attempt: int = 1, *, most: bool = False
 ) -> BatchUsage | MachineUsage:
-    """Compute the usage of a job of ``seconds``. A batch counts at its first size, or with ``most`` at its largest."""
+    """Compute the usage of a job of ``seconds``, of a batch as ``batch_usage`` does."""
     if isinstance(target, VertexTarget):
         return MachineUsage(
             machine_type=target.machine_type, accelerator_type=target.accelerator_type or "",
             accelerator_count=target.accelerator_count, spot=target.on_spot(attempt), seconds=seconds,
         )  # fmt: skip
+    return batch_usage(target, seconds, most=most)
+
+
+def batch_usage(target: DataprocTarget, seconds: float, *, most: bool = False) -> BatchUsage:
+    """Compute the usage of a batch of ``seconds`` at its first size, or with ``most`` at its largest."""
     executors = _executors(target, most)
     driver, executor = (_node(target, role) for role in ("driver", "executor"))
     dcus, disks = (d + executors * e for d, e in zip(driver, executor, strict=True))

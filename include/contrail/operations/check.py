@@ -1,19 +1,20 @@
-"""Check a pipeline without its data: its spec, its modules, its features on empty tables, and its contracts.
+"""Check a pipeline without its data: its spec, its modules, its features on empty tables, its contracts, its prices.
 
 Everything wrong is found in one go. Nothing is read from the lake, and nothing is written. Whether data keep a contract
 belongs to the stage ``validate``.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contrail.config.pipeline import Pipeline, function_of, pipeline_file, place_of
 from contrail.config.problems import lines_of
-from contrail.config.settings import EngineSettings
+from contrail.config.settings import EngineSettings, settings
 from contrail.config.spec import PipelineSpec, examine
+from contrail.dispatch import budget
 from contrail.errors import SpecError
 from contrail.partitions import Partitions
 
@@ -60,7 +61,8 @@ def check_pipeline(name: str, *, thorough: bool = False) -> Checked:
         found.append(f"{path}: name is '{spec.name}' but the folder is '{name}'; make them the same")
     modules = {stem: _said(_check_function, path.parent, stem) for stem in FUNCTIONS}
     calls = _calls(Pipeline(path.parent, spec), modules, thorough) if spec is not None and not found else []
-    return Checked(name, (*found, *(said for each in modules.values() for said in each), *calls))
+    prices = _said(budget.unpriced, settings(), name)
+    return Checked(name, (*found, *(said for each in modules.values() for said in each), *calls, *prices))
 
 
 def _calls(pipeline: Pipeline, modules: Mapping[str, list[str]], thorough: bool) -> list[str]:
@@ -71,7 +73,7 @@ def _calls(pipeline: Pipeline, modules: Mapping[str, list[str]], thorough: bool)
     return [*found, *(_said(_check_params, pipeline) if thorough else [])]
 
 
-def _said(check: Callable[..., Iterator[str] | None], *arguments: Any) -> list[str]:
+def _said(check: Callable[..., Iterable[str] | None], *arguments: Any) -> list[str]:
     """What a check finds, with the error that ends it."""
     found: list[str] = []
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from contrail.config.settings import Settings
 from contrail.config.targets import DataprocTarget
 from contrail.dispatch.payload import Code, Job, render_batch
-from contrail.methods.cost import BatchUsage, tier_of
+from contrail.methods.cost import BatchUsage, batch_usage, tier_of
 from contrail_airflow.remote.remote_jobs import CONSOLE, RemoteJob, State, active, beyond, seconds_between
 from contrail_airflow.remote.trouble import patiently
 
@@ -70,17 +70,23 @@ class DataprocJobs:
         job = RemoteJob(name, name, state, batch.state_message, link, log, labels=labels)
         if not job.ended:
             return job
-        used, seconds = _batch_usage(batch, self.target), seconds_between(batch.create_time, batch.state_time)
+        seconds = seconds_between(batch.create_time, batch.state_time)
+        used = _used(batch, self.target, seconds)
         return replace(job, usage=used, seconds=seconds, overran=beyond(self.target, seconds))
 
 
-def _batch_usage(batch: "Batch", target: DataprocTarget) -> BatchUsage | None:
-    """The approximate usage of an ended batch. None while its service has not reported it."""
+def _used(batch: "Batch", target: DataprocTarget, seconds: float | None) -> BatchUsage | None:
+    """The approximate usage of an ended batch of ``seconds``. None while its service has not reported it.
+
+    Runtimes from 3.0 on report accelerators in fields that this client does not know. Their use is then the target's.
+    """
     if "approximate_usage" not in batch.runtime_info:
         return None
     used = batch.runtime_info.approximate_usage
+    planned = batch_usage(target, (seconds or 0.0) if used.milli_dcu_seconds else 0.0)
     return BatchUsage(
         tier=tier_of(target), dcu_seconds=used.milli_dcu_seconds / 1000,
-        shuffle_gb_seconds=used.shuffle_storage_gb_seconds, accelerator_type=used.accelerator_type,
-        accelerator_seconds=used.milli_accelerator_seconds / 1000,
+        shuffle_gb_seconds=used.shuffle_storage_gb_seconds,
+        accelerator_seconds=used.milli_accelerator_seconds / 1000 or planned.accelerator_seconds,
+        accelerator_type=used.accelerator_type or planned.accelerator_type,
     )  # fmt: skip

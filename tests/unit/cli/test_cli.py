@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from rich.console import Console
-from tests.conftest import TOY_PIPELINES, Prepare, Toy
+from tests.conftest import PROJECT, TOY_PIPELINES, Prepare, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.config.test_settings import GIVEN as PROD
 from tests.unit.dispatch import priced as receipts
@@ -373,19 +373,34 @@ def test_where_nothing_runs_elsewhere_cost_says_so(
     assert (code, "the environment dev has no price table" in err) == (SpecError.exit_code, True)
 
 
-def test_the_documented_month_is_what_the_documented_command_prints(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", range(3))
+def test_a_documented_month_is_what_the_documented_command_prints(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
-    for name, value in {**PROD, "CONTRAIL_ENV": "prod"}.items():
+    page = (PROJECT / "docs" / "gcp.md").read_text()
+    shown = re.findall(r"CONTRAIL_ENV=(\w+) \S+/contrail (cost .*(?:--idle|--assume).*)\n```\n\n((?:\|.*\n)+)", page)
+    assert [environment for environment, _, _ in shown] == ["prod", "stage", "prod"]
+    environment, command, table = shown[number]
+    for name, value in {**PROD, "CONTRAIL_ENV": environment}.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
-    page = (settings().project_path / "docs" / "gcp.md").read_text()
-    (command,) = re.findall(r"bin/contrail (cost .*--assume.*)", page)
     code, out, _ = run(monkeypatch, capsys, *command.split(), "--json")
     assert code == 0
     found = json.loads(out)
-    for what, amount in [*found["lines"].items(), ("all of it", found["total"])]:
-        assert f"| {what} | USD {amount:.2f} |" in page
+    lines, guesses = found["lines"], command.count("--assume")
+    if guesses:  # the page has what costs all month in one line
+        standing = sum(list(lines.values())[guesses:])
+        lines = {**dict(list(lines.items())[:guesses]), "what costs all month, as above": standing}
+    rows = [f"| {what} | USD {amount:.2f} |" for what, amount in [*lines.items(), ("all of it", found["total"])]]
+    assert table.splitlines()[2:] == rows
+
+
+def test_an_environment_that_the_price_table_does_not_know_is_said(
+    paid: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(monkeypatch, capsys, "cost", "-p", "toy", "--idle")
+    assert (code, "prices.yaml has no line of always_on for the environment dev" in err) == (0, True)
+    assert "all of it" in out
 
 
 def test_a_wrong_environment_is_said_in_a_line(

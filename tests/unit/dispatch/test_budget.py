@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.unit.dispatch.priced import GPU, NOVEMBER, end, job, made, receipts_of, reserve
+from tests.unit.dispatch.priced import GPU, NOVEMBER, PLACE, end, job, made, receipts_of, reserve
 
-from contrail.config.settings import Settings
+from contrail.config.settings import Settings, settings
+from contrail.config.targets import DataprocTarget
 from contrail.dispatch import budget
 from contrail.dispatch.receipts import month_of
 from contrail.errors import BudgetError
@@ -103,3 +104,41 @@ def test_a_job_without_a_price_is_refused_only_where_there_is_a_budget(current: 
     assert (receipt.estimate, receipt.estimated_from) == (None, "no price for a2-highgpu-1g in prices.yaml")
     month = receipts_of(current).month("2026-11")
     assert "expected for 1 that runs (1 job without a price not counted)" in str(month)
+
+
+PREMIUM = {
+    "kind": "dataproc",
+    "subnetwork": "s",
+    "properties": {"spark.dataproc.executor.compute.tier": "premium"},
+    **{name: value for name, value in GPU.items() if name in PLACE},
+}
+
+
+def test_a_premium_job_without_a_price_is_refused_for_what_is_not_known(current: Settings, tmp_path: Path) -> None:
+    premium = made(tmp_path, PREMIUM, monthly_budget=10)
+    target = premium.dispatch.target_of("toy", "train")
+    assert isinstance(target, DataprocTarget)
+    with pytest.raises(BudgetError) as refused:
+        budget.reserve(receipts_of(premium), job("first"), target, NOVEMBER)
+    said = str(refused.value)
+    for words in (
+        "toy has spent EUR 0.00 on 0 jobs in 2026-11. The cost of train 2024-01-05 is not known (no price for Dataproc "
+        "Serverless, tier premium, in prices.yaml)",
+        "so it cannot be compared with the budget (dispatch.monthly_budget in include/environments/dev.yaml)",
+        "Nothing was submitted. Put the price into ",
+    ):
+        assert words in said
+    (receipt,) = receipts_of(premium).month("2026-11").receipts
+    assert (receipt.state, receipt.note, receipt.counted) == ("refused", "its cost is not known", 0.0)
+
+
+def test_what_the_budget_would_refuse_is_said_before_the_first_job(current: Settings, tmp_path: Path) -> None:
+    assert budget.unpriced(current, "toy") == []
+    features, train = budget.unpriced(made(tmp_path, PREMIUM, monthly_budgets={"toy": 5}), "toy")
+    assert features.startswith("include/environments/dev.yaml: dispatch.targets.gpu: no price for Dataproc Serverless")
+    assert "dispatch.monthly_budgets.toy would refuse features. Put the price into " in features
+    assert train.endswith("(dispatch.pipelines.toy: {train: local})")
+    assert budget.unpriced(made(tmp_path, PREMIUM, monthly_budgets={"other": 5}), "toy") == [], "without a budget"
+    assert budget.unpriced(settings(), "toy") == [], "without a price table"
+    spot = budget.unpriced(made(tmp_path, {**GPU, "spot_attempts": 1}, monthly_budget=10), "toy")
+    assert ["no price for g2-standard-8 on a spot machine" in one for one in spot] == [True, True]

@@ -115,8 +115,8 @@ def test_a_machine_without_a_price_is_said_and_has_no_amount() -> None:
     for history in ([], [(1, seconds(60))]):
         found = expected_cost(history, 1, a100, PRICES)
         assert (found.amount, str(found)) == (None, "no price for a2-highgpu-1g in round.yaml")
-    premium = batch(spark__dataproc__executor__compute__tier="premium")
-    assert expected_cost([], 1, premium, PRICES).amount is None
+    for part in ("dataproc__tier", "spark__dataproc__executor__compute__tier", "spark__dataproc__driver__disk__tier"):
+        assert expected_cost([], 1, batch(**{part: "premium"}), PRICES).amount is None
 
 
 def test_the_accelerators_of_a_batchs_executors_are_in_its_estimate() -> None:

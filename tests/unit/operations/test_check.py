@@ -1,14 +1,17 @@
 """A pipeline is checked without its data, and everything that is wrong is said at once."""
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.conftest import TOY_PIPELINES
+from tests.unit.dispatch.priced import GPU, PRICES, made
 
-from contrail.config.settings import settings
+from contrail.config.settings import Settings, settings
 from contrail.errors import SpecError
+from contrail.operations import check
 from contrail.operations.check import check_pipeline
 
 Change = Callable[[str, str, str], None]
@@ -105,3 +108,18 @@ def test_a_folder_of_another_name_and_no_folder(folder: Path) -> None:
     assert "name is 'toy' but the folder is 'toys'" in check_pipeline("toys").problems[0]
     with pytest.raises(SpecError, match="no pipeline 'toy'"):
         check_pipeline("toy")
+
+
+def test_a_target_without_a_price_is_found_where_there_is_a_budget(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    a100 = {**GPU, "machine_type": "a2-highgpu-1g", "accelerator_type": "NVIDIA_TESLA_A100"}
+    for budget, words in (({}, []), ({"monthly_budget": 10}, ["no price for a2-highgpu-1g in prices.yaml"] * 2)):
+        current = made(tmp_path, a100, **budget)
+        monkeypatch.setattr(check, "settings", functools.partial(Settings.model_copy, current))
+        said = problems()
+        assert len(said) == len(words)
+        assert all(word in one for word, one in zip(words, said, strict=True))
+    (tmp_path / "prices.yaml").write_text(PRICES.replace("currency: EUR", "currency: euro"))
+    assert ["currency: String should match pattern" in one for one in problems()] == [True]

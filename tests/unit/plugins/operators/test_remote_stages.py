@@ -665,8 +665,26 @@ def test_what_a_batch_used_is_what_its_service_says() -> None:
     assert isinstance(target, DataprocTarget)
     used = {"milli_dcu_seconds": 720_500, "shuffle_storage_gb_seconds": 72_000}
     batch = Batch({"runtime_info": {"approximate_usage": used}})
-    assert dataproc._batch_usage(batch, target) == BatchUsage(dcu_seconds=720.5, shuffle_gb_seconds=72_000)
-    assert dataproc._batch_usage(Batch({"runtime_info": {"output_uri": "gs://x"}}), target) is None
+    assert dataproc._used(batch, target, 60) == BatchUsage(dcu_seconds=720.5, shuffle_gb_seconds=72_000)
+    assert dataproc._used(Batch({"runtime_info": {"output_uri": "gs://x"}}), target, 60) is None
+
+
+def test_accelerators_of_which_the_service_says_nothing_count_as_the_target_has_them() -> None:
+    from google.cloud.dataproc_v1.types import Batch
+
+    gpus = {"spark.dataproc.executor.resource.accelerator.type": "l4", "spark.executor.instances": "4"}
+    target = target_from({"kind": "dataproc", "subnetwork": "s", **PLACE, "properties": gpus})
+    assert isinstance(target, DataprocTarget)
+
+    def used(seconds: float | None, **reported: Any) -> tuple[float, str]:
+        found = dataproc._used(Batch({"runtime_info": {"approximate_usage": reported}}), target, seconds)
+        assert found is not None
+        return found.accelerator_seconds, found.accelerator_type
+
+    assert used(60, milli_dcu_seconds=1000) == (240, "l4")
+    assert used(60, milli_dcu_seconds=1000, milli_accelerator_seconds=90_000, accelerator_type="l4") == (90, "l4")
+    assert used(60) == (0, "l4"), "it never ran"
+    assert used(None, milli_dcu_seconds=1000) == (0, "l4")
 
 
 def test_a_custom_job_is_billed_from_its_first_running_on_the_machine_that_it_had() -> None:
