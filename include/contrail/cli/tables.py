@@ -2,6 +2,8 @@
 
 import csv
 import sys
+from collections.abc import Mapping
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -28,6 +30,7 @@ from contrail.errors import SpecError
 from contrail.partitions import Partitions
 
 app = typer.Typer()
+_UNUSUAL_SHOWN = 5
 _MARKS = {
     "ok": "[green]ok[/]",
     "stale": "[yellow]stale[/]",
@@ -105,19 +108,21 @@ def status(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show partitions × stages: what is done, stale and why, refused, or not known yet."""
+    """Show partitions × stages: what is done, stale and why, refused, or not known yet. Then the newest unusual days."""
     from contrail.operations.champions import champion_moves, moved_elsewhere
     from contrail.operations.status import STAGES, grouped, next_commands, partition_status, reasons, remedy
+    from contrail.operations.unusual import unusual_days
 
     loaded = load_pipeline(pipeline)
     end_changes("status", loaded)
     first, last = (None if text is None else Partitions.parse(text).start for text in (from_, to))
     statuses = partition_status(lake_of(loaded), loaded, first, last)
+    unusual = unusual_days(lake_of(loaded), Partitions(statuses[0].partition, statuses[-1].partition))
     moves = champion_moves(lake_of(loaded))
     if note := moved_elsewhere(pipeline, moves):
         say(f"[yellow]![/] {escape(note)}", printing.err)
     if as_json:
-        print_json([{"partition": s.partition, **s.stages} for s in statuses])
+        print_json([{"partition": s.partition, **s.stages, "unusual": unusual.get(s.partition, ())} for s in statuses])
         return
     table = Table("partitions", "days", *STAGES, header_style="bold", title=f"{pipeline}: partitions × stages")
     for partitions, states in grouped(statuses):
@@ -128,8 +133,25 @@ def status(
         say("stale: what it was made of has changed since.", printing.err)
         indented(reasons(statuses), printing.err)
         say(f"To make it again: {command_line}", printing.err)
+    _print_unusual(pipeline, unusual)
     if following := next_commands(pipeline, statuses, moves):
         say(f"Next: {', then '.join(following)}", printing.err)
+
+
+def _print_unusual(pipeline: str, unusual: Mapping[date, tuple[str, ...]]) -> None:
+    """The newest days that were unlike their table's own last ones."""
+    from contrail.operations.unusual import all_of_them
+
+    if not unusual:
+        return
+    newest = list(unusual.items())[-_UNUSUAL_SHOWN:]
+    more = len(unusual) - len(newest)
+    say(
+        f"unusual: unlike the table's own last days{f'; {more} earlier ones are not shown' if more else ''}.",
+        printing.err,
+    )
+    indented([f"{day}: {' | '.join(words)}" for day, words in newest], printing.err)
+    say(f"All of them: {escape(all_of_them(pipeline))}", printing.err)
 
 
 @command(app, "summary", TABLES)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contrail.adapters.registry import RegisteredModel, resolve
@@ -22,6 +23,7 @@ from contrail.methods.calibration import worst
 from contrail.methods.intervals import Interval
 from contrail.methods.label_drift import LABEL
 from contrail.operations.realised import Flagged, Realised, flagged, realised
+from contrail.operations.unusual import unusual_days
 from contrail.partitions import as_ranges
 
 SHOWN_METRICS = {
@@ -69,6 +71,15 @@ class DriftSummary:
 
 
 @dataclass(frozen=True)
+class UnusualDays:
+    """How many days were unlike their table's own last ones, and the newest of them."""
+
+    days: int
+    last: str | None = None
+    what: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Summary:
     """The facts. Landed rows are counted by table, quarantined rows and refusals by rule.
 
@@ -80,6 +91,7 @@ class Summary:
     landed: Mapping[str, int]
     quarantined: Mapping[str, int]
     refused: Mapping[str, int]
+    unusual: UnusualDays
     features: Extent
     scored: Extent
     champion: Champion | None
@@ -103,6 +115,7 @@ def summarise(pipeline: Pipeline, lake: Lake) -> Summary:
         landed={t: _rows(lake, f"raw_{t}") for t in pipeline.spec.tables},
         quarantined=_counts(lake, "quarantine", "rule"),
         refused=_counts(lake, "refusals", "rule"),
+        unusual=_unusual(lake),
         features=_extent(lake, "features"),
         scored=_extent(lake, "predictions"),
         champion=_about(champion),
@@ -120,6 +133,12 @@ def _rows(lake: Lake, table: str) -> int:
 def _counts(lake: Lake, table: str, column: str) -> dict[str, int]:
     found = lake.scan(table, columns=[column])[column].to_pylist() if lake.exists(table) else []
     return dict(Counter(found).most_common())
+
+
+def _unusual(lake: Lake) -> UnusualDays:
+    found = unusual_days(lake)
+    last = max(found, default=None)
+    return UnusualDays(len(found), str(last), found[last]) if last else UnusualDays(0)
 
 
 def _extent(lake: Lake, table: str) -> Extent:
@@ -167,6 +186,7 @@ def print_summary(found: Summary, console: Console) -> None:
     lines.add_row("Landed", f"{sum(found.landed.values()):,} rows  [dim]{parts}[/]")
     lines.add_row("Quarantined", _reasons(found.quarantined, "rows"))
     lines.add_row("Refused", _reasons(found.refused, "files or partitions"))
+    lines.add_row("Unusual", _unusual_line(found.unusual))
     for label, extent in (("Features", found.features), ("Scored", found.scored)):
         lines.add_row(label, f"{extent.rows:,} rows  [dim]{', '.join(extent.partitions[-3:])}[/]")
     lines.add_row("Champion", _champion_line(found.champion))
@@ -189,6 +209,13 @@ def _reasons(counts: Mapping[str, int], noun: str) -> str:
         return "none"
     shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:4])
     return f"{sum(counts.values()):,} {noun}  [dim]{shown}[/]"
+
+
+def _unusual_line(unusual: UnusualDays) -> str:
+    if not unusual.days:
+        return "none"
+    newest = escape(f"the newest {unusual.last}: {' | '.join(unusual.what)}")
+    return f"{unusual.days:,} day{'' if unusual.days == 1 else 's'}  [dim]{newest}[/]"
 
 
 def _champion_line(champion: Champion | None) -> str:

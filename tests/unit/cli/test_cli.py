@@ -322,6 +322,28 @@ def test_help_needs_no_heavy_library(home: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_status_shows_the_newest_unusual_days(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = [DAY + timedelta(days=i) for i in range(8)]
+    columns = ("partition_date", "table_name", "figure", "value", "unusual")
+    made = [dict(zip(columns, (day, "parcels", "rows", 1.0, f"rows [x] of {day}"), strict=True)) for day in days[1:]]
+    dataset = records.profiles(toy.spec)
+    rows = pa.Table.from_pylist(made, schema=dataset.arrow_schema())
+    toy.lake.publish(dataset, rows, days[1:], Provenance("run", "validate", "h", "c" * 40, "l"))
+    asked = ("status", "-p", "toy", "--from", str(days[0]), "--to", str(days[-1]))
+    code, _, err = run(monkeypatch, capsys, *asked)
+    assert code == 0
+    assert "unusual: unlike the table's own last days; 2 earlier ones are not shown." in err
+    shown = re.findall(r"(\S+): parcels: rows \[x\] of", err)
+    assert shown == [str(day) for day in days[-5:]]
+    assert 'contrail query -p toy "SELECT * FROM profiles WHERE unusual IS NOT NULL"' in err
+    code, out, _ = run(monkeypatch, capsys, *asked, "--json")
+    told = {one["partition"]: one["unusual"] for one in json.loads(out)}
+    assert (told["2024-01-05"], told["2024-01-06"]) == ([], ["parcels: rows [x] of 2024-01-06"])
+    assert len(told) == 8
+
+
 # ---- what remote jobs cost ----
 
 

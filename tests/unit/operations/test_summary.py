@@ -1,6 +1,7 @@
 """What the summary tells of a pipeline's quality beside the pooled numbers."""
 
 import io
+import re
 from dataclasses import replace
 from datetime import date
 
@@ -11,7 +12,7 @@ from contrail.methods.calibration import Period
 from contrail.methods.flagged import UsualShare
 from contrail.methods.intervals import Interval
 from contrail.operations.realised import Flagged, Realised
-from contrail.operations.summary import Extent, Summary, print_summary
+from contrail.operations.summary import Extent, Summary, UnusualDays, print_summary
 
 INTERVAL = Interval(estimate=0.08, low=0.04, high=0.12, confidence=0.95)
 METRICS = {"auc": 0.7, "log_loss": 0.5, "brier": 0.2, "calibration_error": 0.02}
@@ -31,6 +32,7 @@ SUMMARY = Summary(
     landed={},
     quarantined={},
     refused={},
+    unusual=UnusualDays(0),
     features=Extent(0, []),
     scored=Extent(0, []),
     champion=None,
@@ -78,6 +80,13 @@ def test_a_share_flagged_outside_its_usual_range_is_told(share, unusual):
     text = printed(replace(SUMMARY, flagged=replace(SUMMARY.flagged, share=share)))
     assert f"{share:.1%} of the predictions in the 28 days to 2024-12-29" in text
     assert ("unusual: usually 2.0% to 40.0%" in text) == unusual
+
+
+def test_unusual_days_are_counted_and_the_newest_is_told():
+    assert re.search(r"Unusual +none", printed(SUMMARY))
+    unusual = UnusualDays(2, "2024-12-27", ("parcels: rows is 3, usually 8 to 12", "depots: rows [x]"))
+    text = printed(replace(SUMMARY, unusual=unusual))
+    assert "2 days  the newest 2024-12-27: parcels: rows is 3, usually 8 to 12 | depots: rows [x]" in text
 
 
 def test_it_is_plain_json_too():
