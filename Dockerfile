@@ -1,8 +1,9 @@
 # Two images of one lock: `airflow` runs every service of Airflow, `job` runs a stage on Dataproc Serverless or Vertex AI.
 #   docker build --target job --build-arg REVISION="$(git rev-parse HEAD)" --tag … .
 # The slim image of Airflow holds no provider, so the lock alone decides every library.
+# `python scripts/pin_images.py` writes the digest behind a tag. CI calls it first, so no image of CI has a loose base.
 ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.12
-ARG PYTHON_IMAGE=python:3.12-slim-bookworm
+ARG PYTHON_IMAGE=python:3.12.15-slim-bookworm@sha256:34386ef0cb081344d7ec1c103ba398e6e9f64e9ab3a1509accc92a4e24a07258
 
 FROM ${PYTHON_IMAGE} AS job
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
@@ -28,8 +29,10 @@ RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/con
   && sha256sum /opt/contrail/requirements.txt | cut --delimiter=' ' --fields=1 > /opt/contrail/requirements.sha256
 COPY include/contrail/dispatch/bootstrap.py /opt/contrail/
 ARG REVISION=unknown
+ARG PYTHON_IMAGE
 LABEL org.opencontainers.image.title="contrail-job" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 USER 1099
 WORKDIR /home/spark
 # A job runs to its end, and its submitter watches it.
@@ -50,8 +53,10 @@ COPY include /opt/contrail/include
 ARG REVISION=unknown
 # Every published row names the revision, and the image has no git.
 RUN printf '%s' "${REVISION}" > /opt/contrail/REVISION
+ARG AIRFLOW_IMAGE
 LABEL org.opencontainers.image.title="contrail" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${AIRFLOW_IMAGE}"
 USER 50000
 ENV CONTRAIL_PROJECT=/opt/contrail \
     CONTRAIL_HOME=/var/lib/contrail \

@@ -125,11 +125,11 @@ def test_compose_asks_for_what_the_environment_names_and_terraform_gives(on_goog
     outputs = (PROJECT / "terraform" / "outputs.tf").read_text().partition('output "environment"')[2]
     given = set(re.findall(r"^\s+(CONTRAIL_\w+)\s+=", outputs, re.MULTILINE))
     assert named - {"CONTRAIL_JOB_IMAGE"} <= given
-    assert _ASKED - {"CONTRAIL_ENV", "CONTRAIL_REVISION"} == given
+    assert _ASKED - {"CONTRAIL_ENV", "CONTRAIL_REVISION", "CONTRAIL_AIRFLOW_IMAGE"} == given
     for name in ("worker", "scheduler", "dag-processor", "triggerer", "api-server"):
         assert named <= on_google[name]["environment"].keys(), name
     assert {service["image"] for name, service in on_google.items() if name in ("worker", "mlflow", "scheduler")} == {
-        "some-contrail_image_repository/airflow:some-contrail_revision"
+        "some-contrail_airflow_image"
     }
 
 
@@ -165,7 +165,16 @@ def test_hadolint_finds_nothing() -> None:
 def test_the_base_image_is_the_locked_airflow() -> None:
     locked = re.search(r"^apache-airflow==(\S+)", (PROJECT / "requirements.txt").read_text(), re.MULTILINE)
     assert locked
-    assert f"ARG AIRFLOW_IMAGE=apache/airflow:slim-{locked[1]}-python3.12\n" in DOCKERFILE
+    assert re.search(
+        rf"^ARG AIRFLOW_IMAGE=apache/airflow:slim-{re.escape(locked[1])}-python3.12(@sha256:\w+)?$", DOCKERFILE, re.M
+    )
+
+
+def test_each_image_names_its_base() -> None:
+    for name, stage in (("PYTHON_IMAGE", "job"), ("AIRFLOW_IMAGE", "airflow")):
+        text = DOCKERFILE.partition(f"FROM ${{{name}}} AS {stage}\n")[2].partition("\nFROM ")[0]
+        assert f"\nARG {name}\n" in text, "without this line the label would be empty"
+        assert f'org.opencontainers.image.base.name="${{{name}}}"' in text
 
 
 def test_the_job_image_holds_what_a_remote_job_starts_with() -> None:
