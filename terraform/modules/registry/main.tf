@@ -1,4 +1,4 @@
-# Images of Airflow and of the training job.
+# Images of Airflow and of the jobs.
 
 resource "google_artifact_registry_repository" "images" {
   #checkov:skip=CKV_GCP_84:Encrypted at rest with Google's keys; see README, "Keys".
@@ -7,9 +7,10 @@ resource "google_artifact_registry_repository" "images" {
   format        = "DOCKER"
   description   = "Contrail's images, tagged by commit."
 
-  # A tag names a commit for ever, so a model's record of its image stays true.
+  # Tags may be moved here, because a repository whose tags are immutable never deletes an image that has one. What runs is
+  # named by its digest, the deployment refuses a commit's tag that means another digest, and the deployer alone pushes.
   docker_config {
-    immutable_tags = true
+    immutable_tags = false
   }
 
   cleanup_policies {
