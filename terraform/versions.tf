@@ -4,7 +4,7 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = "~> 8.7"
+      version = "8.7.0" # the one whose schema `make check-infra` checks against
     }
   }
 

