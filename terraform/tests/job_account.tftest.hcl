@@ -33,4 +33,19 @@ run "least_privilege" {
     condition     = google_service_account_iam_member.submitter.service_account_id == google_service_account.this.name && google_service_account_iam_member.submitter.role == "roles/iam.serviceAccountUser"
     error_message = "The submitter acts as this account, not as any in the project."
   }
+
+  assert {
+    condition     = google_project_iam_member.submitter.role == "roles/dataproc.serverlessEditor" && google_project_iam_member.submitter.member == var.submitter
+    error_message = "The submitter starts jobs with the role that was given."
+  }
+
+  assert {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", google_service_account.this.account_id))
+    error_message = "The account has a name that Google allows."
+  }
+
+  assert {
+    condition     = length(google_project_iam_member.worker) == 1 && alltrue([for grant in google_project_iam_member.worker : grant.member == google_service_account.this.member])
+    error_message = "The job has its own roles, and nobody else has them."
+  }
 }

@@ -30,4 +30,39 @@ run "alerts" {
     condition     = [for rule in google_billing_budget.this.threshold_rules : rule.threshold_percent] == [0.5, 0.9, 1, 1]
     error_message = "Told at half, at nine tenths, at all, and when all is forecast."
   }
+
+  assert {
+    condition     = alltrue([for channel in google_monitoring_notification_channel.email : channel.type == "email" && contains(var.emails, channel.labels.email_address)]) && length(google_monitoring_notification_channel.email) == 1
+    error_message = "Each address has its channel."
+  }
+
+  assert {
+    condition     = one(google_monitoring_alert_policy.stage_failed.conditions[0].condition_matched_log).filter == "logName=\"projects/some-project/logs/contrail\" AND jsonPayload.kind=(\"failure\" OR \"refusal\" OR \"deadline\")"
+    error_message = "What Contrail reports is what the alert reads."
+  }
+
+  assert {
+    condition     = { for key, policy in google_monitoring_alert_policy.job_errors : key => one(policy.conditions[0].condition_matched_log).filter } == { for key in ["cloud_dataproc_batch", "ml_job"] : key => "resource.type=\"${key}\" AND severity>=ERROR" }
+    error_message = "Errors of both kinds of jobs."
+  }
+
+  assert {
+    condition     = google_logging_metric.published.filter == "logName=\"projects/some-project/logs/contrail\" AND jsonPayload.kind=\"published\" AND jsonPayload.table=\"predictions\"" && google_logging_metric.published.label_extractors == tomap({ pipeline = "EXTRACT(jsonPayload.pipeline)" })
+    error_message = "Publications of predictions are counted by pipeline."
+  }
+
+  assert {
+    condition     = one(google_billing_budget.this.amount[0].specified_amount).units == "100"
+    error_message = "The budget is what a month may cost."
+  }
+
+  assert {
+    condition     = length([for rule in google_billing_budget.this.threshold_rules : rule if rule.spend_basis == "FORECASTED_SPEND"]) == 1 && one(google_billing_budget.this.budget_filter).calendar_period == "MONTH"
+    error_message = "By month, and with its forecast."
+  }
+
+  assert {
+    condition     = alltrue([for policy in concat([google_monitoring_alert_policy.stage_failed], values(google_monitoring_alert_policy.job_errors), values(google_monitoring_alert_policy.not_published)) : policy.user_labels == tomap({ app = "contrail" }) && coalesce(policy.enabled, true)])
+    error_message = "Every alert is on, and says whose it is."
+  }
 }

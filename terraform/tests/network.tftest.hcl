@@ -38,6 +38,31 @@ run "private" {
     condition     = length(google_compute_router_nat.internet) == 0
     error_message = "There is no way out to the internet."
   }
+
+  assert {
+    condition     = google_compute_subnetwork.jobs.region == "europe-west1" && google_compute_subnetwork.jobs.ip_cidr_range == "10.10.0.0/20" && google_compute_subnetwork.jobs.stack_type == "IPV4_ONLY"
+    error_message = "The subnet is in the region, with the addresses that were asked for."
+  }
+
+  assert {
+    condition     = one(google_compute_subnetwork.jobs.log_config).flow_sampling > 0 && alltrue([for rule in [google_compute_firewall.spark, google_compute_firewall.mlflow, google_compute_firewall.ssh] : length(rule.log_config) == 1])
+    error_message = "What flows, and what a firewall lets in, is logged."
+  }
+
+  assert {
+    condition     = alltrue([for rule in [google_compute_firewall.spark, google_compute_firewall.mlflow, google_compute_firewall.ssh] : rule.direction == "INGRESS" && !coalesce(rule.disabled, false) && !contains(rule.source_ranges, "0.0.0.0/0")])
+    error_message = "Each rule is on, and none is for the world."
+  }
+
+  assert {
+    condition     = google_compute_address.airflow.address_type == "INTERNAL" && google_compute_global_address.services.address_type == "INTERNAL" && google_compute_global_address.services.purpose == "VPC_PEERING"
+    error_message = "No address here is public."
+  }
+
+  assert {
+    condition     = google_service_networking_connection.services.reserved_peering_ranges == tolist([google_compute_global_address.services.name])
+    error_message = "Google's services take their addresses from the range that was lent."
+  }
 }
 
 run "internet" {
@@ -52,5 +77,10 @@ run "internet" {
   assert {
     condition     = one(google_compute_router_nat.internet).nat_ip_allocate_option == "AUTO_ONLY" && length(google_compute_router.internet) == 1
     error_message = "Unless it was asked for."
+  }
+
+  assert {
+    condition     = one(google_compute_router_nat.internet).source_subnetwork_ip_ranges_to_nat == "LIST_OF_SUBNETWORKS" && one(google_compute_router_nat.internet).type != "PRIVATE"
+    error_message = "Only the subnet of the jobs goes out."
   }
 }

@@ -238,35 +238,3 @@ run "plan" {
     error_message = "Every resource says whose it is and who pays."
   }
 }
-
-run "only_stage_and_prod" {
-  command = plan
-  variables {
-    environment = "dev"
-  }
-  expect_failures = [var.environment]
-}
-
-run "someone_is_told" {
-  command = plan
-  variables {
-    alert_emails = []
-  }
-  expect_failures = [var.alert_emails]
-}
-
-run "a_budget_is_a_whole_number" {
-  command = plan
-  variables {
-    monthly_budget = 0.5
-  }
-  expect_failures = [var.monthly_budget]
-}
-
-run "a_repository_has_an_owner" {
-  command = plan
-  variables {
-    github_repository = "contrail"
-  }
-  expect_failures = [var.github_repository]
-}

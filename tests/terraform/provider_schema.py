@@ -5,10 +5,12 @@ registry that CI does not reach. But the wheel holds classes that were generated
 attribute is required, optional or computed, how often each block may occur, and the types of both. This module reads
 them back into the form of ``terraform providers schema -json``.
 
-The schema cannot check what it does not hold. Allowed values, patterns of names, and arguments that exclude each other
-live in the provider's code. Nothing here plans or applies.
+The schema itself has no allowed values and no patterns of names: these live in the provider's code. But the comments of
+the wheel's type declarations say many of them ("Possible values: [...]"), and so this schema has them too, as ``values`` and
+``pattern`` of an attribute. It cannot check arguments that exclude each other. Nothing here plans or applies.
 """
 
+import json
 import re
 import tarfile
 from collections.abc import Iterator
@@ -42,6 +44,14 @@ _CHILD = re.compile(r"= new (?:\w+_1\.)?(\w+)\(this, \"(\w+)\"(?:, (true|false))
 _COMPUTED_MAP = re.compile(r"= new cdk\w+\.(String|Number|Boolean|Any)Map\(this, \"(\w+)\"\)")
 _GETTER = re.compile(r"(?:this\.|Fn\.tolist\(this\.|\()get(\w+?)Attribute")
 
+# A declared argument and its comment, which ends with a link to the argument's own place in the provider's pages.
+_INTERFACE = re.compile(r"^export interface (\w+)[^{\n]*\{\n(.*?)^\}", re.M | re.S)
+_COMMENT = re.compile(r"/\*\*\n(.*?)\*/\s+readonly \w+\??:", re.S)
+_ANCHOR = re.compile(r"/docs/[\w-]+/\w+#(\w+) ")
+_VALUES = re.compile(r"Possible values: (\[\".*?\"\])")
+_MORE_VALUES = re.compile(r"Supported values include:? (.+?)\.(?:\s|$)")
+_PATTERN = re.compile(r"match the regular expression ['`](\[[^'`]+)['`]")
+
 _SCALARS = {"string": "string", "number": "number", "boolean": "bool", "any": "dynamic"}
 _TYPES: dict[str, Any] = (
     _SCALARS
@@ -58,24 +68,27 @@ class _Source:
     def __init__(self, text: str) -> None:
         self.classes = {name: (base, body) for name, base, body in _CLASS.findall(text)}
         self._writers = dict(_WRITE_BLOCK.findall(text))
+        self._limits = {name: dict(_limits(body)) for name, body in _INTERFACE.findall(text)}
 
     def schemas(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Kind, Terraform type and schema of each class that is a resource, data source or provider."""
-        for base, body in self.classes.values():
+        for made, (base, body) in self.classes.items():
             if kind := KINDS.get(base):
                 name = re.search(r"static tfResourceType = \"(\w+)\"", body)
                 written = _WRITE_RESOURCE.search(body)
                 assert name, "a class without its Terraform type"
-                yield kind, name[1], {"version": 0, "block": self._block(body, written[1] if written else "", 0)}
+                block = self._block(body, written[1] if written else "", f"{made}Config", 0)
+                yield kind, name[1], {"version": 0, "block": block}
 
-    def _block(self, body: str, written: str, depth: int) -> dict[str, Any]:
+    def _block(self, body: str, written: str, interface: str, depth: int) -> dict[str, Any]:
         attributes: dict[str, Any] = {}
         blocks: dict[str, Any] = {}
         settable = {name: (block == "true", shape, stored) for name, block, shape, stored in _WRITTEN.findall(written)}
         children = {name: (made, is_set == "true") for made, name, is_set in _CHILD.findall(body)}
         maps = {name: ["map", _SCALARS[scalar.lower()]] for scalar, name in _COMPUTED_MAP.findall(body)}
         for name, computed, optional, required, getter in _ATTRIBUTE.findall(body) if depth < _MAX_DEPTH else ():
-            flags = _flags(computed=computed, optional=optional, required=required)
+            flags: dict[str, Any] = _flags(computed=computed, optional=optional, required=required)
+            flags |= self._limits.get(interface, {}).get(name, {})
             is_block, shape, stored = settable.get(name, (False, "", ""))
             if name in maps:
                 attributes[name] = {"type": maps[name], **flags}
@@ -92,7 +105,24 @@ class _Source:
     def _child(self, made: str, depth: int) -> dict[str, Any] | None:
         stem = re.sub(r"(List|Map|OutputReference)$", "", made)
         found = self.classes.get(f"{stem}OutputReference")
-        return self._block(found[1], self._writers.get(stem[0].lower() + stem[1:], ""), depth + 1) if found else None
+        return (
+            self._block(found[1], self._writers.get(stem[0].lower() + stem[1:], ""), stem, depth + 1) if found else None
+        )
+
+
+def _limits(interface: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each argument of an interface whose comment says so: the values that it may have, or the pattern."""
+    for comment in _COMMENT.findall(interface):
+        text = " ".join(line.strip(" *") for line in comment.splitlines())
+        if not (anchor := _ANCHOR.search(text)):
+            continue
+        text = text[: anchor.start()]
+        if found := _VALUES.search(text):
+            yield anchor[1], {"values": json.loads(found[1])}
+        elif found := _MORE_VALUES.search(text):
+            yield anchor[1], {"values": [word for word in re.findall(r"\w+", found[1]) if word not in ("and", "or")]}
+        elif found := _PATTERN.search(text):
+            yield anchor[1], {"pattern": found[1]}
 
 
 def _flags(**said: str) -> dict[str, bool]:
@@ -143,7 +173,7 @@ def _sources(wanted: set[str]) -> Iterator[str]:
     """The code of each wanted type, and of the provider; a big one is split over several files."""
     folders = {name.replace("_", "-") for name in wanted}
     folders |= {f"data-google-{name}" for name in folders} | {"provider"}
-    member = re.compile(r"package/lib/([^/]+)/(?:index|index-structs/structs\d+)\.js")
+    member = re.compile(r"package/lib/([^/]+)/(?:index|index-structs/structs\d+)\.(?:js|d\.ts)")
     # Not through an import of the package, which would start Node.
     (archive,) = (path for path in distribution(PACKAGE).files or () if path.name.endswith(".jsii.tgz"))
     found: dict[str, str] = {}

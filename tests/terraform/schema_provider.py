@@ -7,6 +7,7 @@ Terraform itself found to fit. It cannot plan or apply, so tests use ``mock_prov
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from concurrent import futures
@@ -57,18 +58,38 @@ def _set_though_computed(block: dict[str, Any], values: dict[str, Any], path: st
                 yield from _set_though_computed(nested["block"], inner, f"{path}{name}.")
 
 
+def _refused(block: dict[str, Any], values: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Values that the provider's pages do not allow; the real one refuses them when it validates."""
+    for name, attribute in block["attributes"].items():
+        given = values.get(name)
+        for value in given if isinstance(given, list) else [given]:
+            if not isinstance(value, str):
+                continue  # not given, or known only later
+            if "values" in attribute and value not in attribute["values"]:
+                yield f"expected {path}{name} to be one of {attribute['values']}, got {value}"
+            if "pattern" in attribute and not re.fullmatch(attribute["pattern"], value):
+                yield f"{path}{name} {value!r} does not match {attribute['pattern']}"
+    for name, nested in block["block_types"].items():
+        given = values.get(name)
+        for inner in given if isinstance(given, list) else [given]:
+            if isinstance(inner, dict):
+                yield from _refused(nested["block"], inner, f"{path}{name}.")
+
+
 class SchemaProvider(plugin_rpc.ProviderServicer):
     """The provider's half of the protocol, as far as validation goes."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self._schema = schema
+        # Once: Terraform asks again for each command, and this takes longer than the command.
+        self._answer = plugin.GetProviderSchema.Response(
+            provider=_schema(schema["provider"]),
+            resource_schemas={name: _schema(said) for name, said in schema["resource_schemas"].items()},
+            data_source_schemas={name: _schema(said) for name, said in schema["data_source_schemas"].items()},
+        )
 
     def GetProviderSchema(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's names
-        return plugin.GetProviderSchema.Response(
-            provider=_schema(self._schema["provider"]),
-            resource_schemas={name: _schema(said) for name, said in self._schema["resource_schemas"].items()},
-            data_source_schemas={name: _schema(said) for name, said in self._schema["data_source_schemas"].items()},
-        )
+        return self._answer
 
     def ValidateProviderConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         return plugin.ValidateProviderConfig.Response()
@@ -76,14 +97,17 @@ class SchemaProvider(plugin_rpc.ProviderServicer):
     def ValidateResourceConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         block = self._schema["resource_schemas"][request.type_name]["block"]
         values = msgpack.unpackb(request.config.msgpack, strict_map_key=False)
+        faults = [
+            f"{name} is decided by the provider and cannot be set." for name in _set_though_computed(block, values)
+        ]
+        diagnostics = [("Value for unconfigurable attribute", fault) for fault in faults]
+        diagnostics += [("Value that the provider refuses", fault) for fault in _refused(block, values)]
         return plugin.ValidateResourceConfig.Response(
             diagnostics=[
                 plugin.Diagnostic(
-                    severity=plugin.Diagnostic.ERROR,
-                    summary="Value for unconfigurable attribute",
-                    detail=f"{request.type_name}: {name} is decided by the provider and cannot be set.",
+                    severity=plugin.Diagnostic.ERROR, summary=summary, detail=f"{request.type_name}: {detail}"
                 )
-                for name in _set_though_computed(block, values)
+                for summary, detail in diagnostics
             ]
         )
 

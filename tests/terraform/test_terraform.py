@@ -10,15 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.terraform import planted
 from tests.terraform.copies import ROOT, Copy, Defect, needs_tools
 
 needs_tools()
 pytestmark = pytest.mark.slow
 
-ACCOUNT, BUCKETS, DATABASE, DELIVERY, NETWORK = (
-    f"modules/{name}/main.tf" for name in ("job_account", "storage", "database", "delivery", "network")
-)
-TRAIN_WRITES = 'train = { member = module.vertex.account.member, writes = [""] }'
+MODULES = sorted(path.name for path in (ROOT / "modules").iterdir())
+SENSE = sorted({Path(defect.file).parent.name for defect in planted.OF_SENSE.values()})
 SKIP = re.compile(r"checkov:skip=(CKV2?_GCP_\d+)")
 
 
@@ -36,102 +35,84 @@ def test_the_schema_is_of_the_provider_that_is_asked_for() -> None:
     assert f'version = "{provider_version()}"' in (ROOT / "versions.tf").read_text()
 
 
-def test_own_tests_pass_for_prod(copy: Copy) -> None:
-    ran = copy.test("-var-file=environments/prod.tfvars")
+@pytest.mark.parametrize("environment", ["prod", "stage"])
+def test_the_whole_can_be_planned(copy: Copy, environment: str) -> None:
+    ran = copy.test("-filter=tests/root.tftest.hcl", f"-var-file=environments/{environment}.tfvars")
     assert ran.code == 0, ran.said
 
 
-def test_stage_can_be_planned(copy: Copy) -> None:
-    ran = copy.test("-filter=tests/root.tftest.hcl", "-var-file=environments/stage.tfvars")
-    assert ran.code == 0, ran.said
+@pytest.mark.parametrize("part", [*MODULES, "variables"])
+def test_each_module_passes_its_tests(copy: Copy, part: str) -> None:
+    copy.keep(part)
+    ran = copy.test()
+    assert ran.code == 0 and re.search(r"[1-9]\d* passed, 0 failed", ran.said), ran.said
 
 
-DEFECTS_OF_FORM = {
-    "unknown attribute": Defect(BUCKETS, "public_access_prevention =", "public_acess = ", "Unsupported argument"),
-    "unknown block": Defect(BUCKETS, "versioning {", "versions {", "Unsupported block type"),
-    "block given twice": Defect(BUCKETS, "versioning {", "versioning {\nenabled = true\n}\nversioning {", "Too many"),
-    "required attribute left out": Defect(BUCKETS, "location = var.region", "", "Missing required argument"),
-    "wrong type": Defect(
-        DATABASE, "retained_backups = var.settings.backups_kept", 'retained_backups = "many"', "number"
-    ),
-    "bad reference": Defect(NETWORK, "address.services.name", "address.service.name", "undeclared resource"),
-    "bad attribute in a reference": Defect(
-        NETWORK, "address.services.name", "address.services.nam", "Unsupported attrib"
-    ),
-    "computed attribute set": Defect(
-        ACCOUNT, "account_id = var.account_id", 'account_id = "a"\nemail = "a@b"', "unconfigurable"
-    ),
-    "unknown type": Defect(
-        BUCKETS, '"google_storage_bucket" "this"', '"google_bucket" "this"', "Invalid resource type"
-    ),
-    "input of a module left out": Defect("main.tf", "subnet_cidr = var.subnet_cidr", "", "Missing required argument"),
-}
+def test_every_variable_refuses_something() -> None:
+    text = (ROOT / "variables.tf").read_text()
+    checked = {
+        name for name, body in re.findall(r'^variable "(\w+)" {\n(.*?)^}', text, re.M | re.S) if "validation {" in body
+    }
+    flags = {
+        name for name, body in re.findall(r'^variable "(\w+)" {\n(.*?)^}', text, re.M | re.S) if "= bool\n" in body
+    }
+    refused = set(
+        re.findall(r"expect_failures = \[var\.(\w+)\]", (ROOT / "tests" / "variables.tftest.hcl").read_text())
+    )
+    assert refused == checked
+    assert checked | flags == set(re.findall(r'^variable "(\w+)"', text, re.M))
 
 
-@pytest.mark.parametrize("defect", DEFECTS_OF_FORM.values(), ids=DEFECTS_OF_FORM)
+# ---- planted defects ----
+
+
+def test_there_are_enough_of_them_in_every_module() -> None:
+    kinds = (planted.OF_FORM, planted.OF_VALUES, planted.OF_SENSE, planted.OF_THE_WHOLE, planted.OF_VARIABLES)
+    assert sum(len(kind) for kind in kinds) >= 100
+    assert SENSE == MODULES
+
+
+@pytest.mark.parametrize(
+    "defect", [*planted.OF_FORM.values(), *planted.OF_VALUES.values()], ids=[*planted.OF_FORM, *planted.OF_VALUES]
+)
 def test_validate_finds(copy: Copy, defect: Defect) -> None:
     copy.plant(defect)
-    errors = copy.validate()
+    errors = Copy((copy.folder / defect.file).parent).validate()
     assert any(defect.complaint in error for error in errors), errors
 
 
-DEFECTS_OF_SENSE = {
-    "public address": Defect(DATABASE, "ipv4_enabled = false", "ipv4_enabled = true", "No public address"),
-    "job writes everywhere": Defect(
-        BUCKETS,
-        'for_each = contains(each.value.prefixes, "") && length(each.value.except) == 0 ? [] : [each.value]',
-        "for_each = []",
-        "under its prefixes only",
-    ),
-    "nobody may list": Defect(BUCKETS, "for_each = local.holders", "for_each = {}", "may list them"),
-    "open to the world": Defect(NETWORK, "[var.subnet_cidr]", '["0.0.0.0/0"]', "comes from the subnet"),
-    "SSH from anywhere": Defect(NETWORK, '["35.235.240.0/20"]', '["0.0.0.0/0"]', "Identity-Aware Proxy SSH alone"),
-    "job account opens every bucket": Defect(ACCOUNT, "resource.service != ", "resource.service == ", "does not open"),
-    "analysts read the tables": Defect(
-        "modules/bigquery/main.tf", "for_each = toset(var.readers)", "for_each = toset(var.analysts)", "do not read"
-    ),
-    "published rows expire": Defect(BUCKETS, "? null : [lifecycle_rule.key]", "? null : null", "published objects"),
-    "views may not read": Defect(
-        "modules/bigquery/main.tf", "google_bigquery_dataset.analysts.dataset_id", '"other"', "may read the published"
-    ),
-    "any branch deploys": Defect(
-        DELIVERY, "attribute.environment/${var.environment}", "attribute.ref/main", "Only a job in the"
-    ),
-}
+@pytest.mark.parametrize("module", SENSE)
+def test_a_modules_tests_find(copy: Copy, module: str) -> None:
+    """All defects of a module at once, each in a copy of the module: to start Terraform takes longer than a test."""
+    defects = {name: defect for name, defect in planted.OF_SENSE.items() if defect.file == f"modules/{module}/main.tf"}
+    copy.plant_each(module, defects.values())
+    for path in copy.folder.glob("*.tf"):
+        if path.name != "versions.tf":
+            path.unlink()
+    for path in copy.folder.glob("tests/*"):
+        if not re.fullmatch(rf"{module}-\d+\.tftest\.hcl", path.name):
+            path.unlink()
+    found = copy.failures()
+    said = {name: found.get(f"{module}-{index}", "nothing") for index, name in enumerate(defects)}
+    assert {name: text for name, text in said.items() if defects[name].complaint not in text} == {}
 
 
-@pytest.mark.parametrize("defect", DEFECTS_OF_SENSE.values(), ids=DEFECTS_OF_SENSE)
-def test_own_tests_find(copy: Copy, defect: Defect) -> None:
-    copy.plant(defect)
-    module = Path(defect.file).parent.name
-    ran = copy.test(f"-filter=tests/{module}.tftest.hcl")
-    assert ran.code == 1 and defect.complaint in ran.said, ran.said
-
-
-# Each module is as it should be, and what the root makes of it is not.
-DEFECTS_OF_THE_WHOLE = {
-    "published rows expire": Defect("main.tf", '{ "staging/" = 14 }', '{ "" = 14 }', "deleted by age"),
-    "analysts read the tables": Defect(
-        "main.tf", "[var.groups.engineers, var.groups.scientists]", "values(var.groups)", "Who may do what"
-    ),
-    "a job writes what was landed": Defect(
-        "main.tf", "nearline_days = 90 access = {", f"nearline_days = 90\naccess = {{\n{TRAIN_WRITES}", "Who may do what"
-    ),
-    "a job cannot publish": Defect("main.tf", TRAIN_WRITES, "", "Who may do what"),
-    "a job writes the code of jobs": Defect(
-        "main.tf", '"dvc/"] except = local.airflows_own', '"dvc/"]', "Who may do what"
-    ),
-    "analysts have a role more": Defect(
-        "modules/identity/main.tf", "analysts, roles = [", 'analysts, roles = ["roles/viewer", ', "Who may do what"
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("defect", DEFECTS_OF_THE_WHOLE.values(), ids=DEFECTS_OF_THE_WHOLE)
+@pytest.mark.parametrize("defect", planted.OF_THE_WHOLE.values(), ids=planted.OF_THE_WHOLE)
 def test_the_test_of_the_whole_finds(copy: Copy, defect: Defect) -> None:
     copy.plant(defect)
     ran = copy.test("-filter=tests/root.tftest.hcl", "-var-file=environments/prod.tfvars")
     assert ran.code == 1 and defect.complaint in ran.said, ran.said
+
+
+@pytest.mark.parametrize("defect", planted.OF_VARIABLES.values(), ids=planted.OF_VARIABLES)
+def test_the_tests_of_the_variables_find(copy: Copy, defect: Defect) -> None:
+    copy.keep("variables")
+    copy.plant(defect)
+    ran = copy.test()
+    assert ran.code == 1 and f'run "{defect.complaint}"... fail' in ran.said, ran.said
+
+
+# ---- what others take from it ----
 
 
 def test_gives_what_the_environments_ask_for() -> None:
@@ -139,6 +120,54 @@ def test_gives_what_the_environments_ask_for() -> None:
     asked = {name.upper() for name in re.findall(r"{([a-z_]+)}", (environments / "prod.yaml").read_text())}
     given = set(re.findall(r"CONTRAIL_([A-Z_]+) +=", (ROOT / "outputs.tf").read_text()))
     assert asked - given <= {"HOME", "PROJECT", "JOB_IMAGE"}
+
+
+def test_gives_what_docs_and_workflows_read() -> None:
+    """Every `terraform output NAME` on a page or in a workflow, and the variables for GitHub in the README's table."""
+    project = ROOT.parent
+    pages = [
+        *project.glob("docs/**/*.md"),
+        *project.glob("*.md"),
+        ROOT / "README.md",
+        *project.glob(".github/workflows/*.yaml"),
+    ]
+    text = "\n".join(page.read_text() for page in pages)
+    read = set(re.findall(r"terraform(?: -chdir=\S+)? output (?:-\w+ )*(\w+)", text))
+    outputs = (ROOT / "outputs.tf").read_text()
+    given = set(re.findall(r'^output "(\w+)"', outputs, re.MULTILINE))
+    assert read and read <= given
+    table = re.findall(r"^\s*\| `\w+`.* \| `([\w.]+)` \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert "service_accounts.deployer" in table
+    for name in table:
+        output, _, key = name.partition(".")
+        assert output in given and (not key or re.search(rf"^    {key}\s+=", outputs, re.MULTILINE)), name
+
+
+def test_env_has_what_docs_take_from_it() -> None:
+    """docs/gcp.md reads addresses and names out of .env: Terraform gives them, or a release does."""
+    page = (ROOT.parent / "docs" / "gcp.md").read_text()
+    taken = set(re.findall(r"\^(CONTRAIL_\w+)=", page))
+    written = set(re.findall(r"(CONTRAIL_\w+)=[^=]*>> \.env", page)) | set(
+        re.findall(r"printf .*?(CONTRAIL_\w+)=", page)
+    )
+    given = set(re.findall(r"(CONTRAIL_\w+) +=", (ROOT / "outputs.tf").read_text()))
+    assert taken and taken <= given | written
+    asked = set(re.findall(r"\${(CONTRAIL_\w+):\?see", (ROOT.parent / "docker-compose.gcp.yaml").read_text()))
+    assert asked <= given | {"CONTRAIL_ENV", "CONTRAIL_REVISION", "CONTRAIL_AIRFLOW_IMAGE"}
+    assert {"CONTRAIL_REVISION", "CONTRAIL_AIRFLOW_IMAGE"} <= set(re.findall(r"(CONTRAIL_\w+)=", page))
+
+
+def test_alerts_read_what_contrail_writes() -> None:
+    """A filter that no message fits never matches, and nobody would notice."""
+    notify = ROOT.parent / "include" / "contrail" / "notify"
+    kinds = set(re.findall(r'^    \w+ = "([\w ]+)"$', (notify / "messages.py").read_text(), re.MULTILINE))
+    monitoring = (ROOT / "modules" / "monitoring" / "main.tf").read_text()
+    read = re.search(r"jsonPayload\.kind=\((.*?)\)", monitoring)
+    assert read
+    assert set(re.findall(r'\\"(\w+)\\"', read[1])) <= kinds
+    settings = (ROOT.parent / "include" / "contrail" / "config" / "settings.py").read_text()
+    log = settings.partition("class CloudLogSettings")[2].partition("\nclass ")[0]
+    assert re.search(r"logs/(\w+)\"", monitoring)[1] in log  # type: ignore[index]
 
 
 # --- policies ------------------------------------------------------------------------------------------------------
@@ -167,22 +196,10 @@ def test_every_skip_is_explained() -> None:
     assert not list(ROOT.glob("**/.checkov.y*ml")), "skips belong beside what they excuse"
 
 
-DEFECTS_OF_POLICY = {
-    "public address": Defect(DATABASE, "ipv4_enabled = false", "ipv4_enabled = true", "CKV_GCP_60"),
-    "plain connections": Defect(DATABASE, "TRUSTED_CLIENT_CERTIFICATE_REQUIRED", "ALLOW_UNENCRYPTED_AND_ENCRYPTED", "CKV_GCP_6"),
-    "no backups": Defect(DATABASE, "configuration { enabled = true", "configuration {\nenabled = false", "CKV_GCP_14"),
-    "access by object": Defect(BUCKETS, "level_access = true", "level_access = false", "CKV_GCP_29"),
-    "public bucket": Defect(BUCKETS, '"enforced"', '"inherited"', "CKV_GCP_114"),
-    "no versions": Defect(BUCKETS, "versioning { enabled = true", "versioning {\nenabled = false", "CKV_GCP_78"),
-    "no private access": Defect(NETWORK, "google_access = true", "google_access = false", "CKV_GCP_74"),
-    "anyone pulls images": Defect("modules/registry/main.tf", "= each.value.member", '= "allUsers"', "CKV_GCP_101"),
-}  # fmt: skip
-
-
 def test_policies_find_what_is_planted_and_what_is_skipped(copy: Copy) -> None:
     """All at once: to start checkov takes longer than all of its policies."""
-    expected = {defect.complaint for defect in DEFECTS_OF_POLICY.values()}
-    for defect in DEFECTS_OF_POLICY.values():
+    expected = {defect.complaint for defect in planted.OF_POLICY.values()}
+    for defect in planted.OF_POLICY.values():
         copy.plant(defect)
     for path in copy.folder.rglob("*.tf"):
         text = path.read_text()
