@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import (
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
@@ -58,9 +63,10 @@ class Tables:
 
     def table_names(self) -> list[str]:
         """List the names of the tables that exist."""
-        if not self.catalog.namespace_exists(self.namespace):
+        try:
+            return sorted(identifier[-1] for identifier in self.catalog.list_tables(self.namespace))
+        except NoSuchNamespaceError:
             return []
-        return sorted(identifier[-1] for identifier in self.catalog.list_tables(self.namespace))
 
     def exists(self, name: str) -> bool:
         """Say whether a table exists."""
@@ -73,14 +79,24 @@ class Tables:
             MissingInputError: naming the table and the tables that exist.
             DamagedError: The table's metadata file is missing or damaged.
         """
+        if (found := self.find(name)) is not None:
+            return found
+        known = ", ".join(self.table_names()) or "none yet"
+        raise MissingInputError(
+            f"pipeline '{self.namespace}' has no table '{name}'. Tables: {known}. "
+            f"To see which command comes next: contrail status --pipeline {self.pipeline}"
+        )
+
+    def find(self, name: str) -> Table | None:
+        """Load an Iceberg table, or return None when there is none.
+
+        Raises:
+            DamagedError: The table's metadata file is missing or damaged.
+        """
         try:
             return self.catalog.load_table((self.namespace, name))
-        except NoSuchTableError as error:
-            known = ", ".join(self.table_names()) or "none yet"
-            raise MissingInputError(
-                f"pipeline '{self.namespace}' has no table '{name}'. Tables: {known}. "
-                f"To see which command comes next: contrail status --pipeline {self.pipeline}"
-            ) from error
+        except NoSuchTableError:
+            return None
         except recovery.UNREADABLE as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                 raise  # the machine's fault; the file may be whole
@@ -92,9 +108,8 @@ class Tables:
 
     def snapshot_id(self, name: str) -> int | None:
         """Return the id of a table's current snapshot, or None when it has none."""
-        if not self.exists(name):
-            return None
-        snapshot = self.table(name).current_snapshot()
+        table = self.find(name)
+        snapshot = table.current_snapshot() if table else None
         return snapshot.snapshot_id if snapshot else None
 
     def commit(self, name: str, attempt: Callable[[], Made]) -> Made:
@@ -112,9 +127,10 @@ class Tables:
             SchemaError: when the table cannot become what the dataset is; see ``evolution``.
             CommitConflictError: Other writers won every attempt.
         """
-        if not self.exists(dataset.name):
+        table = self.find(dataset.name)
+        if table is None:
             self._create(dataset)
-        table = self.table(dataset.name)
+            table = self.table(dataset.name)
         if _lacking(dataset, table) or evolution.evolved(dataset, table) != table.schema():
             return self.commit(dataset.name, lambda: self._evolve(dataset))
         return table
@@ -125,10 +141,8 @@ class Tables:
         Raises:
             SchemaError: when the table cannot become what the dataset is.
         """
-        if not self.exists(dataset.name):
-            return True
-        table = self.table(dataset.name)
-        return evolution.evolved(dataset, table) == table.schema()
+        table = self.find(dataset.name)
+        return table is None or evolution.evolved(dataset, table) == table.schema()
 
     def bring_up_to_date(self, datasets: Iterable[Dataset]) -> None:
         """Bring the columns of those tables that exist to their datasets', before any work is done for them.

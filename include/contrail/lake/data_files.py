@@ -1,4 +1,4 @@
-"""Data files of a table: write rows as Parquet under the table's location. A later commit adds them to the table.
+"""Data files of a table: list them, and write rows as Parquet under its location. A later commit adds them to the table.
 
 A data file has the SHA-256 of its bytes in its name. So whoever reads the name in a manifest can tell whether the file is
 as it was written (``integrity``).
@@ -14,12 +14,26 @@ from types import TracebackType
 import pyarrow as pa
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
-from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
+from pyiceberg.manifest import DataFile, DataFileContent
+from pyiceberg.table import ManifestGroupPlanner, Table
+
+from contrail.lake.selection import Selection
 
 _WRITERS = 4
 _SUFFIX = ".parquet"
 _FILE_PATH = 1  # the position of this field in PyIceberg's record, which has no setter for it
+
+
+def listed(table: Table, selection: Selection, snapshot_id: int | None = None) -> list[DataFile]:
+    """List the data files that hold exactly these rows, as a snapshot has them (the current one, if none is named)."""
+    snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
+    if snapshot is None:
+        return []
+    # A scan's plan would also work out, file by file, what the filter still asks of its rows: most of its time. A file
+    # has rows of one partition, and a selection is of partitions, so nothing is left to ask.
+    planner = ManifestGroupPlanner(table.metadata, table.io, selection.expression())
+    entries = (entry for found in planner.plan_manifest_entries(snapshot.manifests(table.io)) for entry in found)
+    return [entry.data_file for entry in entries if entry.data_file.content == DataFileContent.DATA]
 
 
 def write(table: Table, rows: pa.Table, partition_by: tuple[str, ...]) -> list[DataFile]:

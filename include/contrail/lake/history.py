@@ -89,7 +89,8 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
 
 def lineage(tables: Tables, name: str) -> Lineage:
     """Return the commits that make up a table's current state. A missing table has none."""
-    return lineage_of(tables.table(name)) if tables.exists(name) else Lineage((), complete=True)
+    table = tables.find(name)
+    return lineage_of(table) if table else Lineage((), complete=True)
 
 
 def lineage_of(table: "Table") -> Lineage:

@@ -17,8 +17,10 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from contrail.errors import DamagedError
+from contrail.lake import data_files
 from contrail.lake.datasets import PARTITION
 from contrail.lake.history import lineage_of
+from contrail.lake.selection import Selection
 from contrail.partitions import Partitions, as_ranges
 
 _DIGEST = re.compile(r"-([0-9a-f]{64})\.parquet$")
@@ -116,7 +118,7 @@ class Verified:
 
 def verify(table: Table) -> Verified:
     """Compare every data file of a table's current snapshot with its size and its digest, wherever it is."""
-    files = [task.file for task in table.scan().plan_files()]
+    files = data_files.listed(table, Selection.of(None))
     found = damages(table, files, everywhere=True)
     size = sum(file.file_size_in_bytes for file in files)
     return Verified(table.name()[-1], len(files), size, tuple(found), described(table, found) if found else "")

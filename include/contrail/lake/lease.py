@@ -98,7 +98,8 @@ class Leases:
 
     def read(self) -> LeaseState:
         """Read the lease. Reading makes no table."""
-        return _state(self._tables.table(self.pipeline)) if self._tables.exists(self.pipeline) else LeaseState()
+        table = self._tables.find(self.pipeline)
+        return _state(table) if table else LeaseState()
 
     @contextmanager
     def held(self, run_id: str, what: str) -> Iterator[Lease]:

@@ -165,7 +165,7 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
     if landed := next((snapshot for snapshot in attempts.tried if table.snapshot_by_id(snapshot)), None):
         return landed  # an earlier attempt, whose answer was lost
     current = table.current_snapshot()
-    old = [task.file for task in table.scan(row_filter=audited.replaced.expression()).plan_files()] if current else []
+    old = data_files.listed(table, audited.replaced)
     same = audited.same_in(table, old)
     if current and same.label == audited.replaced.label and _known(table, audited):
         return int(current.snapshot_id)
@@ -237,9 +237,9 @@ def give_up(tables: Tables, name: str, lost: Collection[str], days: Iterable[dat
                 snapshot_properties={**provenance.summary(), PARTITIONS: replaced.label}
             )
             with update.overwrite() as producer:
-                for task in table.scan().plan_files():
-                    if task.file.file_path in lost:
-                        producer.delete_data_file(task.file)
+                for file in data_files.listed(table, Selection.of(None)):
+                    if file.file_path in lost:
+                        producer.delete_data_file(file)
         snapshot = table.current_snapshot()
         assert snapshot is not None
         return int(snapshot.snapshot_id)

@@ -15,7 +15,7 @@ from upath import UPath
 
 from contrail.config.names import literal, quoted
 from contrail.errors import MissingInputError
-from contrail.lake import integrity
+from contrail.lake import data_files, integrity
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
 from contrail.lake.evolution import earlier_names
@@ -78,8 +78,7 @@ def files(tables: Tables, name: str, partitions: Partitions | None = None, snaps
             f"{tables.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
             f"--pipeline {tables.namespace} lists its snapshots."
         )
-    scan = table.scan(row_filter=Selection.of(partitions).expression(), snapshot_id=snapshot_id)
-    found = [task.file for task in scan.plan_files()]
+    found = data_files.listed(table, Selection.of(partitions), snapshot_id)
     current = table.current_snapshot()
     integrity.check(table, found, current=snapshot_id is None or bool(current and current.snapshot_id == snapshot_id))
     return sorted(file.file_path for file in found)
@@ -112,10 +111,8 @@ def scan(
 
 def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
     """Return the published partitions of a table, in order. A missing table has none."""
-    if not tables.exists(name):
-        return {}
-    table = tables.table(name)
-    if table.current_snapshot() is None:
+    table = tables.find(name)
+    if table is None or table.current_snapshot() is None:
         return {}
     found: dict[date, PartitionState] = {}
     for entry in table.inspect.partitions().to_pylist():
@@ -150,9 +147,9 @@ def connect(
 
 def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | None:
     """Return the snapshot that was current at this moment; None where a table had none. No moment means now."""
-    if not tables.exists(name):
+    table = tables.find(name)
+    if table is None:
         return None
-    table = tables.table(name)
     if moment is None:
         found = table.current_snapshot()
     else:
