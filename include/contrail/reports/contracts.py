@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from upath import UPath
@@ -17,6 +19,9 @@ from upath import UPath
 from contrail.adapters.contracts import Checks, Verdict
 from contrail.files import remove_folder
 from contrail.reports.page import protected
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _SITE = "great_expectations"
 _TEMPLATE = """<!doctype html>
@@ -136,6 +141,13 @@ class TableReport:
         return found
 
 
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment
+
+    return Environment(autoescape=True).from_string(_TEMPLATE)
+
+
 def write_report(
     folder: UPath, run_id: str, title: str, tables: Sequence[TableReport], checks: Checks, kept: int
 ) -> list[str]:
@@ -146,11 +158,8 @@ def write_report(
     """
     from importlib.metadata import version
 
-    from jinja2 import Environment
-
-    template = Environment(autoescape=True).from_string(_TEMPLATE)
     page = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', run_id)}.html"
-    text = template.render(
+    text = _template().render(
         title=title,
         run_id=run_id,
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",

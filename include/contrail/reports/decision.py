@@ -1,32 +1,30 @@
 """The decision record for an approver, as a self-contained page (Jinja2) and as Markdown. It decides nothing."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cache
+from typing import TYPE_CHECKING
 
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check
 from contrail.methods.intervals import CONFIDENCE, Interval
 from contrail.methods.metrics import HIGHER_IS_BETTER
-from contrail.reports.page import protected
+from contrail.reports.page import protected, template
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 # Share of the strip that lies outside the outermost mark on either side.
 _MARGIN = 0.12
 
 
+@cache
+def _template() -> "Template":
+    return template("decision.html.j2", number=_number, count=_count)
+
+
 def render_decision(record: DecisionRecord) -> str:
     """The page for a decision record."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "count": _count}
-    page = environment.get_template("decision.html.j2").render(
+    page = _template().render(
         record=record,
         provenance=record.provenance.model_dump(),
         strips={check.name: strip(check) for check in record.checks if check.interval},

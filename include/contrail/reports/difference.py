@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
+from typing import TYPE_CHECKING
 
 from contrail.config.spec import PipelineSpec
 from contrail.reports.backfill_record import Changes, DayChanges, Difference, Record
-from contrail.reports.page import protected
+from contrail.reports.page import protected, template
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 _WIDTH, _HEIGHT, _PAD = 960, 190, 8
 
 
@@ -24,20 +27,15 @@ class Chart:
     last: str
 
 
+@cache
+def _template() -> "Template":
+    return template("difference.html.j2", count=_count, number=_number, shift=_shift)
+
+
 def render_difference(record: Record, spec: PipelineSpec) -> str:
     """The page for the record of a backfill that has ended."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"count": _count, "number": _number, "shift": _shift}
     predictions = record.difference.predictions
-    page = environment.get_template("difference.html.j2").render(
+    page = _template().render(
         record=record,
         title=spec.title,
         binary=spec.task == "binary",

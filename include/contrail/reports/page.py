@@ -3,10 +3,17 @@
 What a page says belongs to its own module.
 """
 
-from typing import Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 # The browser enforces it also where an escape was forgotten.
 _POLICY = (
@@ -19,6 +26,21 @@ _STYLES_OF_OTHERS = (
     "default-src 'none'; style-src 'unsafe-inline' https:; font-src https:; img-src data:; form-action 'none'"
 )
 _POLICIES = {"none": _POLICY, "own": _SCRIPTS, "styles of others": _STYLES_OF_OTHERS}
+
+
+def template(name: str, **filters: Callable[..., str]) -> "Template":
+    """Compile a page's template. It takes longer than to fill the page, so each module keeps what it gets."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(name)
 
 
 def protected(page: str, needs: Literal["none", "own", "styles of others"] = "none") -> str:
