@@ -18,6 +18,8 @@ from contrail.operations.backfill import Backfills
 from contrail.operations.late import correct
 from contrail.operations.status import partition_status
 
+pytestmark = pytest.mark.slow
+
 FIRST, DAY, NEXT, LAST = "2024-01-03", "2024-01-05", "2024-01-06", "2024-01-07"
 
 

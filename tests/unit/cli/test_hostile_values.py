@@ -22,6 +22,7 @@ DAYS = (
 )  # fmt: skip
 GIVEN = {"pipeline": "toy", "from_": "2024-01-02", "to": "2024-01-02", "on": "2024-01-02", "table": "features",
          "sql": "SELECT 1", "backfill_id": "b1", "id": "b1"}  # fmt: skip
+pytestmark = pytest.mark.slow
 # Each would wait or read much; a range that no pipeline has must be refused before.
 SECONDS = 20
 KNOWN = {0, 2, 3, 4, 5, 75}

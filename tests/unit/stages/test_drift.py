@@ -174,6 +174,7 @@ def test_rows_say_which_feature_and_against_which_model(
     assert toy.sql("SELECT bool_and(unusual = (value > threshold)) FROM drift") == [(True,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [1, 3])
 def test_any_split_in_any_order_leaves_the_same_rows(
     toy: Toy, run: Callable[..., StageResult[DriftDetails]], days: int
@@ -300,6 +301,7 @@ def test_rows_of_the_label_say_what_they_are(toy: Toy, labelled: Callable[..., S
     assert toy.lake.history("drift")[0].provenance.inputs == {name: toy.lake.snapshot_id(name) for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [1, 4])
 def test_any_split_in_any_order_leaves_the_same_rows_of_the_label(
     toy: Toy, labelled: Callable[..., StageResult[DriftDetails]], days: int

@@ -11,6 +11,8 @@ from contrail.errors import PartitionRefusedError
 from contrail.partitions import Partitions
 from contrail.stages.runner import run_stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def landing(home: Path) -> Path:

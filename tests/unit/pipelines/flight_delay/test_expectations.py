@@ -14,6 +14,8 @@ from contrail.partitions import Partitions
 from contrail.stages.base import StageResult
 from contrail.stages.runner import run_stage
 
+pytestmark = pytest.mark.slow
+
 
 def validate(start: str, end: str) -> StageResult:
     pipeline, partitions = load_pipeline("flight_delay"), Partitions.parse(start, end)
