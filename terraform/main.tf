@@ -123,12 +123,11 @@ module "storage" {
       }
     }
 
-    # Staged rows and the Iceberg warehouse. A stage audits and publishes its rows where it runs, and the catalog
-    # decides where a table lies. So no prefix could keep a job from the tables of others. Iceberg keeps its own
-    # history, and old versions are a short safety net.
+    # The Iceberg warehouse. A stage audits and publishes its rows where it runs, and the catalog decides where a table
+    # lies. So no prefix could keep a job from the tables of others. Iceberg keeps its own history, and old versions are
+    # a short safety net.
     lake = {
       noncurrent_days = 7
-      expire_prefixes = { "staging/" = 14 }
       access = {
         airflow    = { member = module.identity.airflow.member, writes = [""] }
         spark      = { member = module.dataproc.account.member, writes = [""] }
@@ -162,13 +161,14 @@ module "storage" {
       }
     }
 
-    # What Dataproc writes for itself: dependencies, driver output.
+    # Rows that are not published yet, and what Dataproc writes for itself: dependencies, driver output. Each run makes
+    # them anew, so old versions would only cost.
     scratch = {
-      noncurrent_days = 1
       expire_prefixes = { "" = 14 }
       access = {
-        airflow   = { member = module.identity.airflow.member, reads = [""] }
+        airflow   = { member = module.identity.airflow.member, reads = [""], writes = ["staging/"] }
         spark     = { member = module.dataproc.account.member, writes = [""] }
+        train     = { member = module.vertex.account.member, writes = ["staging/"] }
         engineers = { member = local.groups.engineers, reads = [""] }
       }
     }

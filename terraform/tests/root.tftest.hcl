@@ -173,8 +173,11 @@ run "who_may_do_what" {
 
       "some-project-scratch: airflow roles/storage.legacyBucketReader",
       "some-project-scratch: airflow roles/storage.objectViewer",
+      "some-project-scratch: airflow roles/storage.objectUser under staging/",
       "some-project-scratch: spark-job roles/storage.legacyBucketReader",
       "some-project-scratch: spark-job roles/storage.objectUser",
+      "some-project-scratch: train-job roles/storage.legacyBucketReader",
+      "some-project-scratch: train-job roles/storage.objectUser under staging/",
       "some-project-scratch: group:engineers@x roles/storage.legacyBucketReader",
       "some-project-scratch: group:engineers@x roles/storage.objectViewer",
 
@@ -205,8 +208,8 @@ run "who_may_do_what" {
   }
 
   assert {
-    condition     = sort(module.storage.expiring) == tolist(["lake: staging/ after 14 days", "scratch: everything after 14 days"])
-    error_message = "Of what is current, staged rows and scratch alone are deleted by age."
+    condition     = sort(module.storage.expiring) == tolist(["scratch: everything after 14 days"])
+    error_message = "Of what is current, scratch alone is deleted by age."
   }
 }
 

@@ -6,7 +6,6 @@ variables {
   buckets = {
     lake = {
       noncurrent_days = 7
-      expire_prefixes = { "staging/" = 14 }
       access = {
         airflow   = { member = "serviceAccount:airflow@example.com", writes = [""] }
         engineers = { member = "group:engineers@example.com", reads = [""] }
@@ -20,7 +19,6 @@ variables {
       }
     }
     scratch = {
-      noncurrent_days = 1
       expire_prefixes = { "" = 14 }
       access          = {}
     }
@@ -36,9 +34,19 @@ run "buckets" {
   assert {
     condition = alltrue([
       for bucket in google_storage_bucket.this :
-      bucket.uniform_bucket_level_access && bucket.public_access_prevention == "enforced" && bucket.versioning[0].enabled
+      bucket.uniform_bucket_level_access && bucket.public_access_prevention == "enforced"
     ])
-    error_message = "Every bucket has uniform access, no public access, and versions."
+    error_message = "Every bucket has uniform access and no public access."
+  }
+
+  assert {
+    condition     = { for use, bucket in google_storage_bucket.this : use => bucket.versioning[0].enabled } == { lake = true, artifacts = true, scratch = false }
+    error_message = "What must last has versions, and what is temporary has none."
+  }
+
+  assert {
+    condition     = alltrue([for bucket in google_storage_bucket.this : bucket.soft_delete_policy[0].retention_duration_seconds == 0])
+    error_message = "No bucket keeps a paid copy of each deleted object, as Google's default would."
   }
 
   assert {
@@ -79,20 +87,32 @@ run "buckets" {
 
   assert {
     condition = anytrue([
-      for rule in google_storage_bucket.this["lake"].lifecycle_rule :
-      one(rule.action).type == "Delete" && one(rule.condition).age == 14 && one(rule.condition).matches_prefix == tolist(["staging/"])
+      for rule in google_storage_bucket.this["scratch"].lifecycle_rule :
+      one(rule.action).type == "Delete" && one(rule.condition).age == 14 && one(rule.condition).matches_prefix == null
     ])
-    error_message = "What was staged is deleted after 14 days."
+    error_message = "What is temporary is deleted after 14 days."
   }
 
   assert {
     condition = alltrue([
-      for rule in google_storage_bucket.this["lake"].lifecycle_rule :
-      one(rule.condition).matches_prefix != null || one(rule.condition).with_state == "ARCHIVED"
-      if one(rule.action).type == "Delete"
+      for use in ["lake", "artifacts"] : alltrue([
+        for rule in google_storage_bucket.this[use].lifecycle_rule :
+        one(rule.condition).with_state == "ARCHIVED" if one(rule.action).type == "Delete"
+      ])
     ])
     error_message = "No rule deletes published objects."
   }
+}
+
+run "nothing_expires_beside_what_lasts" {
+  command = plan
+  variables {
+    buckets = { lake = { noncurrent_days = 7, expire_prefixes = { "staging/" = 14 }, access = {} } }
+  }
+  module {
+    source = "./modules/storage"
+  }
+  expect_failures = [var.buckets]
 }
 
 run "a_condition_of_iam_is_short" {

@@ -252,7 +252,14 @@ OF_SENSE = {
     ),
     "no time travel": Defect(BIGQUERY, '"168"', '"48"', "last seven days"),
     "action of a lifecycle": Defect(BUCKETS, '"AbortIncompleteMultipartUpload"', '"AbortUpload"', "type to be one of"),
-    "published rows expire": Defect(BUCKETS, "? null : [lifecycle_rule.key]", "? null : null", "published objects"),
+    "published rows expire": Defect(
+        BUCKETS,
+        'days_since_noncurrent_time = lifecycle_rule.value with_state = "ARCHIVED"',
+        'age = 7\nwith_state = "LIVE"',
+        "published objects",
+    ),
+    "temporary rows have versions": Defect(BUCKETS, "each.value.noncurrent_days != null", "true", "temporary has none"),
+    "deleted objects cost": Defect(BUCKETS, "seconds = 0", "seconds = 604800", "paid copy"),
     "images for ever": Defect(REGISTRY, "immutable_tags = false", "immutable_tags = true", "for ever"),
     "only untagged images go": Defect(REGISTRY, 'tag_state = "ANY"', 'tag_state = "UNTAGGED"', "Old images go"),
     "no image to go back to": Defect(REGISTRY, "keep_count = 20", "keep_count = 0", "images to go back to"),
@@ -299,7 +306,9 @@ OF_SENSE = {
 
 # Each module is as it should be, and what the root makes of it is not.
 OF_THE_WHOLE = {
-    "published rows expire": Defect("main.tf", '{ "staging/" = 14 }', '{ "" = 14 }', "deleted by age"),
+    "published rows expire": Defect(
+        "main.tf", "lake = { noncurrent_days = 7", 'lake = {\nexpire_prefixes = { "a/" = 14 }', "deleted by age"
+    ),
     "analysts read the tables": Defect(
         "main.tf", "[var.groups.engineers, var.groups.scientists]", "values(var.groups)", "Who may do what"
     ),
@@ -357,7 +366,7 @@ OF_POLICY = {
     "no backups": Defect(DATABASE, "configuration { enabled = true", "configuration {\nenabled = false", "CKV_GCP_14"),
     "access by object": Defect(BUCKETS, "level_access = true", "level_access = false", "CKV_GCP_29"),
     "public bucket": Defect(BUCKETS, '"enforced"', '"inherited"', "CKV_GCP_114"),
-    "no versions": Defect(BUCKETS, "versioning { enabled = true", "versioning {\nenabled = false", "CKV_GCP_78"),
+    "no versions": Defect(BUCKETS, "enabled = each.value.noncurrent_days != null", "enabled = false", "CKV_GCP_78"),
     "no private access": Defect(NETWORK, "google_access = true", "google_access = false", "CKV_GCP_74"),
     "anyone pulls images": Defect(REGISTRY, "= each.value.member", '= "allUsers"', "CKV_GCP_101"),
 }

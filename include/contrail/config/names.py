@@ -20,7 +20,15 @@ PATTERN_WORDS = {
     _PIPELINE: "a pipeline's name has lower-case letters and digits, with single underscores between them",
 }
 
-RESERVED_PIPELINES = frozenset({"contrail", "default", "information_schema"})
+# The folders that environments and Contrail name, beside which folders of pipelines lie or could come to lie: rules that
+# delete by age, and rights of jobs, go by such names. BigQuery and Iceberg catalogs know the last two.
+_RESERVED_PIPELINES = frozenset(
+    {
+        *("landing", "refused", "staging", "reports", "jobs", "code", "costs", "dvc", "mlflow", "lake"),
+        *("default", "information_schema"),
+    }
+)
+_OWN = "contrail"
 # Columns that Contrail adds to landed rows, on their way from the file to the validated table.
 OF_LANDED = frozenset({"partition_date", "visible_from", "_file", "_line", "_sha256", "_row", "_known_day"})
 # Columns that Contrail adds to the entities' key: in features, predictions, labels and their comparison.
@@ -48,6 +56,16 @@ def literal(text: str) -> str:
 def folded(name: str) -> str:
     """The form in which two names are the same to an engine that ignores case."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def pipeline_problem(name: str) -> str | None:
+    """What is wrong with the name of a pipeline; None when nothing is."""
+    if name in _RESERVED_PIPELINES or name == _OWN or name.startswith(f"{_OWN}_"):
+        return (
+            f"'{name}' is reserved for folders, tables and catalogs that are no pipeline's, as is every name that begins with "
+            f"{_OWN}; choose another name, and name the folder so"
+        )
+    return None
 
 
 def column_problem(name: str) -> str | None:

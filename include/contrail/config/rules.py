@@ -37,8 +37,8 @@ def problems(spec: "PipelineSpec") -> list[Problem]:
 
 
 def _own_names(spec: "PipelineSpec") -> Iterator[Problem]:
-    if spec.name in names.RESERVED_PIPELINES:
-        yield Problem(("name",), f"'{spec.name}' is reserved; choose another name, and name the folder so")
+    if said := names.pipeline_problem(spec.name):
+        yield Problem(("name",), said)
     if said := zone_problem(spec.timezone):
         yield Problem(("timezone",), said)
 

@@ -1,4 +1,5 @@
-# Buckets with uniform access, no public access, versions as the safety net, and an expiry for all that may expire.
+# Buckets with uniform access, no public access, versions as the safety net of what must last, and an expiry for all that
+# may expire.
 
 locals {
   roles = { reads = "roles/storage.objectViewer", writes = "roles/storage.objectUser" }
@@ -32,21 +33,26 @@ resource "google_storage_bucket" "this" {
   public_access_prevention    = "enforced"
 
   versioning {
-    enabled = true
+    enabled = each.value.noncurrent_days != null
   }
 
-  # Versions are the safety net. Soft delete beside them would keep a second, paid copy of each object.
+  # Off, where Google's default keeps each deleted object, paid, for seven days more. Versions are the safety net of what
+  # must last. What is temporary needs none.
   soft_delete_policy {
     retention_duration_seconds = 0
   }
 
-  lifecycle_rule {
-    action {
-      type = "Delete"
-    }
-    condition {
-      days_since_noncurrent_time = each.value.noncurrent_days
-      with_state                 = "ARCHIVED"
+  dynamic "lifecycle_rule" {
+    for_each = each.value.noncurrent_days == null ? [] : [each.value.noncurrent_days]
+
+    content {
+      action {
+        type = "Delete"
+      }
+      condition {
+        days_since_noncurrent_time = lifecycle_rule.value
+        with_state                 = "ARCHIVED"
+      }
     }
   }
 

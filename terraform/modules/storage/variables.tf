@@ -11,7 +11,8 @@ variable "region" {
 variable "buckets" {
   description = "By name: how long old versions are kept, what expires, and who may do what."
   type = map(object({
-    noncurrent_days = number
+    # Without it the bucket keeps no versions.
+    noncurrent_days = optional(number)
     nearline_days   = optional(number)
     # Objects under a prefix ("" is all) are deleted this many days after they were written.
     expire_prefixes = optional(map(number), {})
@@ -24,6 +25,11 @@ variable "buckets" {
       except = optional(list(string), [])
     }))
   }))
+
+  validation {
+    condition     = alltrue([for bucket in values(var.buckets) : bucket.noncurrent_days == null || length(bucket.expire_prefixes) == 0])
+    error_message = "What expires lies in a bucket without versions. Beside what lasts, a prefix may meet the name of a pipeline."
+  }
 
   validation {
     condition = alltrue(flatten([
