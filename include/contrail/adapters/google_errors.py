@@ -1,4 +1,4 @@
-"""Google's errors as Contrail's own, which say whether a retry may help, and what to do.
+"""Google's errors as Contrail's own, which say whether a retry may help, and what to do. The catalog's are among them.
 
 BigQuery's refusals belong to ``bigquery_errors``.
 """
@@ -16,7 +16,7 @@ def google_errors() -> Iterator[None]:
     """Raise an untranslated error of a Google service as one of Contrail's.
 
     Raises:
-        SpecError: The account may not make the request, or there is no account.
+        SpecError: The account may not make the request, there is no account, or the catalog refuses the request.
         MissingInputError: The requested thing does not exist.
         EngineError: The service did not answer, or its quota is used up for now.
     """
@@ -43,9 +43,22 @@ def as_ours(error: Exception) -> ContrailError | None:
             lost = isinstance(error, TransportError) or isinstance(error.__cause__, TransportError)
             unanswered = EngineError(f"Google's token server did not answer: {error}")
             return unanswered if lost or error.retryable else _refused(error)
-    if kind not in ("google", "gcsfs"):
+    if kind == "requests":  # PyIceberg lets through that the catalog could not be reached
+        from requests import ConnectionError as NoConnectionError
+        from requests import Timeout
+
+        return (
+            EngineError(f"a service did not answer: {error}")
+            if isinstance(error, NoConnectionError | Timeout)
+            else None
+        )
+    if kind not in ("google", "gcsfs", "pyiceberg"):
         return None
-    status = getattr(error, "code", None)
+    status = getattr(error, "code", None) or getattr(getattr(error.__cause__, "response", None), "status_code", None)
+    if status == 400 and kind == "pyiceberg":
+        return SpecError(
+            f"the catalog refused a request: {error}\nCheck the catalog's settings in the environment file."
+        )
     if status in (401, 403):
         return _refused(error)
     if status == 404:

@@ -47,7 +47,7 @@ class CatalogSettings(Frozen):
     type: Literal["sql", "rest"]
     uri: str
     warehouse_uri: str
-    properties: dict[str, str | dict[str, str]] = Field(default={})
+    properties: dict[str, str | dict[str, str | dict[str, str | list[str]]]] = Field(default={})
 
 
 class EngineSettings(Frozen):

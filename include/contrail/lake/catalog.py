@@ -24,6 +24,7 @@ from contrail.errors import DamagedError, MissingInputError, SchemaError
 from contrail.lake import conflicts, evolution, moving, recovery
 from contrail.lake.conflicts import Made
 from contrail.lake.datasets import Dataset
+from contrail.lake.rest_catalog import PatientRestCatalog
 
 # PyIceberg would retry a lost commit by itself. It would still replace the files from before the winner's commit, so two
 # writers of a new partition would both append to it. The publisher must see every conflict, and read the table again.
@@ -129,7 +130,7 @@ class Tables:
         """
         table = self.find(dataset.name)
         if table is None:
-            self._create(dataset)
+            self.commit(dataset.name, lambda: self._create(dataset))
             table = self.table(dataset.name)
         if _lacking(dataset, table) or evolution.evolved(dataset, table) != table.schema():
             return self.commit(dataset.name, lambda: self._evolve(dataset))
@@ -204,10 +205,11 @@ def open_catalog(settings: Settings) -> Catalog:
     if settings.catalog.uri.startswith("sqlite:///"):
         UPath(settings.catalog.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     properties = {
-        "type": settings.catalog.type,
         "uri": settings.catalog.uri,
         "warehouse": settings.catalog.warehouse_uri,
         **settings.catalog.properties,
     }
+    if settings.catalog.type == "rest":
+        return PatientRestCatalog("contrail", **properties)
     # SQLite raises "database is locked" when two writers meet; both retry (see conflicts).
-    return load_catalog("contrail", **properties)
+    return load_catalog("contrail", type=settings.catalog.type, **properties)

@@ -1,6 +1,7 @@
 """Several writers of one table: they take turns on one machine, and try a commit again that another machine's won.
 
-The commit itself decides who was first. Turns only spare the writers of one machine attempts that must fail.
+The commit itself decides who was first. Turns only spare the writers of one machine attempts that must fail. A commit
+that a catalog service did not answer is tried again too. It may have been made, so an attempt looks for its own.
 """
 
 import fcntl
@@ -14,10 +15,19 @@ from typing import TypeVar
 
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from sqlalchemy.exc import OperationalError
-from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random,
+    wait_random_exponential,
+)
 
 from contrail.config.settings import Settings
-from contrail.errors import CommitConflictError
+from contrail.errors import CommitConflictError, EngineError
+from contrail.lake.rest_catalog import is_unanswered, wait_asked
 
 # Writers of other machines win by chance. A writer that loses for this long meets something else.
 SECONDS = 300
@@ -27,25 +37,46 @@ Made = TypeVar("Made")
 
 
 def commit(settings: Settings, namespace: str, table: str, attempt: Callable[[], Made]) -> Made:
-    """Take this machine's turn to change a table, and call ``attempt`` until it meets no conflict.
+    """Take this machine's turn to change a table, and call ``attempt`` until it is done and no other writer was first.
 
-    ``attempt`` must load the table again each time.
+    ``attempt`` must load the table again each time. It must take for done what an earlier one did.
 
     Raises:
         CommitConflictError: Other writers won every attempt for ``SECONDS``. Nothing was published.
+        EngineError: The catalog did not answer for ``SECONDS``. It may have made the commit.
     """
-    # The waits do not grow: a writer that has lost often would otherwise wait longest, and lose again.
-    retries = Retrying(
-        retry=retry_if_exception(is_conflict), wait=wait_random(0.01, 0.2), stop=stop_after_delay(SECONDS)
-    )
+    retries = Retrying(retry=retry_if_exception(may_pass), wait=_wait, stop=stop_after_delay(SECONDS))
     try:
         with _turn(settings, f"{namespace}.{table}"):
             return retries(attempt)
     except RetryError as error:
+        last = error.last_attempt.exception()
+        if last is not None and is_unanswered(last):
+            raise EngineError(
+                f"{namespace}.{table}: the catalog {settings.catalog.uri} did not answer properly for {SECONDS} seconds: "
+                f"{last}. Readers see the previous rows or the new ones, whole. Run the stage again: it finds out which."
+            ) from last
         raise CommitConflictError(
             f"{namespace}.{table}: other writers won every attempt of {SECONDS} seconds. Nothing was published; "
             "readers still see the previous rows. Run the stage again."
         ) from error
+
+
+def may_pass(error: BaseException) -> bool:
+    """Say whether the same commit may pass now: another writer was first, or the catalog did not answer."""
+    return is_conflict(error) or is_unanswered(error)
+
+
+# A service that fails is left alone for longer and longer. Waits for other writers do not grow: a writer that has lost
+# often would otherwise wait longest, and lose again.
+_LOST, _UNANSWERED = wait_random(0.01, 0.2), wait_random_exponential(multiplier=0.5, max=20)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if error is None or not is_unanswered(error):
+        return _LOST(state)
+    return max(_UNANSWERED(state), wait_asked(error))
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -6,7 +6,10 @@ The table keeps its files where they are. The new one gets a place of its own. W
 
 import secrets
 from datetime import date
+from itertools import chain
 from typing import TYPE_CHECKING
+
+from pyiceberg.exceptions import CommitFailedException
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -18,19 +21,40 @@ _BEFORE = "_before_"
 
 
 def move_away(tables: "Tables", name: str, today: date) -> str:
-    """Give a table another name in one atomic act, and return the name: ``features_before_2024_03_01``.
+    """Give a table another name, and return the name: ``features_before_2024_03_01``.
+
+    It is one atomic act, but on a REST catalog, where the table has both names for a moment. Stopped there, the same
+    call goes on.
 
     Raises:
         MissingInputError: when there is no such table.
     """
     existing = tables.table_names()
-    tables.table(name)  # an error names all tables, if this one does not exist
+    uuid = tables.table(name).metadata.table_uuid  # an error names all tables, if this one does not exist
+    begun = (one for one in moved_tables(existing, name) if tables.table(one).metadata.table_uuid == uuid)
     stem = f"{name}{_BEFORE}{today:%Y_%m_%d}"
-    free = next(one for one in (stem, *(f"{stem}_{n}" for n in range(2, len(existing) + 3))) if one not in existing)
+    numbered = (one for one in (stem, *(f"{stem}_{n}" for n in range(2, len(existing) + 3))) if one not in existing)
+    free = next(chain(begun, numbered))
     # The name is in the metadata as well, for whoever finds the table without its catalog.
     tables.commit(name, lambda: _name(tables.table(name), free))
-    tables.catalog.rename_table((tables.namespace, name), (tables.namespace, free))
+    if tables.settings.catalog.type == "rest":
+        tables.commit(name, lambda: _move(tables, name, free))
+    else:
+        tables.catalog.rename_table((tables.namespace, name), (tables.namespace, free))
     return free
+
+
+def _move(tables: "Tables", name: str, free: str) -> None:
+    """Register a table under its new name, and then take the old name away. BigLake's catalog cannot rename."""
+    if not tables.exists(name):
+        return  # an earlier attempt, whose answer was lost
+    if tables.exists(free):
+        tables.catalog.drop_table((tables.namespace, free))
+    location = tables.table(name).metadata_location
+    tables.catalog.register_table((tables.namespace, free), location)
+    if tables.table(name).metadata_location != location:
+        raise CommitFailedException(f"{name} was changed while it was moved away")
+    tables.catalog.drop_table((tables.namespace, name))
 
 
 def _name(table: "Table", name: str) -> None:

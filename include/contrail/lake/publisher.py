@@ -19,7 +19,7 @@ from contrail.errors import CommitConflictError
 from contrail.lake import audit, data_files, history, integrity, readers, upkeep
 from contrail.lake.catalog import Tables
 from contrail.lake.comparison import same_days, same_rows
-from contrail.lake.conflicts import is_conflict
+from contrail.lake.conflicts import may_pass
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.parquet import read_rows
 from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
@@ -175,7 +175,7 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
     try:
         upkeep.expire(table, tables.settings.snapshots_kept)
     except Exception as error:
-        if not is_conflict(error):  # else the next publication expires what this one did not
+        if not may_pass(error):  # else the next publication expires what this one did not
             raise
     return snapshot
 
@@ -228,21 +228,15 @@ def give_up(tables: Tables, name: str, lost: Collection[str], days: Iterable[dat
     Returns:
         The id of the new snapshot.
     """
+    replaced = Selection.of(days) if days else Selection.of(None)
+    tried: list[int] = []
 
     def attempt() -> int:
         table = tables.table(name)
-        replaced = Selection.of(days) if days else Selection.of(None)
-        with table.transaction() as transaction:
-            update = transaction.update_snapshot(
-                snapshot_properties={**provenance.summary(), PARTITIONS: replaced.label}
-            )
-            with update.overwrite() as producer:
-                for file in data_files.listed(table, Selection.of(None)):
-                    if file.file_path in lost:
-                        producer.delete_data_file(file)
-        snapshot = table.current_snapshot()
-        assert snapshot is not None
-        return int(snapshot.snapshot_id)
+        if landed := next((snapshot for snapshot in tried if table.snapshot_by_id(snapshot)), None):
+            return landed  # an earlier attempt, whose answer was lost
+        gone = [file for file in data_files.listed(table, Selection.of(None)) if file.file_path in lost]
+        return _swap(table, gone, [], {**provenance.summary(), PARTITIONS: replaced.label}, tried.append)
 
     return tables.commit(name, attempt)
 

@@ -1,9 +1,12 @@
 """Errors of Google's libraries become errors of ours."""
 
 import pytest
+import requests
 from gcsfs.retry import HttpError, validate_response
 from google.api_core import exceptions as google
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
+from pyiceberg.catalog.rest.response import _handle_non_200_response
+from pyiceberg.exceptions import RESTError
 
 from contrail.adapters.google_errors import google_errors
 from contrail.errors import CommitConflictError, ContrailError, EngineError, MissingInputError, SpecError
@@ -26,9 +29,26 @@ def forbidden() -> Exception:
     return raised.value
 
 
+def of_the_catalog(code: int) -> Exception:
+    """As PyIceberg raises what the catalog answers."""
+    answer = requests.Response()
+    answer.status_code = code
+    with pytest.raises(RESTError) as raised:
+        _handle_non_200_response(requests.HTTPError(response=answer), {})
+    return raised.value
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
+        (of_the_catalog(400), SpecError, "the catalog refused a request"),
+        (of_the_catalog(401), SpecError, "refused the account"),
+        (of_the_catalog(403), SpecError, "refused the account"),
+        (of_the_catalog(429), EngineError, "quota"),
+        (of_the_catalog(500), EngineError, "did not answer"),
+        (of_the_catalog(503), EngineError, "did not answer"),
+        (requests.ConnectionError("Remote end closed connection"), EngineError, "did not answer"),
+        (requests.Timeout("read timed out"), EngineError, "did not answer"),
         (forbidden(), SpecError, "lacks storage.objects.get"),
         (HttpError({"code": 401, "message": "who"}), SpecError, "refused the account"),
         (HttpError({"code": 429, "message": "slow down"}), EngineError, "quota"),
