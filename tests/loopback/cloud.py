@@ -20,6 +20,7 @@ from pathlib import Path
 import grpc
 
 from contrail.config.settings import settings
+from contrail.dispatch.payload import JOB_LABEL
 from tests.java import java_home
 from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.catalog import RestCatalogServer
@@ -30,7 +31,7 @@ from tests.loopback.storage import StorageServer, free_port
 REGION = "europe-west1"
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/contrail/job:test"
 BATCHES_HELD, TRAININGS_HELD = "batches-held", "trainings-held"
-BUCKETS = ("landing", "lake", "artifacts", "scratch")
+BUCKETS = ("landing", "lake", "artifacts")
 DATASETS = ("contrail", "contrail_analysts")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = _CHECKOUT / "include" / "contrail" / "dispatch" / "bootstrap.py"
@@ -81,7 +82,7 @@ class LoopbackCloud:
         custom = aiplatform_v1.JobServiceClient(client_options=_service("aiplatform")).list_custom_jobs(parent=parent)
         return {
             **{batch.name.rsplit("/", 1)[1]: batch.state.name for batch in batches},
-            **{job.labels["contrail_job"]: job.state.name for job in custom},
+            **{job.labels[JOB_LABEL]: job.state.name for job in custom},
         }
 
     def stop(self) -> None:
@@ -204,8 +205,8 @@ def main() -> None:
         "CONTRAIL_NETWORK": "projects/1/global/networks/contrail",
         "CONTRAIL_TEAM": "data-science",
         "CONTRAIL_COST_CENTRE": "cc-0000",
-        "CONTRAIL_SPARK_ACCOUNT": f"spark@{PROJECT}.iam.gserviceaccount.com",
-        "CONTRAIL_TRAIN_ACCOUNT": f"train@{PROJECT}.iam.gserviceaccount.com",
+        "CONTRAIL_SPARK_ACCOUNT": f"spark-job@{PROJECT}.iam.gserviceaccount.com",
+        "CONTRAIL_TRAIN_ACCOUNT": f"train-job@{PROJECT}.iam.gserviceaccount.com",
         "https_proxy": f"http://127.0.0.1:{_Proxy(services).port}",
         "no_proxy": "127.0.0.1,localhost",
         "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(signed / "authority"),

@@ -1,9 +1,8 @@
-"""Dataproc Serverless as a gRPC service that runs submitted batches with ``spark-submit``.
+"""Dataproc Serverless as a gRPC service that runs submitted batches with ``spark-submit``, as runtime 3.0 does.
 
-It checks requests where a mistake of ours could show.
+That runtime has no staging bucket, so a driver's output is in Cloud Logging alone: here, in the service's own folder.
 """
 
-import re
 import sys
 import threading
 import time
@@ -19,13 +18,22 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.rpc import status_pb2
 
+from tests.loopback.batch_checks import check_batch
 from tests.loopback.processes import Bucketeer, Process
-from tests.loopback.refusals import LABEL, RefusedError, invalid, labelled, not_running
+from tests.loopback.refusals import RefusedError, labelled, not_running
 
 State = batches.Batch.State
 # Settings of the cluster's shape and of Google's own runtime: noted, not applied to one machine.
 _OF_A_CLUSTER = ("spark.executor.", "spark.dynamicAllocation.", "spark.driver.", "spark.dataproc.", "dataproc.")
-_MAX_REQUEST_ID = 40
+
+
+def _enter(batch: batches.Batch, state: State, message: str = "") -> None:
+    """The next state of a batch. The one before goes to its history."""
+    if batch.state:
+        before = batches.Batch.StateHistory(state=batch.state, state_start_time=batch.state_time)
+        batch.state_history.append(before)
+    batch.state_message, batch.state_time = message, datetime.now(UTC)
+    batch.state = state  # last: a reader that sees the state sees its time too
 
 
 class Dataproc:
@@ -38,7 +46,7 @@ class Dataproc:
         self._lock = threading.RLock()
 
     def create(self, request: batches.CreateBatchRequest) -> operations_pb2.Operation:
-        self._check(request)
+        check_batch(request)
         # Airflow's hook says regions/ here and locations/ when it asks for the batch.
         parent = request.parent.replace("/regions/", "/locations/")
         name = f"{parent}/batches/{request.batch_id}"
@@ -48,9 +56,7 @@ class Dataproc:
             batch = batches.Batch(request.batch)
             batch.name, batch.uuid, batch.create_time = name, str(uuid.uuid4()), datetime.now(UTC)
             batch.operation = f"{parent.replace('locations', 'regions')}/operations/{uuid.uuid4()}"
-            bucket = batch.environment_config.execution_config.staging_bucket or "dataproc-staging"
-            batch.runtime_info.output_uri = f"gs://{bucket}/google-cloud-dataproc-metainfo/{batch.uuid}/driveroutput"
-            batch.state = State.PENDING
+            _enter(batch, State.PENDING)
             self.batches[name] = batch
             self.processes[name] = Process(lambda process: self._work(batch, process))
         self._wait_while_held()
@@ -60,25 +66,12 @@ class Dataproc:
         while self.held.exists():
             time.sleep(0.1)
 
-    def _check(self, request: batches.CreateBatchRequest) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{2,61}[a-z0-9]", request.batch_id):
-            raise invalid(f"batch_id {request.batch_id!r} must be 4-63 of /[a-z][0-9]-/")
-        if len(request.request_id) > _MAX_REQUEST_ID:
-            raise invalid(f"request_id {request.request_id!r} has more than {_MAX_REQUEST_ID} characters")
-        if not re.fullmatch(r"projects/[^/]+/(regions|locations)/[^/]+", request.parent):
-            raise invalid(f"bad parent {request.parent}")
-        if bad := [v for v in request.batch.labels.values() if not LABEL.fullmatch(v)]:
-            raise invalid(f"label values {bad} are not allowed")
-        for name in request.batch.runtime_config.properties:
-            if not re.match(r"(spark|dataproc)\.", name) or name in ("spark.master", "spark.submit.deployMode"):
-                raise invalid(f"unsupported property {name}")
-
     def _work(self, batch: batches.Batch, process: Process) -> None:
         folder = self.folder / "batches" / batch.name.rsplit("/", 1)[1]
         folder.mkdir(parents=True)
         log = folder / "driveroutput"
         self._wait_while_held()
-        batch.state = State.RUNNING
+        _enter(batch, State.RUNNING)
         ttl = batch.environment_config.execution_config.ttl
         try:
             main = self.buckets.fetch(batch.pyspark_batch.main_python_file_uri, folder)
@@ -88,7 +81,6 @@ class Dataproc:
         except NotFound as error:
             self._end(batch, State.FAILED, f"File not found: {error.message}")
             return
-        self.buckets.put(log, batch.runtime_info.output_uri + ".000000000")
         if process.cancelled:
             self._end(batch, State.CANCELLED, "cancelled by user")
         elif code:
@@ -120,16 +112,14 @@ class Dataproc:
 
     def _end(self, batch: batches.Batch, state: State, message: str) -> None:
         with self._lock:
-            batch.state_message = message
-            batch.state_time = datetime.now(UTC)
             # As the service does for a batch that ran at all: the size that it starts with, for as long as it was there.
-            seconds = max(60, (batch.state_time - batch.create_time).total_seconds())
+            seconds = max(60, (datetime.now(UTC) - batch.create_time).total_seconds())
             nodes = 1 + int(batch.runtime_config.properties.get("spark.executor.instances", 2))
             batch.runtime_info.approximate_usage = UsageMetrics(
                 milli_dcu_seconds=round(nodes * 4_000 * seconds),
                 shuffle_storage_gb_seconds=round(nodes * 400 * seconds),
             )
-            batch.state = state
+            _enter(batch, state, message)
 
     def _operation(self, batch: batches.Batch) -> operations_pb2.Operation:
         done = batch.state in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
@@ -164,6 +154,6 @@ class Dataproc:
         batch = self._of(request.name)
         if batch.state not in (State.PENDING, State.RUNNING):
             raise not_running(batch.name)
-        batch.state = State.CANCELLING
+        _enter(batch, State.CANCELLING)
         self.processes[batch.name].cancel()
         return empty_pb2.Empty()

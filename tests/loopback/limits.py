@@ -11,22 +11,21 @@ import re
 # The form of a region's name, and the regions. Source: `gcloud compute regions list` of 2026-08-17, as kept in
 # github.com/Cyclenerd/google-cloud-pricing-cost-calculator (tools/). Vertex AI trains in fewer: which, is not verified.
 REGION = re.compile(r"(africa|asia|australia|europe|me|northamerica|southamerica|us)-[a-z]+\d+")
-REGIONS = frozenset(
-    """
-    africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-south2
-    asia-southeast1 asia-southeast2 asia-southeast3 australia-southeast1 australia-southeast2 europe-central2
-    europe-north1 europe-north2 europe-southwest1 europe-west1 europe-west10 europe-west12 europe-west2 europe-west3
-    europe-west4 europe-west6 europe-west8 europe-west9 me-central1 me-central2 me-west1 northamerica-northeast1
-    northamerica-northeast2 northamerica-south1 southamerica-east1 southamerica-west1 us-central1 us-east1 us-east4
-    us-east5 us-south1 us-west1 us-west2 us-west3 us-west4
-    """.split()
-)
+_REGIONS = """
+africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-south2
+asia-southeast1 asia-southeast2 asia-southeast3 australia-southeast1 australia-southeast2 europe-central2
+europe-north1 europe-north2 europe-southwest1 europe-west1 europe-west10 europe-west12 europe-west2 europe-west3
+europe-west4 europe-west6 europe-west8 europe-west9 me-central1 me-central2 me-west1 northamerica-northeast1
+northamerica-northeast2 northamerica-south1 southamerica-east1 southamerica-west1 us-central1 us-east1 us-east4
+us-east5 us-south1 us-west1 us-west2 us-west3 us-west4
+"""
+REGIONS = frozenset(_REGIONS.split())
 # Source: Artifact Registry, "Repository and image names"; custom containers of both services come from there alone.
 IMAGE = re.compile(
     r"[a-z0-9-]+-docker\.pkg\.dev/[a-z0-9.:-]+/[a-z0-9-]+/[a-z0-9._/-]+(:[\w.-]{1,128}|@sha256:[0-9a-f]{64})"
 )
 # Source: IAM, "Create service accounts": 6 to 30 characters before the project's domain.
-SERVICE_ACCOUNT = re.compile(r"[a-z][a-z0-9-]{2,28}[a-z0-9]@[a-z0-9.-]+\.iam\.gserviceaccount\.com")
+SERVICE_ACCOUNT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]@[a-z0-9.-]+\.iam\.gserviceaccount\.com")
 
 # --- Dataproc -----------------------------------------------------------------------------------------------------
 

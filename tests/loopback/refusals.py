@@ -17,6 +17,10 @@ class RefusedError(Exception):
         self.code = code
 
 
+def denied(why: str) -> RefusedError:
+    return RefusedError(grpc.StatusCode.PERMISSION_DENIED, why)
+
+
 def invalid(why: str) -> RefusedError:
     return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, why)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
+from contrail.config.runtimes import unfit
 from contrail.frozen import Frozen
 
 # Machines of Vertex AI that come with accelerators: the type, and how many each size has.
@@ -60,9 +61,15 @@ class DataprocTarget(_GoogleTarget):
 
     kind: Literal["dataproc"]
     subnetwork: str
-    runtime_version: str = "3.0"
-    staging_bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]+$", description="Without gs://.")
+    runtime_version: str = Field(default="3.0", pattern=r"^[1-9][0-9]*\.[0-9]+$", description="Major and minor.")
+    timeout_minutes: int = Field(default=120, ge=10, le=14 * 24 * 60)
     properties: dict[Annotated[str, Field(pattern=r"^(spark|dataproc)\.")], str] = Field(default={})
+
+    @model_validator(mode="after")
+    def _runs_our_code(self) -> Self:
+        if said := unfit(self.runtime_version):
+            raise ValueError(said)
+        return self
 
     @property
     def size(self) -> str:
@@ -136,8 +143,14 @@ class DispatchSettings(Frozen):
     pipelines: dict[str, dict[Stage, str]] = Field(default={})
     jobs_uri: str | None = None
     labels: dict[
-        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
-    ] = Field(default={}, description="Of every remote job, for example team and cost_centre.")
+        Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")],
+        Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")],
+    ] = Field(
+        # Dataproc takes 32 labels, of which Contrail uses 9, and no underscore in any. Vertex AI takes more.
+        default={},
+        max_length=23,
+        description="Of every remote job, for example team and cost-centre.",
+    )
     prices: Path | None = Field(default=None, description="Price table. Without one, jobs have no cost.")
     monthly_budget: Budget | None = Field(default=None, description="Of each pipeline, in the table's currency.")
     monthly_budgets: dict[str, Budget] = Field(default={}, description="Of the pipelines that have another one.")

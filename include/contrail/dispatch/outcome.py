@@ -27,10 +27,7 @@ def read_outcome(folder: str) -> Outcome | None:
     return Outcome(left["code"], json.dumps(left["result"]), tuple(left["said"]))
 
 
-def read_tail(log_uri: str, lines: int) -> list[str]:
-    """Read the last lines of a driver's log, whose parts are ``<log_uri>.000000000`` and so on. No log, no lines."""
-    if not log_uri:
-        return []
-    prefix = UPath(log_uri)
-    parts = sorted(str(part) for part in prefix.parent.glob(f"{prefix.name}*"))
-    return UPath(parts[-1]).read_text(errors="replace").splitlines()[-lines:] if parts else []
+def read_tail(folder: str, lines: int) -> list[str]:
+    """Read the last lines of the log that the job in this folder left. A job that never began left none."""
+    path = UPath(folder) / "log.txt"
+    return path.read_text(errors="replace").splitlines()[-lines:] if path.exists() else []

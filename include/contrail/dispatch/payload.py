@@ -13,6 +13,9 @@ _MAX_LABEL = 63
 _MAX_ID = 63
 _SPARK_SUBMIT = "spark-submit"
 _BOOTSTRAP_IN_IMAGE = "/opt/contrail/bootstrap.py"
+# The labels by which jobs are found again. Dataproc refuses an underscore in a label, and a filter may read a dash as a
+# minus, so these names have neither.
+JOB_LABEL, RUN_LABEL, TASK_LABEL = "contrailjob", "contrailrun", "contrailtask"
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,13 @@ def render_batch(
         code: The code that runs it.
         variables: Environment variables of the job.
     """
-    execution: dict[str, Any] = {
+    execution = {
         "service_account": target.service_account,
+        # Left out, a batch of these runtimes would run as the person or the account that submits it.
+        "authentication_config": {"user_workload_authentication_type": "SERVICE_ACCOUNT"},
         "subnetwork_uri": target.subnetwork,
         "ttl": {"seconds": target.timeout_minutes * 60},
     }
-    if target.staging_bucket:
-        execution["staging_bucket"] = target.staging_bucket
     variables = {**variables, "CONTRAIL_ENGINE": _SPARK_SUBMIT}
     return {
         "labels": labels(job, dispatch),
@@ -134,17 +137,17 @@ def render_custom_job(
 
 
 def labels(job: Job, dispatch: DispatchSettings) -> dict[str, str]:
-    """Return the labels of a remote job: what it does, for whom, and who pays."""
+    """Return the labels of a remote job: what it does, for whom, and who pays. Names and values are legal everywhere."""
     own = {
         "app": "contrail",
         "pipeline": job.pipeline,
         "stage": job.stage,
-        "partition": job.partitions.replace("..", "_"),
+        "partition": job.partitions,
         "run": job.run,
         "attempt": str(job.attempt),
-        "contrail_job": job.id,
-        "contrail_run": key_label(job.work.rsplit("/", 2)[0], dispatch),
-        "contrail_task": key_label(job.work, dispatch),
+        JOB_LABEL: job.id,
+        RUN_LABEL: key_label(job.work.rsplit("/", 2)[0], dispatch),
+        TASK_LABEL: key_label(job.work, dispatch),
     }
     return {**dispatch.labels, **{name: _label(value) for name, value in own.items()}}
 
@@ -159,7 +162,7 @@ def _digest(*parts: str) -> str:
 
 
 def _label(value: str) -> str:
-    return re.sub(r"[^a-z0-9_-]+", "-", value.lower()).strip("-")[:_MAX_LABEL]
+    return re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:_MAX_LABEL].rstrip("-")
 
 
 def _arguments(job: Job, dispatch: DispatchSettings, code: Code, variables: Mapping[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from contrail.config.settings import Settings
 from contrail.dispatch.code import publish_code
 from contrail.dispatch.outcome import Outcome, read_outcome, read_tail
-from contrail.dispatch.payload import Job, labels
+from contrail.dispatch.payload import RUN_LABEL, TASK_LABEL, Job, labels
 from contrail.dispatch.receipts import Receipts
 from contrail.errors import ContrailError
 from contrail.stages.results import JobCost
@@ -69,8 +69,8 @@ class RemoteRun:
         if found := jobs.find(self._job.id):
             return found
         own = labels(self._job, self._settings.dispatch)
-        same = {name: own[name] for name in ("contrail_task", "partition")}
-        return next((one for one in jobs.of_run(own["contrail_run"]) if same.items() <= one.labels.items()), None)
+        same = {name: own[name] for name in (TASK_LABEL, "partition")}
+        return next((one for one in jobs.of_run(own[RUN_LABEL]) if same.items() <= one.labels.items()), None)
 
     def _submit(self, jobs: RemoteJobs) -> RemoteJob:
         """Start the job, if the budget has room for it."""
@@ -152,14 +152,14 @@ class RemoteRun:
             if remote.overran:
                 limit = f"timeout_minutes ({self._target.timeout_minutes})"
                 again, what = False, f"it took longer than its target's {limit}"
-            last = self._last_lines(remote.log_uri, f"{folder}/log.txt")
+            last = self._last_lines(folder) or remote.output
             self._stop(again, f"✗ {name}: {what}\n{event['message']}\n{last}\n{remote.link}")
         return outcome
 
-    def _last_lines(self, *logs: str) -> str:
-        """The last lines of the first log that exists, or the reason why it cannot be read."""
+    def _last_lines(self, folder: str) -> str:
+        """The last lines that the job left in its folder, or the reason why they cannot be read."""
         try:
-            return "\n".join(next(filter(None, (read_tail(log, SHOWN_LINES) for log in logs)), []))
+            return "\n".join(read_tail(folder, SHOWN_LINES))
         except service_errors() as error:
             return f"(its log could not be read: {error})"
 

@@ -3,10 +3,11 @@
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from contrail.config.settings import Settings
 from contrail.config.targets import DataprocTarget
-from contrail.dispatch.payload import Code, Job, render_batch
+from contrail.dispatch.payload import RUN_LABEL, Code, Job, render_batch
 from contrail.methods.cost import BatchUsage, batch_usage, tier_of
 from contrail_airflow.remote.remote_jobs import CONSOLE, RemoteJob, State, active, beyond, seconds_between
 from contrail_airflow.remote.trouble import patiently
@@ -36,7 +37,7 @@ class DataprocJobs:
 
     def of_run(self, run: str) -> list[RemoteJob]:
         """The batches of a run that have not ended."""
-        found = self._hook.list_batches(filter=f'labels.contrail_run="{run}"', **self._place)
+        found = self._hook.list_batches(filter=f'labels.{RUN_LABEL}="{run}"', **self._place)
         return active(map(self._known, found), run)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
@@ -66,13 +67,25 @@ class DataprocJobs:
         }  # fmt: skip
         link = f"{CONSOLE}/dataproc/batches/{self.target.region}/{name}?project={self.target.project}"
         state = states.get(batch.state.name, "active")
-        log, labels = batch.runtime_info.output_uri, dict(batch.labels)
-        job = RemoteJob(name, name, state, batch.state_message, link, log, labels=labels)
+        output = _output_page(self.target.project, name)
+        job = RemoteJob(name, name, state, batch.state_message, link, output, labels=dict(batch.labels))
         if not job.ended:
             return job
         seconds = seconds_between(batch.create_time, batch.state_time)
         used = _used(batch, self.target, seconds)
-        return replace(job, usage=used, seconds=seconds, overran=beyond(self.target, seconds))
+        # A batch whose driver could not begin for ten minutes has a shortage or a missing role to tell of, and no limit.
+        began = any(one.state.name == "RUNNING" for one in batch.state_history)
+        return replace(job, usage=used, seconds=seconds, overran=began and beyond(self.target, seconds))
+
+
+def _output_page(project: str, name: str) -> str:
+    """The page of Cloud Logging with what a batch's driver printed. Runtimes since 3.0 write it nowhere else."""
+    asked = (
+        'resource.type="cloud_dataproc_batch"',
+        f'resource.labels.batch_id="{name}"',
+        f'log_name="projects/{project}/logs/dataproc.googleapis.com%2Foutput"',
+    )
+    return f"{CONSOLE}/logs/query;query={quote(chr(10).join(asked), safe='')}?project={project}"
 
 
 def _used(batch: "Batch", target: DataprocTarget, seconds: float | None) -> BatchUsage | None:

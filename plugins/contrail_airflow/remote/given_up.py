@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.listeners import hookimpl
 
 from contrail.config.settings import settings
-from contrail.dispatch.payload import key_label
+from contrail.dispatch.payload import TASK_LABEL, key_label
 from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJobs, run_key, work_key
 from contrail_airflow.remote.services import jobs_of
 from contrail_airflow.remote.trouble import advice, service_errors
@@ -110,7 +110,7 @@ def _end_jobs(jobs: RemoteJobs, dag_id: str, run_id: str) -> None:
     for job in jobs.of_run(key_label(run_key(dag_id, run_id), dispatch)):
         # Read again for each job. While the one before is cancelled, a task may be cleared and take up its job.
         wanted = {key_label(work, dispatch) for work in _unfinished(dag_id, run_id)}
-        if job.labels["contrail_task"] not in wanted:
+        if job.labels[TASK_LABEL] not in wanted:
             with _telling(job.id, run_id):
                 jobs.cancel(job.name)
                 _log.info("%s is being cancelled: its task has ended\n%s", job.id, job.link)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from contrail.config.targets import DataprocTarget, VertexTarget
-from contrail.dispatch.payload import Code, Job
+from contrail.dispatch.payload import RUN_LABEL, Code, Job
 from contrail.methods.cost import BatchUsage, MachineUsage
 
 # ``cancelling`` has not ended, and no attempt takes it up.
@@ -21,9 +21,9 @@ CONSOLE = "https://console.cloud.google.com"
 class RemoteJob:
     """A job as its service knows it. ``name`` is the service's name for it, ``id`` is ours.
 
-    ``log_uri`` is the place of its driver's log, if there is one. ``usage`` is what it is billed for; None while the
-    service has not reported it. ``seconds`` counts from its creation to its end. ``overran``: it ended after its
-    target's time limit.
+    ``output`` is the page of Cloud Logging with what it printed, where its service has one. ``usage`` is what it is
+    billed for; None while the service has not reported it. ``seconds`` counts from its creation to its end.
+    ``overran``: it ended after its target's time limit.
     """
 
     id: str
@@ -31,7 +31,7 @@ class RemoteJob:
     state: State
     message: str
     link: str
-    log_uri: str = ""
+    output: str = ""
     usage: BatchUsage | MachineUsage | None = None
     seconds: float | None = None
     overran: bool = False
@@ -50,7 +50,7 @@ class RemoteJobs(Protocol):
         """The job that was submitted for an attempt; None when there is none."""
 
     def of_run(self, run: str) -> list[RemoteJob]:
-        """The active jobs with the label ``contrail_run``, of all attempts."""
+        """The active jobs with the label of a run, of all attempts."""
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         """Start the job of an attempt. If the attempt has a job already, return that one."""
@@ -74,7 +74,7 @@ def work_key(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
 
 def active(jobs: Iterable[RemoteJob], run: str) -> list[RemoteJob]:
     """The active jobs of a run. A service may list others too."""
-    return [job for job in jobs if job.state == "active" and job.labels.get("contrail_run") == run]
+    return [job for job in jobs if job.state == "active" and job.labels.get(RUN_LABEL) == run]
 
 
 def seconds_between(start: Any, end: Any) -> float | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from contrail.config.settings import Settings
 from contrail.config.targets import VertexTarget
-from contrail.dispatch.payload import Code, Job, render_custom_job
+from contrail.dispatch.payload import JOB_LABEL, RUN_LABEL, Code, Job, render_custom_job
 from contrail.methods.cost import MachineUsage
 from contrail_airflow.remote.remote_jobs import CONSOLE, RemoteJob, State, active, beyond, seconds_between
 from contrail_airflow.remote.trouble import patiently
@@ -26,11 +26,11 @@ class VertexJobs:
 
     def find(self, job_id: str) -> RemoteJob | None:
         """The custom job with an attempt's label."""
-        return next((one for one in self._labelled("contrail_job", job_id) if one.id == job_id), None)
+        return next((one for one in self._labelled(JOB_LABEL, job_id) if one.id == job_id), None)
 
     def of_run(self, run: str) -> list[RemoteJob]:
         """The custom jobs of a run that have not ended."""
-        return active(self._labelled("contrail_run", run), run)
+        return active(self._labelled(RUN_LABEL, run), run)
 
     def _labelled(self, label: str, value: str) -> Iterable[RemoteJob]:
         found = self._hook.list_custom_jobs(
@@ -72,7 +72,7 @@ class VertexJobs:
         used = _machine_usage(job)
         overran = job.state.name == "JOB_STATE_EXPIRED" or beyond(self.target, used.seconds if used else None)
         labels = dict(job.labels)
-        known = labels.get("contrail_job", "")
+        known = labels.get(JOB_LABEL, "")
         return RemoteJob(known, name, state, job.error.message, link, "", used, seconds, overran, labels)
 
 

@@ -14,7 +14,7 @@ from contrail.methods.cost import expected_cost
 PROJECT = Path(__file__).resolve().parents[3]
 GIVEN = {
     "CONTRAIL_GCP_PROJECT": "acme", "CONTRAIL_GCP_REGION": "europe-west1", "CONTRAIL_LANDING_BUCKET": "acme-landing",
-    "CONTRAIL_LAKE_BUCKET": "acme-lake", "CONTRAIL_ARTIFACTS_BUCKET": "acme-artifacts", "CONTRAIL_SCRATCH_BUCKET": "acme-scratch",
+    "CONTRAIL_LAKE_BUCKET": "acme-lake", "CONTRAIL_ARTIFACTS_BUCKET": "acme-artifacts",
     "CONTRAIL_CATALOG_URI": "https://catalog", "CONTRAIL_SPARK_ACCOUNT": "spark@acme", "CONTRAIL_TRAIN_ACCOUNT": "train@acme",
     "CONTRAIL_SUBNETWORK": "jobs", "CONTRAIL_NETWORK": "n", "CONTRAIL_TEAM": "t", "CONTRAIL_COST_CENTRE": "c",
     "CONTRAIL_JOB_IMAGE": "job:1", "CONTRAIL_MLFLOW_URI": "https://mlflow",
@@ -36,7 +36,7 @@ def test_prod_is_filled_and_says_what_its_jobs_need(monkeypatch: pytest.MonkeyPa
     assert str(found.landing) == "gs://acme-landing/landing"
     target = found.dispatch.target_of("flight_delay", "features")
     assert isinstance(target, DataprocTarget)
-    assert (target.project, target.staging_bucket) == ("acme", "acme-scratch")
+    assert (target.project, target.runtime_version) == ("acme", "3.0")
     assert found.variables == {**GIVEN, "CONTRAIL_ENV": "prod"}
 
 

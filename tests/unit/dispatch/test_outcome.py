@@ -14,8 +14,6 @@ def test_the_result_of_a_job_stays_json(tmp_path: Path) -> None:
 
 def test_what_a_job_left(tmp_path: Path) -> None:
     assert read_outcome(f"file://{tmp_path}") is None
-    for part, text in (("driver.000000000", "a\nb\n"), ("driver.000000001", "c\nd\n")):
-        (tmp_path / part).write_text(text)
-    assert read_tail(f"file://{tmp_path}/driver", 1) == ["d"]
-    assert read_tail("", 5) == []
-    assert read_tail(f"file://{tmp_path}/none", 5) == []
+    assert read_tail(f"file://{tmp_path}", 5) == []
+    (tmp_path / "log.txt").write_text("a\nb\nc\n")
+    assert read_tail(f"file://{tmp_path}", 2) == ["b", "c"]

@@ -11,9 +11,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.loopback import limits
 
 from contrail.config.targets import DispatchSettings, LocalTarget, SparkTarget, Stage, VertexTarget
 from contrail.dispatch.payload import (
+    JOB_LABEL,
+    RUN_LABEL,
+    TASK_LABEL,
     Code,
     Job,
     job_folder,
@@ -29,7 +33,7 @@ GOLDEN = Path(__file__).with_name("golden")
 DISPATCH = DispatchSettings.model_validate(
     yaml.safe_load("""
     jobs_uri: gs://demo-artifacts/jobs
-    labels: {team: data-science, cost_centre: cc-42}
+    labels: {team: data-science, cost-centre: cc-42}
     stages: {features: spark, train: gpu}
     pipelines: {bike_demand: {train: local}}
     targets:
@@ -138,17 +142,20 @@ def test_an_id_is_legal_and_names_the_work_and_the_attempt(work: str, attempt: i
 
 @given(run=st.text(max_size=200), partitions=st.text(max_size=100))
 def test_labels_are_legal(run: str, partitions: str) -> None:
-    found = labels(replace(JOB, run=run, partitions=partitions), DISPATCH)
-    assert all(re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name) for name in found)
-    assert all(re.fullmatch(r"[a-z0-9_-]{0,63}", value) for value in found.values())
-    assert (found["team"], found["cost_centre"], found["contrail_job"]) == ("data-science", "cc-42", JOB.id)
+    """For both services, of which Dataproc takes less."""
+    most = DISPATCH.model_copy(update={"labels": {f"own-{n}": "" for n in range(21)} | DISPATCH.labels})
+    found = labels(replace(JOB, run=run, partitions=partitions), most)
+    assert len(found) == limits.BATCH_LABELS
+    assert all(limits.BATCH_LABEL_KEY.fullmatch(name) for name in found)
+    assert all(limits.BATCH_LABEL_VALUE.fullmatch(value) for value in found.values())
+    assert (found["team"], found["cost-centre"], found[JOB_LABEL]) == ("data-science", "cc-42", JOB.id)
 
 
 @given(run=st.text(max_size=200))
 def test_the_jobs_of_a_run_and_of_a_task_have_labels_in_common(run: str) -> None:
     def keys(job: Job, dispatch: DispatchSettings = DISPATCH) -> tuple[str, str]:
         found = labels(job, dispatch)
-        return found["contrail_run"], found["contrail_task"]
+        return found[RUN_LABEL], found[TASK_LABEL]
 
     job = replace(JOB, work=f"{run}/score/-1")
     own_run, own_task = keys(job)
@@ -187,6 +194,14 @@ def test_an_n1_machine_takes_some_numbers_of_gpus() -> None:
         ("stages.trian", "gpu", "Input should be 'ingest'"),
         ("jobs_uri", None, "jobs_uri is needed"),
         ("labels.Team", "x", "should match pattern"),
+        ("labels.cost_centre", "x", "should match pattern"),
+        ("labels.team", "data_science", "should match pattern"),
+        ("labels", {f"own-{n}": "" for n in range(24)}, "at most 23 items"),
+        ("targets.spark.runtime_version", "2.3", "runtime 2.3 has Spark 3.5, and Contrail needs Spark 4.0 or later"),
+        ("targets.spark.runtime_version", "1.2", "runtime 1.2 has no Spark 4"),
+        ("targets.spark.runtime_version", "3.0.14", "should match pattern"),
+        ("targets.spark.timeout_minutes", 14 * 24 * 60 + 1, "less than or equal to 20160"),
+        ("targets.spark.staging_bucket", "scratch", "Extra inputs are not permitted"),
         ("targets.gpu.accelerator_type", "NVIDIA_TESLA_T4", "g2-standard-8 comes with accelerator_type NVIDIA_L4, "),
         ("targets.gpu.accelerator_count", 2, "accelerator_count 1"),
         ("targets.gpu.machine_type", "g2-standard-7", "no machine type g2-standard-7 is known"),

@@ -24,7 +24,7 @@ from contrail.config.settings import Settings, settings
 from contrail.config.targets import DataprocTarget, DispatchSettings
 from contrail.dispatch import code
 from contrail.dispatch import receipts as receipts_module
-from contrail.dispatch.payload import Code, Job, labels
+from contrail.dispatch.payload import RUN_LABEL, Code, Job, labels
 from contrail.dispatch.receipts import Month, Receipts
 from contrail.errors import BudgetError
 from contrail.methods.cost import BatchUsage, MachineUsage
@@ -55,7 +55,7 @@ class Service:
         return self.jobs.get(job_id)
 
     def of_run(self, run: str) -> list[RemoteJob]:
-        return [one for one in self.jobs.values() if one.state == "active" and one.labels["contrail_run"] == run]
+        return [one for one in self.jobs.values() if one.state == "active" and one.labels[RUN_LABEL] == run]
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
         if self.error:
@@ -74,8 +74,8 @@ class Service:
     def cancel(self, name: str) -> None:
         self.cancelled.append(name)
 
-    def end(self, name: str, state: State, message: str = "", log_uri: str = "", **used: Any) -> None:
-        self.jobs[name] = replace(self.jobs[name], state=state, message=message, log_uri=log_uri, **used)
+    def end(self, name: str, state: State, message: str = "", **used: Any) -> None:
+        self.jobs[name] = replace(self.jobs[name], state=state, message=message, **used)
 
 
 def current(tmp_path: Path, **dispatch: Any) -> Settings:
@@ -384,17 +384,14 @@ def test_a_lost_commit_there_is_retried(service: Service) -> None:
         ("job of acme-spotlight-prod exited with status 1", True, "out of memory"),
     ],
 )
-def test_a_job_that_left_nothing_is_explained(
-    service: Service, tmp_path: Path, message: str, again: bool, words: str
-) -> None:
-    (tmp_path / "driver.000000000").write_text("one\nlast line of the driver\n")
+def test_a_job_that_left_nothing_is_explained(service: Service, message: str, again: bool, words: str) -> None:
     deferred = submit()
-    service.end(deferred.trigger.name, "failed", message, f"file://{tmp_path}/driver")
+    service.end(deferred.trigger.name, "failed", message, output="https://console/logs")
     with pytest.raises(StageStopped) as stopped:
         resume(deferred, state="failed", message=message)
     assert isinstance(stopped.value, StageRefused) is not again
     assert ending(message)[0] is again
-    for said in (message, words, "last line of the driver", "https://console/"):
+    for said in (message, words, "https://console/logs"):
         assert said in stopped.value.said
 
 
@@ -437,15 +434,16 @@ def test_code_that_cannot_be_uploaded_says_what_to_do(service: Service, monkeypa
         task().execute(context())
 
 
-def test_the_log_that_a_job_kept_in_its_folder_is_shown_where_its_service_has_none(service: Service) -> None:
+def test_the_log_that_a_job_kept_in_its_folder_is_shown_and_not_the_page_of_its_service(service: Service) -> None:
     deferred = submit()
-    service.end(deferred.trigger.name, "failed", "The instance was preempted.")
+    service.end(deferred.trigger.name, "failed", "The instance was preempted.", output="https://console/logs")
     assert deferred.kwargs is not None
     folder = Path(deferred.kwargs["folder"].removeprefix("file://"))
     folder.mkdir(parents=True)
     (folder / "log.txt").write_text("round 100 of 500\n")
-    with stopping(StageStopped, "round 100 of 500"):
+    with stopping(StageStopped, "round 100 of 500") as stopped:
         resume(deferred, state="failed", message="The instance was preempted.")
+    assert "https://console/logs" not in stopped.value.said
 
 
 def test_an_ended_job_that_cannot_be_looked_at_says_why(service: Service) -> None:

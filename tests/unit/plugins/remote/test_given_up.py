@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
-from contrail.dispatch.payload import key_label, labels
+from contrail.dispatch.payload import RUN_LABEL, TASK_LABEL, key_label, labels
 from contrail_airflow.operators.stage import StageOperator
 from contrail_airflow.remote import given_up
 from contrail_airflow.remote.remote_jobs import RemoteJob
@@ -64,8 +64,8 @@ class World:
         """A job that works at a task."""
         run = f"toy__train/{run_id}"
         own = {
-            "contrail_run": key_label(run, self.dispatch),
-            "contrail_task": key_label(f"{run}/{task}", self.dispatch),
+            RUN_LABEL: key_label(run, self.dispatch),
+            TASK_LABEL: key_label(f"{run}/{task}", self.dispatch),
         }
         self.jobs[name] = RemoteJob(name, name, "active", "", "https://console", labels=own)
 
@@ -79,9 +79,7 @@ class World:
         self.looked_at.append(run)
         if self.errors:
             raise self.errors.pop()
-        return [
-            job for job in self.jobs.values() if job.name not in self.cancelled and job.labels["contrail_run"] == run
-        ]
+        return [job for job in self.jobs.values() if job.name not in self.cancelled and job.labels[RUN_LABEL] == run]
 
     def cancel(self, name: str) -> None:
         if name.startswith("refused"):
