@@ -5,7 +5,8 @@ locals {
     app         = "contrail"
     environment = var.environment
     team        = var.team
-    cost_centre = var.cost_centre
+    # As jobs have it: Dataproc refuses an underscore in a label.
+    "cost-centre" = var.cost_centre
   }
 
   # For BigLake's Iceberg catalog, which counts calls on the caller's project.
@@ -13,6 +14,9 @@ locals {
 
   # The folders under the artifacts' jobs/ that only Airflow writes: the code of jobs, and the receipts of their costs.
   airflows_own = ["jobs/code/", "jobs/costs/"]
+
+  # The agent with which Dataproc's runtimes since 3.0 prepare their nodes: it pulls the job's image.
+  node_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-dataprocrmnode.iam.gserviceaccount.com"
 
   groups = { for role, address in var.groups : role => "group:${address}" }
 }
@@ -205,7 +209,9 @@ module "registry" {
 
   region  = var.region
   writers = [module.delivery.deployer.member]
-  readers = [module.identity.airflow.member, module.dataproc.account.member, module.vertex.account.member]
+  readers = [
+    module.identity.airflow.member, module.dataproc.account.member, module.vertex.account.member, local.node_agent,
+  ]
 
   depends_on = [module.services]
 }

@@ -39,7 +39,7 @@ variable "team" {
 }
 
 variable "cost_centre" {
-  description = "Who pays for it, for the label `cost_centre`."
+  description = "Who pays for it, for the label `cost-centre`."
   type        = string
 
   validation {

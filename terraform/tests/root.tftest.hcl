@@ -20,6 +20,11 @@ run "who_may_do_what" {
     }
   }
 
+  override_data {
+    target          = data.google_project.this
+    override_during = plan
+    values          = { number = "1234" }
+  }
   override_resource {
     target          = module.identity.google_service_account.airflow
     override_during = plan
@@ -201,6 +206,7 @@ run "who_may_do_what" {
       "registry: airflow roles/artifactregistry.reader",
       "registry: spark-job roles/artifactregistry.reader",
       "registry: train-job roles/artifactregistry.reader",
+      "registry: serviceAccount:service-1234@gcp-sa-dataprocrmnode.iam.gserviceaccount.com roles/artifactregistry.reader",
       "registry: deployer roles/artifactregistry.writer",
       "secret contrail-env: group:engineers@x roles/secretmanager.secretVersionAdder",
     ])
@@ -237,7 +243,7 @@ run "plan" {
   }
 
   assert {
-    condition     = local.labels.environment == var.environment && toset(keys(local.labels)) == toset(["app", "environment", "team", "cost_centre"])
+    condition     = local.labels.environment == var.environment && toset(keys(local.labels)) == toset(["app", "environment", "team", "cost-centre"])
     error_message = "Every resource says whose it is and who pays."
   }
 }

@@ -12,7 +12,7 @@ run "apis" {
 
   assert {
     condition = length(setsubtract([
-      for name in ["aiplatform", "artifactregistry", "biglake", "bigquery", "billingbudgets", "cloudresourcemanager", "compute", "dataproc", "iam",
+      for name in ["aiplatform", "artifactregistry", "biglake", "bigquery", "billingbudgets", "cloudresourcemanager", "compute", "dataproc", "dataprocrm", "iam",
         "iamcredentials", "iap", "logging", "monitoring", "secretmanager", "servicenetworking", "sqladmin", "storage", "sts",
       ] : "${name}.googleapis.com"
     ], keys(google_project_service.this))) == 0

@@ -267,6 +267,9 @@ OF_SENSE = {
         REGISTRY, 'format = "DOCKER"', 'format = "DOCKER"\ncleanup_policy_dry_run = true', "do not only say"
     ),
     # what nobody would notice
+    "Dataproc's nodes have no API": Defect(
+        SERVICES, '"dataprocrm.googleapis.com",', "", "Every API that Contrail calls"
+    ),
     "an API switched off": Defect(
         SERVICES, "disable_on_destroy = false", "disable_on_destroy = true", "never switches an API off"
     ),
@@ -308,6 +311,9 @@ OF_SENSE = {
 OF_THE_WHOLE = {
     "published rows expire": Defect(
         "main.tf", "lake = { noncurrent_days = 7", 'lake = {\nexpire_prefixes = { "a/" = 14 }', "deleted by age"
+    ),
+    "a batch's image cannot be pulled": Defect(
+        "main.tf", "account.member, local.node_agent,", "account.member,", "Who may"
     ),
     "analysts read the tables": Defect(
         "main.tf", "[var.groups.engineers, var.groups.scientists]", "values(var.groups)", "Who may do what"

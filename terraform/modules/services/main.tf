@@ -10,6 +10,7 @@ resource "google_project_service" "this" {
     "cloudresourcemanager.googleapis.com",
     "compute.googleapis.com",
     "dataproc.googleapis.com",
+    "dataprocrm.googleapis.com", # Dataproc's runtimes since 3.0 get their nodes by it
     "iam.googleapis.com",
     "iamcredentials.googleapis.com",
     "iap.googleapis.com",
