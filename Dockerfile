@@ -8,7 +8,7 @@ ARG PYTHON_IMAGE=python:3.12.15-slim-bookworm@sha256:34386ef0cb081344d7ec1c103ba
 FROM ${PYTHON_IMAGE} AS job
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # Google Cloud, "Use custom containers with Serverless for Apache Spark": procps and tini for Spark's scripts, jemalloc, a
-# user `spark` with uid and gid 1099 and a home. Spark and Java are mounted at run time.
+# user `spark` with uid and gid 1099 and a home. Spark and Java are mounted at run time, and no image may bring its own Spark.
 # A release of Debian has one version of a package, so there is nothing to pin.
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -23,8 +23,10 @@ ENV LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 \
     LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY requirements.txt requirements-gpu.txt /opt/contrail/
-# The lock is complete. So --no-deps saves pip the resolution, and --require-hashes refuses anything else.
-RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/contrail/requirements.txt \
+# The lock is complete. So --no-deps saves pip the resolution, and --require-hashes refuses anything else. The engines are
+# left out of it: Dataproc puts its own PySpark on PYTHONPATH, and no other remote job needs one.
+RUN awk '/^[a-z]/ { kept = !/^(pyspark|py4j|pysail)==/ } kept' /opt/contrail/requirements.txt > /tmp/requirements.txt \
+  && pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/requirements.txt \
       --requirement /opt/contrail/requirements-gpu.txt \
   && sha256sum /opt/contrail/requirements.txt | cut --delimiter=' ' --fields=1 > /opt/contrail/requirements.sha256
 COPY include/contrail/dispatch/bootstrap.py /opt/contrail/

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, Toy
+from tests.toy_tables import copy_empty_registry, publish_toy
 
+from contrail.config.settings import settings
 from contrail.dispatch import bootstrap, payload
 from contrail_airflow.local.compose_env import make_environment, write_environment
 from contrail_airflow.roles import ROLES
@@ -182,6 +184,40 @@ def test_the_job_image_holds_what_a_remote_job_starts_with() -> None:
     start = Path(payload._BOOTSTRAP_IN_IMAGE)
     assert f"COPY include/contrail/dispatch/{start.name} {start.parent}/\n" in job
     assert f"> {bootstrap._IMAGE_LOCK}\n" in job
+
+
+ENGINES = {"pyspark", "py4j", "pysail"}
+
+
+def test_the_job_image_has_the_lock_without_the_engines(tmp_path: Path) -> None:
+    """Dataproc mounts its own Spark. The lock's hash stays that of the whole lock, so a job still refuses another image."""
+    program = re.search(r"awk '([^']+)' /opt/contrail/requirements.txt > (\S+)", DOCKERFILE)
+    assert program and f"--require-hashes --requirement {program[2]} " in DOCKERFILE
+    lock = PROJECT / "requirements.txt"
+    left = subprocess.run(["awk", program[1], lock], capture_output=True, text=True, check=True).stdout
+
+    def packages(text: str) -> dict[str, list[str]]:
+        return {
+            block[0]: block[1:] for block in re.findall(r"^([a-z0-9][\w.-]*)(==.*)((?:\n    .*)*)", text, re.MULTILINE)
+        }
+
+    whole, kept = packages(lock.read_text()), packages(left)
+    assert whole.keys() - kept.keys() == ENGINES
+    assert kept == {name: whole[name] for name in kept}, "each with its own version and hashes"
+
+
+@pytest.mark.slow
+def test_a_training_needs_no_engine(toy: Toy) -> None:
+    """It runs on Vertex AI in the image that has none."""
+    publish_toy(toy, "2024-01-01", "2024-02-01")
+    copy_empty_registry(settings())
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(ENGINES)})); from contrail.cli.app import main; main()"
+    )
+    arguments = ["train", "--pipeline", "toy", "--from", "2024-01-01", "--to", "2024-01-25"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or done.stderr
 
 
 def test_no_image_runs_as_root() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from contrail.config.prices import load_prices
+from contrail.config.runtimes import RUNTIMES, unfit
 from contrail.config.settings import Settings, settings
 from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import SpecError
@@ -38,6 +39,26 @@ def test_prod_is_filled_and_says_what_its_jobs_need(monkeypatch: pytest.MonkeyPa
     assert isinstance(target, DataprocTarget)
     assert (target.project, target.runtime_version) == ("acme", "3.0")
     assert found.variables == {**GIVEN, "CONTRAIL_ENV": "prod"}
+
+
+def test_the_shuffles_of_prod_keep_every_core_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = load(monkeypatch, "prod").dispatch.target_of("flight_delay", "features")
+    assert isinstance(target, DataprocTarget)
+    cores = int(target.properties["spark.dynamicAllocation.maxExecutors"]) * 4  # as Dataproc's executors have
+    assert int(target.properties["spark.sql.shuffle.partitions"]) >= 2 * cores
+
+
+def test_the_docs_have_the_runtimes_of_dataproc() -> None:
+    shown = re.findall(
+        r"^\| (\d\.\d) \| ([\d.]+) \| (\d+) \| ([\d.]+) \| ([\d-]+) \| (\w+)",
+        (PROJECT / "docs" / "gcp.md").read_text(),
+        re.M,
+    )
+    known = [
+        (name, one.spark, one.java, one.python, one.until.isoformat(), "refuses" if unfit(name) else "takes")
+        for name, one in RUNTIMES.items()
+    ]
+    assert shown == known
 
 
 def test_the_price_tables_of_the_environments_price_their_targets(monkeypatch: pytest.MonkeyPatch) -> None:
