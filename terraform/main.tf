@@ -165,13 +165,12 @@ module "storage" {
       }
     }
 
-    # Rows that are not published yet, and what Dataproc writes for itself: dependencies, driver output. Each run makes
-    # them anew, so old versions would only cost.
+    # Rows that are not published yet. Each run makes them anew, so old versions would only cost.
     scratch = {
       expire_prefixes = { "" = 14 }
       access = {
         airflow   = { member = module.identity.airflow.member, reads = [""], writes = ["staging/"] }
-        spark     = { member = module.dataproc.account.member, writes = [""] }
+        spark     = { member = module.dataproc.account.member, writes = ["staging/"] }
         train     = { member = module.vertex.account.member, writes = ["staging/"] }
         engineers = { member = local.groups.engineers, reads = [""] }
       }

@@ -180,7 +180,7 @@ run "who_may_do_what" {
       "some-project-scratch: airflow roles/storage.objectViewer",
       "some-project-scratch: airflow roles/storage.objectUser under staging/",
       "some-project-scratch: spark-job roles/storage.legacyBucketReader",
-      "some-project-scratch: spark-job roles/storage.objectUser",
+      "some-project-scratch: spark-job roles/storage.objectUser under staging/",
       "some-project-scratch: train-job roles/storage.legacyBucketReader",
       "some-project-scratch: train-job roles/storage.objectUser under staging/",
       "some-project-scratch: group:engineers@x roles/storage.legacyBucketReader",

@@ -49,11 +49,8 @@ def test_the_shuffles_of_prod_keep_every_core_busy(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_docs_have_the_runtimes_of_dataproc() -> None:
-    shown = re.findall(
-        r"^\| (\d\.\d) \| ([\d.]+) \| (\d+) \| ([\d.]+) \| ([\d-]+) \| (\w+)",
-        (PROJECT / "docs" / "gcp.md").read_text(),
-        re.M,
-    )
+    page = (PROJECT / "docs" / "gcp.md").read_text()
+    shown = re.findall(r"^\| (\d\.\d) \| ([\d.]+) \| (\d+) \| ([\d.]+) \| ([\d-]+) \| (\w+)", page, re.MULTILINE)
     known = [
         (name, one.spark, one.java, one.python, one.until.isoformat(), "refuses" if unfit(name) else "takes")
         for name, one in RUNTIMES.items()
