@@ -75,10 +75,3 @@ class Bucketeer:
         path = folder / Path(name).name
         self.client.bucket(bucket).blob(name).download_to_filename(str(path))
         return path
-
-    def put(self, path: Path, uri: str) -> None:
-        """A local file as an object."""
-        bucket, _, name = uri.removeprefix("gs://").partition("/")
-        if not self.client.bucket(bucket).exists():
-            self.client.create_bucket(bucket)
-        self.client.bucket(bucket).blob(name).upload_from_filename(str(path))
