@@ -9,10 +9,11 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from contrail.config.settings import EngineSettings
-from contrail.errors import EngineError
+from contrail.errors import EngineError, SpecError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +44,13 @@ def spark_session(engine: EngineSettings) -> "SparkSession":
 
     Raises:
         EngineError: if the engine cannot be started or reached.
+        SpecError: if there is no PySpark, as in a job on Vertex AI.
     """
+    if not find_spec("pyspark"):
+        raise SpecError(
+            "there is no PySpark here, as in every job on Vertex AI: in the environment file, send this stage to a target "
+            "of kind dataproc or spark, or to local"
+        )
     if engine.kind == "sail":
         return _sail()
     return _connect(engine.master) if engine.master.startswith("sc://") else _spark(engine.master)

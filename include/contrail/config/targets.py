@@ -165,10 +165,6 @@ class DispatchSettings(Frozen):
                 if name not in self.targets and name != LOCAL:
                     known = ", ".join([*self.targets, LOCAL])
                     raise ValueError(f"{where}.{stage}: no target '{name}'; targets: {known}")
-                if stage == "features" and isinstance(self.targets.get(name), VertexTarget):
-                    raise ValueError(
-                        f"{where}.features: Vertex AI has no Spark. Name a dataproc or spark target, or {LOCAL}"
-                    )
         if not self.jobs_uri and any(target.kind in ("dataproc", "vertex") for target in self.targets.values()):
             raise ValueError("jobs_uri is needed: remote jobs take their code from there and leave their results")
         if not self.prices and (self.monthly_budget is not None or self.monthly_budgets):

@@ -191,8 +191,6 @@ def test_an_n1_machine_takes_some_numbers_of_gpus() -> None:
     [
         ("stages.train", "tpu", "stages.train: no target 'tpu'; targets: cluster, spark, gpu, local"),
         ("pipelines.toy", {"score": "tpu"}, "pipelines.toy.score: no target 'tpu'"),
-        ("stages.features", "gpu", "stages.features: Vertex AI has no Spark"),
-        ("pipelines.toy", {"features": "gpu"}, "pipelines.toy.features: Vertex AI has no Spark"),
         ("stages.trian", "gpu", "Input should be 'ingest'"),
         ("jobs_uri", None, "jobs_uri is needed"),
         ("labels.Team", "x", "should match pattern"),
