@@ -31,7 +31,7 @@ from tests.loopback.storage import StorageServer, free_port
 REGION = "europe-west1"
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/contrail/job:test"
 BATCHES_HELD, TRAININGS_HELD = "batches-held", "trainings-held"
-BUCKETS = ("landing", "lake", "artifacts")
+BUCKETS = ("landing", "lake", "artifacts", "scratch")
 DATASETS = ("contrail", "contrail_analysts")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = _CHECKOUT / "include" / "contrail" / "dispatch" / "bootstrap.py"

@@ -15,7 +15,7 @@ from contrail.methods.cost import expected_cost
 PROJECT = Path(__file__).resolve().parents[3]
 GIVEN = {
     "CONTRAIL_GCP_PROJECT": "acme", "CONTRAIL_GCP_REGION": "europe-west1", "CONTRAIL_LANDING_BUCKET": "acme-landing",
-    "CONTRAIL_LAKE_BUCKET": "acme-lake", "CONTRAIL_ARTIFACTS_BUCKET": "acme-artifacts",
+    "CONTRAIL_LAKE_BUCKET": "acme-lake", "CONTRAIL_ARTIFACTS_BUCKET": "acme-artifacts", "CONTRAIL_SCRATCH_BUCKET": "acme-scratch",
     "CONTRAIL_CATALOG_URI": "https://catalog", "CONTRAIL_SPARK_ACCOUNT": "spark@acme", "CONTRAIL_TRAIN_ACCOUNT": "train@acme",
     "CONTRAIL_SUBNETWORK": "jobs", "CONTRAIL_NETWORK": "n", "CONTRAIL_TEAM": "t", "CONTRAIL_COST_CENTRE": "c",
     "CONTRAIL_JOB_IMAGE": "job:1", "CONTRAIL_MLFLOW_URI": "https://mlflow",
