@@ -338,7 +338,7 @@ OF_THE_WHOLE = {
         "Who may do what",
     ),
     "class of storage": Defect(BUCKETS, '"NEARLINE"', '"NEAR"', "Value that the provider refuses"),
-    "whose is it": Defect("main.tf", "cost_centre = var.cost_centre", "", "who pays"),
+    "whose is it": Defect("main.tf", '"cost-centre" = var.cost_centre', "", "who pays"),
 }
 
 # What a variable refuses, no longer refused.
