@@ -40,10 +40,11 @@ module "services" {
 module "network" {
   source = "./modules/network"
 
-  region      = var.region
-  subnet_cidr = var.subnet_cidr
-  mlflow_port = 5000
-  internet    = var.internet_access
+  region        = var.region
+  subnet_cidr   = var.subnet_cidr
+  vertex_prefix = var.vertex_prefix
+  mlflow_port   = 5000
+  internet      = var.internet_access
 
   depends_on = [module.services]
 }
@@ -220,6 +221,7 @@ module "database" {
 
   region     = var.region
   network_id = module.network.network_id
+  ip_range   = module.network.services_range
   settings   = var.database
   labels     = local.labels
   databases  = ["airflow", "mlflow"]

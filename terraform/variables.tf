@@ -94,6 +94,18 @@ variable "subnet_cidr" {
   }
 }
 
+variable "vertex_prefix" {
+  description = "Addresses of Vertex AI's jobs, as the length of a prefix: 18 has room for 15 jobs at once, 17 for 31, 16 for 63."
+  type        = number
+  default     = 18
+
+  # https://cloud.google.com/vertex-ai/docs/training/using-private-ip, "Reserve IP ranges", read in 2026-11.
+  validation {
+    condition     = contains([16, 17, 18], var.vertex_prefix)
+    error_message = "Vertex AI documents ranges of /16, /17 and /18."
+  }
+}
+
 variable "internet_access" {
   description = "Whether machines in the subnet reach the internet, by Cloud NAT. The machine that runs Airflow fetches packages and images by it. Spark jobs then reach the internet too."
   type        = bool

@@ -3,6 +3,7 @@ mock_provider "google" {}
 variables {
   region     = "europe-west1"
   network_id = "projects/some-project/global/networks/contrail"
+  ip_range   = "contrail-services"
   settings = {
     tier                = "db-custom-1-3840"
     availability_type   = "ZONAL"
@@ -23,6 +24,11 @@ run "instance" {
   assert {
     condition     = one(google_sql_database_instance.this.settings[0].ip_configuration).ipv4_enabled == false
     error_message = "No public address."
+  }
+
+  assert {
+    condition     = one(google_sql_database_instance.this.settings[0].ip_configuration).allocated_ip_range == "contrail-services"
+    error_message = "Its address is not one of Vertex AI's jobs."
   }
 
   assert {

@@ -1,10 +1,11 @@
 mock_provider "google" {}
 
 variables {
-  region      = "europe-west1"
-  subnet_cidr = "10.10.0.0/20"
-  mlflow_port = 5000
-  internet    = false
+  region        = "europe-west1"
+  subnet_cidr   = "10.10.0.0/20"
+  vertex_prefix = 18
+  mlflow_port   = 5000
+  internet      = false
 }
 
 run "private" {
@@ -25,8 +26,13 @@ run "private" {
   }
 
   assert {
-    condition     = google_compute_firewall.mlflow.source_ranges == toset(["${google_compute_global_address.services.address}/20"]) && one(google_compute_firewall.mlflow.allow).ports == tolist(["5000"])
-    error_message = "Beside it, Google's services reach MLflow alone."
+    condition     = google_compute_firewall.mlflow.source_ranges == toset(["${google_compute_global_address.vertex.address}/18"]) && one(google_compute_firewall.mlflow.allow).ports == tolist(["5000"])
+    error_message = "Beside it, Vertex AI's jobs reach MLflow alone."
+  }
+
+  assert {
+    condition     = toset(google_service_networking_connection.services.reserved_peering_ranges) == toset(["contrail-services", "contrail-vertex"]) && google_compute_global_address.vertex.purpose == "VPC_PEERING"
+    error_message = "Vertex AI's jobs and Cloud SQL have a range each."
   }
 
   assert {
@@ -57,11 +63,6 @@ run "private" {
   assert {
     condition     = google_compute_address.airflow.address_type == "INTERNAL" && google_compute_global_address.services.address_type == "INTERNAL" && google_compute_global_address.services.purpose == "VPC_PEERING"
     error_message = "No address here is public."
-  }
-
-  assert {
-    condition     = google_service_networking_connection.services.reserved_peering_ranges == tolist([google_compute_global_address.services.name])
-    error_message = "Google's services take their addresses from the range that was lent."
   }
 }
 

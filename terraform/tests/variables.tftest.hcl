@@ -238,3 +238,11 @@ run "a_state_bucket_is_a_name" {
   }
   expect_failures = [var.state_bucket]
 }
+
+run "a_range_of_vertex_ai_is_one_that_it_documents" {
+  command = plan
+  variables {
+    vertex_prefix = 20
+  }
+  expect_failures = [var.vertex_prefix]
+}

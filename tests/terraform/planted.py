@@ -184,6 +184,12 @@ OF_SENSE = {
     "open to the world": Defect(
         NETWORK, "source_ranges = [var.subnet_cidr]", 'source_ranges = ["0.0.0.0/0"]', "none is for the world"
     ),
+    "jobs share Cloud SQL's addresses": Defect(
+        NETWORK, ", google_compute_global_address.vertex.name", "", "have a range each"
+    ),
+    "Cloud SQL reaches MLflow": Defect(
+        NETWORK, "address.vertex.address}", "address.services.address}", "Vertex AI's jobs reach MLflow alone"
+    ),
     "SSH from anywhere": Defect(NETWORK, '["35.235.240.0/20"]', '["0.0.0.0/0"]', "Identity-Aware Proxy SSH alone"),
     "all ports to Google's services": Defect(
         NETWORK, "ports = [var.mlflow_port]", "ports = [var.mlflow_port, 22]", "reach MLflow alone"
@@ -343,6 +349,12 @@ OF_THE_WHOLE = {
 
 # What a variable refuses, no longer refused.
 OF_VARIABLES = {
+    "any range of Vertex AI": Defect(
+        "variables.tf",
+        "contains([16, 17, 18]",
+        "contains([16, 17, 18, 20]",
+        "a_range_of_vertex_ai_is_one_that_it_documents",
+    ),
     "any region": Defect(
         "variables.tf", '[1-9][0-9]?$", var.region', '[1-9][0-9]?", var.region', "a_region_is_no_zone"
     ),

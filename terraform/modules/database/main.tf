@@ -21,9 +21,10 @@ resource "google_sql_database_instance" "this" {
     connector_enforcement = "REQUIRED"
 
     ip_configuration {
-      ipv4_enabled    = false
-      private_network = var.network_id
-      ssl_mode        = "TRUSTED_CLIENT_CERTIFICATE_REQUIRED"
+      ipv4_enabled       = false
+      private_network    = var.network_id
+      allocated_ip_range = var.ip_range
+      ssl_mode           = "TRUSTED_CLIENT_CERTIFICATE_REQUIRED"
     }
 
     backup_configuration {

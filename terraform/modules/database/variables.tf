@@ -8,6 +8,11 @@ variable "network_id" {
   type        = string
 }
 
+variable "ip_range" {
+  description = "Name of the range of addresses that the instance uses."
+  type        = string
+}
+
 variable "settings" {
   description = "Size and safety."
   type = object({

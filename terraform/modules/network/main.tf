@@ -50,7 +50,7 @@ resource "google_compute_firewall" "mlflow" {
   description   = "Vertex AI's jobs to the MLflow server."
   network       = google_compute_network.this.id
   direction     = "INGRESS"
-  source_ranges = ["${google_compute_global_address.services.address}/${google_compute_global_address.services.prefix_length}"]
+  source_ranges = ["${google_compute_global_address.vertex.address}/${google_compute_global_address.vertex.prefix_length}"]
 
   allow {
     protocol = "tcp"
@@ -117,7 +117,8 @@ resource "google_compute_address" "airflow" {
   address_type = "INTERNAL"
 }
 
-# Addresses that Google's own networks (Cloud SQL, Vertex jobs with `network`) use towards this one.
+# Addresses that Google's own networks use towards this one: Cloud SQL's, and those of Vertex AI's jobs with `network`. Jobs
+# name their range (`ip_ranges` of the target), so neither takes the other's.
 resource "google_compute_global_address" "services" {
   name          = "contrail-services"
   network       = google_compute_network.this.id
@@ -126,8 +127,16 @@ resource "google_compute_global_address" "services" {
   prefix_length = 20
 }
 
+resource "google_compute_global_address" "vertex" {
+  name          = "contrail-vertex"
+  network       = google_compute_network.this.id
+  purpose       = "VPC_PEERING"
+  address_type  = "INTERNAL"
+  prefix_length = var.vertex_prefix
+}
+
 resource "google_service_networking_connection" "services" {
   network                 = google_compute_network.this.id
   service                 = "servicenetworking.googleapis.com"
-  reserved_peering_ranges = [google_compute_global_address.services.name]
+  reserved_peering_ranges = [google_compute_global_address.services.name, google_compute_global_address.vertex.name]
 }

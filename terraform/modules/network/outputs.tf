@@ -17,3 +17,8 @@ output "mlflow_uri" {
   description = "Where MLflow answers, on the machine that has the address contrail-airflow."
   value       = "http://${google_compute_address.airflow.address}:${var.mlflow_port}"
 }
+
+output "services_range" {
+  description = "Name of the range of addresses for Cloud SQL."
+  value       = google_compute_global_address.services.name
+}

@@ -17,3 +17,8 @@ variable "internet" {
   description = "Whether there is a Cloud NAT."
   type        = bool
 }
+
+variable "vertex_prefix" {
+  description = "Length of the prefix of the range of Vertex AI's jobs: 18 has room for 15 jobs at once, 17 for 31, 16 for 63."
+  type        = number
+}
