@@ -4,6 +4,9 @@ This file runs before Contrail is installed. So it imports only the standard lib
 with gcsfs). It leaves ``result.json`` and ``log.txt`` in the job's folder. ``log.txt`` has the last lines of the log, and
 is also written while the command runs, because the machine may be taken away. Progress goes to standard output. Vertex AI
 logs standard error as errors, which alert people, so only the reason of a failed job goes there.
+
+Vertex AI starts a failed container again on the same machine, and any container after maintenance of its host. Only the
+first end of an attempt counts, and only the orchestrator starts attempts. So a job that finds its result leaves with it.
 """
 
 import argparse
@@ -36,20 +39,50 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command after ``--`` with the code of ``--wheel``, and return its exit status."""
     asked = _parse(arguments)
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
+    try:
+        before = _recorded(asked)
+    except Exception as error:  # as below; and nothing is written, because there may be a result already
+        code = _code_of(error)
+        return _leaving(code, [f"✗ whether this attempt has ended before could not be read: {error}"])
+    if before:
+        print("this attempt has ended before; leaving with its result", flush=True)
+        return _leaving(before["code"], before["said"])
     with tempfile.TemporaryDirectory(prefix="contrail-") as place:
         try:
             environment = _prepare(asked, Path(place))
         except Exception as error:  # any store's client may raise its own kind
-            code, printed = (_REFUSED, "") if _is_refusal(error) else (_RETRYABLE, "")
+            code, printed = _code_of(error), ""
             lines.append(f"✗ the job's code {'was refused' if code == _REFUSED else 'could not be fetched'}: {error}")
         else:
             with _log_kept(asked.folder, lines):
                 code, printed = _run([sys.executable, "-m", "contrail", *asked.command], environment, lines)
             lines.extend(_traces(Path(environment["CONTRAIL_HOME"])))
+    _leave(asked, code, printed, list(lines))
+    return _leaving(code, list(lines))
+
+
+def _leaving(code: int, lines: list[str]) -> int:
+    """Return the exit status, and say why it is not 0."""
     if code:
-        print(_reason(code, list(lines)), file=sys.stderr)
-    _leave(asked.folder, code, printed, list(lines))
+        print(_reason(code, lines), file=sys.stderr)
     return code
+
+
+def _recorded(asked: argparse.Namespace) -> dict[str, Any] | None:
+    """Return the result that an earlier start of this very attempt left; None without a whole one."""
+    store, path = fsspec.core.url_to_fs(f"{asked.folder}/result.json")
+    if not store.exists(path):
+        return None
+    with suppress(ValueError, KeyError):  # the first start was killed while it wrote
+        left: dict[str, Any] = json.loads(store.cat_file(path))
+        return left if left["of"] == _identity(asked) else None
+    return None
+
+
+def _identity(asked: argparse.Namespace) -> str:
+    """Tell this attempt from any other: its folder has its id, and the rest is what it was told to do."""
+    told = [asked.folder, asked.sha256, asked.revision, asked.lock, *asked.variable, "--", *asked.command]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -63,10 +96,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return asked
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Say whether a retry would fail in the same way. gcsfs reports a forbidden read as a plain OSError."""
+def _code_of(error: Exception) -> int:
+    """Say by an exit status whether a retry may help. gcsfs reports a forbidden read as a plain OSError."""
     wrong = isinstance(error, ValueError | zipfile.BadZipFile | FileNotFoundError)
-    return wrong or str(error).startswith("Forbidden: ")
+    return _REFUSED if wrong or str(error).startswith("Forbidden: ") else _RETRYABLE
 
 
 def _reason(code: int, lines: list[str]) -> str:
@@ -150,13 +183,14 @@ def _log_kept(folder: str, lines: "deque[str]") -> Iterator[None]:
         keeper.join()
 
 
-def _leave(folder: str, code: int, printed: str, lines: list[str]) -> None:
+def _leave(asked: argparse.Namespace, code: int, printed: str, lines: list[str]) -> None:
     last = (printed.strip().splitlines() or [""])[-1]
     result: Any = None
     if last.startswith("{"):
         result = json.loads(last)
-    _write(folder, "log.txt", "\n".join(lines) + "\n")
-    _write(folder, "result.json", json.dumps({"code": code, "result": result, "said": lines}))
+    _write(asked.folder, "log.txt", "\n".join(lines) + "\n")
+    ended = {"code": code, "result": result, "said": lines, "of": _identity(asked)}
+    _write(asked.folder, "result.json", json.dumps(ended))
 
 
 def _write(folder: str, name: str, text: str) -> None:

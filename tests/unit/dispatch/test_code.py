@@ -162,7 +162,7 @@ def test_an_image_of_other_libraries_is_refused(current: Settings, image: Path) 
     assert job.code == 2
     assert "the image was built from the lock another" in job.left.said[-1]
     image.unlink()
-    assert "the image was built from the lock (unknown)" in start(current, "status").left.said[-1]
+    assert "the image was built from the lock (unknown)" in start(current, "land").left.said[-1]
 
 
 @pytest.mark.parametrize(
