@@ -6,6 +6,7 @@ Google's clients, Airflow's hooks and PyIceberg are the real ones and unmodified
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from tests.conftest import TOY_PIPELINES, Toy
-from tests.loopback.cloud import production
+from tests.loopback.cloud import LoopbackCloud, production
 from tests.unit.methods.test_fit import TRAIN, made_rows
 from tests.unit.plugins.operators.test_remote_stages import stopping
 
@@ -28,6 +29,7 @@ from contrail_airflow.operators import remote_run
 from contrail_airflow.operators import stage as operators
 from contrail_airflow.operators.ending import StageRefused, StageStopped
 from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.remote import waiting
 from contrail_airflow.remote.remote_jobs import RemoteJobs
 from contrail_airflow.remote.services import jobs_of
 from contrail_airflow.remote.triggers import RemoteJobTrigger
@@ -36,15 +38,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_grou
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
-    """The toy pipeline in ``prod``, validated to 25 January."""
+def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackCloud]:
+    """``prod`` in a cloud of its own."""
     variables = {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://"}
-    with production(tmp_path_factory.mktemp("cloud"), CONTRAIL_PIPELINES=str(TOY_PIPELINES), **variables):
-        toy = Toy(load_pipeline("toy"), settings())
-        toy.land("2024-01-01", "2024-01-25")
-        for verb in ("ingest", "validate"):
-            toy.run(verb, "2024-01-01", "2024-01-25")
-        yield toy
+    with production(tmp_path_factory.mktemp("cloud"), CONTRAIL_PIPELINES=str(TOY_PIPELINES), **variables) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cloud(google: LoopbackCloud) -> Toy:
+    """The toy pipeline there, validated to 25 January."""
+    toy = Toy(load_pipeline("toy"), settings())
+    toy.land("2024-01-01", "2024-01-25")
+    for verb in ("ingest", "validate"):
+        toy.run(verb, "2024-01-01", "2024-01-25")
+    return toy
 
 
 def operator(verb: str, start: str, end: str, **options: Any) -> StageOperator:
@@ -76,12 +84,12 @@ def wait(trigger: Any) -> dict[str, Any]:
     return asyncio.run(asyncio.wait_for(first(), 300))
 
 
-def perform(verb: str, start: str, end: str, run_id: str = "run", **options: Any) -> dict[str, Any]:
+def perform(verb: str, start: str, end: str, run_id: str = "run", attempt: int = 1, **options: Any) -> dict[str, Any]:
     """The task from its start to its end, with the wait between."""
     task = operator(verb, start, end, **options)
-    deferred = submit(task, context(run_id, verb))
+    deferred = submit(task, context(run_id, verb, attempt))
     assert deferred.kwargs is not None
-    return task.resume(context(run_id, verb), wait(deferred.trigger), **deferred.kwargs)
+    return task.resume(context(run_id, verb, attempt), wait(deferred.trigger), **deferred.kwargs)
 
 
 def jobs(verb: str) -> RemoteJobs:
@@ -194,6 +202,34 @@ def test_an_image_that_is_not_there_is_refused_at_once(cloud: Toy, monkeypatch: 
     finally:
         monkeypatch.undo()
         settings.cache_clear()
+
+
+class Later(datetime):
+    """A clock that is a quarter of an hour ahead."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "Later":
+        return super().now(tz) + timedelta(minutes=15)
+
+
+def test_spot_without_quota_falls_back_to_on_demand(
+    cloud: Toy, google: LoopbackCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perform("features", "2024-01-01", "2024-01-13", "no-quota")
+
+    def train(attempt: int) -> dict[str, Any]:
+        return perform("train", "2024-01-01", "2024-01-13", "no-quota", attempt, params={"nthread": 1})
+
+    with google.without_quota("g2-standard-8", spot=True):
+        for attempt in (1, 2):
+            with monkeypatch.context() as later, stopping(StageStopped, "preemptible_nvidia_l4_gpus") as stopped:
+                later.setattr(waiting, "datetime", Later)
+                train(attempt)
+            assert not isinstance(stopped.value, StageRefused)
+        assert train(3)["cost"]["amount"] > 0
+    trainings: list[Any] = [one for one in receipts("no-quota") if one.stage == "train"]
+    ended = sorted((one.attempt, one.state, bool(one.cost), one.usage.spot) for one in trainings)
+    assert ended == [(1, "cancelled", False, True), (2, "cancelled", False, True), (3, "succeeded", True, False)]
 
 
 def test_a_training_that_was_killed_goes_on_at_its_checkpoint_in_the_bucket(cloud: Toy) -> None:

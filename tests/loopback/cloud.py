@@ -25,6 +25,7 @@ from tests.java import java_home
 from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.catalog import RestCatalogServer
 from tests.loopback.identity import PROJECT, Identity, certificates
+from tests.loopback.refusals import no_quota
 from tests.loopback.registry import RegistryServer
 from tests.loopback.storage import StorageServer, free_port
 
@@ -63,6 +64,10 @@ class LoopbackCloud:
     def trainings_held(self) -> AbstractContextManager[None]:
         """Vertex AI has no machine for the custom jobs that it is asked for before the end of the block."""
         return self._held(TRAININGS_HELD)
+
+    def without_quota(self, machine_type: str, *, spot: bool) -> AbstractContextManager[None]:
+        """Vertex AI keeps custom jobs on such a machine queued until the end of the block."""
+        return self._held(no_quota(self.folder, machine_type, spot=spot).name)
 
     @contextmanager
     def _held(self, name: str) -> Iterator[None]:

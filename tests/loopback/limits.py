@@ -1,12 +1,12 @@
-"""Google's documented limits of batches and custom jobs, as plain data: the loopback refuses what is beyond them.
+"""Google's documented limits of batches, as plain data: the loopback refuses what is beyond them (``batch_checks``).
 
-Each group names its source and the day of its reading. What no source says is not here. The checks are elsewhere:
-``batch_checks.py`` for Dataproc, ``vertex.py`` for Vertex AI.
+Each group names its source and the day of its reading. What no source says is not here. ``vertex_limits`` has those of
+custom jobs.
 """
 
 import re
 
-# --- both services ------------------------------------------------------------------------------------------------
+# --- shared by Google's services ----------------------------------------------------------------------------------
 
 # The form of a region's name, and the regions. Source: `gcloud compute regions list` of 2026-08-17, as kept in
 # github.com/Cyclenerd/google-cloud-pricing-cost-calculator (tools/). Vertex AI trains in fewer: which, is not verified.
@@ -55,66 +55,4 @@ BATCH_ACCELERATOR_CORES = {
     "l4": frozenset({4, 8, 12, 16, 24, 48, 96}),
     "a100-40": frozenset({12}),
     "a100-80": frozenset({12}),
-}
-
-# --- Vertex AI ----------------------------------------------------------------------------------------------------
-
-# Source: docs of the locked client, google/cloud/aiplatform_v1/types/custom_job.py and machine_resources.py
-# (read 2026-11-26). Keys and values have at most 64 characters there, 63 in Google's general rule for labels.
-CUSTOM_JOB_DISPLAY_NAME = 128
-CUSTOM_JOB_LABELS = 64
-CUSTOM_JOB_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-CUSTOM_JOB_LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
-CUSTOM_JOB_ENVIRONMENT_VARIABLES = 100
-CUSTOM_JOB_TIMEOUT_SECONDS = 7 * 24 * 3600  # the default; no page was found that names a longer one
-BOOT_DISK_TYPES = frozenset({"pd-ssd", "pd-standard", "hyperdisk-balanced"})
-BOOT_DISK_GB_AT_LEAST = 100
-# "For non-A3U machines, the default value is pd-ssd, for A3U machines hyperdisk-balanced." That no A3 Ultra, A4 and A4X
-# takes a persistent disk is Compute Engine's rule ("Accelerator-optimized machine family", disks).
-BOOT_DISKS_BY_FAMILY = {
-    "a3-ultragpu": frozenset({"hyperdisk-balanced"}),
-    "a4-highgpu": frozenset({"hyperdisk-balanced"}),
-    "a4x-highgpu": frozenset({"hyperdisk-balanced"}),
-}
-
-# Which accelerators a machine comes with: the type, and how many each size has. Source: Compute Engine,
-# "Accelerator-optimized machine family"; Vertex AI, "Configure compute resources for custom training" (2026-11).
-ACCELERATORS: dict[str, tuple[str, int]] = {
-    **{f"g2-standard-{cores}": ("NVIDIA_L4", 1) for cores in (4, 8, 12, 16, 32)},
-    "g2-standard-24": ("NVIDIA_L4", 2),
-    "g2-standard-48": ("NVIDIA_L4", 4),
-    "g2-standard-96": ("NVIDIA_L4", 8),
-    **{f"a2-highgpu-{count}g": ("NVIDIA_TESLA_A100", count) for count in (1, 2, 4, 8)},
-    "a2-megagpu-16g": ("NVIDIA_TESLA_A100", 16),
-    **{f"a2-ultragpu-{count}g": ("NVIDIA_A100_80GB", count) for count in (1, 2, 4, 8)},
-    **{f"a3-highgpu-{count}g": ("NVIDIA_H100_80GB", count) for count in (1, 2, 4, 8)},
-    "a3-megagpu-8g": ("NVIDIA_H100_MEGA_80GB", 8),
-    "a3-ultragpu-8g": ("NVIDIA_H200_141GB", 8),
-    "a4-highgpu-8g": ("NVIDIA_B200", 8),
-    "a4x-highgpu-4g": ("NVIDIA_GB200", 4),
-}
-
-# Where Compute Engine has a family of machines with accelerators: Vertex AI cannot have it elsewhere. Whether it has it
-# in each of these regions is not verified. Source: `gcloud compute machine-types list` of 2026-08-17, as kept in
-# github.com/Cyclenerd/google-cloud-pricing-cost-calculator (tools/machinetyperegion.csv).
-FAMILY_REGIONS: dict[str, frozenset[str]] = {
-    family: frozenset(regions.split())
-    for family, regions in {
-        "g2-standard": "asia-east1 asia-northeast1 asia-northeast3 asia-south1 asia-southeast1 europe-west1 europe-west2 "
-        "europe-west3 europe-west4 europe-west6 me-central2 northamerica-northeast1 northamerica-northeast2 us-central1 "
-        "us-east1 us-east4 us-west1 us-west4",
-        "a2-highgpu": "asia-northeast1 asia-northeast3 asia-southeast1 europe-west4 me-west1 us-central1 us-east1 "
-        "us-west1 us-west3 us-west4",
-        "a2-megagpu": "asia-southeast1 europe-west4 us-central1",
-        "a2-ultragpu": "asia-southeast1 europe-west4 us-central1 us-east4 us-east5",
-        "a3-highgpu": "asia-east1 asia-northeast1 asia-northeast3 asia-south1 asia-south2 asia-southeast1 "
-        "australia-southeast1 australia-southeast2 europe-north1 europe-west1 europe-west3 europe-west4 europe-west9 "
-        "us-central1 us-east4 us-east5 us-west1 us-west4",
-        "a3-megagpu": "asia-east1 asia-northeast1 asia-southeast1 australia-southeast1 europe-north1 europe-west1 "
-        "europe-west3 europe-west4 us-central1 us-east4 us-east5 us-west1 us-west4",
-        "a3-ultragpu": "asia-south1 asia-south2 europe-west1 europe-west4 us-central1 us-east4 us-east5 us-south1 us-west1",
-        "a4-highgpu": "asia-northeast1 asia-southeast1 europe-north1 europe-west1 europe-west4 us-central1 us-east1 "
-        "us-east4 us-south1 us-west2 us-west3",
-        "a4x-highgpu": "europe-west4 us-central1 us-east1 us-east4",
-    }.items()
 }

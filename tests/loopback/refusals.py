@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -37,3 +38,8 @@ def labelled(jobs: list[Any], wanted: str) -> list[Any]:
     if not known:
         raise invalid(f"this filter is not known here: {shlex.quote(wanted)}")
     return [job for job in jobs if job.labels.get(known[1]) == known[2]]
+
+
+def no_quota(folder: Path, machine_type: str, *, spot: bool) -> Path:
+    """While this file is there, the project has no quota for a machine, on spot or on demand."""
+    return folder / f"no-quota-{machine_type}-{'SPOT' if spot else 'STANDARD'}"

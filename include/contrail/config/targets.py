@@ -3,35 +3,17 @@
 ``contrail.dispatch`` writes a job for a target. The environment file says which stage goes where.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from contrail.config.machines import MACHINES, N1_ACCELERATORS, NOT_PEERED, lacking
 from contrail.config.runtimes import unfit
 from contrail.frozen import Frozen
 
-# Machines of Vertex AI that come with accelerators: the type, and how many each size has.
-# Source: Google Cloud, "Configure compute resources for custom training", machine and GPU types.
-_L4, _A100, _H100 = "NVIDIA_L4", "NVIDIA_TESLA_A100", "NVIDIA_H100_80GB"
-MACHINES: dict[str, tuple[str, int]] = {
-    **{f"g2-standard-{cores}": (_L4, 1) for cores in (4, 8, 12, 16, 32)},
-    "g2-standard-24": (_L4, 2),
-    "g2-standard-48": (_L4, 4),
-    "g2-standard-96": (_L4, 8),
-    **{f"a2-highgpu-{count}g": (_A100, count) for count in (1, 2, 4, 8)},
-    "a2-megagpu-16g": (_A100, 16),
-    **{f"a2-ultragpu-{count}g": ("NVIDIA_A100_80GB", count) for count in (1, 2, 4, 8)},
-    **{f"a3-highgpu-{count}g": (_H100, count) for count in (1, 2, 4, 8)},
-    "a3-megagpu-8g": ("NVIDIA_H100_MEGA_80GB", 8),
-    "a3-ultragpu-8g": ("NVIDIA_H200_141GB", 8),
-}
-N1_ACCELERATORS = {
-    "NVIDIA_TESLA_T4": (1, 2, 4),
-    "NVIDIA_TESLA_V100": (1, 2, 4, 8),
-    "NVIDIA_TESLA_P4": (1, 2, 4),
-    "NVIDIA_TESLA_P100": (1, 2, 4),
-}
+_ATTACHMENT = r"^projects/[^/]+/regions/([^/]+)/networkAttachments/[^/]+$"
 
 
 class LocalTarget(Frozen):
@@ -54,6 +36,16 @@ class _GoogleTarget(Frozen):
     image: str = Field(description="Job image in Artifact Registry, made by the Dockerfile's target `job`.")
     timeout_minutes: int = Field(default=120, ge=10)
     connection: str = Field(default="google_cloud_default", description="Airflow's connection that submits.")
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Where its jobs may be."""
+        return (self.region,)
+
+    @property
+    def longest_minutes(self) -> int:
+        """How long Airflow waits for a job: its own time, and an hour for machines and for its end."""
+        return self.timeout_minutes + 60
 
 
 class DataprocTarget(_GoogleTarget):
@@ -82,27 +74,12 @@ class DataprocTarget(_GoogleTarget):
         return self.properties.get("spark.dataproc.executor.resource.accelerator.type", "")
 
 
-class VertexTarget(_GoogleTarget):
-    """A Vertex AI custom job of one machine. The first ``spot_attempts`` attempts run on spot machines."""
+class _Machine(Frozen):
+    """A machine of Vertex AI with its accelerators."""
 
-    kind: Literal["vertex"]
     machine_type: str
     accelerator_type: str | None = None
     accelerator_count: int = Field(default=0, ge=0)
-    spot_attempts: int = Field(default=0, ge=0)
-    boot_disk_gb: int = Field(default=100, ge=100)
-    network: str | None = Field(
-        default=None, description="projects/NUMBER/global/networks/NAME, for private addresses."
-    )
-
-    @property
-    def size(self) -> str:
-        """What a person would call it, for a first attempt."""
-        return f"Vertex AI, {self.machine_type}{' on spot' if self.on_spot(1) else ''}"
-
-    def on_spot(self, attempt: int) -> bool:
-        """Whether this attempt of a piece of work, counted from 1, runs on a spot machine."""
-        return attempt <= self.spot_attempts
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
@@ -111,7 +88,7 @@ class VertexTarget(_GoogleTarget):
             kind, count = wanted = MACHINES[self.machine_type]
             if has != wanted:
                 raise ValueError(f"{self.machine_type} comes with accelerator_type {kind}, accelerator_count {count}")
-        elif self.machine_type.startswith(("g2-", "a2-", "a3-")):
+        elif self.machine_type.startswith(("g2-", "g4-", "a2-", "a3-", "a4-", "a4x-")):
             raise ValueError(f"no machine type {self.machine_type} is known; those with a GPU: {', '.join(MACHINES)}")
         elif bool(self.accelerator_type) != bool(self.accelerator_count):
             raise ValueError("accelerator_type and accelerator_count go together")
@@ -122,6 +99,123 @@ class VertexTarget(_GoogleTarget):
         elif self.accelerator_type and self.accelerator_count not in N1_ACCELERATORS[self.accelerator_type]:
             known = ", ".join(map(str, N1_ACCELERATORS[self.accelerator_type]))
             raise ValueError(f"n1 machines take {known} of {self.accelerator_type}, not {self.accelerator_count}")
+        return self
+
+
+class Place(_Machine):
+    """Where one attempt of a job runs: a region, a machine in it, and how that machine reaches the network.
+
+    Raises:
+        ValueError: for a region that lacks the machine, and for a network that the machine cannot reach in this way.
+    """
+
+    region: str
+    spot: bool = False
+    network: str | None = None
+    network_attachment: str | None = None
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        if said := lacking(self.machine_type, self.region):
+            raise ValueError(said)
+        if self.network and self.network_attachment:
+            raise ValueError("network and network_attachment exclude each other: peering, or Private Service Connect")
+        if self.network and self.accelerator_type in NOT_PEERED:
+            raise ValueError(
+                f"Vertex AI does not peer {self.accelerator_type} with a network. "
+                "Leave network out, and give network_attachment (docs/gcp.md)"
+            )
+        attached = re.match(_ATTACHMENT, self.network_attachment or "")
+        if attached and attached[1] != self.region:
+            raise ValueError(
+                f"network_attachment is in {attached[1]}; a job in {self.region} needs one of its own region"
+            )
+        return self
+
+    def __str__(self) -> str:
+        card = f" with {self.accelerator_count} {self.accelerator_type}" if self.accelerator_count else ""
+        return f"{self.machine_type}{card}{' on spot' if self.spot else ''} in {self.region}"
+
+
+class Fallback(Frozen):
+    """Another place to try. What it leaves out is as the target has it; a machine comes with its own accelerators."""
+
+    region: str | None = None
+    machine_type: str | None = None
+    accelerator_type: str | None = None
+    accelerator_count: int | None = Field(default=None, ge=0)
+    spot: bool = False
+    network_attachment: str | None = Field(default=None, pattern=_ATTACHMENT)
+
+    def instead_of(self, place: Place) -> Place:
+        """This place, filled from the target's own."""
+        own = self.model_dump(exclude_none=True)
+        if self.machine_type:
+            own = {"accelerator_type": None, "accelerator_count": 0, **own}
+        if self.network_attachment:
+            own = {"network": None, **own}
+        return Place.model_validate({**place.model_dump(), **own})
+
+
+class VertexTarget(_GoogleTarget, _Machine):
+    """A Vertex AI custom job of one machine.
+
+    The first ``spot_attempts`` attempts run on spot machines, the next one on demand. Each further attempt runs at the
+    next of the ``fallbacks``. After the last of them it begins again, on demand.
+    """
+
+    kind: Literal["vertex"]
+    timeout_minutes: int = Field(default=120, ge=10, le=7 * 24 * 60)  # a custom job's time is 7 days
+    queue_minutes: int = Field(default=15, ge=5, le=24 * 60, description="How long a job may wait for a machine.")
+    spot_attempts: int = Field(default=0, ge=0)
+    fallbacks: tuple[Fallback, ...] = Field(default=(), description="Where to try next, in this order.")
+    boot_disk_gb: int = Field(default=100, ge=100, le=64_000)
+    network: str | None = Field(
+        default=None, description="projects/NUMBER/global/networks/NAME, for private addresses."
+    )
+    ip_ranges: tuple[str, ...] = Field(default=(), description="Names of the peering's ranges that its jobs use.")
+    network_attachment: str | None = Field(
+        default=None, pattern=_ATTACHMENT, description="projects/…/regions/…/networkAttachments/…, instead of network."
+    )
+
+    @property
+    def size(self) -> str:
+        """What a person would call it, for a first attempt."""
+        return f"Vertex AI, {self.machine_type}{' on spot' if self.place(1).spot else ''}"
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts try every place once."""
+        return self.spot_attempts + 1 + len(self.fallbacks)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions of all places, its own first."""
+        return tuple(dict.fromkeys([self.region, *(other.region for other in self.fallbacks if other.region)]))
+
+    @property
+    def longest_minutes(self) -> int:
+        """As of every target, and the time that a job may wait for a machine."""
+        return super().longest_minutes + self.queue_minutes
+
+    def place(self, attempt: int) -> Place:
+        """Where this attempt of a piece of work runs. Attempts count from 1."""
+        own = Place.model_validate(self.model_dump(include=Place.model_fields.keys() - {"spot"}))
+        if attempt <= self.spot_attempts:
+            return own.model_copy(update={"spot": True})
+        turn = (attempt - self.spot_attempts - 1) % (1 + len(self.fallbacks))
+        return self.fallbacks[turn - 1].instead_of(own) if turn else own
+
+    @model_validator(mode="after")
+    def _places(self) -> Self:
+        if self.ip_ranges and not self.network:
+            raise ValueError("ip_ranges are those of a peering: give network too, or leave them out")
+        for number in range(1 + len(self.fallbacks)):
+            try:
+                self.place(self.spot_attempts + 1 + number)
+            except ValidationError as error:
+                where = f"fallbacks.{number - 1}: " if number else ""
+                raise ValueError(where + error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         return self
 
 

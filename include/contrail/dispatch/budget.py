@@ -64,9 +64,9 @@ def unpriced(settings: Settings, pipeline: str) -> list[str]:
         target = dispatch.target_of(pipeline, stage)
         if not isinstance(target, DataprocTarget | VertexTarget):
             continue
-        attempts = {1, target.spot_attempts + 1} if isinstance(target, VertexTarget) else {1}
-        estimates = [expected_cost([], 1, target, prices, attempt) for attempt in sorted(attempts)]
-        if reasons := [str(one) for one in estimates if one.amount is None]:
+        attempts = target.attempts if isinstance(target, VertexTarget) else 1
+        estimates = [expected_cost([], 1, target, prices, 1 + attempt) for attempt in range(attempts)]
+        if reasons := dict.fromkeys(str(one) for one in estimates if one.amount is None):
             found.append(
                 f"{_file(settings)}: dispatch.targets.{dispatch.target_name(pipeline, stage)}: {'; '.join(reasons)}. "
                 f"{_key(settings, pipeline)} would refuse {stage}. Put the price into {dispatch.prices}, or "

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from upath import UPath
 
+from contrail.files import write_whole
+
+_WAIT = "waited_too_long.json"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -19,12 +23,29 @@ class Outcome:
 
 
 def read_outcome(folder: str) -> Outcome | None:
-    """Read the outcome of the job in this folder. None: the job still runs, or ended before it could write one."""
+    """Read the outcome of the job in this folder. None: the job still runs, or ended before it could write one whole."""
     path = UPath(folder) / "result.json"
     if not path.exists():
         return None
-    left = json.loads(path.read_text())
+    try:
+        left = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        return None
     return Outcome(left["code"], json.dumps(left["result"]), tuple(left["said"]))
+
+
+def record_wait(folder: str, minutes: float) -> None:
+    """Write down that the job in this folder is being cancelled, because it waited too long for a machine.
+
+    This comes before the cancelling. So whoever later finds the job cancelled knows who did it, whatever was lost between.
+    """
+    write_whole(UPath(folder) / _WAIT, json.dumps({"minutes": round(minutes, 1)}).encode())
+
+
+def read_wait(folder: str) -> float | None:
+    """Read how many minutes the job in this folder waited, if Contrail cancelled it for that. None: it did not."""
+    path = UPath(folder) / _WAIT
+    return float(json.loads(path.read_text())["minutes"]) if path.exists() else None
 
 
 def read_tail(folder: str, lines: int) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contrail.config.machines import boot_disk
 from contrail.config.targets import DataprocTarget, DispatchSettings, LocalTarget, SparkTarget, VertexTarget
 
 _MAX_LABEL = 63
@@ -107,15 +108,19 @@ def render_custom_job(
 
     The arguments are those of ``render_batch``.
     """
-    machine: dict[str, Any] = {"machine_type": target.machine_type}
-    if target.accelerator_type:
-        machine |= {"accelerator_type": target.accelerator_type, "accelerator_count": target.accelerator_count}
+    place = target.place(job.attempt)
+    machine: dict[str, Any] = {"machine_type": place.machine_type}
+    if place.accelerator_type:
+        machine |= {"accelerator_type": place.accelerator_type, "accelerator_count": place.accelerator_count}
     spec: dict[str, Any] = {
         "worker_pool_specs": [
             {
                 "machine_spec": machine,
                 "replica_count": 1,
-                "disk_spec": {"boot_disk_type": "pd-ssd", "boot_disk_size_gb": target.boot_disk_gb},
+                "disk_spec": {
+                    "boot_disk_type": boot_disk(place.machine_type),
+                    "boot_disk_size_gb": target.boot_disk_gb,
+                },
                 "container_spec": {
                     "image_uri": target.image,
                     "command": ["python", _BOOTSTRAP_IN_IMAGE],
@@ -124,15 +129,18 @@ def render_custom_job(
             }
         ],
         "scheduling": {
-            "strategy": "SPOT" if target.on_spot(job.attempt) else "STANDARD",
+            "strategy": "SPOT" if place.spot else "STANDARD",
             "timeout": {"seconds": target.timeout_minutes * 60},
-            # A restart would be a second attempt. Only the orchestrator starts attempts.
+            # A restart would be a second attempt. Only the orchestrator starts attempts. Vertex AI may all the same start a
+            # failed container again, or one whose host is maintained: the bootstrap then leaves with the recorded result.
             "disable_retries": True,
         },
         "service_account": target.service_account,
     }
-    if target.network:
-        spec["network"] = target.network
+    if place.network:
+        spec |= {"network": place.network, "reserved_ip_ranges": [*target.ip_ranges]}
+    if place.network_attachment:
+        spec["psc_interface_config"] = {"network_attachment": place.network_attachment}
     return {"display_name": job.id, "job_spec": spec, "labels": labels(job, dispatch)}
 
 

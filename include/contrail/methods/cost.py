@@ -83,7 +83,8 @@ def cost_of(usage: BatchUsage | MachineUsage, prices: PriceTable) -> float:
     """
     if isinstance(usage, BatchUsage):
         return _batch_cost(usage, prices)
-    return usage.seconds / HOUR * _machine_hour(usage, prices)
+    # A job that never ran costs nothing, whatever its machine would have cost.
+    return usage.seconds / HOUR * _machine_hour(usage, prices) if usage.seconds else 0.0
 
 
 def _batch_cost(usage: BatchUsage, prices: PriceTable) -> float:
@@ -116,9 +117,10 @@ def usage_of(
 ) -> BatchUsage | MachineUsage:
     """Compute the usage of a job of ``seconds``, of a batch as ``batch_usage`` does."""
     if isinstance(target, VertexTarget):
+        place = target.place(attempt)
         return MachineUsage(
-            machine_type=target.machine_type, accelerator_type=target.accelerator_type or "",
-            accelerator_count=target.accelerator_count, spot=target.on_spot(attempt), seconds=seconds,
+            machine_type=place.machine_type, accelerator_type=place.accelerator_type or "",
+            accelerator_count=place.accelerator_count, spot=place.spot, seconds=seconds,
         )  # fmt: skip
     return batch_usage(target, seconds, most=most)
 

@@ -27,7 +27,6 @@ from contrail.partitions import Partitions
 from contrail_airflow.dags.notifiers import DeadlineNotifier, FailureNotifier, RunNotifier, StageNotifier
 from contrail_airflow.dags.words import Words, words_of
 from contrail_airflow.operators.day import PublishOperator
-from contrail_airflow.operators.remote_run import QUEUE_MINUTES
 from contrail_airflow.operators.stage import StageOperator
 from contrail_airflow.scheduling.retries import JitteredBackoff
 
@@ -148,14 +147,14 @@ def limit(spec: PipelineSpec, verb: str) -> timedelta:
 def there(spec: PipelineSpec, verb: str) -> timedelta:
     """How long a stage's remote job may take, with its wait for machines. Zero for a stage of this machine."""
     target = remote(spec, verb)
-    return timedelta(minutes=target.timeout_minutes + QUEUE_MINUTES if target else 0)
+    return timedelta(minutes=target.longest_minutes if target else 0)
 
 
 def retries(spec: PipelineSpec, verb: str) -> int:
-    """How often a stage is tried again. A target that tries spot machines first also gets an attempt without them."""
+    """How often a stage is tried again: at least as often as its target needs to try each of its places once."""
     target = remote(spec, verb)
-    spot_attempts = target.spot_attempts if isinstance(target, VertexTarget) else 0
-    return max(spec.schedule.retries, spot_attempts)
+    again = target.attempts - 1 if isinstance(target, VertexTarget) else 0
+    return max(spec.schedule.retries, again)
 
 
 def asset(spec: PipelineSpec, table: str) -> Asset:

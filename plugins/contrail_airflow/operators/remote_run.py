@@ -18,9 +18,7 @@ from contrail_airflow.remote.costs import JobCosts
 from contrail_airflow.remote.remote_jobs import GoogleTarget, RemoteJob, RemoteJobs
 from contrail_airflow.remote.services import jobs_of
 from contrail_airflow.remote.trouble import advice, ending, service_errors
-
-# How long a job may wait for machines before its own time begins.
-QUEUE_MINUTES = 60
+from contrail_airflow.remote.waiting import minutes_waited, no_machine, waited_too_long
 
 
 class RemoteRun:
@@ -95,19 +93,28 @@ class RemoteRun:
         """Cancel a job that has not ended in time, and fail its task.
 
         Raises:
-            StageRefused: always.
+            StageStopped: for a job that still waited for a machine, because no triggerer has cancelled it before.
+            StageRefused: for any other job.
         """
-        self._cancel(jobs_of(self._target, self._settings))
-        limit = f"timeout_minutes ({self._target.timeout_minutes}) and {QUEUE_MINUTES} minutes for machines"
+        found = self._cancel(jobs_of(self._target, self._settings))
+        if found and found.state == "active" and found.waits_since:
+            self._stop(True, f"✗ {found.name}: {no_machine(found, self._target, minutes_waited(found))}\n{found.link}")
+        own = self._target.timeout_minutes
+        limit = f"timeout_minutes ({own}) and {self._target.longest_minutes - own} minutes for machines"
         self._stop(False, f"✗ {self._job.id} had not ended after its target's {limit}, so it is being cancelled")
 
-    def _cancel(self, jobs: RemoteJobs) -> None:
-        """Cancel the remote job of this work, if there is one. An error of its service does not stop the task's end."""
+    def _cancel(self, jobs: RemoteJobs) -> RemoteJob | None:
+        """Cancel the remote job of this work, and return it as it was; None without one.
+
+        An error of its service does not stop the task's end.
+        """
+        found = None
         try:
             if found := self._running(jobs):
                 jobs.cancel(found.name)
         except service_errors() as error:
             self._log.warning("%s could not be cancelled: %s\n%s", self._job.id, advice(error)[1], error)
+        return found
 
     # ---- after the wait ----
 
@@ -123,11 +130,14 @@ class RemoteRun:
         try:
             remote = jobs_of(self._target, self._settings).look(name)
             outcome = read_outcome(folder)
+            waited = waited_too_long(remote, folder)
         except service_errors() as error:
             what = advice(error)[1]
             self._stop(True, f"✗ {name} has {event['state']}, but its outcome could not be read: {what}\n{error}")
         self._log.info("%s has %s\n%s", name, event["state"], remote.link)
         cost = self._settle(remote)  # however it ended, it is paid for
+        if waited is not None:
+            self._stop(True, f"✗ {name}: {no_machine(remote, self._target, waited)}\n{remote.link}")
         outcome = self._checked(outcome, remote, event, folder)
         tell = teller(self._log)
         for line in outcome.said:

@@ -23,7 +23,7 @@ from contrail.stages.results import parse_result
 from contrail.stages.sentences import sentence
 from contrail_airflow.operators.ending import StageStopped, refuse
 from contrail_airflow.operators.local_run import LocalRun
-from contrail_airflow.operators.remote_run import QUEUE_MINUTES, RemoteRun
+from contrail_airflow.operators.remote_run import RemoteRun
 from contrail_airflow.remote.remote_jobs import GoogleTarget, work_key
 from contrail_airflow.remote.services import describe, target_from
 from contrail_airflow.remote.triggers import RemoteJobTrigger
@@ -200,11 +200,12 @@ class StageOperator(BaseOperator):
         remote = RemoteRun(job, target, settings(), self.log)
         self._begin(remote)
         submitted, described = remote.start(), describe(target)
+        folder = job_folder(job.pipeline, submitted.id, settings().dispatch)
         raise TaskDeferred(
-            trigger=RemoteJobTrigger(described, submitted.name),
+            trigger=RemoteJobTrigger(described, submitted.name, folder=folder),
             method_name=self.resume.__name__,
-            kwargs={"target": described, "folder": job_folder(job.pipeline, submitted.id, settings().dispatch)},
-            timeout=timedelta(minutes=target.timeout_minutes + QUEUE_MINUTES),
+            kwargs={"target": described, "folder": folder},
+            timeout=timedelta(minutes=target.longest_minutes),
         )
 
     def _begin(self, attempt: LocalRun | RemoteRun) -> None:

@@ -99,9 +99,9 @@ def _look(dag_id: str, run_id: str) -> None:
 
 
 def _targets() -> list[GoogleTarget]:
-    """A target for each service where this environment has jobs."""
+    """A target for each service, and its regions, where this environment has jobs."""
     found = [target for target in settings().dispatch.targets.values() if isinstance(target, GoogleTarget)]
-    return [*{(one.kind, one.connection, one.project, one.region): one for one in found}.values()]
+    return [*{(one.kind, one.connection, one.project, one.regions): one for one in found}.values()]
 
 
 def _end_jobs(jobs: RemoteJobs, dag_id: str, run_id: str) -> None:

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from contrail.config.targets import DataprocTarget, VertexTarget
@@ -23,7 +24,8 @@ class RemoteJob:
 
     ``output`` is the page of Cloud Logging with what it printed, where its service has one. ``usage`` is what it is
     billed for; None while the service has not reported it. ``seconds`` counts from its creation to its end.
-    ``overran``: it ended after its target's time limit.
+    ``overran``: it ended after its target's time limit. ``waits_since`` is the time of its creation, while it has no
+    machine and never had one.
     """
 
     id: str
@@ -36,6 +38,7 @@ class RemoteJob:
     seconds: float | None = None
     overran: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    waits_since: datetime | None = None
 
     @property
     def ended(self) -> bool:

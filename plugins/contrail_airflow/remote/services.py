@@ -16,7 +16,7 @@ def jobs_of(target: GoogleTarget, settings: Settings) -> RemoteJobs:
 
 def describe(target: GoogleTarget) -> dict[str, Any]:
     """The target as plain values, for a trigger; ``target_from`` is its inverse."""
-    return target.model_dump()
+    return target.model_dump(mode="json")
 
 
 def target_from(values: dict[str, Any]) -> GoogleTarget:

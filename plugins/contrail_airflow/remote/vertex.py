@@ -1,6 +1,6 @@
 """Custom jobs of Vertex AI, through the provider's hook."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from contrail.config.settings import Settings
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 
 class VertexJobs:
-    """Custom jobs of Vertex AI. Vertex AI gives them ids of its own, so their label finds them."""
+    """Custom jobs of Vertex AI. Vertex AI gives them ids of its own, so their label finds them.
+
+    A target may have places in several regions. A job's name is ``REGION/ID``. Whoever looks for a job asks every region,
+    because an earlier attempt may run elsewhere. A region that does not answer fails the search: two jobs must never do
+    the same work.
+    """
 
     def __init__(self, target: VertexTarget, settings: Settings) -> None:
         from airflow.providers.google.cloud.hooks.vertex_ai.custom_job import CustomJobHook
 
         self.target, self.settings = target, settings
         self._hook = CustomJobHook(gcp_conn_id=target.connection)
-        self._place = {"region": target.region, "project_id": target.project}
 
     def find(self, job_id: str) -> RemoteJob | None:
         """The custom job with an attempt's label."""
@@ -32,31 +36,38 @@ class VertexJobs:
         """The custom jobs of a run that have not ended."""
         return active(self._labelled(RUN_LABEL, run), run)
 
-    def _labelled(self, label: str, value: str) -> Iterable[RemoteJob]:
-        found = self._hook.list_custom_jobs(
-            filter=f'labels.{label}="{value}"', page_size=None, page_token=None, read_mask=None, **self._place
-        )
-        return map(self._known, found)
+    def _labelled(self, label: str, value: str) -> Iterator[RemoteJob]:
+        for region in self.target.regions:
+            found = self._hook.list_custom_jobs(
+                filter=f'labels.{label}="{value}"', page_size=None, page_token=None, read_mask=None,
+                region=region, project_id=self.target.project,
+            )  # fmt: skip
+            yield from map(self._known, found)
 
     def submit(self, job: Job, code: Code) -> RemoteJob:
-        """Create the custom job unless one has its label."""
+        """Create the custom job at the place of its attempt, unless one has its label."""
         if found := self.find(job.id):
             return found
         body = render_custom_job(job, self.target, self.settings.dispatch, code, self.settings.variables)
-        return self._known(self._hook.create_custom_job(custom_job=body, **self._place))
+        region = self.target.place(job.attempt).region
+        return self._known(self._hook.create_custom_job(custom_job=body, region=region, project_id=self.target.project))
 
     def look(self, name: str) -> RemoteJob:
         """The state of a custom job."""
-        return self._known(self._hook.get_custom_job(custom_job=name, **self._place))
+        return self._known(self._hook.get_custom_job(**self._called(name)))
 
     @patiently
     def cancel(self, name: str) -> None:
         """Cancel a custom job."""
         if self.look(name).state == "active":
-            self._hook.cancel_custom_job(custom_job=name, **self._place)
+            self._hook.cancel_custom_job(**self._called(name))
+
+    def _called(self, name: str) -> dict[str, str]:
+        region, _, own = name.rpartition("/")
+        return {"custom_job": own, "region": region or self.target.region, "project_id": self.target.project}
 
     def _known(self, job: "CustomJob") -> RemoteJob:
-        name = job.name.rsplit("/", 1)[1]
+        _, _, _, region, _, own = job.name.split("/")
         states: dict[str, State] = {
             "JOB_STATE_SUCCEEDED": "succeeded",
             "JOB_STATE_FAILED": "failed",
@@ -65,15 +76,19 @@ class VertexJobs:
             "JOB_STATE_CANCELLED": "cancelled",
             "JOB_STATE_CANCELLING": "cancelling",
         }
-        project = self.target.project
-        link = f"{CONSOLE}/vertex-ai/locations/{self.target.region}/training/{name}?project={project}"
-        seconds = seconds_between(job.create_time, job.end_time)
-        state = states.get(job.state.name, "active")
-        used = _machine_usage(job)
-        overran = job.state.name == "JOB_STATE_EXPIRED" or beyond(self.target, used.seconds if used else None)
-        labels = dict(job.labels)
-        known = labels.get(JOB_LABEL, "")
-        return RemoteJob(known, name, state, job.error.message, link, "", used, seconds, overran, labels)
+        used, labels = _machine_usage(job), dict(job.labels)
+        return RemoteJob(
+            id=labels.get(JOB_LABEL, ""),
+            name=f"{region}/{own}",
+            state=states.get(job.state.name, "active"),
+            message=job.error.message,
+            link=f"{CONSOLE}/vertex-ai/locations/{region}/training/{own}?project={self.target.project}",
+            usage=used,
+            seconds=seconds_between(job.create_time, job.end_time),
+            overran=job.state.name == "JOB_STATE_EXPIRED" or beyond(self.target, used.seconds if used else None),
+            labels=labels,
+            waits_since=None if job.start_time else job.create_time,
+        )
 
 
 def _machine_usage(job: "CustomJob") -> MachineUsage | None:

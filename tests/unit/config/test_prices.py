@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from contrail.config.machines import MACHINES, N1_ACCELERATORS
 from contrail.config.prices import PriceTable, load_prices
-from contrail.config.targets import MACHINES, N1_ACCELERATORS
 from contrail.errors import NoPriceError, SpecError
 
 PROJECT = Path(__file__).resolve().parents[3]

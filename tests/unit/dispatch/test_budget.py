@@ -140,5 +140,8 @@ def test_what_the_budget_would_refuse_is_said_before_the_first_job(current: Sett
     assert train.endswith("(dispatch.pipelines.toy: {train: local})")
     assert budget.unpriced(made(tmp_path, PREMIUM, monthly_budgets={"other": 5}), "toy") == [], "without a budget"
     assert budget.unpriced(settings(), "toy") == [], "without a price table"
+    places = {**GPU, "fallbacks": [{"machine_type": "n2-standard-8"}]}
+    (fallback, _) = budget.unpriced(made(tmp_path, places, monthly_budget=10), "toy")
+    assert "no price for n2-standard-8 in prices.yaml" in fallback
     spot = budget.unpriced(made(tmp_path, {**GPU, "spot_attempts": 1}, monthly_budget=10), "toy")
     assert ["no price for g2-standard-8 on a spot machine" in one for one in spot] == [True, True]

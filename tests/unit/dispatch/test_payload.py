@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from google.cloud.aiplatform_v1.types import CustomJob
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.loopback import limits
+from tests.loopback.vertex_limits import problems
 
 from contrail.config.targets import DispatchSettings, LocalTarget, SparkTarget, Stage, VertexTarget
 from contrail.dispatch.payload import (
@@ -107,7 +109,6 @@ def test_spot_machines_come_first_and_an_on_demand_one_after_them() -> None:
 
 
 def test_the_payloads_are_what_googles_types_take() -> None:
-    from google.cloud.aiplatform_v1.types import CustomJob
     from google.cloud.dataproc_v1.types import Batch
 
     spark, gpu = DISPATCH.targets["spark"], DISPATCH.targets["gpu"]
@@ -221,3 +222,42 @@ def test_a_target_that_cannot_be_is_refused_when_it_is_loaded(path: str, value: 
     with pytest.raises(ValidationError) as raised:
         DispatchSettings.model_validate(values)
     assert words in str(raised.value)
+
+
+H200 = {"machine_type": "a3-ultragpu-8g", "accelerator_type": "NVIDIA_H200_141GB", "accelerator_count": 8}
+ATTACHMENT = "projects/1/regions/europe-west4/networkAttachments/jobs"
+PEERED = {"network": "projects/1/global/networks/contrail", "ip_ranges": ["contrail-vertex"]}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {**PEERED, "spot_attempts": 0},
+        {"region": "europe-west4", **H200},
+        {"region": "europe-west4", **H200, "network_attachment": ATTACHMENT},
+        {"machine_type": "n4-standard-8", "accelerator_type": None, "accelerator_count": 0},
+        {"timeout_minutes": 7 * 24 * 60, "boot_disk_gb": 64_000},
+        {**PEERED, "fallbacks": [{"region": "europe-west4", **H200, "network_attachment": ATTACHMENT}]},
+    ],
+)
+def test_a_custom_job_is_within_the_documented_limits(changed: dict[str, Any]) -> None:
+    target = VertexTarget.model_validate({**DISPATCH.targets["gpu"].model_dump(), **changed})
+    for attempt in range(1, target.attempts + 1):
+        job = replace(JOB, attempt=attempt, run="r" * 200)
+        custom = CustomJob(render_custom_job(job, target, DISPATCH, CODE, VARIABLES))
+        assert list(problems(custom, target.place(attempt).region)) == []
+
+
+def test_each_place_renders_its_own_machine_disk_and_network() -> None:
+    other = {"region": "europe-west4", **H200, "network_attachment": ATTACHMENT, "spot": True}
+    target = VertexTarget.model_validate({**DISPATCH.targets["gpu"].model_dump(), **PEERED, "fallbacks": [other]})
+    first, last = (
+        CustomJob(render_custom_job(replace(JOB, attempt=n), target, DISPATCH, CODE, {})).job_spec for n in (1, 4)
+    )
+    assert (first.network, list(first.reserved_ip_ranges)) == (PEERED["network"], ["contrail-vertex"])
+    assert (last.network, list(last.reserved_ip_ranges)) == ("", [])
+    assert last.psc_interface_config.network_attachment == ATTACHMENT
+    assert last.scheduling.strategy.name == "SPOT"
+    disks = [spec.worker_pool_specs[0].disk_spec.boot_disk_type for spec in (first, last)]
+    assert disks == ["pd-ssd", "hyperdisk-balanced"]

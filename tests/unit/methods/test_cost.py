@@ -65,6 +65,14 @@ def test_a_machine_costs_its_time_by_its_strategy_and_an_n1_its_accelerators_too
     assert cost_of(MachineUsage(**n1, seconds=3600), PRICES) == pytest.approx(1.0)  # type: ignore[arg-type]
     with pytest.raises(NoPriceError, match="no price for n1-standard-4 on a spot machine"):
         cost_of(MachineUsage(**n1, seconds=3600, spot=True), PRICES)  # type: ignore[arg-type]
+    assert cost_of(MachineUsage(**n1, seconds=0, spot=True), PRICES) == 0, "a job that never ran"  # type: ignore[arg-type]
+
+
+def test_an_attempt_costs_what_its_own_place_costs() -> None:
+    n1 = {"machine_type": "n1-standard-4", "accelerator_type": "NVIDIA_TESLA_T4", "accelerator_count": 2}
+    target = gpu(spot_attempts=1, fallbacks=[n1])
+    hours = [cost_of(usage_of(target, 3600, attempt), PRICES) for attempt in (1, 2, 3)]
+    assert hours == [pytest.approx(price) for price in (1.0, 3.0, 1.0)]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ from contrail_airflow.operators.approval import PromoteOperator
 from contrail_airflow.operators.backfill import JobsOperator
 from contrail_airflow.operators.day import DayOperator, RetrainOperator
 from contrail_airflow.operators.ending import StageRefused
-from contrail_airflow.operators.remote_run import QUEUE_MINUTES
 from contrail_airflow.operators.stage import StageOperator
 from contrail_airflow.scheduling.priority import EarlierPartitionFirst
 from contrail_airflow.scheduling.retries import JitteredBackoff
@@ -158,7 +157,7 @@ def test_what_runs_elsewhere_takes_a_slot_only_to_be_submitted(
 def test_a_training_run_has_time_for_its_stages_and_its_approver(where: str, request: pytest.FixtureRequest) -> None:
     """Airflow ends a run that takes longer, and skips what has not ended: also the wait for an answer."""
     request.getfixturevalue("home")
-    rented = request.getfixturevalue("rented_gpu").timeout_minutes + QUEUE_MINUTES if where == "rented" else 0
+    rented = request.getfixturevalue("rented_gpu").longest_minutes if where == "rented" else 0
     for name in pipeline_names():
         train = build_dags(name)[f"{name}__train"]
         stages = [task.execution_timeout for task in train.tasks if task.execution_timeout]
@@ -187,7 +186,7 @@ def test_a_run_has_time_for_its_remote_jobs_and_their_retries(
     there = build_dags("flight_delay")[f"flight_delay__{suffix}"]
     attempts = sum(1 + task.retries for task in there.tasks if getattr(task, "verb", task.task_id) in verbs)
     assert attempts >= 3 * len(verbs)
-    once = timedelta(minutes=rented_gpu.timeout_minutes + QUEUE_MINUTES)
+    once = timedelta(minutes=rented_gpu.longest_minutes)
     assert there.dagrun_timeout >= here.dagrun_timeout + once * attempts
     if suffix != "train":
         assert there.deadline[0].interval == here.deadline[0].interval, "a remote job that is late is late"
@@ -205,6 +204,17 @@ def test_a_stage_is_tried_until_it_has_run_without_a_spot_machine(
     assert {name for name, retries in tried.items() if retries >= 4} >= rented
     assert tried["train.promote"] == tried["backfill.plan"] == 2
     assert dags["flight_delay__train"].dagrun_timeout > timedelta(minutes=rented_gpu.timeout_minutes) * 5
+
+
+def test_a_stage_is_tried_at_each_place_of_its_target(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget
+) -> None:
+    others = [{"region": region} for region in ("europe-west1", "europe-west4", "us-central1")]
+    target = VertexTarget.model_validate({**rented_gpu.model_dump(), "spot_attempts": 1, "fallbacks": others})
+    rent(monkeypatch, target, "train")
+    dag = build_dags("flight_delay")["flight_delay__train"]
+    assert dag.get_task("train").retries == target.attempts - 1 == 4
+    assert dag.dagrun_timeout > timedelta(minutes=target.longest_minutes) * target.attempts
 
 
 def test_trainings_on_a_gpu_take_turns(home: Path, rented_gpu: VertexTarget) -> None:

@@ -245,6 +245,17 @@ def test_each_service_is_asked_once_a_look_and_its_trouble_stops_nobody(
     assert "permission" in caplog.text and "a bug" in caplog.text
 
 
+def test_every_region_where_a_target_has_places_is_asked(world: World) -> None:
+    vertex = {"kind": "vertex", "machine_type": "n2-standard-8", **PLACE}
+    places = {
+        "here": vertex,
+        "there_too": {**vertex, "fallbacks": [{"region": "s"}]},
+        "again": {**vertex, "image": "j"},
+    }
+    world.dispatch = DispatchSettings.model_validate({"jobs_uri": "gs://b/jobs", "targets": places})
+    assert sorted(target.regions for target in given_up._targets()) == [("r",), ("r", "s")]
+
+
 def test_nobody_is_asked_by_a_worker_or_where_nothing_is_remote(hook: Any, world: World) -> None:
     end(hook, task_instance=SimpleNamespace(dag_id="toy__train", run_id="run"))
     world.dispatch = DispatchSettings()
