@@ -62,7 +62,17 @@ run "alerts" {
   }
 
   assert {
-    condition     = alltrue([for policy in concat([google_monitoring_alert_policy.stage_failed], values(google_monitoring_alert_policy.job_errors), values(google_monitoring_alert_policy.not_published)) : policy.user_labels == tomap({ app = "contrail" }) && coalesce(policy.enabled, true)])
+    condition     = alltrue([for policy in concat([google_monitoring_alert_policy.stage_failed], values(google_monitoring_alert_policy.job_errors), values(google_monitoring_alert_policy.not_published), values(google_monitoring_alert_policy.machine_full), [google_monitoring_alert_policy.machine_silent]) : policy.user_labels == tomap({ app = "contrail" }) && coalesce(policy.enabled, true)])
     error_message = "Every alert is on, and says whose it is."
+  }
+
+  assert {
+    condition     = { for key, policy in google_monitoring_alert_policy.machine_full : key => policy.conditions[0].condition_threshold[0].filter if key == "disk" } == { disk = "resource.type=\"gce_instance\" AND metric.type=\"agent.googleapis.com/disk/percent_used\" AND metric.labels.state=\"used\"" }
+    error_message = "A full disk is told before it is full."
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.machine_silent.conditions[0].condition_absent[0].duration == "900s"
+    error_message = "A machine that is gone is told."
   }
 }

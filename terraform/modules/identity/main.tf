@@ -17,6 +17,7 @@ locals {
         "roles/cloudsql.client",
         "roles/cloudsql.instanceUser",
         "roles/logging.logWriter",
+        "roles/monitoring.metricWriter",           # the machine's agent
         "roles/serviceusage.serviceUsageConsumer", # the catalog counts calls on the caller's project
       ]
     }

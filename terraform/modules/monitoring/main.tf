@@ -141,6 +141,69 @@ resource "google_monitoring_alert_policy" "not_published" {
   }
 }
 
+# --- the machine that runs Airflow -------------------------------------------------------------------------------
+
+# Google's Ops Agent on the machine measures these (docker/machine.sh). The hypervisor knows neither.
+resource "google_monitoring_alert_policy" "machine_full" {
+  for_each = {
+    disk   = 80
+    memory = 95
+  }
+
+  display_name          = "Contrail ${var.environment}: the machine's ${each.key} is nearly full"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "More than ${each.value} % of the ${each.key} is used for 10 minutes"
+    condition_threshold {
+      filter          = "resource.type=\"gce_instance\" AND metric.type=\"agent.googleapis.com/${each.key}/percent_used\" AND metric.labels.state=\"used\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = each.value
+      duration        = "600s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_MEAN"
+      }
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "docs/gcp.md, \"Keep it running\", says what takes the room, and how to get it back."
+  }
+}
+
+# A machine that is gone, stopped or hung, or an agent that does not run.
+resource "google_monitoring_alert_policy" "machine_silent" {
+  display_name          = "Contrail ${var.environment}: the machine is silent"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = local.channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "No measurement for 15 minutes"
+    condition_absent {
+      filter   = "resource.type=\"gce_instance\" AND metric.type=\"agent.googleapis.com/agent/uptime\""
+      duration = "900s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_MEAN"
+      }
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "docs/gcp.md, \"Keep it running\", makes a lost machine again."
+  }
+}
+
 # --- the bill -----------------------------------------------------------------------------------------------------
 
 data "google_project" "this" {
