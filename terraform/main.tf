@@ -237,8 +237,12 @@ module "secrets" {
   region = var.region
   editor = local.groups.engineers
 
-  # The settings and passwords of the machine that runs Airflow, in case it is lost. Nothing reads them by itself.
-  secret_ids = ["contrail-env"]
+  readers = {
+    # The settings and passwords of the machine that runs Airflow, in case it is lost. Nothing reads them by itself.
+    contrail-env = {}
+    # MLflow's password of the user `jobs`. It may add runs and versions, and move no alias.
+    contrail-mlflow-jobs = { train = module.vertex.account.member }
+  }
 
   depends_on = [module.services]
 }

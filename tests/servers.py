@@ -14,14 +14,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 import redis
 
 from contrail.config.settings import Settings
 from contrail.stages import VERBS
-from contrail_airflow.local.compose_env import make_environment
+from contrail_airflow.local.compose_env import make_environment, new_passwords
 from contrail_airflow.local.embedded import Embedded, State
 from contrail_airflow.local.processes import wait_until
 from tests.conftest import PROJECT
@@ -45,12 +45,20 @@ _QUICKER = {
 # ---- the servers ----
 
 
+class Service(NamedTuple):
+    """What starts a container, as a process of this machine."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+
 class Servers:
     """Postgres and Redis on ports of their own, with the passwords of a fresh .env."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.secrets = make_environment()
+        self.passwords = new_passwords()
+        self.secrets = make_environment(self.passwords)
         self.postgres_port, self.redis_port = free_port(), free_port()
 
     def query(self, user: str, database: str, text: str) -> list[tuple[Any, ...]]:
@@ -89,6 +97,40 @@ class Servers:
             assert wait_until(self._answer, 30), (self.folder / "postgres.log").read_text()
             self._make_databases(programs)
             yield
+
+    # ---- what Compose would start ----
+
+    def service(self, name: str, airflow_url: str = "") -> Service:
+        """The command and the environment of a service, with the addresses of this machine."""
+        env_file = self.folder / ".env"
+        env_file.write_text("".join(f"{name}='{value}'\n" for name, value in self.secrets.items()))
+        command = [Path(sys.executable).parent / "docker-compose", "--env-file", env_file, "config", "--format", "json"]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout)["services"][name]
+        text = json.dumps([found["command"], found["environment"]]).replace(
+            "$$", "$"
+        )  # as Compose escapes a dollar sign
+        for there, here in {
+            "@postgres/": f"@127.0.0.1:{self.postgres_port}/",
+            '"postgres"': f'"127.0.0.1:{self.postgres_port}"',
+            "@redis:6379/": f"@127.0.0.1:{self.redis_port}/",
+            "http://api-server:8080": airflow_url,
+        }.items():
+            text = text.replace(there, here)
+        command, environment = json.loads(text)
+        # As the entry point of Airflow's image starts them.
+        start = (
+            [sys.executable, *command[1:]] if command[0] == "python" else [sys.executable, "-m", "airflow", *command]
+        )
+        return Service(start, environment)
+
+    def run(self, name: str, environment: dict[str, str], airflow_url: str = "") -> str:
+        """Run a service that ends by itself, and return what it says."""
+        service = self.service(name, airflow_url)
+        own = {**environment, **service.environment}
+        done = subprocess.run(service.command, env=own, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def _redis(self) -> str:
         return f"port {self.redis_port}\nbind 127.0.0.1\nrequirepass {self.secrets['REDIS_PASSWORD']}\nsave ''\n"
@@ -137,23 +179,17 @@ class SeveralWorkers(Embedded):
         self._marks: dict[str, str] = {}
 
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), **self._compose("scheduler"), **_QUICKER}
+        return {
+            **super().environment(),
+            **self.servers.service("scheduler", self.state().airflow_url).environment,
+            **_QUICKER,
+        }
 
-    def _compose(self, service: str) -> dict[str, str]:
-        """The environment that Compose gives a service, with the addresses of this machine."""
-        env_file = self.servers.folder / ".env"
-        env_file.write_text("".join(f"{name}='{value}'\n" for name, value in self.servers.secrets.items()))
-        command = [Path(sys.executable).parent / "docker-compose", "--env-file", env_file, "config", "--format", "json"]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-        text = json.dumps(json.loads(done.stdout)["services"][service]["environment"])
-        for there, here in {
-            "@postgres/": f"@127.0.0.1:{self.servers.postgres_port}/",
-            '"postgres"': f'"127.0.0.1:{self.servers.postgres_port}"',
-            "@redis:6379/": f"@127.0.0.1:{self.servers.redis_port}/",
-            "http://api-server:8080": self.state().airflow_url,
-        }.items():
-            text = text.replace(there, here)
-        return dict(json.loads(text))
+    def passwords(self) -> dict[str, str]:
+        return self.servers.passwords
+
+    def _migrate(self, environment: dict[str, str]) -> None:
+        self.servers.run("airflow-init", environment)
 
     def _start(self, state: State) -> None:
         super()._start(state)
@@ -166,7 +202,7 @@ class SeveralWorkers(Embedded):
         for name in WORKERS:
             own = {"AIRFLOW_HOME": str(self.home / name)}
             command = ["airflow", "celery", "worker", "--skip-serve-logs", "--celery-hostname", name]
-            environment = image | self._compose("worker") | logs | _QUICKER | own
+            environment = image | self.servers.service("worker", state.airflow_url).environment | logs | _QUICKER | own
             self._spawn(state, name, [sys.executable, "-m", *command], environment)
         workers = [process for process in state.processes if process.name in WORKERS]
         ready = [lambda name=name: f"{name} ready." in self.log_tail(name, 1000) for name in WORKERS]

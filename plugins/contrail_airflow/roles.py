@@ -1,7 +1,6 @@
 """Kinds of users, what each may do, and the role of Airflow's Simple auth manager that grants it.
 
-The embedded Airflow has a user of each kind. A shared deployment takes the same roles from its own auth manager, for
-example FAB with single sign-on.
+The embedded Airflow has a user of each kind. ``login`` gives the users of a shared Airflow the same roles.
 """
 
 from dataclasses import dataclass
@@ -26,3 +25,5 @@ ROLES = (
 )
 # Airflow lets only users with these names answer a promotion that waits for a person.
 APPROVERS = ("approver", ADMIN.name)
+# The account of Compose's `airflow-settings`, an engineer. It loads airflow_settings.yaml at each start.
+SETTINGS_USER = "settings"

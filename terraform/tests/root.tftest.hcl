@@ -75,6 +75,7 @@ run "who_may_do_what" {
       "project: airflow roles/dataproc.serverlessEditor",
       "project: airflow contrailVertexSubmitter",
       "project: airflow roles/logging.logWriter",
+      "project: airflow roles/monitoring.metricWriter",
       "project: airflow roles/serviceusage.serviceUsageConsumer",
 
       "contrailVertexSubmitter: aiplatform.customJobs.cancel",
@@ -209,6 +210,8 @@ run "who_may_do_what" {
       "registry: serviceAccount:service-1234@gcp-sa-dataprocrmnode.iam.gserviceaccount.com roles/artifactregistry.reader",
       "registry: deployer roles/artifactregistry.writer",
       "secret contrail-env: group:engineers@x roles/secretmanager.secretVersionAdder",
+      "secret contrail-mlflow-jobs: group:engineers@x roles/secretmanager.secretVersionAdder",
+      "secret contrail-mlflow-jobs: train-job roles/secretmanager.secretAccessor",
     ])
     error_message = "Who may do what has changed: the table here is all of an environment's IAM."
   }

@@ -1,9 +1,9 @@
 mock_provider "google" {}
 
 variables {
-  region     = "europe-west1"
-  secret_ids = ["one", "two"]
-  editor     = "group:engineers@example.com"
+  region  = "europe-west1"
+  readers = { one = {}, two = { job = "serviceAccount:job@example.com" } }
+  editor  = "group:engineers@example.com"
 }
 
 run "secrets" {
@@ -35,5 +35,10 @@ run "secrets" {
   assert {
     condition     = alltrue([for grant in google_secret_manager_secret_iam_member.editor : grant.member == var.editor])
     error_message = "Only the editor sets it."
+  }
+
+  assert {
+    condition     = { for key, grant in google_secret_manager_secret_iam_member.reader : key => grant.member } == { "two job" = "serviceAccount:job@example.com" }
+    error_message = "A secret is read by those it names, and by nobody else."
   }
 }

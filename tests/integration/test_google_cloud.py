@@ -18,9 +18,11 @@ from tests.loopback.cloud import LoopbackCloud, production
 from tests.unit.methods.test_fit import TRAIN, made_rows
 from tests.unit.plugins.operators.test_remote_stages import stopping
 
+from contrail.adapters import registry
 from contrail.config.pipeline import load_pipeline
-from contrail.config.settings import settings
+from contrail.config.settings import RegistryLogin, Settings, settings
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
+from contrail.errors import MissingInputError, SpecError
 from contrail.methods.boosting import Checkpoint
 from contrail.methods.fit import Method, booster_params, fit_trees
 from contrail.methods.trainer import ThisProcess
@@ -131,6 +133,32 @@ def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeyp
     made = cloud.lake.history("features")[0].provenance
     assert made.lock_hash
     assert made.code_revision not in ("", "unknown"), "the wheel names the checkout that it was built from"
+
+
+def test_a_job_logs_in_to_mlflow_by_its_secret_and_moves_no_alias(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):  # a worker's own, which no job has
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    current = settings()
+    assert [found.version for found in registry.versions(current, "toy")] == ["1"]
+    with pytest.raises(SpecError, match=r"MLflow refused the login of this process.*403"):
+        registry.set_alias(current, registry.describe_version(current, "toy", "1"), registry.CHAMPION)
+    assert registry.alias_version(current, "toy", registry.CHAMPION) is None
+
+    def logging_in(secret: str) -> Settings:
+        login = RegistryLogin(user="jobs", secret=secret)
+        return current.model_copy(update={"registry": current.registry.model_copy(update={"login": login})})
+
+    for secret, kind, said in (
+        ("projects/demo-project/secrets/contrail-mlflow", MissingInputError, "not found or has no versions"),
+        ("projects/another/secrets/contrail-mlflow-jobs", SpecError, "secretmanager.versions.access"),
+    ):
+        monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
+        with pytest.raises(kind, match=said):
+            registry.versions(logging_in(secret), "toy")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a guess")
+        with pytest.raises(SpecError, match=r"MLflow refused the login of this process.*401"):
+            registry.versions(current, "toy")
 
 
 def test_a_lost_worker_and_a_new_triggerer_leave_one_job(cloud: Toy) -> None:

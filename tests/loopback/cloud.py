@@ -21,6 +21,7 @@ import grpc
 
 from contrail.config.settings import settings
 from contrail.dispatch.payload import JOB_LABEL
+from contrail_airflow.login.mlflow_rights import JOBS, ORCHESTRATOR
 from tests.java import java_home
 from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.catalog import RestCatalogServer
@@ -36,7 +37,7 @@ BUCKETS = ("landing", "lake", "artifacts", "scratch")
 DATASETS = ("contrail", "contrail_analysts")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = _CHECKOUT / "include" / "contrail" / "dispatch" / "bootstrap.py"
-_OURS = re.compile(rb"[a-z0-9-]+-(dataproc|aiplatform)\.googleapis\.com:443")
+_OURS = re.compile(rb"([a-z0-9-]+-(dataproc|aiplatform)|secretmanager)\.googleapis\.com:443")
 
 
 class LoopbackCloud:
@@ -182,6 +183,7 @@ def main() -> None:
 
     from tests.loopback.dataproc import Dataproc
     from tests.loopback.processes import Bucketeer
+    from tests.loopback.secrets import Secrets
     from tests.loopback.services import handlers
     from tests.loopback.vertex import Vertex
 
@@ -196,15 +198,25 @@ def main() -> None:
     services = free_port()
     dataproc = Dataproc(folder, root, buckets, folder / BATCHES_HELD)
     vertex = Vertex(folder, IMAGE, _BOOTSTRAP, folder / TRAININGS_HELD)
-    server.add_generic_rpc_handlers(handlers(dataproc, vertex))  # type: ignore[arg-type]
+    kept = Secrets(PROJECT, {"contrail-mlflow-jobs": mlflow.passwords[JOBS]})
+    server.add_generic_rpc_handlers(handlers(dataproc, vertex, kept))  # type: ignore[arg-type]
     server.add_secure_port(f"127.0.0.1:{services}", grpc.ssl_server_credentials([pair]))
     server.start()
+    # How Google's clients are led here. Jobs ask for their secret in the same way.
+    way = {
+        "https_proxy": f"http://127.0.0.1:{_Proxy(services).port}",
+        "no_proxy": "127.0.0.1,localhost",
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(signed / "authority"),
+    }
+    os.environ.update(way)
     environment |= {
         **{f"CONTRAIL_{name.upper()}_BUCKET": name for name in BUCKETS},
         "CONTRAIL_GCP_PROJECT": PROJECT,
         "CONTRAIL_GCP_REGION": REGION,
         "CONTRAIL_CATALOG_URI": catalog.address,
         "CONTRAIL_MLFLOW_URI": mlflow.address,
+        "MLFLOW_TRACKING_USERNAME": ORCHESTRATOR,  # of Airflow's workers: jobs have the secret
+        "MLFLOW_TRACKING_PASSWORD": mlflow.passwords[ORCHESTRATOR],
         "CONTRAIL_JOB_IMAGE": IMAGE,
         "CONTRAIL_SUBNETWORK": f"projects/{PROJECT}/regions/{REGION}/subnetworks/jobs",
         "CONTRAIL_NETWORK": "projects/1/global/networks/contrail",
@@ -212,9 +224,7 @@ def main() -> None:
         "CONTRAIL_COST_CENTRE": "cc-0000",
         "CONTRAIL_SPARK_ACCOUNT": f"spark-job@{PROJECT}.iam.gserviceaccount.com",
         "CONTRAIL_TRAIN_ACCOUNT": f"train-job@{PROJECT}.iam.gserviceaccount.com",
-        "https_proxy": f"http://127.0.0.1:{_Proxy(services).port}",
-        "no_proxy": "127.0.0.1,localhost",
-        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(signed / "authority"),
+        **way,
     }
     print(json.dumps(environment), flush=True)
     server.wait_for_termination()

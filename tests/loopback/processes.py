@@ -15,7 +15,8 @@ from contrail.revision import lock_hash
 # What a process of a job sees of this one's environment; nothing that tells it where it is tested.
 _PASSED_ON = (
     "PATH", "HOME", "JAVA_HOME", "LANG", "TMPDIR", "STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS",
-    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "GOOGLE_CLOUD_PROJECT",
+    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "GOOGLE_CLOUD_PROJECT", "https_proxy", "no_proxy",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 )  # fmt: skip
 _CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -5,16 +5,18 @@ from typing import Any
 import grpc
 from google.cloud.aiplatform_v1.types import custom_job, job_service
 from google.cloud.dataproc_v1.types import batches
+from google.cloud.secretmanager_v1.types import service as secrets
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
 from tests.loopback.dataproc import Dataproc
 from tests.loopback.refusals import RefusedError
+from tests.loopback.secrets import Secrets
 from tests.loopback.vertex import Vertex
 
 
-def handlers(dataproc: Dataproc, vertex: Vertex) -> list[grpc.GenericRpcHandler]:
-    """The three services for a gRPC server."""
+def handlers(dataproc: Dataproc, vertex: Vertex, kept: Secrets) -> list[grpc.GenericRpcHandler]:
+    """The four services for a gRPC server."""
     operation, empty = operations_pb2.Operation.SerializeToString, empty_pb2.Empty.SerializeToString
 
     def of(type_: Any) -> Any:
@@ -44,7 +46,9 @@ def handlers(dataproc: Dataproc, vertex: Vertex) -> list[grpc.GenericRpcHandler]
         ),
         "CancelCustomJob": method(vertex.cancel, job_service.CancelCustomJobRequest, empty),
     }
+    read, version = secrets.AccessSecretVersionRequest, secrets.AccessSecretVersionResponse.serialize
     named = {
+        "google.cloud.secretmanager.v1.SecretManagerService": {"AccessSecretVersion": method(kept.read, read, version)},
         "google.cloud.dataproc.v1.BatchController": controller,
         "google.longrunning.Operations": operations,
         "google.cloud.aiplatform.v1.JobService": jobs,

@@ -6,17 +6,20 @@ import re
 import stat
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import PROJECT, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy
+from werkzeug.security import check_password_hash
 
 from contrail.config.settings import settings
 from contrail.dispatch import bootstrap, payload
-from contrail_airflow.local.compose_env import make_environment, write_environment
-from contrail_airflow.roles import ROLES
+from contrail_airflow.local.compose_env import main, make_environment, new_passwords, write_environment
+from contrail_airflow.login.mlflow_rights import READER
+from contrail_airflow.roles import ROLES, SETTINGS_USER
 
 BIN = Path(sys.executable).parent
 ONCE = {"airflow-init", "airflow-settings"}
@@ -24,6 +27,9 @@ DOCKERFILE = (PROJECT / "Dockerfile").read_text()
 
 
 GOOGLE = ("docker-compose.yaml", "docker-compose.gcp.yaml")
+_VARIABLES = make_environment(dict.fromkeys(new_passwords(), "of everybody"))
+# For Debian, Docker and Google's agent.
+_LEFT_FREE = 1.5 * 2**30
 
 
 def compose(env_file: Path, files: tuple[str, ...] = GOOGLE[:1]) -> subprocess.CompletedProcess[str]:
@@ -43,10 +49,10 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(json.loads(done.stdout)["services"])
 
 
-@pytest.mark.parametrize("missing", sorted(make_environment()))
+@pytest.mark.parametrize("missing", sorted(_VARIABLES))
 def test_compose_refuses_to_start_without_any_one_secret(missing: str, tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    path.write_text("".join(f"{name}='{value}'\n" for name, value in make_environment().items() if name != missing))
+    path.write_text("".join(f"{name}='{value}'\n" for name, value in _VARIABLES.items() if name != missing))
     done = compose(path)
     assert done.returncode != 0
     assert f"required variable {missing} is missing a value: run `make compose-env`" in done.stderr
@@ -54,8 +60,8 @@ def test_compose_refuses_to_start_without_any_one_secret(missing: str, tmp_path:
 
 def test_no_secret_has_a_default_anywhere() -> None:
     used = re.findall(r"\$\{(\w+)(:?[-?+])?", (PROJECT / "docker-compose.yaml").read_text())
-    assert {name for name, kind in used if kind == ":?"} == set(make_environment())
-    assert not {name for name, kind in used if kind != ":?"} & set(make_environment())
+    assert {name for name, kind in used if kind == ":?"} == set(_VARIABLES)
+    assert not {name for name, kind in used if kind != ":?"} & set(_VARIABLES)
 
 
 def test_the_secrets_are_private_new_each_time_and_never_overwritten(tmp_path: Path) -> None:
@@ -64,6 +70,7 @@ def test_the_secrets_are_private_new_each_time_and_never_overwritten(tmp_path: P
     assert write_environment(other)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     first = path.read_text()
+    assert "'" not in "".join(line.partition("=")[2][1:-1] for line in first.splitlines())
     assert not set(first.splitlines()) & set(other.read_text().splitlines())
     assert not write_environment(path)
     assert path.read_text() == first
@@ -93,16 +100,33 @@ def test_only_pages_are_reachable_and_only_from_this_machine(services: dict[str,
 def test_workers_hold_none_of_airflows_own_secrets(services: dict[str, Any]) -> None:
     environment = services["worker"]["environment"]
     secret = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"}
-    secret |= {"AIRFLOW__API__SECRET_KEY", "AIRFLOW_PASSWORDS"}
-    assert not secret & environment.keys()
-    assert secret - {"AIRFLOW_PASSWORDS"} <= services["scheduler"]["environment"].keys()
+    secret |= {"AIRFLOW__API__SECRET_KEY"}
+    once = {"AIRFLOW_USERS", "AIRFLOW_SETTINGS_PASSWORD", "MLFLOW_PASSWORD", "MLFLOW_JOBS_PASSWORD", "MLFLOW_READER"}
+    assert not (secret | once) & environment.keys()
+    assert secret <= services["scheduler"]["environment"].keys()
+    assert not once & services["scheduler"]["environment"].keys()
 
 
-def test_users_are_those_of_the_embedded_airflow(services: dict[str, Any]) -> None:
-    environment = services["api-server"]["environment"]
-    users = environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
-    assert users == ",".join(f"{role.name}:{role.airflow}" for role in ROLES)
-    assert list(json.loads(environment["AIRFLOW_PASSWORDS"])) == [role.name for role in ROLES]
+def test_the_first_users_are_those_of_the_embedded_airflow_and_no_file_has_their_passwords(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ".env"
+    monkeypatch.setattr(sys, "argv", ["compose_env", str(path)])
+    main()
+    shown = dict(re.findall(r"^  (\w+) +(\S+)$", capsys.readouterr().out, re.MULTILINE))
+    assert list(shown) == [*(role.name for role in ROLES), READER]
+    done = compose(path)
+    assert done.returncode == 0, done.stderr
+    assert not [name for name, password in shown.items() if password in path.read_text() + done.stdout]
+    services = json.loads(done.stdout.replace("$$", "$"))["services"]
+    hashes = json.loads(services["airflow-init"]["environment"]["AIRFLOW_USERS"])
+    assert list(hashes) == [*(role.name for role in ROLES), SETTINGS_USER]
+    hashes[READER] = services["mlflow"]["environment"]["MLFLOW_READER"]
+    shown[SETTINGS_USER] = services["airflow-settings"]["environment"]["AIRFLOW_SETTINGS_PASSWORD"]
+    assert all(check_password_hash(each, shown[name]) for name, each in hashes.items())
+    assert not check_password_hash(hashes["admin"], shown["analyst"])
+    main()
+    assert "is kept" in capsys.readouterr().out
 
 
 # ---- on Google Cloud ----
@@ -143,6 +167,58 @@ def test_only_airflow_and_mlflow_use_the_cloud_s_database(on_google: dict[str, A
     assert {(name, port.get("host_ip"), port["target"]) for name, ports in published.items() for port in ports} == {
         ("api-server", "127.0.0.1", 8080), ("mlflow", None, 5000),
     }  # fmt: skip
+
+
+def test_the_limits_of_memory_fit_the_machine_that_the_docs_make(
+    services: dict[str, Any], on_google: dict[str, Any]
+) -> None:
+    page = (PROJECT / "docs" / "gcp.md").read_text()
+    (machine,) = set(re.findall(r"--machine-type=(\S+)", page))
+    room = {"e2-standard-4": 16 * 2**30}[machine]
+    for found in (services, on_google):
+        limits = {
+            name: int(service["deploy"]["resources"]["limits"]["memory"]) * service["deploy"].get("replicas", 1)
+            for name, service in found.items()
+        }
+        assert sum(limits.values()) <= room - _LEFT_FREE, limits
+    told = f"add up to {sum(limits.values()) / 2**30:g} GB of the machine's {room / 2**30:g}"
+    assert told in page
+
+
+def test_the_docs_make_the_settings_and_find_them_again_for_a_lost_machine(tmp_path: Path) -> None:
+    """`terraform` and `gcloud` are stand-ins that print outputs and keep secrets; the rest of the commands runs."""
+    page = (PROJECT / "docs" / "gcp.md").read_text()
+    outputs = {name: f"some-{name.lower()}" for name in _ASKED - {"CONTRAIL_ENV", "CONTRAIL_REVISION"}}
+    stand_ins = tmp_path / "bin"
+    stand_ins.mkdir()
+    for name, script in {
+        "terraform": f"echo '{json.dumps(outputs)}'",
+        # secrets versions add NAME --project=… --data-file=…, and: secrets versions access latest --secret=NAME …
+        "gcloud": 'if [ "$3" = access ]; then cat "${5#*=}"; else cat "${6#*=}" > "$4"; fi',
+        "make": f"PYTHONPATH={PROJECT}/plugins {sys.executable} -m contrail_airflow.local.compose_env",
+    }.items():
+        (stand_ins / name).write_text(f"#!/bin/bash\n{script}\n")
+        (stand_ins / name).chmod(0o755)
+    (tmp_path / "terraform").mkdir()
+
+    def follow(after: str, until: str) -> None:
+        commands = re.search(r"```\n(.*?)```", page.partition(after)[2], re.DOTALL)
+        assert commands
+        text = textwrap.dedent(commands[1])
+        own = {"PATH": f"{stand_ins}:{os.environ['PATH']}", "PROJECT": "p", "revision": "abc"}
+        text = text.partition(until)[0] if until else text
+        subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=tmp_path, env=own, check=True, capture_output=True)
+
+    follow("3. **Settings.**", "")
+    made = compose(tmp_path / ".env", GOOGLE)
+    assert made.returncode == 0, made.stderr
+    services, password = json.loads(made.stdout)["services"], (tmp_path / "contrail-mlflow-jobs").read_text()
+    assert services["worker"]["image"] == "some-contrail_image_repository/airflow:abc"
+    assert password == services["mlflow"]["environment"]["MLFLOW_JOBS_PASSWORD"]
+    (tmp_path / ".env").unlink()
+    follow("**A lost machine.**", "git checkout")
+    assert compose(tmp_path / ".env", GOOGLE).stdout == made.stdout
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
 
 
 # ---- images ----

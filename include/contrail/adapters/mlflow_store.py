@@ -15,14 +15,16 @@ from uuid import uuid4
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
+from contrail.adapters.secret_manager import read_secret
 from contrail.config.settings import Settings
-from contrail.errors import EngineError
+from contrail.errors import EngineError, SpecError
 from contrail.locks import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQL_STORES = ("sqlite:", "postgresql", "mysql")
+_REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 _MAKES = "is making the model registry's database"
 
 
@@ -31,6 +33,7 @@ def client(settings: Settings) -> "MlflowClient":
 
     Raises:
         EngineError: when the store cannot be opened, with its address.
+        SpecError: when MLflow or Secret Manager refuses the login.
     """
     import mlflow
     from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
@@ -47,15 +50,29 @@ def client(settings: Settings) -> "MlflowClient":
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         if path or not is_database(uri):
+            _log_in(settings)
             return mlflow.MlflowClient(uri, uri)
         # On a server, the first of several processes makes the tables, and the others wait for it.
         with locked(settings.home_path / "locks" / "registry", _MAKES):
             return mlflow.MlflowClient(uri, uri)
 
 
+def _log_in(settings: Settings) -> None:
+    """Give MLflow's client the login of a job, unless this process was started with one. It reads the secret once."""
+    from mlflow.environment_variables import MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_USERNAME
+
+    login = settings.registry.login
+    if login and not MLFLOW_TRACKING_PASSWORD.is_set():
+        password = read_secret(login.secret)
+        MLFLOW_TRACKING_USERNAME.set(login.user)
+        MLFLOW_TRACKING_PASSWORD.set(password)
+
+
 @contextmanager
 def mlflow_errors(what: str) -> Iterator[None]:
     """Turn MLflow's own errors, and those of its database and its files, into an ``EngineError``.
+
+    A login that MLflow refuses becomes a ``SpecError``, because no retry helps.
 
     Args:
         what: What could not be done, as in "could not ...".
@@ -65,6 +82,11 @@ def mlflow_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        if getattr(error, "error_code", None) in _REFUSED:
+            raise SpecError(
+                f"could not {what}: MLflow refused the login of this process. {error}. Nothing was changed. Check "
+                'MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or a job\'s secret (docs/several-machines.md, "Log in").'
+            ) from error
         raise EngineError(f"could not {what}: {error}. Run the command again once the registry answers.") from error
 
 

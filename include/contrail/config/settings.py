@@ -61,11 +61,22 @@ class EngineSettings(Frozen):
     master: str = "local[2]"
 
 
+class RegistryLogin(Frozen):
+    """MLflow's user of a remote job. ``secret`` is the secret of Secret Manager that holds the password.
+
+    A process whose environment has ``MLFLOW_TRACKING_PASSWORD`` uses that instead.
+    """
+
+    user: str
+    secret: str
+
+
 class RegistrySettings(Frozen):
-    """MLflow's tracking and registry store, and the folder of its artifacts."""
+    """MLflow's tracking and registry store, the folder of its artifacts, and the login where it asks for one."""
 
     tracking_uri: str
     artifact_uri: str
+    login: RegistryLogin | None = None
 
 
 class CloudLogSettings(Frozen):

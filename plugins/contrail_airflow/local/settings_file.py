@@ -1,11 +1,12 @@
 """Load the pools, connections and variables of airflow_settings.yaml into a running Airflow, by its REST API.
 
 For an Airflow that ``embedded`` did not start:
-``python -m contrail_airflow.local.settings_file --url … --passwords …``
+``python -m contrail_airflow.local.settings_file --url …``, with the password of its user in AIRFLOW_SETTINGS_PASSWORD.
 """
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 
 from contrail.config.settings import settings
 from contrail_airflow.local.api import AirflowApi, AirflowApiError
-from contrail_airflow.roles import ADMIN
+from contrail_airflow.roles import SETTINGS_USER
 
 
 def apply_settings(api: AirflowApi, path: Path) -> None:
@@ -68,11 +69,10 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="contrail_airflow.local.settings_file", description=__doc__)
     parser.add_argument("--url", required=True)
-    parser.add_argument("--passwords", type=Path, required=True, help="the Simple auth manager's file of passwords")
     asked = parser.parse_args()
-    password = json.loads(asked.passwords.read_text())[ADMIN.name]
+    api = AirflowApi(asked.url, SETTINGS_USER, os.environ["AIRFLOW_SETTINGS_PASSWORD"])
     try:
-        apply_settings(AirflowApi(asked.url, ADMIN.name, password), settings().project_path / "airflow_settings.yaml")
+        apply_settings(api, settings().project_path / "airflow_settings.yaml")
     except AirflowApiError as error:
         sys.exit(f"✗ {error}")
 

@@ -1,8 +1,8 @@
-# Empty secrets, and who may fill them. Only the project's owners may read one. Values never pass through Terraform,
-# because its state would keep them.
+# Empty secrets, who may fill them, and who may read one besides the project's owners. Values never pass through
+# Terraform, because its state would keep them.
 
 resource "google_secret_manager_secret" "this" {
-  for_each = toset(var.secret_ids)
+  for_each = var.readers
 
   secret_id           = each.key
   deletion_protection = true
@@ -23,4 +23,18 @@ resource "google_secret_manager_secret_iam_member" "editor" {
   secret_id = each.value.secret_id
   role      = "roles/secretmanager.secretVersionAdder"
   member    = var.editor
+}
+
+locals {
+  readings = merge([
+    for secret, members in var.readers : { for name, member in members : "${secret} ${name}" => { secret = secret, member = member } }
+  ]...)
+}
+
+resource "google_secret_manager_secret_iam_member" "reader" {
+  for_each = local.readings
+
+  secret_id = google_secret_manager_secret.this[each.value.secret].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = each.value.member
 }

@@ -3,9 +3,9 @@ variable "region" {
   type        = string
 }
 
-variable "secret_ids" {
-  description = "The secrets' names."
-  type        = list(string)
+variable "readers" {
+  description = "The secrets' names, and for each the IAM members that may read its value, by a name of ours."
+  type        = map(map(string))
 }
 
 variable "editor" {
