@@ -18,7 +18,7 @@ from tests.loopback.cloud import LoopbackCloud, production
 from tests.unit.methods.test_fit import TRAIN, made_rows
 from tests.unit.plugins.operators.test_remote_stages import stopping
 
-from contrail.adapters import registry
+from contrail.adapters import mlflow_store, registry
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import RegistryLogin, Settings, settings
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
@@ -136,14 +136,17 @@ def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeyp
 
 
 def test_a_job_logs_in_to_mlflow_by_its_secret_and_moves_no_alias(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = settings()
+    worker = mlflow_store.client(current)
+    worker.create_registered_model("login")
+    worker.create_model_version("login", "gs://artifacts/mlflow/model")
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):  # a worker's own, which no job has
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    current = settings()
-    assert [found.version for found in registry.versions(current, "toy")] == ["1"]
+    entry = registry.describe_version(current, "login", "1")
     with pytest.raises(SpecError, match=r"MLflow refused the login of this process.*403"):
-        registry.set_alias(current, registry.describe_version(current, "toy", "1"), registry.CHAMPION)
-    assert registry.alias_version(current, "toy", registry.CHAMPION) is None
+        registry.set_alias(current, entry, registry.CHAMPION)
+    assert registry.alias_version(current, "login", registry.CHAMPION) is None
 
     def logging_in(secret: str) -> Settings:
         login = RegistryLogin(user="jobs", secret=secret)
@@ -155,10 +158,10 @@ def test_a_job_logs_in_to_mlflow_by_its_secret_and_moves_no_alias(cloud: Toy, mo
     ):
         monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
         with pytest.raises(kind, match=said):
-            registry.versions(logging_in(secret), "toy")
+            registry.versions(logging_in(secret), "login")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a guess")
         with pytest.raises(SpecError, match=r"MLflow refused the login of this process.*401"):
-            registry.versions(current, "toy")
+            registry.versions(current, "login")
 
 
 def test_a_lost_worker_and_a_new_triggerer_leave_one_job(cloud: Toy) -> None:
