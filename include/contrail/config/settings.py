@@ -9,12 +9,12 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from upath import UPath
 
-from contrail.config.targets import DispatchSettings
+from contrail.config.targets import LOCAL, DispatchSettings
 from contrail.config.validation_errors import explain, hint
 from contrail.config.yaml_file import read_text, read_yaml
 from contrail.errors import SpecError
@@ -125,6 +125,23 @@ class Settings(Frozen):
     cloud_log: CloudLogSettings | None = None
     analysts: AnalystsSettings | None = None
     variables: dict[str, str] = Field(default={})
+
+    @model_validator(mode="after")
+    def _promotes_here(self) -> Self:
+        if not self.registry.login:
+            return self
+        dispatch = self.dispatch
+        for where, chosen in {
+            "stages": dispatch.stages,
+            **{f"pipelines.{n}": p for n, p in dispatch.pipelines.items()},
+        }.items():
+            target = dispatch.targets.get(chosen.get("promote", LOCAL))
+            if target and target.kind in ("dataproc", "vertex"):
+                raise ValueError(
+                    f"dispatch.{where}.promote: it stays on the worker, because MLflow lets no remote job move an alias "
+                    f"(registry.login, user '{self.registry.login.user}')"
+                )
+        return self
 
     @property
     def landing(self) -> UPath:

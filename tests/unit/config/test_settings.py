@@ -117,6 +117,31 @@ def test_a_wrong_target_is_named_with_its_file(monkeypatch: pytest.MonkeyPatch, 
         load(monkeypatch, "prod", CONTRAIL_PROJECT=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("own", "where"),
+    [
+        ("stages: {features: spark, train: gpu, promote: gpu}", "stages"),
+        (
+            "stages: {features: spark, train: gpu}\n  pipelines: {flight_delay: {promote: spark}}",
+            "pipelines.flight_delay",
+        ),
+    ],
+)
+def test_a_promotion_stays_where_mlflow_lets_an_alias_move(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str, where: str
+) -> None:
+    folder = tmp_path / "include" / "environments"
+    folder.mkdir(parents=True)
+    text = (PROJECT / "include" / "environments" / "prod.yaml").read_text()
+    given = {"CONTRAIL_PROJECT": str(tmp_path), "CONTRAIL_PIPELINES": str(PROJECT / "include" / "pipelines")}
+    (folder / "prod.yaml").write_text(changed := text.replace("stages: {features: spark, train: gpu}", own))
+    assert changed != text
+    with pytest.raises(SpecError, match=rf"dispatch.{where}.promote: it stays on the worker"):
+        load(monkeypatch, "prod", **given)
+    (folder / "prod.yaml").write_text(re.sub("  login: .*\n", "", changed))
+    assert load(monkeypatch, "prod", **given).name == "prod"
+
+
 @pytest.mark.parametrize("key", ["monthly_budgets: {PIPELINE: 5}", "pipelines: {PIPELINE: {train: local}}"])
 def test_a_budget_or_a_target_of_no_pipeline_names_the_nearest(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
