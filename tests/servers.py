@@ -104,12 +104,10 @@ class Servers:
         """The command and the environment of a service, with the addresses of this machine."""
         env_file = self.folder / ".env"
         env_file.write_text("".join(f"{name}='{value}'\n" for name, value in self.secrets.items()))
-        command = [Path(sys.executable).parent / "docker-compose", "--env-file", env_file, "config", "--format", "json"]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout)["services"][name]
-        text = json.dumps([found["command"], found["environment"]]).replace(
-            "$$", "$"
-        )  # as Compose escapes a dollar sign
+        config = [Path(sys.executable).parent / "docker-compose", "--env-file", env_file, "config", "--format", "json"]
+        done = subprocess.run(config, cwd=PROJECT, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.replace("$$", "$"))["services"][name]  # Compose doubles a dollar sign
+        text = json.dumps([found["command"], found["environment"]])
         for there, here in {
             "@postgres/": f"@127.0.0.1:{self.postgres_port}/",
             '"postgres"': f'"127.0.0.1:{self.postgres_port}"',
@@ -119,10 +117,8 @@ class Servers:
             text = text.replace(there, here)
         command, environment = json.loads(text)
         # As the entry point of Airflow's image starts them.
-        start = (
-            [sys.executable, *command[1:]] if command[0] == "python" else [sys.executable, "-m", "airflow", *command]
-        )
-        return Service(start, environment)
+        program = command[1:] if command[0] == "python" else ["-m", "airflow", *command]
+        return Service([sys.executable, *program], environment)
 
     def run(self, name: str, environment: dict[str, str], airflow_url: str = "") -> str:
         """Run a service that ends by itself, and return what it says."""
