@@ -131,6 +131,7 @@ def test_the_first_users_are_those_of_the_embedded_airflow_and_no_file_has_their
 
 # ---- on Google Cloud ----
 
+_OWN = {"CONTRAIL_ENV", "CONTRAIL_REVISION", "CONTRAIL_AIRFLOW_IMAGE"}  # of the deployment, not of Terraform
 _ASKED = set(re.findall(r"\$\{(CONTRAIL_\w+):\?see", (PROJECT / GOOGLE[1]).read_text()))
 
 
@@ -151,7 +152,7 @@ def test_compose_asks_for_what_the_environment_names_and_terraform_gives(on_goog
     outputs = (PROJECT / "terraform" / "outputs.tf").read_text().partition('output "environment"')[2]
     given = set(re.findall(r"^\s+(CONTRAIL_\w+)\s+=", outputs, re.MULTILINE))
     assert named - {"CONTRAIL_JOB_IMAGE"} <= given
-    assert _ASKED - {"CONTRAIL_ENV", "CONTRAIL_REVISION", "CONTRAIL_AIRFLOW_IMAGE"} == given
+    assert _ASKED - _OWN == given
     for name in ("worker", "scheduler", "dag-processor", "triggerer", "api-server"):
         assert named <= on_google[name]["environment"].keys(), name
     assert {service["image"] for name, service in on_google.items() if name in ("worker", "mlflow", "scheduler")} == {
@@ -188,13 +189,13 @@ def test_the_limits_of_memory_fit_the_machine_that_the_docs_make(
 def test_the_docs_make_the_settings_and_find_them_again_for_a_lost_machine(tmp_path: Path) -> None:
     """`terraform` and `gcloud` are stand-ins that print outputs and keep secrets; the rest of the commands runs."""
     page = (PROJECT / "docs" / "gcp.md").read_text()
-    outputs = {name: f"some-{name.lower()}" for name in _ASKED - {"CONTRAIL_ENV", "CONTRAIL_REVISION"}}
+    outputs = {name: f"some-{name.lower()}" for name in _ASKED - _OWN}
     stand_ins = tmp_path / "bin"
     stand_ins.mkdir()
     for name, script in {
         "terraform": f"echo '{json.dumps(outputs)}'",
         # secrets versions add NAME --project=… --data-file=…, and: secrets versions access latest --secret=NAME …
-        "gcloud": 'if [ "$3" = access ]; then cat "${5#*=}"; else cat "${6#*=}" > "$4"; fi',
+        "gcloud": 'case "$1 $3" in *access) cat "${5#*=}" ;; *add) cat "${6#*=}" > "$4" ;; *) echo sha256:1 ;; esac',
         "make": f"PYTHONPATH={PROJECT}/plugins {sys.executable} -m contrail_airflow.local.compose_env",
     }.items():
         (stand_ins / name).write_text(f"#!/bin/bash\n{script}\n")
@@ -205,7 +206,7 @@ def test_the_docs_make_the_settings_and_find_them_again_for_a_lost_machine(tmp_p
         commands = re.search(r"```\n(.*?)```", page.partition(after)[2], re.DOTALL)
         assert commands
         text = textwrap.dedent(commands[1])
-        own = {"PATH": f"{stand_ins}:{os.environ['PATH']}", "PROJECT": "p", "revision": "abc"}
+        own = {"PATH": f"{stand_ins}:{os.environ['PATH']}", "PROJECT": "p", "revision": "abc", "repository": "registry"}
         text = text.partition(until)[0] if until else text
         subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=tmp_path, env=own, check=True, capture_output=True)
 
@@ -213,7 +214,7 @@ def test_the_docs_make_the_settings_and_find_them_again_for_a_lost_machine(tmp_p
     made = compose(tmp_path / ".env", GOOGLE)
     assert made.returncode == 0, made.stderr
     services, password = json.loads(made.stdout)["services"], (tmp_path / "contrail-mlflow-jobs").read_text()
-    assert services["worker"]["image"] == "some-contrail_image_repository/airflow:abc"
+    assert services["worker"]["image"] == "registry/airflow@sha256:1"
     assert password == services["mlflow"]["environment"]["MLFLOW_JOBS_PASSWORD"]
     (tmp_path / ".env").unlink()
     follow("**A lost machine.**", "git checkout")
