@@ -152,7 +152,7 @@ def test_compose_asks_for_what_the_environment_names_and_terraform_gives(on_goog
     outputs = (PROJECT / "terraform" / "outputs.tf").read_text().partition('output "environment"')[2]
     given = set(re.findall(r"^\s+(CONTRAIL_\w+)\s+=", outputs, re.MULTILINE))
     assert named - {"CONTRAIL_JOB_IMAGE"} <= given
-    assert _ASKED - _OWN == given
+    assert given == _ASKED - _OWN
     for name in ("worker", "scheduler", "dag-processor", "triggerer", "api-server"):
         assert named <= on_google[name]["environment"].keys(), name
     assert {service["image"] for name, service in on_google.items() if name in ("worker", "mlflow", "scheduler")} == {
