@@ -71,7 +71,12 @@ OF_VALUES = {
     "version of Postgres": Defect(DATABASE, "POSTGRES_18", "POSTGRES_81", "database_version to be one of"),
     "state of a tag": Defect(REGISTRY, '"UNTAGGED"', '"NONE"', "tag_state to be one of"),
     "action of a clean-up": Defect(REGISTRY, 'action = "KEEP"', 'action = "RETAIN"', "action to be one of"),
-    "severity of an alert": Defect(MONITORING, '"CRITICAL"', '"PAGE"', "severity to be one of"),
+    "severity of an alert": Defect(
+        MONITORING,
+        'is silent" combiner = "OR" severity = "CRITICAL"',
+        'is silent"\ncombiner = "OR"\nseverity = "PAGE"',
+        "severity to be one of",
+    ),
     "kind of a metric": Defect(MONITORING, '"DELTA"', '"COUNTER"', "metric_kind to be one of"),
     "basis of a threshold": Defect(MONITORING, '"FORECASTED_SPEND"', '"FORECAST"', "spend_basis to be one of"),
     "period of a budget": Defect(MONITORING, '"MONTH"', '"MONTHLY"', "calendar_period to be one of"),
