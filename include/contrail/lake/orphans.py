@@ -5,22 +5,23 @@ removes either. Whoever began to read within the grace period may still need wha
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from fsspec import AbstractFileSystem
-from pyiceberg.io import FileIO
+from pyiceberg.manifest import ManifestContent, ManifestFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
 from upath import UPath
 
 from contrail.errors import DamagedError
 from contrail.lake.recovery import UNREADABLE
 
 _METADATA = ".metadata.json"
+_KEPT = "Nothing was removed."
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,20 @@ def orphans(table: Table, grace: timedelta) -> list[Orphan]:
             to at any time within this period is kept too.
 
     Raises:
-        DamagedError: when a metadata file of that time cannot be read. Nothing may be removed then.
+        DamagedError: when a metadata file or a manifest cannot be read, or when a file that the table needs is not in the
+            listing of its folder. Nothing may be removed then.
     """
-    place = UPath(table.location())
-    store: AbstractFileSystem = place.fs
+    store: AbstractFileSystem = UPath(table.location()).fs
     before = datetime.now(UTC) - grace
-    there = [_file(store, entry) for entry in store.find(place.path, detail=True).values()]
-    kept = {store._strip_protocol(path) for path in _reachable(table, _read_lately(store, table, there, before))}
-    found = [one for one in there if one.modified < before and one.path not in kept]
+    there = list(files_under(store, table.location()))
+    needed = _needed(table)
+    _check_listed(store, needed, there)
+    kept = needed | {entry.metadata_file for entry in table.metadata.metadata_log}
+    for path, content in _read_lately(store, table, there, before):
+        kept.add(path)
+        _follow(table, content, kept)
+    names = {store._strip_protocol(path) for path in kept}
+    found = [one for one in there if one.modified < before and one.path not in names]
     for one in found:
         if one.path.endswith(_METADATA):
             with suppress(*UNREADABLE):
@@ -66,9 +73,25 @@ def remove(table: Table, found: Iterable[Orphan]) -> None:
             continue
 
 
-def _file(store: AbstractFileSystem, entry: dict[str, Any]) -> Orphan:
-    modified = store.modified(entry["name"])
-    return Orphan(entry["name"], int(entry["size"]), modified if modified.tzinfo else modified.replace(tzinfo=UTC))
+def files_under(store: AbstractFileSystem, folder: str) -> Iterator[Orphan]:
+    """Yield the files of a folder and of those in it. Links are no files of it, and nothing behind them is."""
+    # A path library would write the folder's name in another way than the table does.
+    for entry in store.find(store._strip_protocol(folder), detail=True).values():
+        if entry["type"] == "file":
+            # Asked later, a file may be gone.
+            moment = entry["mtime"] if "mtime" in entry else store.modified(entry["name"])
+            modified = moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment, UTC)
+            modified = modified if modified.tzinfo else modified.replace(tzinfo=UTC)
+            yield Orphan(entry["name"], int(entry["size"]), modified)
+
+
+def _check_listed(store: AbstractFileSystem, needed: Iterable[str], there: Iterable[Orphan]) -> None:
+    """Refuse a listing that lacks files which the table needs and which exist: names in it would not match the table's."""
+    for path in sorted({store._strip_protocol(path) for path in needed} - {one.path for one in there}):
+        if store.exists(path):
+            raise DamagedError(
+                f"{path} is not in the listing of its table's folder: it lies elsewhere, or behind a link. {_KEPT}"
+            )
 
 
 def _read_lately(
@@ -88,7 +111,7 @@ def _read_lately(
         except UNREADABLE as error:
             why = str(error).splitlines()[0]
             raise DamagedError(
-                f"{location} cannot be read ({why}), so nobody knows which files it refers to. Nothing was removed."
+                f"{location} cannot be read ({why}), so nobody knows which files it refers to. {_KEPT}"
             ) from error
 
 
@@ -96,26 +119,73 @@ def _read(table: Table, location: str) -> TableMetadata:
     """Read a metadata file of a table, and refuse another table's. Its files would seem to be nobody's."""
     found = FromInputFile.table_metadata(table.io.new_input(location))
     if found.table_uuid != table.metadata.table_uuid:
-        raise DamagedError(f"{location} is of another table than {'.'.join(table.name())}. Nothing was removed.")
+        raise DamagedError(f"{location} is of another table than {'.'.join(table.name())}. {_KEPT}")
     return found
 
 
-def _reachable(table: Table, metadata: Iterable[tuple[str, TableMetadata]]) -> set[str]:
-    """Every file that these metadata files lead to, and they themselves."""
-    found = {entry.metadata_file for entry in table.metadata.metadata_log}
-    for path, content in metadata:
-        found.add(path)
-        found |= {one.statistics_path for one in content.statistics}
-        for snapshot in content.snapshots:
-            if snapshot.manifest_list in found:
-                continue
-            found.add(snapshot.manifest_list)
-            for manifest in snapshot.manifests(table.io):
+def _needed(table: Table) -> set[str]:
+    """The table's metadata file, and every file that it leads to."""
+    found = {table.metadata_location}
+    try:
+        _follow(table, table.metadata, found, missing=())
+    except FileNotFoundError as error:
+        why = str(error).splitlines()[0]
+        raise DamagedError(
+            f"{'.'.join(table.name())}: a file that a snapshot needs is missing ({why}), so nobody knows which files it "
+            f"refers to. {_KEPT} Restore it from a backup, or wait until the snapshot expires."
+        ) from error
+    return found
+
+
+def _follow(
+    table: Table,
+    metadata: TableMetadata,
+    found: set[str],
+    missing: tuple[type[Exception], ...] = (FileNotFoundError,),
+) -> None:
+    """Add every file that a metadata file leads to. An upkeep with less grace may have removed what is ``missing``."""
+    found |= {one.statistics_path for one in (*metadata.statistics, *metadata.partition_statistics)}
+    for snapshot in metadata.snapshots:
+        if snapshot.manifest_list in found:
+            continue
+        found.add(snapshot.manifest_list)
+        with suppress(*missing):
+            for manifest in _manifests(table, snapshot):
                 if manifest.manifest_path not in found:
                     found.add(manifest.manifest_path)
-                    found |= _data_files(manifest, table.io)
+                    with suppress(*missing):
+                        found |= _files(table, manifest)
+
+
+def _manifests(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
+    with _whole(snapshot.manifest_list):
+        found = snapshot.manifests(table.io)
+        counted = int(snapshot.summary["total-data-files"] or 0) if snapshot.summary else 0
+        if sum(_live(one) for one in found if one.content == ManifestContent.DATA) < counted:
+            raise ValueError(f"its manifests have less than {counted} data files")
     return found
 
 
-def _data_files(manifest: Any, io: FileIO) -> set[str]:
-    return {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(io, discard_deleted=True)}
+def _files(table: Table, manifest: ManifestFile) -> set[str]:
+    with _whole(manifest.manifest_path):
+        found = manifest.fetch_manifest_entry(table.io)
+        if len(found) != _live(manifest):
+            raise ValueError(f"it has {len(found)} files of {_live(manifest)}")
+    return {entry.data_file.file_path for entry in found}
+
+
+def _live(manifest: ManifestFile) -> int:
+    return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
+
+
+@contextmanager
+def _whole(location: str) -> Iterator[None]:
+    """Refuse what is damaged. PyIceberg reads a file that was cut off as if it ended there, and else raises anything."""
+    try:
+        yield
+    except OSError:
+        raise  # it is missing, or the machine's fault
+    except Exception as error:
+        raise DamagedError(
+            f"{location} cannot be read ({error}), so nobody knows which files it refers to. {_KEPT}"
+        ) from error

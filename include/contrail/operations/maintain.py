@@ -4,10 +4,9 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-
-from upath import UPath
 
 from contrail.files import remove_folder
 from contrail.lake import orphans
@@ -53,15 +52,14 @@ def _staging(lake: Lake, grace: timedelta, dry_run: bool) -> Maintained:
     """Remove the staging folders of runs that wrote nothing within the grace period."""
     before = datetime.now(UTC) - grace
     folder = lake.settings.staging / lake.namespace
-    files = size = 0
-    for run in folder.iterdir() if folder.exists() else ():
-        inside = [path for path in run.rglob("*") if path.is_file()]
-        if all(_modified(path) < before for path in [*inside, run]):
-            files, size = files + len(inside), size + sum(path.stat().st_size for path in inside)
-            if not dry_run:
-                remove_folder(run)
-    return Maintained("staging", files, size)
-
-
-def _modified(path: UPath) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    runs: dict[str, list[orphans.Orphan]] = {}
+    place = len(folder.fs._strip_protocol(str(folder)).split("/"))
+    for one in orphans.files_under(folder.fs, str(folder)) if folder.exists() else ():
+        runs.setdefault(one.path.split("/")[place], []).append(one)
+    over = {name: inside for name, inside in runs.items() if all(one.modified < before for one in inside)}
+    if not dry_run:
+        for name in over:
+            with suppress(FileNotFoundError):  # its run may end now, and remove it
+                remove_folder(folder / name)
+    gone = [one for inside in over.values() for one in inside]
+    return Maintained("staging", len(gone), sum(one.size for one in gone))

@@ -7,8 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pyiceberg.table.statistics import PartitionStatisticsFile, StatisticsFile
+from pyiceberg.table.update import SetPartitionStatisticsUpdate, SetStatisticsUpdate
 from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, rows
 
+from contrail.config.settings import settings
 from contrail.errors import DamagedError
 from contrail.lake import data_files, moving
 from contrail.lake.lake import Lake
@@ -144,3 +147,110 @@ def test_it_may_run_beside_writers_and_readers(busy: Lake) -> None:
     clean(other, NOW)
     assert contents(busy) == [(DAY1, "red", 3), (DAY2, "n19", 3), (DAY3, "n19", 3)]
     assert other.verify("items").damages == ()
+
+
+def place(lake: Lake) -> Path:
+    return Path(lake.table("items").location().removeprefix("file://"))
+
+
+def manifest_of(lake: Lake) -> Path:
+    """The manifest of the newest snapshot that has the most bytes."""
+    found = lake.table("items").current_snapshot().manifests(lake.table("items").io)  # type: ignore[union-attr]
+    return Path(max(found, key=lambda one: one.manifest_length).manifest_path.removeprefix("file://"))
+
+
+@pytest.mark.parametrize("name", ["data", "metadata"])
+def test_what_is_behind_a_link_is_not_touched(busy: Lake, tmp_path: Path, name: str) -> None:
+    link = place(busy) / name
+    link.rename(tmp_path / "disk")
+    link.symlink_to(tmp_path / "disk")
+    before = {path: path.read_bytes() for path in (tmp_path / "disk").rglob("*") if path.is_file()}
+    with pytest.raises(DamagedError, match=r"is not in the listing .* behind a link. Nothing was removed"):
+        clean(busy, NOW)
+    assert {path: path.read_bytes() for path in (tmp_path / "disk").rglob("*") if path.is_file()} == before
+    assert link.is_symlink()
+
+
+def test_a_link_in_a_tables_folder_stays_and_so_does_its_target(busy: Lake, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"1")
+    links = {place(busy) / "data" / "photos": tmp_path / "photos", place(busy) / "a.jpg": tmp_path / "photos" / "a.jpg"}
+    links[place(busy) / "gone"] = tmp_path / "gone"
+    for link, target in links.items():
+        link.symlink_to(target)
+    assert clean(busy, NOW)
+    assert all(link.is_symlink() for link in links)
+    assert (tmp_path / "photos" / "a.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "warehouse", ["{home}//lake/./w", "file://{home}//lake", "file://{home}/a b%20c/ä", "{home}/x/"]
+)
+def test_the_way_in_which_a_warehouse_is_written_loses_no_file(home: Path, warehouse: str) -> None:
+    current = settings()
+    of = current.catalog.model_copy(update={"warehouse_uri": warehouse.format(home=home)})
+    lake = Lake(current.model_copy(update={"catalog": of, "snapshots_kept": 1}), "shop")
+    for colour in ("old", "new", "newest"):
+        lake.publish(ITEMS, rows([DAY1], colour), [DAY1], provenance())
+    assert clean(lake, NOW)
+    assert contents(lake) == [(DAY1, "newest", 3)]
+    assert lake.verify("items").damages == ()
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["manifest", "list"])
+def test_nothing_goes_while_a_manifest_is_cut_off(busy: Lake, kind: str, part: float) -> None:
+    snapshot = busy.table("items").current_snapshot()
+    assert snapshot is not None
+    path = manifest_of(busy) if kind == "manifest" else Path(snapshot.manifest_list.removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    before = files(busy)
+    with pytest.raises(DamagedError, match=rf"{path.name} cannot be read .* Nothing was removed"):
+        clean(busy, NOW)
+    assert files(busy) == before
+
+
+def test_nothing_goes_while_a_manifest_is_missing(busy: Lake) -> None:
+    manifest_of(busy).unlink()
+    before = files(busy)
+    with pytest.raises(DamagedError, match=r"is missing .* Nothing was removed"):
+        clean(busy, NOW)
+    assert files(busy) == before
+
+
+def test_it_runs_again_with_more_grace_after_it_ran_with_less(busy: Lake) -> None:
+    assert clean(busy, NOW)
+    now = contents(busy)
+    assert clean(busy, DAYS) == set()
+    busy.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
+    assert clean(busy, DAYS) == set()
+    assert clean(busy, NOW)
+    assert contents(busy) == [*now, (DAY3, "red", 3)]
+
+
+def test_a_lost_file_does_not_keep_the_others(busy: Lake) -> None:
+    Path(busy.files("items")[-1].removeprefix("file://")).unlink()
+    assert clean(busy, NOW)
+
+
+def test_statistics_stay(busy: Lake) -> None:
+    table = busy.table("items")
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    kinds = {"table": StatisticsFile, "partition": PartitionStatisticsFile}
+    paths = {kind: place(busy) / "metadata" / f"{kind}.puffin" for kind in kinds}
+    for path in paths.values():
+        path.write_bytes(b"1234")
+    sizes = {"file-size-in-bytes": 4}
+    known = {"snapshot-id": snapshot.snapshot_id, **sizes}
+    statistics = StatisticsFile.model_validate(
+        {**known, "statistics-path": str(paths["table"]), "file-footer-size-in-bytes": 1, "blob-metadata": []}
+    )
+    of_partitions = PartitionStatisticsFile.model_validate({**known, "statistics-path": str(paths["partition"])})
+    updates = (
+        SetStatisticsUpdate(statistics=statistics),
+        SetPartitionStatisticsUpdate(partition_statistics=of_partitions),
+    )
+    busy.catalog.commit_table(table, (), updates)
+    assert clean(busy, NOW)
+    assert all(path.exists() for path in paths.values())
