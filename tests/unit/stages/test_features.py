@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from tests.conftest import Toy
 from tests.pipelines.toy.source import DEPOTS, parcels_of
 
-from contrail.errors import InputsChangedError, MissingInputError, SpecError
+from contrail.errors import AuditError, InputsChangedError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
@@ -129,6 +129,39 @@ def test_rows_that_nobody_asked_for_are_refused(toy: Toy, monkeypatch: pytest.Mo
     monkeypatch.setattr(toy.pipeline.module("features"), "build", more)
     with pytest.raises(SpecError, match=r"returned 1 rows .*'parcel': '99'"):
         toy.run("features", "2024-01-09")
+
+
+@pytest.mark.parametrize(
+    ("column", "made"),
+    [("parcel", "concat('p', parcel)"), ("ship_date", "concat('on ', ship_date)"), ("parcel", "array(parcel)")],
+)
+def test_a_key_of_another_type_is_refused_by_the_audit(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, column: str, made: str
+) -> None:
+    publish_all(toy)
+    build = toy.pipeline.function("features", "build")
+    other = lambda tables, window: build(tables, window).withColumn(column, F.expr(made))  # noqa: E731
+    monkeypatch.setattr(toy.pipeline.module("features"), "build", other)
+    with pytest.raises(AuditError, match="staged types differ"):
+        toy.run("features", "2024-01-09")
+
+
+@pytest.mark.parametrize(
+    ("column", "made"),
+    [
+        ("parcel", "cast(parcel AS int)"),
+        ("parcel", "cast(parcel AS decimal(9, 0))"),
+        ("ship_date", "to_timestamp(ship_date)"),
+    ],
+)
+def test_a_key_of_a_type_that_holds_the_same_is_the_same(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, column: str, made: str
+) -> None:
+    publish_all(toy)
+    build = toy.pipeline.function("features", "build")
+    same = lambda tables, window: build(tables, window).withColumn(column, F.expr(made))  # noqa: E731
+    monkeypatch.setattr(toy.pipeline.module("features"), "build", same)
+    assert toy.run("features", "2024-01-09").rows == 12
 
 
 def handed_over(toy: Toy, monkeypatch: pytest.MonkeyPatch, start: str, end: str) -> dict[str, pd.DataFrame]:
