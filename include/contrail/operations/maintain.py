@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from contrail.errors import DamagedError
 from contrail.files import remove_folder
 from contrail.lake import orphans
 from contrail.lake.catalog import Tables
@@ -35,17 +36,27 @@ def maintain(lake: Lake, grace: timedelta, *, dry_run: bool = False) -> Iterator
         dry_run: Say what would go, and remove nothing.
 
     Raises:
-        DamagedError: when a table's metadata cannot be read. That table stays as it is.
+        DamagedError: after the last, when tables are damaged. Those stay as they are.
     """
     leases = Tables(lake.settings, NAMESPACE, lake.namespace)
-    own = [(lake.table(name), name) for name in lake.table_names()]
-    of_models = [(leases.table(lake.namespace), "lease of models")] if leases.exists(lake.namespace) else []
-    for table, name in [*own, *of_models]:
-        found = orphans.orphans(table, grace)
+    tables: list[tuple[Tables, str, str]] = [(lake, name, name) for name in lake.table_names()]
+    if leases.exists(lake.namespace):
+        tables.append((leases, lake.namespace, "lease of models"))
+    damaged: list[str] = []
+    for place, name, of in tables:
+        try:
+            # Loaded now: an hour ago it may have been another.
+            table = place.table(name)
+            found = orphans.orphans(table, grace)
+        except DamagedError as error:
+            damaged.append(str(error))
+            continue
         if not dry_run:
             orphans.remove(table, found)
-        yield Maintained(name, len(found), sum(one.size for one in found))
+        yield Maintained(of, len(found), sum(one.size for one in found))
     yield _staging(lake, grace, dry_run)
+    if damaged:
+        raise DamagedError("\n".join([*damaged, f"{len(tables) - len(damaged)} other tables are done."]))
 
 
 def _staging(lake: Lake, grace: timedelta, dry_run: bool) -> Maintained:

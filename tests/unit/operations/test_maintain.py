@@ -1,10 +1,15 @@
-"""Upkeep of staging, beside runs that write there and end."""
+"""Upkeep of a whole pipeline: of each table, and of staging beside runs that write there and end."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
+
 from contrail.config.settings import settings
+from contrail.errors import DamagedError
 from contrail.files import remove_folder
 from contrail.lake.lake import Lake
 from contrail.operations.maintain import maintain
@@ -29,3 +34,36 @@ def test_runs_may_begin_and_end_meanwhile(home: Path) -> None:
     finally:
         done.set()
         worker.join()
+
+
+@pytest.fixture
+def shop(home: Path) -> Lake:
+    """Two tables of which all snapshots but the newest have expired."""
+    lake = Lake(settings().model_copy(update={"snapshots_kept": 1}), "shop")
+    for colour in ("old", "new"):
+        for dataset in (ITEMS, replace(ITEMS, name="adverts")):
+            lake.publish(dataset, rows([DAY1], colour), [DAY1], provenance())
+    return lake
+
+
+def test_a_commit_after_the_first_table_is_seen(shop: Lake) -> None:
+    steps = maintain(shop, timedelta(0))
+    assert next(steps).of == "adverts"
+    lost = Path(shop.table("items").metadata_location.removeprefix("file://"))
+    shop.publish(ITEMS, rows([DAY2]), [DAY2], provenance())
+    lost.with_name("00009-lost.metadata.json").write_bytes(lost.read_bytes())
+    assert [one.of for one in steps] == ["items", "staging"]
+    assert contents(shop) == [(DAY1, "new", 3), (DAY2, "red", 3)]
+
+
+def test_a_damaged_table_does_not_keep_the_others_from_it(shop: Lake) -> None:
+    snapshot = shop.table("adverts").current_snapshot()
+    assert snapshot is not None
+    Path(snapshot.manifest_list.removeprefix("file://")).write_bytes(b"")
+    found: dict[str, int] = {}
+    with pytest.raises(DamagedError, match=r"cannot be read .* Nothing was removed.\n1 other tables are done"):
+        for one in maintain(shop, timedelta(0)):
+            found[one.of] = one.files
+    assert found.keys() == {"items", "staging"}
+    assert found["items"]
+    assert set(shop.scan("items")["colour"].to_pylist()) == {"new"}
