@@ -32,9 +32,13 @@ RUN awk '/^[a-z]/ { kept = !/^(pyspark|py4j|pysail)==/ } kept' /opt/contrail/req
 COPY include/contrail/dispatch/bootstrap.py /opt/contrail/
 ARG REVISION=unknown
 ARG PYTHON_IMAGE
+# `contrail doctor` reads the label without pulling the image. The build refuses the hash of another lock.
+ARG LOCK=""
+RUN [ -z "${LOCK}" ] || [ "${LOCK}" = "$(cat /opt/contrail/requirements.sha256)" ]
 LABEL org.opencontainers.image.title="contrail-job" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
+      contrail.requirements.sha256="${LOCK}"
 USER 1099
 WORKDIR /home/spark
 # A job runs to its end, and its submitter watches it.

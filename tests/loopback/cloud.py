@@ -23,6 +23,7 @@ from contrail.config.settings import settings
 from contrail.dispatch.payload import JOB_LABEL
 from contrail_airflow.login.mlflow_rights import JOBS, ORCHESTRATOR
 from tests.java import java_home
+from tests.loopback.apis import HOSTS, Apis, Project
 from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.catalog import RestCatalogServer
 from tests.loopback.identity import PROJECT, Identity, certificates
@@ -46,6 +47,7 @@ class LoopbackCloud:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.project = Project(folder)
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(folder), str(certificates())],
             stdout=subprocess.PIPE,
@@ -126,10 +128,10 @@ def production(folder: Path, **variables: str) -> Iterator[LoopbackCloud]:
 
 
 class _Proxy:
-    """A CONNECT proxy to the services alone."""
+    """A CONNECT proxy to the services alone: those that speak gRPC, and those that speak REST."""
 
-    def __init__(self, services: int) -> None:
-        self._services = services
+    def __init__(self, services: int, apis: int) -> None:
+        self._ports = {_OURS: services, HOSTS: apis}
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -144,11 +146,12 @@ class _Proxy:
         while b"\r\n\r\n" not in head and (part := client.recv(4096)):
             head += part
         verb, address = (*head.split(b" ", 2), b"", b"")[:2]
-        if verb != b"CONNECT" or not _OURS.fullmatch(address):
+        ports = [port for ours, port in self._ports.items() if ours.fullmatch(address)]
+        if verb != b"CONNECT" or not ports:
             client.sendall(b"HTTP/1.1 502 refused\r\n\r\n")
             client.close()
             return
-        inside = socket.create_connection(("127.0.0.1", self._services))
+        inside = socket.create_connection(("127.0.0.1", ports[0]))
         client.sendall(b"HTTP/1.1 200 ok\r\n\r\n")
         threading.Thread(target=_pump, args=(client, inside), daemon=True).start()
         _pump(inside, client)
@@ -191,7 +194,7 @@ def main() -> None:
     for name in BUCKETS:
         buckets.client.create_bucket(name)
     for name in DATASETS:
-        Client(PROJECT, credentials=AnonymousCredentials()).create_dataset(name)
+        Client(PROJECT, credentials=AnonymousCredentials(), location=REGION).create_dataset(name)
     catalog = RestCatalogServer(folder, "gs://lake")
     pair = ((signed / "key").read_bytes(), (signed / "certificate").read_bytes())
     server = grpc.server(futures.ThreadPoolExecutor(32))
@@ -204,9 +207,10 @@ def main() -> None:
     server.start()
     # How Google's clients are led here. Jobs ask for their secret in the same way.
     way = {
-        "https_proxy": f"http://127.0.0.1:{_Proxy(services).port}",
+        "https_proxy": f"http://127.0.0.1:{_Proxy(services, Apis(folder, signed, PROJECT).port).port}",
         "no_proxy": "127.0.0.1,localhost",
         "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(signed / "authority"),
+        "REQUESTS_CA_BUNDLE": str(signed / "authority"),
     }
     os.environ.update(way)
     environment |= {

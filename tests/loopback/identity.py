@@ -58,7 +58,7 @@ def _certificate(
 
 @cache
 def certificates() -> Path:
-    """A folder with ``key`` and ``certificate`` of ``*.googleapis.com``, and of the throw-away ``authority`` that signed it.
+    """A folder with ``key`` and ``certificate`` of Google's names, and of the throw-away ``authority`` that signed it.
 
     The same for the whole process: gRPC reads the authorities that it trusts once.
     """
@@ -66,7 +66,7 @@ def certificates() -> Path:
     atexit.register(place.cleanup)
     authority, server = (rsa.generate_private_key(65537, 2048) for _ in range(2))
     root = _certificate("loopback", authority, None, authority, [])
-    leaf = _certificate("googleapis.com", server, root, authority, ["*.googleapis.com", "localhost"])
+    leaf = _certificate("googleapis.com", server, root, authority, ["*.googleapis.com", "*.pkg.dev", "localhost"])
     folder = Path(place.name)
     (folder / "key").write_bytes(_private(server))
     for name, certificate in (("certificate", leaf), ("authority", root)):

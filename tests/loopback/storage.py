@@ -9,18 +9,22 @@ import base64
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import time
 from hashlib import md5
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import google_crc32c
 
+from tests.loopback.apis import Project
 from tests.loopback.identity import refusal
 from tests.loopback.server import QuietHandler, QuietServer
 
 _ATTRIBUTE = "user.metadata"
+_PERMISSIONS = re.compile(r"/storage/v1/b/([^/]+)/iam/testPermissions")
 # Files that are known to have theirs: to ask each one at each request would take longer than the request.
 _ADOPTED: set[str] = set()
 # When each folder last changed, as it was looked into, and the folders in it.
@@ -131,6 +135,10 @@ class _Door(QuietHandler):
     protocol_version = "HTTP/1.1"
 
     def _forward(self) -> None:
+        asked = urlsplit(self.path)
+        if found := _PERMISSIONS.fullmatch(asked.path):
+            self._held(found[1], parse_qs(asked.query)["permissions"])
+            return
         adopt(self.root)
         body = self._body()
         shown = str(self.headers.get("Authorization", "")).startswith("Bearer loopback-")
@@ -155,8 +163,20 @@ class _Door(QuietHandler):
         self.wfile.write(content)
 
     def _refuse(self, why: str) -> None:
-        content = json.dumps({"error": {"code": 401, "message": why}}).encode()
-        self.send_response(401)
+        self._answer(401, {"error": {"code": 401, "message": why}})
+
+    def _held(self, bucket: str, permissions: list[str]) -> None:
+        """Which permissions the caller has on a bucket, which the server cannot say."""
+        project = Project(self.root.parent)
+        if (self.root / bucket).is_dir():
+            self._answer(*project.held("bucket", bucket, permissions))
+        else:
+            self._answer(404, {"error": {"code": 404, "message": "The specified bucket does not exist."}})
+
+    def _answer(self, code: int, values: object) -> None:
+        content = json.dumps(values).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from contrail.adapters.google_errors import google_errors
 from contrail.adapters.machine_errors import machine_errors
-from contrail.cli import backfills, housekeeping, models, printing, stages, tables, unexpected, upkeep
+from contrail.cli import backfills, doctor, housekeeping, models, printing, stages, tables, unexpected, upkeep
 from contrail.cli.help import help_text
 from contrail.config.settings import settings
 from contrail.errors import ContrailError
@@ -20,7 +20,7 @@ app = typer.Typer(
     help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
-for desk in (stages, backfills, tables, upkeep, models, housekeeping):
+for desk in (stages, backfills, tables, upkeep, models, housekeeping, doctor):
     app.add_typer(desk.app)
 
 
@@ -28,7 +28,8 @@ def main() -> None:
     """Run the command line, and print an error without its traceback, which a file keeps if nobody expected it."""
     try:
         with machine_errors(), google_errors():
-            settings()  # before any library is imported: it switches off their calls home
+            if sys.argv[1:2] != ["doctor"]:  # which says itself what is wrong with them
+                settings()  # before any library is imported: it switches off their calls home
             code = app(standalone_mode=False)  # Click returns the code of an Exit, and raises none
         if code:
             raise SystemExit(code)

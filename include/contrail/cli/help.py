@@ -80,6 +80,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail cost -p flight_delay --month 2026-11",
         "contrail cost -p flight_delay --assume features=30x4 --assume train=1x10",
     ),
+    "doctor": ("contrail doctor", "contrail doctor --json"),
 }
 
 Function = TypeVar("Function", bound=Callable[..., None])

@@ -41,6 +41,16 @@ _BRACES = re.compile(r"\{([a-z_]+)\}")
 _NOT_IN_HOMES = re.compile(r"[^\w /.+=@~,-]|[\n\r\t\f\v]")
 
 
+class UnsetError(SpecError):
+    """An environment file names variables that are not set. ``variables`` has all of those of the file at ``path``."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self.path, self.variables = path, [variable_of(name) for name in names]
+        braces = ", ".join(f"{{{name}}}" for name in names)
+        what = "variable" if len(names) == 1 else "variables"
+        super().__init__(f"{path} says {braces}: set the environment {what} {', '.join(self.variables)}")
+
+
 class CatalogSettings(Frozen):
     """Where the Iceberg catalog lives; ``properties`` go to ``pyiceberg.catalog.load_catalog`` as they are."""
 
@@ -184,20 +194,23 @@ def _load(environment: str, project: Path, home: Path, engine: str | None) -> Se
 def _read(path: Path, own: dict[str, Path], used: dict[str, str], seen: tuple[str, ...]) -> dict[str, Any]:
     """The values of a file, over those of the environment that it extends."""
     # Filled in after YAML has been read: a quote or a backslash in a folder's name is no syntax.
-    values = _with_names(read_yaml(path, read_text(path)).values, path, own, used)
+    unset: list[str] = []
+    values = _with_names(read_yaml(path, read_text(path)).values, own, used, unset)
+    if unset:
+        raise UnsetError(path, sorted(set(unset)))
     base = values.pop("extends", None)
     if base in seen:
         raise SpecError(f"{path}: extends: {' → '.join([*seen, base])} goes in a circle")
     return _merged(_read(path.with_name(f"{base}.yaml"), own, used, (*seen, base)), values) if base else values
 
 
-def _with_names(value: Any, path: Path, own: dict[str, Path], used: dict[str, str]) -> Any:
+def _with_names(value: Any, own: dict[str, Path], used: dict[str, str], unset: list[str]) -> Any:
     if isinstance(value, dict):
-        return {key: _with_names(each, path, own, used) for key, each in value.items()}
+        return {key: _with_names(each, own, used, unset) for key, each in value.items()}
     if isinstance(value, list):
-        return [_with_names(each, path, own, used) for each in value]
+        return [_with_names(each, own, used, unset) for each in value]
     if isinstance(value, str):
-        return _BRACES.sub(lambda found: _filled(path, found[1], own, used), value)
+        return _BRACES.sub(lambda found: _filled(found[1], own, used, unset), value)
     return value
 
 
@@ -207,15 +220,20 @@ def _merged(base: Any, over: Any) -> Any:
     return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
 
 
-def _filled(path: Path, name: str, own: dict[str, Path], used: dict[str, str]) -> str:
+def _filled(name: str, own: dict[str, Path], used: dict[str, str], unset: list[str]) -> str:
     """What stands for ``{name}``: a folder of this process, or the environment variable ``CONTRAIL_NAME``."""
     if name in own:
         return str(own[name])
-    variable = f"CONTRAIL_{name.upper()}"
-    if variable not in os.environ:
-        raise SpecError(f"{path} says {{{name}}}: set the environment variable {variable}")
+    if (variable := variable_of(name)) not in os.environ:
+        unset.append(name)
+        return ""
     used[variable] = os.environ[variable]
     return used[variable]
+
+
+def variable_of(name: str) -> str:
+    """The environment variable that fills ``{name}``."""
+    return f"CONTRAIL_{name.upper()}"
 
 
 @cache
@@ -267,6 +285,17 @@ def _check_pipelines(current: Settings) -> None:
             known = sorted(found.parent.name for found in current.pipelines_path.glob("*/pipeline.yaml"))
             path = current.project_path / "include" / "environments" / f"{current.name}.yaml"
             raise SpecError(f"{path}: dispatch.{key}.{name}: no such pipeline; {hint(name, known, 'pipelines')}")
+
+
+def knows_airflow_database() -> bool:
+    """Whether this process was told where Airflow's database is. Airflow's own services are; a worker is not."""
+    return any(name.startswith("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") for name in os.environ)
+
+
+def java_command() -> str:
+    """The Java that Spark starts."""
+    home = os.environ.get("JAVA_HOME")
+    return str(Path(home, "bin", "java")) if home else "java"
 
 
 def current_person() -> str:

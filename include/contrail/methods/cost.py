@@ -223,3 +223,9 @@ def _on(
 ) -> BatchUsage | MachineUsage:
     """Return the usage on today's machine. The job may have run on another one, or on spot."""
     return usage_of(target, usage.seconds, attempt) if isinstance(usage, MachineUsage) else usage
+
+
+def cores_of(target: DataprocTarget) -> int:
+    """Return the CPUs with which a batch starts: those of its driver and of its first executors."""
+    driver, executor = (int(target.properties.get(f"spark.{role}.cores", _CORES)) for role in ("driver", "executor"))
+    return driver + _executors(target, most=False) * executor

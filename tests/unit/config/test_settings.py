@@ -7,7 +7,7 @@ import pytest
 
 from contrail.config.prices import load_prices
 from contrail.config.runtimes import RUNTIMES, unfit
-from contrail.config.settings import Settings, settings
+from contrail.config.settings import Settings, UnsetError, settings
 from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import SpecError
 from contrail.methods.cost import expected_cost
@@ -83,13 +83,20 @@ def test_dev_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, "dev").variables == {"CONTRAIL_ENV": "dev"}
 
 
-def test_a_variable_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_variable_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(GIVEN, "CONTRAIL_GCP_REGION", "x")
     for name in GIVEN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CONTRAIL_ENV", "prod")
     settings.cache_clear()
-    with pytest.raises(SpecError, match=r"prod.yaml says \{.*\}: set the environment variable CONTRAIL_"):
+    with pytest.raises(
+        UnsetError, match=r"prod.yaml says \{artifacts_bucket\}, .*: set the environment variables CONTRAIL"
+    ) as told:
+        settings()
+    assert set(told.value.variables) == set(GIVEN)
+    for name in told.value.variables[1:]:
+        monkeypatch.setenv(name, "x")
+    with pytest.raises(UnsetError, match=r"set the environment variable CONTRAIL_ARTIFACTS_BUCKET$"):
         settings()
     settings.cache_clear()
 
