@@ -48,7 +48,7 @@ class GoogleApi:
                 found, _ = google.auth.default(scopes=[_SCOPE])
                 if isinstance(found, Credentials) and found.quota_project_id is None:
                     found = found.with_quota_project(self.project)
-                found.refresh(Request())  # a machine's account learns its own name only now
+                found.refresh(Request())  # type: ignore[no-untyped-call]  # a machine's account learns its own name only now
                 self._credentials = found
             return self._credentials
 
@@ -78,7 +78,8 @@ class GoogleApi:
         from google.auth.transport.requests import AuthorizedSession
         from requests import RequestException
 
-        with AuthorizedSession(self.credentials()) as session:  # a session is not for several threads
+        sessions: Any = AuthorizedSession  # without types
+        with sessions(self.credentials()) as session:  # one for each call: a session is not for several threads
             try:
                 answer = session.request(method, url, timeout=_SECONDS, **given)
             except RequestException as error:

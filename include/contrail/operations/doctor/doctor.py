@@ -40,5 +40,5 @@ def checks_of(current: Settings) -> list[Check]:
         api = GoogleApi(name)
         found += project.checks(current, api)
         for target, place in environment.remote_targets(current).items():
-            found.append(Check(f"quota {target}", project.asking(api, lambda p=place: quota(api, p))))
+            found.append(Check(f"quota {target}", project.asking(api, quota, api, place)))
     return [*found, *stores.checks(current)]

@@ -4,6 +4,7 @@ Whether what they name exists belongs to ``stores`` and ``project``.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 from contrail.adapters import google_errors
 from contrail.config.pipeline import load_pipeline, pipeline_names
@@ -22,8 +23,8 @@ def checks(current: Settings) -> list[Check]:
     """The checks of the environment's files."""
     return [
         Check("pipelines", pipelines),
-        Check("prices", lambda: prices(current)),
-        Check("budget", lambda: budget(current)),
+        Check("prices", partial(prices, current)),
+        Check("budget", partial(budget, current)),
     ]
 
 

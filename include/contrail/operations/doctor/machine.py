@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,11 +34,11 @@ def checks(current: Settings) -> list[Check]:
     """The checks of this machine."""
     found = [
         Check("python", python),
-        Check("libraries", lambda: libraries(current.project_path / "requirements.txt")),
-        Check("java", lambda: java(current)),
+        Check("libraries", partial(libraries, current.project_path / "requirements.txt")),
+        Check("java", partial(java, current)),
         Check("memory", memory),
-        Check("disk", lambda: disk(current.home_path)),
-        Check("home", lambda: home(current.home_path)),
+        Check("disk", partial(disk, current.home_path)),
+        Check("home", partial(home, current.home_path)),
     ]
     return [*found, Check("ports", ports)] if current.catalog.uri.startswith("sqlite:") else found
 

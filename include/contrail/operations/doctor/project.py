@@ -4,12 +4,13 @@ Each check makes one kind of call. Quotas belong to ``quotas``.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from contrail.adapters import google_errors, google_project
 from contrail.adapters.google_api import ForbiddenError, GoogleApi, ServiceOffError
-from contrail.config.settings import Settings
-from contrail.config.targets import VertexTarget
+from contrail.config.settings import AnalystsSettings, Settings
+from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import EngineError, MissingInputError
 from contrail.operations.doctor.environment import remote_targets
 from contrail.operations.doctor.findings import Check, FaultError, NotCheckedError
@@ -17,46 +18,43 @@ from contrail.operations.doctor.grants import Grant, buckets_of, project_grants,
 from contrail.revision import lock_hash
 
 _SERVICE_CONNECTION = "servicenetworking-googleapis-com"
+_APPLY = "terraform -chdir=terraform apply -var-file=environments/$CONTRAIL_ENV.tfvars"
 LOCK_LABEL = "contrail.requirements.sha256"
 
 
 def checks(current: Settings, api: GoogleApi) -> list[Check]:
     """The checks of the project, in the order in which a person mends what they find."""
     found = [
-        Check("account", lambda: account(api)),
-        Check("services", asking(api, lambda: services(current, api))),
-        Check("project", asking(api, lambda: held(api, _project(api), project_grants(current)))),
+        Check("account", partial(account, api)),
+        Check("services", asking(api, services, current, api)),
+        Check("project", asking(api, held, api, project_grants(current))),
     ]
-    for name, permissions in buckets_of(current).items():
-        found.append(Check(f"bucket {name}", asking(api, lambda n=name, p=permissions: bucket(api, n, p))))
+    for name, grant in buckets_of(current).items():
+        found.append(Check(f"bucket {name}", asking(api, bucket, api, name, grant)))
     if analysts := current.analysts:
         for name in (analysts.dataset, analysts.views_dataset):
-            found.append(Check(f"dataset {name}", asking(api, lambda n=name: dataset(current, api, n))))
+            found.append(Check(f"dataset {name}", asking(api, dataset, analysts, api, name)))
     return [*found, *_of_targets(current, api)]
 
 
 def _of_targets(current: Settings, api: GoogleApi) -> list[Check]:
-    targets = remote_targets(current).values()
-    found = []
+    targets, found = remote_targets(current).values(), []
     for email in dict.fromkeys(target.service_account for target in targets):
-        found.append(Check(f"account {email.partition('@')[0]}", asking(api, lambda e=email: acting(api, e))))
-        found.append(Check(f"rights of {email.partition('@')[0]}", lambda e=email: job_account(current, e)))
+        short = email.partition("@")[0]
+        found.append(Check(f"account {short}", asking(api, acting, api, email)))
+        found.append(Check(f"rights of {short}", partial(job_account, current, email)))
     images = dict.fromkeys(target.image for target in targets)
     for name in dict.fromkeys(image.rpartition("/")[0] for image in images):
-        found.append(Check("image repository", asking(api, lambda n=name: repository(api, n))))
+        found.append(Check("image repository", asking(api, repository, api, name)))
     for image in images:
-        found.append(
-            Check(f"image {image.rpartition('/')[2]}", asking(api, lambda i=image: image_check(current, api, i)))
-        )
-    for name in dict.fromkeys(target.subnetwork for target in targets if target.kind == "dataproc"):
-        found.append(Check("subnetwork", asking(api, lambda n=name: subnetwork(api, n))))
-    for name in dict.fromkeys(target.network for target in targets if isinstance(target, VertexTarget)):
-        if name:
-            found.append(Check("network", asking(api, lambda n=name: network(api, n))))
-    return found
+        found.append(Check(f"image {image.rpartition('/')[2]}", asking(api, image_check, current, api, image)))
+    for name in dict.fromkeys(target.subnetwork for target in targets if isinstance(target, DataprocTarget)):
+        found.append(Check("subnetwork", asking(api, subnetwork, api, name)))
+    networks = dict.fromkeys(target.network for target in targets if isinstance(target, VertexTarget))
+    return [*found, *(Check("network", asking(api, network, api, name)) for name in networks if name)]
 
 
-def asking(api: GoogleApi, check: Callable[[], str]) -> Callable[[], str]:
+def asking(api: GoogleApi, check: Callable[..., str], *arguments: Any) -> Callable[[], str]:
     """A check that cannot be made without an account, or while its service is off. Both have checks of their own."""
 
     def checked() -> str:
@@ -65,7 +63,7 @@ def asking(api: GoogleApi, check: Callable[[], str]) -> Callable[[], str]:
         except Exception as error:
             raise NotCheckedError("this process has no account that works; see above") from error
         try:
-            return check()
+            return check(*arguments)
         except ServiceOffError as error:
             raise NotCheckedError(f"a service is off, see above: {error}") from error
         except ForbiddenError as error:
@@ -75,10 +73,6 @@ def asking(api: GoogleApi, check: Callable[[], str]) -> Callable[[], str]:
             ) from error
 
     return checked
-
-
-def _project(api: GoogleApi) -> str:
-    return f"https://cloudresourcemanager.googleapis.com/v3/projects/{api.project}"
 
 
 def account(api: GoogleApi) -> str:
@@ -100,8 +94,9 @@ def services(current: Settings, api: GoogleApi) -> str:
     return f"{len(wanted)} services are enabled"
 
 
-def held(api: GoogleApi, resource: str, grants: tuple[Grant, ...]) -> str:
+def held(api: GoogleApi, grants: tuple[Grant, ...]) -> str:
     """Whether this account has on the project what each stage needs."""
+    resource = f"https://cloudresourcemanager.googleapis.com/v3/projects/{api.project}"
     missing = google_project.lacking(api, resource, [one for grant in grants for one in grant.permissions])
     if missing:
         roles = [grant.role.format(project=api.project) for grant in grants if set(grant.permissions) & set(missing)]
@@ -117,7 +112,7 @@ def _may_not(api: GoogleApi, missing: list[str]) -> str:
 def bucket(api: GoogleApi, name: str, grant: Grant) -> str:
     """Whether a bucket is there, and this account may use its objects."""
     from google.api_core.exceptions import Forbidden, NotFound
-    from google.cloud import storage
+    from google.cloud import storage  # type: ignore[attr-defined]
 
     client = storage.Client(api.project, credentials=api.credentials())
     try:
@@ -132,26 +127,19 @@ def bucket(api: GoogleApi, name: str, grant: Grant) -> str:
     return f"gs://{name}: {', '.join(one.rpartition('.')[2] for one in grant.permissions)}"
 
 
-_APPLY = "terraform -chdir=terraform apply -var-file=environments/$CONTRAIL_ENV.tfvars"
-
-
-def dataset(current: Settings, api: GoogleApi, name: str) -> str:
+def dataset(analysts: AnalystsSettings, api: GoogleApi, name: str) -> str:
     """Whether a dataset is there, and where this environment says. BigQuery cannot be asked who may write to a dataset."""
     from google.api_core.exceptions import Forbidden, NotFound
     from google.cloud import bigquery
 
-    analysts = current.analysts
-    assert analysts is not None
     full = f"{analysts.project}.{name}"
     client = bigquery.Client(analysts.project, credentials=api.credentials())
     try:
-        found = client.get_dataset(full, timeout=20, retry=None)
+        found = client.get_dataset(full, timeout=20)
     except NotFound as error:
         raise FaultError(f"there is no dataset {full}", _APPLY) from error
     except Forbidden as error:
-        role = "roles/bigquery.dataEditor"
-        bind = f"bq add-iam-policy-binding --member={api.member()} --role={role} {analysts.project}:{name}"
-        raise FaultError(f"{api.member()} may not read the dataset {full}", bind) from error
+        raise FaultError(f"{api.member()} may not read the dataset {full}", _APPLY) from error
     if found.location.lower() != analysts.location.lower():
         said = f"{full} is in {found.location}, the environment says {analysts.location}"
         raise FaultError(said, "terraform -chdir=terraform output environment")

@@ -3,17 +3,18 @@
 Buckets and accounts belong to ``project``.
 """
 
-import logging
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
+from contrail.adapters import mlflow_store
 from contrail.config.pipeline import pipeline_names
 from contrail.config.settings import Settings, knows_airflow_database
 from contrail.operations.doctor.findings import Check, FaultError, NotCheckedError
@@ -24,12 +25,10 @@ _SQLITE = "sqlite:///"
 
 def checks(current: Settings) -> list[Check]:
     """The checks of the stores."""
-    found = [
-        Check("catalog", lambda: catalog(current)),
-        Check("registry", lambda: registry(current)),
-        Check("airflow", lambda: airflow(current)),
-    ]
-    return [*found[:1], Check("commit", lambda: commit(current)), *found[1:]] if _is_rest(current) else found
+    found = [Check("catalog", partial(catalog, current))]
+    if _is_rest(current):
+        found.append(Check("commit", partial(commit, current)))
+    return [*found, Check("registry", partial(registry, current)), Check("airflow", partial(airflow, current))]
 
 
 def _is_rest(current: Settings) -> bool:
@@ -70,11 +69,11 @@ def commit(current: Settings) -> str:
         opened = open_catalog(current)
         tables = (name for space in opened.list_namespaces() for name in opened.list_tables(space))
         first = next(tables, None)
+        table = first and opened.load_table(first)
     except Exception as error:
         raise NotCheckedError("the catalog does not answer; see above") from error
-    if first is None:
+    if not (first and table):
         raise NotCheckedError("there is no table yet to try it on; the first ingest shows it")
-    table = opened.load_table(first)
     try:
         opened.commit_table(table, (AssertTableUUID(uuid=uuid4()),), ())
     except CommitFailedException:
@@ -90,7 +89,7 @@ def registry(current: Settings) -> str:
     if not uri.startswith("http"):
         return _database(uri, f"sqlite3 {uri.removeprefix(_SQLITE)} 'PRAGMA integrity_check'")
     import requests
-    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     again = f"curl --fail {uri}/health"
     try:
@@ -99,8 +98,11 @@ def registry(current: Settings) -> str:
         raise FaultError(
             _unreachable(uri, error), again, "sudo docker compose up --detach mlflow", again=True
         ) from error
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    known = {name: found for name in pipeline_names() if (found := MlflowClient(uri, uri).get_experiment_by_name(name))}
+    try:
+        client = mlflow_store.client(current)
+        known = {name: found for name in pipeline_names() if (found := client.get_experiment_by_name(name))}
+    except MlflowException as error:
+        raise FaultError(_unreachable(uri, error), f"curl --fail {uri}/health") from error
     inside = f"{current.registry.artifact_uri}/"
     if wrong := {name: found for name, found in known.items() if not found.artifact_location.startswith(inside)}:
         places = "; ".join(f"{name} keeps its artifacts in {found.artifact_location}" for name, found in wrong.items())
