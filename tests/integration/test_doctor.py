@@ -26,6 +26,7 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.dispatch.receipts import Receipt, Receipts
 from contrail.operations.doctor import doctor as operation
+from contrail.operations.doctor import project
 from contrail.operations.doctor.grants import project_grants
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("google")]
@@ -158,6 +159,10 @@ FAULTS = {
     "no network": Fault("network", "terraform -chdir=terraform apply", {"gone": ["network/contrail"]}),
     "no peering": Fault("network", "gcloud services vpc-peerings connect", {"peering": ""}),
     "a peering that ended": Fault("network", "--network=contrail", {"peering": "INACTIVE"}),
+    "a range that is too narrow for Vertex AI": Fault(
+        "network", "gcloud compute addresses create contrail-vertex --global --purpose=VPC_PEERING", {"prefix": 20}
+    ),
+    "no range": Fault("network", "gcloud services vpc-peerings update", {"prefix": 0}),
     "no spot GPU": Fault(
         "quota gpu", "console.cloud.google.com/iam-admin/quotas",
         {"quotas": {L4.replace("training_", "training_preemptible_"): 0}},
@@ -228,6 +233,20 @@ def test_an_image_that_does_not_name_its_lock_is_not_checked(cloud: LoopbackClou
     with cloud.project.planted(labels=None):
         code, found = doctor()
     assert (code, named(found, "not checked")) == (0, NOT_HERE | {"image job:test"})
+
+
+@pytest.mark.parametrize(
+    ("commit", "state"),
+    [("abc", "ok"), ("def", "not checked"), ("abc+dirty", "not checked"), ("unknown", "not checked")],
+)
+def test_an_image_that_names_its_commit_alone(
+    cloud: LoopbackCloud, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, commit: str, state: str
+) -> None:
+    monkeypatch.setattr(project, "code_revision", lambda _: commit)
+    built = commit if commit == "unknown" else "abc"
+    with cloud.project.planted(labels={"org.opencontainers.image.revision": built}):
+        _, found = doctor()
+    assert found["image job:test"]["state"] == state
 
 
 def test_an_account_without_a_token_is_one_failure(cloud: LoopbackCloud, doctor: Doctor, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ class _Handler(QuietHandler):
             rf"GET serviceusage\.googleapis\.com/v1beta1/projects/{p}/services/[^/]+/consumerQuotaMetrics/([^/]+)": self._quota,
             r"GET compute\.googleapis\.com/compute/v1/projects/[^/]+/regions/[^/]+/subnetworks/([^/]+)": self._subnetwork,
             r"GET compute\.googleapis\.com/compute/v1/projects/[^/]+/global/networks/([^/]+)": self._network,
+            rf"GET compute\.googleapis\.com/compute/v1/projects/{p}/global/addresses": self._addresses,
             rf"GET [a-z0-9-]+\.pkg\.dev/v2/{p}/contrail/([^/]+)/manifests/([^/]+)": self._manifest,
             rf"GET [a-z0-9-]+\.pkg\.dev/v2/{p}/contrail/[^/]+/blobs/(sha256:[0-9a-f]+)": self._config,
         }
@@ -169,6 +170,13 @@ class _Handler(QuietHandler):
         state = self.here.state("peering", "ACTIVE")
         peerings = [{"name": "servicenetworking-googleapis-com", "state": state}] if state else []
         return 200, {"name": found[1], "peerings": peerings}
+
+    def _addresses(self, _: Any, __: Any, ___: Any) -> tuple[int, Any]:
+        network = f"https://www.googleapis.com/compute/v1/projects/{self.project}/global/networks/contrail"
+        lent = {"purpose": "VPC_PEERING", "network": network, "prefixLength": self.here.state("prefix", 16)}
+        other = {"purpose": "VPC_PEERING", "network": f"{network}-other", "prefixLength": 8}
+        public = {"address": "192.0.2.1", "addressType": "EXTERNAL"}
+        return 200, {"items": [public, other, *([lent] if lent["prefixLength"] else [])]}
 
     def _manifest(self, found: Any, _: Any, __: Any) -> tuple[int, Any]:
         """An index with one image, as BuildKit pushes it beside an attestation."""

@@ -91,6 +91,13 @@ def compute(api: GoogleApi, name: str) -> Mapping[str, Any]:
     return found
 
 
+def widest_range(api: GoogleApi, network: str) -> int | None:
+    """The prefix length of the widest range that a network lends to Google's networks. None: it lends none."""
+    found = compute(api, f"projects/{api.project}/global/addresses").get("items", [])
+    lent = [one for one in found if one.get("purpose") == "VPC_PEERING" and one["network"].endswith(f"/{network}")]
+    return min((int(one["prefixLength"]) for one in lent), default=None)
+
+
 def image_labels(api: GoogleApi, image: str) -> Mapping[str, str]:
     """The labels of an image in Artifact Registry, read without pulling it.
 

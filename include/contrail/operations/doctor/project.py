@@ -15,10 +15,14 @@ from contrail.errors import EngineError, MissingInputError
 from contrail.operations.doctor.environment import remote_targets
 from contrail.operations.doctor.findings import Check, FaultError, NotCheckedError
 from contrail.operations.doctor.grants import Grant, buckets_of, project_grants, services_of
-from contrail.revision import lock_hash
+from contrail.revision import code_revision, lock_hash
 
 _SERVICE_CONNECTION = "servicenetworking-googleapis-com"
 _APPLY = "terraform -chdir=terraform apply -var-file=environments/$CONTRAIL_ENV.tfvars"
+_REVISION_LABEL = "org.opencontainers.image.revision"
+_UNKNOWN = "unknown"
+# Vertex AI documents /16, /17 and /18, for 63, 31 and 15 jobs at once ("Set up VPC Network Peering", 2026-11).
+_SMALLEST_RANGE = 18
 LOCK_LABEL = "contrail.requirements.sha256"
 
 
@@ -199,6 +203,8 @@ def image_check(current: Settings, api: GoogleApi, image: str) -> str:
     except google_project.NoImageError as error:
         raise FaultError(str(error), build) from error
     built, wanted = labels.get(LOCK_LABEL, ""), lock_hash(current.project_path)
+    if not built and labels.get(_REVISION_LABEL, _UNKNOWN) == code_revision(current.project_path) != _UNKNOWN:
+        return f"{image} was built from this commit"
     if not built:
         raise NotCheckedError(f"{image} is there; it does not say from which lock it was built", build)
     if built != wanted:
@@ -226,7 +232,21 @@ def network(api: GoogleApi, name: str) -> str:
         short = name.rpartition("/")[2]
         ranges = f"--network={short} --ranges={short}-services --project={api.project}"
         raise FaultError(said, f"{connect} {ranges}")
-    return f"{name} is connected with Google's networks"
+    widest = google_project.widest_range(api, name.rpartition("/")[2])
+    if widest is None or widest > _SMALLEST_RANGE:
+        raise _too_narrow(api, name.rpartition("/")[2], widest)
+    return f"{name} is connected with Google's networks, which have a range of /{widest}"
+
+
+def _too_narrow(api: GoogleApi, short: str, widest: int | None) -> FaultError:
+    has = "no range of addresses" if widest is None else f"a range of /{widest}"
+    new, place = f"{short}-vertex", f"--network={short} --project={api.project}"
+    return FaultError(
+        f"{short} lends Google's networks {has}; jobs of Vertex AI need /{_SMALLEST_RANGE} or wider",
+        f"gcloud compute addresses create {new} --global --purpose=VPC_PEERING --prefix-length=16 {place}",
+        "gcloud services vpc-peerings update --service=servicenetworking.googleapis.com "
+        f"--ranges={short}-services,{new} {place}",
+    )
 
 
 def _resource(api: GoogleApi, name: str) -> Mapping[str, Any]:
