@@ -298,17 +298,27 @@ def test_artifacts_that_lie_elsewhere(cloud: LoopbackCloud, doctor: Doctor) -> N
     assert f"mlflow experiments rename --experiment-id {made}" in found["registry"]["commands"][0]
 
 
+def refusal(reason: str) -> bytes:
+    """An error as BigQuery words it, and as PyIceberg meets it from BigLake."""
+    said = f"{reason}: planted"
+    return json.dumps(
+        {"error": {"code": 403, "message": said, "errors": [{"reason": reason, "message": said}]}}
+    ).encode()
+
+
 @contextmanager
-def catalog_that(refuses: Callable[[str, str], int]) -> Iterator[str]:
-    """A door before the catalog that answers some requests itself: with an error, or with the table as it is."""
-    inner = settings().catalog.uri.removeprefix("http://")
+def service_that(
+    refuses: Callable[[str, str], int], inner: str = "", content: bytes = refusal("forbidden")
+) -> Iterator[str]:
+    """A door before a service that answers some requests itself: with an error, or with the thing as it is."""
+    error = content
 
     class Door(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            code, content = refuses(self.command, self.path), b'{"error": {"message": "no", "type": "x", "code": 403}}'
+            code, content = refuses(self.command, self.path), error
             if code in (0, 200):
                 verb = "GET" if code else self.command
                 connection = http.client.HTTPConnection(inner)
@@ -339,17 +349,36 @@ def catalog_that(refuses: Callable[[str, str], int]) -> Iterator[str]:
     ids=("no catalog of the bucket", "no right to list", "no right to commit", "a commit fails"),
 )
 def test_a_catalog_that_refuses(doctor: Doctor, refuses: Callable[[str, str], int], failed: str) -> None:
-    with catalog_that(refuses) as address:
+    with service_that(refuses, settings().catalog.uri.removeprefix("http://")) as address:
         code, found = doctor(CONTRAIL_CATALOG_URI=address)
     assert (code, named(found, "failed")) == (2, {failed}), wrong(found)
     assert found[failed]["commands"] == ["gcloud biglake iceberg catalogs describe lake"]
 
 
 def test_a_catalog_that_takes_any_commit_is_told(doctor: Doctor) -> None:
-    with catalog_that(lambda verb, _: 200 if verb == "POST" else 0) as address:
+    inner = settings().catalog.uri.removeprefix("http://")
+    with service_that(lambda verb, _: 200 if verb == "POST" else 0, inner) as address:
         code, found = doctor(CONTRAIL_CATALOG_URI=address)
     assert (code, named(found, "failed")) == (2, {"commit"}), wrong(found)
     assert "accepted a commit" in found["commit"]["said"]
+
+
+@pytest.mark.parametrize(("variable", "blind"), [
+    ("BIGQUERY_EMULATOR_HOST", {"dataset contrail", "dataset contrail_analysts"}),
+    ("CONTRAIL_CATALOG_URI", {"catalog", "commit"}),
+])  # fmt: skip
+@pytest.mark.parametrize("reason", ["accessNotConfigured", "SERVICE_DISABLED"])
+def test_a_service_that_is_off_is_one_failure(doctor: Doctor, variable: str, blind: set[str], reason: str) -> None:
+    with service_that(lambda *_: 403, content=refusal(reason)) as address:
+        code, found = doctor(**{variable: address})
+    assert (code, named(found, "not checked")) == (0, NOT_HERE | blind), wrong(found)
+
+
+def test_datasets_that_this_account_may_not_read(doctor: Doctor) -> None:
+    with service_that(lambda *_: 403) as address:
+        code, found = doctor(BIGQUERY_EMULATOR_HOST=address)
+    assert (code, named(found, "failed")) == (2, {"dataset contrail", "dataset contrail_analysts"}), wrong(found)
+    assert "terraform -chdir=terraform apply" in found["dataset contrail"]["commands"][0]
 
 
 def test_settings_that_are_incomplete_end_in_one_finding(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,15 @@ class ServiceOffError(SpecError):
     """The project has not enabled the service that was called."""
 
 
+# How Google says it: the reason of today, that of its older APIs, and the words of both.
+_OFF = ("SERVICE_DISABLED", "accessNotConfigured", "has not been used in project")
+
+
+def is_off(error: Exception) -> bool:
+    """Say whether a client's error means that the project has not enabled the service."""
+    return any(word in f"{error} {getattr(error, 'errors', '')} {getattr(error, 'reason', '')}" for word in _OFF)
+
+
 class GoogleApi:
     """An account's session. It is opened by the first call, and threads share it.
 
@@ -96,7 +105,7 @@ def _refusal(answer: Any, url: str) -> ContrailError:
     except (ValueError, KeyError, TypeError):
         said, details = answer.text[:300], []
     told = f"{url} answered {answer.status_code}: {said}"
-    if answer.status_code == 403 and any(one.get("reason") == "SERVICE_DISABLED" for one in details):
+    if answer.status_code == 403 and any(one.get("reason") in _OFF for one in details):
         return ServiceOffError(told)
     if answer.status_code in (401, 403):
         return ForbiddenError(told)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from contrail.adapters import google_errors, google_project
-from contrail.adapters.google_api import ForbiddenError, GoogleApi, ServiceOffError
+from contrail.adapters.google_api import ForbiddenError, GoogleApi, ServiceOffError, is_off
 from contrail.config.settings import AnalystsSettings, Settings
 from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import EngineError, MissingInputError
@@ -143,6 +143,8 @@ def dataset(analysts: AnalystsSettings, api: GoogleApi, name: str) -> str:
     except NotFound as error:
         raise FaultError(f"there is no dataset {full}", _APPLY) from error
     except Forbidden as error:
+        if is_off(error):
+            raise ServiceOffError(str(error)) from error
         raise FaultError(f"{api.member()} may not read the dataset {full}", _APPLY) from error
     if found.location.lower() != analysts.location.lower():
         said = f"{full} is in {found.location}, the environment says {analysts.location}"

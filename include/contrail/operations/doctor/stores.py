@@ -15,6 +15,7 @@ import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from contrail.adapters import mlflow_store
+from contrail.adapters.google_api import is_off
 from contrail.config.pipeline import pipeline_names
 from contrail.config.settings import Settings, knows_airflow_database
 from contrail.operations.doctor.findings import Check, FaultError, NotCheckedError
@@ -49,6 +50,8 @@ def catalog(current: Settings) -> str:
     except GoogleAuthError as error:
         raise NotCheckedError("this process has no account that works; see above") from error
     except Exception as error:
+        if is_off(error):
+            raise NotCheckedError("a service is off; see above") from error
         raise FaultError(_unreachable(uri, error), _describe_catalog(current), again=_is_away(error)) from error
     return f"{uri} has {len(names)} namespaces" + (f": {', '.join(sorted(names))}" if names else "")
 
