@@ -20,8 +20,9 @@ class Grant:
     permissions: tuple[str, ...]
 
 
-_READ = ("storage.objects.get", "storage.objects.list")
-_WRITE = (*_READ, "storage.objects.create", "storage.objects.delete")
+BUCKET = Grant(
+    "roles/storage.objectUser", tuple(f"storage.objects.{verb}" for verb in ("get", "list", "create", "delete"))
+)
 _DATAPROC = Grant(
     "roles/dataproc.serverlessEditor",
     ("dataproc.batches.cancel", "dataproc.batches.create", "dataproc.batches.get", "dataproc.batches.list",
@@ -64,6 +65,7 @@ def services_of(current: Settings) -> list[str]:
         "artifactregistry": bool(kinds),
         "compute": bool(kinds),
         "dataproc": "dataproc" in kinds,
+        "dataprocrm": "dataproc" in kinds,  # runtimes since 3.0 get their nodes by it
         "aiplatform": "vertex" in kinds,
         "servicenetworking": any(one.network for one in vertex),
     }
@@ -84,18 +86,13 @@ def project_grants(current: Settings) -> tuple[Grant, ...]:
     return tuple(grant for grant, wanted in needed if wanted)
 
 
-def buckets_of(current: Settings) -> dict[str, Grant]:
-    """Every bucket, with what the submitter's account needs of its objects."""
+def buckets_of(current: Settings) -> list[str]:
+    """Every bucket of the environment. The submitter's account reads and writes all of them (``BUCKET``)."""
     uris = [
         current.landing_uri, current.refused_uri, current.staging_uri, current.catalog.warehouse_uri, current.reports_uri,
         current.data_versions_remote_uri, current.registry.artifact_uri, current.dispatch.jobs_uri or "",
     ]  # fmt: skip
-    written = dict.fromkeys(_bucket(uri) for uri in uris if uri.startswith("gs://"))
-    found = {name: Grant("roles/storage.objectUser", _WRITE) for name in written}
-    for target in remote_targets(current).values():
-        if target.kind == "dataproc" and target.staging_bucket:  # jobs write there; this account reads their logs
-            found.setdefault(target.staging_bucket, Grant("roles/storage.objectViewer", _READ))
-    return found
+    return list(dict.fromkeys(_bucket(uri) for uri in uris if uri.startswith("gs://")))
 
 
 def _bucket(uri: str) -> str:

@@ -14,7 +14,7 @@ from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import EngineError, MissingInputError
 from contrail.operations.doctor.environment import remote_targets
 from contrail.operations.doctor.findings import Check, FaultError, NotCheckedError
-from contrail.operations.doctor.grants import Grant, buckets_of, project_grants, services_of
+from contrail.operations.doctor.grants import BUCKET, Grant, buckets_of, project_grants, services_of
 from contrail.revision import code_revision, lock_hash
 
 _SERVICE_CONNECTION = "servicenetworking-googleapis-com"
@@ -33,8 +33,8 @@ def checks(current: Settings, api: GoogleApi) -> list[Check]:
         Check("services", asking(api, services, current, api)),
         Check("project", asking(api, held, api, project_grants(current))),
     ]
-    for name, grant in buckets_of(current).items():
-        found.append(Check(f"bucket {name}", asking(api, bucket, api, name, grant)))
+    for name in buckets_of(current):
+        found.append(Check(f"bucket {name}", asking(api, bucket, api, name)))
     if analysts := current.analysts:
         for name in (analysts.dataset, analysts.views_dataset):
             found.append(Check(f"dataset {name}", asking(api, dataset, analysts, api, name)))
@@ -113,22 +113,22 @@ def _may_not(api: GoogleApi, missing: list[str]) -> str:
     return f"{api.member()} lacks {', '.join(missing)}"
 
 
-def bucket(api: GoogleApi, name: str, grant: Grant) -> str:
+def bucket(api: GoogleApi, name: str) -> str:
     """Whether a bucket is there, and this account may use its objects."""
     from google.api_core.exceptions import Forbidden, NotFound
     from google.cloud import storage  # type: ignore[attr-defined]
 
     client = storage.Client(api.project, credentials=api.credentials())
     try:
-        found = client.bucket(name).test_iam_permissions(list(grant.permissions), timeout=20)
+        found = client.bucket(name).test_iam_permissions(list(BUCKET.permissions), timeout=20)
     except NotFound as error:
         raise FaultError(f"there is no gs://{name}", _APPLY) from error
     except Forbidden as error:
         raise NotCheckedError(f"this account may not ask about gs://{name}: {error}") from error
-    if missing := [one for one in grant.permissions if one not in found]:
-        bind = f"gcloud storage buckets add-iam-policy-binding gs://{name} --member={api.member()} --role={grant.role}"
+    if missing := [one for one in BUCKET.permissions if one not in found]:
+        bind = f"gcloud storage buckets add-iam-policy-binding gs://{name} --member={api.member()} --role={BUCKET.role}"
         raise FaultError(_may_not(api, missing), bind)
-    return f"gs://{name}: {', '.join(one.rpartition('.')[2] for one in grant.permissions)}"
+    return f"gs://{name}: {', '.join(one.rpartition('.')[2] for one in BUCKET.permissions)}"
 
 
 def dataset(analysts: AnalystsSettings, api: GoogleApi, name: str) -> str:
