@@ -3,17 +3,17 @@
 Whether what they name exists belongs to ``stores`` and ``project``.
 """
 
-from collections.abc import Iterator
 from functools import partial
 
 from contrail.adapters import google_errors
 from contrail.config.pipeline import load_pipeline, pipeline_names
-from contrail.config.prices import PriceTable, load_prices
+from contrail.config.prices import load_prices
 from contrail.config.settings import Settings
 from contrail.config.targets import DataprocTarget, VertexTarget
+from contrail.dispatch import budget as budgets
 from contrail.dispatch.receipts import Month, Receipts, month_of, utc_now
 from contrail.errors import SpecError
-from contrail.methods.cost import expected_cost, money
+from contrail.methods.cost import money
 from contrail.operations.doctor.findings import Check, FaultError, NotCheckedError
 
 RemoteTarget = DataprocTarget | VertexTarget
@@ -55,23 +55,14 @@ def _broken(name: str) -> str:
 
 
 def prices(current: Settings) -> str:
-    """Whether each attempt of a job has a price."""
+    """Whether a budget would refuse a job because nobody knows its cost."""
     path = current.dispatch.prices
     if path is None:
         return "no price table is set, so jobs have no cost"
     table = load_prices(path)
-    missing = sorted({said for target in remote_targets(current).values() for said in _unpriced(target, table)})
-    if missing and any(current.dispatch.budget_of(name) is not None for name in pipeline_names()):
-        raise FaultError(f"{'; '.join(missing)}: the budget refuses such jobs", f'"${{EDITOR:-vi}}" {path}')
-    return f"{table}" + "".join(f"; {said}, so such jobs have no cost" for said in missing)
-
-
-def _unpriced(target: RemoteTarget, table: PriceTable) -> Iterator[str]:
-    spot = target.spot_attempts if isinstance(target, VertexTarget) else 0
-    for attempt in {1, spot + 1}:
-        estimate = expected_cost([], 1, target, table, attempt)
-        if estimate.amount is None:
-            yield estimate.basis
+    if said := list(dict.fromkeys(one for name in pipeline_names() for one in budgets.unpriced(current, name))):
+        raise FaultError("; ".join(said), f'"${{EDITOR:-vi}}" {path}')
+    return str(table)
 
 
 def budget(current: Settings) -> str:
