@@ -354,7 +354,10 @@ def service_that(
     ("refuses", "failed"),
     [
         (lambda _, path: 404 if path.startswith("/v1/config") else 0, "catalog"),
-        (lambda verb, path: 403 if (verb, path.partition("?")[0]) == ("GET", "/v1/namespaces") else 0, "catalog"),
+        (
+            lambda verb, path: 403 if (verb, path.partition("?")[0].rpartition("/")[2]) == ("GET", "namespaces") else 0,
+            "catalog",
+        ),
         (lambda verb, path: 403 if verb == "POST" else 0, "commit"),
         (lambda verb, path: 500 if verb == "POST" else 0, "commit"),
     ],
@@ -405,7 +408,7 @@ def test_every_check_is_tried_here(doctor: Doctor) -> None:
     tried = {fault.check for fault in FAULTS.values()}
     tried |= {"settings", "account", "project", "budget", "commit", "dataset contrail_analysts"}
     # One fault for each kind of bucket and dataset; the rest of them, and the checks of this machine, have unit tests.
-    alike = {"bucket landing", "bucket lake", "bucket artifacts", "dataset contrail"}
+    alike = {"bucket landing", "bucket lake", "bucket artifacts", "bucket scratch", "dataset contrail"}
     ours = {"pipelines", "prices", "python", "libraries", "java", "home"}
     assert set(doctor()[1]) - tried - alike - ours - NOT_HERE == set()
     assert operation.checks_of(settings())

@@ -46,9 +46,8 @@ def test_the_custom_role_has_the_permissions_that_are_asked_for(prod: Settings) 
 
 def test_every_bucket_of_the_environment_is_asked_for_once(prod: Settings) -> None:
     found = grants.buckets_of(prod)
-    assert sorted(found) == sorted(
-        prod.variables[f"CONTRAIL_{name}_BUCKET"] for name in ("LANDING", "LAKE", "ARTIFACTS")
-    )
+    named = re.findall(r'"gs://\{(\w+)\}', (PROJECT / "include" / "environments" / "prod.yaml").read_text())
+    assert sorted(found) == sorted({prod.variables[f"CONTRAIL_{name.upper()}"] for name in named})
 
 
 def test_a_laptop_needs_nothing_of_google(toy_home: Path) -> None:
