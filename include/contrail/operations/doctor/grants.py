@@ -47,7 +47,7 @@ def _kinds(current: Settings) -> set[str]:
 
 
 def _is_biglake(current: Settings) -> bool:
-    return current.catalog.properties.get("auth") == {"type": "google"}
+    return "header.x-goog-user-project" in current.catalog.properties
 
 
 def services_of(current: Settings) -> list[str]:
