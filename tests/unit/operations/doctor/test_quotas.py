@@ -6,9 +6,14 @@ import pytest
 
 from contrail.adapters.google_project import UNLIMITED, limit_of
 from contrail.config.targets import DataprocTarget, VertexTarget
-from contrail.operations.doctor.quotas import needed
+from contrail.operations.doctor.quotas import Quota, needed
 
+A100S = {"machine_type": "a2-highgpu-2g", "accelerator_type": "NVIDIA_TESLA_A100", "accelerator_count": 2}
 PLACE = {"project": "p", "region": "europe-west1", "service_account": "a", "image": "i"}
+
+
+def here(**wanted: int) -> dict[Quota, int]:
+    return {Quota("europe-west1", f"compute.googleapis.com/{name}"): count for name, count in wanted.items()}
 
 
 def spark(**properties: str) -> DataprocTarget:
@@ -23,9 +28,9 @@ def vertex(machine: str, kind: str | None = None, count: int = 0, spot: int = 0)
 
 def test_a_batch_needs_the_cpus_of_its_driver_and_first_executors() -> None:
     # The example of Google's page: four cores each for a driver and two executors.
-    assert needed(spark()) == {"compute.googleapis.com/cpus": 12}
+    assert needed(spark()) == here(cpus=12)
     larger = {"spark__executor__instances": "4", "spark__executor__cores": "8", "spark__driver__cores": "16"}
-    assert needed(spark(**larger)) == {"compute.googleapis.com/cpus": 48}
+    assert needed(spark(**larger)) == here(cpus=48)
 
 
 def test_the_premium_tier_has_other_machines_and_may_have_gpus() -> None:
@@ -34,14 +39,24 @@ def test_the_premium_tier_has_other_machines_and_may_have_gpus() -> None:
         spark__dataproc__executor__resource__accelerator__type="l4",
         spark__executor__instances="3",
     )
-    assert needed(target) == {"compute.googleapis.com/n2_cpus": 16, "compute.googleapis.com/nvidia_l4_gpus": 3}
+    assert needed(target) == here(n2_cpus=16, nvidia_l4_gpus=3)
 
 
-def test_a_training_needs_gpus_on_spot_and_for_when_there_is_none() -> None:
-    metric = "aiplatform.googleapis.com/custom_model_training_{}nvidia_l4_gpus"
-    assert needed(vertex("g2-standard-24", "NVIDIA_L4", 2)) == {metric.format(""): 2}
-    on_spot = needed(vertex("g2-standard-8", "NVIDIA_L4", 1, spot=2))
-    assert on_spot == {metric.format("preemptible_"): 1, metric.format(""): 1}
+def test_a_training_needs_gpus_on_spot_for_when_there_is_none_and_elsewhere() -> None:
+    def gpus(region: str, name: str) -> Quota:
+        return Quota(region, f"aiplatform.googleapis.com/custom_model_training_{name}_gpus")
+
+    assert needed(vertex("g2-standard-24", "NVIDIA_L4", 2)) == {gpus("europe-west1", "nvidia_l4"): 2}
+    on_spot = {gpus("europe-west1", "preemptible_nvidia_l4"): 1, gpus("europe-west1", "nvidia_l4"): 1}
+    assert needed(vertex("g2-standard-8", "NVIDIA_L4", 1, spot=2)) == on_spot
+    other = {
+        "region": "europe-west4",
+        "machine_type": "a2-highgpu-2g",
+        "accelerator_type": "NVIDIA_TESLA_A100",
+        "accelerator_count": 2,
+    }
+    target = vertex("g2-standard-8", "NVIDIA_L4", 1, spot=2).model_dump() | {"fallbacks": [other]}
+    assert needed(VertexTarget.model_validate(target)) == on_spot | {gpus("europe-west4", "nvidia_a100"): 2}
 
 
 def test_a_quota_whose_name_is_not_known_is_not_guessed() -> None:
