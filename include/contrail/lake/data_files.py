@@ -17,6 +17,7 @@ from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.manifest import DataFile, DataFileContent
 from pyiceberg.table import ManifestGroupPlanner, Table
 
+from contrail.lake import manifests
 from contrail.lake.selection import Selection
 
 _WRITERS = 4
@@ -25,14 +26,18 @@ _FILE_PATH = 1  # the position of this field in PyIceberg's record, which has no
 
 
 def listed(table: Table, selection: Selection, snapshot_id: int | None = None) -> list[DataFile]:
-    """List the data files that hold exactly these rows, as a snapshot has them (the current one, if none is named)."""
+    """List the data files that hold exactly these rows, as a snapshot has them (the current one, if none is named).
+
+    Raises:
+        DamagedError: when a manifest is missing or damaged.
+    """
     snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
     if snapshot is None:
         return []
     # A scan's plan would also work out, file by file, what the filter still asks of its rows: most of its time. A file
     # has rows of one partition, and a selection is of partitions, so nothing is left to ask.
     planner = ManifestGroupPlanner(table.metadata, table.io, selection.expression())
-    entries = (entry for found in planner.plan_manifest_entries(snapshot.manifests(table.io)) for entry in found)
+    entries = (entry for found in planner.plan_manifest_entries(manifests.whole(table, snapshot)) for entry in found)
     return [entry.data_file for entry in entries if entry.data_file.content == DataFileContent.DATA]
 
 

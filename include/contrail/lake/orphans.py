@@ -5,19 +5,18 @@ removes either. Whoever began to read within the grace period may still need wha
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fsspec import AbstractFileSystem
-from pyiceberg.manifest import ManifestContent, ManifestFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.snapshots import Snapshot
 from upath import UPath
 
 from contrail.errors import DamagedError
+from contrail.lake.manifests import damaged, files_of, manifests
 from contrail.lake.recovery import UNREADABLE
 
 _METADATA = ".metadata.json"
@@ -130,10 +129,7 @@ def _needed(table: Table) -> set[str]:
         _follow(table, table.metadata, found, missing=())
     except FileNotFoundError as error:
         why = str(error).splitlines()[0]
-        raise DamagedError(
-            f"{'.'.join(table.name())}: a file that a snapshot needs is missing ({why}), so nobody knows which files it "
-            f"refers to. {_KEPT} Restore it from a backup, or wait until the snapshot expires."
-        ) from error
+        raise damaged(table, f"{'.'.join(table.name())}: a file that a snapshot needs is missing ({why})") from error
     return found
 
 
@@ -150,42 +146,8 @@ def _follow(
             continue
         found.add(snapshot.manifest_list)
         with suppress(*missing):
-            for manifest in _manifests(table, snapshot):
+            for manifest in manifests(table, snapshot):
                 if manifest.manifest_path not in found:
                     found.add(manifest.manifest_path)
                     with suppress(*missing):
-                        found |= _files(table, manifest)
-
-
-def _manifests(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
-    with _whole(snapshot.manifest_list):
-        found = snapshot.manifests(table.io)
-        counted = int(snapshot.summary["total-data-files"] or 0) if snapshot.summary else 0
-        if sum(_live(one) for one in found if one.content == ManifestContent.DATA) < counted:
-            raise ValueError(f"its manifests have less than {counted} data files")
-    return found
-
-
-def _files(table: Table, manifest: ManifestFile) -> set[str]:
-    with _whole(manifest.manifest_path):
-        found = manifest.fetch_manifest_entry(table.io)
-        if len(found) < _live(manifest):
-            raise ValueError(f"it has {len(found)} files of {_live(manifest)}")
-    return {entry.data_file.file_path for entry in found}
-
-
-def _live(manifest: ManifestFile) -> int:
-    return (manifest.added_files_count or 0) + (manifest.existing_files_count or 0)
-
-
-@contextmanager
-def _whole(location: str) -> Iterator[None]:
-    """Refuse what is damaged. PyIceberg reads a file that was cut off as if it ended there, and else raises anything."""
-    try:
-        yield
-    except OSError:
-        raise  # it is missing, or the machine's fault
-    except Exception as error:
-        raise DamagedError(
-            f"{location} cannot be read ({error}), so nobody knows which files it refers to. {_KEPT}"
-        ) from error
+                        found |= files_of(table, manifest)

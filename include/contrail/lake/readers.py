@@ -15,7 +15,7 @@ from upath import UPath
 
 from contrail.config.names import literal, quoted
 from contrail.errors import MissingInputError
-from contrail.lake import data_files, integrity
+from contrail.lake import data_files, integrity, manifests
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
 from contrail.lake.evolution import earlier_names
@@ -112,8 +112,10 @@ def scan(
 def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
     """Return the published partitions of a table, in order. A missing table has none."""
     table = tables.find(name)
-    if table is None or table.current_snapshot() is None:
+    snapshot = table.current_snapshot() if table else None
+    if table is None or snapshot is None:
         return {}
+    manifests.whole(table, snapshot)
     found: dict[date, PartitionState] = {}
     for entry in table.inspect.partitions().to_pylist():
         day = entry["partition"][PARTITION]

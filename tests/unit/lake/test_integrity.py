@@ -143,3 +143,28 @@ def test_what_no_stage_makes_again_can_be_given_up(lake: Lake) -> None:
     assert lake.scan("governor")["partition_date"].to_pylist() == [DAY2] * 3
     assert lake.verify("governor").damages == ()
     assert lake.lineage("governor").maker(DAY1).provenance.run_id == "given-up"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("part", [0, 0.5, 0.99])
+@pytest.mark.parametrize("kind", ["manifest", "list"])
+def test_a_manifest_that_was_cut_off_hides_no_rows(lake: Lake, kind: str, part: float) -> None:
+    before = lake.publish(FEATURES, rows([DAY1, DAY2]), [DAY1, DAY2], provenance())
+    lake.publish(FEATURES, rows([DAY2, DAY3], "blue"), [DAY2, DAY3], provenance())
+    table = lake.table("features")
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    location = snapshot.manifests(table.io)[0].manifest_path if kind == "manifest" else snapshot.manifest_list
+    path = Path(location.removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    every = READERS | {
+        "partitions": lambda lake: lake.partitions("features"),
+        "verify": lambda lake: lake.verify("features"),
+        "publish": lambda lake: lake.publish(FEATURES, rows([DAY1]), [DAY1], provenance()),
+    }
+    for act in every.values():
+        with pytest.raises(
+            DamagedError, match=rf"(?s){path.name} cannot be read .*\n  contrail rollback features -p shop"
+        ):
+            act(Lake(settings(), "shop"))
+    lake.rollback("features", before)
+    assert lake.scan("features").num_rows == 6
