@@ -31,12 +31,13 @@ GOLDEN = sorted((PROJECT / "tests" / "unit" / "plugins" / "dags" / "golden").glo
 NAMED = re.compile(r"(?<![\w.@:-])contrail +(?P<verb>[a-z][\w-]*)(?P<rest>(?:(?!contrail )[^`\n;])*)")
 SENTENCE = re.compile(r"[.:] +[A-Z]")
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+OF_GOOGLE = re.compile(r"^\s*gcloud .*$", re.MULTILINE)  # there `contrail` is the name of a machine or a database
 HISTORY = {"CHANGELOG.md"}  # it names what a command was called before
 
 
 def named(text: str) -> Iterator[tuple[str, list[str]]]:
     """The commands that a text names, with their flags."""
-    for found in NAMED.finditer(re.sub(r"\\\n\s*", " ", text)):
+    for found in NAMED.finditer(OF_GOOGLE.sub("", re.sub(r"\\\n\s*", " ", text))):
         rest = SENTENCE.split(re.sub(r'"[^"]*"', "QUOTED", found["rest"]))[0]
         yield found["verb"].rstrip("-"), FLAG.findall(rest)
 
