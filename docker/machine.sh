@@ -38,7 +38,8 @@ apt_get install --yes cron curl docker.io docker-cli docker-compose unattended-u
 
 # What is on the disk and in memory, for the alerts of terraform/modules/monitoring. The hypervisor sees neither.
 if ! dpkg --status google-cloud-ops-agent > /dev/null 2>&1; then
-  curl --fail --silent --show-error --output /root/ops-agent.sh \
+  installer=$(mktemp)
+  curl --fail --silent --show-error --output "$installer" \
     https://dl.google.com/cloudagents/add-google-cloud-ops-agent-repo.sh
-  bash /root/ops-agent.sh --also-install
+  bash "$installer" --also-install
 fi
