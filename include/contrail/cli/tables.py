@@ -140,7 +140,7 @@ def status(
 
 def _print_unusual(pipeline: str, unusual: Mapping[date, tuple[str, ...]]) -> None:
     """The newest days that were unlike their table's own last ones."""
-    from contrail.operations.unusual import all_of_them
+    from contrail.stages.sentences import all_unusual
 
     if not unusual:
         return
@@ -151,7 +151,7 @@ def _print_unusual(pipeline: str, unusual: Mapping[date, tuple[str, ...]]) -> No
         printing.err,
     )
     indented([f"{day}: {' | '.join(words)}" for day, words in newest], printing.err)
-    say(f"All of them: {escape(all_of_them(pipeline))}", printing.err)
+    say(f"All of them: {escape(all_unusual(pipeline))}", printing.err)
 
 
 @command(app, "summary", TABLES)

@@ -17,6 +17,7 @@ from contrail.stages.results import (
     StageDetails,
     ValidateDetails,
 )
+from contrail.stages.sentences import all_unusual
 
 if TYPE_CHECKING:
     from contrail.operations.rollback_model import RollbackResult
@@ -155,7 +156,7 @@ def _of_unusual(where: str, pipeline: str, details: ValidateDetails, link: str) 
         Kind.unusual, where, f"days are unlike their table's own last ones: {happened}",
         "the rows are published, because they keep their contract",
         "ask the feed whether the day is right. If not, land a mended file. "
-        f'All of them: `contrail query -p {pipeline} "SELECT * FROM profiles WHERE unusual IS NOT NULL"`', link,
+        f"All of them: `{all_unusual(pipeline)}`", link,
     )  # fmt: skip
 
 

@@ -22,8 +22,3 @@ def unusual_days(lake: Lake, within: Partitions | None = None) -> dict[date, tup
         day: tuple(f"{table}: {'; '.join(sorted(words))}" for table, words in sorted(tables.items()))
         for day, tables in sorted(found.items())
     }
-
-
-def all_of_them(pipeline: str) -> str:
-    """The command that shows every unusual figure."""
-    return f'contrail query -p {pipeline} "SELECT * FROM profiles WHERE unusual IS NOT NULL"'

@@ -1,4 +1,4 @@
-"""A stage's result as one sentence, the same on the command line and in a task's log. It reads results and nothing else."""
+"""A stage's result in words, the same on the command line, in a task's log and in a message. It reads results alone."""
 
 from typing import Any
 
@@ -47,3 +47,8 @@ def _late(details: LateDetails) -> str:
         return "no file came late"
     changed = f"{len(details.days):,} days are different now" if details.days else "nothing changed"
     return f"{len(details.files):,} files came late; {changed}"
+
+
+def all_unusual(pipeline: str) -> str:
+    """Return the command that shows every unusual figure, of which a result names the newest."""
+    return f'contrail query -p {pipeline} "SELECT * FROM profiles WHERE unusual IS NOT NULL"'

@@ -9,8 +9,9 @@ from tests.conftest import Toy
 from contrail.lake import records
 from contrail.lake.provenance import Provenance
 from contrail.operations.summary import UnusualDays, _unusual
-from contrail.operations.unusual import all_of_them, unusual_days
+from contrail.operations.unusual import unusual_days
 from contrail.partitions import Partitions
+from contrail.stages.sentences import all_unusual
 
 FIRST, SECOND, THIRD = (date(2024, 1, day) for day in (5, 6, 7))
 
@@ -55,6 +56,6 @@ def test_a_lake_without_profiles_has_none(toy: Toy) -> None:
 
 
 def test_the_command_shows_every_unusual_figure(profiled: Toy) -> None:
-    query = all_of_them("toy").partition('"')[2].rstrip('"')
+    query = all_unusual("toy").partition('"')[2].rstrip('"')
     with profiled.lake.connect() as connection:
         assert connection.sql(query).aggregate("count(*)").fetchall() == [(4,)]
