@@ -11,9 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ByteSize, Field, ValidationError, model_validator
 from upath import UPath
 
+from contrail.config.memory import usable
 from contrail.config.targets import LOCAL, DispatchSettings
 from contrail.config.validation_errors import explain, hint
 from contrail.config.yaml_file import read_text, read_yaml
@@ -113,7 +114,8 @@ class Settings(Frozen):
     """One environment (``include/environments/<name>.yaml``), with the names in braces filled in.
 
     A file that ``extends`` another one holds only what differs. ``variables`` are the environment variables that a
-    remote job needs to read the same file.
+    remote job needs to read the same file. ``memory_limit`` (``8GiB``) is for the rows that a process works on; without
+    it, half of the memory that the process may use.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Settings(Frozen):
     catalog: CatalogSettings
     engine: EngineSettings = EngineSettings()
     registry: RegistrySettings
+    memory_limit: ByteSize | None = Field(default=None, ge=64 * 2**20)
     snapshots_kept: int = 200
     backfill_chunk_days: int = 92
     dispatch: DispatchSettings = DispatchSettings()
@@ -154,6 +157,11 @@ class Settings(Frozen):
         return self
 
     @property
+    def memory_bytes(self) -> int:
+        """The memory, in bytes, that one process may use for rows."""
+        return int(self.memory_limit or usable() // 2)
+
+    @property
     def landing(self) -> UPath:
         """Folder of the landing zone: ``<pipeline>/<table>/<date>.csv.gz``."""
         return UPath(self.landing_uri)
@@ -174,7 +182,7 @@ class Settings(Frozen):
         return UPath(self.reports_uri)
 
 
-def _load(environment: str, project: Path, home: Path, engine: str | None) -> Settings:
+def _load(environment: str, project: Path, home: Path, engine: str | None, memory: str | None) -> Settings:
     folder = project / "include" / "environments"
     path = folder / f"{environment}.yaml"
     if not path.exists():
@@ -185,6 +193,8 @@ def _load(environment: str, project: Path, home: Path, engine: str | None) -> Se
     if engine:
         chosen = {"kind": engine} if engine in ("sail", "spark") else {"kind": "spark", "master": engine}
         values["engine"] = {**values.get("engine", {}), **chosen}
+    if memory:
+        values["memory_limit"] = memory
     try:
         return Settings(name=environment, project_path=project, home_path=home, variables=variables, **values)
     except ValidationError as error:
@@ -247,6 +257,7 @@ def settings() -> Settings:
         CONTRAIL_PIPELINES: The folder of pipelines.
         CONTRAIL_DAGS: The folder of DAG files.
         CONTRAIL_ENGINE: ``sail``, ``spark``, or a Spark master or Connect address.
+        CONTRAIL_MEMORY_LIMIT: Memory for rows, for example ``8GiB``.
         CONTRAIL_<NAME>: What the environment's file names in braces.
 
     Raises:
@@ -257,10 +268,10 @@ def settings() -> Settings:
     project = Path(os.environ.get("CONTRAIL_PROJECT", Path(__file__).resolve().parents[3]))
     home = Path(os.environ.get("CONTRAIL_HOME", project / ".contrail")).absolute()
     _check_home(home)
-    loaded = _load(os.environ.get("CONTRAIL_ENV", "dev"), project, home, os.environ.get("CONTRAIL_ENGINE"))
+    environment, given = os.environ.get("CONTRAIL_ENV", "dev"), os.environ.get
+    loaded = _load(environment, project, home, given("CONTRAIL_ENGINE"), given("CONTRAIL_MEMORY_LIMIT"))
     folders = {"pipelines_path": "CONTRAIL_PIPELINES", "dags_path": "CONTRAIL_DAGS"}
-    given = {field: Path(os.environ[name]) for field, name in folders.items() if os.environ.get(name)}
-    current = loaded.model_copy(update=given)
+    current = loaded.model_copy(update={field: Path(path) for field, name in folders.items() if (path := given(name))})
     _check_pipelines(current)
     return current
 

@@ -12,7 +12,7 @@ from contrail.lake.selection import Selection
 _KEPT = "Nothing was published; readers still see the previous rows."
 
 
-def check(dataset: Dataset, rows: pa.Table | UPath, replaced: Selection) -> pa.Table:
+def check(dataset: Dataset, rows: pa.Table | pa.RecordBatchReader | UPath, replaced: Selection) -> pa.Table:
     """Check staged rows, and return them in the dataset's column order and types.
 
     It checks columns, types, required and infinite values, and key uniqueness. Every row must also lie in ``replaced``.
@@ -20,6 +20,8 @@ def check(dataset: Dataset, rows: pa.Table | UPath, replaced: Selection) -> pa.T
     Raises:
         AuditError: naming the table, the rule, the column and how many rows broke it.
     """
+    if isinstance(rows, pa.RecordBatchReader):
+        rows = rows.read_all()
     table = _typed(dataset, rows if isinstance(rows, pa.Table) else _read(rows))
     _check_required(dataset, table)
     _check_finite(dataset, table)

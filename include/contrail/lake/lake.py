@@ -61,7 +61,7 @@ class Lake(Tables):
     def publish(
         self,
         dataset: Dataset,
-        rows: pa.Table | UPath,
+        rows: pa.Table | pa.RecordBatchReader | UPath,
         partitions: Partitions | Iterable[date] | None,
         provenance: Provenance,
         scope: Mapping[str, str] | None = None,

@@ -75,7 +75,7 @@ class _Audited:
 def publish(
     tables: Tables,
     dataset: Dataset,
-    rows: pa.Table | UPath,
+    rows: pa.Table | pa.RecordBatchReader | UPath,
     replaced: Selection,
     provenance: Provenance,
     *,
@@ -92,7 +92,7 @@ def publish(
     Args:
         tables: Has the dataset's table, or makes it.
         dataset: The table to publish to.
-        rows: Staged rows, as Arrow or as a folder of Parquet files.
+        rows: Staged rows, in any order: as Arrow, as a stream of batches, or as a folder of Parquet files.
         replaced: The rows to replace. All staged rows must belong to this selection.
         provenance: Goes into the snapshot's summary.
         each_partition: Make one commit for each partition, in order. The audit of all rows comes before the first commit.

@@ -1,0 +1,29 @@
+"""DuckDB sessions that keep within the memory limit and spill to a folder of the home.
+
+What is asked in a session does not belong here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from contrail.config.names import literal
+from contrail.config.settings import Settings
+
+
+@contextmanager
+def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a session in UTC, with at most ``memory_limit`` of memory. Its spill folder goes with it.
+
+    Rows keep the order of their files only where a query has ``ORDER BY``.
+    """
+    spill = settings.home_path / "tmp"
+    spill.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="spill-", dir=spill) as folder, duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{settings.memory_bytes}B'")
+        connection.execute(f"SET temp_directory = {literal(folder)}")
+        connection.execute("SET preserve_insertion_order = false")  # it would hold rows back in memory
+        yield connection
