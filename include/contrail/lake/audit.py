@@ -1,101 +1,138 @@
-"""The publisher's audit of staged rows. The audit decides. It writes nothing."""
+"""The publisher's audit of staged rows. The audit decides. It writes nothing.
 
+What can be seen on the way, or in footers, raises no more than a suspicion. DuckDB then counts in the written files, and
+says where. So good rows are read once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from math import isinf
+from typing import Any
+
+import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
-from upath import UPath
+import pyarrow.parquet as pq
 
+from contrail.config.names import quoted
 from contrail.errors import AuditError
 from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.parquet import read_folder
+from contrail.lake.ordering import Ascending
 from contrail.lake.selection import Selection
+from contrail.lake.staged import KEPT
 
-_KEPT = "Nothing was published; readers still see the previous rows."
+# A session with the staged rows as the view ``staged``.
+Asked = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 
-def check(dataset: Dataset, rows: pa.Table | pa.RecordBatchReader | UPath, replaced: Selection) -> pa.Table:
-    """Check staged rows, and return them in the dataset's column order and types.
+@dataclass
+class Seen:
+    """What was seen of the staged rows on their way."""
 
-    It checks columns, types, required and infinite values, and key uniqueness. Every row must also lie in ``replaced``.
+    rows: int = 0
+    nulls: Counter[str] = field(default_factory=Counter)
+    partitions: set[tuple[Any, ...]] = field(default_factory=set)
+    maybe_infinite: set[str] = field(default_factory=set)
+    maybe_repeated: bool = False
+
+    def watched(self, dataset: Dataset, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass sorted rows on. Rows without a required value end the stream, and are counted."""
+        ascending = Ascending(dataset.order)
+        required = [name for name, column in dataset.columns.items() if column.required]
+        for batch in batches:
+            self.rows += len(batch)
+            self.nulls.update({name: n for name in required if (n := batch.column(name).null_count)})
+            if not self.nulls:
+                ascending.see(batch)
+                yield batch
+        self.maybe_repeated = not ascending.holds
+
+    def read(self, dataset: Dataset, partition: tuple[Any, ...], footer: pq.FileMetaData) -> None:
+        """Take in what the footer of a file says."""
+        self.partitions.add(partition)
+        self.maybe_infinite |= set(_maybe_infinite(dataset, footer))
+
+
+def _maybe_infinite(dataset: Dataset, footer: pq.FileMetaData) -> Iterator[str]:
+    floats = {name for name, column in dataset.columns.items() if column.type == "float"}
+    places = [i for i in range(footer.num_columns) if footer.schema.column(i).name in floats]
+    for group in range(footer.num_row_groups):
+        own = footer.row_group(group)
+        for place in places:
+            chunk = own.column(place)
+            found = chunk.statistics
+            if found is not None and found.has_min_max:
+                if isinf(found.min) or isinf(found.max):
+                    yield chunk.path_in_schema
+            elif found is None or not found.has_null_count or found.null_count < own.num_rows:
+                yield chunk.path_in_schema  # all are NaN, or the writer says nothing
+
+
+def check(dataset: Dataset, replaced: Selection, seen: Seen, asked: Asked) -> None:
+    """Check required and infinite values, that every row lies in ``replaced``, and that keys are unique.
 
     Raises:
         AuditError: naming the table, the rule, the column and how many rows broke it.
     """
-    if isinstance(rows, pa.RecordBatchReader):
-        rows = rows.read_all()
-    table = _typed(dataset, rows if isinstance(rows, pa.Table) else _read(rows))
-    _check_required(dataset, table)
-    _check_finite(dataset, table)
-    _check_partitions(dataset, table, replaced)
-    _check_key(dataset, table)
-    return table
+    for name in dataset.columns:
+        if nulls := seen.nulls[name]:
+            raise AuditError(f"{dataset.name}.{name}: {nulls} of {seen.rows} rows are null. {KEPT}")
+    suspected = [name for name in dataset.columns if name in seen.maybe_infinite]
+    if suspected:
+        with asked() as connection:
+            for name in suspected:
+                _check_finite(dataset, name, seen.rows, connection)
+    _check_partitions(dataset, seen, replaced)
+    if dataset.key and seen.maybe_repeated:
+        with asked() as connection:
+            _check_key(dataset, connection)
 
 
-def _read(folder: UPath) -> pa.Table:
-    try:
-        return read_folder(folder)
-    except FileNotFoundError as error:
-        raise AuditError(f"no staged Parquet files in {folder}: the job wrote nothing. {_KEPT}") from error
-
-
-def _typed(dataset: Dataset, rows: pa.Table) -> pa.Table:
-    schema = dataset.staged_schema()
-    missing = [name for name in schema.names if name not in rows.column_names]
-    extra = [name for name in rows.column_names if name not in schema.names]
-    if missing or extra:
-        raise AuditError(f"{dataset.name}: staged columns differ. Missing: {missing}. Not expected: {extra}. {_KEPT}")
-    try:
-        return rows.select(schema.names).cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise AuditError(f"{dataset.name}: staged types differ: {error}. {_KEPT}") from error
-
-
-def _check_required(dataset: Dataset, table: pa.Table) -> None:
-    for name, column in dataset.columns.items():
-        nulls = table.column(name).null_count
-        if column.required and nulls:
-            raise AuditError(f"{dataset.name}.{name}: {nulls} of {table.num_rows} rows are null. {_KEPT}")
-
-
-def _check_finite(dataset: Dataset, table: pa.Table) -> None:
+def _check_finite(dataset: Dataset, name: str, rows: int, connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse infinite numbers: means, drift and models that read them fail or lie days later. NaN is allowed."""
-    for name, column in dataset.columns.items():
-        if column.type != "float":
-            continue
-        infinite = table.filter(pc.is_inf(table.column(name)))
-        if infinite.num_rows:
-            where = ", ".join(
-                f"{key} {infinite[key][0].as_py()}" for key in dict.fromkeys([*dataset.partition_by, *dataset.key])
-            )
-            raise AuditError(
-                f"{dataset.name}.{name}: {infinite.num_rows} of {table.num_rows} rows are infinite, the first is "
-                f"{infinite[name][0].as_py()} at {where}. Make such a value null where it is computed, for example a "
-                f"division by zero. {_KEPT}"
-            )
-
-
-def _check_partitions(dataset: Dataset, table: pa.Table, replaced: Selection) -> None:
-    days = replaced.days
-    if PARTITION in dataset.partition_by and days is None:
-        raise AuditError(f"{dataset.name} is partitioned: name the partitions to replace. {_KEPT}")
-    if days is not None:
-        present = pc.unique(table.column(PARTITION)).to_pylist()
-        if outside := sorted(set(present) - set(days)):
-            raise AuditError(
-                f"{dataset.name}: staged rows lie in partitions {outside}, which this run does not replace. {_KEPT}"
-            )
-    for column, value in replaced.scope.items():
-        if other := set(pc.unique(table.column(column)).to_pylist()) - {value}:
-            raise AuditError(f"{dataset.name}.{column}: staged {sorted(other)} outside the scope '{value}'. {_KEPT}")
-
-
-def _check_key(dataset: Dataset, table: pa.Table) -> None:
-    if not dataset.key:
-        return
-    columns = list(dict.fromkeys([*dataset.partition_by, *dataset.key]))
-    counts = table.group_by(columns).aggregate([([], "count_all")])
-    repeated = counts.filter(pc.greater(counts["count_all"], 1))
-    if repeated.num_rows:
-        example = {name: repeated[name][0].as_py() for name in columns}
+    infinite = connection.view("staged").filter(f"isinf({quoted(name)})")
+    if count := infinite.count("*").fetchall()[0][0]:
+        first = infinite.order(_listed(dataset.order)).limit(1).to_arrow_table().to_pylist()[0]
+        where = ", ".join(f"{key} {first[key]}" for key in dict.fromkeys([*dataset.partition_by, *dataset.key]))
         raise AuditError(
-            f"{dataset.name}: {repeated.num_rows} keys occur more than once, for example {example}. {_KEPT}"
+            f"{dataset.name}.{name}: {count} of {rows} rows are infinite, the first is {first[name]} at {where}. "
+            f"Make such a value null where it is computed, for example a division by zero. {KEPT}"
         )
+
+
+def check_selection(dataset: Dataset, replaced: Selection) -> None:
+    """Refuse to replace a partitioned table as a whole.
+
+    Raises:
+        AuditError: when no partition is named.
+    """
+    if PARTITION in dataset.partition_by and replaced.days is None:
+        raise AuditError(f"{dataset.name} is partitioned: name the partitions to replace. {KEPT}")
+
+
+def _check_partitions(dataset: Dataset, seen: Seen, replaced: Selection) -> None:
+    def present(column: str) -> set[Any]:
+        place = dataset.partition_by.index(column)
+        return {values[place] for values in seen.partitions}
+
+    if replaced.days is not None and (outside := sorted(present(PARTITION) - set(replaced.days))):
+        raise AuditError(
+            f"{dataset.name}: staged rows lie in partitions {outside}, which this run does not replace. {KEPT}"
+        )
+    for column, value in replaced.scope.items():
+        if other := present(column) - {value}:
+            raise AuditError(f"{dataset.name}.{column}: staged {sorted(other)} outside the scope '{value}'. {KEPT}")
+
+
+def _check_key(dataset: Dataset, connection: duckdb.DuckDBPyConnection) -> None:
+    columns = list(dataset.order)
+    repeated = connection.sql(f"SELECT {_listed(columns)} FROM staged GROUP BY ALL HAVING count(*) > 1")
+    count = repeated.count("*").fetchall()[0][0]
+    if count:
+        example = repeated.order(_listed(columns)).limit(1).to_arrow_table().to_pylist()[0]
+        raise AuditError(f"{dataset.name}: {count} keys occur more than once, for example {example}. {KEPT}")
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(map(quoted, columns))

@@ -49,6 +49,11 @@ class Dataset:
     partition_by: tuple[str, ...] = (PARTITION,)
     receipts: tuple[str, ...] = ()
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns by which published rows are sorted: those of the partition, then the key."""
+        return tuple(dict.fromkeys([*self.partition_by, *(self.key or self.columns)]))
+
     def arrow_schema(self) -> pa.Schema:
         """Return the schema of published rows."""
         return pa.schema([pa.field(n, _TYPES[c.type][0], nullable=not c.required) for n, c in self.columns.items()])

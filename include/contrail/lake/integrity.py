@@ -4,14 +4,12 @@ The manifest has each file's size, and the file's name has its SHA-256. Every re
 reads. A file of an earlier version, without a digest in its name, is compared by its size.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
-from pathlib import Path
 
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -26,7 +24,6 @@ from contrail.partitions import Partitions, as_ranges
 _DIGEST = re.compile(r"-([0-9a-f]{64})\.parquet$")
 _READERS = 4  # hashing leaves Python's lock to others
 _SHOWN = 10
-_EPOCH = date(1970, 1, 1)
 # Which stage makes the rows of a table again. Tables that are not here hold what happened once.
 _MADE_BY = {
     "features": "features",
@@ -62,23 +59,14 @@ def damages(table: Table, files: Iterable[DataFile], *, everywhere: bool = False
     """
     name = table.name()[-1]
     position = next((i for i, field in enumerate(table.spec().fields) if field.name == PARTITION), None)
-    checked = [file for file in files if everywhere or _is_local(file.file_path)]
+    checked = [file for file in files if everywhere or data_files.is_local(file.file_path)]
     with ThreadPoolExecutor(_READERS) as pool:
         reasons = list(pool.map(partial(_reason, table), checked))
     return [
-        Damage(name, None if position is None else day_of(file.partition[position]), file.file_path, reason)
+        Damage(name, None if position is None else data_files.day_of(file.partition[position]), file.file_path, reason)
         for file, reason in zip(checked, reasons, strict=True)
         if reason
     ]
-
-
-def _is_local(location: str) -> bool:
-    return location.startswith("file://") or "://" not in location
-
-
-def day_of(value: int | date) -> date:
-    """Return the day of a partition, which Iceberg may count from 1970 on."""
-    return value if isinstance(value, date) else _EPOCH + timedelta(days=value)
 
 
 def _reason(table: Table, file: DataFile) -> str | None:
@@ -96,13 +84,11 @@ def _reason(table: Table, file: DataFile) -> str | None:
 
 
 def _measured(table: Table, location: str) -> tuple[int, str]:
-    if _is_local(location):
-        with Path(location.removeprefix("file://")).open("rb") as local:
-            digest = hashlib.file_digest(local, "sha256")
-            return local.tell(), digest.hexdigest()
+    if data_files.is_local(location):
+        with data_files.local_path(location).open("rb") as local:
+            return data_files.measured(local)
     with table.io.new_input(location).open() as stream:
-        content = stream.read()
-    return len(content), hashlib.sha256(content).hexdigest()
+        return data_files.measured(stream)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ look after their snapshots. The rules of a stage do not belong here.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import date
 
 import duckdb
 import pyarrow as pa
-from upath import UPath
 
 from contrail.lake import history, integrity, publisher, readers, upkeep
 from contrail.lake.catalog import Tables
@@ -20,6 +20,7 @@ from contrail.lake.lineage import Lineage
 from contrail.lake.provenance import Provenance
 from contrail.lake.readers import PartitionState
 from contrail.lake.selection import Selection
+from contrail.lake.staged import Staged
 from contrail.partitions import Partitions
 
 
@@ -46,14 +47,24 @@ class Lake(Tables):
         """Read rows of a table as Arrow; see ``readers.scan``."""
         return readers.scan(self, name, partitions, columns, snapshot_id)
 
+    def batches(
+        self,
+        name: str,
+        partitions: Partitions | None = None,
+        columns: Iterable[str] | None = None,
+        snapshot_id: int | None = None,
+    ) -> pa.RecordBatchReader:
+        """Read rows of a table as a bounded stream; see ``readers.batches``."""
+        return readers.batches(self, name, partitions, columns, snapshot_id)
+
     def partitions(self, name: str) -> dict[date, PartitionState]:
         """Return the published partitions of a table, in order; see ``readers.partitions``."""
         return readers.partitions(self, name)
 
     def connect(
         self, names: Iterable[str] | None = None, partitions: Mapping[str, Partitions] | None = None
-    ) -> duckdb.DuckDBPyConnection:
-        """Open a DuckDB connection with a view for each table; see ``readers.connect``."""
+    ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open a DuckDB session with a view for each table; see ``readers.connect``."""
         return readers.connect(self, names, partitions)
 
     # ---- the publisher ----
@@ -61,7 +72,7 @@ class Lake(Tables):
     def publish(
         self,
         dataset: Dataset,
-        rows: pa.Table | pa.RecordBatchReader | UPath,
+        rows: Staged,
         partitions: Partitions | Iterable[date] | None,
         provenance: Provenance,
         scope: Mapping[str, str] | None = None,
@@ -70,6 +81,10 @@ class Lake(Tables):
         """Replace the rows that ``partitions`` and ``scope`` select, in one atomic commit; see ``publisher.publish``."""
         replaced = Selection.of(partitions, scope)
         return publisher.publish(self, dataset, rows, replaced, provenance, each_partition=each_partition)
+
+    def field_ids(self, dataset: Dataset) -> dict[str, int]:
+        """Return the id of each column, as files of the table have it; see ``adoption``. A missing table is made."""
+        return {field.name: field.field_id for field in self.ensure(dataset).schema().fields}
 
     # ---- whether the files are whole ----
 

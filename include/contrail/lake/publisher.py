@@ -4,66 +4,46 @@ Nothing else adds rows to a table or removes them. ``data_files`` writes the dat
 what a person does with snapshots later.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import duckdb
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from upath import UPath
 
+from contrail.config.settings import Settings
 from contrail.errors import CommitConflictError
-from contrail.lake import audit, data_files, history, integrity, readers, upkeep
+from contrail.lake import adoption, audit, data_files, history, integrity, readers, staged, upkeep, writing
 from contrail.lake.catalog import Tables
-from contrail.lake.comparison import same_days, same_rows
+from contrail.lake.comparison import same_days, same_files
 from contrail.lake.conflicts import may_pass
-from contrail.lake.datasets import PARTITION, Dataset
-from contrail.lake.parquet import read_rows
+from contrail.lake.datasets import Dataset
+from contrail.lake.ordering import ordered
 from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
 from contrail.lake.selection import Selection
+from contrail.lake.sessions import session
+from contrail.lake.staged import Staged
+from contrail.lake.writing import Written
 
 
 @dataclass(frozen=True)
 class _Audited:
-    """Rows that passed the audit, and what they replace. ``job_rows`` counts the rows of all commits of the job."""
+    """Files whose rows passed the audit, and what they replace. ``job_rows`` counts the rows of all commits of the job."""
 
     dataset: Dataset
-    rows: pa.Table
+    files: tuple[DataFile, ...]
     replaced: Selection
     provenance: Provenance
     job_rows: int
 
     def of(self, day: date) -> "_Audited":
         """Select one partition."""
-        own = self.rows.filter(pc.equal(self.rows[PARTITION], pa.scalar(day, pa.date32())))
-        return replace(self, rows=own, replaced=replace(self.replaced, days=(day,)))
-
-    def same_in(self, table: Table, old: Sequence[DataFile]) -> Selection:
-        """Select what the table holds already. An unpartitioned table is the same as a whole or not at all.
-
-        A damaged file is not the same, whatever can still be read of it.
-        """
-        damaged = {damage.file for damage in integrity.damages(table, old)}
-        whole = [file.file_path for file in old if file.file_path not in damaged]
-        try:
-            there = read_rows(whole, readers.schema_of(table)) if whole else self.dataset.staged_schema().empty_table()
-        except (OSError, pa.ArrowInvalid):
-            return Selection.of(())
-        if self.replaced.days is None:
-            return Selection.of(None if not damaged and same_rows(self.dataset, there, self.rows) else ())
-        return Selection.of(same_days(self.dataset, there, self.rows, self.replaced.days))
-
-    def without(self, same: Selection) -> pa.Table:
-        """Return the rows that are new."""
-        if same.days is None:
-            return self.rows.slice(0, 0)
-        if not same.days:
-            return self.rows
-        kept = pc.is_in(self.rows[PARTITION], value_set=pa.array(same.days, pa.date32()))
-        return self.rows.filter(pc.invert(kept))
+        one = replace(self.replaced, days=(day,))
+        return replace(self, files=tuple(file for file in self.files if _holds(one, file)), replaced=one)
 
     def summary(self, same: Selection) -> dict[str, str]:
         """Return the summary of the snapshot to come."""
@@ -75,13 +55,16 @@ class _Audited:
 def publish(
     tables: Tables,
     dataset: Dataset,
-    rows: pa.Table | pa.RecordBatchReader | UPath,
+    rows: Staged,
     replaced: Selection,
     provenance: Provenance,
     *,
     each_partition: bool = False,
 ) -> int:
-    """Audit staged rows, then replace the selected rows in one atomic commit.
+    """Write staged rows as data files and audit them, then replace the selected rows in one atomic commit.
+
+    The rows need not fit into memory: they are sorted by partition and key within ``memory_limit``, on disk if they must.
+    A folder of files that are final already is moved into the table, not written again (``adoption``).
 
     A partition without staged rows becomes empty. A reader sees all of the old rows or all of the new ones.
     When another writer commits first, this one tries again. The last commit of a partition wins.
@@ -92,7 +75,8 @@ def publish(
     Args:
         tables: Has the dataset's table, or makes it.
         dataset: The table to publish to.
-        rows: Staged rows, in any order: as Arrow, as a stream of batches, or as a folder of Parquet files.
+        rows: Staged rows, in any order: as Arrow, as a stream of batches, or as a folder of Parquet files and the folders
+            in it.
         replaced: The rows to replace. All staged rows must belong to this selection.
         provenance: Goes into the snapshot's summary.
         each_partition: Make one commit for each partition, in order. The audit of all rows comes before the first commit.
@@ -104,11 +88,52 @@ def publish(
         AuditError: The rows broke a rule. Nothing was published.
         CommitConflictError: Other writers won every attempt. Nothing was published.
     """
-    staged = audit.check(dataset, rows, replaced)
-    audited = _Audited(dataset, staged, replaced, provenance, staged.num_rows)
-    if not (each_partition and replaced.days):
-        return _replace(tables, audited)
-    return [_replace(tables, audited.of(day)) for day in replaced.days][-1]
+    audit.check_selection(dataset, replaced)
+    table = tables.ensure(dataset)
+    written = _write(tables.settings, table, dataset, rows, replaced)
+    files = tuple(one.file for one in written)
+    whole = _Audited(dataset, files, replaced, provenance, sum(file.record_count for file in files))
+    parts = deque([whole] if not (each_partition and replaced.days) else map(whole.of, replaced.days))
+    snapshot = 0
+    while parts:
+        try:
+            snapshot = _replace(tables, table, parts.popleft())
+        except BaseException:
+            data_files.remove(table, [file.file_path for part in parts for file in part.files])
+            raise
+    return snapshot
+
+
+def _write(settings: Settings, table: Table, dataset: Dataset, rows: Staged, replaced: Selection) -> list[Written]:
+    """Make audited data files of staged rows. Nothing stays of rows that broke a rule."""
+    seen = audit.Seen()
+    final = adoption.final_files(table, dataset, rows) if isinstance(rows, UPath) else None
+    if final is not None:
+        for one in final:
+            seen.read(dataset, one.partition, one.footer)
+        audit.check(dataset, replaced, seen, lambda: _asked(settings, table, [str(one.path) for one in final]))
+        return adoption.adopt(table, final)
+    spill = settings.home_path / "tmp"
+    batches = ordered(settings, dataset.staged_schema(), staged.typed(dataset, rows), dataset.order)
+    with closing(batches):
+        written = writing.write(table, seen.watched(dataset, batches), dataset.partition_by, spill)
+    for one in written:
+        seen.read(dataset, one.partition, one.footer)
+    paths = [one.file.file_path for one in written]
+    try:
+        audit.check(dataset, replaced, seen, lambda: _asked(settings, table, paths))
+    except BaseException:
+        data_files.remove(table, paths)
+        raise
+    return written
+
+
+@contextmanager
+def _asked(settings: Settings, table: Table, paths: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a session with the rows of new files as the view ``staged``."""
+    with session(settings) as connection:
+        readers.create_view(connection, "staged", data_files.schema_of(table), paths)
+        yield connection
 
 
 def note(table: Table, summary: Mapping[str, str]) -> int:
@@ -120,42 +145,49 @@ def note(table: Table, summary: Mapping[str, str]) -> int:
     return _swap(table, [], [], dict(summary))
 
 
-def _replace(tables: Tables, audited: _Audited) -> int:
-    name = audited.dataset.name
-    table = tables.ensure(audited.dataset)
-    attempts = _Attempts(audited)
+def _replace(tables: Tables, table: Table, audited: _Audited) -> int:
+    attempts = _Attempts(audited, table)
     try:
-        snapshot = tables.commit(name, lambda: _commit(tables, attempts))
+        snapshot = tables.commit(audited.dataset.name, lambda: _commit(tables, attempts))
     except BaseException as error:
-        if _is_lost(tables, name, list(attempts.tried), error):
-            data_files.remove(table, attempts.files_but(None))
+        if _is_lost(tables, audited.dataset.name, list(attempts.tried), error):
+            data_files.remove(table, [file.file_path for file in audited.files])
         raise
-    data_files.remove(table, attempts.files_but(attempts.tried.get(snapshot)))
+    same = attempts.tried.get(snapshot, Selection.of(None))
+    data_files.remove(table, [file.file_path for file in audited.files if _holds(same, file)])
     return snapshot
 
 
 @dataclass
 class _Attempts:
-    """What the attempts of one replacement share: the snapshots they tried, and the files they have written.
+    """What the attempts of one replacement share.
 
-    Files are written once, however often another writer is first. Only a winner who changes which partitions are the same
-    causes others. ``tried`` has for each snapshot which ones were.
+    ``tried`` has for each snapshot which partitions were the same: their old files stayed. ``_compared`` spares the next
+    attempt to read again what no other writer has replaced.
     """
 
     audited: _Audited
-    tried: dict[int, str] = field(default_factory=dict)
-    _written: dict[str, list[DataFile]] = field(default_factory=dict)
+    table: Table
+    tried: dict[int, Selection] = field(default_factory=dict)
+    _compared: dict[frozenset[str], Selection] = field(default_factory=dict)
 
-    def files(self, table: Table, same: Selection) -> list[DataFile]:
-        """The data files of the rows that are new."""
-        if same.label not in self._written:
-            rows = self.audited.without(same)
-            self._written[same.label] = data_files.write(table, rows, self.audited.dataset.partition_by)
-        return self._written[same.label]
+    def same_in(self, tables: Tables, table: Table, old: Sequence[DataFile]) -> Selection:
+        """Select what the table holds already. An unpartitioned table is the same as a whole or not at all."""
+        there = frozenset(file.file_path for file in old)
+        if there not in self._compared:
+            self._compared[there] = self._compare(tables.settings, table, old)
+        return self._compared[there]
 
-    def files_but(self, used: str | None) -> list[DataFile]:
-        """The files of all attempts, but those for which these partitions were the same."""
-        return [file for same, files in self._written.items() if same != used for file in files]
+    def _compare(self, settings: Settings, table: Table, old: Sequence[DataFile]) -> Selection:
+        audited, schema = self.audited, readers.schema_of(table)
+        # A damaged file is not the same, whatever can still be read of it.
+        damages = integrity.damages(table, old)
+        if audited.replaced.days is None:
+            same = not damages and same_files(settings, audited.dataset, schema, old, audited.files)
+            return Selection.of(None if same else ())
+        damaged = {damage.day for damage in damages}
+        days = [day for day in audited.replaced.days if day not in damaged]
+        return Selection.of(same_days(settings, audited.dataset, schema, old, audited.files, days))
 
 
 def _commit(tables: Tables, attempts: _Attempts) -> int:
@@ -164,14 +196,19 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
     table = tables.table(audited.dataset.name)
     if landed := next((snapshot for snapshot in attempts.tried if table.snapshot_by_id(snapshot)), None):
         return landed  # an earlier attempt, whose answer was lost
+    if table.metadata.table_uuid != attempts.table.metadata.table_uuid:
+        raise CommitConflictError(
+            f"{'.'.join(table.name())} was moved away and made anew while rows were written for it. Nothing was published. "
+            "Run the stage again."
+        )
     current = table.current_snapshot()
     old = data_files.listed(table, audited.replaced)
-    same = audited.same_in(table, old)
+    same = attempts.same_in(tables, table, old)
     if current and same.label == audited.replaced.label and _known(table, audited):
         return int(current.snapshot_id)
     gone = [file for file in old if not _holds(same, file)]
-    new, summary = attempts.files(table, same), audited.summary(same)
-    snapshot = _swap(table, gone, new, summary, lambda tried: attempts.tried.setdefault(tried, same.label))
+    new, summary = [file for file in audited.files if not _holds(same, file)], audited.summary(same)
+    snapshot = _swap(table, gone, new, summary, lambda tried: attempts.tried.setdefault(tried, same))
     try:
         upkeep.expire(table, tables.settings.snapshots_kept)
     except Exception as error:
@@ -190,7 +227,7 @@ def _known(table: Table, audited: _Audited) -> bool:
 
 def _holds(same: Selection, file: DataFile) -> bool:
     """Whether a data file is of a partition that stays. A file has rows of one partition; Iceberg counts its days."""
-    return same.days is None or (bool(same.days) and integrity.day_of(file.partition[0]) in same.days)
+    return same.days is None or (bool(same.days) and data_files.day_of(file.partition[0]) in same.days)
 
 
 def _swap(

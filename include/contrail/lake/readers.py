@@ -3,7 +3,8 @@
 Every reader sees one whole snapshot. Nothing here writes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -19,8 +20,9 @@ from contrail.lake import data_files, integrity, manifests
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
 from contrail.lake.evolution import earlier_names
-from contrail.lake.parquet import field_id, plain, read_rows, with_earlier
+from contrail.lake.parquet import field_id, plain, read_batches, read_rows, with_earlier
 from contrail.lake.selection import Selection
+from contrail.lake.sessions import session
 from contrail.partitions import Partitions
 
 
@@ -91,12 +93,35 @@ def scan(
     columns: Iterable[str] | None = None,
     snapshot_id: int | None = None,
 ) -> pa.Table:
-    """Read rows of a table as Arrow, in the order of its files.
+    """Read rows of a table as Arrow, in the order of its files. They must fit into memory: ``batches`` need not.
 
     Raises:
         MissingInputError: if the table does not exist, lacks a column, or no longer has the snapshot.
         DamagedError: if a file is missing or has other bytes.
     """
+    found, wanted = _found(tables, name, partitions, columns, snapshot_id)
+    return read_rows(found, wanted) if found else plain(wanted).empty_table()
+
+
+def batches(
+    tables: Tables,
+    name: str,
+    partitions: Partitions | None = None,
+    columns: Iterable[str] | None = None,
+    snapshot_id: int | None = None,
+) -> pa.RecordBatchReader:
+    """Read rows of a table as a stream, in the order of its files: by partition, and in one by key.
+
+    Only a few batches are in memory at a time. The errors are those of ``scan``, raised before the first batch.
+    """
+    found, wanted = _found(tables, name, partitions, columns, snapshot_id)
+    return pa.RecordBatchReader.from_batches(plain(wanted), read_batches(found, wanted))
+
+
+def _found(
+    tables: Tables, name: str, partitions: Partitions | None, columns: Iterable[str] | None, snapshot_id: int | None
+) -> tuple[list[str], pa.Schema]:
+    """Find the files to read, and the columns to read in them."""
     own = schema(tables, name)
     found = files(tables, name, partitions, snapshot_id)
     names = list(columns) if columns is not None else own.names
@@ -105,8 +130,7 @@ def scan(
             f"{tables.namespace}.{name} has no columns {missing} yet; it has {own.names}. The next stage that uses the "
             f"table brings it to the spec: contrail status --pipeline {tables.namespace} shows which."
         )
-    wanted = pa.schema([own.field(column) for column in names])
-    return read_rows(found, wanted) if found else plain(wanted).empty_table()
+    return found, pa.schema([own.field(column) for column in names])
 
 
 def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
@@ -129,22 +153,24 @@ def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
     return dict(sorted(found.items()))
 
 
+@contextmanager
 def connect(
     tables: Tables, names: Iterable[str] | None = None, partitions: Mapping[str, Partitions] | None = None
-) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB connection (UTC) with a view for each table. Each view is pinned to its table's current snapshot.
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB session with a view for each table. Each view is pinned to its table's current snapshot.
+
+    The session keeps within ``memory_limit``; see ``sessions.session``.
 
     Args:
         tables: The tables of one pipeline.
         names: The tables to show; None for all.
         partitions: Limits a table to these partitions. DuckDB then opens no file of the others.
     """
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    existing = set(tables.table_names())
-    for name in sorted(existing if names is None else existing.intersection(names)):
-        create_view(connection, name, schema(tables, name), files(tables, name, (partitions or {}).get(name)))
-    return connection
+    with session(tables.settings) as connection:
+        existing = set(tables.table_names())
+        for name in sorted(existing if names is None else existing.intersection(names)):
+            create_view(connection, name, schema(tables, name), files(tables, name, (partitions or {}).get(name)))
+        yield connection
 
 
 def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | None:

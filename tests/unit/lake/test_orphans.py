@@ -13,7 +13,7 @@ from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, 
 
 from contrail.config.settings import settings
 from contrail.errors import DamagedError
-from contrail.lake import data_files, moving
+from contrail.lake import moving, writing
 from contrail.lake.lake import Lake
 from contrail.lake.orphans import orphans, remove
 
@@ -49,12 +49,13 @@ def busy(lake: Lake) -> Lake:
     return lake
 
 
-def test_a_killed_publication_leaves_files_that_go(lake: Lake) -> None:
+def test_a_killed_publication_leaves_files_that_go(lake: Lake, tmp_path: Path) -> None:
     lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
     before = files(lake)
-    data_files.write(lake.table("items"), rows([DAY2]), ITEMS.partition_by)
+    writing.write(lake.table("items"), rows([DAY2]).to_batches(), ITEMS.partition_by, tmp_path)
+    writing._File(lake.table("items"), (DAY3,), "not-finished", tmp_path)
     left = files(lake) - before
-    assert len(left) == 1
+    assert len(left) == 2
     assert clean(lake, HOUR) == set(), "a publication may be about to commit it"
     age(left, 2 * HOUR)
     assert clean(lake, HOUR) == left
