@@ -65,7 +65,7 @@ def _footer(path: UPath) -> pq.FileMetaData:
 
 
 def _partition(table: Table, dataset: Dataset, footer: pq.FileMetaData) -> tuple[Any, ...] | None:
-    """The values of a file's partition columns; None if the file is not as the table's own."""
+    """The values of a file's partition columns, none without rows; None if the file is not as the table's own."""
     wanted = {field.name: (field.type, field.metadata) for field in data_files.schema_of(table)}
     own = footer.schema.to_arrow_schema()
     there = {field.name: (_small(field.type), field.metadata) for field in own}
@@ -73,10 +73,10 @@ def _partition(table: Table, dataset: Dataset, footer: pq.FileMetaData) -> tuple
         return None
     if any(there[name][0] != kind or _id(there[name][1]) != _id(known) for name, (kind, known) in wanted.items()):
         return None
-    if not _counts_nulls(footer):
-        return None
+    if not footer.num_rows:
+        return ()
     values = [_only_value(footer, own.get_field_index(name)) for name in dataset.partition_by]
-    return None if None in values and footer.num_rows else tuple(values)
+    return tuple(values) if None not in values and _counts_nulls(footer) else None
 
 
 def _small(kind: pa.DataType) -> pa.DataType:

@@ -3,24 +3,29 @@
 Where the rows come from, and where they go, does not belong here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.config.names import quoted
 from contrail.config.settings import Settings
+from contrail.errors import EngineError
 from contrail.lake.sessions import session
 
 # Rows of this size are sorted here: a session of DuckDB takes as long as all else in the publication of a day.
 _QUICK_BYTES = 16 * 2**20
 _BATCH_ROWS = 32_768
+# Each thread of DuckDB holds about so many rows while it merges what it has sorted, whatever the limit.
+_MERGED_ROWS = 250_000
 
 
 def ordered(
     settings: Settings, schema: pa.Schema, batches: Iterable[pa.RecordBatch], by: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Yield rows in ascending order of these columns, nulls last. What does not fit into memory goes to disk.
 
     An error of ``batches`` is raised here as it is.
@@ -30,21 +35,16 @@ def ordered(
         held.append(batch)
         size += batch.nbytes
         if size > _QUICK_BYTES:
-            wide = size // max(1, sum(map(len, held)))
-            yield from _sorted_outside(settings, schema, chain(held, rest), by, _batch_rows(wide))
+            width = size // max(1, sum(map(len, held))) + 1
+            yield from _sorted_outside(settings, schema, chain(held, rest), by, width)
             return
     rows = pa.Table.from_batches(held, schema)
     found = rows.sort_by([(name, "ascending") for name in by]) if by else rows
     yield from found.combine_chunks().to_batches(max_chunksize=_BATCH_ROWS)
 
 
-def _batch_rows(wide: int) -> int:
-    """How many rows of so many bytes make a batch."""
-    return min(_BATCH_ROWS, max(1, _QUICK_BYTES // max(1, wide)))
-
-
 def _sorted_outside(
-    settings: Settings, schema: pa.Schema, batches: Iterable[pa.RecordBatch], by: Sequence[str], batch_rows: int
+    settings: Settings, schema: pa.Schema, batches: Iterable[pa.RecordBatch], by: Sequence[str], width: int
 ) -> Iterator[pa.RecordBatch]:
     failed: list[Exception] = []
 
@@ -56,11 +56,20 @@ def _sorted_outside(
             raise
 
     with session(settings) as connection:
+        most = settings.memory_bytes // (width * _MERGED_ROWS)
+        connection.execute(f"SET threads = {max(1, min(most, os.cpu_count() or 1))}")
         try:
             rows = connection.from_arrow(pa.RecordBatchReader.from_batches(schema, passed_on()))
             order = ", ".join(f"{quoted(name)} ASC NULLS LAST" for name in by)
-            for batch in rows.order(order).to_arrow_reader(batch_rows):
+            for batch in rows.order(order).to_arrow_reader(min(_BATCH_ROWS, max(1, _QUICK_BYTES // width))):
                 yield batch.cast(schema)
+        except duckdb.OutOfMemoryException as error:
+            raise EngineError(
+                f"rows of about {width:,} bytes cannot be sorted in {settings.memory_bytes / 2**20:,.0f} MiB of memory, or "
+                f"the disk of {settings.home_path} is full. Nothing was published. Set memory_limit in the environment "
+                f"file, or CONTRAIL_MEMORY_LIMIT, to at least {width * _MERGED_ROWS / 2**20:,.0f}MiB, and run the stage "
+                f"again. ({str(error).partition(chr(10))[0]})"
+            ) from error
         except Exception as error:
             if failed:
                 raise failed[0] from error

@@ -109,9 +109,9 @@ def _write(settings: Settings, table: Table, dataset: Dataset, rows: Staged, rep
     seen = audit.Seen()
     final = adoption.final_files(table, dataset, rows) if isinstance(rows, UPath) else None
     if final is not None:
-        for one in final:
-            seen.read(dataset, one.partition, one.footer)
-        audit.check(dataset, replaced, seen, lambda: _asked(settings, table, [str(one.path) for one in final]))
+        for file in final:
+            seen.read(dataset, file.partition, file.footer)
+        audit.check(dataset, replaced, seen, lambda: _asked(settings, table, [str(file.path) for file in final]))
         return adoption.adopt(table, final)
     spill = settings.home_path / "tmp"
     batches = ordered(settings, dataset.staged_schema(), staged.typed(dataset, rows), dataset.order)

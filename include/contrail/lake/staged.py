@@ -4,6 +4,7 @@ Which values the rows may have is the audit's matter. Their order is ``ordering`
 """
 
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 import pyarrow as pa
 from upath import UPath
@@ -13,7 +14,7 @@ from contrail.lake.datasets import Dataset
 from contrail.lake.parquet import batches_of, parquet_files
 
 KEPT = "Nothing was published; readers still see the previous rows."
-Staged = pa.Table | pa.RecordBatchReader | UPath
+Staged: TypeAlias = pa.Table | pa.RecordBatchReader | UPath
 
 
 def typed(dataset: Dataset, rows: Staged) -> Iterator[pa.RecordBatch]:

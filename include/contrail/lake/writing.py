@@ -119,6 +119,8 @@ class _File:
     def abandon(self) -> None:
         """Remove the file, finished or not."""
         with suppress(Exception):
+            self._writer.close()
+        with suppress(Exception):
             self._out.close()
         self._out.path.unlink(missing_ok=True)
         if self._place:
@@ -142,9 +144,7 @@ def _groups(batches: Iterable[pa.RecordBatch], columns: Sequence[str]) -> Iterat
         yield of, pa.Table.from_batches(held)
 
 
-def _by_partition(
-    batch: pa.RecordBatch, columns: Sequence[str]
-) -> Iterator[tuple[tuple[Any, ...], pa.RecordBatch]]:
+def _by_partition(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pa.RecordBatch]]:
     """Split sorted rows where the partition changes. PyIceberg would filter all rows once for each (a year: 46 s)."""
     if not columns or not len(batch):
         yield from [((), batch)] if len(batch) else []

@@ -81,9 +81,7 @@ def test_good_rows_come_back_in_the_order_of_the_dataset_and_of_the_key(lake: La
         (staged([1, 2]).set_column(1, "id", pa.array([1.0, 1.5])), "staged types differ.*1.500000 was truncated"),
     ],
 )
-def test_bad_rows_are_refused_with_the_reason(
-    lake: Lake, home: Path, form: Form, rows: pa.Table, message: str
-) -> None:
+def test_bad_rows_are_refused_with_the_reason(lake: Lake, home: Path, form: Form, rows: pa.Table, message: str) -> None:
     with pytest.raises(AuditError, match=message):
         lake.publish(ITEMS, form(rows), [DAY], provenance())
     assert lake.partitions("items") == {}

@@ -74,7 +74,9 @@ def test_days_are_compared_one_by_one_and_two_empty_ones_are_the_same(lake: Lake
     assert comparison.same_days(settings(), ITEMS, readers.schema_of(table), old, new, days) == {DAY1, DAY3}
 
 
-def test_a_day_may_have_several_files_on_either_side(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_may_have_several_files_on_either_side(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake.publish(ITEMS, rows([DAY1], count=10), [DAY1], provenance())
     monkeypatch.setattr(writing, "_FILE_BYTES", 1)
     monkeypatch.setattr(writing, "_GROUP_ROWS", 3)
