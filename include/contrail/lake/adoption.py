@@ -150,5 +150,5 @@ def adopt(table: Table, files: Sequence[Final]) -> list[Written]:
         with ThreadPoolExecutor(_THREADS) as pool:
             return list(pool.map(move, enumerate(files)))
     except BaseException:
-        data_files.remove(table, moved)
+        data_files.discard(table, moved)
         raise

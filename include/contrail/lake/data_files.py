@@ -90,8 +90,13 @@ def entry(table: Table, path: str, size: int, key: PartitionKey | None, footer: 
     )
 
 
-def remove(table: Table, paths: Iterable[str]) -> None:
+def remove(table: Table, files: Iterable[DataFile]) -> None:
     """Remove data files to which no snapshot refers."""
+    discard(table, [file.file_path for file in files])
+
+
+def discard(table: Table, paths: Iterable[str]) -> None:
+    """Remove data files to which no snapshot refers, by their places."""
     for path in paths:
         with suppress(Exception):  # what stays is an orphan; the error that led here matters more
             table.io.delete(path)

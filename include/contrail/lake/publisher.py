@@ -99,7 +99,7 @@ def publish(
         try:
             snapshot = _replace(tables, table, parts.popleft())
         except BaseException:
-            data_files.remove(table, [file.file_path for part in parts for file in part.files])
+            data_files.remove(table, [file for part in parts for file in part.files])
             raise
     return snapshot
 
@@ -123,7 +123,7 @@ def _write(settings: Settings, table: Table, dataset: Dataset, rows: Staged, rep
     try:
         audit.check(dataset, replaced, seen, lambda: _asked(settings, table, paths))
     except BaseException:
-        data_files.remove(table, paths)
+        data_files.discard(table, paths)
         raise
     return written
 
@@ -151,10 +151,10 @@ def _replace(tables: Tables, table: Table, audited: _Audited) -> int:
         snapshot = tables.commit(audited.dataset.name, lambda: _commit(tables, attempts))
     except BaseException as error:
         if _is_lost(tables, audited.dataset.name, list(attempts.tried), error):
-            data_files.remove(table, [file.file_path for file in audited.files])
+            data_files.remove(table, audited.files)
         raise
     same = attempts.tried.get(snapshot, Selection.of(None))
-    data_files.remove(table, [file.file_path for file in audited.files if _holds(same, file)])
+    data_files.remove(table, [file for file in audited.files if _holds(same, file)])
     return snapshot
 
 

@@ -26,4 +26,5 @@ def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute(f"SET memory_limit = '{settings.memory_bytes}B'")
         connection.execute(f"SET temp_directory = {literal(folder)}")
         connection.execute("SET preserve_insertion_order = false")  # it would hold rows back in memory
+        connection.execute("SET enable_progress_bar = false")  # it would stand among a command's lines
         yield connection

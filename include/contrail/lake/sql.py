@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -22,18 +21,17 @@ from contrail.lake import readers
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import Dataset
 from contrail.lake.records import all_datasets
+from contrail.lake.sessions import session
 from contrail.lake.warehouse import View, views
 
 SECONDS = 600.0
-# Enough for a year of the shipped pipelines many times over, and no reason for the machine to swap.
-_MEMORY, _SPILL = "50%", "20GB"
+_SPILL = "20GB"
 _ROWS = 10_000
 _LOCKED = (
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
     "SET allow_community_extensions = false",
     "SET python_enable_replacements = false",
-    f"SET memory_limit = '{_MEMORY}'",
     f"SET max_temp_directory_size = '{_SPILL}'",
     "SET enable_external_access = false",
     "SET lock_configuration = true",
@@ -82,10 +80,11 @@ def ask(
         SpecError: if the statement is wrong, does not only read, or takes too long.
         EngineError: if the machine has too little memory or space for it.
     """
-    with duckdb.connect() as connection, _in_words(tables, spec, seconds) as given_up:
+    with session(tables.settings) as connection, _in_words(tables, spec, seconds) as given_up:
         _refuse_writing(sql)
-        connection.execute("SET TimeZone = 'UTC'")
-        _confine(connection, _create_views(connection, tables, spec, sql, as_of), tables.settings.home_path / "tmp")
+        # Unlike a stage, a person expects the rows in the order of the table.
+        connection.execute("SET preserve_insertion_order = true")
+        _confine(connection, _create_views(connection, tables, spec, sql, as_of))
         timer = threading.Timer(seconds, _give_up, (given_up, connection))
         timer.start()
         try:
@@ -167,10 +166,8 @@ def _named_in(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
         return set()
 
 
-def _confine(connection: duckdb.DuckDBPyConnection, allowed: list[str], spill: Path) -> None:
-    spill.mkdir(parents=True, exist_ok=True)
+def _confine(connection: duckdb.DuckDBPyConnection, allowed: list[str]) -> None:
     connection.execute(f"SET allowed_paths = [{', '.join(map(literal, allowed))}]")
-    connection.execute(f"SET temp_directory = {literal(str(spill))}")
     for line in _LOCKED:
         connection.execute(line)
 
@@ -187,8 +184,8 @@ def _in_words(tables: Tables, spec: PipelineSpec, seconds: float) -> Iterator[th
         raise SpecError(f"the query was given up after {seconds:g} s. Ask for fewer days, or set --seconds.") from error
     except duckdb.OutOfMemoryException as error:
         raise EngineError(
-            f"the query needs more than {_MEMORY} of the memory and {_SPILL} of space in {tables.settings.home_path}. "
-            f"Ask for fewer days or columns. ({_first_line(error)})"
+            f"the query needs more than {tables.settings.memory_bytes / 2**20:,.0f} MiB of memory (memory_limit) and {_SPILL} "
+            f"of space in {tables.settings.home_path}. Ask for fewer days or columns. ({_first_line(error)})"
         ) from error
     except duckdb.PermissionException as error:
         raise SpecError(f"a query reads the tables and no other file: {_first_line(error)}") from error

@@ -124,7 +124,7 @@ class _File:
             self._out.close()
         self._out.path.unlink(missing_ok=True)
         if self._place:
-            data_files.remove(self._table, [self._place])
+            data_files.discard(self._table, [self._place])
 
 
 def _groups(batches: Iterable[pa.RecordBatch], columns: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pa.Table]]:
