@@ -113,7 +113,7 @@ class _Planner:
             will = score.outcomes(self.spec, self.lake, model, one).select(names)
             parts.append((self.lake.scan(dataset.name, one, names).select(names), will))
         before, after = (pa.concat_tables(side) for side in zip(*parts, strict=True))
-        total = compare(self.spec, dataset, before, after).total
+        total = compare(self.settings, self.spec, dataset, before, after).total
         return SampledChanges(days=tuple(map(str, days)), **total.as_dict())
 
     def _range_jobs(self, stage: str) -> list[Partitions]:
@@ -180,9 +180,11 @@ class _Planner:
         """The model version of each published partition, from its rows."""
         if not self.lake.exists("predictions"):
             return {}
-        rows = self.lake.scan("predictions", self.request.partitions, [PARTITION, "model_version"])
-        pairs = rows.group_by([PARTITION, "model_version"]).aggregate([]).to_pylist()
-        return {pair[PARTITION]: pair["model_version"] for pair in pairs}
+        with self.lake.connect(["predictions"], {"predictions": self.request.partitions}) as connection:
+            found = connection.sql(
+                f"SELECT DISTINCT {PARTITION}, model_version FROM predictions ORDER BY ALL"
+            ).fetchall()
+        return dict(found)
 
 
 def _inside(one: PartitionPlan, jobs: list[Partitions]) -> PartitionPlan:

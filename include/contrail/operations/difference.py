@@ -3,18 +3,26 @@
 It reads and counts. The reader decides whether a difference is good.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from math import ceil, floor
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from contrail.config.names import quoted
+from contrail.config.settings import Settings
 from contrail.config.spec import PipelineSpec
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lake import Lake
+from contrail.lake.sessions import session
 from contrail.partitions import Partitions
 from contrail.reports.backfill_record import Changes, Compared, DayChanges, Difference, TableDifference
+
+_QUANTILES = {"shift_p05": 0.05, "shift_p50": 0.5, "shift_p95": 0.95}
 
 
 def difference(
@@ -35,7 +43,8 @@ def difference(
     for dataset in (datasets.features(spec), datasets.predictions(spec)):
         old, new = before.get(dataset.name), after.get(dataset.name)
         if new is not None:
-            compared = compare(spec, dataset, *(_rows(lake, spec, dataset, partitions, side) for side in (old, new)))
+            sides = (_rows(lake, spec, dataset, partitions, side) for side in (old, new))
+            compared = compare(lake.settings, spec, dataset, *sides)
             found[dataset.name] = TableDifference(before=old, after=new, total=compared.total, days=compared.days)
     return Difference(**found)
 
@@ -47,34 +56,104 @@ def compared_columns(spec: PipelineSpec, dataset: Dataset) -> list[str]:
     return [PARTITION, *spec.key, *values, *(["model_version"] if scored else [])]
 
 
-def compare(spec: PipelineSpec, dataset: Dataset, before: pa.Table, after: pa.Table) -> Compared:
-    """The changes between two tables with the ``compared_columns``."""
+def compare(
+    settings: Settings,
+    spec: PipelineSpec,
+    dataset: Dataset,
+    before: pa.Table | pa.RecordBatchReader,
+    after: pa.Table | pa.RecordBatchReader,
+) -> Compared:
+    """The changes between two sides with the ``compared_columns``. They need not fit into memory."""
     scored = dataset.name == "predictions"
     values = _scores(spec) if scored else _feature_values(dataset, spec)
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for side, rows in (("b", before), ("a", after)):
-            # This mark tells a missing row from a row full of nulls.
-            connection.register(side, rows.append_column("_there", pa.repeat(pa.scalar(True), rows.num_rows)))
-        columns = _common(values) + (_score_columns(spec) if scored else [])
-        keys = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
-        joined = f"FROM b FULL JOIN a USING ({keys})"
-        total = connection.sql(f"SELECT {', '.join(columns)} {joined}").fetchall()[0]
-        days = connection.sql(
-            f"SELECT {PARTITION}, {', '.join(columns)} {joined} GROUP BY {PARTITION} ORDER BY {PARTITION}"
-        ).fetchall()
-    labels = [column.rsplit(" AS ", 1)[1] for column in columns]
+    with session(settings) as connection:
+        _join(connection, spec, values, scored, {"b": before, "a": after})
+        columns = _COMMON + (_score_columns(spec) if scored else [])
+        found = connection.sql(
+            f"SELECT {PARTITION}, {', '.join(columns)} FROM compared GROUP BY GROUPING SETS ((), ({PARTITION})) "
+            f"ORDER BY GROUPING({PARTITION}) DESC, {PARTITION}"
+        )
+        total, *days = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+        if scored:
+            _add_quantiles(connection, [total], "shift")
+            _add_quantiles(connection, days, f"{PARTITION}, shift")
+    for row in (total, *days):
+        row.pop("shifts", None)
+    total.pop(PARTITION)
     return Compared(
-        total=Changes(**dict(zip(labels, total, strict=True))),
-        days=tuple(DayChanges(partition=str(day), **dict(zip(labels, row, strict=True))) for day, *row in days),
+        total=Changes(**total), days=tuple(DayChanges(partition=str(day.pop(PARTITION)), **day) for day in days)
     )
 
 
-def _rows(lake: Lake, spec: PipelineSpec, dataset: Dataset, partitions: Partitions, snapshot: int | None) -> pa.Table:
+def _join(
+    connection: duckdb.DuckDBPyConnection,
+    spec: PipelineSpec,
+    values: list[str],
+    scored: bool,
+    sides: Mapping[str, pa.Table | pa.RecordBatchReader],
+) -> None:
+    """Make the table ``compared``, with a row for each key and what the counts need of it."""
+    for side, rows in sides.items():
+        connection.register(side, rows)
+    # The mark tells a missing row from a row full of nulls.
+    b, a = (f"(SELECT *, true AS _there FROM {side}) {side}" for side in ("b", "a"))
+    score = spec.prediction_column
+    own = [f"b.{score} AS b_score", f"a.{score} AS a_score", f"a.{score} - b.{score} AS shift"]
+    own += ["b.model_version AS b_version", "a.model_version AS a_version"]
+    own += ["b.decision AS b_decision", "a.decision AS a_decision"] if spec.task == "binary" else []
+    changed = " OR ".join(f"a.{quoted(name)} IS DISTINCT FROM b.{quoted(name)}" for name in values)
+    columns = [
+        PARTITION,
+        "b._there AS b_there",
+        "a._there AS a_there",
+        f"b_there AND a_there AND ({changed or 'false'}) AS changed",
+        *(own if scored else []),
+    ]
+    keys = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
+    connection.execute(
+        f"CREATE TEMP TABLE compared AS SELECT {', '.join(columns)} FROM {b} FULL JOIN {a} USING ({keys})"
+    )
+
+
+def _add_quantiles(connection: duckdb.DuckDBPyConnection, groups: list[dict[str, Any]], order: str) -> None:
+    """Add the quantiles of the shifts, a group after the other. DuckDB's function would hold all shifts in memory."""
+    starts = list(accumulate((group["shifts"] for group in groups), initial=0))
+    wanted: set[int] = set()
+    for start, group in zip(starts, groups, strict=False):
+        places = [(group["shifts"] - 1) * quantile for quantile in _QUANTILES.values()] if group["shifts"] else []
+        wanted |= {start + end(place) for place in places for end in (floor, ceil)}
+    rows = connection.sql(f"SELECT shift FROM compared WHERE shift IS NOT NULL ORDER BY {order}").to_arrow_reader(
+        100_000
+    )
+    found = dict(_at(rows, wanted))
+    for start, group in zip(starts, groups, strict=False):
+        for name, quantile in _QUANTILES.items():
+            place = (group["shifts"] - 1) * quantile
+            part = place - floor(place)
+            if group["shifts"]:
+                low, high = found[start + floor(place)], found[start + ceil(place)]
+                group[name] = low * (1 - part) + high * part
+            else:
+                group[name] = None
+
+
+def _at(batches: Iterable[pa.RecordBatch], wanted: set[int]) -> Iterator[tuple[int, float]]:
+    """Yield the values at these places of a column."""
+    left, start = deque(sorted(wanted)), 0
+    for batch in batches:
+        while left and left[0] < start + len(batch):
+            yield left[0], batch.column(0)[left[0] - start].as_py()
+            left.popleft()
+        start += len(batch)
+
+
+def _rows(
+    lake: Lake, spec: PipelineSpec, dataset: Dataset, partitions: Partitions, snapshot: int | None
+) -> pa.Table | pa.RecordBatchReader:
     names = compared_columns(spec, dataset)
     if snapshot is None:
         return dataset.arrow_schema().empty_table().select(names)
-    return lake.scan(dataset.name, partitions, names, snapshot).select(names)
+    return lake.batches(dataset.name, partitions, names, snapshot)
 
 
 def _scores(spec: PipelineSpec) -> list[str]:
@@ -85,34 +164,28 @@ def _feature_values(dataset: Dataset, spec: PipelineSpec) -> list[str]:
     return [name for name in dataset.columns if name not in (PARTITION, "cutoff_at", *spec.key)]
 
 
-def _common(values: list[str]) -> list[str]:
-    changed = " OR ".join(f"a.{quoted(name)} IS DISTINCT FROM b.{quoted(name)}" for name in values)
-    return [
-        "count(b._there) AS rows_before",
-        "count(a._there) AS rows_after",
-        "count(*) FILTER (b._there IS NULL) AS added",
-        "count(*) FILTER (a._there IS NULL) AS removed",
-        f"count(*) FILTER (a._there AND b._there AND ({changed or 'false'})) AS changed",
-    ]
+_COMMON = [
+    "count(b_there) AS rows_before",
+    "count(a_there) AS rows_after",
+    "count(*) FILTER (b_there IS NULL) AS added",
+    "count(*) FILTER (a_there IS NULL) AS removed",
+    "count(*) FILTER (changed) AS changed",
+]
 
 
 def _score_columns(spec: PipelineSpec) -> list[str]:
-    score = spec.prediction_column
-    shift = f"a.{score} - b.{score}"
     columns = [
-        f"avg(b.{score}) AS mean_before",
-        f"avg(a.{score}) AS mean_after",
-        f"avg({shift}) AS mean_shift",
-        f"quantile_cont({shift}, 0.05) AS shift_p05",
-        f"quantile_cont({shift}, 0.5) AS shift_p50",
-        f"quantile_cont({shift}, 0.95) AS shift_p95",
-        f"max(abs({shift})) AS largest_shift",
-        "string_agg(DISTINCT b.model_version, ',' ORDER BY b.model_version) AS versions_before",
-        "string_agg(DISTINCT a.model_version, ',' ORDER BY a.model_version) AS versions_after",
+        "count(shift) AS shifts",
+        "avg(b_score) AS mean_before",
+        "avg(a_score) AS mean_after",
+        "avg(shift) AS mean_shift",
+        "max(abs(shift)) AS largest_shift",
+        "string_agg(DISTINCT b_version, ',' ORDER BY b_version) AS versions_before",
+        "string_agg(DISTINCT a_version, ',' ORDER BY a_version) AS versions_after",
     ]
     if spec.task == "binary":
         columns += [
-            "count(*) FILTER (a.decision AND NOT b.decision) AS flipped_to_true",
-            "count(*) FILTER (b.decision AND NOT a.decision) AS flipped_to_false",
+            "count(*) FILTER (a_decision AND NOT b_decision) AS flipped_to_true",
+            "count(*) FILTER (b_decision AND NOT a_decision) AS flipped_to_false",
         ]
     return columns

@@ -184,10 +184,9 @@ def scored_by(lake: Lake, version: str) -> dict[date, int]:
     """Rows of each partition of ``predictions`` that a version scored."""
     if not lake.exists("predictions"):
         return {}
-    rows = lake.scan("predictions", columns=[PARTITION, "model_version"])
-    counted = rows.group_by([PARTITION, "model_version"]).aggregate([([], "count_all")]).to_pylist()
-    found = {row[PARTITION]: row["count_all"] for row in counted if row["model_version"] == version}
-    return dict(sorted(found.items()))
+    counted = f"SELECT {PARTITION}, count(*) FROM predictions WHERE model_version = ? GROUP BY ALL ORDER BY ALL"
+    with lake.connect(["predictions"]) as connection:
+        return dict(connection.execute(counted, [version]).fetchall())
 
 
 def _moves(run: StageRun[StageOptions], change: AliasChange, person: str) -> tuple[AliasMove, ...]:
