@@ -1,7 +1,12 @@
 """Files that an engine's executors wrote as a table's own: the publisher takes them as they are.
 
-Such a file has the columns of the table with their ids, in their types, rows of one partition, sorted by the key. Other
-files are no error: their rows are sorted and written anew (``writing``).
+Such a file has the columns of the table with their ids, in their types, rows of one partition, sorted by the key. Several
+files of a partition have ranges of the key that do not overlap. Other files are no error: their rows are sorted and written
+anew (``writing``).
+
+Spark writes such files of columns with the metadata ``parquet.field.id`` (``Lake.field_ids``), with
+``spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS``, sorted within partitions by partition and key. ``partitionBy``
+takes its column out of the files, so it gets a copy of the partition column.
 """
 
 import shutil

@@ -127,12 +127,14 @@ def summarise(pipeline: Pipeline, lake: Lake) -> Summary:
 
 
 def _rows(lake: Lake, table: str) -> int:
-    return lake.scan(table, columns=["_line"]).num_rows if lake.exists(table) else 0
+    return sum(map(len, lake.batches(table, columns=["_line"]))) if lake.exists(table) else 0
 
 
 def _counts(lake: Lake, table: str, column: str) -> dict[str, int]:
-    found = lake.scan(table, columns=[column])[column].to_pylist() if lake.exists(table) else []
-    return dict(Counter(found).most_common())
+    found = Counter[str]()
+    for batch in lake.batches(table, columns=[column]) if lake.exists(table) else ():
+        found.update(batch.column(0).to_pylist())
+    return dict(found.most_common())
 
 
 def _unusual(lake: Lake) -> UnusualDays:
