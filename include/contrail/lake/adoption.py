@@ -5,8 +5,9 @@ files of a partition have ranges of the key that do not overlap. Other files are
 anew (``writing``).
 
 Spark writes such files of columns with the metadata ``parquet.field.id`` (``Lake.field_ids``), with
-``spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS``, sorted within partitions by partition and key. ``partitionBy``
-takes its column out of the files, so it gets a copy of the partition column.
+``spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS``. ``partitionBy`` takes its column out of the files, so it gets a
+copy of the partition column. Rows are sorted within partitions by that copy first, then by the key: Spark would otherwise
+sort them again, by the copy alone.
 """
 
 import shutil

@@ -53,6 +53,14 @@ class Seen:
         self.partitions.add(partition)
         self.maybe_infinite |= set(_maybe_infinite(dataset, footer))
 
+    def count(self, dataset: Dataset, footer: pq.FileMetaData) -> None:
+        """Count the rows and nulls of a file whose rows did not come this way."""
+        self.rows += footer.num_rows
+        for group in map(footer.row_group, range(footer.num_row_groups)):
+            for chunk in map(group.column, range(footer.num_columns)):
+                if dataset.columns[chunk.path_in_schema].required:
+                    self.nulls[chunk.path_in_schema] += chunk.statistics.null_count
+
 
 def _maybe_infinite(dataset: Dataset, footer: pq.FileMetaData) -> Iterator[str]:
     floats = {name for name, column in dataset.columns.items() if column.type == "float"}

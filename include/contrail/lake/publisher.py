@@ -110,6 +110,7 @@ def _write(settings: Settings, table: Table, dataset: Dataset, rows: Staged, rep
     final = adoption.final_files(table, dataset, rows) if isinstance(rows, UPath) else None
     if final is not None:
         for file in final:
+            seen.count(dataset, file.footer)
             seen.read(dataset, file.partition, file.footer)
         audit.check(dataset, replaced, seen, lambda: _asked(settings, table, [str(file.path) for file in final]))
         return adoption.adopt(table, final)

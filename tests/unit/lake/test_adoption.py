@@ -17,7 +17,7 @@ from contrail.lake import publisher, writing
 from contrail.lake.datasets import Dataset
 from contrail.lake.lake import Lake
 
-WEIGHED = Dataset("items", "", {**ITEMS.columns, "weight": ColumnSpec(type="float", required=False)}, ("id",))
+WEIGHED = Dataset("items", "", {**ITEMS.columns, "weight": ColumnSpec(type="float")}, ("id",))
 Staged = dict[str, pa.Table]
 
 
@@ -126,7 +126,11 @@ def test_other_files_are_sorted_and_written_anew(lake: Lake, tmp_path: Path, rew
     [
         (lambda table: pa.concat_tables([table, table.slice(2)]), "1 keys occur more than once"),
         (lambda table: table.set_column(3, table.schema.field(3), pa.array([1, float("inf"), 2])), "are infinite"),
-        (lambda table: table.set_column(1, table.schema.field(1), pa.array([1, 2, None])), "1 of 3 rows are null"),
+        (
+            lambda table: table.set_column(3, table.schema.field(3), pa.array([1.0, 2.0, None])),
+            "weight: 1 of 3 rows are null",
+        ),
+        (lambda table: table.set_column(1, table.schema.field(1), pa.array([1, 2, None])), "id: 1 of 3 rows are null"),
     ],
 )
 def test_final_files_are_audited_where_they_are(
