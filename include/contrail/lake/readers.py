@@ -143,13 +143,11 @@ def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
     found: dict[date, PartitionState] = {}
     for entry in table.inspect.partitions().to_pylist():
         day = entry["partition"][PARTITION]
-        changed = entry["last_updated_at"]
+        changed = entry["last_updated_at"].replace(tzinfo=UTC) if entry["last_updated_at"] else None
         before = found.get(day)
         newest = max(filter(None, (changed, before.updated_at if before else None)), default=None)
         rows = entry["record_count"] + (before.rows if before else 0)
-        found[day] = PartitionState(
-            rows, newest.replace(tzinfo=UTC) if newest else None, entry["last_updated_snapshot_id"]
-        )
+        found[day] = PartitionState(rows, newest, entry["last_updated_snapshot_id"])
     return dict(sorted(found.items()))
 
 

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, TableProperties
@@ -145,12 +147,20 @@ def _groups(batches: Iterable[pa.RecordBatch], columns: Sequence[str]) -> Iterat
 
 
 def _by_partition(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pa.RecordBatch]]:
-    """Split sorted rows where the partition changes. PyIceberg would filter all rows once for each (a year: 46 s)."""
+    """Split sorted rows where the partition changes."""
     if not columns or not len(batch):
         yield from [((), batch)] if len(batch) else []
         return
-    counts = pa.Table.from_batches([batch]).group_by(list(columns), use_threads=False).aggregate([([], "count_all")])
-    start = 0
-    for one in counts.to_pylist():
-        yield tuple(one[name] for name in columns), batch.slice(start, one["count_all"])
-        start += one["count_all"]
+    starts = [0, *(place + 1 for place in _changes(batch.select(list(columns))).to_pylist()), len(batch)]
+    for start, end in pairwise(starts):
+        yield tuple(batch.column(name)[start].as_py() for name in columns), batch.slice(start, end - start)
+
+
+def _changes(rows: pa.RecordBatch) -> pa.Array:
+    """The places of rows that differ from the next one."""
+    found = pa.array([False] * (len(rows) - 1), pa.bool_())
+    for column in rows.columns:
+        own, other = column.slice(0, len(rows) - 1), column.slice(1)
+        nulls = pc.xor(pc.is_null(own), pc.is_null(other))
+        found = pc.or_(found, pc.coalesce(pc.not_equal(own, other), nulls))
+    return pc.indices_nonzero(found)
