@@ -184,11 +184,11 @@ def test_more_than_two_gigabytes_of_one_column_are_published_within_the_limit(ho
     assert int(done.stdout) * 2**20 < limit + 2**30
 
 
-@pytest.mark.parametrize("colours", [[("red", 3)], [("red", 3), ("blue", 1), (None, 2), ("a b/c", 4)]])
+@pytest.mark.parametrize("colours", [[("parcels", 3)], [("parcels", 3), ("blue", 1), (None, 2), ("a b/c", 4)]])
 def test_a_file_has_the_rows_of_the_partition_that_it_is_listed_under(
     lake: Lake, colours: list[tuple[str, int]]
 ) -> None:
-    """Arrow's groups of several columns come in no order, so where a partition ends is seen in the rows."""
+    """Arrow's groups of several columns come in no order ("parcels" out of it, "red" in it), so where a partition ends is seen in the rows."""
     by_colour = Dataset("items", "", ITEMS.columns, ("id",), ("partition_date", "colour"))
     days = [date(2024, 1, day) for day in range(1, 13)]
     given = pa.concat_tables(rows([day], colour, count) for day in days for colour, count in colours)
