@@ -188,7 +188,7 @@ def test_more_than_two_gigabytes_of_one_column_are_published_within_the_limit(ho
 def test_a_file_has_the_rows_of_the_partition_that_it_is_listed_under(
     lake: Lake, colours: list[tuple[str, int]]
 ) -> None:
-    """Arrow's groups of several columns come in no order ("parcels" out of it, "red" in it), so where a partition ends is seen in the rows."""
+    """Arrow's groups of several columns come in no order: those of "parcels" do not, and those of "red" do."""
     by_colour = Dataset("items", "", ITEMS.columns, ("id",), ("partition_date", "colour"))
     days = [date(2024, 1, day) for day in range(1, 13)]
     given = pa.concat_tables(rows([day], colour, count) for day in days for colour, count in colours)
