@@ -36,6 +36,8 @@ _PROPERTIES = {
     "write.metadata.previous-versions-max": "20",
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "30",
+    # Some hundred days of a wide table. A larger one would make each day read the entries of more and more other days.
+    "commit.manifest.target-size-bytes": str(128 * 1024),
     "write.parquet.compression-codec": "zstd",
 }
 

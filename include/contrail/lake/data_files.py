@@ -20,10 +20,11 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
     schema_to_pyarrow,
 )
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEntry
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import ManifestGroupPlanner, Table
 from pyiceberg.table.locations import load_location_provider
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import Record
 
 from contrail.lake import manifests
@@ -39,13 +40,20 @@ def listed(table: Table, selection: Selection, snapshot_id: int | None = None) -
         DamagedError: when a manifest is missing or damaged.
     """
     snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
-    if snapshot is None:
-        return []
+    return [entry.data_file for entry in entries(table, selection, snapshot)] if snapshot else []
+
+
+def entries(table: Table, selection: Selection, snapshot: Snapshot) -> list[ManifestEntry]:
+    """List the entries of these data files in the manifests of a snapshot. Only manifests that may have one are read.
+
+    Raises:
+        DamagedError: when a manifest is missing or damaged.
+    """
     # A scan's plan would also work out, file by file, what the filter still asks of its rows: most of its time. A file
     # has rows of one partition, and a selection is of partitions, so nothing is left to ask.
     planner = ManifestGroupPlanner(table.metadata, table.io, selection.expression())
-    entries = (entry for found in planner.plan_manifest_entries(manifests.whole(table, snapshot)) for entry in found)
-    return [entry.data_file for entry in entries if entry.data_file.content == DataFileContent.DATA]
+    planned = planner.plan_manifest_entries(manifests.whole(table, snapshot))
+    return [entry for found in planned for entry in found if entry.data_file.content == DataFileContent.DATA]
 
 
 def schema_of(table: Table) -> pa.Schema:

@@ -57,9 +57,13 @@ class Lake(Tables):
         """Read rows of a table as a bounded stream; see ``readers.batches``."""
         return readers.batches(self, name, partitions, columns, snapshot_id)
 
-    def partitions(self, name: str) -> dict[date, PartitionState]:
-        """Return the published partitions of a table, in order; see ``readers.partitions``."""
-        return readers.partitions(self, name)
+    def partitions(self, name: str, window: Partitions | None = None) -> dict[date, PartitionState]:
+        """Return the published partitions of a table, or those of a window, in order; see ``readers.partitions``."""
+        return readers.partitions(self, name, window)
+
+    def ends(self, name: str) -> Partitions | None:
+        """Return the range from the first to the last published partition of a table; see ``readers.ends``."""
+        return readers.ends(self, name)
 
     def connect(
         self, names: Iterable[str] | None = None, partitions: Mapping[str, Partitions] | None = None

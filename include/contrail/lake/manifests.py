@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import ManifestContent, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.types import DateType
 
 from contrail.errors import DamagedError
 
@@ -44,6 +46,23 @@ def whole(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
         return manifests(table, snapshot)
     except FileNotFoundError as error:
         raise damaged(table, f"a manifest is missing ({str(error).splitlines()[0]})") from error
+
+
+def bounds(table: Table, snapshot: Snapshot, column: str) -> list[int]:
+    """List the lowest and highest values of a date partition, in days from 1970 on, as the list of manifests has them.
+
+    A manifest may also count files that are no longer there.
+
+    Raises:
+        DamagedError: when the list or a manifest is missing or damaged.
+    """
+    found: list[int] = []
+    for one in whole(table, snapshot):
+        position = next(i for i, own in enumerate(table.specs()[one.partition_spec_id].fields) if own.name == column)
+        summary = (one.partitions or [])[position]
+        if _live(one) and summary.lower_bound and summary.upper_bound:
+            found += [from_bytes(DateType(), summary.lower_bound), from_bytes(DateType(), summary.upper_bound)]
+    return found
 
 
 def files_of(table: Table, manifest: ManifestFile) -> set[str]:

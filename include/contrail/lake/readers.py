@@ -133,22 +133,62 @@ def _found(
     return found, pa.schema([own.field(column) for column in names])
 
 
-def partitions(tables: Tables, name: str) -> dict[date, PartitionState]:
-    """Return the published partitions of a table, in order. A missing table has none."""
+def partitions(tables: Tables, name: str, window: Partitions | None = None) -> dict[date, PartitionState]:
+    """Return the published partitions of a table, in order. A missing table has none.
+
+    Args:
+        tables: The tables of one pipeline.
+        name: The table.
+        window: Only these partitions. What is read then does not grow with the number of the others.
+
+    Raises:
+        DamagedError: when a manifest is missing or damaged.
+    """
     table = tables.find(name)
     snapshot = table.current_snapshot() if table else None
     if table is None or snapshot is None:
         return {}
-    manifests.whole(table, snapshot)
+    position = next(i for i, field in enumerate(table.spec().fields) if field.name == PARTITION)
     found: dict[date, PartitionState] = {}
-    for entry in table.inspect.partitions().to_pylist():
-        day = entry["partition"][PARTITION]
-        changed = entry["last_updated_at"].replace(tzinfo=UTC) if entry["last_updated_at"] else None
-        before = found.get(day)
-        newest = max(filter(None, (changed, before.updated_at if before else None)), default=None)
-        rows = entry["record_count"] + (before.rows if before else 0)
-        found[day] = PartitionState(rows, newest, entry["last_updated_snapshot_id"])
+    for entry in data_files.entries(table, Selection.of(window), snapshot):
+        day = data_files.day_of(entry.data_file.partition[position])
+        maker = table.snapshot_by_id(entry.snapshot_id) if entry.snapshot_id is not None else None
+        own = PartitionState(
+            entry.data_file.record_count,
+            datetime.fromtimestamp(maker.timestamp_ms / 1000, UTC) if maker else None,
+            entry.snapshot_id,
+        )
+        found[day] = _both(found[day], own) if day in found else own
     return dict(sorted(found.items()))
+
+
+def _both(one: PartitionState, other: PartitionState) -> PartitionState:
+    """The state of a partition with two files, or more."""
+    newest = max(one, other, key=lambda state: state.updated_at or datetime.min.replace(tzinfo=UTC))
+    return PartitionState(one.rows + other.rows, newest.updated_at, newest.snapshot_id)
+
+
+def ends(tables: Tables, name: str) -> Partitions | None:
+    """Return the range from the first to the last published partition of a table; None when it has none.
+
+    What is read does not grow with the number of partitions between them.
+
+    Raises:
+        DamagedError: when a manifest is missing or damaged.
+    """
+    table = tables.find(name)
+    snapshot = table.current_snapshot() if table else None
+    if table is None or snapshot is None:
+        return None
+    bounds = manifests.bounds(table, snapshot, PARTITION)
+    first, last = (data_files.day_of(pick(bounds)) if bounds else None for pick in (min, max))
+    if first is None or last is None:
+        return None
+    # A manifest's bounds may be of files that are no longer there.
+    if not all(partitions(tables, name, Partitions(day, day)) for day in (first, last)):
+        days = partitions(tables, name)
+        return Partitions(min(days), max(days)) if days else None
+    return Partitions(first, last)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class _Planner:
 
     @cached_property
     def entities(self) -> dict[date, PartitionState]:
-        return self.lake.partitions(f"validated_{self.spec.entities}")
+        return self.lake.partitions(f"validated_{self.spec.entities}", self.request.partitions)
 
     def lineage(self, table: str) -> Lineage:
         return self.staleness.lineage(table)
@@ -145,7 +145,7 @@ class _Planner:
 
     @cached_property
     def states(self) -> dict[str, dict[date, PartitionState]]:
-        return {table: self.lake.partitions(table) for table in TABLES.values()}
+        return {table: self.lake.partitions(table, self.request.partitions) for table in TABLES.values()}
 
     def _why(self, stage: str, day: date, maker: Commit | None) -> str:
         """Why a partition must be made again; empty when it holds exactly what this backfill would make."""

@@ -73,11 +73,11 @@ def newest_windows(spec: PipelineSpec, lake: Lake) -> TrainingWindows:
     """
     last = []
     for name in ("features", f"validated_{spec.label.table}"):
-        days = lake.partitions(name)
-        if not days:
+        days = lake.ends(name)
+        if days is None:
             raise MissingInputError(
                 f"{spec.name}: {name} has no partition, so no version can be trained or judged. "
                 f"To see which command comes next: contrail status --pipeline {spec.name}"
             )
-        last.append(max(days))
+        last.append(days.end)
     return training_windows(spec, min(last) + timedelta(days=1))

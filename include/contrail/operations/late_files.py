@@ -125,12 +125,14 @@ def _refers(staleness: Staleness, table: str, day: date, touched: Mapping[str, I
 
 def reached_features(backfills: Backfills, touched: Mapping[str, Iterable[date]], on: date) -> Partitions | None:
     """The published features whose windows reach a touched day, as one range."""
-    spec, published = backfills.pipeline.spec, backfills.lake.partitions("features")
+    spec = backfills.pipeline.spec
     days = {
-        day + timedelta(days=later)
+        reached
         for table, own in touched.items()
         for day in own
         for later in range(0 if spec.tables[table].known_ahead else 1, spec.features.lookback_days + 1)
+        if (reached := day + timedelta(days=later)) <= on
     }
-    built = sorted(day for day in days if day in published and day <= on)
+    published = backfills.lake.partitions("features", Partitions(min(days), max(days))) if days else {}
+    built = sorted(days & published.keys())
     return Partitions(built[0], built[-1]) if built else None

@@ -51,8 +51,7 @@ def plan_work(backfills: Backfills, touched: Mapping[str, list[date]], on: date,
     both = {table: [*touched.get(table, ()), *following.get(table, ())] for table in {**touched, **following}}
     reached = reached_features(backfills, both, on)
     rescore = backfills.pipeline.spec.score.late_data == "rescore"
-    scored = backfills.lake.partitions("predictions") if rescore else {}
-    days = [day for day in reached or () if day in scored]
+    days = list(backfills.lake.partitions("predictions", reached)) if rescore and reached else []
     return Work(
         id=run_id,
         touched={table: [str(day) for day in own] for table, own in touched.items()},

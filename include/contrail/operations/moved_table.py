@@ -33,9 +33,9 @@ def move_table(pipeline: Pipeline, lake: Lake, name: str) -> MovedTable:
 
 def _days(pipeline: Pipeline, lake: Lake, table: str) -> str:
     # A reference table has no days; what was made of it has.
-    days = lake.partitions(table if lake.table(table).spec().fields else "features")
+    held = lake.ends(table if lake.table(table).spec().fields else "features")
     first = pipeline.spec.first_partition
-    held = Partitions(min(days), max(days)) if days else Partitions(first, first)
+    held = held or Partitions(first, first)
     return f"-p {pipeline.name} --from {held.start} --to {held.end}"
 
 

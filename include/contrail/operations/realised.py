@@ -58,13 +58,13 @@ def realised(
 
     Only partitions after the training window count. None when there is nothing to measure.
     """
-    spec, scored = pipeline.spec, lake.partitions("predictions")
+    spec, scored = pipeline.spec, lake.ends("predictions")
     if not all(lake.follows(dataset) for dataset in (*tables_of("score", spec), *tables_of("performance", spec))):
         return None  # the next run brings the tables to the spec
     first = champion.package.card.training.end + timedelta(days=1 + spec.train.embargo_days)
-    if not scored or max(scored) < first:
+    if not scored or scored.end < first:
         return None
-    window = window or Partitions(max(min(scored), first), max(scored))
+    window = window or Partitions(max(scored.start, first), scored.end)
     by = [PARTITION, *spec.key]
     predicted = lake.scan("predictions", window, [*by, spec.prediction_column, "model_version"])
     predicted = predicted.filter(pc.equal(predicted["model_version"], str(champion.version)))
@@ -92,10 +92,10 @@ def realised(
 
 def flagged(lake: Lake, champion: RegisteredModel) -> Flagged | None:
     """The share of the champion's newest predictions that are flagged. None without a usual range or enough days."""
-    usual, scored = champion.package.card.flagged, lake.partitions("predictions")
+    usual, scored = champion.package.card.flagged, lake.ends("predictions")
     if usual is None or not scored:
         return None
-    day = max(scored)
+    day = scored.end
     window = Partitions(day - timedelta(days=RUN_DAYS - 1), day)
     share = recent_share(flagged_counts(lake, window, champion.version), day)
     return None if share is None else Flagged(day, share, usual)

@@ -87,7 +87,7 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
 
 def _empty(run: StageRun[Options]) -> bool:
     """Whether the features of every day of the range were built, and there are none."""
-    published, built = run.lake.partitions("features"), run.lake.lineage("features")
+    published, built = run.lake.partitions("features", run.partitions), run.lake.lineage("features")
     return not any(day in published or not built.maker(day) for day in run.partitions)
 
 

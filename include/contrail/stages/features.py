@@ -62,7 +62,7 @@ def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
         )
     made_from = run.provenance(snapshots)
     published = run.lake.publish(dataset, staged, run.partitions, made_from, each_partition=run.options.each_partition)
-    rows = sum(state.rows for day, state in run.lake.partitions("features").items() if day in run.partitions)
+    rows = sum(state.rows for state in run.lake.partitions("features", run.partitions).values())
     details = FeaturesDetails(engine=run.settings.engine.kind, look_back_missing=holes)
     return result_of(run, details, rows=rows, snapshots={"features": published})
 
@@ -87,7 +87,7 @@ def check_entities(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
     entities, kept = pipeline.spec.entities, "Nothing was built; features are as they were."
     check_validated(pipeline.name, lake, entities)
     name = f"validated_{entities}"
-    published, lineage = lake.partitions(name), lake.lineage(name)
+    published, lineage = lake.partitions(name, partitions), lake.lineage(name)
     without = [day for day in partitions if day not in published]
     if missing := [day for day in without if not lineage.maker(day)]:
         ranges = ", ".join(str(days) for days in as_ranges(missing))
@@ -114,8 +114,8 @@ def _holes(run: StageRun[Options]) -> dict[str, tuple[str, ...]]:
     for table in spec.daily_tables:
         if spec.tables[table].may_be_empty:
             continue
-        published = run.lake.partitions(f"validated_{table}")
         reached = run.partitions.reaching_back(spec.features.lookback_days)
+        published = run.lake.partitions(f"validated_{table}", reached)
         missing: list[date] = [
             day for day in reached if spec.first_partition <= day < run.partitions.end and day not in published
         ]

@@ -19,7 +19,6 @@ from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import AS_OF, champions_as_of
-from contrail.lake.readers import PartitionState
 from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
@@ -169,13 +168,15 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
     Raises:
         MissingInputError: naming the days that have none.
     """
-    published = lake.partitions("features")
+    published = lake.partitions("features", partitions)
     without = [day for day in partitions if day not in published]
-    entities = lake.partitions(f"validated_{pipeline.spec.entities}") if without else {}
+    name = f"validated_{pipeline.spec.entities}"
+    entities = lake.partitions(name, partitions) if without else {}
+    known = lake.ends(name) if without else None
     built = lake.lineage("features")
     # A day whose features were built of no entities has nothing to predict. So has a gap between days with entities. A
     # gap after the last of them is a day not ingested yet.
-    empty = [d for d in without if d not in entities and (built.maker(d) or _between(d, entities))]
+    empty = [d for d in without if d not in entities and (built.maker(d) or (known and known.start < d < known.end))]
     if missing := sorted(set(without) - set(empty)):
         ranges = ", ".join(str(days) for days in as_ranges(missing))
         raise MissingInputError(
@@ -184,10 +185,6 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
             f"{pipeline.name} --from {missing[0]} --to {missing[-1]}"
         )
     return empty
-
-
-def _between(day: date, entities: dict[date, PartitionState]) -> bool:
-    return bool(entities) and min(entities) < day < max(entities)
 
 
 def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> pa.Table:

@@ -1,7 +1,13 @@
 """Readers: partitions, columns and old snapshots, and what is not there."""
 
+from datetime import date, timedelta
+
 import pytest
-from tests.unit.lake.shop import DAY1, DAY2, ITEMS, provenance, rows
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyiceberg.io import InputStream
+from pyiceberg.io.pyarrow import PyArrowFile
+from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, provenance, rows
 
 from contrail.errors import MissingInputError
 from contrail.lake.lake import Lake
@@ -30,3 +36,64 @@ def test_partitions_say_rows_and_when(lake: Lake) -> None:
     assert {day: state.rows for day, state in after.items()} == {DAY1: 3, DAY2: 5}
     assert after[DAY1].updated_at == before[DAY1].updated_at
     assert after[DAY2].updated_at > before[DAY2].updated_at  # type: ignore[operator]
+
+
+def test_partitions_of_a_window_are_those_of_the_table(lake: Lake) -> None:
+    for day in (DAY1, DAY2, DAY3):
+        lake.publish(ITEMS, rows([day]), [day], provenance())
+    everything = lake.partitions("items")
+
+    assert lake.partitions("items", Partitions(DAY2, DAY3)) == {day: everything[day] for day in (DAY2, DAY3)}
+
+
+def test_the_ends_are_of_the_rows_that_are_there_now(lake: Lake) -> None:
+    assert lake.ends("items") is None
+    lake.publish(ITEMS, rows([DAY1, DAY2, DAY3]), [DAY1, DAY2, DAY3], provenance())
+    assert lake.ends("items") == Partitions(DAY1, DAY3)
+
+    lake.publish(ITEMS, rows([]), [DAY3], provenance())
+    assert lake.ends("items") == Partitions(DAY1, DAY2)
+    lake.publish(ITEMS, rows([]), [DAY1, DAY2], provenance())
+    assert lake.ends("items") is None
+
+
+@given(st.lists(st.tuples(st.sampled_from([DAY1, DAY2, DAY3]), st.integers(0, 2)), max_size=6))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_ends_are_the_first_and_last_partition_after_any_commits(
+    lake: Lake, commits: list[tuple[date, int]]
+) -> None:
+    for name in lake.table_names():
+        lake.catalog.drop_table((lake.namespace, name))
+    for day, count in commits:
+        lake.publish(ITEMS, rows([day], count=count), [day], provenance())
+    days = lake.partitions("items")
+
+    assert lake.ends("items") == (Partitions(min(days), max(days)) if days else None)
+
+
+def test_what_a_day_reads_of_the_metadata_does_not_grow_with_the_days(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    original = PyArrowFile.open
+
+    def noted(file: PyArrowFile, seekable: bool = True) -> InputStream:
+        opened.append(file.location)
+        return original(file, seekable)
+
+    monkeypatch.setattr(PyArrowFile, "open", noted)
+
+    def manifests_of_a_day(day: date) -> int:
+        opened.clear()
+        assert lake.partitions("items", Partitions(day, day))
+        assert lake.files("items", Partitions(day, day))
+        assert lake.ends("items")
+        return sum("-m" in place.rpartition("/")[2] and place.endswith(".avro") for place in opened)
+
+    months = [Partitions(DAY1 + timedelta(days=30 * n), DAY1 + timedelta(days=30 * n + 29)) for n in range(12)]
+    seen = []
+    for month in months:
+        lake.publish(ITEMS, rows(list(month)), month, provenance())
+        seen.append(manifests_of_a_day(month.end))
+
+    assert seen[2:] == [seen[2]] * 10

@@ -95,19 +95,19 @@ def check_inputs(run: StageRun[PromoteOptions]) -> None:
         MissingInputError: naming what is missing and what to run.
     """
     spec, name = run.pipeline.spec, run.pipeline.name
-    entities = run.lake.partitions(f"validated_{spec.entities}")
-    features = run.lake.partitions("features")
-    missing = [day for day in run.partitions if day in entities and day not in features]
-    if missing or not any(day in features for day in run.partitions):
+    entities = run.lake.partitions(f"validated_{spec.entities}", run.partitions)
+    features = run.lake.partitions("features", run.partitions)
+    missing = [day for day in entities if day not in features]
+    if missing or not features:
         ranges = ", ".join(str(days) for days in as_ranges(missing or run.partitions))
         raise MissingInputError(
             f"{name}: no features for {ranges}. Nothing was decided. Run: contrail features --pipeline {name} "
             f"--from {run.partitions.start} --to {run.partitions.end}"
         )
-    last = max(run.lake.partitions(f"validated_{spec.label.table}"), default=None)
-    if last is None or last < run.partitions.end:
+    labels = run.lake.ends(f"validated_{spec.label.table}")
+    if labels is None or labels.end < run.partitions.end:
         raise MissingInputError(
-            f"{name}: labels come from validated_{spec.label.table}, whose last partition is {last or 'none'}; "
+            f"{name}: labels come from validated_{spec.label.table}, whose last partition is {labels.end if labels else 'none'}; "
             f"{run.partitions.end} is not labelled yet. Nothing was decided. Validate {spec.label.table} up to "
             f"{run.partitions.end + timedelta(days=spec.label.mature_after_days)}, or end the range earlier."
         )

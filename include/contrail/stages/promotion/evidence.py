@@ -70,15 +70,15 @@ class _Measured:
 
 def _measured(run: StageRun[PromoteOptions], contest: Contest, metric: str) -> list[_Measured]:
     """What could be measured of the days that neither model has seen."""
-    measured = run.lake.partitions("performance")
+    measured = run.lake.ends("performance")
     if not (measured and "shadow" in run.lake.table("performance").schema().column_names):
         return []
     trainings = [model.package.card.training for model in contest.models]
     first = max(out_of_time_window(training.end, training.embargo_days, 1).start for training in trainings)
-    if first > max(measured):
+    if first > measured.end:
         return []
     names = [PARTITION, "model_version", "labelled", "shadow", metric]
-    rows = run.lake.scan("performance", Partitions(first, max(measured)), names).select(names).to_pydict()
+    rows = run.lake.scan("performance", Partitions(first, measured.end), names).select(names).to_pydict()
     return [_Measured(*row) for row in zip(*rows.values(), strict=True) if row[-1] is not None]
 
 
