@@ -1,9 +1,17 @@
 """Spoil landed files for tests, as a feed would."""
 
 import gzip
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+
+from contrail.adapters.landed_columns import Columns
+from contrail.adapters.landed_csv import CsvForm, read_csv
+from contrail.adapters.unpacking import KB, unpacked
+from contrail.config.table_spec import FileLimits
 
 
 def landed_path(toy: Any, table: str, day: str, revision: int = 1) -> Path:
@@ -45,3 +53,21 @@ def deliver_anew(toy: Any, day: str) -> Path:
     for row in cells:
         row[delay] = str(float(row[delay]) + 60)
     return write_lines(toy, "deliveries", day, [head, *(",".join(row) for row in cells)], revision=2)
+
+
+def read_landed(
+    content: bytes,
+    columns: Sequence[str],
+    optional: Collection[str] = (),
+    limits: FileLimits | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> pa.Table:
+    """All rows of a gzipped CSV file in the usual dialect."""
+    own = Columns(list(columns), optional, renamed or {})
+    return pa.Table.from_batches(list(landed_batches(content, own, limits or FileLimits())), own.schema)
+
+
+def landed_batches(content: bytes, columns: Columns, limits: FileLimits) -> Iterator[pa.RecordBatch]:
+    """The rows of a gzipped CSV file in the usual dialect, a batch at a time."""
+    parts = unpacked(io.BytesIO(content), len(content), "gz", limits)
+    return read_csv(parts, columns, CsvForm(longest=limits.max_row_kb * KB))

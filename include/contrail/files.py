@@ -4,6 +4,12 @@ What a file holds does not belong here.
 """
 
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
 from uuid import uuid4
 
 from upath import UPath
@@ -25,6 +31,23 @@ def write_whole(path: UPath, content: bytes) -> None:
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     unfinished.write_bytes(content)
     unfinished.rename(path)
+
+
+@contextmanager
+def written_whole(path: UPath) -> Iterator[IO[bytes]]:
+    """Write a file of any size as ``write_whole`` does: it appears when the block has ended without an error."""
+    local = path.protocol in ("", "file")
+    if local:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{path.name[:40]}.", dir=str(path.parent) if local else None) as folder:
+        unfinished = Path(folder, "unfinished")
+        with unfinished.open("wb") as stream:
+            yield stream
+        if local:
+            unfinished.replace(str(path))
+        else:
+            with unfinished.open("rb") as stream, path.open("wb") as remote:
+                shutil.copyfileobj(stream, remote, 1 << 20)
 
 
 def remove_folder(path: UPath) -> None:

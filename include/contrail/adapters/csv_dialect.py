@@ -2,12 +2,13 @@
 
 The dialect is RFC 4180, read strictly. Fields are separated by commas, and records by LF or CRLF. A field that holds a
 comma, a quote or a line break stands in quotes. A quote inside it is doubled. Blank lines are skipped. ``broken_quotes``,
-``line_ends`` and ``row_too_long`` are refused. Which columns a table has does not belong here.
+``line_ends`` and ``row_too_long`` are refused. A table may have another delimiter and another quote, or none. Which columns
+a table has does not belong here.
 
 A quote opens or closes by the number of quotes before it. So whole chunks are checked at once, without a loop over bytes.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,9 +19,9 @@ Positions = npt.NDArray[np.signedinteger]
 
 # Positions take eight times the bytes that they point at. A chunk bounds them.
 _CHUNK = 1 << 22
-_QUOTE, _COMMA, _LF, _CR = b'",\n\r'
-_BEFORE_OPENING = np.array([_COMMA, _LF, _QUOTE], np.uint8)
-_AFTER_CLOSING = np.array([_COMMA, _LF, _CR, _QUOTE], np.uint8)
+# Text that is looked at in one go. A record fits into it several times.
+_BLOCK = 1 << 22
+_LF, _CR = b"\n\r"
 
 _NONE: Positions = np.array([], np.int32)
 
@@ -30,6 +31,25 @@ _WORDS = {
     "unclosed": "a quote is not closed",
     "line_ends": "a CR stands alone outside quotes; end lines with LF or CRLF",
 }
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The characters between and around fields, in ASCII. Without a quote no field holds a delimiter or a line break."""
+
+    delimiter: bytes = b","
+    quote: bytes = b'"'
+
+    def before_opening(self) -> Bytes:
+        """What may stand before an opening quote."""
+        return np.frombuffer(self.delimiter + b"\n" + self.quote, np.uint8)
+
+    def after_closing(self) -> Bytes:
+        """What may follow a closing quote."""
+        return np.frombuffer(self.delimiter + b"\n\r" + self.quote, np.uint8)
+
+
+RFC_4180 = Dialect()
 
 
 @dataclass(frozen=True)
@@ -79,39 +99,74 @@ class _Marks:
         return self.breaks[self.outside]
 
 
-def find_records(text: bytes, longest: int) -> Records | Fault:
+def blocks(parts: Iterable[bytes], longest: int, dialect: Dialect = RFC_4180) -> Iterator[bytes]:
+    """Cut a text into blocks of whole records, each of about four megabytes.
+
+    A text whose records cannot be told apart comes as it is: ``find_records`` says what is wrong with it.
+    """
+    most, waiting, size = max(_BLOCK, 2 * longest), list[bytes](), 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size < most:
+            continue
+        text = b"".join(waiting)
+        end = _last_end(text, dialect.quote) or len(text)
+        yield text[:end]
+        waiting, size = [text[end:]], len(text) - end
+    if size:
+        yield b"".join(waiting)
+
+
+def _last_end(text: bytes, quote: bytes) -> int:
+    """The end of the last whole record of a text that begins with one; 0 when no record ends in it."""
+    end = text.rfind(b"\n") + 1
+    if not (quote and end):
+        return end
+    before = text.count(quote, 0, end)
+    while end and before % 2:
+        last = text.rfind(b"\n", 0, end - 1) + 1
+        before -= text.count(quote, last, end)
+        end = last
+    return end
+
+
+def find_records(text: bytes, longest: int, dialect: Dialect = RFC_4180, line: int = 1) -> Records | Fault:
     """Find where records begin.
 
     Args:
-        text: A CSV file, without a byte order mark.
+        text: Whole records of a CSV file, without a byte order mark.
         longest: Bytes that a record may have, without its line end.
+        dialect: The characters between and around fields.
+        line: The line of the file on which the text begins.
 
     Returns:
         The records, or the first fault. What follows a fault is not looked at.
     """
-    data, state = np.frombuffer(text, np.uint8), _State()
-    rare = [byte for byte in (_QUOTE, _CR) if byte in text]
+    data, state = np.frombuffer(text, np.uint8), _State(line=line, begin_line=line)
+    rare = [byte for byte in (*dialect.quote, _CR) if byte in text]
     for low in range(0, len(data), _CHUNK):
-        marks = _marks(data, low, state.quotes, rare)
-        wrong = list(_wrong_quotes(data, marks, state.quotes)) if len(marks.quotes) else []
+        marks = _marks(data, low, state.quotes, rare, dialect)
+        wrong = list(_wrong_quotes(data, marks, state.quotes, dialect)) if len(marks.quotes) else []
         wrong += _wrong_returns(data, marks) if len(marks.returns) else []
         wrong += _too_long(state.begin, marks.ends, min(low + _CHUNK, len(data)), longest)
         _add_records(data, marks, state)
         if wrong:
             position, rule, words = min(wrong)
-            return _fault(text, position, rule, words, state)
+            return _fault(text, position, rule, words, state, dialect)
         state.quotes += len(marks.quotes)
         state.last_quote = int(marks.quotes[-1]) if len(marks.quotes) else state.last_quote
     if state.quotes % 2:
-        return _fault(text, state.last_quote, "broken_quotes", _WORDS["unclosed"], state)
+        return _fault(text, state.last_quote, "broken_quotes", _WORDS["unclosed"], state, dialect)
     if state.begin < len(text):
         _add(state, np.array([state.begin]), np.array([state.begin_line]))
     return Records(_joined(state.starts), _joined(state.lines))
 
 
-def _marks(data: Bytes, low: int, quotes_before: int, rare: Collection[int]) -> _Marks:
+def _marks(data: Bytes, low: int, quotes_before: int, rare: Collection[int], dialect: Dialect) -> _Marks:
     chunk = data[low : low + _CHUNK]
-    quotes, returns = (_positions(chunk, byte, low) if byte in rare else _NONE for byte in (_QUOTE, _CR))
+    quote = dialect.quote[0] if dialect.quote else -1
+    quotes, returns = (_positions(chunk, byte, low) if byte in rare else _NONE for byte in (quote, _CR))
     breaks = _positions(chunk, _LF, low)
     return _Marks(
         quotes, breaks, _outside(breaks, quotes, quotes_before), returns[_outside(returns, quotes, quotes_before)]
@@ -131,12 +186,12 @@ def _outside(positions: Positions, quotes: Positions, quotes_before: int) -> npt
 Wrong = tuple[int, str, str]
 
 
-def _wrong_quotes(data: Bytes, marks: _Marks, quotes_before: int) -> Iterator[Wrong]:
+def _wrong_quotes(data: Bytes, marks: _Marks, quotes_before: int, dialect: Dialect) -> Iterator[Wrong]:
     opening, closing = marks.quotes[quotes_before % 2 :: 2], marks.quotes[1 - quotes_before % 2 :: 2]
     before, after = opening[opening > 0], closing[closing < len(data) - 1]
     for word, own, good in (
-        ("opening", before, np.isin(data[before - 1], _BEFORE_OPENING)),
-        ("closing", after, np.isin(data[after + 1], _AFTER_CLOSING)),
+        ("opening", before, np.isin(data[before - 1], dialect.before_opening())),
+        ("closing", after, np.isin(data[after + 1], dialect.after_closing())),
     ):
         if not good.all():
             yield int(own[np.argmin(good)]), "broken_quotes", _WORDS[word]
@@ -170,16 +225,16 @@ def _add_records(data: Bytes, marks: _Marks, state: _State) -> None:
 
 
 def _add(state: _State, starts: Positions, lines: Positions) -> None:
-    # Four bytes each are enough: a text has less than 2 GB.
+    # Four bytes are enough for positions: a block has less than 2 GB.
     state.starts.append(starts.astype(np.int32))
-    state.lines.append(lines.astype(np.int32))
+    state.lines.append(lines.astype(np.int64))
 
 
 def _joined(parts: list[Positions]) -> Positions:
     return np.concatenate(parts) if parts else _NONE
 
 
-def _fault(text: bytes, position: int, rule: str, words: str, state: _State) -> Fault:
+def _fault(text: bytes, position: int, rule: str, words: str, state: _State, dialect: Dialect) -> Fault:
     # The record may begin in this chunk, before the fault: of those that begin at or before it, the last.
     starts, lines = (
         _joined([*state.starts, np.array([state.begin])]),
@@ -187,11 +242,11 @@ def _fault(text: bytes, position: int, rule: str, words: str, state: _State) -> 
     )
     record = max(int(np.searchsorted(starts, position, side="right")) - 1, 0)
     begin = int(starts[record])
-    return Fault(rule, words, int(lines[record]), fields_before(text, begin, position), position)
+    return Fault(rule, words, int(lines[record]), fields_before(text, begin, position, dialect), position)
 
 
-def fields_before(text: bytes, begin: int, position: int) -> int:
+def fields_before(text: bytes, begin: int, position: int, dialect: Dialect = RFC_4180) -> int:
     """Count the fields that end between the beginning of a record and a position in it."""
     within = np.frombuffer(text[begin:position], np.uint8)
-    inside = np.cumsum(within == _QUOTE) % 2 == 1
-    return int(np.count_nonzero((within == _COMMA) & ~inside))
+    inside = np.isin(within, np.frombuffer(dialect.quote, np.uint8)).cumsum() % 2 == 1
+    return int(np.count_nonzero((within == dialect.delimiter[0]) & ~inside))

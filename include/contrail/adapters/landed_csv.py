@@ -1,92 +1,127 @@
-"""Read one landed file, ``*.csv.gz``, as text columns, or say exactly what is wrong with it.
+"""Read the text of one landed CSV file as text columns, a block at a time, or say exactly what is wrong with it.
 
 ``csv_dialect`` decides what the text says, for every file alike. Arrow then only takes the fields. Types and values belong
 to the contract.
 """
 
 import codecs
-import difflib
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from contrail.adapters.csv_dialect import Fault, Records, fields_before, find_records
-from contrail.adapters.unpacking import KB, unpack
-from contrail.config.table_spec import FileLimits
+from contrail.adapters.csv_dialect import RFC_4180, Dialect, Fault, Records, blocks, fields_before, find_records
+from contrail.adapters.landed_columns import Columns, quoted_names, shown_name
+from contrail.adapters.unpacking import KB
 from contrail.errors import StructureError
 
-LINE = "_line"
 _BOM = b"\xef\xbb\xbf"
 _DECODED = 1 << 22
-_FIELD = re.compile(r'(?:\A|,)(?:"((?:[^"]|"")*)"|([^,]*))')
-# A header may have a million names. A message shows a few, each in part.
-_NAMES_SHOWN, _NAME_SHOWN = 10, 60
 
 
-def read_landed(
-    content: bytes,
-    columns: Sequence[str],
-    optional: Collection[str] = (),
-    limits: FileLimits | None = None,
-    renamed: Mapping[str, str] | None = None,
-) -> pa.Table:
-    """Read the rows of a gzipped CSV file.
+@dataclass(frozen=True)
+class CsvForm:
+    """How a table's CSV is written. ``decimals`` are the columns in which a comma is the decimal mark."""
+
+    dialect: Dialect = RFC_4180
+    longest: int = 1024 * KB
+    decimals: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A text of whole records: the line on which it begins, and the names above it once there is a header."""
+
+    text: bytes
+    line: int
+    form: CsvForm
+    header: Sequence[str] = ()
+
+
+def read_csv(parts: Iterable[bytes], columns: Columns, form: CsvForm) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a CSV text.
 
     Args:
-        content: The bytes of the file.
-        columns: Every column of the table. The file may have them in any order.
-        optional: Those of ``columns`` that the file may lack. They are null then.
-        limits: How large the text and a row may be; None for the defaults of a table.
-        renamed: Columns by their earlier names, which the file may have in their place.
+        parts: The text, in parts.
+        columns: Those of the table. The file may have them in any order.
+        form: How it is written.
 
-    Returns:
-        ``columns`` as text, in the given order, and ``_line``. An empty field is null, in quotes or not. ``_line`` is the
-        line on which the row begins; the first line of the file is 1.
+    Yields:
+        The columns as text, and ``_line``. An empty field is null, in quotes or not. ``_line`` is the line on which the row
+        begins; the first line of the file is 1.
 
     Raises:
-        StructureError: empty, truncated or too large file, not gzip, not UTF-8, text that breaks the dialect, wrong
-            columns, a row of another length, no rows.
+        StructureError: no header, not UTF-8, text that breaks the dialect, wrong columns, a row of another length.
     """
-    limits = limits or FileLimits()
-    text = unpack(content, limits).removeprefix(_BOM)
-    if not text.strip():
+    header: list[str] = []
+    line = 1
+    for text in blocks(parts, form.longest, form.dialect):
+        block = _Block(text.removeprefix(_BOM) if line == 1 else text, line, form, header)
+        _check_encoding(block)
+        records = find_records(block.text, form.longest, form.dialect, line)
+        if isinstance(records, Fault):
+            raise _refusal(block, records)
+        line += text.count(b"\n")
+        if not len(records.starts):
+            continue
+        if not header:
+            header, first = _header(block, records, columns)
+            block, records = replace(block, header=header), first
+        if len(records.starts):
+            yield columns.whole(_read(block, records, columns), pa.array(records.lines, pa.int64()))
+    if not header:
         raise StructureError("empty_file", "the file is empty: not even a header")
-    _check_encoding(text)
-    records = find_records(text, limits.max_row_kb * KB)
-    if isinstance(records, Fault):
-        raise _refusal(text, records)
-    header = [(renamed or {}).get(name, name) for name in _header(text, records)]
-    _check_columns(header, int(records.lines[0]), columns, optional)
-    if len(records.starts) == 1:
-        raise StructureError("no_rows", "the file has a header and no rows")
-    return _read(text, records, header, columns)
 
 
-def _read(text: bytes, records: Records, header: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    present = [name for name in columns if name in header]
-    body = pa.py_buffer(text).slice(int(records.starts[1]))
-    broken_lines = b'"' in text
+def _header(block: _Block, records: Records, columns: Columns) -> tuple[list[str], Records]:
+    """The names of the first record, checked, and the records below it."""
+    begin, *after = (int(start) for start in records.starts[:2])
+    names = _names(block.text[begin : after[0] if after else None], block.form.dialect)
+    header = columns.current(names)
+    columns.check(header, f"line {int(records.lines[0])}")
+    return header, Records(records.starts[1:], records.lines[1:])
+
+
+def _read(block: _Block, records: Records, columns: Columns) -> pa.RecordBatch:
+    body = pa.py_buffer(block.text).slice(int(records.starts[0]))
+    present = [name for name in columns.names if name in block.header]
     try:
-        rows = _fields(body, header, present, pacsv.ParseOptions(newlines_in_values=broken_lines))
+        rows = _fields(body, block, present)
     except pa.ArrowInvalid:
-        raise _ragged(body, records, header, broken_lines) from None
-    if rows.num_rows != len(records.lines) - 1:
-        raise StructureError("unreadable", f"of {len(records.lines) - 1} rows, {rows.num_rows} could be read")
-    for at, name in enumerate(columns):
-        if name not in present:
-            rows = rows.add_column(at, name, pa.nulls(rows.num_rows, pa.string()))
-    return rows.append_column(LINE, pa.array(records.lines[1:], pa.int64()))
+        raise _ragged(body, records, block) from None
+    if rows.num_rows != len(records.lines):
+        raise StructureError("unreadable", f"of {len(records.lines)} rows, {rows.num_rows} could be read")
+    for name in block.form.decimals:
+        if name in present:
+            rows = rows.set_column(present.index(name), name, _with_point(rows[name]))
+    return rows.combine_chunks().to_batches()[0]
 
 
-def _fields(body: pa.Buffer, header: Sequence[str], wanted: Sequence[str], parse: pacsv.ParseOptions) -> pa.Table:
+def _with_point(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers with a point for a decimal comma. A point that is there already becomes a comma, which no number has."""
+    if not pc.any(pc.match_substring(values, ".")).as_py():
+        return pc.replace_substring(values, ",", ".")
+    swapped = pc.replace_substring(pc.replace_substring(values, ".", "\0"), ",", ".")
+    return pc.replace_substring(swapped, "\0", ",")
+
+
+def _fields(
+    body: pa.Buffer, block: _Block, wanted: Sequence[str], refuse: "pacsv.InvalidRowHandler | None" = None
+) -> pa.Table:
+    quote = block.form.dialect.quote.decode()
     return pacsv.read_csv(
         pa.BufferReader(body),
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=body.size, column_names=list(header)),
-        parse_options=parse,
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=body.size, column_names=list(block.header)),
+        parse_options=pacsv.ParseOptions(
+            delimiter=block.form.dialect.delimiter.decode(),
+            quote_char=quote or False,
+            newlines_in_values=bool(quote) and quote.encode() in block.text,
+            invalid_row_handler=refuse,
+        ),
         convert_options=pacsv.ConvertOptions(
             column_types={name: pa.string() for name in wanted},
             include_columns=wanted,
@@ -96,7 +131,7 @@ def _fields(body: pa.Buffer, header: Sequence[str], wanted: Sequence[str], parse
     )
 
 
-def _ragged(body: pa.Buffer, records: Records, header: Sequence[str], broken_lines: bool) -> StructureError:
+def _ragged(body: pa.Buffer, records: Records, block: _Block) -> StructureError:
     """Find the row that is too short or too long. Only then does Arrow ask about each such row, which takes time."""
     found: list[tuple[int, int, str]] = []
 
@@ -105,16 +140,18 @@ def _ragged(body: pa.Buffer, records: Records, header: Sequence[str], broken_lin
         return "error"
 
     with suppress(pa.ArrowInvalid):
-        _fields(body, header, [], pacsv.ParseOptions(newlines_in_values=broken_lines, invalid_row_handler=refuse))
+        _fields(body, block, [], refuse)
     if not found:
         return StructureError("unreadable", "Arrow cannot read the file")
-    ((number, given, text), wanted) = found[0], len(header)
-    hint = f"; nothing for column {_quoted([header[given]])}" if given < wanted else "; an unquoted comma?"
-    detail = f"line {records.lines[number]} has {given} fields, the header {wanted}{hint} ({text[:80]!r})"
+    ((number, given, text), wanted) = found[0], len(block.header)
+    mark = "comma" if block.form.dialect.delimiter == b"," else "delimiter"
+    hint = f"; nothing for column {quoted_names([block.header[given]])}" if given < wanted else f"; an unquoted {mark}?"
+    detail = f"line {records.lines[number - 1]} has {given} fields, the header {wanted}{hint} ({text[:80]!r})"
     return StructureError("ragged_row", detail)
 
 
-def _check_encoding(text: bytes) -> None:
+def _check_encoding(block: _Block) -> None:
+    text = block.text
     if text.isascii():
         return
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -123,68 +160,36 @@ def _check_encoding(text: bytes) -> None:
         try:
             decoder.decode(text[low : low + _DECODED], final=low + _DECODED >= len(text))
         except UnicodeDecodeError as error:
-            raise _not_utf8(text, low - waiting + error.start) from error
+            raise _not_utf8(block, low - waiting + error.start) from error
 
 
-def _not_utf8(text: bytes, position: int) -> StructureError:
+def _not_utf8(block: _Block, position: int) -> StructureError:
+    text = block.text
     begin = text.rfind(b"\n", 0, position) + 1
-    line = text.count(b"\n", 0, begin) + 1
+    line = block.line + text.count(b"\n", 0, begin)
     shown = text[begin : begin + 60].split(b"\n", 1)[0].decode("latin-1")
+    before = fields_before(text, begin, position, block.form.dialect)
     return StructureError(
         "not_utf8",
-        f"line {line}, column {_column(text, fields_before(text, begin, position))}: byte 0x{text[position]:02x} is not "
-        f"UTF-8; as Latin-1 the line is {shown!r}",
+        f"line {line}, column {_column(block, before)}: byte 0x{text[position]:02x} is not UTF-8; as Latin-1 the line is "
+        f"{shown!r}",
     )
 
 
-def _refusal(text: bytes, fault: Fault) -> StructureError:
-    return StructureError(fault.rule, f"line {fault.line}, column {_column(text, fault.field)}: {fault.words}")
+def _refusal(block: _Block, fault: Fault) -> StructureError:
+    return StructureError(fault.rule, f"line {fault.line}, column {_column(block, fault.field)}: {fault.words}")
 
 
-def _column(text: bytes, position: int) -> str:
+def _column(block: _Block, position: int) -> str:
     """Name the column at a position of a text whose header may be at fault itself; or number it."""
-    header = _names(re.split(rb"[\r\n]", text, maxsplit=1)[0])
-    return header[position][:_NAME_SHOWN] if position < len(header) else str(position + 1)
+    header = block.header or _names(re.split(rb"[\r\n]", block.text, maxsplit=1)[0], block.form.dialect)
+    return shown_name(header[position]) if position < len(header) else str(position + 1)
 
 
-def _header(text: bytes, records: Records) -> list[str]:
-    begin, *after = (int(start) for start in records.starts[:2])
-    return _names(text[begin : after[0] if after else None])
-
-
-def _names(record: bytes) -> list[str]:
-    found = _FIELD.findall(record.decode("utf-8", "replace").rstrip("\r\n"))
-    return [quoted.replace('""', '"') or plain for quoted, plain in found]
-
-
-# ---- columns ----
-
-
-def _check_columns(header: Sequence[str], line: int, columns: Sequence[str], optional: Collection[str]) -> None:
-    known, given = set(columns), set(header)
-    extra = [name for name in header if name not in known]
-    absent = {name: _near(name, extra) for name in columns if name not in given}
-    if missing := {name: near for name, near in absent.items() if near or name not in optional}:
-        raise StructureError("missing_column", f"line {line}: {'; '.join(map(_missing, missing, missing.values()))}")
-    if extra:
-        raise StructureError(
-            "extra_column",
-            f"line {line}: column {_quoted(extra)} is not in the spec; "
-            "add it to pipeline.yaml (required: false) or drop it",
-        )
-    if repeated := sorted(name for name, count in Counter(header).items() if count > 1):
-        raise StructureError("repeated_column", f"line {line}: column {_quoted(repeated)} occurs more than once")
-
-
-def _near(name: str, extra: Sequence[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, [each[:_NAME_SHOWN] for each in extra[:100]], 1, 0.5)), None)
-
-
-def _missing(name: str, near: str | None) -> str:
-    hint = f"; was it renamed to '{near}'? Then give the column that name, with renamed_from: {name}" if near else ""
-    return f"column '{name}' is missing{hint}"
-
-
-def _quoted(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name[:_NAME_SHOWN]}'" for name in names[:_NAMES_SHOWN])
-    return shown + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
+def _names(record: bytes, dialect: Dialect) -> list[str]:
+    text = record.decode("utf-8", "replace").rstrip("\r\n")
+    mark, quote = (re.escape(part.decode()) for part in (dialect.delimiter, dialect.quote))
+    if not quote:
+        return text.split(dialect.delimiter.decode())
+    found = re.findall(rf"(?:\A|{mark})(?:{quote}((?:[^{quote}]|{quote}{quote})*){quote}|([^{mark}]*))", text)
+    return [quoted.replace(quote * 2, quote) or plain for quoted, plain in found]

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from upath import UPath
 
+from contrail.config.file_names import REFERENCE
 from contrail.files import write_whole
 from contrail.partitions import Partitions
-
-REFERENCE = "reference"
 
 
 def land_daily(

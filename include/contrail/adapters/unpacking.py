@@ -1,88 +1,152 @@
-"""The text of a gzip file of any number of members, as far as its limits allow.
+"""The text of a landed file, unpacked and in UTF-8, a part at a time, as far as its limits allow.
 
 What the text means does not belong here.
 """
 
+import codecs
 import zlib
 from collections.abc import Iterator
+from typing import IO
 
+import pyarrow as pa
+
+from contrail.config.file_names import Compression
 from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
 
 MB, KB = 1 << 20, 1 << 10
 _GIVEN, _TAKEN = 64 * KB, MB
 _GZIP = 31  # zlib's name for the format of one member, with its checksum
+_GZIP_MARK, _ZSTD_MARK = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _RATIO_COUNTS_FROM = 64 * MB
 
 
-def unpack(content: bytes, limits: FileLimits) -> bytes:
-    """Return the text of a gzip file.
+def unpacked(
+    stream: IO[bytes], size: int, compression: Compression, limits: FileLimits, encoding: str = "utf-8"
+) -> Iterator[bytes]:
+    """Yield the text of a file, in parts of about a megabyte.
+
+    Args:
+        stream: The file, at its beginning.
+        size: The bytes of the file.
+        compression: How it is packed; gzip may have several members, zstd several frames.
+        limits: How large the text and a row may be.
+        encoding: The encoding of the text. UTF-8 is passed on as it is.
 
     Raises:
-        StructureError: empty, not gzip, damaged, truncated, or larger than its limits.
+        StructureError: empty, not what it is to be, damaged, truncated, or larger than its limits.
     """
-    if not content:
+    if not size:
         raise StructureError("empty_file", "the file has 0 bytes")
-    if not content.startswith(b"\x1f\x8b"):
-        begin = content[:20].decode("utf-8", "replace")
-        raise StructureError("not_gzip", f"the file is not gzip; it begins with {begin!r}")
-    text = _Text(len(content), limits)
+    text = Counted(size, limits)
     try:
-        for part in _inflated(content):
-            text.add(part)
+        for part in _decoded(_parts(stream, compression), encoding, text):
+            text.count(part)
+            yield part
     except EOFError as error:
         raise StructureError(
-            "truncated_gzip",
-            f"the gzip stream ends too early, after {len(content):,} bytes; lines 1 to {text.lines} can be read",
+            f"truncated_{_NAMES[compression]}",
+            f"the {_NAMES[compression]} stream ends too early, after {size:,} bytes; lines 1 to {text.lines} can be read",
         ) from error
     except zlib.error as error:
         raise StructureError("damaged_gzip", f"the gzip stream is damaged: {error}") from error
-    return text.whole()
 
 
-def _inflated(content: bytes) -> Iterator[bytes]:
+_NAMES: dict[Compression, str] = {"gz": "gzip", "zst": "zstd", None: "file"}
+
+
+def _parts(stream: IO[bytes], compression: Compression) -> Iterator[bytes]:
+    if compression is None:
+        return iter(lambda: stream.read(_TAKEN), b"")
+    begin = stream.read(20)
+    stream.seek(0)
+    if not begin.startswith(_GZIP_MARK if compression == "gz" else _ZSTD_MARK):
+        name, shown = _NAMES[compression], begin.decode("utf-8", "replace")
+        raise StructureError(f"not_{name}", f"the file is not {name}; it begins with {shown!r}")
+    return _inflated(stream) if compression == "gz" else _unpacked_zstd(stream)
+
+
+def _inflated(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the text of all members, a part of limited size at a time. Zeros may pad the end."""
-    given = memoryview(content)
-    at, size = 0, len(content)
-    while at < size:
+    rest = stream.read(_GIVEN)
+    while rest:
         member = zlib.decompressobj(wbits=_GZIP)
         while not member.eof:
-            tail = member.unconsumed_tail
-            if not tail and at == size:
+            given = member.unconsumed_tail or rest or stream.read(_GIVEN)
+            rest = b""
+            if not given:
                 raise EOFError
-            part = member.decompress(tail or given[at : at + _GIVEN], _TAKEN)
-            at = at if tail else min(at + _GIVEN, size)
-            if part:
+            if part := member.decompress(given, _TAKEN):
                 yield part
-        at -= len(member.unused_data)
-        if not content[at : at + 1].strip(b"\0") and not content[at:].strip(b"\0"):
+        rest = member.unused_data or stream.read(_GIVEN)
+        if rest.startswith(b"\0") and _only_zeros(rest, stream):
             return
 
 
-class _Text:
-    """Text that grows up to its limits."""
+def _only_zeros(rest: bytes, stream: IO[bytes]) -> bool:
+    while rest and not rest.strip(b"\0"):
+        rest = stream.read(_GIVEN)
+    if rest:
+        raise zlib.error("something follows the zeros at its end")
+    return True
+
+
+def _unpacked_zstd(stream: IO[bytes]) -> Iterator[bytes]:
+    # Its own window is limited to 128 MB. The module zstandard ends a truncated frame without a word.
+    with pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd") as opened:
+        while True:
+            try:
+                part = opened.read(_TAKEN)
+            except OSError as error:
+                if "Truncated" in str(error):
+                    raise EOFError from error
+                raise StructureError("damaged_zstd", f"the zstd stream is damaged: {error}") from error
+            if not part:
+                return
+            yield part
+
+
+def _decoded(parts: Iterator[bytes], encoding: str, text: "Counted") -> Iterator[bytes]:
+    """The same text in UTF-8. What claims to be UTF-8 is checked by its reader, who knows the columns."""
+    if codecs.lookup(encoding).name == "utf-8":
+        yield from parts
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for part in parts:
+            yield decoder.decode(part).encode()
+        decoder.decode(b"", final=True)
+    except UnicodeError as error:
+        raise StructureError(
+            "wrong_encoding", f"after line {text.lines}: the text is not {encoding}: {str(error)[:200]}"
+        ) from error
+
+
+class Counted:
+    """Counts text, up to its limits."""
 
     def __init__(self, packed: int, limits: FileLimits) -> None:
         self._packed, self._limits = packed, limits
-        self._parts: list[bytes] = []
-        self._size = self._row = 0
+        self._size = self._row = self.lines = 0
 
-    @property
-    def lines(self) -> int:
-        return sum(part.count(b"\n") for part in self._parts)
-
-    def add(self, part: bytes) -> None:
-        self._parts.append(part)
+    def count(self, part: bytes) -> None:
+        """Add a part of the text."""
         self._size += len(part)
+        self.lines += part.count(b"\n")
         last = part.rfind(b"\n")
         self._row = self._row + len(part) if last < 0 else len(part) - last - 1
+        if self._row > self._limits.max_row_kb * KB:
+            detail = f"line {self.lines + 1} has more than {self._limits.max_row_kb:,} KB (file_limits.max_row_kb)"
+            raise StructureError("row_too_long", detail)
+        self._check()
+
+    def add(self, size: int) -> None:
+        """Add text that is counted by its size alone."""
+        self._size += size
         self._check()
 
     def _check(self) -> None:
         limits, size = self._limits, self._size
-        if self._row > limits.max_row_kb * KB:
-            detail = f"line {self.lines + 1} has more than {limits.max_row_kb:,} KB (file_limits.max_row_kb)"
-            raise StructureError("row_too_long", detail)
         if size > limits.max_text_mb * MB:
             raise StructureError(
                 "too_large",
@@ -95,6 +159,3 @@ class _Text:
                 f"the file of {self._packed:,} bytes holds more than {limits.max_ratio} times as much text"
                 " (file_limits.max_ratio)",
             )
-
-    def whole(self) -> bytes:
-        return b"".join(self._parts)

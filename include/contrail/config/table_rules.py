@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from contrail.config import names
+from contrail.config.landed_spec import landed_problems
 from contrail.config.problems import Problem, hint
 from contrail.config.yaml_file import Place
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 def table_problems(place: Place, table: "TableSpec") -> list[Problem]:
     """List all that is wrong with a table at this place of the spec."""
-    return [Problem((*place, *at), said) for at, said in [*_columns(table), *_key(table), *_known_at(table)]] + [
+    landed = landed_problems(table.landed, table.source, daily=table.kind == "daily")
+    found = [*_columns(table), *_key(table), *_known_at(table), *landed]
+    return [Problem((*place, *at), said) for at, said in found] + [
         Problem((*place, "columns", *at), said) for at, said in earlier_name_problems(table.columns)
     ]
 

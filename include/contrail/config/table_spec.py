@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from contrail.config.file_names import FileNames, Format, file_names
+from contrail.config.landed_spec import LandedSpec, SourceSpec, landed_format, landed_pattern
 from contrail.config.names import Name
 from contrail.frozen import Frozen
 
@@ -20,6 +22,7 @@ SQL_TYPES: dict[ColumnType, str] = {
     "date": "DATE",
     "timestamp": "TIMESTAMPTZ",
 }
+_LARGEST_MB = 1 << 20  # a terabyte
 LONGEST_DAYS = 3_660  # ten years; more is a slip of the finger, and far more is no date any longer
 
 
@@ -46,15 +49,15 @@ class ColumnSpec(Frozen):
 
 
 class FileLimits(Frozen):
-    """How large one landed file may be. A larger one is refused before it can fill the memory.
+    """How large one landed file may be. A larger one is refused before it can fill the disk.
 
     ``max_ratio`` counts from 64 MB of text on, so that a small file of equal rows passes.
     """
 
-    max_file_mb: int = Field(default=256, ge=1, le=2047, description="Size of the file as it lies there.")
-    max_text_mb: int = Field(default=1024, ge=1, le=2047, description="Size of its text, without gzip.")
+    max_file_mb: int = Field(default=256, ge=1, le=_LARGEST_MB, description="Size of the file as it lies there.")
+    max_text_mb: int = Field(default=1024, ge=1, le=_LARGEST_MB, description="Size of its text, without compression.")
     max_ratio: int = Field(default=200, ge=1, description="Bytes of text for each byte of the file.")
-    max_row_kb: int = Field(default=1024, ge=1, description="Size of one row.")
+    max_row_kb: int = Field(default=1024, ge=1, le=65_536, description="Size of one row.")
 
 
 class TableSpec(Frozen):
@@ -77,8 +80,24 @@ class TableSpec(Frozen):
     unusual: Literal["warn", "refuse", "off"] = Field(
         default="warn", description="What happens to a day that is unlike the table's own last 28 days."
     )
+    landed: LandedSpec = LandedSpec()
+    source: SourceSpec | None = Field(
+        default=None,
+        description="A query whose rows are this table. Empty: files arrive by themselves, or by `source.py`.",
+    )
     file_limits: FileLimits = FileLimits()
     columns: dict[str, ColumnSpec]
+
+    @property
+    def format(self) -> Format:
+        """The format of the landed files."""
+        return landed_format(self.landed, self.source)
+
+    @property
+    def file_names(self) -> FileNames:
+        """What the landed files are called."""
+        daily = self.kind == "daily"
+        return file_names(landed_pattern(self.landed, self.source, daily=daily), daily, self.landed.complete)
 
     @property
     def optional_columns(self) -> frozenset[str]:

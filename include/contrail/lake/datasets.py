@@ -90,14 +90,14 @@ def raw(spec: PipelineSpec, table: str) -> Dataset:
     }
     origin = {
         "_file": documented("string", "Landed file that the row came from."),
-        "_line": documented("int", "Line of the row in that file. The header is line 1."),
-        "_sha256": documented("string", "SHA-256 of that file."),
+        "_line": documented("int", "Line of the row in that file; its number in a Parquet file."),
+        "_sha256": documented("string", "SHA-256 of that file, or of all that the partition came from."),
     }
     return Dataset(
         name=f"raw_{table}",
         doc=f"{source.doc} Rows as landed, all text.".strip(),
         columns={**(PARTITION_COLUMN if daily else {}), **columns, **origin},
-        key=("_line",),
+        key=("_file", "_line") if source.file_names.several else ("_line",),
         partition_by=(PARTITION,) if daily else (),
     )
 

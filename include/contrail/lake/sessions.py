@@ -5,6 +5,7 @@ What is asked in a session does not belong here.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
@@ -14,17 +15,24 @@ from contrail.config.settings import Settings
 
 
 @contextmanager
+def spill_folder(settings: Settings) -> Iterator[Path]:
+    """Make a folder on this machine for rows that do not fit into memory. It goes with what is in it."""
+    spill = settings.home_path / "tmp"
+    spill.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="spill-", dir=spill) as folder:
+        yield Path(folder)
+
+
+@contextmanager
 def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a session in UTC, with at most ``memory_limit`` of memory. Its spill folder goes with it.
 
     Rows keep the order of their files only where a query has ``ORDER BY``.
     """
-    spill = settings.home_path / "tmp"
-    spill.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="spill-", dir=spill) as folder, duckdb.connect() as connection:
+    with spill_folder(settings) as folder, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{settings.memory_bytes}B'")
-        connection.execute(f"SET temp_directory = {literal(folder)}")
+        connection.execute(f"SET temp_directory = {literal(str(folder))}")
         connection.execute("SET preserve_insertion_order = false")  # it would hold rows back in memory
         connection.execute("SET enable_progress_bar = false")  # it would stand among a command's lines
         yield connection

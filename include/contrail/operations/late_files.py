@@ -1,14 +1,12 @@
 """Which landed files came late, and which published days they reach. The module ``late`` acts on them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from hashlib import sha256
 
 import pyarrow as pa
-from upath import UPath
 
-from contrail.adapters.landed_csv import read_landed
 from contrail.adapters.landed_files import LandingFolder, open_folder
+from contrail.adapters.landed_rows import digest_of, read_rows
 from contrail.errors import DamagedError, StructureError
 from contrail.lake.readers import PartitionState
 from contrail.operations.backfill import Backfills
@@ -36,41 +34,41 @@ def older_files(backfills: Backfills, raw: States, start: date, on: date) -> lis
     """Advice about landed files of days before ``start`` that the lake does not hold."""
     spec, told = backfills.pipeline.spec, []
     for table, own in raw.items():
-        folder = open_folder(backfills.settings.landing / spec.name, table, daily=True)
-        landed = folder.files
+        folder = open_folder(backfills.settings.landing / spec.name, table, spec.tables[table].file_names)
+        landed = folder.names.files
         days = (spec.first_partition + timedelta(days=n) for n in range((start - spec.first_partition).days))
         looked = LookedAt(backfills, table)
         found = []
         for day in days:
-            path, state = landed.get(str(day)), own.get(day)
-            if path is None or looked.knows(path, state):
+            paths, state = folder.deliveries.get(str(day), ()), own.get(day)
+            if not paths or looked.knows(day, paths, state):
                 continue
-            if _differs(backfills, table, day, folder, path):
+            if _differs(backfills, table, day, folder):
                 found.append(day)
             else:
-                looked.remember(path, state)
+                looked.remember(day, paths, state)
         looked.keep()
         told += [_advice(backfills, table, days, landed, on) for days in as_ranges(found)]
     return told
 
 
-def _differs(backfills: Backfills, table: str, day: date, folder: LandingFolder, path: UPath) -> bool:
+def _differs(backfills: Backfills, table: str, day: date, folder: LandingFolder) -> bool:
     """Whether the lake holds other content."""
     name, source = f"raw_{table}", backfills.pipeline.spec.tables[table]
     try:
-        content = folder.read(path, source.file_limits)
+        files = [folder.look(path, source.file_limits) for path in folder.deliveries[str(day)]]
         known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]) if backfills.lake.exists(name) else None
         if known is not None and known.num_rows:
-            return bool(known.column(0).unique().to_pylist() != [sha256(content).hexdigest()])
-        read_landed(content, list(source.columns), source.optional_columns, source.file_limits)
-    except StructureError as error:
-        return not (error.rule == "no_rows" and source.may_be_empty)  # a day without rows is as it should be
+            return bool(known.column(0).unique().to_pylist() != [digest_of(files, source)])
+        # A day without rows is as it should be, where it may be.
+        return not source.may_be_empty or any(batch.num_rows for file in files for batch in read_rows(file, source))
+    except StructureError:
+        return True  # ingest says what is wrong
     except (DamagedError, OSError, pa.ArrowInvalid):
         return True  # one of both cannot be read; ingest says which
-    return True
 
 
-def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[str, UPath], on: date) -> str:
+def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[str, Sequence[str]], on: date) -> str:
     """Advise two backfills: one of the files' own days, and one of the published days that read them."""
     spec, reached = backfills.pipeline.spec, reached_features(backfills, {table: list(days)}, on)
     what = "features,score --model as-of" if spec.score.late_data == "rescore" else "features"
@@ -79,9 +77,13 @@ def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[
         f"contrail backfill -p {spec.name} --from {part.start} --to {part.end} --stages {stages}"
         for part, stages in steps
     )
-    files = " to ".join(dict.fromkeys(landed[str(day)].name for day in (days.start, days.end)))
+    files = " to ".join(dict.fromkeys(_shown(landed[str(day)]) for day in (days.start, days.end)))
     age = f"older than the {spec.schedule.late_days} days of schedule.late_days"
     return f"{table}/{files} came too late to be taken in, {age}. To take it in: {commands}"
+
+
+def _shown(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def touched_days(backfills: Backfills, on: date) -> dict[str, list[date]]:

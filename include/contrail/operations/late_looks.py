@@ -5,6 +5,9 @@ day. Any difference makes it unknown again. Nothing is said to be newer or older
 """
 
 import json
+from collections.abc import Sequence
+from datetime import date
+from hashlib import sha256
 
 from upath import UPath
 
@@ -21,19 +24,19 @@ class LookedAt:
         self._before = _read(self._path)
         self._now: dict[str, str] = {}
 
-    def knows(self, path: UPath, state: PartitionState | None) -> bool:
-        """Whether the file and the lake's rows are as they were at the last look."""
+    def knows(self, day: date, paths: Sequence[UPath], state: PartitionState | None) -> bool:
+        """Whether the files of a day and the lake's rows are as they were at the last look."""
         try:
-            known = self._before.get(path.name) == _key(path, state)
+            known = self._before.get(str(day)) == _key(paths, state)
         except OSError:
             return False  # a broken link, for example; ingest says what is wrong with it
         if known:
-            self.remember(path, state)
+            self.remember(day, paths, state)
         return known
 
-    def remember(self, path: UPath, state: PartitionState | None) -> None:
-        """Note that the lake holds this file's content."""
-        self._now[path.name] = _key(path, state)
+    def remember(self, day: date, paths: Sequence[UPath], state: PartitionState | None) -> None:
+        """Note that the lake holds the content of these files."""
+        self._now[str(day)] = _key(paths, state)
 
     def keep(self) -> None:
         """Write down the files that are known now. Without this file all are read again."""
@@ -41,8 +44,10 @@ class LookedAt:
             write_whole(self._path, json.dumps(self._now, indent=0, sort_keys=True).encode())
 
 
-def _key(path: UPath, state: PartitionState | None) -> str:
-    return f"{path.fs.ukey(str(path))[:16]}-{state.snapshot_id if state else None}"
+def _key(paths: Sequence[UPath], state: PartitionState | None) -> str:
+    keys = [str(path.fs.ukey(str(path))) for path in paths]
+    own = keys[0] if len(keys) == 1 else sha256("".join(keys).encode()).hexdigest()
+    return f"{own[:16]}-{state.snapshot_id if state else None}"
 
 
 def _read(path: UPath) -> dict[str, str]:

@@ -31,7 +31,8 @@ _UNREAD: Mapping[str, tuple[str, ...]] = {
     "performance": (*_NOBODY, *_MODEL, "timezone", "cutoff", "tables", "features", "score", "drift"),
 }
 _DOCS: dict[str, Any] = {
-    "tables": {"__all__": {"doc": True, "columns": {"__all__": {"doc"}}}},
+    # How rows land reaches a stage through the raw table.
+    "tables": {"__all__": {"doc": True, "landed": True, "source": True, "columns": {"__all__": {"doc"}}}},
     "features": {"columns": {"__all__": {"doc"}}},
     "score": {"late_data"},
 }

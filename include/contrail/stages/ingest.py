@@ -13,16 +13,20 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from contrail.adapters.landed_files import open_folder
+from contrail.config.file_names import REFERENCE
 from contrail.errors import FileRefusedError, StructureError
 from contrail.lake import datasets
+from contrail.lake.sessions import spill_folder
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
-from contrail.stages.ingestion.files import Delivery, File, Hashes, published_hashes
+from contrail.stages.ingestion.files import READERS, Delivery, File, Hashes, Rows, published_hashes, schema_of
+from contrail.stages.ingestion.spool import Room
 from contrail.stages.options import IngestOptions as Options
 from contrail.stages.refusals import Refusal, counted, describe, publish_refusals, reference_partition
 from contrail.stages.results import IngestDetails, StageResult
 
-_THREADS = 8
+# Of the memory for rows, what may wait in it until it is published.
+_WAITING_SHARE = 8
 # A file is late if a partition of these many days after it is in the lake. A run need not list all of history.
 _LOOK_AHEAD_DAYS = 31
 
@@ -80,10 +84,17 @@ def _message(run: StageRun[Options], tables: Sequence[_Table], refusals: Sequenc
         f"{counted(len(refusals), 'landed file')} refused; other new files in the lake: {taken}.\n"
         f"{describe(refusals)}\n"
         "What the lake held for the refused partitions stays readable.\n"
-        f"Land mended files, by the same name or as <date>.2.csv.gz, in {run.settings.landing / run.pipeline.name} "
+        f"Land mended files, by the same name or {_again(run, refusals)}, in {run.settings.landing / run.pipeline.name} "
         "and run again:\n"
         f"  contrail ingest -p {run.pipeline.name} --from {days.start} --to {days.end}"
     )
+
+
+def _again(run: StageRun[Options], refusals: Sequence[Refusal]) -> str:
+    """The name of a second delivery, where all refused tables have the same."""
+    names = {run.pipeline.spec.tables[refusal.table].file_names.pattern for refusal in refusals}
+    usual = names <= {"{date}.csv.gz", f"{REFERENCE}.csv.gz"}
+    return "as <date>.2.csv.gz" if usual else "with .2 after the date"
 
 
 def _ingest_table(run: StageRun[Options], name: str) -> _Table:
@@ -93,14 +104,19 @@ def _ingest_table(run: StageRun[Options], name: str) -> _Table:
         return _Table(name)
     known = published_hashes(run, name, partitions)
     wanted: list[date | None] = list(partitions) if partitions else [None]
-    folder = open_folder(run.settings.landing / run.pipeline.name, name, daily)
-    delivery = Delivery(run, name, folder, known, partial(_check_not_future, run, name))
-    with ThreadPoolExecutor(_THREADS) as threads:
-        files = list(threads.map(delivery.read, wanted))
-    refusals = [*(file.refusal for file in files if file.refusal), *delivery.strays(partitions)]
-    # Before the rows, which mark the day as done.
-    publish_refusals(run, name, [day or reference_partition(run) for day in wanted], refusals)
-    table = _publish(run, name, files, known)
+    layout = run.pipeline.spec.tables[name].file_names
+    folder = open_folder(
+        run.settings.landing / run.pipeline.name, name, layout, {str(day or REFERENCE) for day in wanted}
+    )
+    with spill_folder(run.settings) as spill:
+        room = Room(spill, run.settings.memory_bytes // _WAITING_SHARE)
+        delivery = Delivery(run, name, folder, known, partial(_check_not_future, run, name), room)
+        with ThreadPoolExecutor(READERS) as threads:
+            files = list(threads.map(delivery.read, wanted))
+        refusals = [*(file.refusal for file in files if file.refusal), *delivery.strays(partitions)]
+        # Before the rows, which mark the day as done.
+        publish_refusals(run, name, [day or reference_partition(run) for day in wanted], refusals)
+        table = _publish(run, name, files, known)
     table.refusals = refusals
     _report(run, table, delivery.strays_elsewhere(partitions))
     return table
@@ -138,11 +154,16 @@ def _publish(run: StageRun[Options], name: str, files: Sequence[File], known: Ha
     days = [day for day in taken if day]
     table.late = _late(run, name, days, known) if days else []
     table.replaced = [day for day in days if day in known]
-    rows = pa.concat_tables(taken.values())
+    table.rows = sum(rows.number for rows in taken.values())
     dataset = datasets.raw(run.pipeline.spec, name)
-    table.snapshot = run.lake.publish(dataset, rows, days or None, run.provenance(inputs={}))
-    table.rows = rows.num_rows
+    stream = _stream(run, name, list(taken.values()))
+    table.snapshot = run.lake.publish(dataset, stream, days or None, run.provenance(inputs={}))
     return table
+
+
+def _stream(run: StageRun[Options], name: str, taken: Sequence[Rows]) -> pa.RecordBatchReader:
+    schema = schema_of(run.pipeline.spec.tables[name])
+    return pa.RecordBatchReader.from_batches(schema, (batch for rows in taken for batch in rows.take(name)))
 
 
 def _late(run: StageRun[Options], name: str, days: Sequence[date], known: Hashes) -> list[date]:

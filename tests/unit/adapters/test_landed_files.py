@@ -12,9 +12,11 @@ import pytest
 from upath import UPath
 
 from contrail.adapters.landed_files import open_folder
+from contrail.config.file_names import FileNames
 from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
 
+DAILY = FileNames("{date}.csv.gz", daily=True)
 NAME, SECRET = "2024-02-20.csv.gz", "the secret"
 
 
@@ -27,11 +29,12 @@ def zone(tmp_path: Path) -> Path:
 
 
 def read(zone: Path, limits: FileLimits | None = None) -> bytes:
-    folder = open_folder(UPath(zone), "parcels", daily=True)
-    path = folder.files["2024-02-20"]
-    content = folder.read(path, limits or FileLimits())
-    folder.check_sums(path, content)
-    return content
+    folder = open_folder(UPath(zone), "parcels", DAILY)
+    (path,) = folder.deliveries["2024-02-20"]
+    file = folder.look(path, limits or FileLimits())
+    folder.check_sums(file)
+    with file.open() as stream:
+        return stream.read()
 
 
 def bind(path: Path) -> None:
@@ -99,7 +102,7 @@ def test_a_file_without_rights_is_refused(nobody: None) -> None:
         with pytest.raises(StructureError, match="may not read"):
             read(Path(place))
         path.parent.chmod(0)
-        (stray,) = open_folder(UPath(place), "parcels", daily=True).strays
+        (stray,) = open_folder(UPath(place), "parcels", DAILY).strays
         assert (stray.rule, stray.day) == ("unreadable", None)
         path.parent.chmod(0o700)
 
@@ -125,13 +128,13 @@ def test_a_file_of_many_bytes_is_refused_unread(zone: Path) -> None:
 def test_a_tables_folder_that_is_none_is_told(zone: Path, make: Callable[[Path], None], rule: str) -> None:
     (zone / "parcels").rmdir()
     make(zone / "parcels")
-    folder = open_folder(UPath(zone), "parcels", daily=True)
-    assert [(stray.rule, stray.day) for stray in folder.strays] == [(rule, None)] and not folder.files
+    folder = open_folder(UPath(zone), "parcels", DAILY)
+    assert [(stray.rule, stray.day) for stray in folder.strays] == [(rule, None)] and not folder.deliveries
 
 
 def test_a_folder_that_does_not_exist_is_empty(zone: Path) -> None:
-    folder = open_folder(UPath(zone), "deliveries", daily=True)
-    assert not folder.files and not folder.strays
+    folder = open_folder(UPath(zone), "deliveries", DAILY)
+    assert not folder.deliveries and not folder.strays
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -141,14 +144,14 @@ def test_a_folder_in_other_letters_is_told(zone: Path, exists: bool) -> None:
     (zone / "depots").mkdir()
     if not exists:
         (zone / "parcels").rmdir()
-    (stray,) = open_folder(UPath(zone), "parcels", daily=True).strays
+    (stray,) = open_folder(UPath(zone), "parcels", DAILY).strays
     assert (stray.rule, stray.day) == ("misnamed_folder", None) and "'PARCELS', 'Parcels' beside" in stray.detail
 
 
 def test_a_name_that_is_no_text_can_be_told(zone: Path) -> None:
     for name in (b"\xff.csv.gz", b"2024-02-20\n.csv.gz"):
         Path(os.fsdecode(os.fsencode(zone / "parcels") + b"/" + name)).touch()
-    first, second = open_folder(UPath(zone), "parcels", daily=True).strays
+    first, second = open_folder(UPath(zone), "parcels", DAILY).strays
     assert (first.name, second.name) == ("2024-02-20\\n.csv.gz", "\\udcff.csv.gz")
     assert all((stray.name + stray.detail).isprintable() for stray in (first, second))
 
@@ -158,10 +161,11 @@ def test_names_of_an_object_store_are_read_alike() -> None:
     (zone / "parcels" / "archive").mkdir(parents=True)
     for name in (NAME, "2024-02-20.CSV.gz"):
         (zone / "parcels" / name).write_bytes(b"content")
-    folder = open_folder(zone, "parcels", daily=True)
+    folder = open_folder(zone, "parcels", DAILY)
     assert [stray.name for stray in folder.strays] == ["2024-02-20.CSV.gz", "archive"]
-    assert folder.read(folder.files["2024-02-20"], FileLimits()) == b"content"
-    assert not open_folder(zone, "deliveries", daily=True).strays
+    with folder.look(folder.deliveries["2024-02-20"][0], FileLimits()).open() as stream:
+        assert stream.read() == b"content"
+    assert not open_folder(zone, "deliveries", DAILY).strays
     zone.fs.rm("/landing", recursive=True)
 
 

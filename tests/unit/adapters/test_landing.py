@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.landed import read_landed
 from upath import UPath
 
-from contrail.adapters.landed_csv import read_landed
 from contrail.adapters.landing import land_daily
 from contrail.partitions import Partitions
 

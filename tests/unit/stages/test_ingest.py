@@ -2,13 +2,17 @@
 
 import gzip
 import os
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tests.conftest import Toy
 from tests.landed import landed_path, lines_of, set_field, write_lines
 
+from contrail.adapters.landed_files import LandedFile
+from contrail.config.table_spec import TableSpec
 from contrail.errors import FileRefusedError
 from contrail.partitions import Partitions
 from contrail.stages import ingest
@@ -255,14 +259,14 @@ def test_a_tables_folder_that_is_a_file_stops_nothing_else(landed: Toy) -> None:
 def test_an_error_while_one_file_is_read_is_its_refusal(
     landed: Toy, monkeypatch: pytest.MonkeyPatch, error: BaseException, rule: str
 ) -> None:
-    read = files.read_landed
+    read = files.read_rows
 
-    def fail_once(content: bytes, *rest: object) -> object:
-        if content == landed_path(landed, "parcels", DAY).read_bytes():
+    def fail_once(file: LandedFile, table: TableSpec) -> Iterator[pa.RecordBatch]:
+        if file.name == f"{DAY}.csv.gz" and "parcel" in table.columns and "delay" not in table.columns:
             raise error
-        return read(content, *rest)  # type: ignore[arg-type]
+        return read(file, table)
 
-    monkeypatch.setattr(files, "read_landed", fail_once)
+    monkeypatch.setattr(files, "read_rows", fail_once)
     with pytest.raises(FileRefusedError, match="a copy is kept"):
         landed.run("ingest", DAY, NEXT)
     assert refused(landed) == [(DAY, "parcels", rule)] and len(weights(landed, NEXT)) == 60

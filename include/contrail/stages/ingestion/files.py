@@ -1,47 +1,91 @@
-"""One partition's landed file: its rows, or why they are refused. Whatever is wrong with a file stays its own refusal.
+"""One partition's landed files: their rows, or why they are refused. Whatever is wrong with them stays their own refusal.
 
 Which partitions a run takes, and how they are published, does not belong here.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import date
-from threading import Lock
+from threading import Semaphore
 
 import pyarrow as pa
 from upath import UPath
 
 from contrail.adapters.google_errors import as_ours
-from contrail.adapters.landed_csv import LINE, read_landed
-from contrail.adapters.landed_files import LandingFolder
+from contrail.adapters.landed_columns import Columns
+from contrail.adapters.landed_files import LandedFile, LandingFolder
 from contrail.adapters.landed_names import SAME_NUMBER, Stray
-from contrail.adapters.landing import REFERENCE
+from contrail.adapters.landed_rows import digest_of, read_rows
+from contrail.config.file_names import REFERENCE
+from contrail.config.table_spec import TableSpec
 from contrail.errors import DamagedError, StructureError
-from contrail.files import write_whole
+from contrail.files import written_whole
 from contrail.lake.datasets import PARTITION
+from contrail.lake.parquet import first_rows
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
+from contrail.stages.ingestion.spool import Room, Spool
 from contrail.stages.options import IngestOptions as Options
 from contrail.stages.refusals import Refusal, reference_partition
 
-# The SHA-256 of the file that each partition in the lake was read from; None where the lake's own file cannot be read.
+# The digest of the files that each partition in the lake was read from; None where the lake's own file cannot be read.
 Hashes = Mapping[date | None, str | None]
-# Several threads read files. A large one is unpacked alone, so that memory is bounded by one file's limits.
-_LARGE, _ALONE = 4 << 20, Lock()
+READERS = 8
+# A small file is read once, and kept until it has been judged. A large one is read for its digest, and again if it is new.
+_SMALL = 4 << 20
 _UNREADABLE = (DamagedError, OSError, pa.ArrowInvalid)
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The rows of a partition's files, by the names of the files, and the digest of all of them."""
+
+    day: date | None
+    digest: str
+    files: Mapping[str, Spool]
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return sum(spool.rows for spool in self.files.values())
+
+    def take(self, table: str) -> Iterator[pa.RecordBatch]:
+        """Give the rows out, once, with where they come from."""
+        for name, spool in self.files.items():
+            for batch in spool.take():
+                rows = batch.num_rows
+                batch = batch.append_column("_file", pa.repeat(f"{table}/{name}", rows))
+                batch = batch.append_column("_sha256", pa.repeat(self.digest, rows))
+                yield (
+                    batch.append_column(PARTITION, pa.repeat(pa.scalar(self.day, pa.date32()), rows))
+                    if self.day
+                    else batch
+                )
+
+    def drop(self) -> None:
+        """Forget the rows."""
+        for spool in self.files.values():
+            spool.drop()
+
+
+def schema_of(table: TableSpec) -> pa.Schema:
+    """The schema of the rows that ``Rows.take`` gives."""
+    origin = [pa.field("_file", pa.string()), pa.field("_sha256", pa.string())]
+    day = [pa.field(PARTITION, pa.date32())] if table.kind == "daily" else []
+    return pa.schema([*Columns.of(table).schema, *origin, *day])
+
+
+@dataclass(frozen=True)
 class File:
-    """A landed file, read or refused; unchanged if it has no rows and no refusal.
+    """A partition's landed files, read or refused; unchanged if it has no rows and no refusal.
 
     ``partition`` is None for a reference table.
     """
 
     partition: date | None
-    rows: pa.Table | None = None
+    rows: Rows | None = None
     refusal: Refusal | None = None
 
 
@@ -54,43 +98,84 @@ class Delivery:
     folder: LandingFolder
     known: Hashes
     check_day: Callable[[date], None]
+    room: Room
+    # Each reader has a block of text in memory, whichever partition its file is of.
+    readers: Semaphore = field(default_factory=lambda: Semaphore(READERS))
+
+    @property
+    def source(self) -> TableSpec:
+        """What the spec says of the table."""
+        return self.run.pipeline.spec.tables[self.table]
 
     def read(self, day: date | None) -> File:
-        """Read the file of a partition, unless the lake holds its content already."""
-        path = self.folder.files.get(str(day or REFERENCE))
-        limits = self.run.pipeline.spec.tables[self.table].file_limits
-        content: bytes | None = None
+        """Read the files of a partition, unless the lake holds their content already."""
+        paths = self.folder.deliveries.get(str(day or REFERENCE), ())
+        looked: list[LandedFile] = []
+        at = paths[0] if paths else None
         try:
-            if path is not None:
-                content = self.folder.read(path, limits)
+            for at in paths:
+                looked.append(self.folder.look(at, self.source.file_limits, keep=_SMALL if len(paths) == 1 else 0))
+                self.folder.check_sums(looked[-1])
+            at = paths[0] if paths else None
             if day:
                 self.check_day(day)
-            if path is None or content is None:
+            if not paths:
                 return self._without_file(day)
-            self.folder.check_sums(path, content)
-            if self.known.get(day) == hashlib.sha256(content).hexdigest():
+            digest = digest_of(looked, self.source)
+            if self.known.get(day) == digest:
                 return File(day)
-            with _ALONE if len(content) > _LARGE else nullcontext():
-                rows = self._rows(day, path, content)
-            return File(day, rows if rows.num_rows or day in self.known else None)
-        except StructureError as error:
-            return self._refused(day, error, path, content)
-        except MemoryError:
-            wrong = StructureError("too_large", "there is not enough memory to read it; split it")
-            return self._refused(day, wrong, path, content)
         except Exception as error:
-            # What a service did is no fault of the file: the run may pass later.
-            if ours := as_ours(error):
-                raise ours from error
-            wrong = StructureError("unreadable", f"{type(error).__name__}: {str(error)[:200]}")
-            return self._refused(day, wrong, path, content)
+            return self._refused(day, error, at, next((file for file in looked if file.path == at), None))
+        return self._judged(day, looked, digest)
 
-    def _refused(self, day: date | None, error: StructureError, path: UPath | None, content: bytes | None) -> File:
-        """Refuse a partition. A copy of what was read is kept."""
-        kept = self._keep(path, content) if path is not None and content is not None else None
+    def _judged(self, day: date | None, files: Sequence[LandedFile], digest: str) -> File:
+        """Read all files of a partition. The first that is wrong refuses them all."""
+        if len(files) == 1:
+            results = [self._spooled(files[0])]
+        else:
+            with ThreadPoolExecutor(READERS) as threads:
+                results = list(threads.map(self._spooled, files))
+        wrong = next((n for n, found in enumerate(results) if isinstance(found, Exception)), None)
+        rows = Rows(day, digest, {f.name: s for f, s in zip(files, results, strict=True) if isinstance(s, Spool)})
+        error = results[wrong] if wrong is not None else None
+        if error is None and not rows.number and not self.source.may_be_empty:
+            nothing = "the file has a header and no rows" if self.source.format == "csv" else "the file has no rows"
+            error = StructureError("no_rows", nothing if len(files) == 1 else "its files have no rows")
+        if isinstance(error, Exception):
+            rows.drop()
+            return self._refused(day, error, files[wrong or 0].path, files[wrong or 0])
+        return File(day, rows if rows.number or day in self.known else None)
+
+    def _spooled(self, file: LandedFile) -> Spool | Exception:
+        """The rows of a file, or what is wrong with it."""
+        spool = Spool(self.room)
+        with self.readers:
+            try:
+                for batch in read_rows(file, self.source):
+                    spool.add(batch)
+                spool.end()
+            except Exception as error:
+                spool.drop()
+                return error
+        return spool
+
+    def _refused(self, day: date | None, error: Exception, path: UPath | None, file: LandedFile | None) -> File:
+        """Refuse a partition. A copy of the file at fault is kept if it could be read."""
+        wrong = self._as_refusal(error)
+        kept = self._keep(file) if file is not None else None
+        shown = str(path) if path is not None else None
         partition = day or reference_partition(self.run)
-        file = str(path) if path is not None else None
-        return File(day, refusal=Refusal(partition, self.table, error.rule, error.detail, file, kept))
+        return File(day, refusal=Refusal(partition, self.table, wrong.rule, wrong.detail, shown, kept))
+
+    def _as_refusal(self, error: Exception) -> StructureError:
+        if isinstance(error, StructureError):
+            return error
+        if isinstance(error, MemoryError):
+            return StructureError("too_large", "there is not enough memory to read it; split it")
+        # What a service did is no fault of the file: the run may pass later.
+        if ours := as_ours(error):
+            raise ours from error
+        return StructureError("unreadable", f"{type(error).__name__}: {str(error)[:200]}")
 
     def strays(self, days: Partitions | None) -> Iterator[Refusal]:
         """Refuse what lies in the folder and is no file of the table, as far as it belongs to these days.
@@ -111,45 +196,37 @@ class Delivery:
         return days is not None and stray.day is not None and stray.day not in days
 
     def _without_file(self, day: date | None) -> File:
-        source, lost = self.run.pipeline.spec.tables[self.table], day in self.known and self.known[day] is None
+        stem, lost = str(day or REFERENCE), day in self.known and self.known[day] is None
         if any(stray.day == day and (day or stray.rule == SAME_NUMBER) for stray in self.folder.strays):
             return File(day)  # refused by its name
         # A landing zone may be cleaned up. Rows that are in the lake already need no file.
-        fine = day in self.known or source.may_be_empty or self.run.options.leave_missing
-        if fine and not lost:
+        layout, waits_for = self.folder.layout, self.folder.waits_for(stem)
+        # A day whose files are partly there, or lack their marker, is not without rows.
+        begun = waits_for is not None and (layout.several or layout.marker is not None)
+        may_lack = self.source.may_be_empty and not begun
+        if (day in self.known or may_lack or self.run.options.leave_missing) and not lost:
             return File(day)
-        name = "<date>.csv.gz" if day else f"{REFERENCE}.csv.gz"
+        usual = layout.pattern == "{date}.csv.gz"
+        name = "<date>.csv.gz" if usual else layout.written("" if day else REFERENCE)
         detail = f"there is no {name} in {self.folder.folder}; wait for it, or land it"
         if lost:
             detail = f"the lake's own rows of this partition cannot be read, and {detail}"
-        if uploads := [each for each in self.folder.names.unfinished if each.startswith(str(day or REFERENCE))]:
-            detail += f"; an upload has not ended: {uploads[0]}"
+        if waits_for:
+            marker = layout.marker is not None
+            detail += f"; its files wait for {waits_for}" if marker else f"; an upload has not ended: {waits_for}"
         raise StructureError("missing_file", detail)
 
-    def _rows(self, day: date | None, path: UPath, content: bytes) -> pa.Table:
-        source = self.run.pipeline.spec.tables[self.table]
-        try:
-            rows = read_landed(
-                content, list(source.columns), source.optional_columns, source.file_limits, source.earlier_names
-            )
-        except StructureError as error:
-            if not (error.rule == "no_rows" and source.may_be_empty):
-                raise
-            empty = {name: pa.array([], pa.string()) for name in source.columns}
-            rows = pa.table(empty | {LINE: pa.array([], pa.int64())})
-        rows = rows.append_column("_file", pa.repeat(f"{self.table}/{path.name}", rows.num_rows))
-        rows = rows.append_column("_sha256", pa.repeat(hashlib.sha256(content).hexdigest(), rows.num_rows))
-        return rows.append_column(PARTITION, pa.repeat(pa.scalar(day, pa.date32()), rows.num_rows)) if day else rows
-
-    def _keep(self, path: UPath, content: bytes) -> str | None:
+    def _keep(self, file: LandedFile) -> str | None:
         """Copy a refused file under a name from its content, so that a new delivery does not overwrite the copy."""
-        folder = self.run.settings.refused / self.run.pipeline.name / self.table
-        kept = folder / f"{path.name.removesuffix('.csv.gz')}-{hashlib.sha256(content).hexdigest()[:16]}.csv.gz"
+        suffix = self.folder.layout.suffix
+        name = file.name.removesuffix(suffix).replace("/", "-")
+        kept = self.run.settings.refused / self.run.pipeline.name / self.table / f"{name}-{file.sha256[:16]}{suffix}"
         try:
             if not kept.exists():
-                write_whole(kept, content)
-        except OSError as error:
-            self.run.progress(f"{self.table}: no copy of {path} could be kept: {error}")
+                with file.open() as stream, written_whole(kept) as copy:
+                    shutil.copyfileobj(stream, copy, 1 << 20)
+        except (OSError, StructureError) as error:
+            self.run.progress(f"{self.table}: no copy of {file.path} could be kept: {error}")
             return None
         return str(kept)
 
@@ -174,6 +251,8 @@ def published_hashes(run: StageRun[Options], table: str, partitions: Partitions 
 
 
 def _hashes(run: StageRun[Options], name: str, partitions: Partitions | None) -> dict[date | None, str | None]:
+    """The digest of each partition. All rows of a data file have the same."""
     columns = [PARTITION, "_sha256"] if partitions else ["_sha256"]
-    known = run.lake.scan(name, partitions, columns).group_by(columns).aggregate([]).to_pylist()
-    return {row.get(PARTITION): row["_sha256"] for row in known}
+    wanted = pa.schema([run.lake.schema(name).field(column) for column in columns])
+    known = first_rows(run.lake.files(name, partitions), wanted)
+    return {row.get(PARTITION): row["_sha256"] for row in known.to_pylist()}
