@@ -65,7 +65,7 @@ def read_names(names: Iterable[str], layout: FileNames) -> Names:
     """
     given = sorted({name for name in names if name})
     shown = [name for name in given if not any(part.startswith((".", "_")) for part in name.split("/"))]
-    marked = {(found.stem, found.number) for name in given if (found := layout.read_marker(name))}
+    marked = {(own.stem, own.number) for own in map(layout.read_marker, given) if own}
     unfinished = [name for name in shown if _UNFINISHED.search(name)]
     found: dict[str, dict[int, _Delivery]] = {}
     sidecars: dict[str, list[str]] = {}
@@ -76,8 +76,8 @@ def read_names(names: Iterable[str], layout: FileNames) -> Names:
         if (sidecar := _SIDECAR.fullmatch(name)) and layout.read(sidecar["file"]):
             sidecars.setdefault(sidecar["file"], []).append(name)
         elif key := layout.read(name):
-            own = found.setdefault(key.stem, {}).setdefault(key.number, _Delivery())
-            own.files.setdefault(key.written, []).append(name)
+            delivery = found.setdefault(key.stem, {}).setdefault(key.number, _Delivery())
+            delivery.files.setdefault(key.written, []).append(name)
         else:
             other.append(name)
     _mark_incomplete(found, marked, unfinished, layout)

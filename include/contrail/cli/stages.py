@@ -25,18 +25,17 @@ _AGAIN = "The range is one job. Running it again is safe: it leaves the same row
 
 @command(app, "land", CHAIN)
 def land(pipeline: PipelineOption, from_: FromOption, to: ToOption = None) -> None:
-    """Deliver files to the landing zone with the pipeline's own source adapter.
+    """Deliver files to the landing zone: those of `source.py`, and the rows of each table's `source` in the spec.
 
     You do not need this where files arrive by themselves. Put such files at
-    `<landing>/<pipeline>/<table>/<date>.csv.gz`.
+    `<landing>/<pipeline>/<table>/<date>.csv.gz`, or under the names that the spec's `landed` has.
     """
+    from contrail.operations.land import land_files
+
     partitions = Partitions.parse(from_, to)
     loaded = load_pipeline(pipeline)
-    landing = settings().landing / pipeline
-    landing.mkdir(parents=True, exist_ok=True)
     with progress(f"land {pipeline} {partitions}") as show:
-        show(f"writing to {landing}")
-        written = loaded.function("source", "land")(landing, partitions)
+        written = land_files(loaded, settings(), partitions, show)
     done(f"land {partitions}: {written:,} files written, the rest unchanged")
 
 

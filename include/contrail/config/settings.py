@@ -97,6 +97,12 @@ class CloudLogSettings(Frozen):
     name: str = "contrail"
 
 
+class ConnectionSettings(Frozen):
+    """A connection that sources name. ``secret`` is the secret of Secret Manager that holds its URI."""
+
+    secret: str
+
+
 class AnalystsSettings(Frozen):
     """The warehouse that analysts query; without one they query the lake by DuckDB (``contrail query``).
 
@@ -137,6 +143,7 @@ class Settings(Frozen):
     dispatch: DispatchSettings = DispatchSettings()
     cloud_log: CloudLogSettings | None = None
     analysts: AnalystsSettings | None = None
+    connections: dict[str, ConnectionSettings] = Field(default={})
     variables: dict[str, str] = Field(default={})
 
     @model_validator(mode="after")
@@ -296,6 +303,12 @@ def _check_pipelines(current: Settings) -> None:
             known = sorted(found.parent.name for found in current.pipelines_path.glob("*/pipeline.yaml"))
             path = current.project_path / "include" / "environments" / f"{current.name}.yaml"
             raise SpecError(f"{path}: dispatch.{key}.{name}: no such pipeline; {hint(name, known, 'pipelines')}")
+
+
+def connection_variable(name: str) -> tuple[str, str | None]:
+    """The environment variable that Airflow, too, reads a connection from, and its value."""
+    variable = f"AIRFLOW_CONN_{name.upper()}"
+    return variable, os.environ.get(variable)
 
 
 def knows_airflow_database() -> bool:

@@ -63,16 +63,18 @@ def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
     return f"""
         WITH repeated AS (SELECT {keys} FROM typed GROUP BY ALL HAVING count(*) > 1),
         candidates AS (
-            SELECT t._row, l._line, concat({shown}) AS shown, first(l._line) OVER same AS first_line,
+            SELECT t._row, concat({shown}) AS shown, row_number() OVER same AS place,
+                concat('line ', first(l._line) OVER same, CASE WHEN first(l._file) OVER same <> l._file
+                    THEN concat(' of ', first(l._file) OVER same) ELSE '' END) AS first_line,
                 min(ROW({values})) OVER same AS least, max(ROW({values})) OVER same AS most
             FROM typed t JOIN repeated r USING ({keys}) JOIN landed l ON l._row = t._row
             WINDOW same AS (
-                PARTITION BY {own} ORDER BY l._line ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))
+                PARTITION BY {own} ORDER BY l._file, l._line
+                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))
         SELECT _row, 'unique_key' AS rule,
-            CASE WHEN least IS NOT DISTINCT FROM most THEN printf('the same row as line %d', first_line)
-            ELSE printf('key %s occurs more than once with different values, first on line %d', shown, first_line) END
-            AS detail
-        FROM candidates WHERE _line > first_line OR least IS DISTINCT FROM most"""
+            CASE WHEN least IS NOT DISTINCT FROM most THEN concat('the same row as ', first_line)
+            ELSE concat('key ', shown, ' occurs more than once with different values, first on ', first_line) END AS detail
+        FROM candidates WHERE place > 1 OR least IS DISTINCT FROM most"""
 
 
 def known_key(key: Sequence[str], days: int, may_change: Sequence[str] = ()) -> str:

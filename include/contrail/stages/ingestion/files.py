@@ -255,4 +255,4 @@ def _hashes(run: StageRun[Options], name: str, partitions: Partitions | None) ->
     columns = [PARTITION, "_sha256"] if partitions else ["_sha256"]
     wanted = pa.schema([run.lake.schema(name).field(column) for column in columns])
     known = first_rows(run.lake.files(name, partitions), wanted)
-    return {row.get(PARTITION): row["_sha256"] for row in known.to_pylist()}
+    return {row.get(PARTITION): row["_sha256"] for batch in known for row in batch.to_pylist()}
