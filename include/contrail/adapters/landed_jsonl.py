@@ -84,10 +84,9 @@ def _check(connection: duckdb.DuckDBPyConnection, columns: Columns) -> set[str]:
     """Refuse the first line that is wrong. Return today's names of the keys that there are."""
     wrong = connection.sql("""
         SELECT line, text FROM lines WHERE NOT json_valid(text) OR json_type(text) <> 'OBJECT' ORDER BY line LIMIT 1
-    """).fetchone()
-    if wrong:
-        shown = wrong[1].strip()[:_SHOWN]
-        raise StructureError("not_json", f"line {wrong[0]} is no JSON object of its own: {shown!r}")
+    """).fetchall()
+    for line, text in wrong:
+        raise StructureError("not_json", f"line {line} is no JSON object of its own: {text.strip()[:_SHOWN]!r}")
     kinds = connection.sql("""
         SELECT keys, min(line) FROM (SELECT line, json_keys(text) AS keys FROM lines) GROUP BY keys ORDER BY min(line)
     """).fetchall()
@@ -108,9 +107,9 @@ def _values(connection: duckdb.DuckDBPyConnection, columns: Columns) -> pa.Recor
         SELECT line, list_position(list_transform(json_type(text, [{listed}]), lambda kind: kind IN ('ARRAY', 'OBJECT')), true)
             AS place
         FROM lines WHERE place IS NOT NULL ORDER BY line LIMIT 1
-    """).fetchone()
-    if nested:
-        detail = f"line {nested[0]}, column {shown_name(paths[nested[1] - 1][0])}: a list or an object"
+    """).fetchall()
+    for line, place in nested:
+        detail = f"line {line}, column {shown_name(paths[place - 1][0])}: a list or an object"
         raise StructureError("nested_value", f"{detail}; give each of its values a column, or land it as text")
     at = {name: [n for n, (own, _) in enumerate(paths, start=1) if own == name] for name in names}
     values = ", ".join(

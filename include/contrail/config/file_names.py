@@ -179,6 +179,8 @@ def pattern_problem(pattern: str, *, daily: bool, marker: bool = False) -> str |
     folder, _, name = pattern.rpartition("/")
     places = list(_PLACES.finditer(pattern))
     dates = [place for place in places if not place["star"]]
+    if said := next((said for place in dates if (said := _form_problem(place["form"]))), None):
+        return said
     if "/" in folder or pattern.startswith("/") or not name or "\\" in pattern:
         return "name a file in the table's folder, or in one folder below it, as {date}/part-*.parquet"
     if not marker and any(part.startswith((".", "_")) for part in (folder, name)):
@@ -193,7 +195,7 @@ def pattern_problem(pattern: str, *, daily: bool, marker: bool = False) -> str |
         return "* may stand only in the name of a file, not in that of a folder or of a marker"
     if re.search(r"\}\*|\*\{|\*\*", pattern):
         return "put something between {date} and *, as {date}-*"
-    return next((said for place in dates if (said := _form_problem(place["form"]))), None)
+    return None
 
 
 def _form_problem(form: str | None) -> str | None:

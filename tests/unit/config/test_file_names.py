@@ -23,7 +23,7 @@ PATTERNS = [
 )
 def test_what_is_written_is_read_back(pattern: str, day: date, number: int, part: str) -> None:
     layout = FileNames(pattern, daily=True)
-    name = layout.written(str(day), number).replace("*", part.strip())
+    name = layout.written(str(day), number).replace("*", part)
     found = layout.read(name)
     assert found is not None and (found.stem, found.number) == (str(day), number)
     assert pattern_problem(pattern, daily=True) is None
