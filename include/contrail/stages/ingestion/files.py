@@ -23,7 +23,7 @@ from contrail.config.table_spec import TableSpec
 from contrail.errors import DamagedError, StructureError
 from contrail.files import written_whole
 from contrail.lake.datasets import PARTITION
-from contrail.lake.parquet import first_rows
+from contrail.lake.parquet import read_batches
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
 from contrail.stages.ingestion.spool import Room, Spool
@@ -254,5 +254,6 @@ def _hashes(run: StageRun[Options], name: str, partitions: Partitions | None) ->
     """The digest of each partition. All rows of a data file have the same."""
     columns = [PARTITION, "_sha256"] if partitions else ["_sha256"]
     wanted = pa.schema([run.lake.schema(name).field(column) for column in columns])
-    known = first_rows(run.lake.files(name, partitions), wanted)
-    return {row.get(PARTITION): row["_sha256"] for batch in known for row in batch.to_pylist()}
+    uris = run.lake.files(name, partitions)
+    firsts = [row for batch in (read_batches(uris, wanted) if uris else ()) for row in batch.slice(0, 1).to_pylist()]
+    return {row.get(PARTITION): row["_sha256"] for row in firsts}
