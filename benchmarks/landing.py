@@ -43,6 +43,7 @@ def _prepare(home: Path, suffix: str, rows: int) -> Path:
     subprocess.run(land, env=environment(CONTRAIL_HOME=str(home)), check=True, capture_output=True)
     folder = home / "landing" / PIPELINE / "outcomes"
     (folder / f"{DAY}.csv.gz").unlink()
+    duckdb.sql("SET enable_progress_bar = false")
     duckdb.sql(f"COPY ({_ROWS.format(rows)}) TO '{folder / DAY}.{suffix}' {FORMATS[suffix]}")
     return home / "pipelines"
 

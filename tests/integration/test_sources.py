@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from contrail.cli import app
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import EngineError, SpecError
+from contrail.operations.backfill import Backfills
 from contrail.operations.land import land_files
+from contrail.operations.late import correct
 from contrail.partitions import Partitions
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -110,7 +113,8 @@ def test_a_days_rows_land_once_and_changed_rows_as_the_next_delivery(
     postgres: tuple[Shop, Toy], servers: Servers
 ) -> None:
     _, toy = postgres
-    assert land(toy) == [f"{DAY}.parquet", f"{NEXT}.parquet"]
+    # A day without rows has no file.
+    assert land(toy, "2024-01-03") == [f"{DAY}.parquet", f"{NEXT}.parquet"]
     first = (Path(str(toy.landing)) / "deliveries" / f"{DAY}.parquet").read_bytes()
     _commit(servers, "CREATE TABLE shop.other AS SELECT * FROM shop.deliveries ORDER BY random(); "
                      "DROP TABLE shop.deliveries; ALTER TABLE shop.other RENAME TO deliveries")  # fmt: skip
@@ -222,6 +226,25 @@ def test_the_command_lands_files_and_rows(postgres: tuple[Shop, Toy]) -> None:
     _, toy = postgres
     assert (Path(str(toy.landing)) / "parcels" / f"{DAY}.csv.gz").exists()
     assert (Path(str(toy.landing)) / "deliveries" / f"{NEXT}.parquet").exists()
+
+
+def test_a_days_run_lands_what_is_known_then_and_finds_late_rows(postgres: tuple[Shop, Toy], servers: Servers) -> None:
+    _, toy = postgres
+    folder = Path(str(toy.landing)) / "deliveries"
+    on = Partitions.parse(NEXT).start
+    correct(Backfills(toy.pipeline, toy.settings, toy.lake), on)
+    landed = sorted(path.name for path in folder.iterdir())
+    assert landed[-1] == f"{DAY}.parquet" and f"{NEXT}.parquet" not in landed  # it is not over
+    toy.run("ingest", NEXT, as_of_cutoff=True)
+    assert [day for (day,) in toy.sql("SELECT DISTINCT partition_date::VARCHAR FROM raw_deliveries ORDER BY 1")][
+        -1
+    ] == DAY
+    _commit(servers, f"DELETE FROM shop.deliveries WHERE parcel = 1 AND delivered_at < '{NEXT} 05:00Z'")
+    correct(Backfills(toy.pipeline, toy.settings, toy.lake), on + timedelta(days=1))
+    assert (folder / f"{DAY}.2.parquet").exists()
+    assert toy.sql(f"SELECT DISTINCT _file FROM raw_deliveries WHERE partition_date = '{DAY}'") == [
+        (f"deliveries/{DAY}.2.parquet",)
+    ]
 
 
 # ---- BigQuery ----

@@ -39,6 +39,7 @@ def read_jsonl(parts: Iterable[bytes], columns: Columns, longest: int) -> Iterat
     line, seen, rows = 1, set[str](), 0
     with closing(duckdb.connect()) as connection:
         connection.execute("SET threads = 1")  # several files are read at once
+        connection.execute("SET enable_progress_bar = false")
         for text in blocks(parts, longest, _NO_QUOTES):
             lines = _lines(text.removeprefix(_BOM) if line == 1 else text, line, longest)
             line += text.count(b"\n")

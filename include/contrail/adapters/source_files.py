@@ -5,6 +5,7 @@ The rows are text, as a landed CSV has them, but for nulls, which stay apart fro
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import duckdb
 import pyarrow as pa
@@ -72,7 +73,12 @@ def _groups(rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Ta
         yield waiting
 
 
-def same_rows(one: Path, other: "Path | pa.NativeFile | object") -> bool:
+def row_count(path: Path) -> int:
+    """The number of rows of a file."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def same_rows(one: Path, other: IO[bytes]) -> bool:
     """Whether two such files have the same rows, whichever version of a library wrote them."""
     first, second = pq.ParquetFile(one), pq.ParquetFile(other)
     if first.schema_arrow != second.schema_arrow or first.metadata.num_rows != second.metadata.num_rows:

@@ -15,7 +15,7 @@ from upath import UPath
 
 from contrail.adapters.landed_columns import Columns
 from contrail.adapters.landed_files import LandingFolder, open_folder
-from contrail.adapters.source_files import same_rows, write_sorted
+from contrail.adapters.source_files import row_count, same_rows, write_sorted
 from contrail.adapters.sources import Query, source_rows
 from contrail.config.file_names import REFERENCE
 from contrail.config.pipeline import Pipeline
@@ -60,6 +60,21 @@ def land_files(pipeline: Pipeline, settings: Settings, partitions: Partitions, s
     return written
 
 
+def land_known(pipeline: Pipeline, settings: Settings, on: date, show: Show) -> None:
+    """Land what the sources know at the cut-off of day ``on``, of that day and of those whose late data are taken in.
+
+    Raises:
+        ContrailError: as ``land_files`` does.
+    """
+    spec = pipeline.spec
+    for name, table in spec.tables.items():
+        # At its cut-off, a day is over only where it is known ahead.
+        last = min(on if table.known_ahead else on - timedelta(days=1), spec.last_partition or on)
+        first = max(on - timedelta(days=spec.schedule.late_days), spec.first_partition)
+        if table.source and first <= last:
+            _land_table(pipeline, settings, name, Partitions(first, last), show)
+
+
 def _land_table(pipeline: Pipeline, settings: Settings, name: str, partitions: Partitions, show: Show) -> int:
     spec, table = pipeline.spec, pipeline.spec.tables[name]
     assert table.source is not None
@@ -90,10 +105,10 @@ def parameters_of_day(spec: PipelineSpec, day: date | None) -> dict[str, date | 
 def _deliver(
     folder: LandingFolder, table: TableSpec, stem: str, rows: Iterator[pa.RecordBatch], settings: Settings
 ) -> UPath | None:
-    """Write rows as the next delivery, unless the newest one has them."""
+    """Write rows as the next delivery, unless the newest one has them. No rows at all are no first delivery."""
     with spill_folder(settings) as spill, session(settings) as connection:
         made = write_sorted(connection, spill, list(table.columns) + list(table.earlier_names), table.key, rows)
-        if _is_there(folder, table, stem, made):
+        if not (stem in folder.deliveries or row_count(made)) or _is_there(folder, table, stem, made):
             return None
         path = _free_name(folder, stem)
         with made.open("rb") as stream, written_whole(path) as target:

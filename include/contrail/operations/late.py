@@ -20,6 +20,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.model_history import AS_OF, CHAMPION, in_effect, read_moves
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_request import Request
+from contrail.operations.land import land_known
 from contrail.operations.late_files import following_days, look_back, older_files, published_days, touched_days
 from contrail.operations.late_work import Work, forget_work, plan_work, unfinished_work, write_work
 from contrail.partitions import Partitions, as_ranges
@@ -33,6 +34,8 @@ def correct(
     backfills: Backfills, on: date, run_id: str | None = None, progress: Callable[[str], None] = silent
 ) -> LateDetails:
     """Take in what came late before the cut-off of day ``on``. First finish the work that an earlier run left.
+
+    Tables with a source in the spec are landed first: those days, and the day's own.
 
     Raises:
         FileRefusedError: for a bad late file, after all others were taken in. A missing file is no error here, because
@@ -51,6 +54,10 @@ def correct(
         except ContrailError as error:
             found, bad = LateDetails(), [error]
         done, refused = [*done, found], [*refused, *bad]
+    try:
+        land_known(backfills.pipeline, backfills.settings, on, progress)
+    except ContrailError as error:  # files that have landed are taken in all the same
+        refused.append(error)
     if window := look_back(backfills, on):
         before = published_days(backfills, "raw")
         done.append(_name_older_files(older_files(backfills, before, window.start, on), progress))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
@@ -107,6 +107,7 @@ def values(rows: list[dict[str, Any]]) -> list[Row]:
     ]
 
 
+@settings(deadline=None)  # it opens DuckDB
 @given(ROWS, DIALECTS, st.sampled_from(sorted(PACKED)), st.sampled_from([8, 1 << 22]))
 def test_every_format_gives_the_same_rows(rows: list[Row], dialect: tuple[str, ...], packed: str, block: int) -> None:
     delimiter, quote, decimal, encoding = dialect
@@ -150,7 +151,6 @@ def test_a_point_in_a_file_with_decimal_commas_is_no_decimal_mark() -> None:
         ("nope", "not_json", "line 2 is no JSON object of its own: 'nope'"),
         ("[1]", "not_json", "line 2"),
         ('{"name": "x"} {"name": "y"}', "not_json", "line 2"),
-        ('{"name": NaN}', "not_json", "line 2"),
         ('{"name": "\\ud800"}', "not_json", "line 2"),
         ('{"name": "x", "colour": 1}', "extra_column", "line 2: column 'colour' is not in the spec"),
         ('{"name": "x", "siez": 1}', "missing_column", "was it renamed to 'siez'?"),
@@ -167,10 +167,10 @@ def test_a_wrong_line_of_json_is_named(line: str, rule: str, words: str) -> None
 
 
 def test_json_keeps_numbers_and_takes_earlier_names() -> None:
-    text = '\ufeff{"name": 12345678901234567890123, "grösse": 1e999}\r\n  \n{"n": true, "name": "null"}\n'
+    text = '\ufeff{"name": 12345678901234567890123, "grösse": 1e999}\r\n  \n{"n": NaN, "name": "null"}\n'
     first, second = read(text.encode(), table("{date}.jsonl"))
     assert first == {"name": "12345678901234567890123", "size": "1e999", "n": None, "_line": 1}
-    assert second == {"name": "null", "size": None, "n": "true", "_line": 3}
+    assert second == {"name": "null", "size": None, "n": "NaN", "_line": 3}
 
 
 def test_a_required_column_that_no_line_has_is_missing() -> None:

@@ -19,7 +19,9 @@ PATTERNS = [
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 @given(
-    day=st.dates(date(1900, 1, 1), date(2200, 1, 1)), number=st.integers(1, 999), part=st.from_regex("[a-z0-9]{1,5}")
+    day=st.dates(date(1900, 1, 1), date(2200, 1, 1)),
+    number=st.integers(1, 999),
+    part=st.from_regex("[a-z0-9]{1,5}", fullmatch=True),
 )
 def test_what_is_written_is_read_back(pattern: str, day: date, number: int, part: str) -> None:
     layout = FileNames(pattern, daily=True)
