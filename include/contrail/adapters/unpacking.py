@@ -92,18 +92,30 @@ def _only_zeros(rest: bytes, stream: IO[bytes]) -> bool:
 
 
 def _unpacked_zstd(stream: IO[bytes]) -> Iterator[bytes]:
-    # Its own window is limited to 128 MB. The module zstandard ends a truncated frame without a word.
-    with pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd") as opened:
-        while True:
-            try:
-                part = opened.read(_TAKEN)
-            except OSError as error:
-                if "Truncated" in str(error):
-                    raise EOFError from error
-                raise StructureError("damaged_zstd", f"the zstd stream is damaged: {error}") from error
-            if not part:
-                return
-            yield part
+    # Its window is limited to 128 MB. The module zstandard ends a truncated frame without a word.
+    opened = pa.CompressedInputStream(pa.PythonFile(_Borrowed(stream), mode="r"), "zstd")
+    while True:
+        try:
+            part = opened.read(_TAKEN)
+        except OSError as error:
+            if "Truncated" in str(error):
+                raise EOFError from error
+            raise StructureError("damaged_zstd", f"the zstd stream is damaged: {error}") from error
+        if not part:
+            return
+        yield part
+
+
+class _Borrowed:
+    """A file that Arrow may read, but not close."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.read = stream.read
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _decoded(parts: Iterator[bytes], encoding: str, text: "Counted") -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from contrail.config.settings import settings
 from contrail.errors import FileRefusedError
 from contrail.lake.sessions import spill_folder
 from contrail.stages import ingest
+from contrail.stages.ingestion import files
 
 DAY, NEXT = "2024-01-05", "2024-01-06"
 PARTS = "{date}/part-*.parquet"
@@ -194,6 +195,26 @@ def test_json_lines_land(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     path.write_text(path.read_text() + "{}\nnope\n")
     with pytest.raises(FileRefusedError, match=f"not_json: line {len(rows) + 2} is no JSON object"):
         feed.toy.run("ingest", DAY)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst", "jsonl.zst", "parquet"])
+def test_a_large_file_is_opened_twice_and_read_alike(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setattr(files, "_SMALL", 0)
+    feed = feed_as(tmp_path, monkeypatch, files=f"{{date}}.{suffix}")
+    path = feed.folder / f"{DAY}.{suffix}"
+    if suffix == "parquet":
+        feed.part(path.name, feed.usual[DAY])
+    else:
+        head, *rows = [line.split(",") for line in feed.usual[DAY]]
+        lines = (
+            [json.dumps(dict(zip(head, row, strict=True))) for row in rows] if "jsonl" in suffix else feed.usual[DAY]
+        )
+        with pa.output_stream(str(path), compression="detect") as stream:
+            stream.write("".join(f"{line}\n" for line in lines).encode())
+    feed.toy.run("ingest", DAY)
+    assert feed.rows() == len(feed.usual[DAY]) - 1 and feed.toy.run("ingest", DAY).unchanged
 
 
 def test_a_batch_knows_where_it_comes_from(feed: Feed) -> None:
