@@ -29,7 +29,7 @@ def bigquery_rows(query: Query, parameters: dict[str, date | datetime]) -> Itera
         client = bigquery.Client(source.project, location=source.location)
         config = bigquery.QueryJobConfig(query_parameters=bound)
         sql = with_parameters(source.query, lambda name: f"@{name}")
-        found = client.query_and_wait(sql, job_config=config, page_size=_PAGE_ROWS)
+        found = client.query(sql, job_config=config).result(page_size=_PAGE_ROWS)
         query.check([field.name for field in found.schema])
         for batch in found.to_arrow_iterable():
             if wrong := next((field for field in batch.schema if not has_text(field.type)), None):

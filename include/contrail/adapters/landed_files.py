@@ -183,6 +183,9 @@ def _names_below(
     folder: UPath, zone: UPath, layout: FileNames, days: Container[str] | None
 ) -> tuple[list[str], list[Stray]]:
     """The names in a folder and in the folders of these days, and the folders that cannot be listed."""
+    if days is None and not _is_local(folder):  # one listing, not one for each day
+        root = f"{str(folder).partition('://')[2].strip('/')}/"
+        return [name.strip("/").removeprefix(root) for name in folder.fs.find(str(folder), maxdepth=2)], []
     found: list[str] = []
     strays: list[Stray] = []
     for name in _names(folder, zone):

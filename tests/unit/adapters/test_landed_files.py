@@ -169,6 +169,32 @@ def test_names_of_an_object_store_are_read_alike() -> None:
     zone.fs.rm("/landing", recursive=True)
 
 
+@pytest.mark.parametrize("place", ["disk", "memory://parts/toy"])
+def test_folders_of_days_are_looked_into(tmp_path: Path, place: str) -> None:
+    zone = UPath(tmp_path) if place == "disk" else UPath(place)
+    for name in ("2024-02-20/part-1.parquet", "2024-02-20/part-2.parquet", "2024-02-21/part-1.parquet"):
+        (zone / "parcels" / name).parent.mkdir(parents=True, exist_ok=True)
+        (zone / "parcels" / name).write_bytes(b"content")
+    layout = FileNames("{date}/part-*.parquet", daily=True)
+    found = open_folder(zone, "parcels", layout)
+    assert {day: len(paths) for day, paths in found.deliveries.items()} == {"2024-02-20": 2, "2024-02-21": 1}
+    one = open_folder(zone, "parcels", layout, {"2024-02-21"})
+    assert list(one.deliveries) == ["2024-02-21"] and not one.strays
+    assert one.look(one.deliveries["2024-02-21"][0], FileLimits()).name == "2024-02-21/part-1.parquet"
+
+
+def test_a_large_file_that_changes_while_it_is_read_is_refused(zone: Path) -> None:
+    path = zone / "parcels" / NAME
+    path.write_bytes(b"content")
+    folder = open_folder(UPath(zone), "parcels", DAILY)
+    file = folder.look(folder.deliveries["2024-02-20"][0], FileLimits())
+    with pytest.raises(StructureError, match="changed while it was read"), file.open() as stream:
+        path.write_bytes(b"other content")
+        stream.read()
+    with pytest.raises(StructureError, match="changed while it was read"), file.open():
+        pass
+
+
 @pytest.mark.parametrize("method", ["sha256", "md5"])
 def test_a_checksum_beside_a_file_is_held(zone: Path, method: str) -> None:
     """So a file that lost its last member, which is whole by itself, is noticed."""
