@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -229,18 +228,15 @@ def test_the_command_lands_files_and_rows(postgres: tuple[Shop, Toy], monkeypatc
 
 def test_a_days_run_lands_what_is_known_then_and_finds_late_rows(postgres: tuple[Shop, Toy], servers: Servers) -> None:
     _, toy = postgres
-    folder = Path(str(toy.landing)) / "deliveries"
-    on = Partitions.parse(NEXT).start
-    correct(Backfills(toy.pipeline, toy.settings, toy.lake), on)
-    landed = sorted(path.name for path in folder.iterdir())
-    assert landed[-1] == f"{DAY}.parquet" and f"{NEXT}.parquet" not in landed  # it is not over
-    toy.run("ingest", NEXT, as_of_cutoff=True)
-    assert [day for (day,) in toy.sql("SELECT DISTINCT partition_date::VARCHAR FROM raw_deliveries ORDER BY 1")][
-        -1
-    ] == DAY
+    (Path(str(toy.landing)) / "parcels" / f"{NEXT}.csv.gz").unlink()
+    land(toy, DAY, DAY)
+    for verb in ("ingest", "validate"):
+        toy.run(verb, DAY)
     _commit(servers, f"DELETE FROM shop.deliveries WHERE parcel = 1 AND delivered_at < '{NEXT} 05:00Z'")
-    correct(Backfills(toy.pipeline, toy.settings, toy.lake), on + timedelta(days=1))
-    assert (folder / f"{DAY}.2.parquet").exists()
+    correct(Backfills(toy.pipeline, toy.settings, toy.lake), Partitions.parse("2024-01-07").start)
+    # The 7th is not over at its cut-off, so it has no file yet.
+    landed = sorted(path.name for path in (Path(str(toy.landing)) / "deliveries").iterdir())
+    assert landed == [f"{DAY}.2.parquet", f"{DAY}.parquet", f"{NEXT}.parquet"]
     assert toy.sql(f"SELECT DISTINCT _file FROM raw_deliveries WHERE partition_date = '{DAY}'") == [
         (f"deliveries/{DAY}.2.parquet",)
     ]
@@ -271,7 +267,7 @@ def bigquery(
         monkeypatch.setenv(name, str(value))
     from google.cloud import bigquery as google
 
-    client = google.Client(GOOGLE_PROJECT)
+    client = google.Client(GOOGLE_PROJECT, location="EU")
     client.create_dataset("shop", exists_ok=True)
     yield client
     client.delete_dataset("shop", delete_contents=True, not_found_ok=True)
@@ -279,7 +275,7 @@ def bigquery(
 
 
 def test_rows_of_bigquery_land_as_a_day(shop: Shop, bigquery: Any) -> None:
-    toy = shop.asks(kind="bigquery", project=GOOGLE_PROJECT, query=QUERY)
+    toy = shop.asks(kind="bigquery", project=GOOGLE_PROJECT, location="EU", query=QUERY)
     listed = ", ".join(f"(DATE '{a}', {b}, {c}, TIMESTAMP '{d}')" for a, b, c, d in rows_of(toy))
     bigquery.query_and_wait(
         "CREATE TABLE shop.deliveries (ship_date DATE, parcel INT64, delay FLOAT64, delivered_at TIMESTAMP)"
@@ -302,6 +298,8 @@ def test_rows_of_bigquery_land_as_a_day(shop: Shop, bigquery: Any) -> None:
 
 
 def test_a_table_that_bigquery_does_not_have_is_told(shop: Shop, bigquery: Any) -> None:
-    toy = shop.asks(kind="bigquery", project=GOOGLE_PROJECT, query=QUERY.replace("deliveries", "nothing"))
+    toy = shop.asks(
+        kind="bigquery", project=GOOGLE_PROJECT, location="EU", query=QUERY.replace("deliveries", "nothing")
+    )
     with pytest.raises(SpecError, match=r"tables.deliveries.source: .*nothing"):
         land(toy)
