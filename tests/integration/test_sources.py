@@ -29,6 +29,7 @@ from contrail.partitions import Partitions
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DAY, NEXT = "2024-01-05", "2024-01-06"
+TABLE = f"`{GOOGLE_PROJECT}.shop.deliveries`"
 COLUMNS = "ship_date, parcel, delay, delivered_at"
 QUERY = f"""
 SELECT {COLUMNS} -- all of them
@@ -275,12 +276,14 @@ def bigquery(
 
 
 def test_rows_of_bigquery_land_as_a_day(shop: Shop, bigquery: Any) -> None:
-    toy = shop.asks(kind="bigquery", project=GOOGLE_PROJECT, location="EU", query=QUERY)
+    toy = shop.asks(
+        kind="bigquery", project=GOOGLE_PROJECT, location="EU", query=QUERY.replace("shop.deliveries", TABLE)
+    )
     listed = ", ".join(f"(DATE '{a}', {b}, {c}, TIMESTAMP '{d}')" for a, b, c, d in rows_of(toy))
     bigquery.query_and_wait(
-        "CREATE TABLE shop.deliveries (ship_date DATE, parcel INT64, delay FLOAT64, delivered_at TIMESTAMP)"
+        f"CREATE TABLE {TABLE} (ship_date DATE, parcel INT64, delay FLOAT64, delivered_at TIMESTAMP)"
     )
-    bigquery.query_and_wait(f"INSERT INTO shop.deliveries ({COLUMNS}) VALUES {listed}")
+    bigquery.query_and_wait(f"INSERT INTO {TABLE} ({COLUMNS}) VALUES {listed}")
     assert land(toy) == [f"{DAY}.parquet", f"{NEXT}.parquet"] == land(toy)
     toy.run("ingest", DAY)
     toy.run("validate", DAY)
@@ -290,7 +293,7 @@ def test_rows_of_bigquery_land_as_a_day(shop: Shop, bigquery: Any) -> None:
     ((expected,),) = [
         tuple(row.values())
         for row in bigquery.query_and_wait(
-            f"SELECT COUNT(*) FROM shop.deliveries WHERE delivered_at >= TIMESTAMP '{DAY} 05:00:00Z' "
+            f"SELECT COUNT(*) FROM {TABLE} WHERE delivered_at >= TIMESTAMP '{DAY} 05:00:00Z' "
             f"AND delivered_at < TIMESTAMP '{NEXT} 05:00:00Z'"
         )
     ]
@@ -299,7 +302,10 @@ def test_rows_of_bigquery_land_as_a_day(shop: Shop, bigquery: Any) -> None:
 
 def test_a_table_that_bigquery_does_not_have_is_told(shop: Shop, bigquery: Any) -> None:
     toy = shop.asks(
-        kind="bigquery", project=GOOGLE_PROJECT, location="EU", query=QUERY.replace("deliveries", "nothing")
+        kind="bigquery",
+        project=GOOGLE_PROJECT,
+        location="EU",
+        query=QUERY.replace("shop.deliveries", TABLE.replace("deliveries", "nothing")),
     )
-    with pytest.raises(SpecError, match=r"tables.deliveries.source: .*nothing"):
+    with pytest.raises(SpecError, match=r"tables.deliveries.source: it does not exist"):
         land(toy)
