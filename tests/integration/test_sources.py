@@ -1,5 +1,6 @@
 """Tables whose rows come from a database: from Debian's Postgres, and from BigQuery's emulator by Google's own client."""
 
+import io
 import os
 import shutil
 import sys
@@ -7,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from google.cloud import bigquery as google
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.landed import lines_of
 from tests.loopback.bigquery import BigQueryServer
@@ -36,6 +39,8 @@ SELECT {COLUMNS} -- all of them
 FROM shop.deliveries
 WHERE delivered_at >= :start AND delivered_at < :end AND 'a:day%' <> ''
 """
+# The emulator loses its way in the comment and the text of the other query.
+OF_BIGQUERY = f"SELECT {COLUMNS} FROM {TABLE} WHERE delivered_at >= :start AND delivered_at < :end"
 
 
 class Shop:
@@ -266,8 +271,6 @@ def bigquery(
         "no_proxy": "127.0.0.1,localhost",
     }.items():
         monkeypatch.setenv(name, str(value))
-    from google.cloud import bigquery as google
-
     client = google.Client(GOOGLE_PROJECT, location="EU")
     client.create_dataset("shop", exists_ok=True)
     yield client
@@ -275,15 +278,32 @@ def bigquery(
     identity.stop()
 
 
+def as_parquet(rows: list[tuple[str, ...]]) -> io.BytesIO:
+    """Rows of the toy with the types that BigQuery's table has."""
+    days, parcels, delays, instants = (pa.array(column, pa.string()) for column in zip(*rows, strict=True))
+    file = io.BytesIO()
+    pq.write_table(
+        pa.table(
+            {
+                "ship_date": days.cast(pa.date32()),
+                "parcel": parcels.cast(pa.int64()),
+                "delay": delays.cast(pa.float64()),
+                "delivered_at": instants.cast(pa.timestamp("us", "UTC")),
+            }
+        ),
+        file,
+    )
+    file.seek(0)
+    return file
+
+
 def test_rows_of_bigquery_land_as_a_day(shop: Shop, bigquery: Any) -> None:
-    toy = shop.asks(
-        kind="bigquery", project=GOOGLE_PROJECT, location="EU", query=QUERY.replace("shop.deliveries", TABLE)
-    )
-    listed = ", ".join(f"(DATE '{a}', {b}, {c}, TIMESTAMP '{d}')" for a, b, c, d in rows_of(toy))
-    bigquery.query_and_wait(
-        f"CREATE TABLE {TABLE} (ship_date DATE, parcel INT64, delay FLOAT64, delivered_at TIMESTAMP)"
-    )
-    bigquery.query_and_wait(f"INSERT INTO {TABLE} ({COLUMNS}) VALUES {listed}")
+    toy = shop.asks(kind="bigquery", project=GOOGLE_PROJECT, location="EU", query=OF_BIGQUERY)
+    kinds = {"ship_date": "DATE", "parcel": "INT64", "delay": "FLOAT64", "delivered_at": "TIMESTAMP"}
+    schema = [google.SchemaField(name, kind) for name, kind in kinds.items()]
+    bigquery.create_table(google.Table(TABLE.strip("`"), schema=schema))
+    config = google.LoadJobConfig(schema=schema, source_format="PARQUET", write_disposition="WRITE_TRUNCATE")
+    bigquery.load_table_from_file(as_parquet(rows_of(toy)), TABLE.strip("`"), job_config=config).result()
     assert land(toy) == [f"{DAY}.parquet", f"{NEXT}.parquet"] == land(toy)
     toy.run("ingest", DAY)
     toy.run("validate", DAY)
@@ -305,7 +325,7 @@ def test_a_table_that_bigquery_does_not_have_is_told(shop: Shop, bigquery: Any) 
         kind="bigquery",
         project=GOOGLE_PROJECT,
         location="EU",
-        query=QUERY.replace("shop.deliveries", TABLE.replace("deliveries", "nothing")),
+        query=OF_BIGQUERY.replace("deliveries", "nothing"),
     )
     with pytest.raises(SpecError, match=r"tables.deliveries.source: it does not exist"):
         land(toy)
