@@ -8,13 +8,15 @@ from upath import UPath
 
 from contrail.adapters.contracts import Contract, Reference
 from contrail.adapters.landing import land_daily, land_reference
-from contrail.methods.windows import Described, FeatureWindow, asked_rows, describe, latest, rolling, timely
+from contrail.methods.grains import Part
+from contrail.methods.windows import Described, FeatureWindow, asked_rows, describe, latest, of_day, rolling, timely
 from contrail.partitions import Partitions
 
 __all__ = [
     "Contract",
     "Described",
     "FeatureWindow",
+    "Part",
     "Partitions",
     "Reference",
     "UPath",
@@ -23,6 +25,7 @@ __all__ = [
     "land_daily",
     "land_reference",
     "latest",
+    "of_day",
     "rolling",
     "timely",
 ]

@@ -5,6 +5,7 @@ session does not belong here.
 """
 
 import atexit
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from contrail.config.settings import EngineSettings
+from contrail.config.settings import EngineSettings, Settings
 from contrail.errors import EngineError, SpecError
 
 if TYPE_CHECKING:
@@ -29,9 +30,30 @@ _LOCAL_SPARK = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "2g",
-    # The default of 200 tasks per shuffle costs more than the work on a year of one pipeline.
-    "spark.sql.shuffle.partitions": "4",
 }
+# Spark begins a shuffle with many partitions. Once it has seen their sizes it joins small ones, up to 64 MB. So neither a
+# day nor a thousand years need a number.
+_BY_SIZE = {"spark.sql.adaptive.coalescePartitions.initialPartitionNum": "1024"}
+
+
+def session_of(settings: Settings) -> "SparkSession":
+    """Return the session of the environment's engine, which keeps within ``memory_bytes`` where it is embedded.
+
+    Apache Spark obeys the memory of its own executors. The embedded engine takes its limits when it starts: sorts and
+    aggregations that need more spill to the home's ``tmp``, and a join that needs more fails.
+
+    Raises:
+        EngineError, SpecError: as ``spark_session``.
+    """
+    if settings.engine.kind == "sail":
+        folder = settings.home_path / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.update(
+            SAIL_RUNTIME__MEMORY_POOL__TYPE="greedy",
+            SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE=str(settings.memory_bytes),
+            SAIL_RUNTIME__TEMPORARY_FILES__PATHS=json.dumps([str(folder)]),
+        )
+    return spark_session(settings.engine)
 
 
 @cache
@@ -92,7 +114,12 @@ def _spark(master: str) -> "SparkSession":
     builder = SparkSession.builder.appName("contrail")
     if master != "spark-submit":  # with spark-submit the driver has a master already
         builder = builder.master(master)
-    for key, value in {**_SESSION, **_NO_BAR, **(_LOCAL_SPARK if master.startswith("local") else {})}.items():
+    for key, value in {
+        **_SESSION,
+        **_NO_BAR,
+        **_BY_SIZE,
+        **(_LOCAL_SPARK if master.startswith("local") else {}),
+    }.items():
         builder = builder.config(key, value)
     try:
         return builder.getOrCreate()
@@ -101,6 +128,12 @@ def _spark(master: str) -> "SparkSession":
             f"Apache Spark ({master}) did not start: {error}. It needs Java 17 or later on PATH or in JAVA_HOME; "
             "set engine.kind to sail in the environment file to run without Java."
         ) from error
+
+
+def forget_kept(session: "SparkSession") -> None:
+    """Let Apache Spark drop what feature code let it keep. The embedded engine keeps nothing."""
+    if session.__class__.__module__ == "pyspark.sql.session":
+        session.catalog.clearCache()
 
 
 def read_files(session: "SparkSession", uris: Sequence[str], schema: "pa.Schema") -> "DataFrame":

@@ -2,24 +2,26 @@
 
 The rows to describe have a ``partition_date``, the day D of their cut-off. A history has ``partition_date`` and
 ``visible_from``, the first day whose cut-off may use the row. For D the functions use only history with
-``visible_from <= D``. One job computes many days, and the result of a day does not depend on the others. The code has only
-Column expressions, so it runs over Spark Connect and on Sail. The meaning of a column does not belong here.
+``visible_from <= D``. One job computes many days, and the result of a day does not depend on the others.
+
+``rolling``, ``of_day`` and ``latest`` only say what is wanted. ``describe`` computes it, all of one key together: see
+``grains``. The meaning of a column does not belong here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import time
 
-from pyspark.sql import Column, DataFrame, GroupedData
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from contrail.errors import SpecError
+from contrail.methods import grains
+from contrail.methods.grains import ROWS, Latest, Part, Windowed
 from contrail.partitions import Partitions
 
-PARTITION = "partition_date"
+PARTITION = grains.PARTITION
 VISIBLE = "visible_from"
-_DAY, _KNOWN, _ROWS, _ORDER = "__day", "__known", "__rows", "__order"
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,10 @@ def asked_rows(entities: DataFrame, window: FeatureWindow) -> DataFrame:
 
 
 @dataclass(frozen=True)
-class Described:
+class Described(Part):
     """Columns that describe a key on a day. The frame has one row for each ``partition_date`` and key ``by``.
 
-    ``rolling`` and ``latest`` return it, and ``describe`` joins it. Build one yourself for a feature of another kind.
+    ``describe`` joins it as it is. Build one for a feature that ``rolling``, ``of_day`` and ``latest`` do not make.
 
     Example:
         >>> rows = spark.createDataFrame([(date(2024, 3, 10), "A", 0.5)], "partition_date date, depot string, load double")
@@ -101,12 +103,13 @@ class Described:
     by: tuple[str, ...]
 
 
-def describe(rows: DataFrame, *parts: Described) -> DataFrame:
+def describe(rows: DataFrame, *parts: Part) -> DataFrame:
     """Add the columns of every part to the rows. They are null where a part has no row for the day and key.
 
     Args:
         rows: One row for each thing to predict, with ``partition_date`` and the key columns of every part.
-        parts: What ``rolling`` and ``latest`` returned, or your own.
+        parts: What ``rolling``, ``of_day`` and ``latest`` returned, or your own. Those of the same key are computed
+            together.
 
     Returns:
         As many rows as ``rows`` has, with the columns of the parts after its own.
@@ -124,9 +127,15 @@ def describe(rows: DataFrame, *parts: Described) -> DataFrame:
         |     2|    B|NULL|
         +------+-----+----+
     """
-    for part in parts:
-        rows = rows.join(part.frame, on=[PARTITION, *part.by], how="left")
-    return rows
+    planned = [part for part in parts if isinstance(part, grains.Planned)]
+    grains.keep_shared(rows, planned)
+    found = rows
+    for by in dict.fromkeys(part.by for part in parts):
+        frames = [*grains.described(rows, [part for part in planned if part.by == by])]
+        frames += [part.frame for part in parts if isinstance(part, Described) and part.by == by]
+        for frame in frames:
+            found = found.join(frame, on=[PARTITION, *by], how="left")
+    return found
 
 
 def rolling(
@@ -137,7 +146,7 @@ def rolling(
     days: Sequence[int],
     means: Mapping[str, Column],
     prefix: str,
-) -> Described:
+) -> Part:
     """Compute means and row counts of the history that became known in the last days, for each day and key.
 
     A window of w days at D holds the history with ``D - w < visible_from <= D``.
@@ -147,8 +156,8 @@ def rolling(
         window: The partitions to compute.
         by: Key columns; none for the whole history.
         days: Lengths of the windows, each at most ``window.lookback_days``.
-        means: Numeric columns of the history, by name. Nulls count in no mean. Sums of whole numbers are exact, so
-            engines and ranges agree to the last bit.
+        means: Numeric columns of the history, by name. Nulls, NaN and infinities count in no mean. Sums of whole
+            numbers are exact, so engines and ranges agree to the last bit.
         prefix: Prefix of the new columns.
 
     Returns:
@@ -172,43 +181,58 @@ def rolling(
         ... )
         >>> window = FeatureWindow(Partitions.parse("2024-03-10"), lookback_days=7, timezone="UTC")
         >>> part = rolling(history, window, by=["depot"], days=[1, 7], means={"delay": F.col("delay")}, prefix="depot")
-        >>> part.frame.select("depot_rows_1d", "depot_delay_1d", "depot_rows_7d", "depot_delay_7d").show()
+        >>> parcels = spark.createDataFrame([(date(2024, 3, 10), "A")], "partition_date date, depot string")
+        >>> columns = ["depot_rows_1d", "depot_delay_1d", "depot_rows_7d", "depot_delay_7d"]
+        >>> describe(parcels, part).select(*columns).show()
         +-------------+--------------+-------------+--------------+
         |depot_rows_1d|depot_delay_1d|depot_rows_7d|depot_delay_7d|
         +-------------+--------------+-------------+--------------+
         |          1.0|          10.0|          2.0|          20.0|
         +-------------+--------------+-------------+--------------+
     """
-    keys = [*by, _DAY]
-    sums = {_ROWS: F.lit(1), **{f"__sum_{name}": c for name, c in means.items()}}
-    sums |= {f"__n_{name}": c.isNotNull().cast("int") for name, c in means.items()}
-    known = timely(history, window, max(days)).select(
-        *by, _day(VISIBLE), *(c.cast("double").alias(name) for name, c in sums.items())
-    )
-    daily = _sum(known.groupBy(*keys), sums).withColumnRenamed(_DAY, _KNOWN)
-    seen = daily.withColumn(_DAY, F.explode(_days_seen(window, max(days))))
-    within = {
-        f"{name}_{w}": F.when(F.col(_DAY) - F.col(_KNOWN) < w, F.col(name)).otherwise(0.0)
-        for w in days
-        for name in sums
-    }
-    totals = _sum(seen.select(*keys, *(c.alias(name) for name, c in within.items())).groupBy(*keys), within)
-    wanted = [column for w in days for column in _window_columns(w, list(means), prefix)]
-    return Described(totals.select(_date(_DAY), *by, *wanted), tuple(by))
+    columns = {f"{prefix}_rows_{w}d": (ROWS, w) for w in days}
+    columns |= {f"{prefix}_{name}_{w}d": (name, w) for name in means for w in days}
+    return Windowed(history, tuple(by), VISIBLE, _late(window, max(days)), means, columns)
 
 
-def _sum(groups: GroupedData, names: Iterable[str]) -> DataFrame:
-    return groups.agg(*(F.sum(name).alias(name) for name in names))
+def of_day(
+    rows: DataFrame,
+    *,
+    by: Sequence[str],
+    means: Mapping[str, Column] | None = None,
+    count: str = "",
+    prefix: str,
+) -> Part:
+    """Compute means and the number of the rows of each day and key: those with its ``partition_date``.
 
+    Args:
+        rows: Rows with ``partition_date`` and the columns ``by``. All must have been known at the cut-off of their
+            partition, as those of ``asked_rows`` were.
+        by: Key columns; none for the whole day.
+        means: Numeric columns of the rows, by name, as in ``rolling``.
+        count: Name of the number of rows; without one it is left out.
+        prefix: Prefix of the new columns.
 
-def _window_columns(days: int, names: Sequence[str], prefix: str) -> list[Column]:
-    def mean(name: str) -> Column:
-        count = F.col(f"__n_{name}_{days}")
-        # Despite when(), greatest() must rule out zero: Spark in ANSI mode may divide first, and raise.
-        value = F.col(f"__sum_{name}_{days}") / F.greatest(count, F.lit(1.0))
-        return F.when(count > 0, value).alias(f"{prefix}_{name}_{days}d")
+    Returns:
+        Columns ``<prefix>_<name>`` and ``<prefix>_<count>``. A day and key without rows have none.
 
-    return [F.col(f"{_ROWS}_{days}").alias(f"{prefix}_rows_{days}d"), *(mean(name) for name in names)]
+    Example:
+        >>> parcels = spark.createDataFrame(
+        ...     [(date(2024, 3, 10), "A", 2.0), (date(2024, 3, 10), "A", 4.0)],
+        ...     "partition_date date, depot string, weight double",
+        ... )
+        >>> part = of_day(parcels, by=["depot"], means={"weight": F.col("weight")}, count="parcels", prefix="depot")
+        >>> describe(parcels.select("partition_date", "depot").distinct(), part).show()
+        +--------------+-----+-------------+------------+
+        |partition_date|depot|depot_parcels|depot_weight|
+        +--------------+-----+-------------+------------+
+        |    2024-03-10|    A|          2.0|         3.0|
+        +--------------+-----+-------------+------------+
+    """
+    wanted = means or {}
+    columns = {f"{prefix}_{count}": (ROWS, 1)} if count else {}
+    columns |= {f"{prefix}_{name}": (name, 1) for name in wanted}
+    return Windowed(rows, tuple(by), PARTITION, 0, wanted, columns)
 
 
 def latest(
@@ -219,7 +243,7 @@ def latest(
     columns: Mapping[str, Column],
     order_by: str,
     days: int,
-) -> Described:
+) -> Part:
     """Take columns from each key's newest row: the row of the last days that became known last.
 
     Args:
@@ -250,39 +274,15 @@ def latest(
         ... )
         >>> window = FeatureWindow(Partitions.parse("2024-03-10"), lookback_days=7, timezone="UTC")
         >>> last = latest(weather, window, by=["origin"], columns={"last_temp": F.col("temp")}, order_by="hour", days=2)
-        >>> last.frame.show()
+        >>> flights = spark.createDataFrame([(date(2024, 3, 10), "JFK")], "partition_date date, origin string")
+        >>> describe(flights, last).show()
         +--------------+------+---------+
         |partition_date|origin|last_temp|
         +--------------+------+---------+
         |    2024-03-10|   JFK|      3.0|
         +--------------+------+---------+
     """
-    known = timely(history, window, days).select(
-        *by, _day(VISIBLE).alias(_KNOWN), F.col(order_by).alias(_ORDER), *(c.alias(n) for n, c in columns.items())
-    )
-    # Plain columns in max(), and joins, because max(struct) takes Sail 15 times longer.
-    one_each = known.groupBy(*by, _KNOWN, _ORDER).agg(*(F.max(name).alias(name) for name in columns))
-    last_of_day = known.groupBy(*by, _KNOWN).agg(F.max(_ORDER).alias(_ORDER))
-    seen = last_of_day.select(*by, _KNOWN, F.explode(_days_seen(window, days)).alias(_DAY))
-    newest = seen.groupBy(*by, _DAY).agg(F.max(_KNOWN).alias(_KNOWN))
-    found = newest.join(last_of_day, on=[*by, _KNOWN]).join(one_each, on=[*by, _KNOWN, _ORDER])
-    return Described(found.select(_date(_DAY), *by, *columns), tuple(by))
-
-
-def _days_seen(window: FeatureWindow, days: int) -> Column:
-    """Return the window's partitions that see a row known from ``_KNOWN`` on, when they look ``days`` days back."""
-    first, last = (F.lit((day - _EPOCH).days) for day in (window.partitions.start, window.partitions.end))
-    begin, end = F.greatest(F.col(_KNOWN), first), F.least(F.col(_KNOWN) + (days - 1), last)
-    return F.when(begin <= end, F.sequence(begin, end))
-
-
-def _date(column: str) -> Column:
-    return F.date_add(F.lit(_EPOCH), F.col(column)).alias(PARTITION)
-
-
-def _day(column: str) -> Column:
-    """Convert a date to days since 1970, because whole numbers behave the same on every engine."""
-    return F.datediff(F.col(column), F.lit(_EPOCH)).alias(_DAY)
+    return Latest(history, tuple(by), VISIBLE, _late(window, days), window.partitions, columns, order_by, days)
 
 
 def timely(history: DataFrame, window: FeatureWindow, days: int) -> DataFrame:
@@ -310,6 +310,11 @@ def timely(history: DataFrame, window: FeatureWindow, days: int) -> DataFrame:
         >>> [found.row for found in timely(history, window, days=7).collect()]
         [1]
     """
+    return grains.timely_rows(history, VISIBLE, _late(window, days))
+
+
+def _late(window: FeatureWindow, days: int) -> int:
+    """Days after its partition until which a row may become known, so that a run for one day reads it."""
     if days > window.lookback_days:
         raise SpecError(f"a window of {days} days needs features.lookback_days >= {days}; it is {window.lookback_days}")
-    return history.where(F.datediff(F.col(VISIBLE), F.col(PARTITION)) <= window.lookback_days - days + 1)
+    return window.lookback_days - days + 1

@@ -3,17 +3,22 @@
 A row that an inner join loses is a prediction that nobody misses.
 """
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from upath import UPath
 
+from contrail.config.names import quoted
 from contrail.errors import SpecError
 from contrail.lake.datasets import PARTITION
-from contrail.lake.parquet import read_folder
+from contrail.lake.parquet import parquet_files, plain, read_batches
+from contrail.lake.sessions import session
 from contrail.methods.windows import VISIBLE
 from contrail.stages.base import StageRun
+
+if TYPE_CHECKING:
+    import duckdb
 
 _KEPT = "Nothing was published; features are as they were."
 
@@ -30,44 +35,69 @@ def check_asked(run: StageRun[Any], built: UPath, snapshot: int | None) -> None:
         SpecError: with the numbers, an example, and what in ``features.py`` to look at.
     """
     spec = run.pipeline.spec
-    keys = list(dict.fromkeys([PARTITION, *spec.key]))
-    entities = run.lake.scan(f"validated_{spec.entities}", run.partitions, [*keys, VISIBLE], snapshot)
-    asked = entities.filter(pc.less_equal(entities.column(VISIBLE), entities.column(PARTITION))).select(keys)
-    try:
-        returned = _keys(built, asked.schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return  # the publisher's audit names every column of another type
-    left_out = _without(asked, returned)
-    if left_out.num_rows:
-        raise SpecError(
-            f"{_place(run)} left out {left_out.num_rows} of {asked.num_rows} rows of {spec.entities}, for example "
-            f"{_first(left_out)}. "
-            "Each needs a row of features, or nobody would notice that it has no prediction. A left join keeps the rows "
-            f"whose other table has none. {_KEPT}"
-        )
-    not_asked = _without(returned, asked)
-    if not_asked.num_rows:
-        raise SpecError(
-            f"{_place(run)} returned {not_asked.num_rows} rows that are no {spec.entities} of {run.partitions} known at "
-            f"their cut-off, for example {_first(not_asked)}. Begin with contrail.api.asked_rows. {_KEPT}"
-        )
+    with session(run.settings) as connection:
+        if not _register(run, connection, built, snapshot):
+            return  # the publisher's audit names every column of another type
+        (number,) = connection.sql("SELECT count(*) FROM asked").fetchall()[0]
+        left_out, example = _without(connection, "asked", "returned")
+        if left_out:
+            raise SpecError(
+                f"{_place(run)} left out {left_out} of {number} rows of {spec.entities}, for example {example}. "
+                "Each needs a row of features, or nobody would notice that it has no prediction. A left join keeps the "
+                f"rows whose other table has none. {_KEPT}"
+            )
+        not_asked, example = _without(connection, "returned", "asked")
+        if not_asked:
+            raise SpecError(
+                f"{_place(run)} returned {not_asked} rows that are no {spec.entities} of {run.partitions} known at "
+                f"their cut-off, for example {example}. Begin with contrail.api.asked_rows. {_KEPT}"
+            )
+
+
+def _register(run: StageRun[Any], connection: "duckdb.DuckDBPyConnection", built: UPath, snapshot: int | None) -> bool:
+    """Make the tables ``asked`` and ``returned`` of keys; False if a key of the built rows has another type."""
+    name = f"validated_{run.pipeline.spec.entities}"
+    schema = run.lake.schema(name)
+    keys = list(dict.fromkeys([PARTITION, *run.pipeline.spec.key]))
+    own = pa.schema([schema.field(each) for each in keys])
+    known = own.append(schema.field(VISIBLE))
+    files = run.lake.files(name, run.partitions, snapshot)
+    _create(connection, "entities", plain(known), read_batches(files, known) if files else ())
+    chosen = ", ".join(map(quoted, keys))
+    connection.execute(f"CREATE VIEW asked AS SELECT {chosen} FROM entities WHERE {VISIBLE} <= {PARTITION}")
+    other: list[Exception] = []
+    _create(connection, "returned", plain(own), _keys(built, plain(own), other))
+    return not other
+
+
+def _create(
+    connection: "duckdb.DuckDBPyConnection", table: str, schema: pa.Schema, rows: Iterable[pa.RecordBatch]
+) -> None:
+    connection.register("stream", pa.RecordBatchReader.from_batches(schema, rows))
+    connection.execute(f"CREATE TABLE {table} AS SELECT * FROM stream")
+    connection.unregister("stream")
 
 
 def _place(run: StageRun[Any]) -> str:
     return f"{run.pipeline.folder / 'features.py'}: build()"
 
 
-def _keys(built: UPath, schema: pa.Schema) -> pa.Table:
-    try:
-        return read_folder(built, schema.names).cast(schema)
-    except FileNotFoundError:  # an engine writes no file of no rows
-        return schema.empty_table()
+def _keys(built: UPath, schema: pa.Schema, other: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """Yield the keys of the built rows. If one has another type, put the error into ``other`` and end."""
+    # An engine writes no file of no rows.
+    if files := sorted(str(path) for path in built.glob("*.parquet")):
+        for batch in parquet_files(files).to_batches(columns=schema.names):
+            try:
+                yield batch.cast(schema)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                other.append(error)
+                return
 
 
-def _without(rows: pa.Table, others: pa.Table) -> pa.Table:
-    """The rows of the first table that the second lacks."""
-    return rows.join(others, keys=rows.column_names, join_type="left anti")
-
-
-def _first(rows: pa.Table) -> dict[str, str]:
-    return {name: str(rows[name][0]) for name in rows.column_names}
+def _without(connection: "duckdb.DuckDBPyConnection", rows: str, others: str) -> tuple[int, dict[str, str]]:
+    """The number of rows that the other table lacks, and one of them."""
+    names = [name for name, *_ in connection.sql(f"DESCRIBE {rows}").fetchall()]
+    missing = f"FROM {rows} ANTI JOIN {others} USING ({', '.join(map(quoted, names))})"
+    (number,) = connection.sql(f"SELECT count(*) {missing}").fetchall()[0]
+    first = connection.sql(f"SELECT * {missing} LIMIT 1").fetchall() if number else []
+    return number, {name: str(value) for row in first for name, value in zip(names, row, strict=True)}

@@ -7,7 +7,7 @@ day that they describe: see ``contrail.methods.windows``. ``pipeline.yaml`` says
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from contrail.api import Described, FeatureWindow, asked_rows, describe, latest, rolling, timely
+from contrail.api import Described, FeatureWindow, Part, asked_rows, describe, latest, of_day, rolling, timely
 
 _KEY = ["flight_date", "carrier", "flight", "origin"]
 _FLIGHT = ["carrier", "flight", "origin"]
@@ -33,10 +33,9 @@ def build(tables: dict[str, DataFrame], window: FeatureWindow) -> DataFrame:
         *past_delays(outcomes, flights, window),
         *yesterday(outcomes, flights, window),
         last_weather(tables["weather"], window),
-        last_aircraft(outcomes, tables["planes"], window),
+        last_flight(outcomes, window),
     )
-    age = F.year("partition_date") - F.col("built_year")
-    return described.withColumn("aircraft_age", age.cast("double"))
+    return with_aircraft(described, tables["planes"])
 
 
 def with_clock(schedule: DataFrame) -> DataFrame:
@@ -56,13 +55,8 @@ def with_clock(schedule: DataFrame) -> DataFrame:
     )
 
 
-def volumes(rows: DataFrame) -> list[Described]:
+def volumes(rows: DataFrame) -> list[Part]:
     """How busy the published schedule makes the airports and the hour."""
-
-    def flights_of(name: str, *by: str) -> Described:
-        counts = rows.groupBy("partition_date", *by).agg(F.count(F.lit(1)).cast("double").alias(name))
-        return Described(counts, by)
-
     by = ("origin", "half_hour")
     slots = rows.groupBy("partition_date", *by).agg(F.count(F.lit(1)).cast("double").alias("flights"))
     # A slot counts for the slots up to three hours later, and for the one before it.
@@ -75,10 +69,10 @@ def volumes(rows: DataFrame) -> list[Described]:
         F.sum(F.when(later >= 0, F.col("flights"))).alias("departures_before_3h"),
     )
     return [
-        flights_of("origin_flights", "origin"),
-        flights_of("origin_hour_flights", "origin", "sched_hour"),
-        flights_of("carrier_origin_flights", "carrier", "origin"),
-        flights_of("dest_hour_flights", "dest", "arrival_hour"),
+        of_day(rows, by=["origin"], count="flights", prefix="origin"),
+        of_day(rows, by=["origin", "sched_hour"], count="flights", prefix="origin_hour"),
+        of_day(rows, by=["carrier", "origin"], count="flights", prefix="carrier_origin"),
+        of_day(rows, by=["dest", "arrival_hour"], count="flights", prefix="dest_hour"),
         Described(near, by),
     ]
 
@@ -89,10 +83,11 @@ def with_delay(outcomes: DataFrame) -> DataFrame:
     return outcomes.withColumns({"late": (F.col("arr_delay") > 15).cast("double"), "delay": delay.cast("double")})
 
 
-def past_delays(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) -> list[Described]:
+def past_delays(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) -> list[Part]:
     """Late rates and mean delays of the last four weeks and of the last day."""
     in_time = F.datediff("visible_from", "flight_date") <= _LATEST_OUTCOME
     known = outcomes.where(in_time).join(flights.select(*_KEY, "dest", "sched_hour"), on=_KEY)
+    known = known.select("partition_date", "visible_from", *_FLIGHT, "dest", "sched_hour", "late", "delay")
     means = {"late": F.col("late"), "delay": F.col("delay")}
     wanted: dict[str, tuple[list[str], list[int]]] = {
         "flight": (_FLIGHT, [_LONG]),
@@ -106,7 +101,7 @@ def past_delays(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) 
     return [rolling(known, window, by=by, days=days, means=means, prefix=name) for name, (by, days) in wanted.items()]
 
 
-def yesterday(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) -> list[Described]:
+def yesterday(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) -> list[Part]:
     """The state of the day before at the cut-off: flights due but without an outcome, and the evening's delays."""
     # Keep what was known at the midnight after the flight's date. A later row must not even reach the join.
     known = outcomes.where(F.datediff("visible_from", "flight_date") <= 1).select(*_KEY, "delay")
@@ -116,10 +111,11 @@ def yesterday(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) ->
     due = due.where(F.col("sched_arr_at") < window.cutoff_at(F.col("partition_date"))).join(known, on=_KEY, how="left")
     evening = F.col("sched_minutes") >= _EVENING
     open_ = F.col("delay").isNull().cast("double")
+    due = due.select("partition_date", *_FLIGHT, "dest", "delay", open_.alias("open"), evening.alias("evening"))
     all_three = {
-        "open_share": F.avg(open_),
-        "evening_open_share": F.avg(F.when(evening, open_)),
-        "evening_delay": F.avg(F.when(evening, F.col("delay"))),
+        "open_share": F.col("open"),
+        "evening_open_share": F.when(F.col("evening"), F.col("open")),
+        "evening_delay": F.when(F.col("evening"), F.col("delay")),
     }
     wanted: dict[str, tuple[list[str], list[str]]] = {
         "all": ([], list(all_three)),
@@ -129,23 +125,25 @@ def yesterday(outcomes: DataFrame, flights: DataFrame, window: FeatureWindow) ->
         "dest": (["dest"], ["open_share"]),
     }
     return [
-        Described(
-            due.groupBy("partition_date", *by).agg(*(all_three[name].alias(f"{prefix}_{name}") for name in names)),
-            tuple(by),
-        )
+        of_day(due, by=by, means={name: all_three[name] for name in names}, prefix=prefix)
         for prefix, (by, names) in wanted.items()
     ]
 
 
-def last_weather(weather: DataFrame, window: FeatureWindow) -> Described:
+def last_weather(weather: DataFrame, window: FeatureWindow) -> Part:
     """The last observation at the origin before the cut-off, not older than two days."""
     columns = {f"weather_{name}": F.col(name).cast("double") for name in _WEATHER}
     return latest(weather, window, by=["origin"], columns=columns, order_by="observed_at", days=2)
 
 
-def last_aircraft(outcomes: DataFrame, planes: DataFrame, window: FeatureWindow) -> Described:
+def last_flight(outcomes: DataFrame, window: FeatureWindow) -> Part:
     """The last delay of the flight number, and the aircraft that flew it then (today's is not known yet)."""
     columns = {"tailnum": F.col("tailnum"), "last_delay": F.col("delay")}
-    last = latest(outcomes, window, by=_FLIGHT, columns=columns, order_by="landed_at", days=_LAST_FLIGHT)
+    return latest(outcomes, window, by=_FLIGHT, columns=columns, order_by="landed_at", days=_LAST_FLIGHT)
+
+
+def with_aircraft(described: DataFrame, planes: DataFrame) -> DataFrame:
+    """The rows with the seats and the age of the aircraft that flew last."""
     aircraft = planes.select("tailnum", F.col("seats").cast("double").alias("aircraft_seats"), "built_year")
-    return Described(last.frame.join(aircraft, on="tailnum", how="left").drop("tailnum"), last.by)
+    age = F.year("partition_date") - F.col("built_year")
+    return described.join(aircraft, on="tailnum", how="left").withColumn("aircraft_age", age.cast("double"))

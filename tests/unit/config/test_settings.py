@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from contrail.adapters import engine
 from contrail.config.prices import load_prices
 from contrail.config.runtimes import RUNTIMES, unfit
 from contrail.config.settings import Settings, UnsetError, settings
@@ -45,7 +46,8 @@ def test_the_shuffles_of_prod_keep_every_core_busy(monkeypatch: pytest.MonkeyPat
     target = load(monkeypatch, "prod").dispatch.target_of("flight_delay", "features")
     assert isinstance(target, DataprocTarget)
     cores = int(target.properties["spark.dynamicAllocation.maxExecutors"]) * 4  # as Dataproc's executors have
-    assert int(target.properties["spark.sql.shuffle.partitions"]) >= 2 * cores
+    assert int(engine._BY_SIZE["spark.sql.adaptive.coalescePartitions.initialPartitionNum"]) >= 2 * cores
+    assert "spark.sql.shuffle.partitions" not in target.properties, "a fixed number is too large or too small"
 
 
 def test_the_docs_have_the_runtimes_of_dataproc() -> None:

@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 from contrail.adapters.engine import spark_session
 from contrail.config.settings import EngineSettings
 from contrail.errors import SpecError
-from contrail.methods.windows import Described, FeatureWindow, asked_rows, describe, latest, rolling, timely
+from contrail.methods.grains import Part
+from contrail.methods.windows import FeatureWindow, asked_rows, describe, latest, of_day, rolling, timely
 from contrail.partitions import Partitions
 
 D = date(2024, 3, 10)
@@ -45,30 +46,35 @@ def history(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, HISTORY)
 
 
-def values(part: Described) -> dict[Any, dict[str, Any]]:
+def values(part: Part, asked: FeatureWindow) -> dict[Any, dict[str, Any]]:
+    """What the part says of the keys a, b and c on the days that are asked for, where it says anything."""
+    spark = spark_session(EngineSettings())
     keys = ["partition_date", *part.by]
-    found = part.frame.toPandas().astype(object)
+    rows = spark.createDataFrame([(day, k) for day in asked.partitions for k in "abc"], "partition_date date, k string")
+    found = describe(rows.select(*keys).distinct(), part).toPandas().astype(object)
     found = found.where(found.notna(), None)
-    return {tuple(row[k] for k in keys): row.drop(keys).to_dict() for _, row in found.iterrows()}
+    said = {tuple(row[k] for k in keys): row.drop(keys).to_dict() for _, row in found.iterrows()}
+    return {key: row for key, row in said.items() if any(value is not None for value in row.values())}
 
 
-def past(history: DataFrame, asked: FeatureWindow, by: list[str], days: list[int]) -> Described:
+def past(history: DataFrame, asked: FeatureWindow, by: list[str], days: list[int]) -> Part:
     return rolling(history, asked, by=by, days=days, means={"x": F.col("x")}, prefix="p")
 
 
 def test_rolling_means_and_counts(history: DataFrame) -> None:
-    assert values(past(history, window(), ["k"], [1, 2, 3])) == {
+    assert values(past(history, window(), ["k"], [1, 2, 3]), window()) == {
         (D, "a"): {"p_rows_1d": 2, "p_x_1d": 10, "p_rows_2d": 3, "p_x_2d": 7, "p_rows_3d": 4, "p_x_3d": 5},
         (D, "b"): {"p_rows_1d": 0, "p_x_1d": None, "p_rows_2d": 1, "p_x_2d": None, "p_rows_3d": 1, "p_x_3d": None},
     }
 
 
 def test_rolling_without_a_key_takes_the_whole_history(history: DataFrame) -> None:
-    assert values(past(history, window(), [], [3])) == {(D,): {"p_rows_3d": 5, "p_x_3d": 5}}
+    assert values(past(history, window(), [], [3]), window()) == {(D,): {"p_rows_3d": 5, "p_x_3d": 5}}
 
 
 def test_rolling_gives_each_day_its_own_window(history: DataFrame) -> None:
-    found = values(past(history, window(back(1), D + timedelta(days=2)), ["k"], [2]))
+    asked = window(back(1), D + timedelta(days=2))
+    found = values(past(history, asked, ["k"], [2]), asked)
     assert {day: row["p_x_2d"] for (day, key), row in found.items() if key == "a"} == {
         back(1): 2.5,
         D: 7.0,
@@ -88,21 +94,21 @@ def test_a_row_known_later_changes_nothing(spark: SparkSession, history: DataFra
     planted = history.unionByName(spark.createDataFrame(FUTURE, HISTORY))
     asked = window()
     for by in (["k"], []):
-        assert values(past(planted, asked, by, [1, 7])) == values(past(history, asked, by, [1, 7]))
-    assert values(last_of(planted, asked)) == values(last_of(history, asked))
+        assert values(past(planted, asked, by, [1, 7]), asked) == values(past(history, asked, by, [1, 7]), asked)
+    assert values(last_of(planted, asked), asked) == values(last_of(history, asked), asked)
     # The test is worth something: a day later they all count.
     later = window(D + timedelta(days=2), D + timedelta(days=2))
-    assert values(past(planted, later, ["k"], [7]))[D + timedelta(days=2), "a"]["p_x_7d"] > 1e6
-    assert values(last_of(planted, later))[D + timedelta(days=2), "c"]["last_x"] == 1e9
+    assert values(past(planted, later, ["k"], [7]), later)[D + timedelta(days=2), "a"]["p_x_7d"] > 1e6
+    assert values(last_of(planted, later), later)[D + timedelta(days=2), "c"]["last_x"] == 1e9
 
 
-def last_of(history: DataFrame, asked: FeatureWindow, days: int = 7) -> Described:
+def last_of(history: DataFrame, asked: FeatureWindow, days: int = 7) -> Part:
     columns = {"last_n": F.col("n"), "last_x": F.col("x")}
     return latest(history, asked, by=["k"], columns=columns, order_by="n", days=days)
 
 
 def test_latest_is_the_row_known_last(history: DataFrame) -> None:
-    found = values(last_of(history, window(back(2), D)))
+    found = values(last_of(history, window(back(2), D)), window(back(2), D))
     assert found == {
         (back(2), "a"): {"last_n": 4, "last_x": 1.0},
         (back(1), "a"): {"last_n": 3, "last_x": 4.0},
@@ -114,14 +120,15 @@ def test_latest_is_the_row_known_last(history: DataFrame) -> None:
 
 
 def test_latest_is_not_older_than_its_days(history: DataFrame) -> None:
-    assert (back(1), "b") not in values(last_of(history.where("n = 6"), window(back(1), D), days=6))
-    assert (back(1), "b") in values(last_of(history.where("n = 6"), window(back(1), D), days=7))
+    asked, old = window(back(1), D), history.where("n = 6")
+    assert (back(1), "b") not in values(last_of(old, asked, days=6), asked)
+    assert (back(1), "b") in values(last_of(old, asked, days=7), asked)
 
 
 def test_latest_breaks_ties_the_same_way_in_any_order(spark: SparkSession) -> None:
     rows = [(back(1), D, "a", 1, x) for x in (3.0, 8.0, 5.0)]
     for order in (rows, rows[::-1]):
-        found = values(last_of(spark.createDataFrame(order, HISTORY), window()))
+        found = values(last_of(spark.createDataFrame(order, HISTORY), window()), window())
         assert found == {(D, "a"): {"last_n": 1, "last_x": 8.0}}
 
 
@@ -139,8 +146,8 @@ def test_a_range_is_the_same_as_its_days(spark: SparkSession) -> None:
 
     def built(start: date, end: date) -> dict[Any, Any]:
         asked = window(start, end, lookback)
-        found = values(past(read(asked), asked, ["k"], [1, 4, 6]))
-        return found | {("last", *k): v for k, v in values(last_of(read(asked), asked, 6)).items()}
+        found = values(past(read(asked), asked, ["k"], [1, 4, 6]), asked)
+        return found | {("last", *k): v for k, v in values(last_of(read(asked), asked, 6), asked).items()}
 
     first, last = back(2), D + timedelta(days=3)
     days = [built(day, day) for day in Partitions(first, last)]
@@ -166,6 +173,32 @@ def test_describe_keeps_rows_without_history(spark: SparkSession, history: DataF
         (1, 10.0, 2.0, 2),
         (2, None, None, None),
     ]
+
+
+def test_histories_of_one_key_are_described_together(spark: SparkSession, history: DataFrame) -> None:
+    """The sums of one history know nothing of another's rows, and each window has its own length."""
+    other = spark.createDataFrame([(back(1), D, "a", 1, 7.0), (back(4), back(3), "b", 1, 5.0)], HISTORY)
+    rows = spark.createDataFrame([(D, k) for k in "aabc"], "partition_date date, k string")
+    asked, means = window(), {"x": F.col("x")}
+    own = past(history, asked, ["k"], [1, 3])
+    second = rolling(other, asked, by=["k"], days=[1, 4], means=means, prefix="q")
+    counted = of_day(rows, by=["k"], count="n", prefix="r")
+    alone = describe(describe(describe(rows, own), second), counted).collect()
+    found = describe(rows, own, second, counted).collect()
+    assert sorted(map(str, found)) == sorted(map(str, alone))
+    (b,) = [row for row in found if row.k == "b"]
+    assert (b.p_rows_1d, b.p_rows_3d, b.q_x_1d, b.q_x_4d, b.q_rows_1d, b.r_n) == (0, 1, None, 5, 0, 1)
+    (c,) = [row for row in found if row.k == "c"]
+    assert (c.p_rows_1d, c.q_rows_4d, c.r_n) == (None, None, 1)
+
+
+def test_a_value_that_is_no_number_spoils_no_later_window(spark: SparkSession) -> None:
+    odd = [(back(n + 1), back(n), "a", n, x) for n, x in ((3, float("nan")), (2, float("inf")), (1, 2.0), (0, 4.0))]
+    asked = window(back(3), D)
+    found = values(past(spark.createDataFrame(odd, HISTORY), asked, ["k"], [2]), asked)
+    assert {(D - day).days: (row["p_rows_2d"], row["p_x_2d"]) for (day, _), row in found.items()} == {
+        3: (1, None), 2: (2, None), 1: (2, 2.0), 0: (2, 3.0)
+    }  # fmt: skip
 
 
 def test_asked_rows_were_known_at_their_own_cut_off(spark: SparkSession) -> None:
