@@ -7,6 +7,7 @@ session does not belong here.
 import atexit
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _SESSION = {"spark.sql.session.timeZone": "UTC"}
 # The embedded engine drops a session after some idle minutes. A process may train for hours between two uses.
 _SAIL_IDLE_SECONDS = 7 * 24 * 3600
+_NO_MEMORY = re.compile("Resources exhausted|Failed to allocate additional")
 _NO_BAR = {"spark.ui.showConsoleProgress": "false"}  # the bar would appear between the lines of a log
 _LOCAL_SPARK = {
     "spark.ui.enabled": "false",
@@ -39,8 +41,8 @@ _BY_SIZE = {"spark.sql.adaptive.coalescePartitions.initialPartitionNum": "1024"}
 def session_of(settings: Settings) -> "SparkSession":
     """Return the session of the environment's engine, which keeps within ``memory_bytes`` where it is embedded.
 
-    Apache Spark obeys the memory of its own executors. The embedded engine takes its limits when it starts: sorts and
-    aggregations that need more spill to the home's ``tmp``, and a join that needs more fails.
+    Apache Spark obeys the memory of its own executors. The embedded engine takes its limits when it starts. Its
+    aggregations and sorts spill to the home's ``tmp``. A join that needs more fails: see ``out_of_memory``.
 
     Raises:
         EngineError, SpecError: as ``spark_session``.
@@ -49,8 +51,8 @@ def session_of(settings: Settings) -> "SparkSession":
         folder = settings.home_path / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.update(
-            SAIL_RUNTIME__MEMORY_POOL__TYPE="greedy",
-            SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE=str(settings.memory_bytes),
+            SAIL_RUNTIME__MEMORY_POOL__TYPE="fair",
+            SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE=str(settings.memory_bytes),
             SAIL_RUNTIME__TEMPORARY_FILES__PATHS=json.dumps([str(folder)]),
         )
     return spark_session(settings.engine)
@@ -134,6 +136,18 @@ def forget_kept(session: "SparkSession") -> None:
     """Let Apache Spark drop what feature code let it keep. The embedded engine keeps nothing."""
     if session.__class__.__module__ == "pyspark.sql.session":
         session.catalog.clearCache()
+
+
+def out_of_memory(error: Exception, settings: Settings) -> EngineError | None:
+    """Say what to do about the embedded engine's error, if it needed more memory than it may use."""
+    if settings.engine.kind != "sail" or not _NO_MEMORY.search(str(error)):
+        return None
+    (first, *_) = str(error).splitlines()
+    return EngineError(
+        f"the embedded engine needs more than its {settings.memory_bytes:,} bytes: {first[:300]}. Nothing was published. "
+        "Build fewer days at a time, set memory_limit (or CONTRAIL_MEMORY_LIMIT) higher, or use Apache Spark, which "
+        "spills joins too"
+    )
 
 
 def read_files(session: "SparkSession", uris: Sequence[str], schema: "pa.Schema") -> "DataFrame":

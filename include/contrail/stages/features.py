@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from upath import UPath
 
-from contrail.adapters.engine import forget_kept, read_files, session_of
+from contrail.adapters.engine import forget_kept, out_of_memory, read_files, session_of
 from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
@@ -181,7 +181,7 @@ def _folder(run: StageRun[Options], name: str) -> str:
 
 
 def _write(run: StageRun[Options], built: "DataFrame", window: FeatureWindow) -> None:
-    from pyspark.errors import AnalysisException
+    from pyspark.errors import AnalysisException, PySparkException
     from pyspark.sql import functions as F
 
     columns = datasets.features(run.pipeline.spec).columns
@@ -192,7 +192,11 @@ def _write(run: StageRun[Options], built: "DataFrame", window: FeatureWindow) ->
     ]
     try:
         with_cutoff.select(*typed).write.mode("overwrite").parquet(_folder(run, "features"))
-    except AnalysisException as error:
+    except PySparkException as error:
+        if memory := out_of_memory(error, run.settings):
+            raise memory from error
+        if not isinstance(error, AnalysisException):
+            raise
         # Compare the columns only now. Naming the columns of a long plan takes half as long as a day's run.
         missing = [name for name in columns if name not in with_cutoff.columns]
         if not missing:

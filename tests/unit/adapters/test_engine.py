@@ -1,8 +1,10 @@
 """The embedded engine in a process that runs for long."""
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +37,29 @@ def test_a_job_where_there_is_no_engine_says_where_there_is_one(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "pyspark", None)
     with pytest.raises(SpecError, match="send this stage to a target of kind dataproc or spark"):
         engine.spark_session.__wrapped__(EngineSettings())
+
+
+def test_the_embedded_engine_spills_within_its_limit_and_says_what_to_do_beyond_it(tmp_path: Path) -> None:
+    """A process of its own, because an engine takes its limits when it starts."""
+    code = """
+        from pyspark.sql import functions as F
+        from contrail.adapters import engine
+        from contrail.config.settings import settings
+        from pyspark.errors import PySparkException
+        session = engine.session_of(settings())
+        rows = session.range(2_000_000).select("id", F.sha2(F.col("id").cast("string"), 256).alias("text"))
+        print(rows.groupBy("text").agg(F.max("id").alias("last")).agg(F.count("last")).first()[0])
+        rows = rows.union(rows.select(F.col("id") + 2_000_000, "text"))
+        try:
+            rows.join(rows.withColumnRenamed("text", "other"), on="id").agg(F.max("other")).collect()
+        except PySparkException as error:
+            print(engine.out_of_memory(error, settings()))
+    """
+    environment = {**os.environ, "CONTRAIL_HOME": str(tmp_path / "home"), "CONTRAIL_MEMORY_LIMIT": "64MiB"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    count, said = done.stdout.splitlines()
+    assert count == "2000000"
+    assert "needs more than its 67,108,864 bytes" in said
+    assert "CONTRAIL_MEMORY_LIMIT" in said
