@@ -54,6 +54,8 @@ def session_of(settings: Settings) -> "SparkSession":
             SAIL_RUNTIME__MEMORY_POOL__TYPE="fair",
             SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE=str(settings.memory_bytes),
             SAIL_RUNTIME__TEMPORARY_FILES__PATHS=json.dumps([str(folder)]),
+            # Staged files are read once. Sail's own zstd takes 1 s of CPU more of the 12 s of a year.
+            SAIL_PARQUET__COMPRESSION="lz4_raw",
         )
     return spark_session(settings.engine)
 
