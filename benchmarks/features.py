@@ -50,6 +50,10 @@ def _spark(engine: str, files: dict[str, list[str]], pipeline: "Pipeline", targe
     spec = pipeline.spec
     session = spark_session(EngineSettings(kind="sail" if engine == "sail" else "spark", master="local[2]"))
     tables = {name: session.read.parquet(*paths) for name, paths in files.items()}
+    if engine == "sail":  # as the stage does
+        for name, rows in tables.items():
+            rows.write.parquet(f"{target}-inputs/{name}")
+            tables[name] = session.read.parquet(f"{target}-inputs/{name}")
     window = FeatureWindow(Partitions.parse(*YEAR), spec.features.lookback_days, spec.timezone, spec.cutoff)
     built = pipeline.function("features", "build")(tables, window)
     key = [name for name in spec.key if name not in spec.features.columns]
@@ -58,7 +62,8 @@ def _spark(engine: str, files: dict[str, list[str]], pipeline: "Pipeline", targe
 
 def _process(engine: str, folder: Path) -> float:
     target = folder / engine.replace(" ", "-")
-    shutil.rmtree(target, ignore_errors=True)
+    for old in (target, folder / f"{target.name}-inputs"):
+        shutil.rmtree(old, ignore_errors=True)
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.features", engine, str(target)],
