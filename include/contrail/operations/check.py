@@ -122,12 +122,13 @@ def _wanted(spec: PipelineSpec) -> list[str]:
 def _built(pipeline: Pipeline) -> "DataFrame":
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    from contrail.adapters.engine import spark_session
+    from contrail.adapters.engine import session_of
     from contrail.lake import datasets
     from contrail.methods.windows import FeatureWindow
 
     spec = pipeline.spec
-    session = spark_session(EngineSettings())
+    # With the limits of a run, because a stage in this process will get the same engine.
+    session = session_of(settings().model_copy(update={"engine": EngineSettings()}))
     schemas = {table: datasets.validated(spec, table).staged_schema() for table in spec.tables}
     tables = {table: session.createDataFrame([], from_arrow_schema(schema)) for table, schema in schemas.items()}
     day = Partitions(spec.first_partition, spec.first_partition)
