@@ -36,6 +36,7 @@ _LOCAL_SPARK = {
 # Spark begins a shuffle with many partitions. Once it has seen their sizes it joins small ones, up to 64 MB. So neither a
 # day nor a thousand years need a number.
 _BY_SIZE = {"spark.sql.adaptive.coalescePartitions.initialPartitionNum": "1024"}
+_AS_ICEBERG = {"spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS"}  # Spark's own INT96 has no place there
 
 
 def session_of(settings: Settings) -> "SparkSession":

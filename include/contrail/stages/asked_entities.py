@@ -85,7 +85,7 @@ def _place(run: StageRun[Any]) -> str:
 def _keys(built: UPath, schema: pa.Schema, other: list[Exception]) -> Iterator[pa.RecordBatch]:
     """Yield the keys of the built rows. If one has another type, put the error into ``other`` and end."""
     # An engine writes no file of no rows.
-    if files := sorted(str(path) for path in built.glob("*.parquet")):
+    if files := sorted(str(path) for path in built.glob("**/*.parquet")):
         for batch in parquet_files(files).to_batches(columns=schema.names):
             try:
                 yield batch.cast(schema)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from upath import UPath
 
 from contrail.adapters.engine import forget_kept, out_of_memory, read_files, session_of
+from contrail.adapters.executors import has_executors
+from contrail.adapters.final_files import write_final
 from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
@@ -184,14 +186,19 @@ def _write(run: StageRun[Options], built: "DataFrame", window: FeatureWindow) ->
     from pyspark.errors import AnalysisException, PySparkException
     from pyspark.sql import functions as F
 
-    columns = datasets.features(run.pipeline.spec).columns
+    dataset = datasets.features(run.pipeline.spec)
+    columns = dataset.columns
     with_cutoff = built.withColumn("cutoff_at", window.cutoff_at(F.col(PARTITION)))
     # Leave out columns that the spec does not list. The list in pipeline.yaml is what the model sees.
     typed = [
         _named(name).cast("double") if column.type == "float" else _named(name) for name, column in columns.items()
     ]
+    rows, folder = with_cutoff.select(*typed), _folder(run, "features")
     try:
-        with_cutoff.select(*typed).write.mode("overwrite").parquet(_folder(run, "features"))
+        if has_executors(run.settings.engine):
+            write_final(rows, run.lake.field_ids(dataset), dataset.order, folder)
+        else:
+            rows.write.mode("overwrite").parquet(folder)
     except PySparkException as error:
         if memory := out_of_memory(error, run.settings):
             raise memory from error
