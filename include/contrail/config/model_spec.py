@@ -109,6 +109,9 @@ class ScoreSpec(Frozen):
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     reasons: int = Field(default=3, ge=0, le=10)
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: a GPU of the machine for a range of 100,000 rows or more, else processors."
+    )
     late_data: Literal["keep", "rescore"] = Field(
         default="keep", description="Whether days whose features changed after late data are scored again."
     )

@@ -182,11 +182,15 @@ class ModelPackage:
     @cached_property
     def booster(self) -> "xgboost.Booster":
         """The trees, for prediction on the CPU."""
+        return self.booster_on("cpu")
+
+    def booster_on(self, device: str) -> "xgboost.Booster":
+        """Make the trees again, for prediction on another device."""
         import xgboost
 
         booster = xgboost.Booster()
         booster.load_model(bytearray(self.booster_bytes))
-        booster.set_param({"device": "cpu"})
+        booster.set_param({"device": device})
         return booster
 
     def differences(self, spec: PipelineSpec) -> list[str]:

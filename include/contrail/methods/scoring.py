@@ -17,8 +17,10 @@ import pyarrow.compute as pc
 from pydantic import ConfigDict
 
 from contrail.frozen import Frozen
+from contrail.methods import card
 from contrail.methods.model_package import ModelPackage
 from contrail.methods.reasons import reason_columns
+from contrail.methods.trainer import Device
 
 _SCORING, _COLUMNS = "scoring.json", "columns.json"
 
@@ -47,12 +49,13 @@ class Receipt(Frozen):
 
 
 class Scoring(Frozen):
-    """The settings of scoring: the columns to keep, the threshold, the number of reasons and the receipt."""
+    """The settings of scoring: the columns to keep, the threshold, the number of reasons, the device and the receipt."""
 
     kept: tuple[str, ...]
     threshold: float
     reasons: int
     receipt: Receipt
+    device: Device = "cpu"
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,27 @@ class Scorer:
             MissingInputError, DataError: as ``encode``.
         """
         package, scoring = self.package, self.scoring
-        matrix = package.matrix(rows)
+        predicted, contributions = self._predicted(package.matrix(rows))
         columns = {name: rows.column(name) for name in scoring.kept}
-        columns |= outcome_columns(package.card.task, package.predict_matrix(matrix), scoring.threshold)
-        if scoring.reasons:
-            contributions = package.contributions_matrix(matrix)
+        columns |= outcome_columns(package.card.task, predicted, scoring.threshold)
+        if contributions is not None:
             columns |= reason_columns(rows, package.features, contributions, scoring.reasons)
         return pa.table({**columns, **scoring.receipt.columns(rows.num_rows)})
+
+    def _predicted(
+        self, matrix: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32] | None]:
+        """Return predictions and contributions. Without reasons there are none, and the processors are fast enough."""
+        if not self.scoring.reasons:
+            return self.package.predict_matrix(matrix), None
+        if self.scoring.device == "cuda":
+            return card.explain(self.package, matrix)
+        return self.package.predict_matrix(matrix), self.package.contributions_matrix(matrix)
+
+    @property
+    def at_once(self) -> int:
+        """Return how many calls pay beside each other: with a GPU, others are encoded while one is on the card."""
+        return 3 if self.scoring.device == "cuda" else 1
 
     def files(self) -> dict[str, bytes]:
         """Return all files that another process needs, by name: the model's own, ``scoring.json`` and ``columns.json``."""

@@ -64,7 +64,7 @@ class ThisProcess:
         """Choose as ``Trainer.device`` does."""
         if wanted == "cpu" or (wanted == "auto" and rows < _ROWS_FOR_CUDA):
             return "cpu"
-        if _gpu_memory():
+        if gpu_memory():
             return "cuda"
         if wanted == "cuda":
             raise SpecError("train.device is cuda, but no CUDA device is visible here. Use auto or cpu.")
@@ -75,7 +75,7 @@ class ThisProcess:
         """Hold rows as ``Trainer.holding`` does. Bins that do not fit into a GPU's memory stay outside it."""
         import xgboost
 
-        if params.get("device") == "cuda" and _gpu_bytes(rows, params) > _SHARE_OF_GPU * _gpu_memory():
+        if params.get("device") == "cuda" and _gpu_bytes(rows, params) > _SHARE_OF_GPU * gpu_memory():
             rows = replace(rows, external_memory=True)
         data = binned(rows, chosen, params)
         evals = [] if check is None else [(data, "fit"), (binned(rows, check, params, data), "validation")]
@@ -109,7 +109,7 @@ def _gpu_bytes(rows: TrainingRows, params: Params) -> float:
     return len(rows.labels) * (len(rows.names) * bits / 8 + _BYTES_BESIDE_BINS)
 
 
-def _gpu_memory() -> int:
+def gpu_memory() -> int:
     """Return the memory of the first visible GPU in bytes, or 0 without one. XGBoost has no call for it."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")

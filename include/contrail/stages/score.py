@@ -5,9 +5,13 @@ on the model. Performance measures how good the predictions are.
 """
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 import pyarrow as pa
+from upath import UPath
 
 from contrail.adapters.batches import MapPart, map_files
 from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel, alias_version
@@ -19,7 +23,10 @@ from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import AS_OF, champions_as_of
+from contrail.lake.provenance import Provenance
+from contrail.methods.card import device
 from contrail.methods.scoring import Receipt, Scorer, Scoring, outcome_columns
+from contrail.methods.trainer import Device
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
@@ -44,79 +51,130 @@ def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
     spec = run.pipeline.spec
     models = models_of(run.pipeline, run.settings, run.lake, run.partitions, run.options.model)
     snapshot = run.lake.snapshot_id("features")
-    empty = check_features(run.pipeline, run.lake, run.partitions)
+    rows, empty = check_features(run.pipeline, run.lake, run.partitions)
     used = {model.version: model for _, model in models}
     versions = ",".join(used)
-    run.progress(f"scoring with {run.pipeline.name} version {versions}")
+    where = device(spec.score.device, rows)
+    run.progress(f"scoring {rows:,} rows with {run.pipeline.name} version {versions} on {where}")
 
-    started = time.monotonic()
+    inputs = _Inputs(snapshot, rows, where)
+    clock = _Clock()
     dataset = datasets.predictions(spec)
-    rows = _score(run, dataset, models, snapshot, datetime.now(UTC))
-    seconds = time.monotonic() - started
-    run.progress(f"{rows.num_rows:,} rows predicted and explained in {seconds:.1f} s")
-    provenance = run.provenance(
-        {"features": snapshot},
-        model_name=run.pipeline.name,
-        model_version=versions,
-        model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in used.values()),
-    )
-    run.check_unchanged("features", snapshot, run.partitions)
-    made = run.lake.publish(dataset, rows, run.partitions, provenance, each_partition=run.options.each_partition)
-    shadow, made_in_shadow = _shadow(run, models, snapshot)
+    scored = _watched(_score(run, dataset, models, inputs), run, snapshot, clock)
+    provenance = _provenance(run, list(used.values()), inputs)
+    made = run.lake.publish(dataset, scored, run.partitions, provenance, each_partition=run.options.each_partition)
+    run.progress(f"{rows:,} rows predicted and explained in {clock.seconds:.1f} s")
+    shadow, made_in_shadow = _shadow(run, models, inputs)
     return result_of(
         run,
-        rows=rows.num_rows,
+        rows=rows,
         snapshots={"predictions": made, **made_in_shadow},
         details=ScoreDetails(
             model_name=run.pipeline.name,
             model_version=versions,
             feature_snapshot=snapshot,
             without_entities=tuple(str(days) for days in as_ranges(empty)),
-            predict_seconds=round(seconds, 3),
+            predict_seconds=round(clock.seconds, 3),
             shadow=shadow,
         ),
     )
 
 
+class _Inputs(NamedTuple):
+    """What is scored, and where: a snapshot of the features, the number of its rows in the range, and the device."""
+
+    snapshot: int | None
+    rows: int
+    device: Device
+
+
 def _score(
-    run: StageRun[Options],
-    dataset: Dataset,
-    models: list[tuple[Partitions, RegisteredModel]],
-    snapshot: int | None,
-    scored_at: datetime,
-) -> pa.Table:
-    """The rows of ``dataset`` for the range, each part of it by its model."""
+    run: StageRun[Options], dataset: Dataset, models: list[tuple[Partitions, RegisteredModel]], inputs: _Inputs
+) -> pa.RecordBatchReader | UPath:
+    """The rows of ``dataset`` for the range, each part of it by its model: as a stream, or as staged files."""
     files: dict[str, list[str]] = {}
     for days, model in models:
-        files.setdefault(model.version, []).extend(run.lake.files("features", days, snapshot))
+        files.setdefault(model.version, []).extend(run.lake.files("features", days, inputs.snapshot))
     used = {model.version: model for _, model in models}
+    scored_at = datetime.now(UTC)
     parts = [
-        MapPart(files[version], Scorer(model.package, _scoring(run, model, snapshot, scored_at)))
+        MapPart(files[version], Scorer(model.package, _scoring(run, model, inputs, scored_at)))
         for version, model in used.items()
     ]
     wanted = {*_kept(run.pipeline.spec), *(name for model in used.values() for name in model.package.features)}
-    inputs = pa.schema([field for field in run.lake.schema("features") if field.name in wanted])
-    return map_files(run.settings.engine, parts, inputs, dataset.staged_schema(), run.staging / dataset.name)
+    columns = pa.schema([field for field in run.lake.schema("features") if field.name in wanted])
+    outputs, folder = dataset.staged_schema(), run.staging / dataset.name
+    return map_files(run.settings.engine, parts, columns, outputs, folder, run.settings.memory_bytes)
+
+
+@dataclass
+class _Clock:
+    """The seconds until the last row was predicted."""
+
+    started: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+
+    def stop(self) -> None:
+        self.seconds = time.monotonic() - self.started
+
+
+def _watched(
+    rows: pa.RecordBatchReader | UPath, run: StageRun[Options], snapshot: int | None, clock: _Clock
+) -> pa.RecordBatchReader | UPath:
+    """The same rows. When all are predicted, the clock stops, and features that have changed meanwhile are an error.
+
+    The publisher reads a stream to its end before it commits.
+    """
+
+    def end() -> None:
+        clock.stop()
+        run.check_unchanged("features", snapshot, run.partitions)
+
+    def passed_on(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        yield from batches
+        end()
+
+    if isinstance(rows, pa.RecordBatchReader):
+        return pa.RecordBatchReader.from_batches(rows.schema, passed_on(rows))
+    end()
+    return rows
+
+
+def _provenance(run: StageRun[Options], models: list[RegisteredModel], inputs: _Inputs) -> Provenance:
+    """What the rows are made of. Those of a GPU say so, because they differ from those of processors by rounding."""
+    return run.provenance(
+        {"features": inputs.snapshot},
+        model_name=run.pipeline.name,
+        model_version=",".join(model.version for model in models),
+        model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in models),
+        **({} if inputs.device == "cpu" else {"device": inputs.device}),
+    )
 
 
 def _kept(spec: PipelineSpec) -> tuple[str, ...]:
     return (PARTITION, *spec.key)
 
 
-def _scoring(run: StageRun[Options], model: RegisteredModel, snapshot: int | None, scored_at: datetime) -> Scoring:
-    spec = run.pipeline.spec
+def _scoring(run: StageRun[Options], model: RegisteredModel, inputs: _Inputs, scored_at: datetime) -> Scoring:
+    score = run.pipeline.spec.score
     receipt = Receipt(
         model_name=model.name,
         model_version=model.version,
-        feature_snapshot=snapshot,
+        feature_snapshot=inputs.snapshot,
         scoring_run=run.run_id,
         scored_at=scored_at,
     )
-    return Scoring(kept=_kept(spec), threshold=spec.score.threshold, reasons=spec.score.reasons, receipt=receipt)
+    return Scoring(
+        kept=_kept(run.pipeline.spec),
+        threshold=score.threshold,
+        reasons=score.reasons,
+        receipt=receipt,
+        device=inputs.device,
+    )
 
 
 def _shadow(
-    run: StageRun[Options], models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None
+    run: StageRun[Options], models: list[tuple[Partitions, RegisteredModel]], inputs: _Inputs
 ) -> tuple[ShadowScoring, dict[str, int]]:
     """Score with the challenger beside the champion. Return what was done, or why not, and the snapshot."""
     nothing = ShadowScoring(), dict[str, int]()
@@ -129,19 +187,14 @@ def _shadow(
     try:
         model = fitted(run.pipeline.spec, model_of(run.settings, run.lake, str(version)))
         dataset = datasets.predictions_shadow(run.pipeline.spec)
-        rows = _score(run, dataset, [(run.partitions, model)], snapshot, datetime.now(UTC))
-        provenance = run.provenance(
-            {"features": snapshot},
-            model_name=model.name,
-            model_version=model.version,
-            model_sha256=model.package.card.sha256["model.ubj"],
-        )
+        rows = _score(run, dataset, [(run.partitions, model)], inputs)
+        provenance = _provenance(run, [model], inputs)
         made = run.lake.publish(dataset, rows, run.partitions, provenance)
     except ContrailError as error:
         run.progress(f"not scored in shadow: {error}")
         return ShadowScoring(model_version=version, skipped=str(error)), {}
-    run.progress(f"{rows.num_rows:,} rows scored in shadow with version {version}")
-    return ShadowScoring(model_version=version, rows=rows.num_rows), {"predictions_shadow": made}
+    run.progress(f"{inputs.rows:,} rows scored in shadow with version {version}")
+    return ShadowScoring(model_version=version, rows=inputs.rows), {"predictions_shadow": made}
 
 
 def models_of(
@@ -162,8 +215,8 @@ def models_of(
     return [(days, models[version]) for days, version in parts]
 
 
-def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> list[date]:
-    """The days of the range that have nothing to predict; every other day must have features.
+def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> tuple[int, list[date]]:
+    """The rows of the range, and its days that have nothing to predict; every other day must have features.
 
     Raises:
         MissingInputError: naming the days that have none.
@@ -184,7 +237,7 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> li
             f"Nothing was scored; predictions are as they were. Run: contrail features --pipeline "
             f"{pipeline.name} --from {missing[0]} --to {missing[-1]}"
         )
-    return empty
+    return sum(published[day].rows for day in partitions if day in published), empty
 
 
 def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> pa.Table:

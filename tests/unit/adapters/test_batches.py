@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from contrail.adapters import batches
 from contrail.adapters.batches import MapPart, map_files
 from contrail.config.settings import EngineSettings
 from contrail.errors import DataError
+from contrail.lake.parquet import read_folder
 
 INPUTS = pa.schema([("id", pa.int64()), ("at", pa.timestamp("us", "UTC")), ("size", pa.float64())])
+MEMORY = 2**20
 OUTPUTS = pa.schema([("sum", pa.float64()), ("id", pa.int64()), ("at", pa.timestamp("us", "UTC"))])
 
 
@@ -30,6 +33,7 @@ class Add:
     """Adds ``number`` to the size, and refuses negative sizes."""
 
     number: float
+    at_once: int = 1
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         if pc.any(pc.less(rows["size"], 0)).as_py():
@@ -60,8 +64,15 @@ def parts(folder: Path) -> list[MapPart]:
 
 
 def mapped(folder: Path, engine: EngineSettings) -> list[dict[str, Any]]:
-    rows = map_files(engine, parts(folder), INPUTS, OUTPUTS, UPath(folder / "staged"))
+    found = map_files(engine, parts(folder), INPUTS, OUTPUTS, UPath(folder / "staged"), MEMORY)
+    rows = found.read_all() if isinstance(found, pa.RecordBatchReader) else read_folder(found)
     return rows.select(OUTPUTS.names).cast(OUTPUTS).sort_by("id").to_pylist()
+
+
+def stream(engine: EngineSettings, parts: list[MapPart], folder: Path) -> pa.RecordBatchReader:
+    found = map_files(engine, parts, INPUTS, OUTPUTS, UPath(folder / "staged"), MEMORY)
+    assert isinstance(found, pa.RecordBatchReader)
+    return found
 
 
 EMBEDDED, SPARK = EngineSettings(), EngineSettings(kind="spark", master="local[2]")
@@ -77,7 +88,7 @@ def test_each_part_has_its_function_and_a_column_that_a_file_lacks_is_null(tmp_p
 def test_no_files_are_no_rows_and_start_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "session_with_code", lambda _: pytest.fail("an engine was started"))
     for engine in (EMBEDDED, SPARK):
-        empty = map_files(engine, [MapPart([], Add(1))], INPUTS, OUTPUTS, UPath(tmp_path))
+        empty = stream(engine, [MapPart([], Add(1))], tmp_path).read_all()
         assert (empty.num_rows, empty.schema) == (0, OUTPUTS)
 
 
@@ -89,15 +100,59 @@ def test_without_executors_rows_stay_here(
     assert len(mapped(tmp_path, engine)) == 4
 
 
-def test_rows_are_held_a_bounded_number_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_ROWS", 5)
-    sizes = (3, 2, 1, 9, 2)
-    files = [
-        write(tmp_path, f"{i}.parquet", id=[i] * count, at=[0] * count, size=[0.0] * count)
+def files_of(folder: Path, *sizes: int) -> list[str]:
+    """A file of so many rows each, with its number as their id."""
+    return [
+        write(folder, f"{i}.parquet", id=[i] * count, at=[0] * count, size=[0.0] * count)
         for i, count in enumerate(sizes)
     ]
-    found = [table["id"].to_pylist() for table in batches._read(files, INPUTS)]
-    assert found == [[0, 0, 0, 1, 1], [2], [3] * 9, [4, 4]]
+
+
+def test_rows_are_held_a_bounded_number_at_a_time(tmp_path: Path) -> None:
+    found = [table["id"].to_pylist() for table in batches._read(files_of(tmp_path, 3, 2, 1, 9, 2), INPUTS, 5)]
+    assert found == [[0, 0, 0, 1, 1], [2, 3, 3, 3, 3], [3] * 5, [4, 4]]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_the_memory_limit_bounds_the_rows_of_all_calls_together(tmp_path: Path, at_once: int) -> None:
+    seen: list[int] = []
+
+    class Counting(Add):
+        def __call__(self, rows: pa.Table) -> pa.Table:
+            seen.append(len(rows))
+            return super().__call__(rows)
+
+    memory = 9_000
+    part = MapPart(files_of(tmp_path, 100, 50), Counting(1, at_once))
+    found = map_files(EMBEDDED, [part], INPUTS, OUTPUTS, UPath(tmp_path / "staged"), memory)
+    assert isinstance(found, pa.RecordBatchReader)
+    assert not seen, "nothing is computed before somebody reads"
+    assert [value for batch in found for value in batch["id"].to_pylist()] == [0] * 100 + [1] * 50
+    assert sum(seen) == 150
+    assert max(seen) * (at_once + 2) * len(INPUTS) * batches._BYTES_A_VALUE <= memory
+
+
+def test_results_keep_the_order_of_the_files_whatever_call_is_first(tmp_path: Path) -> None:
+    late = threading.Event()
+
+    class FirstIsLast(Add):
+        def __call__(self, rows: pa.Table) -> pa.Table:
+            if rows["id"][0].as_py() == 0:
+                assert late.wait(10), "a call that another one keeps waiting"
+            elif rows["id"][0].as_py() == 2:
+                late.set()
+            return super().__call__(rows)
+
+    one_row = len(INPUTS) * batches._BYTES_A_VALUE * 5
+    part = MapPart(files_of(tmp_path, 1, 1, 1, 1), FirstIsLast(1, at_once=3))
+    found = map_files(EMBEDDED, [part], INPUTS, OUTPUTS, UPath(tmp_path / "staged"), one_row)
+    assert [batch["id"].to_pylist() for batch in found] == [[0], [1], [2], [3]]
+
+
+def test_an_error_of_the_function_reaches_the_reader_as_it_is(tmp_path: Path) -> None:
+    part = MapPart([write(tmp_path, "1.parquet", id=[1], at=[0], size=[-1.0])], Add(1))
+    with pytest.raises(DataError, match=r"sizes of \['id', 'at', 'size'\] are negative: mend the files"):
+        stream(EMBEDDED, [part], tmp_path).read_all()
 
 
 def test_a_worker_makes_the_function_once_for_all_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,12 +172,12 @@ def test_a_worker_makes_the_function_once_for_all_its_tasks(monkeypatch: pytest.
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.unit.adapters.test_batches import INPUTS, OUTPUTS, SPARK, Add, MapPart, UPath, map_files, mapped, write
+from tests.unit.adapters.test_batches import INPUTS, MEMORY, OUTPUTS, SPARK, Add, MapPart, UPath, map_files, mapped, write
 
 folder = Path(sys.argv[1])
 print(mapped(folder, SPARK), flush=True)
 negative = [MapPart([write(folder, "4.parquet", id=[1], at=[0], size=[-1.0])], Add(1))]
-map_files(SPARK, negative, INPUTS, OUTPUTS, UPath(folder / "staged"))
+map_files(SPARK, negative, INPUTS, OUTPUTS, UPath(folder / "staged"), MEMORY)
 """
 
 
