@@ -16,6 +16,7 @@ from tests.conftest import PROJECT
 from tests.integration.json_life import Life, toy_life
 from tests.landed import deliver_anew, set_field
 from tests.unit.dispatch import priced as receipts
+from tests.unit.lake.test_warehouse import fingerprints_of
 
 from contrail.config.settings import settings
 from contrail.errors import (
@@ -26,7 +27,7 @@ from contrail.errors import (
     PartitionRefusedError,
     SpecError,
 )
-from contrail.lake.warehouse import fingerprints
+from contrail.lake.parquet import parquet_files
 from contrail.methods.cost import BatchUsage
 from contrail.notify import messages
 from contrail.notify.delivery import deliver
@@ -168,10 +169,10 @@ class _Warehouse:
 
     def fingerprints(self, dataset: Any, partitions: Any, table: str = "") -> Any:
         empty = dataset.arrow_schema().empty_table()
-        return fingerprints(dataset, self.tables.get(table or dataset.name, empty), partitions)
+        return fingerprints_of(dataset, self.tables.get(table or dataset.name, empty), partitions)
 
-    def load(self, dataset: Any, rows: Any) -> str:
-        self.tables["staging"] = rows
+    def load(self, dataset: Any, files: Any) -> str:
+        self.tables["staging"] = parquet_files(files).to_table()
         return "staging"
 
     def replace(self, wanted: Any, work: str) -> None:

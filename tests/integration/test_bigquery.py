@@ -1,6 +1,8 @@
 """Publishing to BigQuery with Google's own client, unmodified, against an emulator; see tests/loopback/bigquery.py."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,14 +21,15 @@ from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 from tests.loopback.bigquery import BigQueryServer
 from tests.loopback.identity import PROJECT as GOOGLE_PROJECT
 from tests.loopback.identity import Identity
+from tests.unit.lake.test_warehouse import fingerprints_of
 
+from contrail.adapters import bigquery
 from contrail.adapters.bigquery import Warehouse
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import ContrailError, DataError, MissingInputError, SpecError
 from contrail.lake import datasets, records
 from contrail.lake.provenance import Provenance
-from contrail.lake.warehouse import fingerprints
 from contrail.partitions import Partitions
 from contrail.stages.results import CopiedTable
 
@@ -94,7 +97,8 @@ def _provenance(run_id: str) -> Provenance:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryServer]:
-    started = BigQueryServer(tmp_path_factory.mktemp("bigquery"))
+    folder = tmp_path_factory.mktemp("bigquery")
+    started = BigQueryServer(folder, folder / "storage")
     yield started
     started.stop()
 
@@ -408,7 +412,7 @@ def test_a_renamed_key_is_the_same_in_every_partition(cloud: Cloud) -> None:
     days = Partitions.parse(FIRST, LAST)
     cloud.toy.lake.ensure(renamed)
     rows = cloud.toy.lake.scan("predictions", days)
-    assert warehouse.fingerprints(renamed, days) == fingerprints(renamed, rows, days)
+    assert warehouse.fingerprints(renamed, days) == fingerprints_of(renamed, rows, days)
 
 
 def test_a_table_gains_columns_and_loses_none(cloud: Cloud) -> None:
@@ -447,10 +451,34 @@ def test_what_cannot_be_published_is_said(cloud: Cloud, monkeypatch: pytest.Monk
 def test_a_load_that_lost_rows_never_reaches_readers(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     load = Warehouse.load
 
-    monkeypatch.setattr(Warehouse, "load", lambda self, dataset, rows: load(self, dataset, rows.slice(1)))
+    monkeypatch.setattr(Warehouse, "load", lambda self, dataset, files: load(self, dataset, files[1:]))
     with pytest.raises(DataError, match="does not hold the lake's rows"):
         cloud.publish()
     assert cloud.seen() == {}
+
+
+def test_files_of_a_bucket_are_loaded_by_bigquery_itself(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lake's own files, with their partition in the path; the emulator reads them from a folder."""
+    monkeypatch.setattr(bigquery, "_MOST_URIS", 2)
+    bucket = cloud.server.storage / "lake"
+    for file in cloud.toy.lake.files("predictions"):
+        own = file[file.index("data/") :]
+        (bucket / own).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file.removeprefix("file://"), bucket / own)
+    found = [f"gs://lake/{path.relative_to(bucket)}" for path in sorted(bucket.rglob("*.parquet"))]
+    assert len(found) == len(DAYS)
+    assert settings().analysts
+    warehouse = Warehouse(settings().analysts, "toy", {})  # type: ignore[arg-type]
+    dataset, days = datasets.predictions(cloud.toy.spec), Partitions.parse(FIRST, LAST)
+    cloud.bodies.clear()
+    staging = warehouse.load(dataset, found)
+    loads = [json.loads(body)["configuration"]["load"] for body in dict.fromkeys(cloud.bodies) if b"sourceUris" in body]
+    assert [load["sourceUris"] for load in loads] == [found[:2], found[2:]]
+    assert not any(_is_load(body) for body in cloud.bodies), "no row passes through this process"
+    lake = fingerprints_of(dataset, cloud.toy.lake.scan("predictions", days), days)
+    assert warehouse.fingerprints(dataset, days, staging) == lake
+    with pytest.raises(SpecError, match=r"Not found: URI gs://lake/none\.parquet"):
+        warehouse.load(dataset, ["gs://lake/none.parquet"])
 
 
 def test_the_fingerprint_is_the_same_in_both(cloud: Cloud) -> None:

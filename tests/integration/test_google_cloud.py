@@ -6,15 +6,18 @@ Google's clients, Airflow's hooks and PyIceberg are the real ones and unmodified
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
+from google.cloud import bigquery
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.loopback.cloud import LoopbackCloud, production
+from tests.loopback.identity import PROJECT as GOOGLE_PROJECT
 from tests.unit.methods.test_fit import TRAIN, made_rows
 from tests.unit.plugins.operators.test_remote_stages import stopping
 
@@ -23,9 +26,12 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import RegistryLogin, Settings, settings
 from contrail.dispatch.receipts import Receipt, Receipts, utc_now
 from contrail.errors import MissingInputError, SpecError
+from contrail.lake import datasets
+from contrail.lake.provenance import Provenance
 from contrail.methods.boosting import Checkpoint
 from contrail.methods.fit import Method, booster_params, fit_trees
 from contrail.methods.trainer import ThisProcess
+from contrail.partitions import Partitions
 from contrail.stages.training.checkpoints import CheckpointFolder
 from contrail_airflow.operators import remote_run
 from contrail_airflow.operators import stage as operators
@@ -125,14 +131,37 @@ def test_the_chain_runs_there_and_leaves_what_it_leaves_here(cloud: Toy, monkeyp
     assert len({row[0] for row in rows}) == 9
     here = cloud.lake.files("predictions")
     dispatch = settings().dispatch
-    elsewhere = dispatch.model_copy(update={"stages": {**dispatch.stages, "score": "spark"}})
-    monkeypatch.setattr(operators, "settings", lambda: settings().model_copy(update={"dispatch": elsewhere}))
-    scored = perform("score", "2024-01-16", "2024-01-24")
-    assert scored["rows"] == len(rows)
-    assert cloud.lake.files("predictions") == here, "the publisher keeps the files of rows that are the same"
+    for target in ("spark", "gpu"):
+        elsewhere = dispatch.model_copy(update={"stages": {**dispatch.stages, "score": target}})
+        moved = settings().model_copy(update={"dispatch": elsewhere})
+        monkeypatch.setattr(operators, "settings", lambda moved=moved: moved)
+        scored = perform("score", "2024-01-16", "2024-01-24", f"score-{target}")
+        assert scored["rows"] == len(rows)
+        assert [one.stage for one in receipts(f"score-{target}")] == ["score"]
+        assert cloud.lake.files("predictions") == here, "the publisher keeps the files of rows that are the same"
     made = cloud.lake.history("features")[0].provenance
     assert made.lock_hash
     assert made.code_revision not in ("", "unknown"), "the wheel names the checkout that it was built from"
+
+
+def test_analysts_get_what_bigquery_reads_from_the_lakes_bucket(cloud: Toy) -> None:
+    """The emulator reads the files where the storage server keeps them."""
+    dataset, days = datasets.predictions(cloud.spec), Partitions.parse("2024-01-02", "2024-01-04")
+    values = {
+        "probability": 0.25, "decision": False, "reason_1": "depot", "model_name": "toy", "model_version": "1",
+        "feature_snapshot": 1, "scoring_run": "r", "scored_at": datetime(2024, 1, 5, tzinfo=UTC),
+    }  # fmt: skip
+    made = [{"partition_date": day, "ship_date": day, "parcel": n, **values} for day in days for n in range(5)]
+    rows = pa.Table.from_pylist(made, dataset.arrow_schema())
+    cloud.lake.publish(dataset, rows, days, Provenance("r", "test", "", "", ""))
+    assert all(file.startswith("gs://lake/") for file in cloud.lake.files("predictions", days))
+    copied = cloud.run("publish", str(days.start), str(days.end)).details.tables
+    assert (copied["predictions"].rows, copied["predictions"].partitions) == (15, (str(days),))
+    view = f"`{GOOGLE_PROJECT}.contrail_analysts.toy_predictions`"
+    query = f"SELECT * FROM {view} WHERE partition_date <= '{days.end}' ORDER BY partition_date, parcel"
+    shown = [tuple(row.values()) for row in bigquery.Client(GOOGLE_PROJECT).query_and_wait(query)]
+    of_lake = "SELECT * FROM predictions WHERE partition_date <= DATE '2024-01-04' ORDER BY partition_date, parcel"
+    assert shown == cloud.sql(of_lake)
 
 
 def test_a_job_logs_in_to_mlflow_by_its_secret_and_moves_no_alias(cloud: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """BigQuery: bqemulator, in a virtual environment of its own, behind a door that adds what it lacks and tests rely on.
 
-The service answers 409 to a job id that it knows, where the emulator runs the job again. It answers 404 to a table of a
+The service answers 409 to a job id that it knows, where the emulator runs the job again. It refuses to load a file that is
+not there, and columns that may be null into REQUIRED ones. It answers 404 to a table of a
 missing dataset, where the emulator fails. A new column in a table's metadata is a column of the table, where the
 emulator changes the metadata alone. The emulator takes a NULL for REQUIRED columns, knows no access rights, and
 partitions or clusters only by name. A query that comes between the statements of a transaction stops it for good.
@@ -23,15 +24,20 @@ _START_SECONDS = 60
 _JOBS = re.compile(r"(?:/upload)?(/bigquery/v2/projects/[^/]+)/jobs(?:\?.*)?")
 _TABLES = re.compile(r"(/bigquery/v2/projects/[^/]+/datasets/([^/]+))/tables(?:\?.*)?")
 _TABLE = re.compile(r"/bigquery/v2/projects/([^/]+)/datasets/([^/]+)/tables/([^/?]+)(?:\?.*)?")
+_MOST_URIS = 10_000
 _BOUNDARY = re.compile(rb'boundary="?([^";]+)"?')
 
 
 class BigQueryServer:
-    """The emulator and its door, until ``stop``; ``address`` is for ``BIGQUERY_EMULATOR_HOST``."""
+    """The emulator and its door, until ``stop``; ``address`` is for ``BIGQUERY_EMULATOR_HOST``.
 
-    def __init__(self, folder: Path) -> None:
+    Load jobs read ``gs://`` files below ``storage``, as they lie there.
+    """
+
+    def __init__(self, folder: Path, storage: Path) -> None:
         if not (VENV / "bin" / "bqemulator").exists():
             raise RuntimeError(f"{VENV} has no emulator: make .venv-bigquery/.installed")
+        self.storage = storage
         inner = free_port()
         command = [
             str(VENV / "bin" / "bqemulator"),
@@ -44,7 +50,12 @@ class BigQueryServer:
         self._log = (folder / "bigquery.log").open("w")
         self._process = subprocess.Popen(
             command,
-            env={"PATH": os.environ["PATH"], "HOME": str(_home(folder)), "BQEMU_LOG_LEVEL": "warning"},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(_home(folder)),
+                "BQEMU_LOG_LEVEL": "warning",
+                "BQEMU_GCS_LOCAL_ROOT": str(storage),
+            },
             stdout=self._log,
             stderr=self._log,
         )
@@ -91,6 +102,9 @@ class _Door(QuietHandler):
         ):
             self._send(409, _refusal(409, "duplicate", f"Already Exists: Job {job}"))
             return
+        if submitted and (why := self._refused_load(body)):
+            self._send(*why)
+            return
         made = _TABLES.fullmatch(self.path) if self.command == "POST" else None
         if made and self._ask("GET", made[1], b"", {})[0] == 404:
             self._send(404, _refusal(404, "notFound", f"Not found: Dataset {made[2]}"))
@@ -105,6 +119,21 @@ class _Door(QuietHandler):
             self._send(status, content, headers)
         else:
             self.close_connection = True
+
+    def _refused_load(self, body: bytes) -> tuple[int, bytes] | None:
+        """How the service refuses a load of files: one that is not there, too many, a column that may be null but must not."""
+        load = json.loads(body)["configuration"].get("load", {}) if body.startswith(b"{") else {}
+        files = load.get("sourceUris", [])
+        if len(files) > _MOST_URIS:
+            return 400, _refusal(400, "invalid", f"Too many sourceUris: {len(files)}")
+        for uri in files:
+            if not (self.bigquery.storage / uri.removeprefix("gs://")).is_file():
+                return 404, _refusal(404, "notFound", f"Not found: URI {uri}")
+        for field in load.get("schema", {}).get("fields", []) if files else []:
+            if field.get("mode") == "REQUIRED":
+                said = f"Field {field['name']} is REQUIRED in the schema and OPTIONAL in the file"
+                return 400, _refusal(400, "invalid", said)
+        return None
 
     def _job_of(self, body: bytes) -> str | None:
         """The id of the job that is submitted, as JSON or as the first part of an upload."""

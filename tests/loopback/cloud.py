@@ -171,7 +171,7 @@ def main() -> None:
     folder, signed = map(Path, sys.argv[1:])
     root = folder / "storage"
     store = StorageServer(root)
-    bigquery = BigQueryServer(folder)
+    bigquery = BigQueryServer(folder, root)
     mlflow = RegistryServer(folder)
     identity = Identity(folder)
     environment = {

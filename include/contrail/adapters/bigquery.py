@@ -3,16 +3,14 @@
 This module does not decide when to replace a partition, nor what to compare.
 """
 
-import io
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from google.api_core import exceptions as google
 from google.cloud import bigquery
+from upath import UPath
 
 from contrail.adapters.bigquery_errors import bigquery_errors
 from contrail.adapters.bigquery_replacement import Publication, Replacement, newest_sql, transaction_sql
@@ -26,6 +24,8 @@ from contrail.partitions import Partitions
 _STAGING_LIFE = timedelta(days=1)
 _MOST_ATTEMPTS = 10
 _SECONDS = 3600.0
+# BigQuery's limit for a load job. Its other one, 15 TB, is out of reach for so many files of the lake (256 MB each).
+_MOST_URIS = 10_000
 
 
 class Warehouse:
@@ -111,31 +111,47 @@ class Warehouse:
         with bigquery_errors("querying BigQuery"):
             return list(self.client.query_and_wait(sql, job_config=bigquery.QueryJobConfig(labels=self.labels)))
 
-    def load(self, dataset: Dataset, rows: pa.Table) -> str:
-        """Load rows into a new staging table, which expires by itself.
+    def load(self, dataset: Dataset, files: Sequence[str]) -> str:
+        """Load Parquet files into a new staging table, which expires by itself.
 
-        The rows travel as one Parquet file, so BigQuery needs no access to the lake's bucket.
+        BigQuery reads the files of a bucket itself, so no row passes through this process. Other files are uploaded, one
+        after the other, as streams.
 
         Returns:
             The table's full name. Each call makes its own table, because another publisher may drop its own at any time.
         """
         staging = f"{self.name_of(dataset.name)}__{secrets.token_hex(8)}"
-        # Rows that do not fit fail here, before readers see them. REQUIRED columns are checked too.
-        table = bigquery.Table(staging, schema=schema_of(dataset))
+        # No column is required in the lake's files, and BigQuery would refuse them for a REQUIRED column. The transaction
+        # refuses a null later.
+        table = bigquery.Table(staging, schema=[nullable(field) for field in schema_of(dataset)])
         table.expires, table.labels = datetime.now(UTC) + _STAGING_LIFE, self.labels
-        file = io.BytesIO()
-        # No column is required in the lake's files. BigQuery would refuse them for a REQUIRED column.
-        pq.write_table(rows.cast(dataset.arrow_schema()), file)
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET, schema=table.schema, labels=self.labels,
-            write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )  # fmt: skip
+        in_bucket = [file for file in files if file.startswith("gs://")]
+        others = [file for file in files if not file.startswith("gs://")]
         with bigquery_errors(f"loading {staging}"):
             self.client.create_table(table, exists_ok=True)
-            job = self.client.load_table_from_file(file, table.reference, rewind=True, job_config=config)
-            job.result(timeout=_SECONDS)
+            jobs = [
+                self._once(f"{table.table_id}-{n}", self.client.load_table_from_uri, uris, table.reference, config)
+                for n, uris in enumerate(_chunks(in_bucket, _MOST_URIS))
+            ]
+            for n, file in enumerate(others):
+                with UPath(file).open("rb") as stream:
+                    name = f"{table.table_id}-upload-{n}"
+                    jobs.append(self._once(name, self.client.load_table_from_file, stream, table.reference, config))
+            for job in jobs:
+                job.result(timeout=_SECONDS)
         return staging
+
+    def _once(self, job_id: str, start: Callable[..., Any], source: Any, table: Any, config: Any) -> Any:
+        """Start a load job. One whose answer was lost is the same job, and loads nothing twice."""
+        try:
+            return start(source, table, job_id=job_id, job_config=config)
+        except google.Conflict:
+            return self.client.get_job(job_id)
 
     def replace(self, wanted: Replacement, work: str) -> None:
         """Replace partitions and write their records, in one transaction.
@@ -185,3 +201,9 @@ class Warehouse:
         """Remove a staging table."""
         with bigquery_errors(f"removing {staging}"):
             self.client.delete_table(staging, not_found_ok=True)
+
+
+def _chunks(files: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """Cut a list into parts of at most so many."""
+    for start in range(0, len(files), most):
+        yield files[start : start + most]

@@ -10,7 +10,6 @@ from datetime import date
 from typing import Literal
 
 import duckdb
-import pyarrow as pa
 
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import ColumnSpec
@@ -73,11 +72,11 @@ def _text(name: str, column: ColumnSpec, dialect: Dialect) -> str:
     return f"('=' || {name})" if column.type == "string" else f"CAST({name} AS STRING)"
 
 
-def fingerprints(dataset: Dataset, rows: pa.Table, partitions: Partitions) -> dict[date, Fingerprint]:
-    """Compute the fingerprints of rows of the lake."""
-    with duckdb.connect() as connection:
-        connection.register("lake_rows", rows)
-        found = connection.sql(fingerprint_sql(dataset, "lake_rows", partitions, "duckdb")).fetchall()
+def fingerprints(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, source: str, partitions: Partitions
+) -> dict[date, Fingerprint]:
+    """Compute the fingerprints of rows of the lake, which a session has under the name ``source``."""
+    found = connection.sql(fingerprint_sql(dataset, source, partitions, "duckdb")).fetchall()
     return {day: Fingerprint(count, checksum) for day, count, checksum in found}
 
 

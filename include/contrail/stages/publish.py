@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from contrail.adapters.bigquery import Warehouse
 from contrail.adapters.bigquery_replacement import Publication, Replacement
+from contrail.config.names import quoted
 from contrail.errors import DataError, SpecError
 from contrail.lake import records
-from contrail.lake.datasets import PARTITION, Dataset
+from contrail.lake.datasets import Dataset
+from contrail.lake.loadable import loadable
+from contrail.lake.readers import create_view
+from contrail.lake.sessions import session
 from contrail.lake.warehouse import (
     TABLES,
     Fingerprint,
@@ -78,7 +79,6 @@ class _State:
     """A table of the lake at one snapshot."""
 
     snapshot: int
-    rows: pa.Table
     fingerprints: Fingerprints
 
 
@@ -106,8 +106,10 @@ def _publish(run: StageRun[Options], warehouse: Warehouse, dataset: Dataset) -> 
 def _read(run: StageRun[Options], dataset: Dataset) -> _State:
     run.lake.table(dataset.name)  # an error names all tables, if this one does not exist
     snapshot = run.lake.snapshot_id(dataset.name) or 0
-    rows = run.lake.scan(dataset.name, run.partitions, list(dataset.columns), snapshot or None)
-    return _State(snapshot, rows, fingerprints(dataset, rows, run.partitions))
+    files = run.lake.files(dataset.name, run.partitions, snapshot or None)
+    with session(run.settings) as connection:
+        create_view(connection, dataset.name, run.lake.schema(dataset.name), files)
+        return _State(snapshot, fingerprints(connection, dataset, quoted(dataset.name), run.partitions))
 
 
 def _outdated(state: _State, recorded: Mapping[date, Publication], again: bool) -> list[date]:
@@ -130,13 +132,13 @@ def _copy(
     before: Mapping[date, Publication],
 ) -> int:
     """Load the rows, check them, and replace the partitions. Return the number of rows."""
-    rows = state.rows.filter(pc.is_in(state.rows.column(PARTITION), value_set=pa.array(days, pa.date32())))
     wanted = {day: found for day in days if (found := state.fingerprints.get(day))}
     work = work_name(run.pipeline.name, dataset.name, {day: _change(before.get(day), wanted.get(day)) for day in days})
+    rows = sum(found.rows for found in wanted.values())
     staging = None
     if wanted:
-        run.progress(f"{dataset.name}: loading {rows.num_rows:,} rows of {len(days)} partitions")
-        staging = warehouse.load(dataset, rows)
+        run.progress(f"{dataset.name}: loading {rows:,} rows of {len(days)} partitions")
+        staging = warehouse.load(dataset, _files(run, dataset, state, days))
         if differences(wanted, warehouse.fingerprints(dataset, run.partitions, staging)):
             raise DataError(f"{staging} does not hold the lake's rows. Readers see what was there before.")
     noted = {day: Publication(dataset.name, state.snapshot, wanted.get(day, Fingerprint()), run.run_id) for day in days}
@@ -144,7 +146,14 @@ def _copy(
     warehouse.replace(Replacement(dataset, staging, noted, replaced), work)
     if staging:
         warehouse.drop(staging)
-    return rows.num_rows
+    return rows
+
+
+def _files(run: StageRun[Options], dataset: Dataset, state: _State, days: list[date]) -> list[str]:
+    """The Parquet files of these partitions, with the columns of the warehouse's table."""
+    own = [file for part in as_ranges(days) for file in run.lake.files(dataset.name, part, state.snapshot)]
+    copy = run.staging / f"{dataset.name}.parquet"
+    return loadable(own, run.lake.schema(dataset.name), dataset.staged_schema(), copy)
 
 
 def _change(before: Publication | None, wanted: Fingerprint | None) -> Change:

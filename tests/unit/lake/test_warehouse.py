@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -27,7 +28,14 @@ DATASET = Dataset("t", "Test.", {n: ColumnSpec(type=t, required=False) for n, t 
 
 
 def of(*rows: dict[str, Any]) -> dict[date, Fingerprint]:
-    return fingerprints(DATASET, pa.Table.from_pylist(list(rows), DATASET.arrow_schema()), RANGE)
+    return fingerprints_of(DATASET, pa.Table.from_pylist(list(rows), DATASET.arrow_schema()), RANGE)
+
+
+def fingerprints_of(dataset: Dataset, rows: pa.Table, partitions: Partitions) -> dict[date, Fingerprint]:
+    """Those of rows in memory."""
+    with duckdb.connect() as connection:
+        connection.register("lake_rows", rows)
+        return fingerprints(connection, dataset, "lake_rows", partitions)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
