@@ -29,6 +29,8 @@ T = TypeVar("T")
 # value itself, its encoding, XGBoost's copy, its contribution, and its part of the result.
 _ROWS = 2**18
 _BYTES_A_VALUE = 64
+# All calls together take this part of the memory for rows. The publisher sorts and writes what they return meanwhile.
+_SHARE = 4
 
 
 class RowsFunction(Protocol):
@@ -99,7 +101,7 @@ def _here(
     for part in parts:
         at_once = part.function.at_once
         # One more result waits for the writer, and one more batch is read.
-        rows = memory_bytes // (at_once + 2) // (_BYTES_A_VALUE * len(inputs))
+        rows = memory_bytes // _SHARE // (at_once + 2) // (_BYTES_A_VALUE * len(inputs))
         calls = (partial(part.function, batch) for batch in _read(part.files, inputs, max(1, min(rows, _ROWS))))
         for result in _in_order(calls, at_once):
             yield from _typed(result, outputs).combine_chunks().to_batches()

@@ -129,7 +129,7 @@ def test_the_memory_limit_bounds_the_rows_of_all_calls_together(tmp_path: Path, 
     assert not seen, "nothing is computed before somebody reads"
     assert [value for batch in found for value in batch["id"].to_pylist()] == [0] * 100 + [1] * 50
     assert sum(seen) == 150
-    assert max(seen) * (at_once + 2) * len(INPUTS) * batches._BYTES_A_VALUE <= memory
+    assert max(seen) * (at_once + 2) * len(INPUTS) * batches._BYTES_A_VALUE <= memory / 4
 
 
 def test_results_keep_the_order_of_the_files_whatever_call_is_first(tmp_path: Path) -> None:
