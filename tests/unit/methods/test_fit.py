@@ -133,11 +133,11 @@ def test_known_parameters_of_every_kind_pass():
 
 def test_auto_uses_a_gpu_only_where_there_is_one_and_it_pays(monkeypatch):
     here = ThisProcess()
-    monkeypatch.setattr(trainer, "_gpu_memory", lambda: 80 * 2**30)
+    monkeypatch.setattr(trainer, "gpu_memory", lambda: 80 * 2**30)
     assert here.device("auto", 300_000) == "cpu"
     assert here.device("auto", 3_000_000) == "cuda"
     assert here.device("cpu", 3_000_000) == "cpu"
-    monkeypatch.setattr(trainer, "_gpu_memory", lambda: 0)
+    monkeypatch.setattr(trainer, "gpu_memory", lambda: 0)
     assert here.device("auto", 3_000_000) == "cpu"
     with pytest.raises(SpecError, match="no CUDA device"):
         here.device("cuda", 10)
@@ -154,7 +154,7 @@ def test_auto_uses_a_gpu_only_where_there_is_one_and_it_pays(monkeypatch):
 )
 def test_bins_that_a_gpu_is_too_small_for_are_kept_outside_it(monkeypatch, memory, changed, outside):
     made = []
-    monkeypatch.setattr(trainer, "_gpu_memory", lambda: memory)
+    monkeypatch.setattr(trainer, "gpu_memory", lambda: memory)
     monkeypatch.setattr(trainer, "binned", lambda rows, *_: made.append(rows.external_memory))
     first = np.arange(2000) < 1500
     with ThisProcess().holding(made_rows(), first, {"device": "cuda", **changed}, ~first):
@@ -174,8 +174,8 @@ def test_the_driver_is_asked_for_the_memory_of_the_first_gpu(monkeypatch):
 
     driver = SimpleNamespace(cuInit=lambda flags: flags, cuDeviceGet=get, cuDeviceTotalMem_v2=total)
     monkeypatch.setattr(trainer.ctypes, "CDLL", lambda name: driver)
-    assert trainer._gpu_memory() == 24 * 2**30 + 7
+    assert trainer.gpu_memory() == 24 * 2**30 + 7
     for call in vars(driver):
         with monkeypatch.context() as broken:
             broken.setattr(driver, call, lambda *_: 100)
-            assert trainer._gpu_memory() == 0
+            assert trainer.gpu_memory() == 0
