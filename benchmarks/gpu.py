@@ -4,6 +4,9 @@ The trainings are those of the pipeline, on January to August, by the module tha
 December test them. It also runs alone, on a machine that has only the file that ``make bench`` leaves:
 
     python -m benchmarks.gpu --flights flights.parquet
+
+With ``--goals`` it makes only the trainings that have a goal, and says whether they reach it: 10 and 100 million rows from
+Parquet to the model, and the quality over five seeds on both devices.
 """
 
 import argparse
@@ -18,9 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.harness import PIPELINE
-from benchmarks.training_size import FLIGHTS, TEST_BEGINS, TRAINING_ENDS, sizes, write_flights
+from benchmarks.training_size import FLIGHTS, TEST_BEGINS, TRAINING_ENDS, measured, sizes, table, write_flights
 
 SEEDS = range(12)
+GOALS = {10_000_000: 5.0, 100_000_000: 60.0}  # seconds from Parquet to the model
+_GOAL_SEEDS = 5
 EXPLAINED = 100_000
 
 
@@ -42,10 +47,10 @@ def _read(flights: Path) -> _Data:
     from contrail.methods.splits import split_window
     from contrail.partitions import Partitions
 
-    spec, table = load_pipeline(PIPELINE).spec, pq.read_table(flights).sort_by("flight_date")
-    days = table["flight_date"]
-    window = table.filter(pc.less_equal(days, TRAINING_ENDS))
-    test = table.filter(pc.greater_equal(days, TEST_BEGINS))
+    spec, flown = load_pipeline(PIPELINE).spec, pq.read_table(flights).sort_by("flight_date")
+    days = flown["flight_date"]
+    window = flown.filter(pc.less_equal(days, TRAINING_ENDS))
+    test = flown.filter(pc.greater_equal(days, TEST_BEGINS))
     rows = encode_window(window, spec)
     split = split_window(
         Partitions(pc.min(days).as_py(), TRAINING_ENDS), spec.train.validation_days, spec.train.embargo_days
@@ -113,6 +118,25 @@ def tables(flights: Path, devices: list[str]) -> str:
     return compare(flights, devices) + "\n### Trainings of more rows\n\n" + sizes(flights, ways)
 
 
+def goals(flights: Path) -> str:
+    """The trainings that have a goal, and whether they reach it."""
+    found = [measured(rows, "cuda", False, flights) for rows in GOALS]
+    data = _read(flights)
+    areas = {d: [_trained(data, d, seed)["auc"] for seed in SEEDS[:_GOAL_SEEDS]] for d in ("cpu", "cuda")}
+    apart = abs(statistics.mean(areas["cpu"]) - statistics.mean(areas["cuda"]))
+    error = (sum(statistics.variance(values) for values in areas.values()) / _GOAL_SEEDS) ** 0.5
+    return "\n".join([
+        table(found), "",
+        *(f"{f['rows']:,} rows: {f['seconds']:.1f} s; {_reached(f['seconds'], GOALS[f['rows']], 's')}" for f in found),
+        f"AUC of {_GOAL_SEEDS} seeds: {_spread(areas['cpu'])} on a CPU, {_spread(areas['cuda'])} on the GPU; apart by "
+        f"{apart:.4f}; {_reached(apart, 2 * error, '(two standard errors)')}",
+    ])  # fmt: skip
+
+
+def _reached(value: float, goal: float, unit: str) -> str:
+    return f"{'reaches' if value <= goal else 'MISSES'} the goal of at most {goal:.4g} {unit}"
+
+
 def compare(flights: Path, devices: list[str]) -> str:
     """Models and explanations of these devices. All explain rows by the same model, that of the first."""
     data = _read(flights)
@@ -147,5 +171,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flights", type=Path, default=FLIGHTS)
     parser.add_argument("--devices", nargs="+", choices=["cpu", "cuda"], default=["cpu", "cuda"])
+    parser.add_argument("--goals", action="store_true", help="Only the trainings that have a goal.")
     asked = parser.parse_args()
-    print(tables(asked.flights, asked.devices))
+    print(goals(asked.flights) if asked.goals else tables(asked.flights, asked.devices))

@@ -1,4 +1,4 @@
-"""How a training grows with its rows.
+"""How a training grows with its rows, from Parquet to the model.
 
 The rows are the flights of January to August, drawn with noise up to millions. The flights of October to December test
 the model. One training also runs alone, on a machine that has only the file that ``make bench`` leaves:
@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,7 +18,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,67 +37,111 @@ TRAINING_ENDS, TEST_BEGINS = date(2013, 8, 31), date(2013, 10, 1)
 ROUNDS = 100
 NOISE = 0.01  # standard deviations of a column
 _AT_A_TIME = 1_000_000
-# Memory in multiples of the rows' bytes. With the encoded and binned copies it was 2.7 at ten million rows.
-_ROOM = 3
+# The rows as files, twice: their own, and the encoded ones.
+_ROOM = 2
 
 
 # ---- one training ----
 
 
-def _drawn(flights: pa.Table, rows: int) -> pa.Table:
-    """``rows`` flights, drawn with replacement. Noise makes no two the same."""
-    numbers = [f.name for f in flights.schema if pa.types.is_floating(f.type) and f.name != "label"]
-    spread = {name: np.float32(NOISE * (pc.stddev(flights[name]).as_py() or 0.0)) for name in numbers}
+def draw(flights: Path, rows: int) -> Path:
+    """Write ``rows`` flights, drawn with replacement, as files of a million; once. Noise makes no two the same."""
+    folder = flights.parent / f"flights-{rows}"
+    if (folder / "whole").exists():
+        return folder
+    folder.mkdir(exist_ok=True)
+    table = pq.read_table(flights)
+    learned = table.filter(pc.less_equal(table["flight_date"], TRAINING_ENDS)).drop_columns("flight_date")
+    numbers = [f.name for f in learned.schema if pa.types.is_floating(f.type) and f.name != "label"]
+    spread = {name: np.float32(NOISE * (pc.stddev(learned[name]).as_py() or 0.0)) for name in numbers}
 
-    def part(start: int) -> pa.Table:
+    def part(start: int) -> None:
         rng = np.random.default_rng([0, start])
-        drawn = flights.take(pa.array(rng.integers(0, flights.num_rows, min(_AT_A_TIME, rows - start))))
+        drawn = learned.take(pa.array(rng.integers(0, learned.num_rows, min(_AT_A_TIME, rows - start))))
         for name in numbers:
             noise = pa.array(rng.standard_normal(drawn.num_rows, np.float32) * spread[name])
             drawn = drawn.set_column(drawn.column_names.index(name), name, pc.add(drawn[name], noise))
-        return drawn
+        pq.write_table(drawn, folder / f"{start:012d}.parquet", compression="zstd")
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return pa.concat_tables(threads.map(part, range(0, rows, _AT_A_TIME)))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+        list(threads.map(part, range(0, rows, _AT_A_TIME)))
+    (folder / "whole").touch()
+    return folder
 
 
-def train(rows: int, device: str, flights: Path, external: bool = False) -> dict[str, Any]:
-    """Seconds, peak memory in GB and metrics of one training by the module that the stage uses."""
-    from contrail.config.pipeline import load_pipeline
+def _encoded(flights: Path, rows: int, spec: Any) -> Any:
+    """The drawn rows and then the test rows, as the stage encodes them, with their labels."""
+    from contrail.config.settings import settings
+    from contrail.lake.parquet import parquet_files
+    from contrail.methods.encoded_rows import BLOCK_ROWS, EncodedRows, Room
     from contrail.methods.encoding import category_table
-    from contrail.methods.fit import Method, booster_params, fit_trees, override
     from contrail.methods.matrices import TrainingRows
+
+    table, names = pq.read_table(flights), tuple(spec.features.columns)
+    learned, test = (
+        table.filter(pc.less_equal(table["flight_date"], TRAINING_ENDS)),
+        table.filter(pc.greater_equal(table["flight_date"], TEST_BEGINS)),
+    )
+    room = Room(settings().memory_bytes // 4, settings().memory_bytes // 2, flights.parent / "tmp")
+    encoded = EncodedRows(names, category_table(learned, spec.features.categories), room)
+    files = sorted(map(str, draw(flights, rows).glob("*.parquet")))
+    batches = parquet_files(files).to_batches(batch_size=BLOCK_ROWS, batch_readahead=4)
+    labels = []
+    for part in chain((pa.Table.from_batches([batch]) for batch in batches), [test]):
+        encoded.append(part)
+        labels.append(part["label"].to_numpy().astype(np.float32))
+    return TrainingRows(encoded, np.concatenate(labels))
+
+
+def train(rows: int, device: str, flights: Path, external: bool = False, bare: bool = False) -> dict[str, Any]:
+    """Seconds, peak memory in GB and metrics of one training by the module that the stage uses, from files to model.
+
+    With ``bare`` also the seconds of ``xgboost.train`` alone, on a matrix that is there.
+    """
+    from contrail.config.pipeline import load_pipeline
+    from contrail.methods.fit import Method, booster_params, fit_trees, override
     from contrail.methods.metrics import evaluate
 
     spec = load_pipeline(PIPELINE).spec
     settings = {"rounds": ROUNDS, "early_stopping_rounds": ROUNDS, "refit": False, "device": device}
-    table, names = pq.read_table(flights), tuple(spec.features.columns)
-    day = table["flight_date"]
-    learned, test = (
-        table.filter(pc.less_equal(day, TRAINING_ENDS)),
-        table.filter(pc.greater_equal(day, TEST_BEGINS)),
-    )
-    whole = pa.concat_tables([_drawn(learned.select([*names, "label"]), rows), test.select([*names, "label"])])
-    categories = category_table(learned, spec.features.categories)
-    labels = whole["label"].to_numpy().astype(np.float32)
-    data = TrainingRows(whole.select(names), labels, names, categories, external)
-    fit = np.arange(whole.num_rows) < rows
     train_spec, clock = override(spec.train, settings), _clock()
+    params = booster_params(spec.task, train_spec)
+    draw(flights, rows)
     with _Gpu() as gpu:
         started = time.perf_counter()
-        fitted = fit_trees(data, fit, ~fit, Method(train_spec, booster_params(spec.task, train_spec), clock))
-        seconds = time.perf_counter() - started
+        data = replace(_encoded(flights, rows, spec), external_memory=external)
+        encoded = time.perf_counter()
+        fit = np.arange(len(data.labels)) < rows
+        fitted = fit_trees(data, fit, ~fit, Method(train_spec, params, clock))
+        ended = time.perf_counter()
     found = evaluate(spec.task, data.labels[~fit].astype(np.float64), fitted.validation_predictions)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    alone = {"bare": _bare(data, fit, {**params, "device": fitted.device})} if bare else {}
     return {
         "rows": rows,
         "device": fitted.device,
         "external": external,
-        "seconds": seconds,
+        "seconds": ended - started,
+        "encoding": encoded - started,
         "trees": clock.trees,
-        **gpu.told(started, started + seconds),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        **alone,
+        **gpu.told(started, ended),
+        "memory": memory,
         **found,
     }
+
+
+def _bare(data: Any, fit: Any, params: dict[str, Any]) -> float:
+    """Seconds of ``xgboost.train`` alone, on matrices that are there."""
+    import xgboost
+
+    from contrail.methods.matrices import binned
+
+    matrix = binned(data, fit, params)
+    evals = [(matrix, "fit"), (binned(data, ~fit, params, matrix), "validation")]
+    started = time.perf_counter()
+    xgboost.train(params, matrix, ROUNDS, evals=evals, verbose_eval=False)
+    return time.perf_counter() - started
 
 
 def _clock() -> Any:
@@ -188,12 +235,6 @@ def write_flights() -> None:
     pq.write_table(rows.cast(pa.schema(small)), FLIGHTS, compression="zstd")
 
 
-def _available() -> float:
-    """Bytes of memory that nobody uses."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024.0
-
-
 def measure() -> str:
     """Every size that fits into this machine, on its processors. ``gpu`` measures those of a GPU."""
     write_flights()
@@ -201,38 +242,43 @@ def measure() -> str:
 
 
 def sizes(flights: Path, ways: list[tuple[str, bool]]) -> str:
-    """The table of every size that fits into this machine, each training in a process of its own.
+    """The table of every size that fits onto this machine's disk, each training in a process of its own.
 
     Args:
         flights: The file that ``write_flights`` makes.
         ways: Devices, and whether the bins are kept outside.
     """
     a_row = pq.read_table(flights).nbytes / pq.ParquetFile(flights).metadata.num_rows
-    fitting = [rows for rows in ROWS if rows * a_row * _ROOM < _available()]
-    found = [_measured(rows, device, external, flights) for rows in fitting for device, external in ways]
+    fitting = [rows for rows in ROWS if rows * a_row * _ROOM < shutil.disk_usage(flights.parent).free]
+    found = [measured(rows, device, external, flights) for rows in fitting for device, external in ways]
     missing = [f"{rows:,}" for rows in ROWS if rows not in fitting]
-    return table(found) + (f" Not measured for want of memory: {', '.join(missing)} rows.\n" if missing else "\n")
+    return table(found) + (f" Not measured for want of disk: {', '.join(missing)} rows.\n" if missing else "\n")
 
 
 def table(found: list[dict[str, Any]]) -> str:
     """The table of these trainings, and what to know of it."""
     head = (
-        "| rows | device | seconds | of them trees | million rows × trees a second | memory | GPU memory | GPU busy | AUC | "
-        "log loss |"
+        "| rows | device | seconds | of them encoding | of them trees | over bare XGBoost | memory | GPU memory | GPU busy | "
+        "AUC | log loss |"
     )
     lines = [
         f"| {f['rows']:,} | {f['device']}{', bins outside' if f['external'] else ''} | {f['seconds']:.1f} | "
-        f"{f['trees']:.1f} | {f['rows'] * ROUNDS / f['seconds'] / 1e6:.1f} | {f['memory']:.1f} GB | {_of_gpu(f)} | "
+        f"{f['encoding']:.1f} | {f['trees']:.1f} | {_over_bare(f)} | {f['memory']:.1f} GB | {_of_gpu(f)} | "
         f"{f['auc']:.4f} | {f['log_loss']:.4f} |"
         for f in found
     ]
     note = (
         f"{ROUNDS} rounds with the pipeline's parameters. The rows are drawn from January to August, with noise of {NOISE} "
-        "standard deviations. The metrics are those of October to December. Seconds hold binning and trees. One run each."
+        "standard deviations. The metrics are those of October to December. Seconds are those from Parquet "
+        "files to the model. Bare XGBoost is `xgboost.train` on matrices that are there, with the same metrics. One run each."
     )
     if any(f["device"] == "cuda" for f in found):
         note += " GPU busy: the share of all the seconds in which it computes (`nvidia-smi`)."
-    return "\n".join([head, "|" + "---|" * 10, *lines, "", note])
+    return "\n".join([head, "|" + "---|" * 11, *lines, "", note])
+
+
+def _over_bare(found: dict[str, Any]) -> str:
+    return f"{found['trees'] / found['bare']:.2f}" if "bare" in found else "–"
 
 
 def _of_gpu(found: dict[str, Any]) -> str:
@@ -241,9 +287,15 @@ def _of_gpu(found: dict[str, Any]) -> str:
     return f"{found['gpu_memory']:.1f} GB | {found['busy']:.0%}"
 
 
-def _measured(rows: int, device: str, external: bool, flights: Path) -> dict[str, Any]:
+def measured(rows: int, device: str, external: bool, flights: Path) -> dict[str, Any]:
+    """One training in a process of its own; see ``train``."""
     command = [sys.executable, "-m", "benchmarks.training_size", f"--rows={rows}", f"--device={device}"]
-    command += [f"--flights={flights}", *(["--external-memory"] if external else [])]
+    command += [
+        f"--flights={flights}",
+        *(["--external-memory"] if external else []),
+        *(["--bare"] if device == "cpu" else []),
+    ]
+    draw(flights, rows)
     done = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"training {rows:,} rows on {device} failed:\n{done.stderr[-3000:]}")
@@ -260,9 +312,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--device", choices=["cpu", "cuda"], required=True)
     parser.add_argument("--external-memory", action="store_true", help="Keep the bins outside.")
+    parser.add_argument("--bare", action="store_true", help="Time XGBoost alone too.")
     parser.add_argument("--flights", type=Path, default=FLIGHTS)
     asked = parser.parse_args()
-    print(json.dumps(train(asked.rows, asked.device, asked.flights, asked.external_memory)))
+    print(json.dumps(train(asked.rows, asked.device, asked.flights, asked.external_memory, asked.bare)))
 
 
 if __name__ == "__main__":

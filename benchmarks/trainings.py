@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -74,5 +74,5 @@ def trained_predictions(year: Year, window: tuple[date, date], rows: Rows, chang
     masks = split_window(Partitions(*window), train.validation_days, train.embargo_days).masks(year.days[chosen])
     fitted = fit_trees(data, *masks, Method(train, booster_params(year.spec.task, train)))
     booster = xgboost.Booster(model_file=bytearray(fitted.model))
-    later = replace(encode_window(year.rows.filter(pa.array(rows)), year.spec), categories=data.categories)
+    later = encode_window(year.rows.filter(pa.array(rows)), year.spec, categories=data.categories)
     return predict(booster, later, np.ones(int(rows.sum()), bool))

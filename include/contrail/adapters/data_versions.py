@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 _REMOTE = "versions"
+# DVC looks through every folder for files of its own. The lake has one for each day of each table.
+_IGNORED = "# DVC versions nothing else of this home.\n/*\n!/landing\n!/training_sets\n"
 # A day's files are hashed in seconds; another training run may hold DVC's lock for that long.
 _WAIT_SECONDS = 300
 
@@ -85,6 +87,9 @@ def _make(settings: Settings) -> None:
     """Make the repository in a place of its own and move it to the home whole. Mend one that a killed run left."""
     from dvc.repo import Repo
 
+    ignore = settings.home_path / ".dvcignore"
+    if not ignore.exists():
+        ignore.write_text(_IGNORED)
     dvc = settings.home_path / ".dvc"
     if _is_configured(settings, dvc):
         return

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # One column of arrays. With one column per feature, xgboost.spark 3.2 loses a batch without validation rows.
 _FEATURES, _LABEL, _CHECK = "features", "label", "check"
+_FILE_ROWS = 1_000_000
 _GPUS = "spark.executor.resource.gpu.amount"
 
 
@@ -96,12 +97,24 @@ class SparkTrainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = [(chosen, False), *([(check, True)] if check is not None else [])]
         for part, checks in parts:
-            for number, (matrix, labels) in enumerate(rows.batches(part)):
-                features = pa.FixedSizeListArray.from_arrays(matrix.ravel(), matrix.shape[1])
-                table = pa.table({_FEATURES: features, _LABEL: labels, _CHECK: np.full(len(labels), checks)})
+            for number, table in enumerate(_files(rows, part, checks)):
                 path = self.folder / f"{'check' if checks else 'learn'}-{number:05d}.parquet"
                 with path.open("wb") as file:
                     pq.write_table(table, file)
+
+
+def _files(rows: TrainingRows, chosen: Rows, checks: bool) -> Iterator[pa.Table]:
+    """Make the table of each file. Spark deals rows out by their files, so other files would give other trees."""
+    held: list[pa.Table] = []
+    for matrix, labels in rows.batches(chosen):
+        features = pa.FixedSizeListArray.from_arrays(matrix.ravel(), matrix.shape[1])
+        held.append(pa.table({_FEATURES: features, _LABEL: labels, _CHECK: np.full(len(labels), checks)}))
+        found = pa.concat_tables(held)
+        while len(found) >= _FILE_ROWS:
+            yield found.slice(0, _FILE_ROWS)
+            found = found.slice(_FILE_ROWS)
+        held = [found]
+    yield from (last for last in held if len(last))
 
 
 def _booster(model: bytes | None) -> "xgboost.Booster | None":

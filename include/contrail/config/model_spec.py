@@ -37,7 +37,7 @@ class TrainSpec(Frozen):
         default=0,
         ge=0,
         description="A training of more rows keeps their bins on disk (CPU) or in the host's memory (GPU). "
-        "0: only when the bins do not fit into a GPU's memory.",
+        "0: only when the bins do not fit into the memory that they may take.",
     )
     refit: bool = Field(default=True, description="Fit again on the whole window with the rounds found.")
     device: Literal["auto", "cpu", "cuda"] = "auto"

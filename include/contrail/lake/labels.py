@@ -3,6 +3,9 @@
 An entity has one label. ``label.counts`` of the spec says which outcome of its key makes it.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import duckdb
@@ -13,11 +16,14 @@ import pyarrow.compute as pc
 from contrail.config.names import quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
+from contrail.lake import readers, sessions
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions, as_ranges
 
 _KEPT = "Nothing was published."
+# More are never in a batch of DuckDB's. Of 60 numbers a batch takes 59 MB.
+_BATCH_ROWS = 122_880
 
 
 def _label_query(spec: PipelineSpec, days: list[date], as_of: date | None) -> str:
@@ -44,9 +50,8 @@ def _label_query(spec: PipelineSpec, days: list[date], as_of: date | None) -> st
 
 def _read(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, query: str) -> pa.Table:
     """Run a query that gives ``partition_date``, key and label, in that order. Assert one good label for each entity."""
-    order = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
     try:
-        rows = connection.sql(f"{query} ORDER BY {order}").to_arrow_table()
+        rows = connection.sql(f"{query} ORDER BY {_keys(spec)}").to_arrow_table()
     except (duckdb.ProgrammingError, duckdb.DataError) as error:
         raise DataError(f"{_of(spec)} has no value: {error}. {_KEPT}") from error
     _check_unique(spec, rows)
@@ -68,6 +73,10 @@ def _check_unique(spec: PipelineSpec, rows: pa.Table) -> None:
         raise DataError(
             f"{spec.name}: {repeated.num_rows:,} entities would be counted more than once, the first: {first}. {_KEPT}"
         )
+
+
+def _keys(spec: PipelineSpec, table: str = "") -> str:
+    return ", ".join(f"{table}{quoted(name)}" for name in (PARTITION, *spec.key))
 
 
 def _of(spec: PipelineSpec) -> str:
@@ -97,8 +106,8 @@ def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: d
         MissingInputError: if the label table does not exist.
     """
     later = range(spec.label.mature_after_days + 1)
-    window = Partitions(partitions.start, partitions.end + timedelta(days=spec.label.mature_after_days))
-    there = set(pc.unique(lake.scan(f"validated_{spec.label.table}", window, [PARTITION]).column(0)).to_pylist())
+    lake.table(f"validated_{spec.label.table}")
+    there = set(lake.partitions(f"validated_{spec.label.table}"))
     found = [day for day in partitions if all(day + timedelta(days=after) in there for after in later)]
     return found if as_of is None else [day for day in found if day + timedelta(days=len(later)) <= as_of]
 
@@ -130,10 +139,67 @@ def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: d
         return _read(connection, spec, _label_query(spec, mature_days(lake, spec, partitions, as_of), as_of))
 
 
-def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
-    """Read the feature rows that have a label. Partition and key sort them, so the same inputs give the same bytes.
+@dataclass(frozen=True)
+class LabelledRows:
+    """The feature rows that have a label, in a session that keeps within the memory limit.
 
-    The columns are those of ``features`` and ``label``. See ``read_labels`` for ``as_of``.
+    The columns are those of ``features`` and ``label``. Partition and key sort the rows, so the same inputs give the same
+    bytes.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    spec: PipelineSpec
+
+    def stream(self, batch_rows: int = _BATCH_ROWS) -> pa.RecordBatchReader:
+        """Read the rows in batches of at most ``batch_rows``."""
+        return self._joined("f.*, l.label", _keys(self.spec, "f.")).to_arrow_reader(batch_rows)
+
+    def __len__(self) -> int:
+        ((found,),) = self.connection.execute("SELECT count(*) FROM labelled").fetchall()
+        return int(found)
+
+    def values(self, names: Sequence[str]) -> dict[str, pa.Array]:
+        """Return the distinct values of each column, in any order."""
+        if not names:
+            return {}
+        lists = ", ".join(f"coalesce(list(DISTINCT f.{quoted(name)}), [])" for name in names)
+        found = self._joined(lists).to_arrow_table().combine_chunks()
+        return {name: column.chunk(0).flatten() for name, column in zip(names, found.columns, strict=True)}
+
+    def check(self) -> None:
+        """Check that every entity counts once, with a good label.
+
+        Raises:
+            DataError: naming the first that does not.
+        """
+        keys = _keys(self.spec)
+        repeated = f"SELECT {keys} FROM labelled GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL"
+        found, first = self._found(repeated)
+        if found:
+            raise DataError(
+                f"{self.spec.name}: {found:,} entities would be counted more than once, the first: {first}. {_KEPT}"
+            )
+        good = "label IN (0, 1)" if self.spec.task == "binary" else "isfinite(label)"
+        found, first = self._found(f"SELECT {keys}, label FROM labelled WHERE NOT {good} ORDER BY {keys}")
+        if found:
+            words = "0 or 1" if self.spec.task == "binary" else "finite"
+            raise DataError(f"{_of(self.spec)}: {found:,} labels are not {words}; the first: {first}. {_KEPT}")
+
+    def _found(self, query: str) -> tuple[int, dict[str, str]]:
+        found = self.connection.sql(f"SELECT *, count(*) OVER () AS found FROM ({query}) LIMIT 1").to_arrow_table()
+        first = next(iter(found.to_pylist()), {"found": 0})
+        return first.pop("found"), {name: str(value) for name, value in first.items()}
+
+    def _joined(self, selected: str, order: str = "") -> duckdb.DuckDBPyRelation:
+        own = f"SELECT {selected} FROM features f JOIN labelled l USING ({_keys(self.spec)})"
+        return self.connection.sql(f"{own} ORDER BY {order}" if order else own)
+
+
+@contextmanager
+def labelled_rows(
+    lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None
+) -> Iterator[LabelledRows]:
+    """Join features and labels, to be read as a stream. See ``read_labels`` for ``as_of``.
 
     Raises:
         MissingInputError: if ``features`` or a validated table does not exist.
@@ -141,11 +207,28 @@ def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, a
     """
     tables = _tables(lake, spec, partitions)
     lake.table("features")
-    with lake.connect(tables, tables) as connection:
-        columns = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
-        labels = _label_query(spec, mature_days(lake, spec, partitions, as_of), as_of)
-        query = f"SELECT f.*, l.label FROM features f JOIN ({labels}) l USING ({columns})"
-        return _read(connection, spec, query)
+    days = mature_days(lake, spec, partitions, as_of)
+    with sessions.session(lake.settings) as connection:
+        # The other half is for what the caller keeps of the rows.
+        connection.execute(f"SET memory_limit = '{lake.settings.memory_bytes // 2}B'")
+        for name, days_of_it in tables.items():
+            readers.create_view(connection, name, lake.schema(name), lake.files(name, days_of_it))
+        rows, keys = LabelledRows(connection, spec), _keys(spec)
+        try:
+            connection.execute(
+                f"CREATE TEMP TABLE labelled AS SELECT {keys}, label FROM features "
+                f"JOIN ({_label_query(spec, days, as_of)}) USING ({keys})"
+            )
+        except (duckdb.ProgrammingError, duckdb.DataError) as error:
+            raise DataError(f"{_of(spec)} has no value: {error}. {_KEPT}") from error
+        rows.check()
+        yield rows
+
+
+def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
+    """Read all rows of ``labelled_rows``, with its errors, into memory."""
+    with labelled_rows(lake, spec, partitions, as_of) as rows:
+        return rows.stream().read_all()
 
 
 def later_outcomes(lake: Lake, spec: PipelineSpec, partitions: Partitions, snapshot: int | None) -> pa.Table:

@@ -9,7 +9,7 @@ The reference is stored with the model as JSON. ``contrail.methods.drift`` measu
 
 import json
 from datetime import date, timedelta
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -106,22 +106,30 @@ class DriftReference(Frozen):
             ) from error
 
 
-def build_reference(features: pa.Table, spec: PipelineSpec, label: LabelReference) -> DriftReference:
+class Columns(Protocol):
+    """Rows that are read a column at a time. An Arrow table is one."""
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return the values of a column."""
+
+
+def build_reference(features: Columns, spec: PipelineSpec, label: LabelReference) -> DriftReference:
     """Build the drift reference of a training window, to store with the model.
 
     It leaves out the first ``lookback_days`` of a pipeline when enough other days remain. Features of these first days rest
     on less history.
 
     Args:
-        features: Rows of the window: ``partition_date`` and every column of ``spec.features``.
+        features: Rows of the window: ``partition_date`` and every column of ``spec.features``, in its order.
         spec: Gives the features, ``drift.bins`` and ``drift.false_alarm_rate``.
         label: The label's reference, from ``build_label_reference``.
 
     Raises:
         DataError: if the window has too few days to learn a threshold.
     """
-    features = _with_history(features, spec)
-    days, codes = days_of(features)
+    partitions = features.column(_PARTITION)
+    kept = _with_history(partitions, spec)
+    days, codes = days_of(pa.table({_PARTITION: partitions.filter(kept)}))
     if len(days) < _MIN_DAYS:
         raise DataError(
             f"a drift reference needs {_MIN_DAYS} days or more; the training window has {len(days)} with rows. "
@@ -132,7 +140,7 @@ def build_reference(features: pa.Table, spec: PipelineSpec, label: LabelReferenc
     compared: dict[str, tuple[Bins, _Pools]] = {}
     distances = np.empty((len(days), len(spec.features.columns)))
     for i, (name, feature) in enumerate(spec.features.columns.items()):
-        column = features.column(name)
+        column = features.column(name).filter(kept)
         bins = bins_of(column, feature.kind, spec.drift.bins, codes)
         pools, distances[:, i] = _calibrate(bins, bins.histograms(column, codes, len(days)), weekdays)
         compared[name] = bins, pools
@@ -142,7 +150,7 @@ def build_reference(features: pa.Table, spec: PipelineSpec, label: LabelReferenc
         first_day=days[0],
         last_day=days[-1],
         days=len(days),
-        rows=features.num_rows,
+        rows=len(codes),
         features={
             name: _feature(*compared[name], float(medians[i]), float(thresholds[i])) for i, name in enumerate(compared)
         },
@@ -151,11 +159,12 @@ def build_reference(features: pa.Table, spec: PipelineSpec, label: LabelReferenc
     )
 
 
-def _with_history(features: pa.Table, spec: PipelineSpec) -> pa.Table:
+def _with_history(partitions: pa.ChunkedArray, spec: PipelineSpec) -> pa.ChunkedArray:
+    """Return which rows to keep."""
     first = spec.first_partition + timedelta(days=spec.features.lookback_days)
-    later = features.filter(pc.greater_equal(features.column(_PARTITION), pa.scalar(first, pa.date32())))
-    enough = len(pc.unique(later.column(_PARTITION))) >= max(_MIN_DAYS, spec.features.lookback_days)
-    return later if enough else features
+    later = pc.greater_equal(partitions, pa.scalar(first, pa.date32()))
+    enough = len(pc.unique(partitions.filter(later))) >= max(_MIN_DAYS, spec.features.lookback_days)
+    return later if enough else pc.is_valid(partitions)
 
 
 class _Pools(NamedTuple):

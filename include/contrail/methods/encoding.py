@@ -17,9 +17,9 @@ from contrail.errors import DataError, MissingInputError
 Categories = Mapping[str, Sequence[str]]
 
 
-def category_table(rows: pa.Table, names: Sequence[str]) -> dict[str, list[str]]:
+def category_table(rows: pa.Table | Mapping[str, pa.Array], names: Sequence[str]) -> dict[str, list[str]]:
     """Return the distinct values of each category. They are sorted, so the same rows give the same codes."""
-    return {name: sorted(pc.unique(_text(rows.column(name))).drop_null().to_pylist()) for name in names}
+    return {name: sorted(pc.unique(_text(rows[name])).drop_null().to_pylist()) for name in names}
 
 
 def encode(rows: pa.Table, names: Sequence[str], categories: Categories) -> npt.NDArray[np.float32]:
@@ -39,15 +39,16 @@ def encode(rows: pa.Table, names: Sequence[str], categories: Categories) -> npt.
     # Column after column in memory: writing them between each other would take several times as long.
     matrix = np.empty((rows.num_rows, len(names)), np.float32, order="F")
 
-    def fill(position: int, name: str) -> None:
-        column = rows.column(name)
+    def fill(position: int, name: str) -> bool:
+        column, own = rows.column(name), matrix[:, position]
         values = _codes(column, categories[name]) if name in categories else column
-        matrix[:, position] = pc.cast(values, pa.float64(), safe=False).to_numpy()
+        own[:] = pc.cast(values, pa.float64(), safe=False).to_numpy()
+        return bool(np.isinf(own).any())
 
     with ThreadPoolExecutor() as threads:
-        list(threads.map(fill, range(len(names)), names))
-    if np.isinf(matrix).any():
-        infinite = [name for position, name in enumerate(names) if np.isinf(matrix[:, position]).any()]
+        found = list(threads.map(fill, range(len(names)), names))
+    if any(found):
+        infinite = [name for name, wrong in zip(names, found, strict=True) if wrong]
         raise DataError(f"features {infinite} have infinite values; mend them in features.py (null means unknown)")
     return matrix
 
@@ -55,6 +56,14 @@ def encode(rows: pa.Table, names: Sequence[str], categories: Categories) -> npt.
 def feature_types(names: Sequence[str], categories: Categories) -> list[str]:
     """Return XGBoost's type of each column: ``c`` for a category, ``q`` for a number."""
     return ["c" if name in categories else "q" for name in names]
+
+
+def shared_values(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Return the values as objects, where rows with the same value have the same object."""
+    known = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    codes = known.unify_dictionaries().combine_chunks()
+    values = np.array([*codes.dictionary.to_pylist(), None], object)
+    return values[codes.indices.fill_null(len(values) - 1).to_numpy()]
 
 
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -19,6 +19,7 @@ from contrail.errors import SpecError
 from contrail.methods.boosting import Boosting, Checkpoints, History, NoCheckpoints, Params, best_round, boost
 from contrail.methods.matrices import Floats, Rows, TrainingRows, predict
 from contrail.methods.trainer import Device, ThisProcess, Trainer
+from contrail.methods.xgboost_loading import load_xgboost
 
 _OBJECTIVES = {
     "binary": {"objective": "binary:logistic", "eval_metric": "logloss"},
@@ -85,6 +86,7 @@ def booster_params(task: str, train: TrainSpec) -> Params:
 
 
 def _refuse_unknown(params: Params) -> None:
+    load_xgboost()
     import xgboost
 
     example = xgboost.DMatrix(np.zeros((2, 1)), label=[0, 1])

@@ -1,4 +1,4 @@
-"""Training rows as XGBoost's binned matrices. They are filled from Arrow in batches, so memory never holds all floats.
+"""Training rows as XGBoost's binned matrices, filled in batches.
 
 On a CPU the bins, and so the trees, are the same bytes for any number of batches and any place of the bins. We measured
 this with XGBoost 3.2 on up to 1.3 million rows; a test asserts it for fewer. For a GPU, the batches go to its memory, and
@@ -18,61 +18,80 @@ import pyarrow as pa
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
-from contrail.methods.encoding import category_table, encode, feature_types
+from contrail.methods.encoded_rows import EncodedRows, Matrix
+from contrail.methods.encoding import category_table, feature_types
 
 if TYPE_CHECKING:
     import xgboost
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]
-Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
-
-# Rows in a batch. With 60 features a batch takes 240 MB.
-_BATCH_ROWS = 1_000_000
+Batch = tuple[Matrix, npt.NDArray[np.float32]]
+Move = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Labelled rows, with the names and categories of their features.
+    """Labelled rows, encoded.
 
-    With ``external_memory`` the bins are kept elsewhere: on disk for a CPU, in the host's memory for a GPU.
+    With ``external_memory`` the bins are kept elsewhere: on disk for a CPU, in the host's memory for a GPU. With
+    ``on_card`` the encoded rows stay in a GPU's memory too, so they go there once.
     """
 
-    features: pa.Table
+    encoded: EncodedRows
     labels: npt.NDArray[np.float32]
-    names: tuple[str, ...]
-    categories: Mapping[str, list[str]]
     external_memory: bool = False
+    on_card: bool = False
 
-    def batches(self, chosen: Rows) -> Iterator[Batch]:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features, in the model's order."""
+        return self.encoded.names
+
+    @property
+    def categories(self) -> Mapping[str, list[str]]:
+        """The values of each category, in the order of their codes."""
+        return self.encoded.categories
+
+    def batches(self, chosen: Rows, move: Move | None = None) -> Iterator[Batch]:
         """Yield the chosen rows in order, in batches: encoded rows of shape (rows, names), and their labels.
 
-        Raises:
-            DataError: as ``encode``.
+        Rows without a gap between them are not copied. ``move`` brings rows to a GPU.
         """
-        positions = np.flatnonzero(chosen)
-        for start in range(0, len(positions), _BATCH_ROWS):
-            own = positions[start : start + _BATCH_ROWS]
-            # Without a gap between them rows are not copied. Taking rows from a table of many chunks is slow.
-            batch = self.features.slice(own[0], own[-1] - own[0] + 1)
-            if len(batch) > len(own):
-                batch = batch.take(pa.array(own - own[0]))
-            yield encode(batch, self.names, self.categories), self.labels[own]
+        for number, own in self.encoded.chosen(chosen):
+            labels = self.labels[self.encoded.blocks[number].start + own]
+            near = slice(own[0], own[-1] + 1) if own[-1] - own[0] + 1 == len(own) else own
+            if move and self.on_card:
+                where = move(near) if isinstance(near, np.ndarray) else near
+                yield self.encoded.moved(number, move)[where], labels
+            else:
+                rows = self.encoded.read(number)[near]
+                yield move(rows) if move else rows, labels
 
 
-def encode_window(rows: pa.Table, spec: PipelineSpec, external_memory_rows: int = 0) -> TrainingRows:
-    """Prepare training rows for XGBoost, with the category tables that these rows define.
+def encode_window(
+    rows: pa.Table,
+    spec: PipelineSpec,
+    external_memory_rows: int = 0,
+    categories: Mapping[str, list[str]] | None = None,
+) -> TrainingRows:
+    """Prepare training rows in memory for XGBoost.
 
     Args:
         rows: The features and ``label``.
         spec: Says which columns are features, and which of them are categories.
         external_memory_rows: With more rows than this, the bins are kept outside memory; 0 means never.
+        categories: The values of each category. By default those that the rows have.
+
+    Raises:
+        DataError: as ``encode``.
     """
-    names = tuple(spec.features.columns)
-    categories = category_table(rows, spec.features.categories)
+    if categories is None:
+        categories = category_table(rows, spec.features.categories)
+    encoded = EncodedRows(tuple(spec.features.columns), categories)
+    encoded.append(rows)
     labels = rows.column("label").to_numpy().astype(np.float32)
-    external = 0 < external_memory_rows < rows.num_rows
-    return TrainingRows(rows.select(names), labels, names, categories, external)
+    return TrainingRows(encoded, labels, 0 < external_memory_rows < rows.num_rows)
 
 
 def binned(
@@ -94,7 +113,9 @@ def binned(
     move = _to_gpu(needed=rows.external_memory) if params.get("device") == "cuda" else None
     if not rows.external_memory:
         return xgboost.QuantileDMatrix(_iterator(rows, chosen, move=move), **options)
-    place = tempfile.TemporaryDirectory(prefix="contrail-bins-")
+    room = rows.encoded.room
+    # A disk, where the room has one: a machine's own folder for temporary files may lie in its memory.
+    place = tempfile.TemporaryDirectory(prefix="contrail-bins-", dir=room.folder if room else None)
     matrix = xgboost.ExtMemQuantileDMatrix(_iterator(rows, chosen, str(Path(place.name) / "bins"), move), **options)
     weakref.finalize(matrix, place.cleanup)
     return matrix
@@ -108,18 +129,15 @@ def predict(booster: "xgboost.Booster", rows: TrainingRows, chosen: Rows) -> Flo
 
 
 def _iterator(
-    rows: TrainingRows, chosen: Rows, cache_prefix: str | None = None, move: Callable[[Any], Any] | None = None
+    rows: TrainingRows, chosen: Rows, cache_prefix: str | None = None, move: Move | None = None
 ) -> "xgboost.DataIter":
     import xgboost
-
-    # XGBoost goes through the batches four times. A single batch is kept.
-    kept = list(rows.batches(chosen)) if np.count_nonzero(chosen) <= _BATCH_ROWS else None
 
     class Batches(xgboost.DataIter):
         def next(self, input_data: Callable[..., None]) -> bool:
             for matrix, labels in self.left:
                 input_data(
-                    data=move(matrix) if move else matrix,
+                    data=matrix,
                     label=labels,
                     feature_names=list(rows.names),
                     feature_types=feature_types(rows.names, rows.categories),
@@ -128,14 +146,14 @@ def _iterator(
             return False
 
         def reset(self) -> None:
-            self.left = iter(kept) if kept is not None else rows.batches(chosen)
+            self.left = rows.batches(chosen, move)
 
     batches = Batches(cache_prefix)
     batches.reset()
     return batches
 
 
-def _to_gpu(needed: bool) -> Callable[[Any], Any] | None:
+def _to_gpu(needed: bool) -> Move | None:
     """Return the function that copies rows to the GPU, so that the bins are made there.
 
     Without CuPy there is none, and XGBoost makes the bins on the CPU. For bins outside a GPU it reads only CuPy's arrays.

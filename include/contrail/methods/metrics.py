@@ -1,6 +1,6 @@
 """Metrics of predictions against labels, for both tasks, and their sums by block for a bootstrap.
 
-They need only numpy, because the daily performance stage should not import scikit-learn. Plots and tables do not belong
+They need only NumPy and Arrow, because the daily performance stage should not import scikit-learn. Plots and tables do not belong
 here.
 """
 
@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Floats = npt.NDArray[np.floating]
 Task = Literal["binary", "regression"]
@@ -131,15 +132,15 @@ def by_group(
         groups: Shape (n,), text. None becomes ``(missing)``.
         min_rows: Smaller groups are left out.
     """
-    names, codes, counts = np.unique(
-        # As objects: an array of text would give every row the room of the longest value.
-        np.array(["(missing)" if g is None else str(g) for g in groups], object),
-        return_inverse=True,
-        return_counts=True,
-    )
+    values = pa.array(groups)
+    known = (values.cast(pa.string()) if pa.types.is_null(values.type) else values).dictionary_encode()
+    texts = [*(str(value) for value in known.dictionary.to_pylist()), "(missing)"]
+    names, of_text = np.unique(np.array(texts, object), return_inverse=True)
+    codes = of_text[known.indices.fill_null(len(texts) - 1).to_numpy()]
+    counts = np.bincount(codes, minlength=len(names))
     found = {}
     for code in np.argsort(-counts, kind="stable"):
-        if counts[code] >= min_rows:
+        if counts[code] >= max(min_rows, 1):
             rows = codes == code
             own = evaluate(task, labels[rows], predictions[rows])
             found[str(names[code])] = {"rows": float(counts[code]), "label_mean": float(labels[rows].mean()), **own}

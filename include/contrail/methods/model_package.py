@@ -28,6 +28,7 @@ from contrail.methods.baselines import RateTable
 from contrail.methods.drift_reference import DriftReference
 from contrail.methods.encoding import encode, feature_types
 from contrail.methods.flagged import UsualShare
+from contrail.methods.xgboost_loading import load_xgboost
 from contrail.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ class ModelPackage:
 
     def booster_on(self, device: str) -> "xgboost.Booster":
         """Make the trees again, for prediction on another device."""
+        load_xgboost()
         import xgboost
 
         booster = xgboost.Booster()

@@ -6,7 +6,7 @@ may stay as challenger, which scores in shadow. The steps are in ``contrail.stag
 """
 
 from contrail.errors import GateRefusedError
-from contrail.lake.labels import immature_days, read_training_rows
+from contrail.lake.labels import immature_days, labelled_rows
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check, approval_check, check_metrics, judge
 from contrail.reports.decision import decision_text
@@ -44,14 +44,13 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
     contest = contest_of(run)
     check_out_of_time(run, contest)
     check_inputs(run)
-    rows = read_training_rows(run.lake, spec, run.partitions)
-    against = f"version {contest.against}" if contest.against else "no champion"
-    run.progress(f"version {contest.challenger.version} against {against} on {rows.num_rows:,} labelled rows")
-    immature = immature_days(run.lake, spec, run.partitions)
-    if immature:
-        run.progress(f"left out {', '.join(immature)}: not all of their labels are known yet")
-
-    evidence = evidence_of(spec, contest, rows, shadow_days(run, contest))
+    with labelled_rows(run.lake, spec, run.partitions) as rows:
+        against = f"version {contest.against}" if contest.against else "no champion"
+        run.progress(f"version {contest.challenger.version} against {against} on {len(rows):,} labelled rows")
+        immature = immature_days(run.lake, spec, run.partitions)
+        if immature:
+            run.progress(f"left out {', '.join(immature)}: not all of their labels are known yet")
+        evidence = evidence_of(spec, contest, rows.stream(), shadow_days(run, contest))
     record = record_of(run, contest, evidence, [*judge(evidence, spec.gate), *_approval(run)])
     reports = keep_record(run, contest, record)
     if record.verdict == "refused":
@@ -63,7 +62,7 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
     else:
         make_champion(held, run, contest, record)
         run.progress(f"passed: version {record.version} is champion")
-    return result_of(run, rows=rows.num_rows, details=_details(contest, record), reports=reports)
+    return result_of(run, rows=len(evidence.labels), details=_details(contest, record), reports=reports)
 
 
 def _approval(run: StageRun[Options]) -> list[Check]:

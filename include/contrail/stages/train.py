@@ -7,19 +7,19 @@ No alias moves here. Promote decides whether a candidate may predict for people.
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from contrail.adapters.executors import has_executors
 from contrail.adapters.spark_trainer import SparkTrainer
 from contrail.adapters.training_runs import LoggedRun
-from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.boosting import Checkpoints
+from contrail.methods.encoding import shared_values
 from contrail.methods.evaluation import Validation, evaluate_training
 from contrail.methods.fit import Fitted, Method, booster_params, fit_trees, override
 from contrail.methods.model_package import MODEL, ModelCard, ModelPackage
 from contrail.methods.splits import split_window
+from contrail.methods.xgboost_loading import load_xgboost
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.options import TrainOptions as Options
 from contrail.stages.results import StageResult, TrainDetails
@@ -45,7 +45,7 @@ def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
     method = _method(run)
     split = split_window(run.partitions, method.settings.validation_days, method.settings.embargo_days)
     window = read_window(run)
-    run.progress(f"{window.rows.num_rows:,} labelled rows; fit {split.fit}, validation {split.validation}")
+    run.progress(f"{len(window.rows):,} labelled rows; fit {split.fit}, validation {split.validation}")
     training = Training(run, method, split, window, version_window(run, window))
     check_labels(training.spec, window, split)
 
@@ -61,8 +61,10 @@ def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
 def _method(run: StageRun[Options]) -> Method:
     spec = run.pipeline.spec
     settings = override(spec.train, run.options.params)
+    together = settings.workers > 1 and has_executors(run.settings.engine)
+    load_xgboost(whole=together)
     params = booster_params(spec.task, settings)
-    if settings.workers > 1 and has_executors(run.settings.engine):
+    if together:
         return Method(
             settings, params, SparkTrainer(run.settings.engine, settings.workers, run.staging / "training-rows")
         )
@@ -82,13 +84,13 @@ def _fit_and_evaluate(training: Training, checkpoints: Checkpoints) -> Trained:
 def _validation(training: Training, fitted: Fitted) -> Validation:
     """The validation rows, with baselines of the rows that the model was fitted on."""
     window, settings, (fit, check) = training.window, training.method.settings, training.masks
-    fit_rows, rows = window.rows.filter(pa.array(fit)), window.rows.filter(pa.array(check))
+    fit_rows, rows = (window.rows.groups.filter(pa.array(chosen)) for chosen in (fit, check))
     rate_table, constant = (fit_rate_table(fit_rows, window.labels[fit], names) for names in (settings.rate_table, ()))
     return Validation(
         task=training.spec.task,
-        days=rows.column(PARTITION).to_numpy(),
+        days=window.days[check],
         labels=window.labels[check],
-        groups={name: np.array(rows.column(name).to_pylist(), object) for name in settings.segments},
+        groups={name: shared_values(rows.column(name)) for name in settings.segments},
         model=fitted.validation_predictions,
         rate_table=rate_table.predict(rows),
         constant=constant.predict(rows),
@@ -120,7 +122,7 @@ def _result(trained: Trained, card: ModelCard, logged: LoggedRun, version: str |
     )
     return result_of(
         run,
-        rows=window.rows.num_rows,
+        rows=len(window.rows),
         snapshots={name: id_ for name, id_ in window.snapshots.items() if id_ is not None},
         details=details,
     )

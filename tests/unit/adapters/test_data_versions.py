@@ -51,6 +51,15 @@ def test_the_same_content_has_the_same_version_and_a_new_file_another(current, l
     assert add_and_push(current, [landed])[landed] != first
 
 
+def test_dvc_reads_no_file_of_the_lake(current, landed):
+    add_and_push(current, [landed])
+    partition = current.home_path / "lake" / "partition_date=2024-01-01"
+    partition.mkdir(parents=True)
+    (partition / "odd.dvc").write_text("no file of DVC's: [")
+    (landed / "3.csv").write_text("a\n3\n")
+    assert add_and_push(current, [landed])[landed].endswith(".dir")
+
+
 def test_an_older_version_comes_back_by_its_hash_from_the_remote(current):
     file = current.home_path / "rows.parquet"
     file.parent.mkdir(parents=True, exist_ok=True)

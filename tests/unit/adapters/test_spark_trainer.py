@@ -14,7 +14,7 @@ from contrail.adapters import spark_trainer
 from contrail.adapters.spark_trainer import SparkTrainer
 from contrail.config.settings import EngineSettings
 from contrail.errors import EngineError, SpecError
-from contrail.methods import matrices
+from contrail.methods import encoded_rows
 from contrail.methods.trainer import WantedDevice
 
 GPU = {"spark.executor.resource.gpu.amount": "1"}
@@ -52,23 +52,20 @@ def test_a_gpu_that_spark_does_not_give_is_refused(trainer: SparkTrainer, monkey
 def test_executors_read_the_encoded_rows_and_nothing_is_left_of_them(
     trainer: SparkTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matrices, "_BATCH_ROWS", 700)
+    monkeypatch.setattr(spark_trainer, "_FILE_ROWS", 700)
+    monkeypatch.setattr(encoded_rows, "BLOCK_ROWS", 450)
     rows = made_rows()
     with trainer.holding(rows, EVEN, {}, ~EVEN):
         names = sorted(path.name for path in trainer.folder.iterdir())
         assert names == [f"{part}-0000{n}.parquet" for part in ("check", "learn") for n in (0, 1)]
+        assert [pq.read_metadata(str(trainer.folder / name)).num_rows for name in names] == [700, 300] * 2
         staged = pq.read_table(str(trainer.folder))
     assert not trainer.folder.exists()
     for chosen, checks in ((EVEN, False), (~EVEN, True)):
         found = staged.filter(np.equal(staged["check"].to_numpy(), checks))
-        (matrix, labels), *_ = _whole(monkeypatch, rows, chosen)
+        matrix = np.concatenate([part for part, _ in rows.batches(chosen)])
         np.testing.assert_array_equal(np.stack(found["features"].to_numpy()), matrix)
-        np.testing.assert_array_equal(found["label"].to_numpy(), labels)
-
-
-def _whole(monkeypatch: pytest.MonkeyPatch, rows: matrices.TrainingRows, chosen: matrices.Rows) -> list[matrices.Batch]:
-    monkeypatch.setattr(matrices, "_BATCH_ROWS", 2000)
-    return list(rows.batches(chosen))
+        np.testing.assert_array_equal(found["label"].to_numpy(), rows.labels[chosen])
 
 
 def test_an_error_while_trees_grow_leaves_no_rows_either(trainer: SparkTrainer) -> None:

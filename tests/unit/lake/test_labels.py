@@ -7,12 +7,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import Toy
+from tests.toy_tables import publish_toy
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
 from contrail.lake.evolution import KEY
-from contrail.lake.labels import immature_days, later_outcomes, mature_days, read_labels, read_training_rows
+from contrail.lake.labels import (
+    immature_days,
+    labelled_rows,
+    later_outcomes,
+    mature_days,
+    read_labels,
+    read_training_rows,
+)
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 
@@ -118,6 +126,22 @@ def test_training_rows_are_features_with_a_label_in_the_order_of_the_key(labelle
     assert rows["parcel"].to_pylist() == [1, 2]
     assert rows["label"].to_pylist() == [0.0, 1.0]
     assert set(toy_features(labelled)) <= set(rows.column_names)
+
+
+def test_training_rows_come_in_batches_of_a_size_and_in_one_order(toy: Toy) -> None:
+    publish_toy(toy, "2024-01-01", "2024-01-12")
+    days = Partitions(date(2024, 1, 1), date(2024, 1, 5))
+    with labelled_rows(toy.lake, toy.spec, days) as rows:
+        batches = list(rows.stream(128))
+        assert len(rows) == sum(batch.num_rows for batch in batches)
+        assert {batch.num_rows for batch in batches[:-1]} == {128}
+        values = rows.values(["depot", "parcel"])
+    found = pa.Table.from_batches(batches)
+    assert found.equals(found.sort_by([("partition_date", "ascending"), ("parcel", "ascending")]))
+    assert found.equals(read_training_rows(toy.lake, toy.spec, days).combine_chunks())
+    assert {name: sorted(column.to_pylist()) for name, column in values.items()} == {
+        name: sorted(set(found[name].to_pylist())) for name in ("depot", "parcel")
+    }
 
 
 def toy_features(toy: Toy) -> list[str]:

@@ -10,6 +10,7 @@ import xgboost
 
 from contrail.config.model_spec import TrainSpec
 from contrail.methods.boosting import Boosting, Checkpoint, NoCheckpoints, best_round, boost
+from contrail.methods.encoded_rows import EncodedRows
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import ThisProcess
 
@@ -47,7 +48,9 @@ def made_rows() -> TrainingRows:
     x = random.normal(size=(900, 8)).astype(np.float32)
     y = (x[:, 0] + x[:, 1] * x[:, 2] + random.normal(size=900) > 0).astype(np.float32)
     names = tuple("abcdefgh")
-    return TrainingRows(pa.table(dict(zip(names, x.T, strict=True))), y, names, {})
+    encoded = EncodedRows(names, {})
+    encoded.append(pa.table(dict(zip(names, x.T, strict=True))))
+    return TrainingRows(encoded, y)
 
 
 ROWS, FIRST = made_rows(), np.arange(900) < 600

@@ -12,6 +12,7 @@ import pytest
 from contrail.config.model_spec import TrainSpec
 from contrail.errors import SpecError
 from contrail.methods import fit, trainer
+from contrail.methods.encoded_rows import EncodedRows, Room
 from contrail.methods.fit import Method, booster_params, fit_trees, override, predict_unseen
 from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import ThisProcess
@@ -21,7 +22,7 @@ TRAIN = TrainSpec(rounds=30, early_stopping_rounds=3, device="cpu", params=PARAM
 TWO_THREADS = TRAIN.model_copy(update={"params": {**PARAMS, "nthread": 2}, "rounds": 10})
 
 
-def made_rows(task: str = "binary", count: int = 2000) -> TrainingRows:
+def made_rows(task: str = "binary", count: int = 2000, room: Room | None = None) -> TrainingRows:
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(count, 4)).astype(np.float32)
     matrix[:, 1] = rng.integers(0, 3, count)
@@ -30,7 +31,9 @@ def made_rows(task: str = "binary", count: int = 2000) -> TrainingRows:
     labels = rng.random(count) < 1 / (1 + np.exp(-score)) if task == "binary" else score * 10
     a, b, c, d = matrix.T
     features = pa.table({"a": a, "b": np.array(["x", "y", "z"])[b.astype(int)], "c": c, "d": d})
-    return TrainingRows(features, labels.astype(np.float32), ("a", "b", "c", "d"), {"b": ["x", "y", "z"]})
+    encoded = EncodedRows(("a", "b", "c", "d"), {"b": ["x", "y", "z"]}, room)
+    encoded.append(features)
+    return TrainingRows(encoded, labels.astype(np.float32))
 
 
 def fitted(task: str = "binary", train: TrainSpec = TRAIN) -> fit.Fitted:
@@ -161,6 +164,24 @@ def test_bins_that_a_gpu_is_too_small_for_are_kept_outside_it(monkeypatch, memor
         assert made == [outside, outside], "those of fit and of validation"
     with ThisProcess().holding(replace(made_rows(), external_memory=True), first, {"device": "cuda", **changed}):
         assert made.pop(), "as it is asked for"
+
+
+@pytest.mark.parametrize(("memory", "stay"), [(343_000, True), (341_000, False)])
+def test_encoded_rows_stay_on_a_gpu_that_has_room_for_them_beside_the_bins(monkeypatch, memory, stay):
+    made = []  # 2,000 rows take 139,000 bytes as bins, and 32,000 encoded
+    monkeypatch.setattr(trainer, "_gpu_memory", lambda: memory)
+    monkeypatch.setattr(trainer, "binned", lambda rows, *_: made.append(rows.on_card))
+    with ThisProcess().holding(made_rows(), np.arange(2000) < 1500, {"device": "cuda"}):
+        assert made == [stay]
+
+
+@pytest.mark.parametrize(("memory", "outside"), [(56_000, False), (55_000, True)])
+def test_bins_that_memory_has_no_room_for_are_kept_on_disk(monkeypatch, tmp_path, memory, outside):
+    made = []
+    monkeypatch.setattr(trainer, "binned", lambda rows, *_: made.append(rows.external_memory))
+    rows = made_rows(room=Room(0, memory, tmp_path))
+    with ThisProcess().holding(rows, np.arange(2000) < 1500, {"device": "cpu"}):
+        assert made == [outside]
 
 
 def test_the_driver_is_asked_for_the_memory_of_the_first_gpu(monkeypatch):

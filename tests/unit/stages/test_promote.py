@@ -10,7 +10,7 @@ from contrail.adapters import mlflow_store, registry
 from contrail.config.model_spec import SegmentFloor
 from contrail.config.settings import settings
 from contrail.errors import DataError, EngineError, GateRefusedError, MissingInputError
-from contrail.lake.labels import read_training_rows
+from contrail.lake.labels import labelled_rows
 from contrail.lake.lease import Holder, Leases, LeaseState
 from contrail.methods.gates import judge
 from contrail.stages.promotion.contest import Contest
@@ -252,8 +252,8 @@ def test_a_model_of_another_label_is_refused_by_the_gate(ready):
     other = ready.spec.label.model_copy(update={"expression": "delay > 20"})
     spec = ready.spec.model_copy(update={"label": other})
     contest = Contest(registry.resolve(settings(), "toy", "1"), registry.describe_version(settings(), "toy", "1"), None)
-    rows = read_training_rows(ready.lake, spec, ready.stage_run("promote", *GATE).partitions)
-    checks = judge(evidence_of(spec, contest, rows), spec.gate)
+    with labelled_rows(ready.lake, spec, ready.stage_run("promote", *GATE).partitions) as rows:
+        checks = judge(evidence_of(spec, contest, rows.stream()), spec.gate)
     assert [check.passed for check in checks] == [False, True]
     assert "its label differs: delay > 15" in checks[0].detail
     assert package.card.label == "delay > 15"

@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -186,9 +187,15 @@ def test_a_wrong_parameter_stops_before_anything_is_read(toy):
 
 
 def test_labels_of_one_class_are_refused(ready, monkeypatch):
-    rows = read_training_rows(ready.lake, ready.spec, ready.stage_run("train", *WINDOW).partitions)
-    same = rows.set_column(rows.column_names.index("label"), "label", [[1.0] * rows.num_rows])
-    monkeypatch.setattr(training_rows, "read_training_rows", lambda *_, **__: same)
+    real = training_rows.labelled_rows
+
+    @contextmanager
+    def all_late(*arguments):
+        with real(*arguments) as rows:
+            rows.connection.execute("UPDATE labelled SET label = 1")
+            yield rows
+
+    monkeypatch.setattr(training_rows, "labelled_rows", all_late)
     with pytest.raises(DataError, match=r"all .* labels of the fit part"):
         trained(ready)
 

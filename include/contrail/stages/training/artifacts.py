@@ -29,7 +29,7 @@ def write_metrics(trained: Trained) -> None:
     values = {
         **trained.metrics.overall(),
         "rounds": trained.fitted.rounds,
-        "rows": trained.training.window.rows.num_rows,
+        "rows": len(trained.training.window.rows),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values, indent=1) + "\n")

@@ -1,22 +1,41 @@
 """What the steps of a training hand to each other. No step's work belongs here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from contrail.config.spec import PipelineSpec
-from contrail.lake.datasets import PARTITION
 from contrail.methods.evaluation import TrainingMetrics, Validation
 from contrail.methods.fit import Fitted, Method
-from contrail.methods.matrices import Rows, TrainingRows, encode_window
+from contrail.methods.matrices import Rows, TrainingRows
 from contrail.methods.splits import Split
 from contrail.stages.base import StageRun
 from contrail.stages.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """The labelled rows of the training window. Partition and key sort them.
+
+    ``data`` has the features as XGBoost reads them. Of each row, memory has its partition, its label, and its values of
+    the features by which rows are grouped: ``days`` and ``labels`` of shape (rows,), and ``groups``. ``file`` is the
+    training set, with all columns.
+    """
+
+    data: TrainingRows
+    days: npt.NDArray[np.datetime64]
+    labels: npt.NDArray[np.float64]
+    groups: pa.Table
+    file: Path
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -26,7 +45,7 @@ class TrainingWindow:
     ``immature`` names the partitions without rows, because not all of their labels were known.
     """
 
-    rows: pa.Table
+    rows: WindowRows
     snapshots: Mapping[str, int | None]
     labels_as_of: date
     immature: tuple[str, ...] = ()
@@ -34,12 +53,12 @@ class TrainingWindow:
     @property
     def days(self) -> npt.NDArray[np.datetime64]:
         """Each row's partition, shape (rows,)."""
-        return self.rows.column(PARTITION).to_numpy()
+        return self.rows.days
 
     @property
     def labels(self) -> npt.NDArray[np.float64]:
         """Each row's label, shape (rows,)."""
-        return self.rows.column("label").to_numpy()
+        return self.rows.labels
 
 
 @dataclass(frozen=True)
@@ -60,7 +79,8 @@ class Training:
     @cached_property
     def data(self) -> TrainingRows:
         """The window's rows as XGBoost reads them."""
-        return encode_window(self.window.rows, self.spec, self.method.settings.external_memory_rows)
+        most = self.method.settings.external_memory_rows
+        return replace(self.window.rows.data, external_memory=0 < most < len(self.window.rows))
 
     @cached_property
     def masks(self) -> tuple[Rows, Rows]:

@@ -1,5 +1,6 @@
 """The package of a trained model: its trees, its card, and the reference for drift."""
 
+from contrail.lake.columns import Columns
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.drift_reference import build_reference
 from contrail.methods.fit import Fitted, predict_unseen
@@ -16,7 +17,7 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
     """The model with all that is needed to score with it and to make it again."""
     run, spec, window = training.run, training.spec, training.window
     # Drift is measured on every row of a day, labelled or not. So its reference needs every row too.
-    features = run.lake.scan("features", run.partitions, snapshot_id=window.snapshots["features"])
+    features = Columns(run.lake, "features", run.partitions, window.snapshots["features"])
     unseen = unseen_predictions(training, fitted)
     card = ModelCard(
         pipeline=spec.name,
@@ -25,7 +26,7 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
         label_mean=float(window.labels.mean()),
         features=training.data.names,
         categories=dict(training.data.categories),
-        rate_table=fit_rate_table(window.rows, window.labels, training.method.settings.rate_table),
+        rate_table=fit_rate_table(window.rows.groups, window.labels, training.method.settings.rate_table),
         flagged=usual_share(window.days, unseen, spec.score.threshold) if spec.task == "binary" else None,
         training=_record(training, fitted),
     )
@@ -50,7 +51,7 @@ def _record(training: Training, fitted: Fitted) -> TrainingRecord:
         end=run.partitions.end,
         labels_as_of=window.labels_as_of,
         embargo_days=settings.embargo_days,
-        rows=window.rows.num_rows,
+        rows=len(window.rows),
         feature_snapshot=window.snapshots["features"],
         snapshots=dict(window.snapshots),
         training_set_md5=training.md5[TRAINING_SET],

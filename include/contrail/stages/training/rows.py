@@ -1,8 +1,11 @@
 """The labelled rows of the training window: read in one state of the tables, checked, and versioned with DVC."""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
@@ -10,14 +13,21 @@ from contrail.adapters import data_versions
 from contrail.adapters.landed_files import first_irregular
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
-from contrail.lake.labels import immature_days, read_training_rows
+from contrail.lake.datasets import PARTITION
+from contrail.lake.labels import LabelledRows, immature_days, labelled_rows
+from contrail.methods.encoded_rows import EncodedRows, Room
+from contrail.methods.encoding import category_table
+from contrail.methods.fit import override
+from contrail.methods.matrices import TrainingRows
 from contrail.methods.splits import Split
 from contrail.stages.base import StageRun
 from contrail.stages.options import TrainOptions
-from contrail.stages.training.base import TrainingWindow
+from contrail.stages.training.base import TrainingWindow, WindowRows
 
 TRAINING_SET = "training_set"
 _READS = 5
+# PyArrow's own. Other groups would give the training set other bytes, and its receipt another hash.
+_ROW_GROUP = 1 << 20
 
 
 def read_window(run: StageRun[TrainOptions]) -> TrainingWindow:
@@ -31,12 +41,13 @@ def read_window(run: StageRun[TrainOptions]) -> TrainingWindow:
     names = ("features", f"validated_{spec.entities}", f"validated_{spec.label.table}")
     before = {name: run.lake.snapshot_id(name) for name in names}
     for _ in range(_READS):
-        rows = read_training_rows(run.lake, spec, run.partitions, as_of=as_of).combine_chunks()
+        with labelled_rows(run.lake, spec, run.partitions, as_of) as labelled:
+            rows = _keep(run, labelled)
         after = {name: run.lake.snapshot_id(name) for name in names}
         if after == before:
             break
         before = after
-    if rows.num_rows == 0:
+    if rows is None:
         raise MissingInputError(
             f"{run.pipeline.name}: no row of {run.partitions} has both features and a label, of a day whose labels were all "
             f"known by {as_of}. Run validate and features for these partitions first (contrail status --pipeline "
@@ -46,6 +57,60 @@ def read_window(run: StageRun[TrainOptions]) -> TrainingWindow:
     if immature:
         run.progress(f"left out {', '.join(immature)}: not all labels were known at the cut-off of {as_of}")
     return TrainingWindow(rows, after, as_of, immature)
+
+
+def _keep(run: StageRun[TrainOptions], labelled: LabelledRows) -> WindowRows | None:
+    """Encode the rows and write the training set, a row group at a time. None without rows."""
+    if not len(labelled):
+        return None
+    spec, settings = run.pipeline.spec, run.settings
+    categories = category_table(labelled.values(spec.features.categories), spec.features.categories)
+    room = Room(settings.memory_bytes // 4, settings.memory_bytes // 2, settings.home_path / "tmp")
+    encoded = EncodedRows(tuple(spec.features.columns), categories, room)
+    train = override(spec.train, run.options.params)
+    groups = list(dict.fromkeys((*train.rate_table, *train.segments)))
+    small: list[pa.Table] = []
+    path = _training_set(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    batches = labelled.stream()
+    with pq.ParquetWriter(unfinished, batches.schema, compression="zstd") as file:
+        for rows in _row_groups(batches):
+            file.write_table(rows, _ROW_GROUP)
+            encoded.append(rows)
+            small.append(pa.table({name: _short(rows.column(name)) for name in {PARTITION, *groups, "label"}}))
+    unfinished.replace(path)
+    kept = pa.concat_tables(small)
+    labels = kept.column("label").to_numpy()
+    return WindowRows(
+        data=TrainingRows(encoded, labels.astype(np.float32)),
+        days=kept.column(PARTITION).to_numpy(),
+        labels=labels,
+        groups=kept.select(groups),
+        file=path,
+    )
+
+
+def _row_groups(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """Put batches together. Where a column's pieces begin decides on its pages, so each column is one piece."""
+    held = batches.schema.empty_table()
+    for batch in batches:
+        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+        while len(held) >= _ROW_GROUP:
+            yield held.slice(0, _ROW_GROUP).combine_chunks()
+            held = held.slice(_ROW_GROUP)
+    if len(held):
+        yield held.combine_chunks()
+
+
+def _short(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Keep each text once. The rows have its number."""
+    return column.dictionary_encode() if pa.types.is_string(column.type) else column
+
+
+def _training_set(run: StageRun[TrainOptions]) -> Path:
+    folder: Path = run.settings.home_path / "training_sets" / run.pipeline.name
+    return folder / f"{run.partitions.start}_{run.partitions.end}" / "rows.parquet"
 
 
 def check_labels(spec: PipelineSpec, window: TrainingWindow, split: Split) -> None:
@@ -68,15 +133,12 @@ def check_labels(spec: PipelineSpec, window: TrainingWindow, split: Split) -> No
 
 
 def version_window(run: StageRun[TrainOptions], window: TrainingWindow) -> dict[str, str]:
-    """Write the training set, version it and the landed files with DVC, and keep its snapshots from expiring.
+    """Version the training set and the landed files with DVC, and keep the window's snapshots from expiring.
 
     Returns:
         The MD5 of ``training_set``, and of ``landed_files`` where they are on this machine.
     """
-    folder = run.settings.home_path / "training_sets" / run.pipeline.name
-    path = folder / f"{run.partitions.start}_{run.partitions.end}" / "rows.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(window.rows, path, compression="zstd")
+    path = window.rows.file
     landed = run.settings.home_path / "landing" / run.pipeline.name
     paths = {TRAINING_SET: path}
     if run.settings.landing_uri == str(landed.parent) and landed.exists():

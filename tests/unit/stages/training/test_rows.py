@@ -1,27 +1,33 @@
 import dataclasses
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.toy_tables import publish_toy
 
 from contrail.adapters import data_versions
+from contrail.lake.labels import read_training_rows
+from contrail.methods.matrices import encode_window
 from contrail.stages.training import rows
 
 
 def test_rows_are_read_again_when_a_table_was_published_meanwhile(toy, monkeypatch):
     publish_toy(toy, "2024-01-01", "2024-02-15")
     calls = []
-    real = rows.read_training_rows
+    real = rows.labelled_rows
 
-    def read(*arguments, **options):
+    @contextmanager
+    def read(*arguments):
         calls.append(1)
-        found = real(*arguments, **options)
-        if len(calls) == 1:
-            publish_toy(toy, "2024-02-16", "2024-02-16")
-        return found
+        with real(*arguments) as found:
+            if len(calls) == 1:
+                publish_toy(toy, "2024-02-16", "2024-02-16")
+            yield found
 
-    monkeypatch.setattr(rows, "read_training_rows", read)
+    monkeypatch.setattr(rows, "labelled_rows", read)
     window = rows.read_window(toy.stage_run("train", "2024-01-01", "2024-02-09"))
     assert len(calls) == 2
     assert window.snapshots["features"] == toy.lake.snapshot_id("features")
@@ -42,3 +48,29 @@ def test_landed_files_that_could_block_or_lead_out_are_not_versioned(toy, monkey
     os.mkfifo(path) if odd == "pipe" else path.symlink_to("/dev/zero")
     assert set(rows.version_window(run, window)) == {"training_set"} and len(versioned[-1]) == 1
     assert any(f"{path} is no regular file" in line for line in collect.lines)
+
+
+@pytest.mark.parametrize("count", [700, 10**6])
+def test_the_training_set_has_the_bytes_that_it_would_have_in_one_piece(toy, monkeypatch, tmp_path, count):
+    publish_toy(toy, "2024-01-01", "2024-02-15")
+    monkeypatch.setattr(rows, "_ROW_GROUP", count)
+    run = toy.stage_run("train", "2024-01-01", "2024-02-09")
+    window = rows.read_window(run)
+    whole = read_training_rows(toy.lake, toy.spec, run.partitions, window.labels_as_of).combine_chunks()
+    pq.write_table(whole, tmp_path / "whole.parquet", compression="zstd", row_group_size=count)
+    assert window.rows.file.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert [path.name for path in window.rows.file.parent.iterdir()] == ["rows.parquet"]
+
+
+def test_the_window_keeps_what_training_asks_for_again(toy):
+    publish_toy(toy, "2024-01-01", "2024-02-15")
+    run = toy.stage_run("train", "2024-01-01", "2024-02-09")
+    window = rows.read_window(run)
+    whole = read_training_rows(toy.lake, toy.spec, run.partitions, window.labels_as_of)
+    data = encode_window(whole, toy.spec)
+    assert window.rows.data.categories == data.categories
+    np.testing.assert_array_equal(window.rows.data.encoded.read(0), data.encoded.read(0))
+    np.testing.assert_array_equal(window.labels, whole["label"].to_numpy())
+    np.testing.assert_array_equal(window.days, whole["partition_date"].to_numpy())
+    for name in window.rows.groups.column_names:
+        assert window.rows.groups[name].to_pylist() == whole[name].to_pylist()

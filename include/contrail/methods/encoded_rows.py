@@ -1,0 +1,119 @@
+"""Encoded rows in blocks: the first in memory, as far as they may take it, the others in files.
+
+Rows are encoded once and read many times. XGBoost goes through them four times for its bins, and a training bins them
+five times. What is made of the rows does not belong here.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contrail.methods.encoding import encode
+
+Matrix = npt.NDArray[np.float32]
+# Of 60 features a block takes 63 MB.
+BLOCK_ROWS = 1 << 18
+
+
+class Room(NamedTuple):
+    """How many bytes of memory encoded rows and their bins may take, and the folder for what goes beyond."""
+
+    encoded: int
+    bins: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows ``start`` to ``stop`` of all: in memory, or in a file."""
+
+    start: int
+    stop: int
+    matrix: Matrix | None
+    path: Path | None = None
+
+    def read(self, columns: int) -> Matrix:
+        """Return the rows, shape (rows, columns)."""
+        if self.matrix is not None:
+            return self.matrix
+        assert self.path is not None
+        # Not mapped: the pages of a map would count as this process's memory.
+        return np.fromfile(self.path, np.float32).reshape((self.stop - self.start, columns), order="F")
+
+
+class EncodedRows:
+    """Rows as float32 with NaN for missing values, in the order in which they were appended.
+
+    Args:
+        names: The columns, in the model's order.
+        categories: The values of each category, in the order of their codes.
+        room: Limits the memory. Without it every block stays in memory.
+    """
+
+    def __init__(self, names: tuple[str, ...], categories: Mapping[str, list[str]], room: Room | None = None) -> None:
+        self.names = names
+        self.categories = categories
+        self.room = room
+        self.blocks: list[Block] = []
+        self._held = 0
+        self._folder: Path | None = None
+        self._moved: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return self.blocks[-1].stop if self.blocks else 0
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all rows, wherever they are."""
+        return len(self) * len(self.names) * 4
+
+    def append(self, rows: pa.Table) -> None:
+        """Encode rows after the last ones.
+
+        Raises:
+            DataError, MissingInputError: as ``encode``.
+        """
+        for start in range(0, rows.num_rows, BLOCK_ROWS):
+            matrix = encode(rows.slice(start, BLOCK_ROWS), self.names, self.categories)
+            self.blocks.append(self._kept(len(self), matrix))
+
+    def read(self, number: int) -> Matrix:
+        """Return the rows of a block."""
+        return self.blocks[number].read(len(self.names))
+
+    def moved(self, number: int, move: Callable[[Matrix], Any]) -> Any:
+        """Return the rows of a block where ``move`` brings them. They stay there, so each block moves once."""
+        if number not in self._moved:
+            self._moved[number] = move(self.read(number))
+        return self._moved[number]
+
+    def chosen(self, rows: npt.NDArray[np.bool_]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """Yield each block that has chosen rows, and their positions in it."""
+        for number, block in enumerate(self.blocks):
+            own = np.flatnonzero(rows[block.start : block.stop])
+            if len(own):
+                yield number, own
+
+    def _kept(self, start: int, matrix: Matrix) -> Block:
+        stop = start + len(matrix)
+        if self.room is None or self._held + matrix.nbytes <= self.room.encoded:
+            self._held += matrix.nbytes
+            return Block(start, stop, matrix)
+        path = self._place(self.room) / f"{len(self.blocks):06d}.f32"
+        matrix.ravel(order="F").tofile(path)
+        return Block(start, stop, None, path)
+
+    def _place(self, room: Room) -> Path:
+        if self._folder is None:
+            room.folder.mkdir(parents=True, exist_ok=True)
+            folder = TemporaryDirectory(prefix="rows-", dir=room.folder)
+            weakref.finalize(self, folder.cleanup)
+            self._folder = Path(folder.name)
+        return self._folder
