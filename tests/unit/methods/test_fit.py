@@ -169,7 +169,7 @@ def test_bins_that_a_gpu_is_too_small_for_are_kept_outside_it(monkeypatch, memor
 @pytest.mark.parametrize(("memory", "stay"), [(343_000, True), (341_000, False)])
 def test_encoded_rows_stay_on_a_gpu_that_has_room_for_them_beside_the_bins(monkeypatch, memory, stay):
     made = []  # 2,000 rows take 139,000 bytes as bins, and 32,000 encoded
-    monkeypatch.setattr(trainer, "_gpu_memory", lambda: memory)
+    monkeypatch.setattr(trainer, "gpu_memory", lambda: memory)
     monkeypatch.setattr(trainer, "binned", lambda rows, *_: made.append(rows.on_card))
     with ThisProcess().holding(made_rows(), np.arange(2000) < 1500, {"device": "cuda"}):
         assert made == [stay]
