@@ -50,8 +50,9 @@ def _label_query(spec: PipelineSpec, days: list[date], as_of: date | None) -> st
 
 def _read(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, query: str) -> pa.Table:
     """Run a query that gives ``partition_date``, key and label, in that order. Assert one good label for each entity."""
+    order = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
     try:
-        rows = connection.sql(f"{query} ORDER BY {_keys(spec)}").to_arrow_table()
+        rows = connection.sql(f"{query} ORDER BY {order}").to_arrow_table()
     except (duckdb.ProgrammingError, duckdb.DataError) as error:
         raise DataError(f"{_of(spec)} has no value: {error}. {_KEPT}") from error
     _check_unique(spec, rows)
@@ -106,8 +107,8 @@ def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: d
         MissingInputError: if the label table does not exist.
     """
     later = range(spec.label.mature_after_days + 1)
-    lake.table(f"validated_{spec.label.table}")
-    there = set(lake.partitions(f"validated_{spec.label.table}"))
+    window = Partitions(partitions.start, partitions.end + timedelta(days=spec.label.mature_after_days))
+    there = set(pc.unique(lake.scan(f"validated_{spec.label.table}", window, [PARTITION]).column(0)).to_pylist())
     found = [day for day in partitions if all(day + timedelta(days=after) in there for after in later)]
     return found if as_of is None else [day for day in found if day + timedelta(days=len(later)) <= as_of]
 

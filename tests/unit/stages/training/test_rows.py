@@ -4,8 +4,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.toy_tables import publish_toy
 
 from contrail.adapters import data_versions
@@ -74,3 +77,17 @@ def test_the_window_keeps_what_training_asks_for_again(toy):
     np.testing.assert_array_equal(window.days, whole["partition_date"].to_numpy())
     for name in window.rows.groups.column_names:
         assert window.rows.groups[name].to_pylist() == whole[name].to_pylist()
+
+
+@given(sizes=st.lists(st.integers(0, 9), max_size=8))
+def test_row_groups_have_all_rows_in_order_and_each_column_in_one_piece(sizes):
+    starts = [sum(sizes[:n]) for n in range(len(sizes))]
+    pieces = [range(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    batches = [pa.record_batch({"n": pa.array(piece, pa.int64())}) for piece in pieces]
+    reader = pa.RecordBatchReader.from_batches(pa.schema({"n": pa.int64()}), batches)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rows, "_ROW_GROUP", 7)
+        groups = list(rows._row_groups(reader))
+    assert [number for group in groups for number in group["n"].to_pylist()] == list(range(sum(sizes)))
+    assert [len(group) for group in groups[:-1]] == [7] * (len(groups) - 1)
+    assert all(len(group) and group["n"].num_chunks == 1 for group in groups)
