@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _REMOTE = "versions"
 # DVC looks through every folder for files of its own. The lake has one for each day of each table.
-_IGNORED = "# DVC versions nothing else of this home.\n/*\n!/landing\n!/training_sets\n"
+_IGNORED = "# DVC versions nothing in the other folders of this home.\n/*/\n!/landing/\n!/training_sets/\n"
 # A day's files are hashed in seconds; another training run may hold DVC's lock for that long.
 _WAIT_SECONDS = 300
 
