@@ -57,6 +57,20 @@ class Lake(Tables):
         """Read rows of a table as a bounded stream; see ``readers.batches``."""
         return readers.batches(self, name, partitions, columns, snapshot_id)
 
+    def view(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        view: str,
+        name: str,
+        partitions: Partitions | None = None,
+        columns: Iterable[str] | None = None,
+        snapshot_id: int | None = None,
+        *,
+        row: str | None = None,
+    ) -> None:
+        """Make a view of rows of a table in a DuckDB session; see ``readers.view``."""
+        readers.view(self, connection, view, name, partitions, columns, snapshot_id, row=row)
+
     def partitions(self, name: str, window: Partitions | None = None) -> dict[date, PartitionState]:
         """Return the published partitions of a table, or those of a window, in order; see ``readers.partitions``."""
         return readers.partitions(self, name, window)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import accumulate
 
 import duckdb
 import pyarrow as pa
@@ -223,8 +224,44 @@ def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | Non
     return found.snapshot_id if found else None
 
 
-def create_view(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Schema, uris: list[str]) -> list[str]:
-    """Make a view of these files, or of no rows. Return the paths that DuckDB opens."""
+def view(
+    tables: Tables,
+    connection: duckdb.DuckDBPyConnection,
+    view: str,
+    name: str,
+    partitions: Partitions | None = None,
+    columns: Iterable[str] | None = None,
+    snapshot_id: int | None = None,
+    *,
+    row: str | None = None,
+) -> None:
+    """Make a view of rows of a table in a DuckDB session, which reads them only when it is asked.
+
+    Args:
+        tables: The tables of one pipeline.
+        connection: The session.
+        view: The view's name.
+        name: The table.
+        partitions: Those whose rows it shows; None for all.
+        columns: Those that it has; None for all.
+        snapshot_id: As the table was at this snapshot.
+        row: The name of a further column, with each row's number in the order of the table's files, from 0 on.
+
+    Raises:
+        MissingInputError: if the table does not exist, lacks a column, or no longer has the snapshot.
+        DamagedError: if a file is missing or has other bytes.
+    """
+    found, wanted = _found(tables, name, partitions, columns, snapshot_id)
+    create_view(connection, view, wanted, found, row=row)
+
+
+def create_view(
+    connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Schema, uris: list[str], *, row: str | None = None
+) -> list[str]:
+    """Make a view of these files, or of no rows. Return the paths that DuckDB opens.
+
+    ``row`` names a further column: the number of each row in the order of the files.
+    """
     found = [path.removeprefix("file://") for path in uris]
     protocol = found[0].partition("://")[0] if found and "://" in found[0] else ""
     if protocol and not connection.filesystem_is_registered(protocol):
@@ -237,11 +274,21 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Schem
             for field, kind in zip(rows, empty.types, strict=True)
         )
         listed = ", ".join(map(literal, found))
-        source = f"SELECT * FROM read_parquet([{listed}], hive_partitioning=false, schema=MAP {{{named}}})"
+        number = f", {_row_number(connection, found)} AS {quoted(row)}" if row else ""
+        source = f"SELECT *{number} FROM read_parquet([{listed}], hive_partitioning=false, schema=MAP {{{named}}})"
     else:
         columns = (
             f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in zip(empty.columns, empty.types, strict=True)
         )
-        source = f"SELECT {', '.join(columns)} WHERE false"
+        number = f", CAST(NULL AS BIGINT) AS {quoted(row)}" if row else ""
+        source = f"SELECT {', '.join(columns)}{number} WHERE false"
     connection.execute(f"CREATE VIEW {quoted(name)} AS {source}")
     return found
+
+
+def _row_number(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> str:
+    """SQL of a row's number. DuckDB numbers the files, and the rows of each; the footers count the rows before a file."""
+    footers = f"SELECT file_name, num_rows FROM parquet_file_metadata([{', '.join(map(literal, paths))}])"
+    counted = dict(connection.execute(footers).fetchall())
+    before = accumulate((counted[path] for path in paths[:-1]), initial=0)
+    return f"CAST([{', '.join(map(str, before))}] AS BIGINT[])[CAST(file_index AS BIGINT) + 1] + file_row_number"

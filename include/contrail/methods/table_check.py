@@ -1,7 +1,7 @@
 """The check of one landed table: its rows are typed, checked and counted by partition.
 
-It works in DuckDB, without the lake and without Great Expectations. The validate stage brings the rows, adds the verdicts
-of the contract, and takes the results.
+It works in a DuckDB session, without the lake and without Great Expectations, and no range of rows leaves the session.
+The validate stage brings the session with the rows, adds the verdicts of the contract, and takes the results.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +21,7 @@ from contrail.partitions import cutoff_instant
 PARTITION = "partition_date"
 ROW = "_row"
 _VALUES, _TIME, _KEY, _LABEL, _CONTRACT = range(5)
+_BATCH = 50_000  # rows of a batch of a stream
 _MOST_STOPPED = 20  # each such row takes some twenty queries to find; more of them are a wrong expression
 
 
@@ -29,31 +30,27 @@ class TableCheck:
 
     Args:
         source: The table's spec.
-        landed: The table's rows as text, with ``partition_date``, ``_file`` and ``_line``.
+        connection: A session in UTC whose relation ``landed`` has the table's rows: its columns as text,
+            ``partition_date``, ``_file``, ``_line``, and ``_row``, the number of the row from 0 on.
         timezone: Zone of the pipeline's local dates.
         cutoff: Local time of a partition's cut-off.
     """
 
-    def __init__(self, source: TableSpec, landed: pa.Table, timezone: str, cutoff: time) -> None:
+    def __init__(self, source: TableSpec, connection: duckdb.DuckDBPyConnection, timezone: str, cutoff: time) -> None:
         self.source, self.timezone, self.cutoff = source, timezone, cutoff
         self._daily = source.kind == "daily"
-        self._connection = duckdb.connect()
-        self._connection.execute("SET TimeZone = 'UTC'")
-        self._landed, self._stopped = len(landed), 0
-        self._register("landed", landed.append_column(ROW, pa.array(range(len(landed)), pa.int64())))
+        self._connection, self._stopped = connection, 0
+        self._marks, self._ranked = 0, False
         known_at = quoted(source.known_at) if source.known_at else None
         clock = f"timezone({literal(timezone)}, {known_at}) AS _known_clock, _known_clock::DATE AS _known_day"
         self._run(
             f"CREATE TABLE typed AS SELECT *{f', {clock}' if known_at else ''} FROM "
             f"(SELECT {ROW}, {PARTITION}, {cast_list(source.columns)} FROM landed)"
         )
-        self._run(f"CREATE TABLE broken ({ROW} BIGINT, rank INT, rule VARCHAR, detail VARCHAR)")
-        self.days: list[date] = sorted(day for (day,) in self._all(f"SELECT DISTINCT {PARTITION} FROM landed"))
+        self._run(f"CREATE TABLE broken ({ROW} BIGINT, rank BIGINT, rule VARCHAR, detail VARCHAR)")
+        ((self.landed,),) = self._all("SELECT count(*) FROM typed")
+        self.days: list[date] = sorted(day for (day,) in self._all(f"SELECT DISTINCT {PARTITION} FROM typed"))
         self._register_days()
-
-    def close(self) -> None:
-        """Free the memory."""
-        self._connection.close()
 
     def _run(self, query: str) -> None:
         self._connection.execute(query)
@@ -63,6 +60,9 @@ class TableCheck:
 
     def _arrow(self, query: str) -> pa.Table:
         return self._connection.sql(query).to_arrow_table()
+
+    def _stream(self, query: str) -> pa.RecordBatchReader:
+        return self._connection.sql(query).to_arrow_reader(_BATCH)
 
     def _register(self, name: str, table: pa.Table) -> None:
         self._connection.register(name, table)
@@ -96,7 +96,7 @@ class TableCheck:
         Raises:
             SpecError: for an expression that does not fit the table, or stops at more than 20 rows.
         """
-        self._check_label(expression, binary, range(self._landed))
+        self._check_label(expression, binary, range(self.landed))
 
     def _check_label(self, expression: str, binary: bool, rows: range) -> None:
         try:
@@ -116,19 +116,20 @@ class TableCheck:
             for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
                 self._check_label(expression, binary, half)
 
-    def check_earlier(self, earlier: pa.Table, days: int, may_change: Sequence[str] = ()) -> None:
+    def check_earlier(self, before: str, days: int, may_change: Sequence[str] = ()) -> None:
         """Mark rows whose key was already good in an earlier partition.
 
         Call it after the contract, because a feed may deliver a bad row again, corrected, on the next day.
 
         Args:
-            earlier: ``partition_date``, key and ``may_change`` of the good rows of the ``days`` partitions before the range.
+            before: A relation of the session with the ``partition_date``, key and ``may_change`` of the good rows of the
+                ``days`` partitions before the range.
             days: In how many partitions before a row's own its key is looked for.
             may_change: A row that differs in one of these columns replaces the earlier one, and breaks no rule.
         """
-        self._register("before", earlier)
         named = ", ".join(quoted(name) for name in [PARTITION, *self.source.key, *may_change])
-        self._run(f"CREATE TABLE earlier AS SELECT {named} FROM before UNION ALL SELECT {named} FROM ({self._clean()})")
+        own = f"SELECT {named} FROM ({self._clean()})"
+        self._run(f"CREATE TABLE earlier AS SELECT {named} FROM {quoted(before)} UNION ALL {own}")
         self._mark(_KEY, row_rules.known_key(self.source.key, days, may_change))
 
     def _value_rules(self) -> list[str]:
@@ -144,7 +145,7 @@ class TableCheck:
         return queries
 
     def _mark(self, rank: int, query: str) -> None:
-        self._run(f"INSERT INTO broken SELECT {ROW}, {rank}, rule, detail FROM ({query})")
+        self._run(f"INSERT INTO broken SELECT {ROW}, {self._place(rank)}, rule, detail FROM ({query})")
 
     def mark(self, order: int, rule: str, details: Mapping[int, str]) -> None:
         """Mark rows that broke a rule of the contract. ``order`` decides which broken rule is named first."""
@@ -154,44 +155,45 @@ class TableCheck:
     def _mark_rows(self, rank: int, rule: str, details: Mapping[int, str]) -> None:
         rows = pa.table({ROW: pa.array(details.keys(), pa.int64()), "detail": pa.array(details.values(), pa.string())})
         self._register("_marked", rows)
-        self._connection.execute(f"INSERT INTO broken SELECT {ROW}, {rank}, ?, detail FROM _marked", [rule])
+        place = self._place(rank)
+        self._connection.execute(f"INSERT INTO broken SELECT {ROW}, {place}, ?, detail FROM _marked", [rule])
+
+    def _place(self, rank: int) -> int:
+        """The place of a rule among those that a row broke; of rules with the same rank, the first marked comes first."""
+        self._marks, self._ranked = self._marks + 1, False
+        return rank * 2**32 + self._marks
 
     def _clean(self) -> str:
         return f"SELECT * FROM typed ANTI JOIN broken USING ({ROW})"
 
     # ---- what the contract looks at ----
 
-    def clean_rows(
-        self,
-        columns: Mapping[str, str],
-        tables: Mapping[str, pa.Table],
-        brought: Mapping[str, str],
-    ) -> pa.Table:
-        """Return the rows that broke no rule so far: ``_row``, and ``columns``, each a SQL expression.
+    def judge(self, columns: Mapping[str, str], brought: Mapping[str, str]) -> str:
+        """Make the relation of the rows that broke no rule so far: ``_row``, and ``columns``, each a SQL expression.
 
-        The expressions may use ``tables`` and the values ``brought`` from them. They call this table's rows ``t``.
+        The expressions may use the values ``brought``, each a SQL query. Both call this table's rows ``t``.
 
         Raises:
             SpecError: for an expression that DuckDB refuses, or that has no value for a row.
         """
-        for name, table in tables.items():
-            self._register(name, table)
         structs = "".join(f", ({sql}) AS {quoted(name)}" for name, sql in brought.items())
         listed = ", ".join([ROW, *(f"(\n{sql}\n) AS {quoted(name)}" for name, sql in columns.items())])
         try:
-            return self._arrow(f"SELECT {listed} FROM (SELECT *{structs} FROM ({self._clean()}) t) t ORDER BY {ROW}")
+            self._run(f"CREATE TABLE judged AS SELECT {listed} FROM (SELECT *{structs} FROM ({self._clean()}) t) t")
         except (duckdb.DataError, duckdb.ProgrammingError) as error:
             raise SpecError(f"a derived value of the contract in expectations.py has no value: {error}") from error
+        return "judged"
 
-    def profile(self, columns: Iterable[str]) -> pa.Table:
-        """Return one row per partition: ``partition_date``, and the figures ``columns`` (``row_rules.profile_columns``)."""
+    def profile(self, columns: Iterable[str]) -> str:
+        """Make the relation of one row per partition: ``day``, and the figures ``columns`` (``row_rules.profile_columns``)."""
         known = row_rules.profile_columns(self.source)
         listed = [f"{known[name]} AS {quoted(name)}" for name in columns]
-        return self._arrow(
-            f"SELECT {', '.join([f't.{PARTITION}', *listed])} FROM typed t "
+        self._run(
+            f"CREATE TABLE profile AS SELECT {', '.join([f't.{PARTITION}::VARCHAR AS day', *listed])} FROM typed t "
             f"LEFT JOIN (SELECT DISTINCT {ROW} AS bad_row FROM broken) b ON b.bad_row = t.{ROW} "
-            f"GROUP BY t.{PARTITION} ORDER BY t.{PARTITION}"
+            f"GROUP BY t.{PARTITION}"
         )
+        return "profile"
 
     def by_day(self, figures: Mapping[str, str]) -> pa.Table:
         """Return one row per partition with good rows: ``partition_date``, and SQL aggregates over these rows."""
@@ -200,10 +202,11 @@ class TableCheck:
 
     # ---- results ----
 
-    def good_rows(self, refused: Iterable[date]) -> pa.Table:
-        """Return the typed rows to publish. They broke no rule, and their partition is not refused.
+    def good_rows(self, refused: Iterable[date]) -> tuple[int, pa.RecordBatchReader]:
+        """Count and stream the typed rows to publish. They broke no rule, and their partition is not refused.
 
-        Rows of a daily table have ``visible_from``, the first partition whose cut-off is after ``known_at``.
+        Rows of a daily table have ``visible_from``, the first partition whose cut-off is after ``known_at``. Read the
+        stream before you ask for anything else.
         """
         listed, join = [f"c.{quoted(name)}" for name in self.source.columns], ""
         if self._daily and self.source.known_at:
@@ -213,42 +216,49 @@ class TableCheck:
             join = "LEFT JOIN days d ON d.day = c._known_day"
         out = ", ".join(f"DATE '{day}'" for day in refused)
         where = f"WHERE c.{PARTITION} NOT IN ({out})" if out else ""
-        return self._arrow(f"SELECT {', '.join(listed)} FROM ({self._clean()}) c {join} {where} ORDER BY c.{ROW}")
+        ((count,),) = self._all(f"SELECT count(*) FROM ({self._clean()}) c {where}")
+        return count, self._stream(f"SELECT {', '.join(listed)} FROM ({self._clean()}) c {join} {where}")
 
-    def bad_rows(self) -> pa.Table:
-        """Return the bad rows: ``partition_date``, first ``rule``, ``detail``, ``row`` as JSON, ``file`` and ``line``."""
+    def bad_rows(self, **constants: str) -> pa.RecordBatchReader:
+        """Stream the bad rows: ``partition_date``, first ``rule``, ``detail``, ``row`` as JSON, ``file`` and ``line``.
+
+        Each of the ``constants``, a SQL expression, is a column of its own. Read the stream before you ask for anything
+        else.
+        """
         fields = ", ".join(f"{literal(name)}: l.{quoted(name)}" for name in self.source.columns)
-        return self._arrow(f"""
-            WITH worst AS (
-                SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS first_detail,
-                    list_sort(list(DISTINCT rule)) AS rules
-                FROM broken GROUP BY {ROW})
-            SELECT l.{PARTITION}, w.rule, w.first_detail || CASE WHEN len(w.rules) > 1 THEN
-                    '; also broke ' || array_to_string(list_filter(w.rules, lambda r: r <> w.rule), ', ')
-                    ELSE '' END AS detail,
-                to_json({{{fields}}})::VARCHAR AS row, l._file AS file, l._line AS line
-            FROM worst w JOIN landed l ON l.{ROW} = w.{ROW} ORDER BY w.{ROW}""")
+        added = "".join(f", {sql} AS {quoted(name)}" for name, sql in constants.items())
+        others = "array_to_string(list_filter(w.rules, lambda r: r <> w.rule), ', ')"
+        return self._stream(f"""
+            SELECT w.{PARTITION}, w.rule,
+                w.detail || CASE WHEN len(w.rules) > 1 THEN '; also broke ' || {others} ELSE '' END AS detail,
+                to_json({{{fields}}})::VARCHAR AS row, w._file AS file, w._line AS line{added}
+            FROM {self._worst()} w JOIN landed l ON l.{ROW} = w.{ROW}""")
 
     def bad_by_rule(self, day: date | None = None) -> dict[str, int]:
         """Count the bad rows of each first broken rule, most first, in one partition or in all."""
-        where = f"WHERE l.{PARTITION} = DATE '{day}'" if day else ""
-        found = self._all(f"""
-            SELECT w.rule, count(*) FROM (SELECT {ROW}, arg_min(rule, rank) AS rule FROM broken GROUP BY {ROW}) w
-            JOIN landed l ON l.{ROW} = w.{ROW} {where} GROUP BY w.rule ORDER BY 2 DESC, 1""")
-        return dict(found)
+        where = f"WHERE {PARTITION} = DATE '{day}'" if day else ""
+        return dict(self._all(f"SELECT rule, count(*) FROM {self._worst()} {where} GROUP BY rule ORDER BY 2 DESC, 1"))
 
     def examples(self, count: int = 3) -> dict[str, list[str]]:
         """Return some bad rows of each first broken rule, with file, line and finding."""
-        found = self._all(f"""
-            WITH worst AS (
-                SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS detail FROM broken GROUP BY {ROW})
-            SELECT w.rule, list(l._file || ', line ' || l._line || ': ' || w.detail ORDER BY w.{ROW})[:{count}]
-            FROM worst w JOIN landed l ON l.{ROW} = w.{ROW} GROUP BY w.rule""")
-        return dict(found)
+        said = "_file || ', line ' || _line || ': ' || detail"
+        return dict(self._all(f"SELECT rule, arg_min({said}, {ROW}, {count}) FROM {self._worst()} GROUP BY rule"))
 
     def first_bad(self, day: date) -> str:
         """Describe a partition's first bad row: file, line and detail."""
         ((file, line, rule, detail),) = self._all(f"""
-            SELECT l._file, l._line, b.rule, b.detail FROM broken b JOIN landed l ON l.{ROW} = b.{ROW}
-            WHERE l.{PARTITION} = DATE '{day}' ORDER BY l._line, b.rank LIMIT 1""")
+            SELECT _file, _line, rule, detail FROM {self._worst()}
+            WHERE {PARTITION} = DATE '{day}' ORDER BY _line, {ROW} LIMIT 1""")
         return f"{file}, line {line}: {rule}: {detail}"
+
+    def _worst(self) -> str:
+        """The relation of the bad rows: where they lie, and which rule comes first of those that they broke."""
+        if not self._ranked:
+            self._run(f"""
+                CREATE OR REPLACE TABLE worst AS
+                SELECT l.{ROW}, l.{PARTITION}, l._file, l._line, w.rule, w.detail, w.rules FROM landed l JOIN (
+                    SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS detail,
+                        list_sort(list(DISTINCT rule)) AS rules
+                    FROM broken GROUP BY {ROW}) w ON w.{ROW} = l.{ROW}""")
+            self._ranked = True
+        return "worst"

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from upath import UPath
 
-from contrail.adapters.contracts import Checks, Verdict
+from contrail.adapters.checks import Checks, Verdict
 from contrail.files import remove_folder
 from contrail.reports.page import protected
 
@@ -132,12 +132,12 @@ class TableReport:
             shown = [example for name in broken for example in self.examples.get(name, ())]
             found.append(RuleLine(rule, words, self.landed, sum(self.bad_by_rule[name] for name in broken), shown))
         for verdict in self.verdicts:
-            bad = self.examples.get(verdict.rule) or [*verdict.broken.values()][:3]
+            bad = self.examples.get(verdict.rule) or [*verdict.examples.values()][:3]
             examples = [example.replace(f"{verdict.words} Found ", "") for example in bad]
-            found.append(RuleLine(verdict.rule, verdict.words, verdict.checked, len(verdict.broken), examples))
+            found.append(RuleLine(verdict.rule, verdict.words, verdict.checked, verdict.broken, examples))
         for verdict in self.partition_verdicts:
-            examples = [f"{day}: {values}" for day, values in verdict.broken.items()]
-            found.append(RuleLine(verdict.rule, verdict.words, verdict.checked, len(verdict.broken), examples[:10]))
+            examples = [f"{day}: {values}" for day, values in verdict.examples.items()]
+            found.append(RuleLine(verdict.rule, verdict.words, verdict.checked, verdict.broken, examples[:10]))
         return found
 
 

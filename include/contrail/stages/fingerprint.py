@@ -49,8 +49,11 @@ _COMPUTING = (
     "contrail.methods",
     "contrail.stages.validation",
     "contrail.adapters.batches",
+    "contrail.adapters.checks",
+    "contrail.adapters.clearance",
     "contrail.adapters.contracts",
     "contrail.adapters.engine",
+    "contrail.adapters.frames",
     "contrail.lake.labels",
     "contrail.partitions",
 )

@@ -6,25 +6,20 @@ rules of every table are in ``contrail.methods.table_check``, a pipeline's own i
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
+import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from contrail.adapters.contracts import (
-    Checks,
-    Contract,
-    Verdict,
-    bad_share_expectation,
-    columns_of,
-    partner_expectation,
-)
-from contrail.config.names import quoted
+from contrail.adapters.checks import Checks, Rows, Verdict
+from contrail.adapters.contracts import Contract, bad_share_expectation, columns_of, partner_expectation
+from contrail.config.names import literal, quoted
 from contrail.errors import PartitionRefusedError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
+from contrail.lake.sessions import session
 from contrail.methods.table_check import ROW, TableCheck
 from contrail.partitions import Partitions
 from contrail.reports.contracts import TableReport, write_report
@@ -34,7 +29,7 @@ from contrail.stages.refusals import Refusal, counted, describe, publish_refusal
 from contrail.stages.results import StageResult, ValidateDetails
 from contrail.stages.staleness import REACH
 from contrail.stages.validation.contracts import contracts_of, table_order
-from contrail.stages.validation.references import brought_sql, is_current, partner_sql, partners_of, with_values
+from contrail.stages.validation.references import brought_sql, is_current, partner_sql, view_partners
 from contrail.stages.validation.unusual import Profiles, Unusual, find_unusual, publish_profiles, refusals_of
 
 _REPORTS_KEPT = 50
@@ -49,8 +44,8 @@ class _Table:
     contract: Contract
     partitions: Partitions | None
     inputs: Mapping[str, int | None]
+    connection: duckdb.DuckDBPyConnection
     check: TableCheck
-    landed: int
     verdicts: list[Verdict] = field(default_factory=list)
     partition_verdicts: list[Verdict] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
@@ -178,13 +173,14 @@ def _unjudged(run: StageRun[Options], name: str, partitions: Partitions | None, 
 def _opened(
     run: StageRun[Options], name: str, contract: Contract, inputs: Mapping[str, int | None]
 ) -> Iterator[_Table]:
+    """The rows of a table in a session that keeps within the memory limit. They never leave it as a whole."""
     spec, raw, partitions = run.pipeline.spec, f"raw_{name}", run.partitions_of(name)
-    landed = run.lake.scan(raw, partitions, snapshot_id=inputs[raw])
-    if partitions is None:  # a reference table is one partition
-        day = pa.repeat(pa.scalar(reference_partition(run), pa.date32()), len(landed))
-        landed = landed.append_column(PARTITION, day)
-    with closing(TableCheck(spec.tables[name], landed, spec.timezone, spec.cutoff)) as check:
-        yield _Table(name, contract, partitions, inputs, check, len(landed))
+    with session(run.settings) as connection:
+        run.lake.view(connection, "landed_files", raw, partitions, snapshot_id=inputs[raw], row=ROW)
+        day = f", DATE '{reference_partition(run)}' AS {PARTITION}" if partitions is None else ""  # it is one partition
+        connection.execute(f"CREATE VIEW landed AS SELECT *{day} FROM landed_files")
+        check = TableCheck(spec.tables[name], connection, spec.timezone, spec.cutoff)
+        yield _Table(name, contract, partitions, inputs, connection, check)
 
 
 # ---- rows ----
@@ -193,24 +189,22 @@ def _opened(
 def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) -> None:
     """The contract's rules, on the rows that broke none so far."""
     contract = table.contract
-    partners = {rule: partners_of(run, table.partitions, reference) for rule, reference in contract.references.items()}
-    shown = [name for reference in contract.references.values() for name in reference.columns]
-    named = dict.fromkeys([*shown, *columns_of(contract.rows.values())])
+    for rule, reference in contract.references.items():
+        view_partners(run, table.connection, table.partitions, rule, reference)
+    shown = {rule: reference.columns for rule, reference in contract.references.items()}
+    named = dict.fromkeys([*(name for names in shown.values() for name in names), *columns_of(contract.rows.values())])
     columns = {name: contract.derived.get(name, f"t.{quoted(name)}") for name in named}
-    rows = table.check.clean_rows(
+    judged = table.check.judge(
         columns | {rule: partner_sql(reference, rule) for rule, reference in contract.references.items()},
-        {f"partners_{rule}": found for rule, found in partners.items()},
         {rule: brought_sql(each, rule) for rule, each in contract.references.items() if each.brings},
     )
     rules = {rule: partner_expectation(rule, reference) for rule, reference in contract.references.items()}
-    table.verdicts = [
-        with_values(verdict, contract.references.get(verdict.rule), rows)
-        for verdict in checks.evaluate(f"{table.name} rows", rows, {**rules, **contract.rows}, ROW)
-    ]
-    for order, verdict in enumerate(table.verdicts):
-        table.check.mark(
-            order, verdict.rule, {row: f"{verdict.words} Found {found}" for row, found in verdict.broken.items()}
-        )
+
+    def mark(order: int, rule: str, words: str, found: Mapping[int, str]) -> None:
+        table.check.mark(order, rule, {row: f"{words} Found {values}" for row, values in found.items()})
+
+    rows = Rows(table.connection, judged, ROW)
+    table.verdicts = checks.evaluate(f"{table.name} rows", rows, {**rules, **contract.rows}, mark, shown)
 
 
 def _check_earlier(run: StageRun[Options], table: _Table) -> None:
@@ -226,8 +220,11 @@ def _check_earlier(run: StageRun[Options], table: _Table) -> None:
     values = [column for column in source.columns if column not in (*source.key, source.known_at)] if newest else []
     may_change = [column for column in values if column in published.names]
     named = [PARTITION, *source.key, *may_change]
-    earlier = run.lake.scan(name, before, named) if run.lake.exists(name) else empty.select(named)
-    table.check.check_earlier(earlier, days, may_change)
+    if run.lake.exists(name):
+        run.lake.view(table.connection, "before", name, before, named)
+    else:
+        table.connection.register("before", empty.select(named))
+    table.check.check_earlier("before", days, may_change)
 
 
 # ---- partitions ----
@@ -237,12 +234,12 @@ def _check_partitions(run: StageRun[Options], table: _Table, checks: Checks) -> 
     """The contract's rules on a profile of each partition; a partition that breaks one is refused."""
     contract, days = table.contract, table.check.days
     rules = {_BAD_SHARE: bad_share_expectation(contract.max_bad_share), **contract.partitions}
-    profile = table.check.profile(columns_of(rules.values()))
-    profile = profile.append_column("day", pc.cast(profile.column(PARTITION), pa.string()))
-    table.partition_verdicts = checks.evaluate(f"{table.name} partitions", profile, rules, "day")
-    for verdict in table.partition_verdicts:
-        for day, found in verdict.broken.items():
-            table.refusals.append(_refusal(table, date.fromisoformat(day), verdict, found))
+    profile = Rows(table.connection, table.check.profile(columns_of(rules.values())), "day")
+
+    def refuse(_: int, rule: str, words: str, found: Mapping[str, str]) -> None:
+        table.refusals += [_refusal(table, date.fromisoformat(day), rule, words, found[day]) for day in found]
+
+    table.partition_verdicts = checks.evaluate(f"{table.name} partitions", profile, rules, refuse)
     if table.partitions and not table.check.source.may_be_empty:
         table.refusals += [
             Refusal(day, table.name, "missing_partition", f"raw_{table.name} has no rows; land the file and ingest it")
@@ -251,13 +248,13 @@ def _check_partitions(run: StageRun[Options], table: _Table, checks: Checks) -> 
         ]
 
 
-def _refusal(table: _Table, day: date, verdict: Verdict, found: str) -> Refusal:
-    detail = f"{verdict.words} Found {found}"
-    reasons = table.check.bad_by_rule(day)
-    if verdict.rule == _BAD_SHARE:
+def _refusal(table: _Table, day: date, rule: str, words: str, found: str) -> Refusal:
+    detail = f"{words} Found {found}"
+    if rule == _BAD_SHARE:
+        reasons = table.check.bad_by_rule(day)
         counts = ", ".join(f"{rule} {count}" for rule, count in reasons.items())
         detail = f"{detail} ({counts}). First: {table.check.first_bad(day)}"
-    return Refusal(day, table.name, verdict.rule, detail)
+    return Refusal(day, table.name, rule, detail)
 
 
 # ---- publishing ----
@@ -268,46 +265,46 @@ def _publish(run: StageRun[Options], table: _Table) -> _Outcome:
     spec = run.pipeline.spec
     days = list(table.partitions or [reference_partition(run)])
     refused = sorted({refusal.partition for refusal in table.refusals})
-    good = table.check.good_rows(refused)
     back = {f"validated_{each.table}": each.days_back for each in table.contract.references.values() if each.partition}
     reach = {REACH: json.dumps(back, sort_keys=True)} if back else {}
     provenance = run.provenance(table.inputs, table.name, **reach)
-    bad = _quarantine_rows(run, table)
-    if bad.num_rows or _quarantined(run, table.name, days):
+    by_rule, examples = table.check.bad_by_rule(), table.check.examples()
+    if by_rule or _quarantined(run, table, days):
+        bad = _quarantine_rows(run, table)
         run.lake.publish(datasets.quarantine(spec), bad, days, provenance, {"table_name": table.name})
     publish_refusals(run, table.name, days, table.refusals, table.inputs)
+    good, rows = table.check.good_rows(refused)
     snapshot = None
     if taken := [day for day in days if day not in set(refused)]:
         publish_profiles(run, table.name, taken, table.unusual)
         whole = table.partitions is None
-        snapshot = run.lake.publish(datasets.validated(spec, table.name), good, None if whole else taken, provenance)
-    return _Outcome(_report(table, len(good)), snapshot, table.refusals)
+        snapshot = run.lake.publish(datasets.validated(spec, table.name), rows, None if whole else taken, provenance)
+    return _Outcome(_report(table, good, by_rule, examples), snapshot, table.refusals)
 
 
-def _quarantined(run: StageRun[Options], name: str, days: Sequence[date]) -> bool:
+def _quarantined(run: StageRun[Options], table: _Table, days: Sequence[date]) -> bool:
     """Whether rows of these partitions are in quarantine from before. People ask for the table: it is made first."""
     if not run.lake.exists("quarantine"):
         return True
-    return name in run.lake.scan("quarantine", Partitions(days[0], days[-1]), ["table_name"]).column(0).to_pylist()
+    run.lake.view(table.connection, "set_aside", "quarantine", Partitions(days[0], days[-1]), ["table_name"])
+    found = table.connection.execute("SELECT 1 FROM set_aside WHERE table_name = ? LIMIT 1", [table.name])
+    return bool(found.fetchall())
 
 
-def _quarantine_rows(run: StageRun[Options], table: _Table) -> pa.Table:
-    bad = table.check.bad_rows()
-    moment = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
-    return (
-        bad.append_column("table_name", pa.repeat(table.name, len(bad)))
-        .append_column("run_id", pa.repeat(run.run_id, len(bad)))
-        .append_column("quarantined_at", pa.repeat(moment, len(bad)))
-    )
+def _quarantine_rows(run: StageRun[Options], table: _Table) -> pa.RecordBatchReader:
+    moment = f"TIMESTAMPTZ '{datetime.now(UTC).isoformat()}'"
+    return table.check.bad_rows(table_name=literal(table.name), run_id=literal(run.run_id), quarantined_at=moment)
 
 
-def _report(table: _Table, good: int) -> TableReport:
+def _report(
+    table: _Table, good: int, bad_by_rule: Mapping[str, int], examples: Mapping[str, Sequence[str]]
+) -> TableReport:
     return TableReport(
         table=table.name,
-        landed=table.landed,
+        landed=table.check.landed,
         good=good,
-        bad_by_rule=table.check.bad_by_rule(),
-        examples=table.check.examples(),
+        bad_by_rule=bad_by_rule,
+        examples=examples,
         verdicts=table.verdicts,
         partition_verdicts=table.partition_verdicts,
         refused=_words(table.refusals),

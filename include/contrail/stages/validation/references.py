@@ -1,13 +1,11 @@
 """Whether the rows of a table have the rows of other tables that they refer to."""
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import duckdb
 
-from contrail.adapters.contracts import Reference, Verdict
+from contrail.adapters.contracts import Reference
 from contrail.config.names import literal, quoted
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.methods.table_check import ROW
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
 from contrail.stages.options import ValidateOptions as Options
@@ -20,15 +18,23 @@ def is_current(run: StageRun[Options], name: str) -> bool:
     return own.state == OK and not run.lake.verify(f"validated_{name}").damages
 
 
-def partners_of(run: StageRun[Options], partitions: Partitions | None, reference: Reference) -> pa.Table:
-    """The rows of the other table that this range may refer to."""
-    name, columns = f"validated_{reference.table}", list(dict.fromkeys((*reference.partner_columns, *reference.brings)))
+def view_partners(
+    run: StageRun[Options],
+    connection: duckdb.DuckDBPyConnection,
+    partitions: Partitions | None,
+    rule: str,
+    reference: Reference,
+) -> None:
+    """Make a view of the rows of the other table that this range may refer to."""
+    view, name = f"partners_{rule}", f"validated_{reference.table}"
+    columns = list(dict.fromkeys((*reference.partner_columns, *reference.brings)))
     if reference.partition is None or partitions is None:
-        return run.lake.scan(name, columns=columns)
-    within = partitions.reaching_back(reference.days_back)
+        run.lake.view(connection, view, name, columns=columns)
+        return
     if not run.lake.exists(name):
-        return datasets.validated(run.pipeline.spec, reference.table).arrow_schema().empty_table()
-    return run.lake.scan(name, within, [PARTITION, *columns])
+        connection.register(view, datasets.validated(run.pipeline.spec, reference.table).arrow_schema().empty_table())
+        return
+    run.lake.view(connection, view, name, partitions.reaching_back(reference.days_back), [PARTITION, *columns])
 
 
 def partner_sql(reference: Reference, rule: str) -> str:
@@ -53,13 +59,3 @@ def _same(reference: Reference) -> str:
     pairs = zip(reference.columns, reference.partner_columns, strict=True)
     same = [f"t.{quoted(mine)} = p.{quoted(theirs)}" for mine, theirs in pairs]
     return " AND ".join(same + ([f"p.{PARTITION} = t.{quoted(reference.partition)}"] if reference.partition else []))
-
-
-def with_values(verdict: Verdict, reference: Reference | None, rows: pa.Table) -> Verdict:
-    """For a reference, show the row's own values instead of the missing partner."""
-    if reference is None or not verdict.broken:
-        return verdict
-    wanted = pa.array(verdict.broken.keys(), pa.int64())
-    found = rows.filter(pc.is_in(rows.column(ROW), wanted)).select([ROW, *reference.columns]).to_pylist()
-    broken = {row[ROW]: ", ".join(f"{name}={row[name]}" for name in reference.columns) for row in found}
-    return Verdict(verdict.rule, verdict.words, verdict.checked, broken)
