@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import great_expectations.expectations as gxe
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 from upath import UPath
 
-from contrail.adapters.contracts import Checks, Verdict
+from contrail.adapters.checks import Checks, Rows, Verdict
 from contrail.config.pipeline import load_pipeline
 from contrail.methods.decision_record import SegmentRow
 from contrail.reports.contracts import TableReport, write_report
@@ -49,8 +50,10 @@ def contract(folder: Path) -> None:
     checks = Checks()
     rows = pa.table({"_row": range(len(HOSTILE)), "code": list(HOSTILE)})
     rules = {"code": gxe.ExpectColumnValuesToBeInSet(column="code", value_set=["AA", *HOSTILE[:2]], description=ALL)}
-    verdicts = checks.evaluate("flights rows", rows, rules, "_row")
-    report = TableReport(ALL, 4, 3, {"range": 1}, [*verdicts, Verdict("code", ALL, 4, {1: ALL})], [], [ALL])
+    connection = duckdb.connect()
+    connection.register("codes", rows)
+    verdicts = checks.evaluate("flights rows", Rows(connection, "codes", "_row"), rules)
+    report = TableReport(ALL, 4, 3, {"range": 1}, [*verdicts, Verdict("code", ALL, 4, 1, {1: ALL})], [], [ALL])
     page, _ = write_report(UPath(folder), "run", ALL, [report], checks, kept=2)
     Path(page).rename(folder / "page.html")
 

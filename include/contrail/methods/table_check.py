@@ -39,7 +39,7 @@ class TableCheck:
     def __init__(self, source: TableSpec, connection: duckdb.DuckDBPyConnection, timezone: str, cutoff: time) -> None:
         self.source, self.timezone, self.cutoff = source, timezone, cutoff
         self._daily = source.kind == "daily"
-        self._connection, self._stopped = connection, 0
+        self.connection, self._stopped = connection, 0
         self._marks, self._ranked = 0, False
         known_at = quoted(source.known_at) if source.known_at else None
         clock = f"timezone({literal(timezone)}, {known_at}) AS _known_clock, _known_clock::DATE AS _known_day"
@@ -53,19 +53,19 @@ class TableCheck:
         self._register_days()
 
     def _run(self, query: str) -> None:
-        self._connection.execute(query)
+        self.connection.execute(query)
 
     def _all(self, query: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(query).fetchall()
+        return self.connection.execute(query).fetchall()
 
     def _arrow(self, query: str) -> pa.Table:
-        return self._connection.sql(query).to_arrow_table()
+        return self.connection.sql(query).to_arrow_table()
 
     def _stream(self, query: str) -> pa.RecordBatchReader:
-        return self._connection.sql(query).to_arrow_reader(_BATCH)
+        return self.connection.sql(query).to_arrow_reader(_BATCH)
 
     def _register(self, name: str, table: pa.Table) -> None:
-        self._connection.register(name, table)
+        self.connection.register(name, table)
 
     def _register_days(self) -> None:
         """Register the cut-off of each local day on which a row lies or became known."""
@@ -156,7 +156,7 @@ class TableCheck:
         rows = pa.table({ROW: pa.array(details.keys(), pa.int64()), "detail": pa.array(details.values(), pa.string())})
         self._register("_marked", rows)
         place = self._place(rank)
-        self._connection.execute(f"INSERT INTO broken SELECT {ROW}, {place}, ?, detail FROM _marked", [rule])
+        self.connection.execute(f"INSERT INTO broken SELECT {ROW}, {place}, ?, detail FROM _marked", [rule])
 
     def _place(self, rank: int) -> int:
         """The place of a rule among those that a row broke; of rules with the same rank, the first marked comes first."""

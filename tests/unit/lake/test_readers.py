@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -97,3 +98,23 @@ def test_what_a_day_reads_of_the_metadata_does_not_grow_with_the_days(
         seen.append(manifests_of_a_day(month.end))
 
     assert seen[2:] == [seen[2]] * 10
+
+
+def test_a_view_numbers_the_rows_in_the_order_of_the_files(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance())
+    lake.publish(ITEMS, rows([DAY2], "blue", count=5), [DAY2], provenance())
+    with duckdb.connect() as connection:
+        lake.view(connection, "seen", "items", row="number")
+        found = connection.sql("SELECT number, colour FROM seen ORDER BY number").to_arrow_table()
+        assert found["number"].to_pylist() == list(range(8))
+        assert found["colour"].to_pylist() == lake.scan("items")["colour"].to_pylist()
+        lake.view(
+            connection, "none", "items", Partitions(DAY1 - timedelta(days=9), DAY1 - timedelta(days=8)), row="number"
+        )
+        assert connection.sql("SELECT number FROM none").to_arrow_table().num_rows == 0
+
+
+def test_a_view_of_a_column_that_is_not_there_says_so(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    with duckdb.connect() as connection, pytest.raises(MissingInputError, match=r"has no columns \['size'\] yet"):
+        lake.view(connection, "seen", "items", columns=["size"])

@@ -1,9 +1,12 @@
 """The rules that every table has, on a handful of rows."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
@@ -35,26 +38,53 @@ def check(
     zone: str = "America/New_York",
 ) -> TableCheck:
     """Checked rows of a day, 5 January without another; the first is on line 2."""
-    landed = pa.table(
+    return opened(table, landed(list(COLUMNS), rows, day), zone, cutoff)
+
+
+def landed(names: Sequence[str], rows: Sequence[Sequence[str | None]], day: date = DAY) -> pa.Table:
+    return pa.table(
         {
-            **{name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(COLUMNS)},
+            **{name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(names)},
             "partition_date": pa.array([day] * len(rows), pa.date32()),
             "_file": ["f"] * len(rows),
             "_line": pa.array(range(2, len(rows) + 2), pa.int64()),
+            "_row": pa.array(range(len(rows)), pa.int64()),
         }
     )
-    made = TableCheck(table, landed, zone, cutoff)
+
+
+def opened(table: TableSpec, rows: pa.Table, zone: str = "America/New_York", cutoff: time = time(0)) -> TableCheck:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.register("landed", rows)
+    made = TableCheck(table, connection, zone, cutoff)
     made.check_rows()
     return made
 
 
+def good(checked: TableCheck) -> pa.Table:
+    count, rows = checked.good_rows([])
+    found = rows.read_all()
+    assert len(found) == count
+    return found
+
+
+def remember(checked: TableCheck, before: pa.Table, days: int, may_change: Sequence[str] = ()) -> None:
+    checked.connection.register("before", before)
+    checked.check_earlier("before", days, may_change)
+
+
+def rows_of(checked: TableCheck, relation: str) -> list[dict[str, Any]]:
+    return checked.connection.sql(f"FROM {relation}").to_arrow_table().to_pylist()
+
+
 def bad(checked: TableCheck) -> dict[int, tuple[str, str]]:
-    return {row["line"]: (row["rule"], row["detail"]) for row in checked.bad_rows().to_pylist()}
+    return {row["line"]: (row["rule"], row["detail"]) for row in checked.bad_rows().read_all().to_pylist()}
 
 
 def test_good_rows_are_typed() -> None:
-    good = check(("1", None, NOON), ("2", "4.5", NOON)).good_rows([]).to_pylist()
-    assert [(row["id"], row["value"]) for row in good] == [(1, None), (2, 4.5)]
+    rows = good(check(("1", None, NOON), ("2", "4.5", NOON))).sort_by("id").to_pylist()
+    assert [(row["id"], row["value"]) for row in rows] == [(1, None), (2, 4.5)]
 
 
 def test_a_wrong_type_names_column_and_text() -> None:
@@ -102,7 +132,7 @@ def test_what_is_known_ahead_is_known_before_the_cutoff(at: str, is_bad: bool) -
     ],
 )
 def test_visible_from_the_first_cutoff_after_it_was_known(at: str, cutoff: time, visible: date) -> None:
-    (row,) = check(("1", "1", at), cutoff=cutoff).good_rows([]).to_pylist()
+    (row,) = good(check(("1", "1", at), cutoff=cutoff)).to_pylist()
     assert row["visible_from"] == visible
 
 
@@ -126,21 +156,21 @@ def earlier(*days: date) -> pa.Table:
 
 def test_a_key_of_a_partition_before_is_bad() -> None:
     checked = check(("1", "1", NOON), ("2", "1", NOON))
-    checked.check_earlier(earlier(date(2024, 1, 3)), 3)
+    remember(checked, earlier(date(2024, 1, 3)), 3)
     assert bad(checked) == {2: ("unique_key", "the key is in partition 2024-01-03 already")}
 
 
 @pytest.mark.parametrize("day", [date(2024, 1, 1), date(2024, 1, 5), date(2024, 1, 6)])
 def test_a_key_of_another_partition_is_not(day: date) -> None:
     checked = check(("1", "1", NOON))
-    checked.check_earlier(earlier(day), 3)
+    remember(checked, earlier(day), 3)
     assert bad(checked) == {}
 
 
 @pytest.mark.parametrize(("days", "is_bad"), [(3, False), (7, True)])
 def test_a_key_is_remembered_for_as_many_days_as_asked(days: int, is_bad: bool) -> None:
     checked = check(("1", "1", NOON))
-    checked.check_earlier(earlier(date(2023, 12, 30)), days)
+    remember(checked, earlier(date(2023, 12, 30)), days)
     assert bool(bad(checked)) == is_bad
 
 
@@ -148,7 +178,7 @@ def test_a_row_that_differs_from_the_newest_of_its_key_corrects_it() -> None:
     checked = check(("1", "2.5", NOON), ("2", None, NOON), ("3", "1", NOON))
     days = [date(2024, 1, 2), date(2024, 1, 4), date(2024, 1, 4)]
     before = {"partition_date": pa.array(days, pa.date32()), "id": [1, 1, 2], "value": [2.5, 9.0, None]}
-    checked.check_earlier(pa.table(before), 7, ["value"])
+    remember(checked, pa.table(before), 7, ["value"])
     assert bad(checked) == {3: ("unique_key", "the key is in partition 2024-01-04 already")}
 
 
@@ -175,11 +205,12 @@ def test_a_row_at_which_the_labels_query_stops_is_found_alone() -> None:
 
 
 def test_the_rows_of_a_refused_partition_are_not_good() -> None:
-    assert check(("1", "1", NOON)).good_rows([DAY]).num_rows == 0
+    count, rows = check(("1", "1", NOON)).good_rows([DAY])
+    assert (count, len(rows.read_all())) == (0, 0)
 
 
 def test_a_bad_row_is_kept_as_it_was_landed() -> None:
-    (row,) = check(("1", ' heavy, "very"', None)).bad_rows().to_pylist()
+    (row,) = check(("1", ' heavy, "very"', None)).bad_rows().read_all().to_pylist()
     assert row["row"] == '{"id":"1","value":" heavy, \\"very\\"","at":null}'
     assert (row["file"], row["line"], row["partition_date"]) == ("f", 2, DAY)
 
@@ -187,9 +218,9 @@ def test_a_bad_row_is_kept_as_it_was_landed() -> None:
 def test_the_profile_of_a_partition() -> None:
     checked = check(("1", "2", NOON), ("2", None, "2024-01-05T23:30:00Z"), ("3", "x", NOON), ("4", "4", NOON))
     wanted = ["rows", "bad_share", "known_from_hour", "known_to_hour", "null_share_value", "distinct_id", "mean_value"]
-    (row,) = checked.profile(wanted).to_pylist()
+    (row,) = rows_of(checked, checked.profile(wanted))
     assert row == {
-        "partition_date": DAY,
+        "day": str(DAY),
         "rows": 4,
         "bad_share": 0.25,
         "known_from_hour": 12.0,
@@ -221,7 +252,7 @@ def test_the_hours_of_knowledge_are_those_of_the_local_clock(zone: str, day: dat
     # A time that the clock skips is read as the hour after it.
     clocks = [(at.astimezone(local).replace(tzinfo=None) - midnight) / timedelta(hours=1) for at in instants]
     checked = check(*((str(i), None, at.isoformat()) for i, at in enumerate(instants)), day=day, zone=zone)
-    (row,) = checked.profile(["known_from_hour", "known_to_hour"]).to_pylist()
+    (row,) = rows_of(checked, checked.profile(["known_from_hour", "known_to_hour"]))
     assert (row["known_from_hour"], row["known_to_hour"]) == pytest.approx((min(clocks), max(clocks)))
 
 
@@ -262,17 +293,12 @@ ROWS = st.lists(st.tuples(*[VALUES] * len(GOOD)), max_size=20, unique_by=lambda 
 def test_no_value_of_one_row_stops_the_others(rows: list[tuple[str | None, ...]], ahead: bool) -> None:
     table = EVERY_TYPE.model_copy(update={"known_ahead": ahead})
     every = [row for row in rows if row[0] != GOOD[0]] + [GOOD]
-    columns = {name: pa.array([row[i] for row in every], pa.string()) for i, name in enumerate(table.columns)}
-    place = {"partition_date": pa.array([DAY] * len(every), pa.date32()), "_file": ["f"] * len(every)}
-    lines = {"_line": pa.array(range(len(every)), pa.int64())}
-    checked = TableCheck(table, pa.table({**columns, **place, **lines}), "America/New_York", time(23, 59))
-    checked.check_rows()
-    checked.check_earlier(earlier(DAY), 3)
-    good, aside = checked.good_rows([]), checked.bad_rows()
-    assert -7 in good["id"].to_pylist()
-    assert len(good) + len(aside) == len(every)
-    assert checked.profile(profile_columns(table)).num_rows == 1
-    checked.close()
+    checked = opened(table, landed(list(table.columns), every), cutoff=time(23, 59))
+    remember(checked, earlier(DAY), 3)
+    kept, aside = good(checked), checked.bad_rows().read_all()
+    assert -7 in kept["id"].to_pylist()
+    assert len(kept) + len(aside) == len(every)
+    assert len(rows_of(checked, checked.profile(profile_columns(table)))) == 1
 
 
 def test_a_number_too_large_is_set_aside_with_its_reason() -> None:
@@ -286,7 +312,7 @@ def test_a_number_too_large_is_set_aside_with_its_reason() -> None:
 def test_a_year_beyond_any_calendar_is_set_aside(at: str) -> None:
     checked = check(("1", "1", NOON), ("2", "1", at))
     assert bad(checked) == {3: ("type:at", f'column at: "{at}" cannot be kept: it is outside the years 1678 to 2261')}
-    assert checked.good_rows([])["id"].to_pylist() == [1]
+    assert good(checked)["id"].to_pylist() == [1]
 
 
 OURS = "order select day rule rank bad row midnight cutoff first_line least most detail rules first_detail rows k t l d b c"
@@ -312,30 +338,22 @@ def test_columns_of_any_name_are_checked_alike(names: list[str]) -> None:
         ("4", "1", "2024-01-09T17:00:00Z"),
         ("1", "2", NOON),
     ]
-    landed = pa.table(
-        {
-            **{name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(names)},
-            "partition_date": pa.array([DAY] * len(rows), pa.date32()),
-            "_file": ["f"] * len(rows),
-            "_line": pa.array(range(2, len(rows) + 2), pa.int64()),
-        }
-    )
-    with closing(TableCheck(table, landed, "America/New_York", time(0))) as made:
-        made.check_rows()
-        made.check_earlier(pa.table({"partition_date": [DAY - timedelta(days=1)], key: [2]}), 3)
+    made = opened(table, landed(names, rows))
+    remember(made, pa.table({"partition_date": [DAY - timedelta(days=1)], key: [2]}), 3)
+    with closing(made.connection):
         found = bad(made)
         assert {line: rule for line, (rule, _) in found.items()} == {
             2: "unique_key", 3: f"type:{value}", 4: f"not_null:{key}", 5: "known_at_in_partition", 6: "unique_key",
         }  # fmt: skip
         assert found[2][1] == f"key {key}=1 occurs more than once with different values, first on line 2"
         assert found[3][1].startswith(f'column {value}: "heavy" is not a number')
-        assert made.good_rows([]).column_names == ["partition_date", key, value, at, "visible_from"]
+        assert good(made).column_names == ["partition_date", key, value, at, "visible_from"]
         columns_asked = {name: f"t.{quoted(name)}" for name in (key, value)}
-        assert made.clean_rows(columns_asked, {}, {}).column_names == ["_row", key, value]
+        assert made.judge(columns_asked, {}) == "judged"
+        assert made.connection.table("judged").columns == ["_row", key, value]
         assert made.by_day(aggregates(table)).num_rows == 0  # no row is good
-        profile = made.profile([f"null_share_{value}", f"distinct_{key}", "known_from_hour", "bad_share"]).to_pylist()[
-            0
-        ]
+        asked = [f"null_share_{value}", f"distinct_{key}", "known_from_hour", "bad_share"]
+        (profile,) = rows_of(made, made.profile(asked))
         assert (profile[f"null_share_{value}"], profile[f"distinct_{key}"], profile["bad_share"]) == (0.2, 3, 1.0)
         assert sum(made.bad_by_rule(DAY).values()) == 5
         assert made.first_bad(DAY).startswith("f, line 2: unique_key") and len(made.examples()) == 4
