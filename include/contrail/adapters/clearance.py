@@ -29,6 +29,7 @@ _ALIKE = re.compile(
 )
 _POSSESSIVE = re.compile(r"[*+?}]\+")
 _ASCII = "regexp_full_match({}, '[ -~]*')"
+_LENGTH_IS_SURE = "NOT contains({}, chr(0))"  # pandas drops a NUL at the end of a text before it counts
 
 # Whether a row breaks one of these depends on no other row, so batches of rows can be judged one by one.
 _ROW_WISE = frozenset(
@@ -222,14 +223,15 @@ def _lengths_between(expectation: Any, columns: Sequence[_Column]) -> str | None
     if (least is None and most is None) or (least is not None and most is not None and least > most):
         return None
     strict = bool(expectation.strict_min), bool(expectation.strict_max)
-    return _whole_between(f"length({columns[0].sql})", least, most, *strict)
+    within = _whole_between(f"length({columns[0].sql})", least, most, *strict)
+    return within and f"{_LENGTH_IS_SURE.format(columns[0].sql)} AND {within}"
 
 
 def _lengths_equal(expectation: Any, columns: Sequence[_Column]) -> str | None:
     wanted = expectation.value
     if columns[0].type != "VARCHAR" or not _is_number(wanted) or not math.isfinite(wanted) or wanted != int(wanted):
         return None
-    return f"length({columns[0].sql}) = {_within(int(wanted))}"
+    return f"{_LENGTH_IS_SURE.format(columns[0].sql)} AND length({columns[0].sql}) = {_within(int(wanted))}"
 
 
 def _matches(expectation: Any, columns: Sequence[_Column]) -> str | None:

@@ -254,9 +254,11 @@ class TableCheck:
     def _worst(self) -> str:
         """The relation of the bad rows: where they lie, and which rule comes first of those that they broke."""
         if not self._ranked:
+            ((any_bad,),) = self._all("SELECT count(*) > 0 FROM broken")
+            landed = "landed" if any_bad else "(FROM landed LIMIT 0)"  # else every file would be opened for nothing
             self._run(f"""
                 CREATE OR REPLACE TABLE worst AS
-                SELECT l.{ROW}, l.{PARTITION}, l._file, l._line, w.rule, w.detail, w.rules FROM landed l JOIN (
+                SELECT l.{ROW}, l.{PARTITION}, l._file, l._line, w.rule, w.detail, w.rules FROM {landed} l JOIN (
                     SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS detail,
                         list_sort(list(DISTINCT rule)) AS rules
                     FROM broken GROUP BY {ROW}) w ON w.{ROW} = l.{ROW}""")

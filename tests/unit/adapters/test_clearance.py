@@ -167,7 +167,7 @@ KINDS = [
     gxe.ExpectColumnValuesToBeNull(column="a_f"),
     gxe.ExpectColumnValuesToNotBeNull(column="a_f"),
     gxe.ExpectColumnValueLengthsToBeBetween(column="a_s", min_value=1, max_value=2),
-    gxe.ExpectColumnValueLengthsToEqual(column="a_s", value=1),
+    gxe.ExpectColumnValueLengthsToEqual(column="a_s", value=2),
     gxe.ExpectColumnValuesToMatchRegex(column="a_s", regex="^[A-Z]{1,2}$"),
     gxe.ExpectColumnValuesToNotMatchRegex(column="a_s", regex=r"^\w$"),
     gxe.ExpectColumnValuesToMatchRegexList(column="a_s", regex_list=["^A", r"\d"]),
@@ -178,19 +178,19 @@ KINDS = [
     gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="a_u", column_B="b_u", or_equal=True),
 ]
 EDGES: dict[str, list[Any]] = {
-    "i": [1, 7, BIG + 1, 0, None],
-    "f": [-0.0, 1.0, float("nan"), float("inf"), None],
-    "s": ["A", "AB\n", "٣", "A", None],
-    "p": [True, False, True, True, None],
-    "d": [date(2024, 1, 5), date(2024, 1, 5), date(2024, 1, 6), None, None],
-    "u": [datetime(2024, 1, day, 12, tzinfo=UTC) for day in (1, 2, 3, 4)] + [None],
+    "i": [1, 7, BIG + 1, 0, None, 2, 3],
+    "f": [-0.0, 1.0, float("nan"), float("inf"), None, 0.5, 3.0],
+    "s": ["A", "AB\n", "٣", "A", None, "A\0", "AB"],
+    "p": [True, False, True, True, None, True, False],
+    "d": [date(2024, 1, 5), date(2024, 1, 5), date(2024, 1, 6), None, None, date(2024, 1, 7), date(2024, 1, 8)],
+    "u": [datetime(2024, 1, day, 12, tzinfo=UTC) for day in range(1, 7)] + [None],
 }
 
 
 @pytest.mark.parametrize("rule", KINDS, ids=lambda rule: type(rule).__name__)
 def test_each_kind_clears_rows_and_leaves_the_verdict(rule: Any) -> None:
     columns = {f"{side}_{kind}": pa.array(values, TYPES[kind][0]) for kind, values in EDGES.items() for side in "ab"}
-    rows = pa.table({"_row": pa.array(range(5), pa.int64()), **columns})
+    rows = pa.table({"_row": pa.array(range(7), pa.int64()), **columns})
     connection = duckdb.connect()
     connection.register("rows", rows)
     found = clearance(rule, "rows", Rows(connection, "rows", "_row").types)
