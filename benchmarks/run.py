@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.harness import PROJECT, machine, prepare
 
 ALL = (
-    "landing", "features", "publishing", "scoring", "scored", "scoring_memory", "training_size", "training_memory",
-    "gpu", "daily_cost", "airflow_overhead", "model_quality", "december", "drift_calibration", "quarter",
+    "validation", "landing", "features", "publishing", "scoring", "scored", "scoring_memory", "training_size",
+    "training_memory", "gpu", "daily_cost", "airflow_overhead", "model_quality", "december", "drift_calibration",
+    "quarter",
 )  # fmt: skip
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser
 from upath import UPath
 
-from contrail.adapters.checks import Checks, Rows, Verdict
+from contrail.adapters.checks import Checks, Verdict
+from contrail.adapters.judged_rows import Rows
 from contrail.config.pipeline import load_pipeline
 from contrail.methods.decision_record import SegmentRow
 from contrail.reports.contracts import TableReport, write_report

@@ -13,13 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from contrail.adapters.clearance import Clearance, clearance, is_row_wise
 from contrail.adapters.contracts import named_columns
 from contrail.adapters.frames import Frames
-from contrail.config.names import literal, quoted
+from contrail.adapters.judged_rows import Rows
 from contrail.errors import SpecError
 
 if TYPE_CHECKING:
@@ -30,40 +29,6 @@ _BATCH = 50_000  # rows that pandas holds at a time
 _LISTED = 10_000  # rows that the data docs list of one rule; they count all
 _SHOWN = 10
 _SOURCE = "landed"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A relation of a DuckDB session. Its column ``index`` tells its rows apart, and orders them."""
-
-    connection: duckdb.DuckDBPyConnection
-    relation: str
-    index: str
-
-    @cached_property
-    def types(self) -> dict[str, str]:
-        """DuckDB's name of each column's type."""
-        described = self.connection.execute(f"DESCRIBE {quoted(self.relation)}").fetchall()
-        return {name: kind for name, kind, *_ in described}
-
-    def ask(self, figures: Sequence[str]) -> tuple[Any, ...]:
-        """Return SQL aggregates over all rows."""
-        (found,) = self.connection.execute(f"SELECT {', '.join(figures)} FROM {quoted(self.relation)}").fetchall()
-        return tuple(found)
-
-    def batches(self, where: str, size: int | None) -> Iterator[pa.Table]:
-        """Read rows in order, at most ``size`` at a time, or all at once. Between two batches the session is free."""
-        ordered, limit = f"ORDER BY {quoted(self.index)}", f"LIMIT {size}" if size else ""
-        after = "true"
-        while True:
-            query = f"SELECT * FROM {quoted(self.relation)} WHERE ({where}) AND {after} {ordered} {limit}"
-            batch = self.connection.sql(query).to_arrow_table()
-            if len(batch):
-                yield batch
-            if size is None or len(batch) < size:
-                return
-            last = batch.column(self.index)[-1].as_py()
-            after = f"{quoted(self.index)} > {literal(last) if isinstance(last, str) else last}"
 
 
 @dataclass(frozen=True)

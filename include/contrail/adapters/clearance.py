@@ -6,11 +6,11 @@ never too many. Great Expectations judges all rows of an expectation that has no
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from contrail.adapters.patterns import means_same
 from contrail.config.names import literal, quoted
 
 if TYPE_CHECKING:
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 _INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 _TIMES = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"})
 _EXACT = 2**53  # a float holds every whole number up to it
-_MOST_REPEATS = 1000  # RE2 refuses a pattern with more
-
-# What Python and DuckDB's RE2 read alike, in patterns and in the printable ASCII that they are applied to.
-_IN_CLASS = r"""[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9 _./:@,;=<>#%"'!+*?(){}$]|\\[dw.\-\]\[\\/+*?(){}|^$]"""
-_ALIKE = re.compile(
-    rf"""(?:[A-Za-z0-9 _\-:/@,;=<>#%&~"'!]|\\[.\-+*?()\[\]{{}}|^$/\\]|\\[dwDW]|\."""
-    rf"""|\[\^?-?(?:{_IN_CLASS})+-?\]|\((?!\?)|\(\?:|\)|\||[*+?]|\{{\d{{1,3}}(?:,\d{{0,3}})?\}}|\^|\$)*"""
-)
-_POSSESSIVE = re.compile(r"[*+?}]\+")
 _ASCII = "regexp_full_match({}, '[ -~]*')"
 _LENGTH_IS_SURE = "NOT contains({}, chr(0))"  # pandas drops a NUL at the end of a text before it counts
 
@@ -111,7 +102,7 @@ def clearance(expectation: "Expectation", relation: str, types: Mapping[str, str
     if len(columns) == 1:
         return _of_one(kind, keeps, columns[0])
     counts = _counted(expectation, columns)
-    return counts and Clearance(f"NOT ({counts}) OR ({_all_present(columns)} AND {keeps})", counts)
+    return Clearance(f"NOT ({counts}) OR ({_all_present(columns)} AND {keeps})", counts) if counts else None
 
 
 def _is_plain(expectation: "Expectation") -> bool:
@@ -256,18 +247,6 @@ def _regexes(patterns: Any, column: _Column, form: str, joined: str = " AND ") -
         return None
     found = joined.join(form.format(f"regexp_matches({column.sql}, {literal(each)})") for each in patterns)
     return f"{_ASCII.format(column.sql)} AND ({found})"
-
-
-def means_same(pattern: object) -> bool:
-    """Whether Python and RE2 find a pattern in the same texts of printable ASCII, for certain."""
-    if not isinstance(pattern, str) or not _ALIKE.fullmatch(pattern) or _POSSESSIVE.search(pattern):
-        return False
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        return False
-    repeats = [max(int(found or 0) for found in each) for each in re.findall(r"\{(\d+)(?:,(\d*))?\}", pattern)]
-    return math.prod(max(each, 1) for each in repeats) <= _MOST_REPEATS
 
 
 # ---- several columns ----

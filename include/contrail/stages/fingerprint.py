@@ -54,6 +54,8 @@ _COMPUTING = (
     "contrail.adapters.contracts",
     "contrail.adapters.engine",
     "contrail.adapters.frames",
+    "contrail.adapters.judged_rows",
+    "contrail.adapters.patterns",
     "contrail.lake.labels",
     "contrail.partitions",
 )

@@ -13,8 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 import duckdb
 import pyarrow as pa
 
-from contrail.adapters.checks import Checks, Rows, Verdict
+from contrail.adapters.checks import Checks, Verdict
 from contrail.adapters.contracts import Contract, bad_share_expectation, columns_of, partner_expectation
+from contrail.adapters.judged_rows import Rows
 from contrail.config.names import literal, quoted
 from contrail.errors import PartitionRefusedError
 from contrail.lake import datasets

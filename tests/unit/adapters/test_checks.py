@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from upath import UPath
 
 from contrail.adapters import checks as checks_module
-from contrail.adapters.checks import Checks, Rows, Verdict
+from contrail.adapters.checks import Checks, Verdict
 from contrail.adapters.contracts import bad_share_expectation
+from contrail.adapters.judged_rows import Rows
 from contrail.errors import SpecError
 from contrail.reports.contracts import TableReport, write_report
 
