@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from contrail.adapters.clearance import Clearance, clearance, is_row_wise
-from contrail.adapters.contracts import named_columns
+from contrail.adapters.contracts import check_kind, named_columns
 from contrail.adapters.frames import Frames
 from contrail.adapters.judged_rows import Rows
 from contrail.errors import SpecError
@@ -117,7 +117,7 @@ class Checks:
         if not rules:
             return []
         for rule, expectation in rules.items():
-            _check_kind(name, rule, expectation)
+            check_kind(name, rule, expectation)
         suite, tallies = self._suite(name, rules, rows)
         total, frames = _count(rows, tallies)
         if not total:
@@ -290,17 +290,6 @@ def _result(tally: _Tally, total: int, index: str) -> Any:
     }
     found = tally.expectation._validate(metrics, {"result_format": _format(index)})
     return ExpectationValidationResult(**found, expectation_config=tally.expectation.configuration)
-
-
-def _check_kind(name: str, rule: str, expectation: "Expectation") -> None:
-    from great_expectations.expectations import expectation as kinds
-
-    row_wise = (kinds.ColumnMapExpectation, kinds.ColumnPairMapExpectation, kinds.MulticolumnMapExpectation)
-    if not isinstance(expectation, row_wise):
-        raise SpecError(
-            f"contract of {name}, rule '{rule}': {type(expectation).__name__} judges a whole table, not each row "
-            "of it. Use an ExpectColumnValues…, ExpectColumnPair… or ExpectMulticolumn… expectation."
-        )
 
 
 def _exception(info: Mapping[str, Any] | None) -> str | None:

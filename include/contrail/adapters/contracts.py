@@ -112,6 +112,22 @@ def check_names(where: str, named: Iterable[str], known: Sequence[str]) -> None:
             raise SpecError(f"{where}: there is no '{name}'; {hint}")
 
 
+def check_kind(name: str, rule: str, expectation: "Expectation") -> None:
+    """Refuse an expectation that does not judge rows.
+
+    Raises:
+        SpecError: with the kinds of expectations that do.
+    """
+    from great_expectations.expectations import expectation as kinds
+
+    row_wise = (kinds.ColumnMapExpectation, kinds.ColumnPairMapExpectation, kinds.MulticolumnMapExpectation)
+    if not isinstance(expectation, row_wise):
+        raise SpecError(
+            f"contract of {name}, rule '{rule}': {type(expectation).__name__} judges a whole table, not each row "
+            "of it. Use an ExpectColumnValues…, ExpectColumnPair… or ExpectMulticolumn… expectation."
+        )
+
+
 def partner_expectation(column: str, reference: Reference) -> "Expectation":
     """Make a reference into an expectation on a column that is true where a row has its partner."""
     from great_expectations.expectations import ExpectColumnValuesToBeInSet
