@@ -121,12 +121,12 @@ def by_stage(copies: int) -> int:
 
     def widened(pipeline: Any) -> Any:
         any_flight = gxe.ExpectColumnValuesToBeBetween(column="flight", min_value=1, max_value=10_000 * (copies + 1))
-        return {
-            name: replace(each, rows={**each.rows, "flight_number": any_flight})
-            if "flight_number" in each.rows
-            else each
-            for name, each in known(pipeline).items()
-        }
+        found = {}
+        for name, each in known(pipeline).items():
+            rows = {**each.rows, "flight_number": any_flight} if "flight_number" in each.rows else each.rows
+            partitions = {rule: one for rule, one in each.partitions.items() if rule != "volume"}
+            found[name] = replace(each, rows=rows, partitions=partitions)
+        return found
 
     validate.contracts_of = widened  # type: ignore[assignment]
     pipeline, days = load_pipeline("flight_delay"), Partitions.parse(*YEAR)
