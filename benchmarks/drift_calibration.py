@@ -111,7 +111,7 @@ def _changes(column: Floats) -> dict[str, Change]:
 
 def _unusual(world: _World) -> dict[tuple[str, str], Bools]:
     """Whether each day, in order, is unusual: with each planted change of a feature, and with none."""
-    from contrail.methods.drift import day_statistics
+    from contrail.methods.drift import day_histograms, day_statistics
     from contrail.methods.drift_reference import build_reference
     from contrail.methods.label_drift import build_label_reference
 
@@ -132,7 +132,7 @@ def _unusual(world: _World) -> dict[tuple[str, str], Bools]:
             if name:
                 values = pa.array(changes[name][what](columns[name][own]), from_pandas=True)
                 shifted = held_out.set_column(held_out.column_names.index(name), name, values)
-            flags[fold == k] = day_statistics(shifted, reference).unusual_days
+            flags[fold == k] = day_statistics(day_histograms([shifted], reference), reference).unusual_days
         print(f"  features: fold {k + 1}/{FOLDS}", flush=True)
     return found
 
@@ -248,12 +248,13 @@ def _storms(world: _World, usual: Bools) -> tuple[list[str], int, int]:
 
 def _really(world: _World) -> tuple[int, int, int]:
     """Days of October to December, and how many had drift of the features and of the label."""
-    from contrail.methods.drift import day_statistics
+    from contrail.methods.drift import day_histograms, day_statistics
     from contrail.methods.drift_reference import build_reference
     from contrail.methods.label_drift import build_label_reference
 
     reference = build_label_reference(_residuals(world, 0.0), world.spec.drift)
-    found = day_statistics(world.later, build_reference(world.features, world.spec, reference))
+    trained = build_reference(world.features, world.spec, reference)
+    found = day_statistics(day_histograms([world.later], trained), trained)
     days = (date.fromisoformat(LATER[1]) - date.fromisoformat(LATER[0])).days + 1
     # A verdict needs the days before it, so they were read too.
     of_features = _drifting(world, found.unusual_days)[-days:]

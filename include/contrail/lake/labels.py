@@ -3,15 +3,13 @@
 An entity has one label. ``label.counts`` of the spec says which outcome of its key makes it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from contrail.config.names import quoted
 from contrail.config.spec import PipelineSpec
@@ -48,32 +46,21 @@ def _label_query(spec: PipelineSpec, days: list[date], as_of: date | None) -> st
         WHERE place = 1 AND label IS NOT NULL"""
 
 
-def _read(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, query: str) -> pa.Table:
-    """Run a query that gives ``partition_date``, key and label, in that order. Assert one good label for each entity."""
-    order = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
+def _bad_labels(spec: PipelineSpec, count: int, first: Mapping[str, str]) -> DataError:
+    words = "0 or 1" if spec.task == "binary" else "finite"
+    return DataError(f"{_of(spec)}: {count:,} labels are not {words}; the first: {first}. {_KEPT}")
+
+
+@contextmanager
+def _label_errors(spec: PipelineSpec) -> Iterator[None]:
     try:
-        rows = connection.sql(f"{query} ORDER BY {order}").to_arrow_table()
+        yield
     except (duckdb.ProgrammingError, duckdb.DataError) as error:
         raise DataError(f"{_of(spec)} has no value: {error}. {_KEPT}") from error
-    _check_unique(spec, rows)
-    labels = rows.column("label").to_numpy()
-    good = np.isin(labels, (0, 1)) if spec.task == "binary" else np.isfinite(labels)
-    if not good.all():
-        words = "0 or 1" if spec.task == "binary" else "finite"
-        first = {name: str(rows.column(name)[int(good.argmin())]) for name in (PARTITION, *spec.key, "label")}
-        raise DataError(f"{_of(spec)}: {len(good) - good.sum():,} labels are not {words}; the first: {first}. {_KEPT}")
-    return rows
 
 
-def _check_unique(spec: PipelineSpec, rows: pa.Table) -> None:
-    names = [PARTITION, *spec.key]
-    counts = rows.group_by(names).aggregate([([], "count_all")])
-    if counts.num_rows < rows.num_rows:
-        repeated = counts.filter(pc.greater(counts.column("count_all"), 1))
-        first = {name: str(repeated.column(name)[0]) for name in names}
-        raise DataError(
-            f"{spec.name}: {repeated.num_rows:,} entities would be counted more than once, the first: {first}. {_KEPT}"
-        )
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(quoted, names))
 
 
 def _keys(spec: PipelineSpec, table: str = "") -> str:
@@ -97,47 +84,69 @@ def _tables(lake: Lake, spec: PipelineSpec, partitions: Partitions) -> dict[str,
     return wanted
 
 
-def mature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> list[date]:
+def mature_days(
+    lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None, snapshot: int | None = None
+) -> list[date]:
     """List the entity partitions whose labels are all known.
 
     The label table then has every partition up to the one in which the labels are mature. With ``as_of`` the cut-off of
-    that partition must see them all.
+    that partition must see them all. With ``snapshot`` the label table is as it was then.
 
     Raises:
         MissingInputError: if the label table does not exist.
     """
     later = range(spec.label.mature_after_days + 1)
     window = Partitions(partitions.start, partitions.end + timedelta(days=spec.label.mature_after_days))
-    there = set(pc.unique(lake.scan(f"validated_{spec.label.table}", window, [PARTITION]).column(0)).to_pylist())
+    there = lake.made_of(f"validated_{spec.label.table}", window, snapshot)
     found = [day for day in partitions if all(day + timedelta(days=after) in there for after in later)]
     return found if as_of is None else [day for day in found if day + timedelta(days=len(later)) <= as_of]
 
 
 def immature_days(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> tuple[str, ...]:
-    """List the partitions that ``read_labels`` leaves out because their labels are not all known, as ranges."""
+    """List the partitions that count nowhere because their labels are not all known, as ranges."""
     return tuple(map(str, as_ranges(set(partitions) - set(mature_days(lake, spec, partitions, as_of)))))
 
 
-def read_labels(lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None) -> pa.Table:
-    """Read the labels of the entities of these partitions.
+def make_labels(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    spec: PipelineSpec,
+    days: Sequence[date],
+    snapshots: Mapping[str, int | None] | None = None,
+    as_of: date | None = None,
+) -> None:
+    """Make the table ``labels`` in a DuckDB session, of the entities of these days. It may be larger than the memory.
 
-    The columns are ``partition_date``, the key and ``label`` (float, never null). A partition that is not mature is left
-    out: early labels are mostly the good ones, and would be too few of the others. So is a label that became known only
+    The columns are ``partition_date``, the key and ``label`` (float, never null). A day that is not mature has no labels:
+    early labels are mostly the good ones, and would be too few of the others. Nor counts a label that became known only
     after its partition was mature. Where a key has several outcomes, ``label.counts`` chooses.
 
     Args:
+        connection: The session, which then also has views of the validated tables.
         lake: Has the validated tables.
         spec: Defines the label, and until when it may arrive.
-        partitions: Entity partitions.
+        days: Entity partitions, one or more, in order.
+        snapshots: Of the validated tables; by default the current ones.
         as_of: Use only labels that the cut-off of this partition may see; None uses all.
 
     Raises:
         MissingInputError: if a validated table does not exist.
         DataError: if a label is infinite, or one of a binary task is not 0 or 1.
     """
-    tables = _tables(lake, spec, partitions)
-    with lake.connect(tables, tables) as connection:
-        return _read(connection, spec, _label_query(spec, mature_days(lake, spec, partitions, as_of), as_of))
+    window, pinned = Partitions(days[0], days[-1]), snapshots or {}
+    tables = _tables(lake, spec, window)
+    for name in dict.fromkeys((f"validated_{spec.entities}", f"validated_{spec.label.table}")):
+        lake.show(connection, name, tables[name], pinned.get(name))
+    mature = set(mature_days(lake, spec, window, as_of, pinned.get(f"validated_{spec.label.table}")))
+    query = _label_query(spec, [day for day in days if day in mature], as_of)
+    with _label_errors(spec):
+        connection.execute(f"CREATE TEMP TABLE labels AS {query}")
+    bad = "label NOT IN (0, 1)" if spec.task == "binary" else "NOT isfinite(label)"
+    columns = (PARTITION, *spec.key, "label")
+    found = connection.sql(f"SELECT {_listed(columns)} FROM labels WHERE {bad} ORDER BY ALL LIMIT 1").fetchall()
+    if found:
+        ((count,),) = connection.sql(f"SELECT count(*) FROM labels WHERE {bad}").fetchall()
+        raise _bad_labels(spec, count, dict(zip(columns, map(str, found[0]), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -183,8 +192,7 @@ class LabelledRows:
         good = "label IN (0, 1)" if self.spec.task == "binary" else "isfinite(label)"
         found, first = self._found(f"SELECT {keys}, label FROM labelled WHERE NOT {good} ORDER BY {keys}")
         if found:
-            words = "0 or 1" if self.spec.task == "binary" else "finite"
-            raise DataError(f"{_of(self.spec)}: {found:,} labels are not {words}; the first: {first}. {_KEPT}")
+            raise _bad_labels(self.spec, found, first)
 
     def _found(self, query: str) -> tuple[int, dict[str, str]]:
         found = self.connection.sql(f"SELECT *, count(*) OVER () AS found FROM ({query}) LIMIT 1").to_arrow_table()
@@ -200,11 +208,11 @@ class LabelledRows:
 def labelled_rows(
     lake: Lake, spec: PipelineSpec, partitions: Partitions, as_of: date | None = None
 ) -> Iterator[LabelledRows]:
-    """Join features and labels, to be read as a stream. See ``read_labels`` for ``as_of``.
+    """Join features and labels, to be read as a stream. See ``make_labels`` for ``as_of``.
 
     Raises:
         MissingInputError: if ``features`` or a validated table does not exist.
-        DataError: if an entity would be counted twice, or has no good label. See ``read_labels``.
+        DataError: if an entity would be counted twice, or has no good label. See ``make_labels``.
     """
     tables = _tables(lake, spec, partitions)
     lake.table("features")
@@ -215,13 +223,11 @@ def labelled_rows(
         for name, days_of_it in tables.items():
             readers.create_view(connection, name, lake.schema(name), lake.files(name, days_of_it))
         rows, keys = LabelledRows(connection, spec), _keys(spec)
-        try:
+        with _label_errors(spec):
             connection.execute(
                 f"CREATE TEMP TABLE labelled AS SELECT {keys}, label FROM features "
                 f"JOIN ({_label_query(spec, days, as_of)}) USING ({keys})"
             )
-        except (duckdb.ProgrammingError, duckdb.DataError) as error:
-            raise DataError(f"{_of(spec)} has no value: {error}. {_KEPT}") from error
         rows.check()
         yield rows
 

@@ -85,6 +85,20 @@ class Lake(Tables):
         """Open a DuckDB session with a view for each table; see ``readers.connect``."""
         return readers.connect(self, names, partitions)
 
+    def made_of(self, name: str, partitions: Partitions, snapshot_id: int | None = None) -> dict[date, list[str]]:
+        """Name the data files of each day that has rows; see ``readers.made_of``."""
+        return readers.made_of(self, name, partitions, snapshot_id)
+
+    def show(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        partitions: Iterable[date] | None = None,
+        snapshot_id: int | None = None,
+    ) -> None:
+        """Make a view of a table's rows in a DuckDB session; see ``readers.show``."""
+        readers.show(self, connection, name, partitions, snapshot_id)
+
     # ---- the publisher ----
 
     def publish(

@@ -24,7 +24,7 @@ from contrail.lake.evolution import earlier_names
 from contrail.lake.parquet import field_id, plain, read_batches, read_rows, with_earlier
 from contrail.lake.selection import Selection
 from contrail.lake.sessions import session
-from contrail.partitions import Partitions
+from contrail.partitions import Partitions, as_ranges
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,29 @@ def files(tables: Tables, name: str, partitions: Partitions | None = None, snaps
         MissingInputError: if the table does not exist, or no longer has the snapshot.
         DamagedError: if a file is missing or has other bytes.
     """
+    table = _with_snapshot(tables, name, snapshot_id)
+    found = data_files.listed(table, Selection.of(partitions), snapshot_id)
+    current = table.current_snapshot()
+    integrity.check(table, found, current=snapshot_id is None or bool(current and current.snapshot_id == snapshot_id))
+    return sorted(file.file_path for file in found)
+
+
+def made_of(tables: Tables, name: str, partitions: Partitions, snapshot_id: int | None = None) -> dict[date, list[str]]:
+    """Name the data files of each day that has rows, sorted. No file is opened.
+
+    A name has the digest of the file's bytes, so the same names are the same rows.
+
+    Raises:
+        MissingInputError: if the table does not exist, or no longer has the snapshot.
+    """
+    found: dict[date, list[str]] = {}
+    for file in data_files.listed(_with_snapshot(tables, name, snapshot_id), Selection.of(partitions), snapshot_id):
+        if file.record_count:
+            found.setdefault(integrity.day_of(file.partition[0]), []).append(file.file_path.rpartition("/")[2])
+    return {day: sorted(names) for day, names in sorted(found.items())}
+
+
+def _with_snapshot(tables: Tables, name: str, snapshot_id: int | None) -> Table:
     table = tables.table(name)
     if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
         # PyIceberg would find no files, as if the table were empty.
@@ -81,10 +104,7 @@ def files(tables: Tables, name: str, partitions: Partitions | None = None, snaps
             f"{tables.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
             f"--pipeline {tables.namespace} lists its snapshots."
         )
-    found = data_files.listed(table, Selection.of(partitions), snapshot_id)
-    current = table.current_snapshot()
-    integrity.check(table, found, current=snapshot_id is None or bool(current and current.snapshot_id == snapshot_id))
-    return sorted(file.file_path for file in found)
+    return table
 
 
 def scan(
@@ -210,6 +230,21 @@ def connect(
         for name in sorted(existing if names is None else existing.intersection(names)):
             create_view(connection, name, schema(tables, name), files(tables, name, (partitions or {}).get(name)))
         yield connection
+
+
+def show(
+    tables: Tables,
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    partitions: Iterable[date] | None = None,
+    snapshot_id: int | None = None,
+) -> None:
+    """Make a view of a table's rows of these days, or of all, in a DuckDB session. Errors are those of ``files``."""
+    if partitions is None:
+        found = files(tables, name, None, snapshot_id)
+    else:
+        found = [file for part in as_ranges(partitions) for file in files(tables, name, part, snapshot_id)]
+    create_view(connection, name, schema(tables, name), found)
 
 
 def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | None:

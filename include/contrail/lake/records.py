@@ -43,6 +43,37 @@ def drift(_: PipelineSpec) -> Dataset:
     )
 
 
+def drift_profiles(_: PipelineSpec) -> Dataset:
+    """``drift_profiles``: a day counted in the bins of a model's drift reference. Drift reads it, not the day's rows."""
+    return Dataset(
+        name="drift_profiles",
+        doc="What drift needs of a day, counted once for each model: a histogram of each feature, and the residuals of the "
+        "labels. A row that was made of other data files than are published is counted again before it is used.",
+        columns={
+            **PARTITION_COLUMN,
+            "model": documented("string", "SHA-256 that identifies the model's trees and drift reference."),
+            "kind": documented("string", "features or label."),
+            "feature": documented("string", "Name of a feature; label in the row of the labels."),
+            "rows": documented("int", "Rows that were counted. In the row of the labels: rows with a label."),
+            "counts": documented(
+                "string",
+                "Rows in each bin of the model's drift reference, as a JSON list. The last bin has missing values. Null in "
+                "the row of the labels.",
+                required=False,
+            ),
+            "residual": documented(
+                "float", "Sum of label minus prediction over the rows. Null in rows of features.", required=False
+            ),
+            "made_of": documented(
+                "string",
+                "SHA-256 over the names of the data files that were read, which have the digests of their bytes.",
+            ),
+        },
+        key=("feature",),
+        partition_by=(PARTITION, "model", "kind"),
+    )
+
+
 def performance(spec: PipelineSpec) -> Dataset:
     """``performance``: the quality of a partition's predictions, measured when its labels are mature."""
     metrics = (
@@ -224,6 +255,7 @@ def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
                 datasets.quarantine,
                 datasets.refusals,
                 profiles,
+                drift_profiles,
                 drift,
                 performance,
                 model_history,

@@ -37,11 +37,16 @@ class NumberBins(Frozen):
     edges: tuple[float, ...]
     gaps: tuple[float, ...]
 
+    @property
+    def size(self) -> int:
+        """The number of bins: one more than edges, and one for missing values."""
+        return len(self.edges) + 2
+
     def histograms(self, column: pa.ChunkedArray, codes: Codes, days: int) -> Floats:
         """Counts, shape (days, bins); ``codes`` has each row's day."""
-        numbers, missing = _numbers(column), len(self.edges) + 1
-        binned = np.where(np.isnan(numbers), missing, np.searchsorted(self.edges, numbers, side="left"))
-        return _counts(binned, missing + 1, codes, days)
+        numbers = _numbers(column)
+        binned = np.where(np.isnan(numbers), self.size - 1, np.searchsorted(self.edges, numbers, side="left"))
+        return _counts(binned, self.size, codes, days)
 
     def distances(self, counts: Floats, others: Floats) -> Floats:
         """Measure the distance between the rows of two arrays of counts. It is 0 for the same distribution.
@@ -66,12 +71,17 @@ class CategoryBins(Frozen):
     values: tuple[str, ...]
     gaps: tuple[()] = ()  # categories have no order, but the stored reference has the key
 
+    @property
+    def size(self) -> int:
+        """The number of bins: one for each value, one for unknown and one for missing values."""
+        return len(self.values) + 2
+
     def histograms(self, column: pa.ChunkedArray, codes: Codes, days: int) -> Floats:
         """Counts, shape (days, bins); ``codes`` has each row's day."""
         unknown = len(self.values)
         found = pc.index_in(pc.cast(column, pa.string()), value_set=pa.array(self.values, pa.string()))
         binned = np.where(column.is_null().to_numpy(), unknown + 1, found.fill_null(unknown).to_numpy())
-        return _counts(binned, unknown + 2, codes, days)
+        return _counts(binned, self.size, codes, days)
 
     def distances(self, counts: Floats, others: Floats) -> Floats:
         """Measure the share of rows that differ between two arrays of counts. It is 0 for the same distribution."""

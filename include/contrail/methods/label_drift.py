@@ -55,11 +55,33 @@ def parts_of(days: Days) -> npt.NDArray[np.int64]:
     return np.asarray(codes * _PARTS // len(known), dtype=np.int64)
 
 
+class ResidualSums:
+    """The labels of days minus their predictions, added up row by row: the same rows give the same bits in any batches.
+
+    ``rows`` and ``sums`` have an entry for each day that had rows.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[date, int] = {}
+        self.sums: dict[date, float] = {}
+
+    def add(self, days: Days, labels: Floats, predictions: Floats) -> None:
+        """Add rows. Their order may change the last digit of a sum."""
+        known, codes = np.unique(days.astype("datetime64[D]"), return_inverse=True)
+        dates = known.astype(object).tolist()
+        # What is already there comes first, as if the rows of all batches were added in one go.
+        before = np.array([self.sums.get(day, 0.0) for day in dates])
+        sums = np.bincount(np.append(np.arange(len(dates)), codes), np.append(before, labels - predictions))
+        for day, rows, total in zip(dates, np.bincount(codes).tolist(), sums.tolist(), strict=True):
+            self.rows[day] = self.rows.get(day, 0) + rows
+            self.sums[day] = total
+
+
 def day_residuals(days: Days, labels: Floats, predictions: Floats) -> dict[date, float]:
     """Compute mean label minus mean prediction of each day. The order of its rows may change the last digit."""
-    known, codes = np.unique(days.astype("datetime64[D]"), return_inverse=True)
-    means = np.bincount(codes, labels - predictions) / np.bincount(codes)
-    return dict(zip(known.astype(object).tolist(), means.tolist(), strict=True))
+    found = ResidualSums()
+    found.add(days, labels, predictions)
+    return {day: found.sums[day] / rows for day, rows in found.rows.items()}
 
 
 def build_label_reference(residuals: Mapping[date, float], drift: DriftSpec) -> LabelReference:

@@ -174,6 +174,12 @@ class ModelPackage:
         return table.model_copy(update={"features": tuple(self.columns.get(name, name) for name in table.features)})
 
     @cached_property
+    def digest(self) -> str:
+        """What identifies the trees, the drift reference and the names of their columns: 64 hex digits."""
+        known = [dict(self.card.sha256), dict(self.columns)]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
     def reference(self) -> DriftReference:
         """The drift reference. Errors are those of ``DriftReference.from_json``."""
         found = DriftReference.from_json(self.reference_bytes)

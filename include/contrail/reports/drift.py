@@ -7,16 +7,15 @@ count of drifted columns nor the columns that did not move.
 import html
 import warnings
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
 from contrail.reports.page import harmless, protected
 
-_ROWS, _NAMED = 5_000, 5
+_NAMED = 5
 _STYLE = """
 <style>
 .contrail { font: 15px/1.5 system-ui, sans-serif; max-width: 1160px; margin: 24px auto; padding: 0 24px; color: #222; }
@@ -31,8 +30,9 @@ _STYLE = """
 </style>
 """
 _NOTE = (
-    "Below are the distributions of the features that moved most on these days, drawn by Evidently. The verdict above "
-    "decides. Its threshold for each feature comes from the days of the training window."
+    "Below are the distributions of the features that moved most on these days, drawn by Evidently from {current} of these "
+    "days and {reference} of the training window. The verdict above decides, and counts all rows. Its threshold for each "
+    "feature comes from the days of the training window."
 )
 _NOTHING = "No feature passed its threshold on these days, so no distribution is drawn."
 # Evidently's judgement of a column, by one limit for all. It would contradict the verdict.
@@ -51,12 +51,26 @@ class ReportLine:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Rows drawn from ``of`` rows. Their columns are the features that moved, those that moved most first."""
+
+    rows: pa.Table = field(default_factory=lambda: pa.table({}))
+    of: int = 0
+
+    @property
+    def words(self) -> str:
+        """How many rows there are, and of how many they are a sample."""
+        drawn = self.rows.num_rows
+        return f"all {self.of:,} rows" if drawn == self.of else f"a sample of {drawn:,} of {self.of:,} rows"
+
+
+@dataclass(frozen=True)
 class DriftPage:
     """What the page shows.
 
     ``verdict`` is the last day's, ``finding`` the sentence beside it. ``summary`` says what was compared with what.
-    ``lines`` are the days to list. The tables are sampled rows of the training window and of the reported days. They
-    have the features that moved, those that moved most first. ``categories`` are those that are no numbers.
+    ``lines`` are the days to list. ``reference`` has rows of the training window, ``current`` of the reported days.
+    ``categories`` are the features that are no numbers.
     """
 
     title: str
@@ -64,23 +78,22 @@ class DriftPage:
     finding: str
     summary: str
     lines: Sequence[ReportLine]
-    reference: pa.Table
-    current: pa.Table
+    reference: Sample
+    current: Sample
     categories: Sequence[str]
 
 
 def write_drift_report(path: UPath, page: DriftPage) -> None:
     """Write the page: the verdict, its evidence, and the distributions of the features that moved."""
-    names = page.reference.column_names
-    kept = [n for n in names if _has_values(page.reference, n) and _has_values(page.current, n)]
+    reference, current = page.reference.rows, page.current.rows
+    names = reference.column_names
+    kept = [n for n in names if _has_values(reference, n) and _has_values(current, n)]
     head = _head(page, left_out=[n for n in names if n not in kept])
     if not kept:
         bare = f"<!doctype html><html><head><meta charset='utf-8'></head><body>{head}</body></html>"
         path.write_text(protected(bare), encoding="utf-8")
         return
-    drawn = _evidently(
-        page.reference.select(kept), page.current.select(kept), [n for n in page.categories if n in kept]
-    )
+    drawn = _evidently(reference.select(kept), current.select(kept), [n for n in page.categories if n in kept])
     start = drawn.index(">", drawn.index("<body")) + 1
     path.write_text(protected(drawn[:start] + head + drawn[start:], needs="own"), encoding="utf-8")
 
@@ -89,13 +102,6 @@ def shortened(features: Sequence[str]) -> str:
     """The first features of a day, and how many follow."""
     more = len(features) - _NAMED
     return ", ".join(features[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def sample(rows: pa.Table) -> pa.Table:
-    """At most ``_ROWS`` rows, spread evenly over the days, the same for the same rows."""
-    if rows.num_rows <= _ROWS:
-        return rows
-    return rows.take(np.linspace(0, rows.num_rows - 1, _ROWS).astype(np.int64))
 
 
 def _has_values(table: pa.Table, name: str) -> bool:
@@ -145,7 +151,8 @@ def _head(page: DriftPage, left_out: Sequence[str]) -> str:
         f"<th>features past their threshold</th></tr>{rows}</table>"
     )
     empty = f" Left out, because they have no values: {', '.join(left_out)}." if left_out else ""
-    note = _NOTE if page.reference.num_columns > len(left_out) else _NOTHING
+    drawn = page.reference.rows.num_columns > len(left_out)
+    note = _NOTE.format(current=page.current.words, reference=page.reference.words) if drawn else _NOTHING
     return (
         f"{_STYLE}<div class='contrail'><h1>{html.escape(page.title)}</h1>"
         f"<p><span class='{page.verdict}'>{page.verdict}</span>: {html.escape(page.finding)}</p>"

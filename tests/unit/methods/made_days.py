@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from contrail.config.spec import PipelineSpec
+from contrail.methods.drift import DayStatistics, day_histograms, day_statistics
+from contrail.methods.drift_reference import DriftReference
 from contrail.methods.label_drift import LabelReference
 
 START = date(2024, 1, 1)
@@ -58,3 +60,9 @@ def one_feature(spec: PipelineSpec, kind: str, days: list[list[object]]) -> tupl
     dates = [START + timedelta(days=i) for i, values in enumerate(days) for _ in values]
     values = [value for of_day in days for value in of_day]
     return narrow, pa.table({"partition_date": pa.array(dates, pa.date32()), "only": values})
+
+
+def measured(rows: pa.Table, reference: DriftReference) -> DayStatistics:
+    """The statistics of days, from their rows in two batches that share a day."""
+    half = len(rows) // 2
+    return day_statistics(day_histograms([rows.slice(0, half), rows.slice(half)], reference), reference)

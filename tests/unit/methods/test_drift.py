@@ -5,12 +5,11 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.unit.methods.made_days import COLUMNS, LABEL, LATER, START, TRAINED, features, one_feature
+from tests.unit.methods.made_days import COLUMNS, LABEL, LATER, START, TRAINED, features, one_feature, measured
 
 from contrail.config.model_spec import DriftSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
-from contrail.methods.drift import day_statistics
 from contrail.methods.drift_reference import DriftReference, build_reference
 from contrail.methods.drift_verdicts import verdicts
 
@@ -21,7 +20,7 @@ def test_false_alarms_of_days_like_the_reference_are_at_the_set_rate(spec: Pipel
     alarms, of_feature = [], []
     for seed in range(6):
         trained = build_reference(features(START, TRAINED, seed), seldom, LABEL)
-        found = day_statistics(features(LATER, 365, seed), trained)
+        found = measured(features(LATER, 365, seed), trained)
         alarms.append(np.mean(found.unusual_days))
         of_feature.append((found.values > found.thresholds).mean())
     assert 0.002 < np.mean(alarms) < 0.02
@@ -32,7 +31,7 @@ def test_false_alarms_of_days_like_the_reference_are_at_the_set_rate(spec: Pipel
 def test_the_set_rate_is_what_sets_the_threshold(spec: PipelineSpec) -> None:
     often = spec.model_copy(update={"drift": DriftSpec(false_alarm_rate=0.2)})
     trained = build_reference(features(START, TRAINED), often, LABEL)
-    found = day_statistics(features(LATER, 365), trained)
+    found = measured(features(LATER, 365), trained)
     assert 0.12 < np.mean(found.unusual_days) < 0.28
 
 
@@ -67,7 +66,7 @@ def test_a_planted_shift_is_raised_and_its_feature_named(
     feature: str,
 ) -> None:
     before, after = features(LATER, 20), features(LATER + timedelta(days=20), 10, change=change)
-    found = day_statistics(pa.concat_tables([before, after]), reference)
+    found = measured(pa.concat_tables([before, after]), reference)
     judged = verdicts(list(zip(found.days, found.unusual_days, strict=True)), spec.drift)
     raised = next(i for i, verdict in enumerate(judged) if verdict.verdict == "drift")
     assert 20 <= raised < 20 + spec.drift.raise_days + 2
@@ -81,13 +80,13 @@ def test_a_weekend_is_compared_with_weekends(reference: DriftReference) -> None:
     saturday = START + timedelta(days=TRAINED + (5 - LATER.weekday()) % 7)
     one = features(saturday, 1)
     as_monday = one.set_column(0, "partition_date", pa.array([saturday + timedelta(days=2)] * len(one), pa.date32()))
-    assert day_statistics(one, reference).unusual_days == [False]
-    assert day_statistics(as_monday, reference).unusual_days == [True]
+    assert measured(one, reference).unusual_days == [False]
+    assert measured(as_monday, reference).unusual_days == [True]
 
 
 def test_days_of_different_size_in_one_call_and_alone_have_the_same_statistics(reference: DriftReference) -> None:
-    together = day_statistics(features(LATER, 9), reference)
-    alone = [day_statistics(features(LATER + timedelta(days=i), 1), reference) for i in range(9)]
+    together = measured(features(LATER, 9), reference)
+    alone = [measured(features(LATER + timedelta(days=i), 1), reference) for i in range(9)]
     assert np.array_equal(together.values, np.concatenate([one.values for one in alone]))
     assert together.rows == tuple(one.rows[0] for one in alone)
     assert set(together.rows) == {200, 140}
@@ -99,14 +98,14 @@ def test_an_empty_feature_is_usual_as_long_as_it_stays_empty(spec: PipelineSpec)
 
     trained = build_reference(features(START, 60, change=empty), spec, LABEL)
     rate = list(COLUMNS).index("rate")
-    assert day_statistics(features(LATER, 1, change=empty), trained).values[0, rate] == 0
-    assert day_statistics(features(LATER, 1), trained).unusual_days == [True]
+    assert measured(features(LATER, 1, change=empty), trained).values[0, rate] == 0
+    assert measured(features(LATER, 1), trained).unusual_days == [True]
 
 
 def test_a_category_may_be_a_whole_number(spec: PipelineSpec) -> None:
     narrow, window = one_feature(spec, "category", [[1, 2, 3]] * 10)
     _, later = one_feature(spec, "category", [[1, 2, 3], [3, 3, 3], [7, 7, 7]])
-    values = day_statistics(later, build_reference(window, narrow, LABEL)).values
+    values = measured(later, build_reference(window, narrow, LABEL)).values
     assert values[:, 0] == pytest.approx([0, 2 / 3, 1])
 
 
@@ -115,7 +114,7 @@ def test_days_with_the_same_shares_are_never_unusual(spec: PipelineSpec) -> None
     trained = build_reference(window, narrow, LABEL)
     _, later = one_feature(spec, "category", [list("abcdefg") * (97 - i) for i in range(20)])
     assert trained.day_threshold == 0
-    found = day_statistics(later, trained)
+    found = measured(later, trained)
     assert not any(found.unusual_days)
     assert found.values.max() == trained.features["only"].threshold == 0
 
@@ -136,7 +135,7 @@ def test_values_unlike_any_of_the_window_are_the_further_the_more_they_differ(
 ) -> None:
     narrow, window = one_feature(spec, kind, [[seen] * 5] * 10)
     _, days = one_feature(spec, kind, [[seen] * 5, [later] * 5, [seen, seen, seen, seen, later]])
-    values = day_statistics(days.cast(window.schema), build_reference(window, narrow, LABEL)).values
+    values = measured(days.cast(window.schema), build_reference(window, narrow, LABEL)).values
     assert values[:, 0] == pytest.approx([0, distance, distance / 5])
 
 
@@ -144,17 +143,17 @@ def test_the_distance_is_the_way_that_rows_are_moved_in_ranks(spec: PipelineSpec
     """Ten equally frequent values: each is a bin, a tenth of the ranks from the next."""
     narrow, window = one_feature(spec, "number", [[float(i) for i in range(10)]] * 10)
     _, days = one_feature(spec, "number", [[0.0] * 10, [4.0, 5.0] * 5, [min(i + 1.0, 9.0) for i in range(10)]])
-    values = day_statistics(days, build_reference(window, narrow, LABEL)).values
+    values = measured(days, build_reference(window, narrow, LABEL)).values
     assert values[:, 0] == pytest.approx([0.45, 0.2, 0.09])
 
 
 def test_features_without_a_column_of_the_reference_are_refused(reference: DriftReference) -> None:
     with pytest.raises(DataError, match=r"lack the columns \['rain'\]"):
-        day_statistics(features(LATER, 1).drop_columns(["rain"]), reference)
+        measured(features(LATER, 1).drop_columns(["rain"]), reference)
 
 
 def test_no_rows_have_no_days(reference: DriftReference) -> None:
-    found = day_statistics(features(LATER, 1).slice(0, 0), reference)
+    found = measured(features(LATER, 1).slice(0, 0), reference)
     assert found.days == ()
     assert found.unusual_days == []
 
@@ -166,6 +165,6 @@ def test_a_year_costs_seconds_at_most(reference: DriftReference) -> None:
     numbers = {name: rng.normal(size=len(year)) for name in COLUMNS if name != "kind"}
     table = pa.table({"partition_date": year, **numbers, "kind": rng.choice(list("wxyz"), len(year))})
     started = time.perf_counter()
-    found = day_statistics(table, reference)
+    found = measured(table, reference)
     assert len(found.days) == 365
     assert time.perf_counter() - started < 2

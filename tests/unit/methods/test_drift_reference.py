@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.unit.methods.made_days import LABEL, LATER, START, TRAINED, features, one_feature
+from tests.unit.methods.made_days import LABEL, LATER, START, TRAINED, features, one_feature, measured
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.methods import drift_reference
-from contrail.methods.drift import day_statistics
 from contrail.methods.drift_reference import DriftReference, build_reference, exceedances
 from contrail.methods.label_drift import build_label_reference
 
@@ -30,7 +29,7 @@ def test_weekdays_are_not_told_apart_when_the_window_lacks_one(spec: PipelineSpe
     assert {column.by_weekday for column in without_fridays.features.values()} == {None}
     friday = START + timedelta(days=130)
     assert friday.weekday() == 4
-    assert day_statistics(features(friday, 1), without_fridays).unusual_days == [False]
+    assert measured(features(friday, 1), without_fridays).unusual_days == [False]
 
 
 def test_the_threshold_of_a_day_holds_for_days_that_it_was_not_learned_from() -> None:
@@ -90,9 +89,9 @@ def test_a_reference_comes_back_as_it_was_stored(reference: DriftReference) -> N
     copied, days = DriftReference.from_json(reference.to_json()), features(LATER, 3)
     assert copied == reference
     assert sorted(copied.features) == list(copied.features)
-    names = day_statistics(days, reference).features
+    names = measured(days, reference).features
     order = [names.index(name) for name in copied.features]
-    assert np.array_equal(day_statistics(days, copied).values, day_statistics(days, reference).values[:, order])
+    assert np.array_equal(measured(days, copied).values, measured(days, reference).values[:, order])
 
 
 @pytest.mark.parametrize("stored", [1, None])

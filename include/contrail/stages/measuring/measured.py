@@ -36,7 +36,6 @@ class Measured:
     """The days of a range, and those before it that its verdicts rest on."""
 
     model: RegisteredModel
-    features: pa.Table
     statistics: DayStatistics
     verdicts: list[DayVerdict]
     labels: dict[date, LabelDay]
