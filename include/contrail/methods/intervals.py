@@ -4,13 +4,13 @@ The rows of a day are not independent: its flights share the weather. So whole d
 would make every interval far too narrow. The seed is fixed, so the same rows always give the same interval.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from contrail.frozen import Frozen
-from contrail.methods.metrics import METRICS, Floats, Task, block_metric
+from contrail.methods.metrics import METRICS, Floats, Resampled, Task, block_metric
 
 Days = npt.NDArray[np.datetime64]
 
@@ -57,11 +57,14 @@ def day_intervals(
         The metrics that are defined. There are none with fewer than five days.
     """
     known, blocks = np.unique(days, return_inverse=True)
-    if len(known) < FEWEST_DAYS:
+    names = only or METRICS[task]
+    return resampled_intervals(len(known), {n: block_metric(n, labels, predictions, blocks) for n in names})
+
+
+def resampled_intervals(days: int, metrics: Mapping[str, Resampled]) -> dict[str, Interval]:
+    """Compute the interval of each metric that is defined. There are none with fewer than five days."""
+    if days < FEWEST_DAYS:
         return {}
-    weights, found = day_weights(len(known), SAMPLES), {}
-    for name in only or METRICS[task]:
-        values = block_metric(name, labels, predictions, blocks)(weights)
-        if np.isfinite(values[0]):
-            found[name] = interval_of(values, CONFIDENCE)
-    return found
+    weights = day_weights(days, SAMPLES)
+    found = {name: metric(weights) for name, metric in metrics.items()}
+    return {name: interval_of(values, CONFIDENCE) for name, values in found.items() if np.isfinite(values[0])}

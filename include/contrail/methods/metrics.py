@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Floats = npt.NDArray[np.floating]
+# From block weights (samples, blocks) to a metric of each resample (samples,).
+Resampled = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 Task = Literal["binary", "regression"]
 
 CALIBRATION_BINS = 10
@@ -100,7 +102,7 @@ def _errors(labels: Floats, predictions: Floats) -> npt.NDArray[np.float64]:
 
 
 # Metrics that are means over rows. ``rmse`` is the root of one.
-_ROW_LOSSES = {
+ROW_LOSSES = {
     "log_loss": log_losses,
     "brier": _squared_errors,
     "rmse": _squared_errors,
@@ -150,9 +152,7 @@ def by_group(
 # ---- metrics of resampled blocks ----
 
 
-def block_metric(
-    metric: str, labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64]
-) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+def block_metric(metric: str, labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64]) -> Resampled:
     """Make a function from block weights (samples, blocks) to the metric of each resample (samples,).
 
     Sums over rows are computed once for each block (for AUC: each pair of blocks). A resample is then a small matrix
@@ -169,9 +169,13 @@ def block_metric(
         return _block_auc(labels, predictions, blocks, count)
     if metric == "calibration_error":
         return _block_calibration(labels, predictions, blocks, count)
-    losses = _ROW_LOSSES[metric](labels, predictions)
+    losses = ROW_LOSSES[metric](labels, predictions)
     sums = np.bincount(blocks, weights=losses, minlength=count)
-    rows = np.bincount(blocks, minlength=count).astype(np.float64)
+    return resampled_mean(metric, sums, np.bincount(blocks, minlength=count).astype(np.float64))
+
+
+def resampled_mean(metric: str, sums: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> Resampled:
+    """Make the function of a metric that is a mean over rows, from its sum and the rows of each block."""
 
     def mean(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         values = (weights @ sums) / (weights @ rows)
@@ -180,10 +184,37 @@ def block_metric(
     return mean
 
 
-def _block_auc(
-    labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64], count: int
-) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
-    """Compute AUC as won pairs over pairs. Both are bilinear in the weights of the blocks."""
+def resampled_auc(
+    positives: npt.NDArray[np.float64], negatives: npt.NDArray[np.float64], won: npt.NDArray[np.float64]
+) -> Resampled:
+    """Make the function of AUC: won pairs over pairs. Both are bilinear in the weights of the blocks.
+
+    Args:
+        positives: Of each block.
+        negatives: Of each block.
+        won: Pairs of a positive of a block and a negative of another, shape (blocks, blocks). Ties count half.
+    """
+
+    def area(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        pairs = (weights @ positives) * (weights @ negatives)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.einsum("sb,bc,sc->s", weights, won, weights, optimize=True) / pairs
+
+    return area
+
+
+def resampled_calibration(by_bin: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> Resampled:
+    """Make the function of the calibration error, from each block's sum of prediction minus label in each bin."""
+
+    def error(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        found: npt.NDArray[np.float64] = np.abs(weights @ by_bin).sum(axis=1) / (weights @ rows)
+        return found
+
+    return error
+
+
+def _block_auc(labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64], count: int) -> Resampled:
+    """Count the pairs that each pair of blocks won."""
     positive = labels > 0.5
     positives = np.bincount(blocks[positive], minlength=count).astype(np.float64)
     negatives = np.bincount(blocks[~positive], minlength=count).astype(np.float64)
@@ -194,18 +225,10 @@ def _block_auc(
             lower, predictions[positive], "right"
         )
         won[:, block] = np.bincount(blocks[positive], weights=wins / 2, minlength=count)
-
-    def area(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        pairs = (weights @ positives) * (weights @ negatives)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.einsum("sb,bc,sc->s", weights, won, weights, optimize=True) / pairs
-
-    return area
+    return resampled_auc(positives, negatives, won)
 
 
-def _block_calibration(
-    labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64], count: int
-) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
+def _block_calibration(labels: Floats, predictions: Floats, blocks: npt.NDArray[np.int64], count: int) -> Resampled:
     """Compute the calibration error in the bins of all rows. Rows with the same prediction share their bins alike."""
     _, value, repeats = np.unique(predictions, return_inverse=True, return_counts=True)
     order = np.argsort(predictions, kind="stable")
@@ -214,12 +237,7 @@ def _block_calibration(
     for number, part in enumerate(np.array_split(order, CALIBRATION_BINS)):
         share = np.bincount(value[part], minlength=len(repeats)) / repeats
         by_bin[:, number] = np.bincount(blocks, weights=errors * share[value], minlength=count)
-
-    def error(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        found: npt.NDArray[np.float64] = np.abs(weights @ by_bin).sum(axis=1) / (weights @ rows)
-        return found
-
-    return error
+    return resampled_calibration(by_bin, rows)
 
 
 def worse_than(metric: str, value: float, floor: float) -> bool:
