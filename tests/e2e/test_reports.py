@@ -18,7 +18,7 @@ from contrail.methods.decision_record import SegmentRow
 from contrail.reports.contracts import TableReport, write_report
 from contrail.reports.decision import render_decision
 from contrail.reports.difference import render_difference
-from contrail.reports.drift import DriftPage, ReportLine, write_drift_report
+from contrail.reports.drift import DriftPage, ReportLine, Sample, write_drift_report
 from tests.unit.reports.hostile import HOSTILE
 from tests.unit.reports.test_decision import RECORD as DECISION
 from tests.unit.reports.test_difference import DAY, compared, predictions
@@ -43,7 +43,16 @@ def drift(folder: Path) -> None:
     rng = np.random.default_rng(0)
     rows = pa.table({"delay": rng.normal(size=300), "carrier": rng.choice([*HOSTILE, "AA"], 300)})
     lines = [ReportLine(ALL, "drift", "3", ALL, ALL)]
-    page = DriftPage(ALL, "drift", ALL, ALL, lines, reference=rows, current=rows, categories=["carrier"])
+    page = DriftPage(
+        ALL,
+        "drift",
+        ALL,
+        ALL,
+        lines,
+        reference=Sample(rows, len(rows)),
+        current=Sample(rows, len(rows)),
+        categories=["carrier"],
+    )
     write_drift_report(UPath(folder / "page.html"), page)
 
 

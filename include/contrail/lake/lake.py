@@ -43,9 +43,10 @@ class Lake(Tables):
         partitions: Partitions | None = None,
         columns: Iterable[str] | None = None,
         snapshot_id: int | None = None,
+        scope: Mapping[str, str] | None = None,
     ) -> pa.Table:
         """Read rows of a table as Arrow; see ``readers.scan``."""
-        return readers.scan(self, name, partitions, columns, snapshot_id)
+        return readers.scan(self, name, partitions, columns, snapshot_id, scope)
 
     def batches(
         self,

@@ -65,17 +65,23 @@ def schema_of(table: Table, snapshot_id: int | None = None) -> pa.Schema:
     )
 
 
-def files(tables: Tables, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
+def files(
+    tables: Tables,
+    name: str,
+    partitions: Partitions | None = None,
+    snapshot_id: int | None = None,
+    scope: Mapping[str, str] | None = None,
+) -> list[str]:
     """List the URIs of the Parquet files that hold exactly the rows of these partitions, sorted.
 
-    The files are as they were written; see ``integrity``.
+    The files are as they were written; see ``integrity``. ``scope`` has values of further partition columns.
 
     Raises:
         MissingInputError: if the table does not exist, or no longer has the snapshot.
         DamagedError: if a file is missing or has other bytes.
     """
     table = _with_snapshot(tables, name, snapshot_id)
-    found = data_files.listed(table, Selection.of(partitions), snapshot_id)
+    found = data_files.listed(table, Selection.of(partitions, scope), snapshot_id)
     current = table.current_snapshot()
     integrity.check(table, found, current=snapshot_id is None or bool(current and current.snapshot_id == snapshot_id))
     return sorted(file.file_path for file in found)
@@ -113,14 +119,17 @@ def scan(
     partitions: Partitions | None = None,
     columns: Iterable[str] | None = None,
     snapshot_id: int | None = None,
+    scope: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """Read rows of a table as Arrow, in the order of its files. They must fit into memory: ``batches`` need not.
+
+    ``scope`` has values of further partition columns.
 
     Raises:
         MissingInputError: if the table does not exist, lacks a column, or no longer has the snapshot.
         DamagedError: if a file is missing or has other bytes.
     """
-    found, wanted = _found(tables, name, partitions, columns, snapshot_id)
+    found, wanted = _found(tables, name, partitions, columns, snapshot_id, scope)
     return read_rows(found, wanted) if found else plain(wanted).empty_table()
 
 
@@ -140,11 +149,16 @@ def batches(
 
 
 def _found(
-    tables: Tables, name: str, partitions: Partitions | None, columns: Iterable[str] | None, snapshot_id: int | None
+    tables: Tables,
+    name: str,
+    partitions: Partitions | None,
+    columns: Iterable[str] | None,
+    snapshot_id: int | None,
+    scope: Mapping[str, str] | None = None,
 ) -> tuple[list[str], pa.Schema]:
     """Find the files to read, and the columns to read in them."""
     own = schema(tables, name)
-    found = files(tables, name, partitions, snapshot_id)
+    found = files(tables, name, partitions, snapshot_id, scope)
     names = list(columns) if columns is not None else own.names
     if missing := [column for column in names if column not in own.names]:
         raise MissingInputError(

@@ -47,22 +47,22 @@ def drift_profiles(_: PipelineSpec) -> Dataset:
     """``drift_profiles``: a day counted in the bins of a model's drift reference. Drift reads it, not the day's rows."""
     return Dataset(
         name="drift_profiles",
-        doc="What drift needs of a day, counted once for each model: a histogram of each feature, and the residuals of the "
-        "labels. A row that was made of other data files than are published is counted again before it is used.",
+        doc="What drift needs of a day, counted once for each model: a histogram of each feature, the decisions, and the "
+        "residuals of the labels. A row that was made of other data files than are published is counted again before use.",
         columns={
             **PARTITION_COLUMN,
             "model": documented("string", "SHA-256 that identifies the model's trees and drift reference."),
-            "kind": documented("string", "features or label."),
-            "feature": documented("string", "Name of a feature; label in the row of the labels."),
+            "kind": documented("string", "features, decisions or label."),
+            "feature": documented("string", "Name of a feature; decision or label in the rows of these."),
             "rows": documented("int", "Rows that were counted. In the row of the labels: rows with a label."),
             "counts": documented(
                 "string",
-                "Rows in each bin of the model's drift reference, as a JSON list. The last bin has missing values. Null in "
-                "the row of the labels.",
+                "Rows in each bin of the model's drift reference, as a JSON list; the last bin has missing values. Of "
+                "decisions: those not flagged and those flagged. Null in the row of the labels.",
                 required=False,
             ),
             "residual": documented(
-                "float", "Sum of label minus prediction over the rows. Null in rows of features.", required=False
+                "float", "Sum of label minus prediction over the rows (row of the labels only).", required=False
             ),
             "made_of": documented(
                 "string",

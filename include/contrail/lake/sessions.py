@@ -27,7 +27,8 @@ def spill_folder(settings: Settings) -> Iterator[Path]:
 def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a session in UTC, with at most ``memory_limit`` of memory. Its spill folder goes with it.
 
-    Rows keep the order of their files only where a query has ``ORDER BY``.
+    Rows keep the order of their files only where a query has ``ORDER BY``. Stream them from ``connection.sql(…)``: Arrow
+    from ``connection.execute(…)`` loses even that order.
     """
     with spill_folder(settings) as folder, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")

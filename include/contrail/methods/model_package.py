@@ -132,9 +132,7 @@ class ModelPackage:
         # XGBoost ends the process on some damaged trees. So it gets only those that the card vouches for.
         for name in (MODEL, REFERENCE):
             _check_digest(files[name], card.sha256.get(name), folder / name, CARD)
-        package = cls(card, files[MODEL], files[REFERENCE])
-        package._check_schema(folder)
-        return package
+        return cls(card, files[MODEL], files[REFERENCE])
 
     def files(self) -> dict[str, bytes]:
         """Return the three files by name. The card has the hashes of the others. Equal packages give equal bytes."""
@@ -150,12 +148,6 @@ class ModelPackage:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         return replace(self, card=ModelCard.model_validate_json(files[CARD]))
-
-    def _check_schema(self, folder: Path) -> None:
-        names, kinds = self.booster.feature_names, self.booster.feature_types
-        expected = feature_types(self.card.features, self.card.categories)
-        if tuple(names or ()) != self.card.features or list(kinds or ()) != expected:
-            raise DataError(f"{folder}: {MODEL} has features {names}, {CARD} has {list(self.card.features)}")
 
     def of_today(self, spec: PipelineSpec) -> "ModelPackage":
         """Return the package with the names that a pipeline gives to its features now."""
@@ -175,8 +167,9 @@ class ModelPackage:
 
     @cached_property
     def digest(self) -> str:
-        """What identifies the trees, the drift reference and the names of their columns: 64 hex digits."""
-        known = [dict(self.card.sha256), dict(self.columns)]
+        """What identifies all that predictions and their drift depend on, with today's names: 64 hex digits."""
+        files = [hashlib.sha256(content).hexdigest() for content in (self.booster_bytes, self.reference_bytes)]
+        known = [*files, self.features, dict(self.card.categories)]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @cached_property
@@ -188,17 +181,27 @@ class ModelPackage:
 
     @cached_property
     def booster(self) -> "xgboost.Booster":
-        """The trees, for prediction on the CPU."""
+        """The trees, for prediction on the CPU. They are read when first used, since that takes XGBoost a second.
+
+        Raises:
+            DataError: if their features are not those of the card.
+        """
         return self.booster_on("cpu")
 
     def booster_on(self, device: str) -> "xgboost.Booster":
-        """Make the trees again, for prediction on another device."""
+        """Make the trees again, for prediction on another device. Errors are those of ``booster``."""
         load_xgboost()
         import xgboost
 
         booster = xgboost.Booster()
         booster.load_model(bytearray(self.booster_bytes))
         booster.set_param({"device": device})
+        names, kinds = booster.feature_names, booster.feature_types
+        expected = feature_types(self.card.features, self.card.categories)
+        if tuple(names or ()) != self.card.features or list(kinds or ()) != expected:
+            raise DataError(
+                f"{self.card.pipeline}: {MODEL} has features {names}, {CARD} has {list(self.card.features)}"
+            )
         return booster
 
     def differences(self, spec: PipelineSpec) -> list[str]:

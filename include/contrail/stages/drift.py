@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from contrail.adapters.registry import RegisteredModel
 from contrail.errors import MissingInputError
 from contrail.lake import records
-from contrail.lake.flagged import flagged_counts
 from contrail.methods.drift import day_statistics
 from contrail.methods.drift_verdicts import history_days, verdicts
 from contrail.methods.flagged import RUN_DAYS, unusual_days
@@ -22,7 +21,7 @@ from contrail.stages.champion import model_of
 from contrail.stages.fitting import fitted
 from contrail.stages.measuring.measured import LabelDay, Measured, published_rows
 from contrail.stages.measuring.page import draw
-from contrail.stages.measuring.profiles import histograms_of, residuals_of
+from contrail.stages.measuring.profiles import decisions_of, histograms_of, residuals_of
 from contrail.stages.options import DriftOptions as Options
 from contrail.stages.results import DriftDetails, StageResult
 
@@ -108,7 +107,7 @@ def _unusually_flagged(run: StageRun[Options], model: RegisteredModel) -> tuple[
     usual = model.package.card.flagged
     if usual is None:
         return ()
-    counts = flagged_counts(run.lake, run.partitions.reaching_back(RUN_DAYS - 1), model.version)
+    counts = decisions_of(run, model, run.partitions.reaching_back(RUN_DAYS - 1))
     return tuple(map(str, as_ranges(unusual_days(counts, run.partitions, usual))))
 
 

@@ -31,6 +31,7 @@ from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
 from contrail.stages.fitting import fitted
+from contrail.stages.measuring.profiles import decisions_of, histograms_of
 from contrail.stages.options import ScoreOptions as Options
 from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 
@@ -64,6 +65,7 @@ def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
     provenance = _provenance(run, list(used.values()), inputs)
     made = run.lake.publish(dataset, scored, run.partitions, provenance, each_partition=run.options.each_partition)
     run.progress(f"{rows:,} rows predicted and explained in {clock.seconds:.1f} s")
+    _count(run, models, snapshot)
     shadow, made_in_shadow = _shadow(run, models, inputs)
     return result_of(
         run,
@@ -149,6 +151,16 @@ def _provenance(run: StageRun[Options], models: list[RegisteredModel], inputs: _
         model_sha256=",".join(model.package.card.sha256["model.ubj"] for model in models),
         **({} if inputs.device == "cpu" else {"device": inputs.device}),
     )
+
+
+def _count(run: StageRun[Options], models: list[tuple[Partitions, RegisteredModel]], snapshot: int | None) -> None:
+    """Count the days that were scored, so that a verdict on their drift reads no rows. Drift counts what is left."""
+    for days, model in models:
+        try:
+            histograms_of(run, model, days, {"features": snapshot})
+            decisions_of(run, model, days)
+        except ContrailError as error:
+            run.progress(f"left to drift: {error}")
 
 
 def _kept(spec: PipelineSpec) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ _USED: Mapping[str, tuple[str, ...]] = {
     "train": ("validated_*", "features"),
     "promote": ("validated_*", "features", "performance", "model_history"),
     "score": ("validated_*", "features", "predictions*", "drift_profiles"),
-    "drift": ("validated_*", "features", "drift", "drift_profiles"),
+    "drift": ("validated_*", "features", "predictions", "drift", "drift_profiles"),
     "performance": ("validated_*", "predictions*", "performance"),
     "govern": ("drift", "performance", "governor", "model_history"),
     "publish": ("predictions", "performance", "drift"),

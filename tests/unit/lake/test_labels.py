@@ -8,19 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import Toy
 from tests.toy_tables import publish_toy
+from tests.unit.lake.labels_read import read_labels
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
 from contrail.lake.evolution import KEY
-from contrail.lake.labels import (
-    immature_days,
-    labelled_rows,
-    later_outcomes,
-    mature_days,
-    read_labels,
-    read_training_rows,
-)
+from contrail.lake.labels import immature_days, labelled_rows, later_outcomes, mature_days, read_training_rows
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.unit.methods.made_days import COLUMNS, LABEL, LATER, START, TRAINED, features, one_feature, measured
+from tests.unit.methods.made_days import COLUMNS, LABEL, LATER, START, TRAINED, features, measured, one_feature
 
 from contrail.config.model_spec import DriftSpec
 from contrail.config.spec import PipelineSpec

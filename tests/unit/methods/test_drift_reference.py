@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.unit.methods.made_days import LABEL, LATER, START, TRAINED, features, one_feature, measured
+from tests.unit.methods.made_days import LABEL, LATER, START, TRAINED, features, measured, one_feature
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError

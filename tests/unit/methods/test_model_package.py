@@ -136,7 +136,7 @@ def test_a_card_that_names_other_features_than_the_trees_is_refused(package, tmp
     swapped = package.card.model_copy(update={"features": (NAMES[1], NAMES[0], *NAMES[2:])})
     replace(package, card=swapped).save(tmp_path)
     with pytest.raises(DataError, match="has features"):
-        ModelPackage.load(tmp_path)
+        ModelPackage.load(tmp_path).predict(made_features(5))
 
 
 def test_columns_may_come_in_any_order_and_an_unknown_category_is_missing(package):
@@ -207,3 +207,15 @@ def test_a_label_whose_column_was_renamed_is_the_same_label(package):
     assert package.differences(SPEC.model_copy(update={"tables": tables, "label": label})) == []
     other = label.model_copy(update={"expression": "late_by > 30"})
     assert package.differences(SPEC.model_copy(update={"tables": tables, "label": other}))
+
+
+def test_a_digest_tells_apart_whatever_predictions_and_their_drift_depend_on(package):
+    categories = {name: values[::-1] for name, values in package.card.categories.items()}
+    others = [
+        replace(package, booster_bytes=package.booster_bytes + b"x"),
+        replace(package, reference_bytes=b"{}"),
+        replace(package, columns={NAMES[0]: "renamed"}),
+        replace(package, card=package.card.model_copy(update={"categories": categories})),
+    ]
+    assert len({package.digest, *(other.digest for other in others)}) == 5
+    assert replace(package).digest == package.digest

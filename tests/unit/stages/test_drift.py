@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -64,7 +64,7 @@ class Package(ModelPackage):
     """A model without trees, with a drift reference as it was stored."""
 
     def __init__(self, reference: bytes) -> None:
-        card = SimpleNamespace(flagged=USUAL_SHARE)
+        card = SimpleNamespace(flagged=USUAL_SHARE, features=(), categories={})
         super().__init__(card=card, booster_bytes=b"", reference_bytes=reference)  # type: ignore[arg-type]
 
     def predict(self, features: pa.Table) -> np.ndarray:
@@ -206,24 +206,25 @@ def test_a_day_reads_a_bounded_history(
     toy: Toy, run: Callable[..., StageResult[DriftDetails]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    scan = type(toy.lake).scan
+    show = type(toy.lake).show
 
-    def spy(self: Any, name: str, partitions: Partitions | None = None, *rest: Any) -> pa.Table:
-        read.append((name, partitions))
-        return scan(self, name, partitions, *rest)
+    def spy(self: Any, connection: Any, name: str, days: Iterable[date], *rest: Any) -> None:
+        read.append((name, Partitions(min(days), max(days))))
+        show(self, connection, name, days, *rest)
 
-    monkeypatch.setattr(type(toy.lake), "scan", spy)
+    monkeypatch.setattr(type(toy.lake), "show", spy)
     run("2024-03-10")
     assert read == [("features", Partitions(date(2024, 2, 13), date(2024, 3, 10)))]
     read.clear()
     publish_labels(toy)
     run("2024-03-10")
     # Labels of 8 March, what their hysteresis needs before, and a day to see whether drift begins.
-    assert read == [
-        ("features", Partitions(date(2024, 2, 13), date(2024, 3, 10))),
-        ("features", Partitions(date(2024, 3, 3), date(2024, 3, 8))),
-        ("validated_deliveries", Partitions(date(2024, 3, 3), date(2024, 3, 9))),
-    ]
+    days = Partitions(date(2024, 3, 3), date(2024, 3, 8))
+    later = Partitions(days.start, date(2024, 3, 9))
+    assert read == [("validated_parcels", days), ("validated_deliveries", later), ("features", days)]
+    read.clear()
+    run("2024-03-10")
+    assert read == [], "all days are counted"
 
 
 def test_days_without_features_have_no_rows_and_are_named(
@@ -381,7 +382,7 @@ def test_a_model_with_a_reference_of_an_earlier_format_is_refused(
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The arguments of each report, in place of Evidently's six seconds."""
     calls: list[Any] = []
-    monkeypatch.setattr(drift, "write_drift_report", lambda *args: calls.append(args))
+    monkeypatch.setattr("contrail.stages.measuring.page.write_drift_report", lambda *args: calls.append(args))
     return calls
 
 
@@ -426,9 +427,23 @@ def test_the_report_of_a_day_shows_the_days_that_raised_drift(
         ("2024-02-21", "watch", "weight"),
         ("2024-02-22", "drift", "weight"),
     ]
-    assert page.reference.column_names == page.current.column_names == ["weight"], "only what moved is drawn"
-    assert (page.reference.num_rows, page.current.num_rows) == (1980, 300)
+    assert page.reference.rows.column_names == page.current.rows.column_names == ["weight"], "only what moved is drawn"
+    assert (page.reference.words, page.current.words) == ("all 1,980 rows", "all 300 rows")
     assert page.categories == ["depot"]
+
+
+def test_the_report_draws_a_sample_that_is_the_same_of_the_same_rows(
+    run: Callable[..., StageResult[DriftDetails]], drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contrail.stages.measuring.page._ROWS", 100)
+    run("2024-02-22", report="alarm")
+    run("2024-02-22", report="alarm")
+    (_, first), (_, second) = drawn
+    assert first.reference.words == "a sample of 100 of 1,980 rows"
+    assert first.current.words == "a sample of 100 of 300 rows"
+    assert (first.reference.rows, first.current.rows) == (second.reference.rows, second.current.rows)
+    heavier = np.mean(first.current.rows["weight"].to_numpy() > 12.5)
+    assert 0.45 < heavier < 0.75, "three of the five days are heavier"
 
 
 def test_the_report_is_made_when_drift_of_the_label_begins_and_shows_it(

@@ -305,24 +305,6 @@ def test_one_class_has_no_auc(scored: Toy) -> None:
     assert scored.sql("SELECT auc IS NULL, log_loss > 0, label_mean FROM performance") == [(True, True, 0.0)]
 
 
-def test_a_regression_has_its_own_metrics(toy: Toy) -> None:
-    spec = toy.spec.model_copy(update={"task": "regression"})
-    label, prediction = np.array([1.0, 2.0, math.nan]), np.array([2.0, 4.0, 9.0])
-    assert performance._quality(spec, label, prediction, 2.0) == pytest.approx(
-        {
-            "rows": 3,
-            "labelled": 2,
-            "label_coverage": 2 / 3,
-            "label_mean": 1.5,
-            "prediction_mean": 3.0,
-            "rmse": math.sqrt(2.5),
-            "mae": 1.5,
-            "bias": 1.5,
-            "baseline_rmse": math.sqrt(0.5),
-        }
-    )
-
-
 def test_the_snapshot_names_its_inputs(scored: Toy) -> None:
     scored.run("performance", "2024-01-01")
     names = ("predictions", "validated_deliveries", "validated_parcels")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tests.conftest import Toy
 from tests.landed import landed_path, lines_of, set_field, write_lines
+from tests.unit.lake.labels_read import read_labels
 
 from contrail.adapters.contracts import Contract, Reference
 from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, PartitionRefusedError, SpecError
-from contrail.lake.labels import read_labels
 from contrail.partitions import Partitions
 
 DAY, NEXT, LAST = "2024-01-05", "2024-01-06", "2024-01-07"

@@ -1,4 +1,4 @@
-"""What drift reads of a day in place of its rows: histograms of its features, and the residuals of its labels.
+"""What drift reads of a day in place of its rows: histograms of its features, its decisions, and its labels' residuals.
 
 They are kept in ``drift_profiles``, for each day and model. Each says which data files it was made of. One that is missing,
 or was made of other files than are published, is made again from the rows: out of core, and once. What follows from the
@@ -7,7 +7,8 @@ profiles does not belong here.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import chain
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from contrail.adapters.registry import RegisteredModel
 from contrail.config.names import quoted
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
+from contrail.lake.flagged import flagged_counts
 from contrail.lake.labels import make_labels, mature_days
 from contrail.lake.sessions import session
 from contrail.methods.drift import Histograms, day_histograms
@@ -28,8 +30,9 @@ from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
 
-Kind = Literal["features", "label"]
+Kind = Literal["features", "decisions", "label"]
 Inputs = Mapping[str, int | None]
+Row = dict[str, Any]
 
 _TABLE = "drift_profiles"
 _ROWS = 65_536  # in a batch: of 60 features, 31 MB
@@ -46,32 +49,45 @@ def histograms_of(
         window: The days.
         inputs: The snapshot of each table that is read, ``features`` among them.
     """
-    reference = model.package.reference
-    made_of = {day: _digest(files) for day, files in run.lake.made_of("features", window, inputs["features"]).items()}
-    known = _known(run, model, window, "features", made_of)
-    missing = [day for day in made_of if len(known.get(day, ())) != len(reference.features)]
-    found: dict[date, Histograms] = {
+    snapshot, reference = inputs["features"], model.package.reference
+
+    def count(days: list[date]) -> list[Row]:
+        with session(run.settings) as connection:
+            batches = _features(run, connection, [*reference.features], days, inputs)
+            counted = day_histograms(batches, reference)
+        return [
+            _row(day, name, rows=int(counts.sum()), counts=counts.astype(int).tolist())
+            for day, histograms in counted.items()
+            for name, counts in histograms.items()
+        ]
+
+    made_of = {day: _digest(files) for day, files in run.lake.made_of("features", window, snapshot).items()}
+    found = _Profiles(run, model, "features", {"features": snapshot}).of(window, made_of, count)
+    return {
         day: {row["feature"]: np.array(json.loads(row["counts"]), np.float64) for row in rows}
-        for day, rows in known.items()
-        if day not in missing
+        for day, rows in found.items()
     }
-    if not missing:
-        return found
-    with session(run.settings) as connection:
-        counted = day_histograms(_features(run, connection, [*reference.features], missing, inputs), reference)
-    rows = [
-        {
-            PARTITION: day,
-            "feature": name,
-            "rows": int(counts.sum()),
-            "counts": json.dumps(counts.astype(int).tolist()),
-            "made_of": made_of[day],
-        }
-        for day, histograms in counted.items()
-        for name, counts in histograms.items()
-    ]
-    _publish(run, model, "features", missing, rows, {"features": inputs["features"]})
-    return found | counted
+
+
+def decisions_of(
+    run: StageRun[StageOptions], model: RegisteredModel, window: Partitions
+) -> dict[date, tuple[int, int]]:
+    """Return how many of a model's published predictions of each day are flagged, and how many there are."""
+    if not run.lake.exists("predictions"):
+        return {}
+    snapshot = run.lake.snapshot_id("predictions")
+
+    def count(days: list[date]) -> list[Row]:
+        counts = flagged_counts(run.lake, days, model.version, snapshot)
+        every = {day: counts.get(day, (0, 0)) for day in days}
+        return [
+            _row(day, "decision", rows=rows, counts=[rows - flagged, flagged]) for day, (flagged, rows) in every.items()
+        ]
+
+    files = run.lake.made_of("predictions", window, snapshot)
+    made_of = {day: _digest(model.version, names) for day, names in files.items()}
+    found = _Profiles(run, model, "decisions", {"predictions": snapshot}).of(window, made_of, count)
+    return {day: (json.loads(row["counts"])[1], row["rows"]) for day, (row,) in found.items() if row["rows"]}
 
 
 def residuals_of(
@@ -87,52 +103,66 @@ def residuals_of(
         window: The days.
         inputs: The snapshot of each table that is read: ``features`` and the validated tables of the label.
     """
-    made_of = _labels_made_of(run, window, inputs)
-    known = _known(run, model, window, "label", made_of)
-    missing = [day for day in made_of if day not in known]
-    found = {day: (row["rows"], row["residual"]) for day, (row,) in known.items()}
-    if missing:
-        sums = _residuals(run, model, missing, inputs)
-        counted = {day: (sums.rows.get(day, 0), sums.sums.get(day, 0.0)) for day in missing}
-        rows = [
-            {PARTITION: day, "feature": LABEL, "rows": count, "residual": total, "made_of": made_of[day]}
-            for day, (count, total) in counted.items()
-        ]
-        _publish(run, model, "label", missing, rows, inputs)
-        found |= counted
-    return {day: (rows, total / rows) for day, (rows, total) in sorted(found.items()) if rows}
+
+    def count(days: list[date]) -> list[Row]:
+        sums = _residuals(run, model, days, inputs)
+        return [_row(day, LABEL, rows=sums.rows.get(day, 0), residual=sums.sums.get(day, 0.0)) for day in days]
+
+    found = _Profiles(run, model, "label", inputs).of(window, _labels_made_of(run, window, inputs), count)
+    return {day: (row["rows"], row["residual"] / row["rows"]) for day, (row,) in found.items() if row["rows"]}
 
 
 # ---- the table ----
 
 
-def _known(
-    run: StageRun[StageOptions], model: RegisteredModel, window: Partitions, kind: Kind, made_of: Mapping[date, str]
-) -> dict[date, list[dict[str, Any]]]:
-    """The profiles of each day that were made of what is published."""
-    found: dict[date, list[dict[str, Any]]] = {}
-    if run.lake.exists(_TABLE):
-        for row in run.lake.scan(_TABLE, window).to_pylist():
-            mine = (row["model"], row["kind"]) == (model.package.digest, kind)
-            if mine and row["made_of"] == made_of.get(row[PARTITION]):
-                found.setdefault(row[PARTITION], []).append(row)
+@dataclass(frozen=True)
+class _Profiles:
+    """The profiles of one kind that belong to a model. ``inputs`` are the snapshots that new ones are made of."""
+
+    run: StageRun[StageOptions]
+    model: RegisteredModel
+    kind: Kind
+    inputs: Inputs
+
+    def of(
+        self, window: Partitions, made_of: Mapping[date, str], count: Callable[[list[date]], list[Row]]
+    ) -> dict[date, list[Row]]:
+        """Return the rows of each day. Those of other data files than ``made_of`` says are counted again and published."""
+        found = self._known(window, made_of)
+        if missing := [day for day in made_of if day not in found]:
+            self.run.progress(f"counting the {self.kind} of {', '.join(map(str, as_ranges(missing)))}")
+            rows = [row | self._scope | {"made_of": made_of[row[PARTITION]]} for row in count(missing)]
+            self._publish(missing, rows)
+            found |= _by_day(rows)
+        return dict(sorted(found.items()))
+
+    @property
+    def _scope(self) -> dict[str, str]:
+        return {"model": self.model.package.digest, "kind": self.kind}
+
+    def _known(self, window: Partitions, made_of: Mapping[date, str]) -> dict[date, list[Row]]:
+        if not self.run.lake.exists(_TABLE):
+            return {}
+        rows = self.run.lake.scan(_TABLE, window, scope=self._scope).to_pylist()
+        return _by_day(row for row in rows if row["made_of"] == made_of.get(row[PARTITION]))
+
+    def _publish(self, days: list[date], rows: list[Row]) -> None:
+        dataset = records.drift_profiles(self.run.pipeline.spec)
+        table = pa.Table.from_pylist(rows, schema=dataset.staged_schema())
+        made_by = {"model_name": self.model.name, "model_version": str(self.model.version)}
+        self.run.lake.publish(dataset, table, days, self.run.provenance(self.inputs, **made_by), self._scope)
+
+
+def _by_day(rows: Iterable[Row]) -> dict[date, list[Row]]:
+    found: dict[date, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[PARTITION], []).append(row)
     return found
 
 
-def _publish(
-    run: StageRun[StageOptions],
-    model: RegisteredModel,
-    kind: Kind,
-    days: Collection[date],
-    rows: Iterable[dict[str, Any]],
-    inputs: Inputs,
-) -> None:
-    dataset = records.drift_profiles(run.pipeline.spec)
-    scope = {"model": model.package.digest, "kind": kind}
-    table = pa.Table.from_pylist([row | scope for row in rows], schema=dataset.staged_schema())
-    provenance = run.provenance(inputs, model_name=model.name, model_version=str(model.version))
-    run.lake.publish(dataset, table, days, provenance, scope)
-    run.progress(f"profiles of the {kind} made of {', '.join(map(str, as_ranges(days)))}")
+def _row(day: date, feature: str, rows: int, counts: list[int] | None = None, residual: float | None = None) -> Row:
+    text = None if counts is None else json.dumps(counts)
+    return {PARTITION: day, "feature": feature, "rows": rows, "counts": text, "residual": residual}
 
 
 def _digest(*made_of: object) -> str:
@@ -185,17 +215,15 @@ def _residuals(
     """Predict the days again, and add up their residuals in the order of their keys: another one changes a last digit."""
     spec, sums = run.pipeline.spec, ResidualSums()
     by = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
-    with session(run.settings) as connection:
+    # A second cursor, because the first one reads what the second one yields.
+    with session(run.settings) as connection, connection.cursor() as cursor:
         make_labels(connection, run.lake, spec, sorted(days), inputs)
-        # A second cursor, because the first one reads what the second one yields.
-        batches = _predictions(run, connection.cursor(), model, days, inputs)
+        batches = _predictions(run, cursor, model, days, inputs)
         first = next(batches)
         connection.register("predicted", pa.RecordBatchReader.from_batches(first.schema, chain([first], batches)))
         query = f"SELECT {PARTITION}, label, prediction FROM predicted JOIN labels USING ({by}) ORDER BY {by}"
         for batch in connection.sql(query).to_arrow_reader(_ROWS):
-            sums.add(
-                *(batch.column(name).to_numpy(zero_copy_only=False) for name in (PARTITION, "label", "prediction"))
-            )
+            sums.add(*(column.to_numpy(zero_copy_only=False) for column in batch.columns))
     return sums
 
 

@@ -1,0 +1,219 @@
+"""Profiles are counted once, describe the rows that are published, and give the verdicts that the rows give."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tests.conftest import Toy
+from tests.unit.lake.labels_read import read_labels
+from tests.unit.stages.test_drift import (
+    EXPECTED,
+    LAST,
+    TRAINED,
+    Model,
+    Package,
+    features,
+    label_rows,
+    labelled,
+    model,
+    publish_decisions,
+    publish_features,
+    publish_labels,
+    run,
+)
+
+from contrail.lake import datasets
+from contrail.methods.drift_reference import DriftReference, NumberReference
+from contrail.partitions import Partitions
+from contrail.stages.results import DriftDetails, StageResult
+
+__all__ = ["labelled", "model", "run"]
+
+Run = Callable[..., StageResult[DriftDetails]]
+DAYS = ("2024-02-12", "2024-03-10")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The kinds that were counted from rows, and their days."""
+    found: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "contrail.stages.measuring.profiles._Profiles._publish",
+        _noted(found, monkeypatch),
+    )
+    return found
+
+
+def _noted(found: list[tuple[str, str]], _: pytest.MonkeyPatch) -> Callable[..., None]:
+    from contrail.stages.measuring.profiles import _Profiles
+
+    publish = _Profiles._publish
+
+    def noted(self: _Profiles, days: list[date], rows: Any) -> None:
+        found.append((self.kind, ",".join(f"{day:%m-%d}" for day in days)))
+        publish(self, days, rows)
+
+    return noted
+
+
+# ---- the same as from the rows ----
+
+
+def distance(rows: pa.ChunkedArray, usual: Any, weekday: int) -> float:
+    """The distance of a day from its reference, value by value: the plain words of the definition."""
+    bins = [0] * len(usual.histogram)
+    for value in rows.to_pylist():
+        if isinstance(usual, NumberReference):
+            place = len(usual.edges) + 1 if value is None else sum(edge < value for edge in usual.edges)
+        else:
+            place = [*usual.values].index(value) if value in usual.values else len(usual.values) + (value is None)
+        bins[place] += 1
+    others = usual.by_weekday[weekday] if usual.by_weekday else usual.histogram
+    if not isinstance(usual, NumberReference):
+        return sum(abs(a / sum(bins) - b / sum(others)) for a, b in zip(bins, others, strict=True)) / 2
+    missing = abs(bins[-1] / sum(bins) - others[-1] / sum(others))
+    ahead = moved = 0.0
+    for a, b, gap in zip(bins[:-1], others[:-1], usual.gaps, strict=False):
+        ahead += a / sum(bins[:-1]) - b / sum(others[:-1])
+        moved += abs(ahead) * gap
+    return missing + moved
+
+
+def test_the_rows_of_drift_are_those_that_its_definition_gives(toy: Toy, model: Model, run: Run) -> None:
+    run(*DAYS)
+    reference: DriftReference = model.reference
+    rows = toy.lake.scan("drift").to_pylist()
+    measured = {(row["partition_date"], row["feature"]): row for row in rows}
+    by_day = {day: features(Partitions(day, day)) for day in Partitions(date(2024, 2, 12), LAST)}
+    for day, table in by_day.items():
+        beyond = []
+        for name, usual in reference.features.items():
+            expected = distance(table[name], usual, day.weekday())
+            assert measured[day, name]["value"] == pytest.approx(expected, abs=1e-12)
+            assert measured[day, name]["unusual"] == (expected > usual.threshold)
+            beyond.append((expected - usual.median) / (usual.threshold - usual.median + 0.05))
+        assert measured[day, "*"]["value"] == pytest.approx(max(beyond), abs=1e-12)
+        assert measured[day, "*"]["rows"] == table.num_rows
+
+
+def test_residuals_are_those_of_the_labelled_rows(toy: Toy, labelled: Run) -> None:
+    labelled("2024-03-10")
+    found = toy.sql("SELECT partition_date, rows, residual FROM drift_profiles WHERE feature = 'label' ORDER BY 1")
+    days = Partitions(date(2024, 3, 3), date(2024, 3, 8))
+    expected: dict[date, list[float]] = defaultdict(list)
+    for row in read_labels(toy.lake, toy.spec, days).to_pylist():
+        expected[row["partition_date"]].append(row["label"] - EXPECTED)
+    assert found == [(day, len(own), pytest.approx(sum(own), abs=1e-12)) for day, own in sorted(expected.items())]
+
+
+# ---- counted once, and again when rows change ----
+
+
+def test_a_day_is_counted_once_for_each_model(
+    toy: Toy, model: Model, labelled: Run, counted: list[tuple[str, str]]
+) -> None:
+    publish_decisions(toy, Partitions(date(2024, 3, 1), LAST), 2)
+    labelled("2024-03-09")
+    assert [kind for kind, _ in counted] == ["features", "label", "decisions"]
+    counted.clear()
+    labelled("2024-03-10")
+    assert counted == [("features", "03-10"), ("label", "03-08"), ("decisions", "03-10")], "only what is new"
+    counted.clear()
+    labelled("2024-03-10")
+    assert counted == []
+    first = toy.sql("SELECT count(DISTINCT model) FROM drift_profiles")
+    other = Package(model.reference.model_copy(update={"day_threshold": 9.0}).to_json())
+    model.model = type(model.model)("toy", "4", model.model.folder, other)
+    labelled("2024-03-10")
+    assert [kind for kind, _ in counted] == ["features", "label", "decisions"]
+    assert (first, toy.sql("SELECT count(DISTINCT model) FROM drift_profiles")) == ([(1,)], [(2,)])
+
+
+def test_a_day_that_is_published_again_is_counted_again(
+    toy: Toy, labelled: Run, counted: list[tuple[str, str]]
+) -> None:
+    labelled(*DAYS)
+    before = toy.sql("SELECT * FROM drift ORDER BY ALL")
+    counted.clear()
+    changed = Partitions(date(2024, 3, 5), date(2024, 3, 5))
+    snapshot = toy.lake.snapshot_id("features")
+    heavier = features(changed)
+    heavier = heavier.set_column(5, "weight", pa.array(heavier["weight"].to_numpy() + 50))
+    publish_features(toy, changed, heavier)
+    labelled(*DAYS)
+    assert counted == [("features", "03-05"), ("label", "03-05")]
+    after = toy.sql("SELECT * FROM drift ORDER BY ALL")
+    assert after != before
+    counted.clear()
+    toy.lake.rollback("features", snapshot or 0)
+    labelled(*DAYS)
+    assert counted == [("features", "03-05"), ("label", "03-05")], "what is published counts, not what came last"
+    assert toy.sql("SELECT * FROM drift ORDER BY ALL") == before
+
+
+def test_the_same_rows_published_again_are_not_counted_again(
+    toy: Toy, labelled: Run, counted: list[tuple[str, str]]
+) -> None:
+    labelled(*DAYS)
+    counted.clear()
+    publish_features(toy, Partitions(TRAINED.start, LAST))
+    labelled(*DAYS)
+    assert counted == []
+
+
+def test_a_label_that_changes_is_counted_again(toy: Toy, labelled: Run, counted: list[tuple[str, str]]) -> None:
+    labelled("2024-03-10")
+    ((_, before, _, rows),) = label_rows(toy).values()
+    counted.clear()
+    publish_labels(toy, undelivered=9)
+    labelled("2024-03-10")
+    assert [kind for kind, _ in counted] == ["label"]
+    ((_, after, _, fewer),) = label_rows(toy).values()
+    assert (rows, fewer) == (60, 51)
+    assert after != before
+
+
+def test_a_run_that_was_killed_loses_nothing(toy: Toy, labelled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled(*DAYS)
+    expected = toy.sql("SELECT * FROM drift ORDER BY ALL")
+    toy.lake.catalog.drop_table((toy.lake.namespace, "drift_profiles"))
+    publish = type(toy.lake).publish
+
+    def killed(self: Any, dataset: datasets.Dataset, rows: pa.Table, *rest: Any) -> int:
+        made: int = publish(self, dataset, rows, *rest)
+        if dataset.name == "drift_profiles":
+            raise KeyboardInterrupt
+        return made
+
+    for _ in range(2):  # after the features, and after the label
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(type(toy.lake), "publish", killed)
+            labelled(*DAYS)
+    labelled(*DAYS)
+    assert toy.sql("SELECT * FROM drift ORDER BY ALL") == expected
+
+
+def test_counts_have_each_row_once(toy: Toy, run: Run) -> None:
+    run("2024-03-10")
+    assert toy.sql(
+        "SELECT DISTINCT list_sum(CAST(counts AS BIGINT[])) = rows, rows FROM drift_profiles WHERE kind = 'features'"
+    ) == [(True, 60)]
+
+
+def test_a_day_with_features_and_no_label_is_not_counted_for_ever(
+    toy: Toy, labelled: Run, counted: list[tuple[str, str]]
+) -> None:
+    publish_labels(toy, undelivered=60, first=date(2024, 2, 1))
+    assert labelled("2024-03-10").details.without_labels == ("2024-03-10",)
+    counted.clear()
+    labelled("2024-03-10")
+    assert counted == []
+
+
+def test_days_are_bounded(toy: Toy, run: Run) -> None:
+    run("2024-03-10")
+    ((first, last),) = toy.sql("SELECT min(partition_date), max(partition_date) FROM drift_profiles")
+    assert (first, last) == (LAST - timedelta(days=26), LAST)
