@@ -14,7 +14,7 @@ from benchmarks.harness import PROJECT, machine, prepare
 ALL = (
     "validation", "landing", "features", "publishing", "scoring", "scored", "scoring_memory", "training_size",
     "training_memory", "gpu", "daily_cost", "airflow_overhead", "model_quality", "december", "drift_calibration",
-    "quarter",
+    "daily_verdicts", "quarter",
 )  # fmt: skip
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 

@@ -31,6 +31,7 @@ _MADE_BY = {
     "predictions_shadow": "score",
     "quarantine": "validate",
     "drift": "drift",
+    "drift_profiles": "drift",
     "performance": "performance",
 }
 

@@ -33,9 +33,15 @@ class Lake(Tables):
         """Return the Arrow schema of a table; see ``readers.schema``."""
         return readers.schema(self, name)
 
-    def files(self, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None) -> list[str]:
+    def files(
+        self,
+        name: str,
+        partitions: Partitions | None = None,
+        snapshot_id: int | None = None,
+        scope: Mapping[str, str] | None = None,
+    ) -> list[str]:
         """List the URIs of the Parquet files that hold exactly these rows; see ``readers.files``."""
-        return readers.files(self, name, partitions, snapshot_id)
+        return readers.files(self, name, partitions, snapshot_id, scope)
 
     def scan(
         self,

@@ -94,8 +94,8 @@ class _Ties:
         p, d = np.append(self.predictions, predictions), np.append(self.days, days)
         new = np.append(True, (np.diff(p) != 0) | (np.diff(d) != 0))
         entry = np.cumsum(new) - 1
-        rows = np.bincount(entry, np.append(self.rows, np.ones(len(labels))))
-        return _Ties(p[new], d[new], rows, np.bincount(entry, np.append(self.labels, labels)))
+        added = (np.append(self.rows, np.ones(len(labels))), np.append(self.labels, labels))
+        return _Ties(p[new], d[new], *(np.asarray(np.bincount(entry, values), np.float64) for values in added))
 
     def part(self, chosen: slice) -> "_Ties":
         """Return some of the entries."""
@@ -123,7 +123,7 @@ class BlockSums:
             _Bins(group, counts) for group in (np.arange(count), self._month, np.zeros(count, np.int64))
         )
         self._negatives, self._won = np.zeros(count), np.zeros((count, count))
-        self._open = _Ties(*np.zeros((1, 0)), np.zeros(0, np.int64), *np.zeros((2, 0)))
+        self._open = _Ties(np.zeros(0), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 
     def add(self, days: Codes, labels: Floats, predictions: Floats) -> None:
         """Add rows, sorted by prediction, then day, then label, and after all rows that were added before.
@@ -227,4 +227,5 @@ def _values(metrics: dict[str, Resampled], days: int) -> dict[str, float]:
 
 def _added(totals: Floats, index: Codes, values: Floats) -> Floats:
     """Add values one after the other to what is there already, as if all batches were one."""
-    return np.bincount(np.append(np.arange(len(totals)), index), np.append(totals, values), len(totals))
+    found: Floats = np.bincount(np.append(np.arange(len(totals)), index), np.append(totals, values), len(totals))
+    return found

@@ -169,8 +169,7 @@ def block_metric(metric: str, labels: Floats, predictions: Floats, blocks: npt.N
         return _block_auc(labels, predictions, blocks, count)
     if metric == "calibration_error":
         return _block_calibration(labels, predictions, blocks, count)
-    losses = ROW_LOSSES[metric](labels, predictions)
-    sums = np.bincount(blocks, weights=losses, minlength=count)
+    sums = np.asarray(np.bincount(blocks, ROW_LOSSES[metric](labels, predictions), count), np.float64)
     return resampled_mean(metric, sums, np.bincount(blocks, minlength=count).astype(np.float64))
 
 
@@ -232,7 +231,7 @@ def _block_calibration(labels: Floats, predictions: Floats, blocks: npt.NDArray[
     """Compute the calibration error in the bins of all rows. Rows with the same prediction share their bins alike."""
     _, value, repeats = np.unique(predictions, return_inverse=True, return_counts=True)
     order = np.argsort(predictions, kind="stable")
-    errors, rows = _errors(labels, predictions), np.bincount(blocks, minlength=count)
+    errors, rows = _errors(labels, predictions), np.bincount(blocks, minlength=count).astype(np.float64)
     by_bin = np.empty((count, CALIBRATION_BINS))
     for number, part in enumerate(np.array_split(order, CALIBRATION_BINS)):
         share = np.bincount(value[part], minlength=len(repeats)) / repeats

@@ -1,7 +1,7 @@
 """Measure how unusual each day's features, and the labels known by then, are against the training window.
 
 The stage compares profiles of the days with the drift reference stored with the model, and publishes ``drift``. It reads a
-day's rows only when their profile is missing (``measuring.profiles``). It never trains. Others decide what follows from a
+day's rows only when their profile is missing (``stages.profiles``). It never trains. Others decide what follows from a
 verdict. The statistics are in ``contrail.methods.drift`` and ``contrail.methods.label_drift``.
 """
 
@@ -21,8 +21,8 @@ from contrail.stages.champion import model_of
 from contrail.stages.fitting import fitted
 from contrail.stages.measuring.measured import LabelDay, Measured, published_rows
 from contrail.stages.measuring.page import draw
-from contrail.stages.measuring.profiles import decisions_of, histograms_of, residuals_of
 from contrail.stages.options import DriftOptions as Options
+from contrail.stages.profiles import decisions_of, histograms_of, residuals_of
 from contrail.stages.results import DriftDetails, StageResult
 
 

@@ -1,7 +1,7 @@
 """Measure the predictions of a partition once its labels are known: realised quality, day by day.
 
 The stage joins published predictions, and the challenger's in shadow, with labels, and publishes ``performance``. Rows are
-joined and sorted out of core (``measuring.quality``), and the metrics are sums over them (``methods.block_sums``). Gates
+joined and sorted out of core (``stages.quality``), and the metrics are sums over them (``methods.block_sums``). Gates
 and promotion, which judge a model before it scores, belong elsewhere.
 """
 
@@ -22,8 +22,8 @@ from contrail.methods.calibration import Period
 from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
-from contrail.stages.measuring.quality import SHADOW, Quality, join, quality_of, scored_days
 from contrail.stages.options import PerformanceOptions as Options
+from contrail.stages.quality import SHADOW, Quality, join, quality_of, scored_days
 from contrail.stages.results import PerformanceDetails, PeriodCalibration, PooledQuality, StageResult
 from contrail.stages.staleness import OK, Staleness
 

@@ -31,8 +31,8 @@ from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
 from contrail.stages.fitting import fitted
-from contrail.stages.measuring.profiles import decisions_of, histograms_of
 from contrail.stages.options import ScoreOptions as Options
+from contrail.stages.profiles import decisions_of, histograms_of
 from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 
 

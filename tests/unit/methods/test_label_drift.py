@@ -6,7 +6,14 @@ import pytest
 
 from contrail.config.model_spec import DriftSpec
 from contrail.errors import DataError
-from contrail.methods.label_drift import LabelReference, build_label_reference, day_residuals, label_statistic, parts_of
+from contrail.methods.label_drift import (
+    LabelReference,
+    ResidualSums,
+    build_label_reference,
+    day_residuals,
+    label_statistic,
+    parts_of,
+)
 
 START = date(2024, 1, 1)
 DRIFT = DriftSpec()
@@ -123,3 +130,17 @@ def test_parts_are_of_whole_consecutive_days() -> None:
     days = np.repeat(np.arange("2024-01-01", "2024-01-08", dtype="datetime64[D]"), 3)
     assert parts_of(days).tolist() == [0] * 9 + [1] * 6 + [2] * 6
     assert parts_of(days[::-1]).tolist() == [2] * 6 + [1] * 6 + [0] * 9
+
+
+def test_sums_of_residuals_have_the_same_bits_in_any_batches() -> None:
+    rng = np.random.default_rng(0)
+    days = np.repeat(np.array(["2024-01-01", "2024-01-02", "2024-01-03"], "datetime64[D]"), 100)
+    labels, predictions = rng.integers(0, 2, 300).astype(float), rng.random(300)
+    whole = ResidualSums()
+    whole.add(days, labels, predictions)
+    parts = ResidualSums()
+    for start in range(0, 300, 7):
+        own = slice(start, start + 7)
+        parts.add(days[own], labels[own], predictions[own])
+    assert (parts.rows, parts.sums) == (whole.rows, whole.sums)
+    assert set(parts.rows.values()) == {100}

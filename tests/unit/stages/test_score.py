@@ -9,10 +9,11 @@ from tests.toy_tables import (
     record_champion,
     skip_what_only_train_needs,
 )
+from tests.unit.stages.counted import counted_in
 
 from contrail.adapters import batches, registry
 from contrail.config.settings import settings
-from contrail.errors import MissingInputError, SpecError
+from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.partitions import Partitions
 from contrail.stages import score
@@ -46,6 +47,25 @@ def test_every_entity_gets_the_models_own_prediction(ready):
     assert sorted(p for (p,) in rows(ready, "probability")) == pytest.approx(sorted(expected))
     decisions = ready.sql("SELECT bool_and(decision = (probability >= 0.5)) FROM predictions")
     assert decisions == [(True,)]
+
+
+def test_the_days_that_were_scored_are_counted(ready, monkeypatch):
+    ready.run("score", *DAYS)
+    found = ready.sql("SELECT DISTINCT kind, partition_date FROM drift_profiles ORDER BY ALL")
+    assert found == [(kind, day) for kind in ("decisions", "features") for day in Partitions.parse(*DAYS)]
+    counted = counted_in(monkeypatch)
+    ready.run("drift", "2024-02-14", report="never")
+    (days,) = (days for kind, days in counted if kind == "features")
+    assert days.endswith(",02-09"), "drift counts the days before alone"
+    assert "decisions" not in dict(counted)
+
+
+def test_a_drift_reference_that_cannot_be_read_is_no_reason_not_to_score(ready, monkeypatch):
+    def unreadable(*_):
+        raise DataError("the model's drift reference cannot be read")
+
+    monkeypatch.setattr(score, "histograms_of", unreadable)
+    assert ready.run("score", *DAYS).rows == 5 * 60
 
 
 def test_reasons_are_the_features_of_the_row_and_add_up_with_the_rest(ready):

@@ -1,1 +1,1 @@
-"""Steps of the stages ``drift`` and ``performance``: what they read of days, and what they found. No stage belongs here."""
+"""Steps of the stage ``drift``. A step that another stage needs does not belong here."""

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from contrail.adapters.registry import RegisteredModel
 from contrail.config.names import quoted
+from contrail.errors import DamagedError
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.flagged import flagged_counts
@@ -73,7 +74,7 @@ def decisions_of(
     run: StageRun[StageOptions], model: RegisteredModel, window: Partitions
 ) -> dict[date, tuple[int, int]]:
     """Return how many of a model's published predictions of each day are flagged, and how many there are."""
-    if not run.lake.exists("predictions"):
+    if run.pipeline.spec.task != "binary" or not run.lake.exists("predictions"):
         return {}
     snapshot = run.lake.snapshot_id("predictions")
 
@@ -143,7 +144,11 @@ class _Profiles:
     def _known(self, window: Partitions, made_of: Mapping[date, str]) -> dict[date, list[Row]]:
         if not self.run.lake.exists(_TABLE):
             return {}
-        rows = self.run.lake.scan(_TABLE, window, scope=self._scope).to_pylist()
+        try:
+            rows = self.run.lake.scan(_TABLE, window, scope=self._scope).to_pylist()
+        except DamagedError as error:
+            self.run.progress(f"counting every day of {window} again: {error}")
+            return {}
         return _by_day(row for row in rows if row["made_of"] == made_of.get(row[PARTITION]))
 
     def _publish(self, days: list[date], rows: list[Row]) -> None:

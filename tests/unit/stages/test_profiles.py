@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from tests.conftest import Toy
 from tests.unit.lake.labels_read import read_labels
+from tests.unit.stages.counted import counted_in
 from tests.unit.stages.test_drift import (
     EXPECTED,
     LAST,
@@ -25,7 +27,7 @@ from tests.unit.stages.test_drift import (
     run,
 )
 
-from contrail.lake import datasets
+from contrail.lake import datasets, records
 from contrail.methods.drift_reference import DriftReference, NumberReference
 from contrail.partitions import Partitions
 from contrail.stages.results import DriftDetails, StageResult
@@ -39,24 +41,7 @@ DAYS = ("2024-02-12", "2024-03-10")
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The kinds that were counted from rows, and their days."""
-    found: list[tuple[str, str]] = []
-    monkeypatch.setattr(
-        "contrail.stages.measuring.profiles._Profiles._publish",
-        _noted(found, monkeypatch),
-    )
-    return found
-
-
-def _noted(found: list[tuple[str, str]], _: pytest.MonkeyPatch) -> Callable[..., None]:
-    from contrail.stages.measuring.profiles import _Profiles
-
-    publish = _Profiles._publish
-
-    def noted(self: _Profiles, days: list[date], rows: Any) -> None:
-        found.append((self.kind, ",".join(f"{day:%m-%d}" for day in days)))
-        publish(self, days, rows)
-
-    return noted
+    return counted_in(monkeypatch)
 
 
 # ---- the same as from the rows ----
@@ -166,20 +151,23 @@ def test_the_same_rows_published_again_are_not_counted_again(
 
 def test_a_label_that_changes_is_counted_again(toy: Toy, labelled: Run, counted: list[tuple[str, str]]) -> None:
     labelled("2024-03-10")
-    ((_, before, _, rows),) = label_rows(toy).values()
+    newest = "SELECT residual FROM drift_profiles WHERE kind = 'label' AND partition_date = '2024-03-08'"
+    assert toy.sql(newest) == [(pytest.approx(30 - 60 * EXPECTED),)]
     counted.clear()
     publish_labels(toy, undelivered=9)
     labelled("2024-03-10")
     assert [kind for kind, _ in counted] == ["label"]
-    ((_, after, _, fewer),) = label_rows(toy).values()
-    assert (rows, fewer) == (60, 51)
-    assert after != before
+    assert toy.sql(newest) == [(pytest.approx(30 - 51 * EXPECTED),)]
+    assert [row[-1] for row in label_rows(toy).values()] == [51]
 
 
 def test_a_run_that_was_killed_loses_nothing(toy: Toy, labelled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     labelled(*DAYS)
     expected = toy.sql("SELECT * FROM drift ORDER BY ALL")
-    toy.lake.catalog.drop_table((toy.lake.namespace, "drift_profiles"))
+    nothing = records.drift_profiles(toy.spec).staged_schema().empty_table()
+    window = Partitions(TRAINED.start, LAST)
+    provenance = toy.stage_run("drift", *DAYS).provenance({})
+    toy.lake.publish(records.drift_profiles(toy.spec), nothing, window, provenance)
     publish = type(toy.lake).publish
 
     def killed(self: Any, dataset: datasets.Dataset, rows: pa.Table, *rest: Any) -> int:
@@ -193,6 +181,18 @@ def test_a_run_that_was_killed_loses_nothing(toy: Toy, labelled: Run, monkeypatc
             patched.setattr(type(toy.lake), "publish", killed)
             labelled(*DAYS)
     labelled(*DAYS)
+    assert toy.sql("SELECT * FROM drift ORDER BY ALL") == expected
+
+
+def test_a_damaged_profile_is_made_again(toy: Toy, labelled: Run, counted: list[tuple[str, str]]) -> None:
+    labelled("2024-03-10")
+    expected = toy.sql("SELECT * FROM drift ORDER BY ALL")
+    path = Path(toy.lake.files("drift_profiles", scope={"kind": "features"})[3].removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[:-1])
+    counted.clear()
+    labelled("2024-03-10")
+    assert [kind for kind, _ in counted] == ["features"]
+    assert toy.lake.verify("drift_profiles").damages == ()
     assert toy.sql("SELECT * FROM drift ORDER BY ALL") == expected
 
 
