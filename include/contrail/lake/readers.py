@@ -98,7 +98,7 @@ def made_of(tables: Tables, name: str, partitions: Partitions, snapshot_id: int 
     found: dict[date, list[str]] = {}
     for file in data_files.listed(_with_snapshot(tables, name, snapshot_id), Selection.of(partitions), snapshot_id):
         if file.record_count:
-            found.setdefault(integrity.day_of(file.partition[0]), []).append(file.file_path.rpartition("/")[2])
+            found.setdefault(data_files.day_of(file.partition[0]), []).append(file.file_path.rpartition("/")[2])
     return {day: sorted(names) for day, names in sorted(found.items())}
 
 

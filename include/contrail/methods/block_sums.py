@@ -227,5 +227,5 @@ def _values(metrics: dict[str, Resampled], days: int) -> dict[str, float]:
 
 def _added(totals: Floats, index: Codes, values: Floats) -> Floats:
     """Add values one after the other to what is there already, as if all batches were one."""
-    found: Floats = np.bincount(np.append(np.arange(len(totals)), index), np.append(totals, values), len(totals))
-    return found
+    every = np.append(np.arange(len(totals)), index)
+    return np.asarray(np.bincount(every, np.append(totals, values), len(totals)), np.float64)
