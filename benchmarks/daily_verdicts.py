@@ -125,7 +125,7 @@ def _publish(last: date, sizes: dict[date, int]) -> None:
         for day in days:
             with _lake() as (lake, connection):
                 source = _SOURCE + timedelta(days=day.toordinal() % 28)
-                lake.show(connection, name, [source])
+                lake.view(connection, name, name, [source])
                 ((there,),) = connection.sql(f"SELECT count(*) FROM {name}").fetchall()
                 copies = max(1, round(sizes.get(day, there) / there))
                 moved = {PARTITION: f"DATE '{day}'", "flight_date": f"flight_date + {(day - source).days}",

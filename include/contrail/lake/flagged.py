@@ -15,7 +15,7 @@ def flagged_counts(
     if not lake.exists("predictions") or "decision" not in lake.table("predictions").schema().column_names:
         return {}
     with session(lake.settings) as connection:
-        lake.show(connection, "predictions", days, snapshot)
+        lake.view(connection, "predictions", "predictions", days, snapshot_id=snapshot)
         found = connection.execute(
             f"SELECT {PARTITION}, count(*) FILTER (decision), count(*) FROM predictions "
             "WHERE model_version = ? GROUP BY 1 ORDER BY 1",

@@ -14,7 +14,7 @@ import pyarrow as pa
 from contrail.config.names import quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
-from contrail.lake import readers, sessions
+from contrail.lake import sessions
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions, as_ranges
@@ -136,7 +136,7 @@ def make_labels(
     window, pinned = Partitions(days[0], days[-1]), snapshots or {}
     tables = _tables(lake, spec, window)
     for name in dict.fromkeys((f"validated_{spec.entities}", f"validated_{spec.label.table}")):
-        lake.show(connection, name, tables[name], pinned.get(name))
+        lake.view(connection, name, name, tables[name], snapshot_id=pinned.get(name))
     mature = set(mature_days(lake, spec, window, as_of, pinned.get(f"validated_{spec.label.table}")))
     query = _label_query(spec, [day for day in days if day in mature], as_of)
     with _label_errors(spec):
@@ -221,7 +221,7 @@ def labelled_rows(
         # The other half is for what the caller keeps of the rows.
         connection.execute(f"SET memory_limit = '{lake.settings.memory_bytes // 2}B'")
         for name, days_of_it in tables.items():
-            readers.create_view(connection, name, lake.schema(name), lake.files(name, days_of_it))
+            lake.view(connection, name, name, days_of_it)
         rows, keys = LabelledRows(connection, spec), _keys(spec)
         with _label_errors(spec):
             connection.execute(

@@ -69,14 +69,14 @@ class Lake(Tables):
         connection: duckdb.DuckDBPyConnection,
         view: str,
         name: str,
-        partitions: Partitions | None = None,
+        days: Iterable[date] | None = None,
         columns: Iterable[str] | None = None,
         snapshot_id: int | None = None,
         *,
         row: str | None = None,
     ) -> None:
         """Make a view of rows of a table in a DuckDB session; see ``readers.view``."""
-        readers.view(self, connection, view, name, partitions, columns, snapshot_id, row=row)
+        readers.view(self, connection, view, name, days, columns, snapshot_id, row=row)
 
     def partitions(self, name: str, window: Partitions | None = None) -> dict[date, PartitionState]:
         """Return the published partitions of a table, or those of a window, in order; see ``readers.partitions``."""
@@ -95,16 +95,6 @@ class Lake(Tables):
     def made_of(self, name: str, partitions: Partitions, snapshot_id: int | None = None) -> dict[date, list[str]]:
         """Name the data files of each day that has rows; see ``readers.made_of``."""
         return readers.made_of(self, name, partitions, snapshot_id)
-
-    def show(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        name: str,
-        partitions: Iterable[date] | None = None,
-        snapshot_id: int | None = None,
-    ) -> None:
-        """Make a view of a table's rows in a DuckDB session; see ``readers.show``."""
-        readers.show(self, connection, name, partitions, snapshot_id)
 
     # ---- the publisher ----
 

@@ -151,14 +151,14 @@ def batches(
 def _found(
     tables: Tables,
     name: str,
-    partitions: Partitions | None,
+    days: Iterable[date] | None,
     columns: Iterable[str] | None,
     snapshot_id: int | None,
     scope: Mapping[str, str] | None = None,
 ) -> tuple[list[str], pa.Schema]:
     """Find the files to read, and the columns to read in them."""
-    own = schema(tables, name)
-    found = files(tables, name, partitions, snapshot_id, scope)
+    own, parts = schema(tables, name), [None] if days is None else as_ranges(days)
+    found = [file for part in parts for file in files(tables, name, part, snapshot_id, scope)]
     names = list(columns) if columns is not None else own.names
     if missing := [column for column in names if column not in own.names]:
         raise MissingInputError(
@@ -246,21 +246,6 @@ def connect(
         yield connection
 
 
-def show(
-    tables: Tables,
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    partitions: Iterable[date] | None = None,
-    snapshot_id: int | None = None,
-) -> None:
-    """Make a view of a table's rows of these days, or of all, in a DuckDB session. Errors are those of ``files``."""
-    if partitions is None:
-        found = files(tables, name, None, snapshot_id)
-    else:
-        found = [file for part in as_ranges(partitions) for file in files(tables, name, part, snapshot_id)]
-    create_view(connection, name, schema(tables, name), found)
-
-
 def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | None:
     """Return the snapshot that was current at this moment; None where a table had none. No moment means now."""
     table = tables.find(name)
@@ -278,7 +263,7 @@ def view(
     connection: duckdb.DuckDBPyConnection,
     view: str,
     name: str,
-    partitions: Partitions | None = None,
+    days: Iterable[date] | None = None,
     columns: Iterable[str] | None = None,
     snapshot_id: int | None = None,
     *,
@@ -291,7 +276,7 @@ def view(
         connection: The session.
         view: The view's name.
         name: The table.
-        partitions: Those whose rows it shows; None for all.
+        days: The partitions whose rows it shows; None for all.
         columns: Those that it has; None for all.
         snapshot_id: As the table was at this snapshot.
         row: The name of a further column, with each row's number in the order of the table's files, from 0 on.
@@ -300,7 +285,7 @@ def view(
         MissingInputError: if the table does not exist, lacks a column, or no longer has the snapshot.
         DamagedError: if a file is missing or has other bytes.
     """
-    found, wanted = _found(tables, name, partitions, columns, snapshot_id)
+    found, wanted = _found(tables, name, days, columns, snapshot_id)
     create_view(connection, view, wanted, found, row=row)
 
 

@@ -186,7 +186,7 @@ def _features(
 ) -> Iterator[pa.Table]:
     """The rows of these days, a batch at a time."""
     columns = ", ".join(quoted(name) for name in dict.fromkeys((PARTITION, *names)))
-    run.lake.show(connection, "features", days, inputs["features"])
+    run.lake.view(connection, "features", "features", days, snapshot_id=inputs["features"])
     for batch in connection.sql(f"SELECT {columns} FROM features").to_arrow_reader(_ROWS):
         yield pa.Table.from_batches([batch])
 

@@ -68,7 +68,7 @@ def join(
     make_labels(connection, run.lake, spec, days, inputs)
     tables = [name for name in ("predictions", SHADOW) if name in inputs]
     for name in tables:
-        run.lake.show(connection, name, days, inputs[name])
+        run.lake.view(connection, name, name, days, snapshot_id=inputs[name])
     by = ", ".join(map(quoted, (PARTITION, *spec.key)))
     columns = f"{by}, model_name, model_version, {quoted(spec.prediction_column)} AS prediction"
     query = f"SELECT {columns}, false AS shadow FROM predictions"

@@ -65,7 +65,7 @@ def _sample(run: StageRun[Options], names: list[str], window: Partitions, snapsh
         return Sample()
     key = _listed((PARTITION, *run.pipeline.spec.key))
     with session(run.settings) as connection:
-        run.lake.show(connection, "features", window, snapshot)
+        run.lake.view(connection, "features", "features", window, snapshot_id=snapshot)
         ((count,),) = connection.sql("SELECT count(*) FROM features").fetchall()
         drawn = f"SELECT {_listed(names)} FROM features ORDER BY hash({key}), {key} LIMIT {_ROWS}"
         return Sample(connection.sql(drawn).to_arrow_table(), count)
