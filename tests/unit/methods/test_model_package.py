@@ -12,6 +12,7 @@ from contrail.config.model_spec import TrainSpec
 from contrail.config.spec import load_spec
 from contrail.errors import DataError
 from contrail.methods.baselines import RateTable
+from contrail.methods.encoded_rows import EncodedRows
 from contrail.methods.encoding import encode
 from contrail.methods.fit import Method, booster_params, fit_trees
 from contrail.methods.matrices import TrainingRows
@@ -43,7 +44,9 @@ def package() -> ModelPackage:
     train = TrainSpec(rounds=10, device="cpu", params={"max_depth": 3})
     half = np.arange(400) < 300
     params = booster_params("binary", train)
-    fitted = fit_trees(TrainingRows(features, labels, NAMES, CATEGORIES), half, ~half, Method(train, params))
+    encoded = EncodedRows(NAMES, CATEGORIES)
+    encoded.append(features)
+    fitted = fit_trees(TrainingRows(encoded, labels), half, ~half, Method(train, params))
     record = TrainingRecord(
         start=date(2024, 1, 1),
         end=date(2024, 1, 31),
