@@ -6,7 +6,7 @@ Reading and writing rows does not belong here.
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
@@ -25,6 +25,7 @@ from contrail.lake import conflicts, evolution, moving, recovery
 from contrail.lake.conflicts import Made
 from contrail.lake.datasets import Dataset
 from contrail.lake.rest_catalog import PatientRestCatalog
+from contrail.lake.sql_catalog import RememberingSqlCatalog
 
 # PyIceberg would retry a lost commit by itself. It would still replace the files from before the winner's commit, so two
 # writers of a new partition would both append to it. The publisher must see every conflict, and read the table again.
@@ -214,4 +215,4 @@ def open_catalog(settings: Settings) -> Catalog:
     if settings.catalog.type == "rest":
         return PatientRestCatalog("contrail", **properties)
     # SQLite raises "database is locked" when two writers meet; both retry (see conflicts).
-    return load_catalog("contrail", type=settings.catalog.type, **properties)
+    return RememberingSqlCatalog("contrail", **properties)
