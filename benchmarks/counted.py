@@ -1,0 +1,42 @@
+"""``contrail``, and then on stderr its peak memory and, on request, the bytes of Iceberg's metadata that it read."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from contrail.cli.app import main
+
+_COUNT = "CONTRAIL_BENCH_METADATA"
+_METADATA = "/metadata/"
+
+
+def _count() -> list[int]:
+    from pyiceberg.io.pyarrow import PyArrowFile
+
+    counted = [0]
+    original = PyArrowFile.open
+
+    def open_counted(self: PyArrowFile, *arguments: Any, **named: Any) -> Any:
+        if _METADATA in self.location:
+            counted[0] += len(self)
+        return original(self, *arguments, **named)
+
+    PyArrowFile.open = open_counted  # type: ignore[method-assign]
+    return counted
+
+
+def _peak() -> int:
+    """The most memory of this process in kB. Its parent's would count in ``ru_maxrss``."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1])
+
+
+if __name__ == "__main__":
+    counted = _count() if os.environ.get(_COUNT) else None
+    try:
+        main()
+    finally:
+        print(f"\npeak kB: {_peak()}", file=sys.stderr)
+        if counted:
+            print(f"metadata bytes: {counted[0]}", file=sys.stderr)
