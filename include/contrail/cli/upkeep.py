@@ -112,7 +112,7 @@ def maintain(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove files that no snapshot refers to, and the staging of runs that are over.
+    """Remove files that no snapshot refers to, and the staging and spilled rows of runs that are over.
 
     Killed publications and expired snapshots leave such files. Tagged snapshots, and the newest ones, stay whole. Stages may
     run meanwhile, as long as each of them is shorter than the grace period.

@@ -1,4 +1,4 @@
-"""Remove what a pipeline's storage no longer needs: files that no snapshot refers to, and staging of runs that are over.
+"""Remove what a pipeline's storage no longer needs: files that no snapshot refers to, and what runs that are over left.
 
 ``contrail.lake.orphans`` decides which files of a table those are. Which snapshots stay is decided when rows are published.
 """
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from upath import UPath
 
 from contrail.errors import DamagedError
 from contrail.files import remove_folder
@@ -18,7 +20,7 @@ from contrail.lake.lease import NAMESPACE
 
 @dataclass(frozen=True)
 class Maintained:
-    """What was removed of a table, or of ``staging``. ``size`` is in bytes."""
+    """What was removed of a table, of ``staging``, or of ``tmp``. ``size`` is in bytes."""
 
     of: str
     files: int
@@ -54,23 +56,23 @@ def maintain(lake: Lake, grace: timedelta, *, dry_run: bool = False) -> Iterator
         if not dry_run:
             orphans.remove(table, found)
         yield Maintained(of, len(found), sum(one.size for one in found))
-    yield _staging(lake, grace, dry_run)
+    yield _over("staging", lake.settings.staging / lake.namespace, grace, dry_run)
+    yield _over("tmp", UPath(lake.settings.home_path / "tmp"), grace, dry_run)
     if damaged:
         raise DamagedError("\n".join([*damaged, f"{len(tables) - len(damaged)} other tables are done."]))
 
 
-def _staging(lake: Lake, grace: timedelta, dry_run: bool) -> Maintained:
-    """Remove the staging folders of runs that wrote nothing within the grace period."""
+def _over(of: str, folder: UPath, grace: timedelta, dry_run: bool) -> Maintained:
+    """Remove what lies in a folder of processes that wrote nothing within the grace period. Each has a part of its own."""
     before = datetime.now(UTC) - grace
-    folder = lake.settings.staging / lake.namespace
-    runs: dict[str, list[orphans.Orphan]] = {}
+    parts: dict[str, list[orphans.Orphan]] = {}
     place = len(folder.fs._strip_protocol(str(folder)).split("/"))
     for one in orphans.files_under(folder.fs, str(folder)) if folder.exists() else ():
-        runs.setdefault(one.path.split("/")[place], []).append(one)
-    over = {name: inside for name, inside in runs.items() if all(one.modified < before for one in inside)}
+        parts.setdefault(one.path.split("/")[place], []).append(one)
+    over = {name: inside for name, inside in parts.items() if all(one.modified < before for one in inside)}
     if not dry_run:
         for name in over:
-            with suppress(FileNotFoundError):  # its run may end now, and remove it
+            with suppress(FileNotFoundError):  # its process may end now, and remove it
                 remove_folder(folder / name)
     gone = [one for inside in over.values() for one in inside]
-    return Maintained("staging", len(gone), sum(one.size for one in gone))
+    return Maintained(of, len(gone), sum(one.size for one in gone))

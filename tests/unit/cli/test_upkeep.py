@@ -89,18 +89,20 @@ def test_what_killed_runs_left_goes_and_the_rest_stays(
     before = toy.sql("SELECT * FROM validated_parcels ORDER BY ALL")
     staged = toy.settings.staging / "toy" / "features-killed" / "features" / "part-0.parquet"
     orphan = Path(toy.lake.files("validated_parcels")[0].removeprefix("file://")).with_name("killed.parquet")
-    staged.parent.mkdir(parents=True)
-    for path in (staged, orphan):
+    spilled = toy.settings.home_path / "tmp" / "spill-killed" / "duckdb_temp_storage-0.tmp"
+    for path in (staged, spilled):
+        path.parent.mkdir(parents=True)
+    for path in (staged, orphan, spilled):
         path.write_bytes(b"12345")
     assert contrail(monkeypatch, "contrail maintain -p toy") == 0
     assert "toy: 0 files, 0.0 MB were removed" in capsys.readouterr().out
-    for path in (staged, orphan, *Path(staged).parents[:2]):
+    for path in (staged, orphan, spilled, *Path(staged).parents[:2]):
         os.utime(path, (0, 0))
     assert contrail(monkeypatch, "contrail maintain -p toy --dry-run --json") == 0
     found = {one["of"]: one["files"] for one in json.loads(capsys.readouterr().out) if one["files"]}
-    assert found == {"validated_parcels": 1, "staging": 1}
-    assert staged.exists() and orphan.exists()
+    assert found == {"validated_parcels": 1, "staging": 1, "tmp": 1}
+    assert staged.exists() and orphan.exists() and spilled.exists()
     assert contrail(monkeypatch, "contrail maintain -p toy") == 0
-    assert "toy: 2 files, 0.0 MB were removed" in capsys.readouterr().out
-    assert not staged.exists() and not orphan.exists()
+    assert "toy: 3 files, 0.0 MB were removed" in capsys.readouterr().out
+    assert not staged.exists() and not orphan.exists() and not spilled.parent.exists()
     assert toy.sql("SELECT * FROM validated_parcels ORDER BY ALL") == before

@@ -30,7 +30,7 @@ def test_runs_may_begin_and_end_meanwhile(home: Path) -> None:
     worker.start()
     try:
         for _ in range(30):
-            assert [one.files for one in maintain(Lake(settings(), "shop"), timedelta(days=3))] == [0]
+            assert [one.files for one in maintain(Lake(settings(), "shop"), timedelta(days=3))] == [0, 0]
     finally:
         done.set()
         worker.join()
@@ -52,7 +52,7 @@ def test_a_commit_after_the_first_table_is_seen(shop: Lake) -> None:
     lost = Path(shop.table("items").metadata_location.removeprefix("file://"))
     shop.publish(ITEMS, rows([DAY2]), [DAY2], provenance())
     lost.with_name("00009-lost.metadata.json").write_bytes(lost.read_bytes())
-    assert [one.of for one in steps] == ["items", "staging"]
+    assert [one.of for one in steps] == ["items", "staging", "tmp"]
     assert contents(shop) == [(DAY1, "new", 3), (DAY2, "red", 3)]
 
 
@@ -64,6 +64,6 @@ def test_a_damaged_table_does_not_keep_the_others_from_it(shop: Lake) -> None:
     with pytest.raises(DamagedError, match=r"(?s)cannot be read .* Nothing was changed.*\n1 other tables are done"):
         for one in maintain(shop, timedelta(0)):
             found[one.of] = one.files
-    assert found.keys() == {"items", "staging"}
+    assert found.keys() == {"items", "staging", "tmp"}
     assert found["items"]
     assert set(shop.scan("items")["colour"].to_pylist()) == {"new"}
