@@ -123,6 +123,7 @@ def _spark(master: str) -> "SparkSession":
         **_SESSION,
         **_NO_BAR,
         **_BY_SIZE,
+        **_AS_ICEBERG,
         **(_LOCAL_SPARK if master.startswith("local") else {}),
     }.items():
         builder = builder.config(key, value)
