@@ -14,6 +14,7 @@ from contrail.cli import printing
 from contrail.cli.help import TABLES, command
 from contrail.cli.options import (
     DATE,
+    SWITCH,
     AnyPipelineOption,
     Format,
     JsonOption,
@@ -56,15 +57,21 @@ def query(
     seconds: Annotated[
         float, typer.Option(metavar="<seconds>", min=0.001, max=86_400, help="Give up after so long.")
     ] = 600,
+    personal: Annotated[
+        bool,
+        typer.Option("--personal", metavar=SWITCH, help="Show the values of personal columns, not pseudonyms."),
+    ] = False,
 ) -> None:
     """Query the lake in SQL. Every table is a view; a query can only read.
+
+    Personal columns have pseudonyms, which are others in each answer. With `--personal` you see what the files have.
 
     `contrail describe` lists and documents the tables. WITH, DESCRIBE, SHOW and EXPLAIN work too.
     """
     from contrail.lake.sql import ask
 
     loaded = load_pipeline(default_pipeline(pipeline))
-    with ask(lake_of(loaded), loaded.spec, sql, seconds, parse_moment(as_of, "--as-of")) as answer:
+    with ask(lake_of(loaded), loaded.spec, sql, seconds, parse_moment(as_of, "--as-of"), personal) as answer:
         if format_ is Format.csv:
             lines = csv.writer(sys.stdout, lineterminator="\n")
             lines.writerow(answer.columns)

@@ -128,6 +128,9 @@ def _features(spec: "PipelineSpec") -> Iterator[Problem]:
             )
     for at, said in earlier_name_problems(columns):
         yield Problem(("features", "columns", *at), said)
+    for name in sorted(spec.personal & set(spec.features.categories)):
+        said = f"'{name}' is personal, and a model keeps every value of a category; make a group of it, or leave it out"
+        yield Problem(("features", "columns", name, "kind"), said)
     yield from _named_features(spec)
 
 

@@ -108,6 +108,11 @@ class PipelineSpec(Frozen):
         return [name for name, table in self.tables.items() if table.kind == "reference"]
 
     @property
+    def personal(self) -> frozenset[str]:
+        """Names of the columns, of any table, whose values are of persons."""
+        return frozenset(name for table in self.tables.values() for name in table.personal)
+
+    @property
     def prediction_column(self) -> str:
         """``probability`` for a binary task, ``prediction`` for a regression."""
         return "probability" if self.task == "binary" else "prediction"

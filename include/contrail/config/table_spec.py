@@ -44,6 +44,10 @@ class ColumnSpec(Frozen):
 
     type: ColumnType
     required: bool = Field(default=True, description="Whether a row without a value goes to quarantine.")
+    personal: bool = Field(
+        default=False,
+        description="Whether its values are of persons. Messages, reports, queries and analysts' views do not show them.",
+    )
     doc: str = ""
     renamed_from: EarlierNames = ()
 
@@ -108,6 +112,11 @@ class TableSpec(Frozen):
     def earlier_names(self) -> dict[str, str]:
         """The columns by the names that they had before."""
         return _by_earlier_name(self.columns)
+
+    @property
+    def personal(self) -> frozenset[str]:
+        """Columns whose values are of persons."""
+        return frozenset(name for name, column in self.columns.items() if column.personal)
 
 
 class LabelSpec(Frozen):

@@ -290,11 +290,25 @@ def view(
 
 
 def create_view(
-    connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Schema, uris: list[str], *, row: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    rows: pa.Schema,
+    uris: list[str],
+    *,
+    row: str | None = None,
+    filename: bool = False,
+    select: str = "SELECT *",
 ) -> list[str]:
     """Make a view of these files, or of no rows. Return the paths that DuckDB opens.
 
-    ``row`` names a further column: the number of each row in the order of the files.
+    Args:
+        connection: Gets the view.
+        name: Name of the view.
+        rows: Schema of the table.
+        uris: Its files.
+        row: The name of a further column: the number of each row in the order of the files.
+        filename: Each row also has the path of its file.
+        select: What the view shows of the rows; by default all as they are.
     """
     found = [path.removeprefix("file://") for path in uris]
     protocol = found[0].partition("://")[0] if found and "://" in found[0] else ""
@@ -307,16 +321,18 @@ def create_view(
             f"{field_id(field)}: {{name: {literal(field.name)}, type: {literal(str(kind))}, default_value: NULL}}"
             for field, kind in zip(rows, empty.types, strict=True)
         )
-        listed = ", ".join(map(literal, found))
+        listed, also = ", ".join(map(literal, found)), ", filename=true" if filename else ""
         number = f", {_row_number(connection, found)} AS {quoted(row)}" if row else ""
-        source = f"SELECT *{number} FROM read_parquet([{listed}], hive_partitioning=false, schema=MAP {{{named}}})"
+        source = (
+            f"SELECT *{number} FROM read_parquet([{listed}], hive_partitioning=false{also}, schema=MAP {{{named}}})"
+        )
     else:
         columns = (
             f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in zip(empty.columns, empty.types, strict=True)
         )
         number = f", CAST(NULL AS BIGINT) AS {quoted(row)}" if row else ""
         source = f"SELECT {', '.join(columns)}{number} WHERE false"
-    connection.execute(f"CREATE VIEW {quoted(name)} AS {source}")
+    connection.execute(f"CREATE VIEW {quoted(name)} AS {select} FROM ({source})")
     return found
 
 

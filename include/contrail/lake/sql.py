@@ -20,6 +20,7 @@ from contrail.errors import EngineError, SpecError
 from contrail.lake import readers
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import Dataset
+from contrail.lake.pseudonyms import Pseudonyms
 from contrail.lake.records import all_datasets
 from contrail.lake.sessions import session
 from contrail.lake.warehouse import View, views
@@ -65,9 +66,16 @@ def shown(spec: PipelineSpec) -> dict[str, Dataset]:
 
 @contextmanager
 def ask(
-    tables: Tables, spec: PipelineSpec, sql: str, seconds: float = SECONDS, as_of: datetime | None = None
+    tables: Tables,
+    spec: PipelineSpec,
+    sql: str,
+    seconds: float = SECONDS,
+    as_of: datetime | None = None,
+    personal: bool = False,
 ) -> Iterator[Answer]:
     """Answer one question. Every table is a view of one snapshot. A table that does not exist yet has no rows.
+
+    Personal columns have pseudonyms, the same for the same value. Times and flags of persons are null.
 
     Args:
         tables: The tables of the pipeline.
@@ -75,6 +83,7 @@ def ask(
         sql: One statement that reads, in DuckDB's dialect.
         seconds: After so long the question is given up.
         as_of: Show each table as it was at this moment. Default: as it is now.
+        personal: Show the values of personal columns.
 
     Raises:
         SpecError: if the statement is wrong, does not only read, or takes too long.
@@ -84,7 +93,8 @@ def ask(
         _refuse_writing(sql)
         # Unlike a stage, a person expects the rows in the order of the table.
         connection.execute("SET preserve_insertion_order = true")
-        _confine(connection, _create_views(connection, tables, spec, sql, as_of))
+        opened = _create_views(connection, tables, spec, sql, as_of, None if personal else Pseudonyms(spec))
+        _confine(connection, opened)
         timer = threading.Timer(seconds, _give_up, (given_up, connection))
         timer.start()
         try:
@@ -104,7 +114,12 @@ def _views(spec: PipelineSpec) -> list[View]:
 
 
 def _create_views(
-    connection: duckdb.DuckDBPyConnection, tables: Tables, spec: PipelineSpec, sql: str, as_of: datetime | None
+    connection: duckdb.DuckDBPyConnection,
+    tables: Tables,
+    spec: PipelineSpec,
+    sql: str,
+    as_of: datetime | None,
+    pseudonyms: Pseudonyms | None,
 ) -> list[str]:
     """Make the views that a question reads, and return the files that they read."""
     known, derived = shown(spec), {view.dataset.name: view for view in _views(spec)}
@@ -118,7 +133,8 @@ def _create_views(
         at = snapshot if as_of else None
         columns[name] = readers.schema(tables, name, at) if name in existing else known[name].arrow_schema()
         uris = readers.files(tables, name, snapshot_id=snapshot) if snapshot else []
-        allowed += readers.create_view(connection, name, columns[name], uris)
+        select = pseudonyms.select(name, columns[name]) if pseudonyms else "SELECT *"
+        allowed += readers.create_view(connection, name, columns[name], uris, select=select)
     for name in sorted(named & derived.keys()):
         source = derived[name].source
         left_out = known[source].columns.keys() - derived[name].dataset.columns.keys()

@@ -94,21 +94,34 @@ def published(spec: PipelineSpec) -> Iterator[Dataset]:
 
 @dataclass(frozen=True)
 class View:
-    """A view for analysts. Its columns have the documentation of the table that it reads."""
+    """A view for analysts. Its columns have the documentation of the table that it reads.
+
+    A reason that is a ``personal`` feature has no value in it.
+    """
 
     dataset: Dataset
     source: str
     condition: str
+    personal: frozenset[str] = frozenset()
 
     def query(self, table: str, dialect: Dialect = "bigquery", columns: Iterable[str] = ()) -> str:
         """Make the view's SQL over ``table``, the full name of its source. By default it has all columns of the view."""
-        names = ", ".join(quoted(name, dialect) for name in columns or self.dataset.columns)
+        names = ", ".join(self._shown(name, dialect) for name in columns or self.dataset.columns)
         return f"SELECT {names} FROM {table} AS t{self.condition.format(table=table)}"
+
+    def _shown(self, name: str, dialect: Dialect) -> str:
+        own = quoted(name, dialect)
+        if not (self.personal and name.startswith("reason_") and name.endswith("_value")):
+            return own
+        listed = ", ".join(f"'{column}'" for column in sorted(self.personal))
+        return (
+            f"CASE WHEN {quoted(name.removesuffix('_value'), dialect)} IN ({listed}) THEN NULL ELSE {own} END AS {own}"
+        )
 
 
 def views(spec: PipelineSpec) -> list[View]:
-    """List the views that analysts may read. They do not show a challenger's predictions."""
-    predictions = datasets.predictions(spec)
+    """List the views that analysts may read. They show no challenger's predictions, and no personal columns."""
+    predictions = _without(datasets.predictions(spec), *spec.personal)
     latest = replace(
         _without(predictions, "feature_snapshot", "scoring_run"),
         name="predictions_latest",
@@ -117,8 +130,8 @@ def views(spec: PipelineSpec) -> list[View]:
     performance = replace(_without(records.performance(spec), "shadow"), name="model_performance")
     newest = f" WHERE t.{PARTITION} = (SELECT MAX({PARTITION}) FROM {{table}})"
     return [
-        View(predictions, "predictions", ""),
-        View(latest, "predictions", newest),
+        View(predictions, "predictions", "", spec.personal),
+        View(latest, "predictions", newest, spec.personal),
         View(performance, "performance", " WHERE t.shadow IS NOT TRUE"),
         View(records.drift(spec), "drift", ""),
     ]

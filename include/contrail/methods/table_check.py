@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from contrail.config.names import literal, quoted
+from contrail.config.personal import masked_sql
 from contrail.config.table_spec import TableSpec
 from contrail.errors import SpecError
 from contrail.methods import row_rules
@@ -252,13 +253,17 @@ class TableCheck:
         return f"{file}, line {line}: {rule}: {detail}"
 
     def _worst(self) -> str:
-        """The relation of the bad rows: where they lie, and which rule comes first of those that they broke."""
+        """The relation of the bad rows: where they lie, and which rule comes first of those that they broke.
+
+        Details are without values of personal columns.
+        """
         if not self._ranked:
             ((any_bad,),) = self._all("SELECT count(*) > 0 FROM broken")
+            detail = masked_sql("w.detail", self.source.personal)
             landed = "landed" if any_bad else "(FROM landed LIMIT 0)"  # else every file would be opened for nothing
             self._run(f"""
                 CREATE OR REPLACE TABLE worst AS
-                SELECT l.{ROW}, l.{PARTITION}, l._file, l._line, w.rule, w.detail, w.rules FROM {landed} l JOIN (
+                SELECT l.{ROW}, l.{PARTITION}, l._file, l._line, w.rule, {detail} AS detail, w.rules FROM {landed} l JOIN (
                     SELECT {ROW}, arg_min(rule, rank) AS rule, arg_min(detail, rank) AS detail,
                         list_sort(list(DISTINCT rule)) AS rules
                     FROM broken GROUP BY {ROW}) w ON w.{ROW} = l.{ROW}""")

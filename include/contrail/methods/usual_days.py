@@ -63,7 +63,7 @@ def aggregates(source: TableSpec, label: str | None = None) -> dict[str, str]:
     for name, column in source.columns.items():
         if not column.required:
             found[f"empty {name}"] = f"avg(({quoted(name)} IS NULL)::INT)"
-        if column.type == "string":
+        if column.type == "string" and not column.personal:
             found[f"share {name}"] = f"histogram({quoted(name)})"
     if label:
         found["mean label"] = f"avg(CAST(({label}) AS DOUBLE))"
@@ -73,7 +73,11 @@ def aggregates(source: TableSpec, label: str | None = None) -> dict[str, str]:
 def _numbers(source: TableSpec) -> dict[str, str]:
     """Where the numbers of each column lie, how many differ, and how columns go together."""
     found: dict[str, str] = {}
-    names = [n for n, column in source.columns.items() if column.type in _NUMBERS and n not in source.key]
+    names = [
+        n
+        for n, column in source.columns.items()
+        if column.type in _NUMBERS and n not in (*source.key, *source.personal)
+    ]
     for name in names:
         found[f"mean {name}"] = f"avg({quoted(name)}::DOUBLE)"
         if source.columns[name].type == "bool":

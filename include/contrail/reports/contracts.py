@@ -61,6 +61,10 @@ code { font-size: 13px; white-space: nowrap; } table.rules th:first-child { widt
 {% endfor %}</table>{% endfor %}
 </body></html>
 """
+_UNQUOTED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>No pages</title></head><body>
+<p>Great Expectations' own pages of this run are not kept. A rule on a personal column was broken, and they would quote
+the values. Contrail's page of the run has every rule and its counts.</p></body></html>
+"""
 _BUILT_IN = {
     "type": "every value has its column's type",
     "not_null": "a required column has a value",
@@ -149,9 +153,11 @@ def _template() -> "Template":
 
 
 def write_report(
-    folder: UPath, run_id: str, title: str, tables: Sequence[TableReport], checks: Checks, kept: int
+    folder: UPath, run_id: str, title: str, tables: Sequence[TableReport], checks: Checks | None, kept: int
 ) -> list[str]:
     """Write the page of a run and replace Great Expectations' site. Keep only the newest ``kept`` pages.
+
+    Without ``checks`` the site is one page that says why: its own pages would quote values of persons.
 
     Returns:
         The paths of both, the page first.
@@ -175,10 +181,13 @@ def write_report(
     return [str(page), _replace_site(folder / _SITE, checks)]
 
 
-def _replace_site(site: UPath, checks: Checks) -> str:
+def _replace_site(site: UPath, checks: Checks | None) -> str:
     """Put the newest site in place. Runs of other days write theirs at the same time; the last one stays, complete."""
     with tempfile.TemporaryDirectory() as made:
-        checks.write_site(Path(made))
+        if checks is None:
+            (Path(made) / "index.html").write_text(_UNQUOTED, encoding="utf-8")
+        else:
+            checks.write_site(Path(made))
         for page in Path(made).rglob("*.html"):
             page.write_text(protected(page.read_text(encoding="utf-8"), needs="styles of others"), encoding="utf-8")
         fresh = site.parent / f".{site.name}-{uuid4().hex}"

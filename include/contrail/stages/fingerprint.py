@@ -32,7 +32,7 @@ _UNREAD: Mapping[str, tuple[str, ...]] = {
 }
 _DOCS: dict[str, Any] = {
     # How rows land reaches a stage through the raw table.
-    "tables": {"__all__": {"doc": True, "landed": True, "source": True, "columns": {"__all__": {"doc"}}}},
+    "tables": {"__all__": {"doc": True, "landed": True, "source": True, "columns": {"__all__": {"doc", "personal"}}}},
     "features": {"columns": {"__all__": {"doc"}}},
     "score": {"late_data"},
 }

@@ -30,6 +30,7 @@ from contrail.stages.refusals import Refusal, counted, describe, publish_refusal
 from contrail.stages.results import StageResult, ValidateDetails
 from contrail.stages.staleness import REACH
 from contrail.stages.validation.contracts import contracts_of, table_order
+from contrail.stages.validation.personal import quotes_persons, unquoted
 from contrail.stages.validation.references import brought_sql, is_current, partner_sql, view_partners
 from contrail.stages.validation.unusual import Profiles, Unusual, find_unusual, publish_profiles, refusals_of
 
@@ -77,9 +78,9 @@ def execute(run: StageRun[Options]) -> StageResult[ValidateDetails]:
     outcomes = [
         _validate_table(run, name, contracts, checks, profiles) for name in table_order(run.pipeline.spec, contracts)
     ]
-    reports = write_report(
-        run.report_folder("data_docs"), run.run_id, _title(run), [o.report for o in outcomes], checks, _REPORTS_KEPT
-    )
+    found = [outcome.report for outcome in outcomes]
+    shown = None if quotes_persons(run.pipeline.spec, contracts, found) else checks
+    reports = write_report(run.report_folder("data_docs"), run.run_id, _title(run), found, shown, _REPORTS_KEPT)
     if refusals := [refusal for outcome in outcomes for refusal in outcome.refusals]:
         raise PartitionRefusedError(_message(run, outcomes, refusals, reports))
     return result_of(
@@ -306,7 +307,7 @@ def _report(
         good=good,
         bad_by_rule=bad_by_rule,
         examples=examples,
-        verdicts=table.verdicts,
+        verdicts=unquoted(table.contract, table.check.source, table.verdicts),
         partition_verdicts=table.partition_verdicts,
         refused=_words(table.refusals),
         unusual=[f"{day}: {words}" for day, words in table.unusual.words.items()],

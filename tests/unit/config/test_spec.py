@@ -36,6 +36,11 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
+        (
+            "tables.parcels.columns.depot.personal",
+            True,
+            "features.columns.depot.kind: 'depot' is personal, and a model keeps every value of a category",
+        ),
         ("onwer", "me", "onwer: unknown key; did you mean 'owner'?"),
         ("train.max_rounds", 3, "train.max_rounds: unknown key; did you mean 'rounds'?"),
         ("tables.parcels.colums", {}, "tables.parcels.colums: unknown key; did you mean 'columns'?"),

@@ -95,3 +95,16 @@ def test_views_leave_out_what_is_not_for_analysts(toy_home: object) -> None:
     assert "scoring_run" not in found["predictions_latest"].query("`p.d.t`")
     assert replace(found["drift"].dataset, doc="").columns, "documented as the lake's table"
     assert {view.source for view in found.values()} == {"predictions", "performance", "drift"}
+
+
+def test_views_show_no_person(toy_home: object) -> None:
+    spec = load_pipeline("toy").spec
+    parcels = spec.tables["parcels"]
+    columns = {**parcels.columns, "parcel": parcels.columns["parcel"].model_copy(update={"personal": True})}
+    tables = {**spec.tables, "parcels": parcels.model_copy(update={"columns": columns})}
+    view = views(spec.model_copy(update={"tables": tables}))[0]
+    assert "parcel" not in view.dataset.columns
+    assert "CASE WHEN `reason_1` IN ('parcel') THEN NULL ELSE `reason_1_value` END AS `reason_1_value`" in view.query(
+        "t"
+    )
+    assert "CASE" not in views(spec)[0].query("t")
