@@ -3,6 +3,7 @@
 What a file holds does not belong here.
 """
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -48,6 +49,15 @@ def written_whole(path: UPath) -> Iterator[IO[bytes]]:
         else:
             with unfinished.open("rb") as stream, path.open("wb") as remote:
                 shutil.copyfileobj(stream, remote, 1 << 20)
+
+
+def digest(stream: IO[bytes], method: str = "sha256") -> str:
+    """Hash a file from its beginning."""
+    found = hashlib.new(method, usedforsecurity=False)
+    stream.seek(0)
+    while part := stream.read(1 << 20):
+        found.update(part)
+    return found.hexdigest()
 
 
 def remove_folder(path: UPath) -> None:

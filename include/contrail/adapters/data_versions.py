@@ -142,6 +142,13 @@ def _drop_torn_lock(path: Path) -> None:
         path.unlink()
 
 
+def objects(settings: Settings) -> Iterator[UPath]:
+    """Yield every versioned file in the home's cache and in the remote. A name is its content's MD5."""
+    for place in (UPath(settings.home_path / ".dvc" / "cache"), UPath(settings.data_versions_remote_uri)):
+        folder = place / "files" / "md5"
+        yield from sorted((path for path in folder.glob("*/*") if path.is_file()), key=str) if folder.exists() else ()
+
+
 def fetch(settings: Settings, md5: str, path: Path) -> Path:
     """Fetch one versioned file by its hash from the home's cache or the remote, and check it.
 

@@ -4,11 +4,13 @@ A few kilobytes of Parquet can hold terabytes of text. So texts are read by thei
 written out. Types and values belong to the contract.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,8 +21,12 @@ from contrail.adapters.unpacking import KB, Counted
 from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
 
-_MARK = b"PAR1"
+MARK = b"PAR1"
+# In the footer: numbers of rows that the file had, and has no more.
+LEFT_OUT = b"contrail.left_out"
 _ROWS, _BYTES = 1 << 15, 1 << 24
+
+Positions = npt.NDArray[np.int64]
 
 
 def read_parquet(stream: IO[bytes], size: int, columns: Columns, limits: FileLimits) -> Iterator[pa.RecordBatch]:
@@ -33,7 +39,8 @@ def read_parquet(stream: IO[bytes], size: int, columns: Columns, limits: FileLim
         limits: How large its text and a value may be.
 
     Yields:
-        The columns as text (see ``text_forms``), and ``_line``: the number of the row in the file, from 1.
+        The columns as text (see ``text_forms``), and ``_line``: the number of the row in the file, from 1. The footer may
+        say that numbers are left out.
 
     Raises:
         StructureError: no Parquet, damaged, wrong columns, columns without a text form, not UTF-8, too large.
@@ -41,6 +48,7 @@ def read_parquet(stream: IO[bytes], size: int, columns: Columns, limits: FileLim
     _check_marks(stream, size)
     with _readable():
         schema = pq.read_schema(stream)
+        numbers = Numbers(schema)
     header = columns.current(schema.names)
     columns.check(header, "its schema")
     if wrong := next((field for field in schema if not has_text(field.type)), None):
@@ -49,7 +57,7 @@ def read_parquet(stream: IO[bytes], size: int, columns: Columns, limits: FileLim
             f"column {quoted_names([wrong.name])} holds {str(wrong.type)[:80]}, which has no text; land it as text",
         )
     texts = [field.name for field in schema if is_text(field.type)]
-    counted, line = Counted(size, limits), 1
+    counted, place = Counted(size, limits), 1
     stream.seek(0)
     with _readable():
         file = pq.ParquetFile(stream, read_dictionary=texts, buffer_size=1 << 20, pre_buffer=False)
@@ -59,11 +67,28 @@ def read_parquet(stream: IO[bytes], size: int, columns: Columns, limits: FileLim
             if (batch := next(batches, None)) is None:
                 return
         batch = batch.rename_columns(header)
-        for part in _measured(batch, line, limits.max_row_kb * KB):
-            whole = columns.whole(_texts(part, line), pa.array(np.arange(line, line + part.num_rows), pa.int64()))
+        for part, own in measured(batch, numbers.of(place, batch.num_rows), limits.max_row_kb * KB):
+            whole = columns.whole(_texts(part, own), pa.array(own))
             counted.add(whole.nbytes)
-            line += part.num_rows
             yield whole
+        place += batch.num_rows
+
+
+class Numbers:
+    """The numbers of a file's rows: from 1 on, but for those that the footer says are left out (``gone``)."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        try:
+            self.gone = np.unique(np.array(json.loads((schema.metadata or {}).get(LEFT_OUT, b"[]")), np.int64))
+        except (TypeError, OverflowError) as error:
+            raise ValueError(f"{LEFT_OUT.decode()} in its footer is no list of numbers") from error
+        # How many rows stand before each of those that are gone.
+        self._before = self.gone - np.arange(1, len(self.gone) + 1)
+
+    def of(self, place: int, count: int) -> Positions:
+        """The numbers of some rows, of which the first stands at this place, from 1."""
+        places = np.arange(place, place + count, dtype=np.int64)
+        return places + np.searchsorted(self._before, places, side="left")
 
 
 @contextmanager
@@ -78,24 +103,24 @@ def _check_marks(stream: IO[bytes], size: int) -> None:
     if not size:
         raise StructureError("empty_file", "the file has 0 bytes")
     begin = stream.read(20)
-    if not begin.startswith(_MARK):
+    if not begin.startswith(MARK):
         raise StructureError(
             "not_parquet", f"the file is not Parquet; it begins with {begin.decode('utf-8', 'replace')!r}"
         )
-    stream.seek(max(size - len(_MARK), 0))
-    if stream.read() != _MARK:
+    stream.seek(max(size - len(MARK), 0))
+    if stream.read() != MARK:
         raise StructureError("truncated_parquet", f"the file of {size:,} bytes ends without its footer; land it whole")
     stream.seek(0)
 
 
-def _measured(batch: pa.RecordBatch, line: int, longest: int) -> Iterator[pa.RecordBatch]:
-    """Cut a batch so that no part has much text; refuse a value that is too long."""
+def measured(batch: pa.RecordBatch, numbers: Positions, longest: int) -> Iterator[tuple[pa.RecordBatch, Positions]]:
+    """Cut a batch so that no part has much text; refuse a value that is too long. Each part has its rows' numbers."""
     sizes = np.zeros(batch.num_rows, np.int64)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_dictionary(column.type):
             lengths = pc.fill_null(pc.binary_length(column.dictionary).take(column.indices), 0).to_numpy()
             if len(lengths) and lengths.max() > longest:
-                row = line + int(np.argmax(lengths > longest))
+                row = int(numbers[np.argmax(lengths > longest)])
                 raise StructureError(
                     "row_too_long", f"row {row}, column {name}: a value has more than {longest:,} bytes"
                 )
@@ -105,23 +130,24 @@ def _measured(batch: pa.RecordBatch, line: int, longest: int) -> Iterator[pa.Rec
     while begin < batch.num_rows:
         before = int(ends[begin - 1]) if begin else 0
         end = max(int(np.searchsorted(ends, before + _BYTES, side="right")), begin + 1)
-        yield batch.slice(begin, end - begin)
+        yield batch.slice(begin, end - begin), numbers[begin:end]
         begin = end
 
 
-def _texts(batch: pa.RecordBatch, line: int) -> pa.RecordBatch:
+def _texts(batch: pa.RecordBatch, numbers: Positions) -> pa.RecordBatch:
     names: Sequence[str] = batch.schema.names
     return pa.RecordBatch.from_arrays(
-        [_checked(as_text(column), name, line) for name, column in zip(names, batch.columns, strict=True)], names=names
+        [_checked(as_text(column), name, numbers) for name, column in zip(names, batch.columns, strict=True)],
+        names=names,
     )
 
 
-def _checked(texts: pa.StringArray, name: str, line: int) -> pa.StringArray:
+def _checked(texts: pa.StringArray, name: str, numbers: Positions) -> pa.StringArray:
     """The same texts, if all are UTF-8. Parquet's own readers do not look."""
     try:
         texts.validate(full=True)
     except pa.ArrowInvalid as error:
-        row = line + next(n for n in range(len(texts)) if not _is_valid(texts.slice(n, 1)))
+        row = int(numbers[next(n for n in range(len(texts)) if not _is_valid(texts.slice(n, 1)))])
         raise StructureError("not_utf8", f"row {row}, column {name}: the text is not UTF-8") from error
     return texts
 

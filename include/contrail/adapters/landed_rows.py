@@ -5,6 +5,7 @@ Each format has a module of its own: ``landed_csv``, ``landed_jsonl`` and ``land
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from typing import IO
 
 import pyarrow as pa
 
@@ -28,31 +29,47 @@ def read_rows(file: LandedFile, table: TableSpec) -> Iterator[pa.RecordBatch]:
     Raises:
         StructureError: whatever is wrong with the file, and where.
     """
-    columns, limits, landed = Columns.of(table), table.file_limits, table.landed
     with file.open() as stream:
-        if table.format == "parquet":
-            yield from read_parquet(stream, file.size, columns, limits)
-            return
-        encoding = landed.encoding if table.format == "csv" else "utf-8"
-        parts = unpacked(stream, file.size, table.file_names.compression, limits, encoding)
-        longest = limits.max_row_kb * KB
-        if table.format == "jsonl":
-            yield from read_jsonl(parts, columns, longest)
-            return
-        dialect = Dialect(landed.delimiter.encode(), landed.quote.encode())
-        numbers = [name for name, column in table.columns.items() if column.type in ("int", "float")]
-        yield from read_csv(parts, columns, CsvForm(dialect, longest, numbers if landed.decimal == "," else ()))
+        yield from rows_of(stream, file.size, table)
 
 
-def digest_of(files: Sequence[LandedFile], table: TableSpec) -> str:
-    """The digest of all that a partition is made from.
+def rows_of(stream: IO[bytes], size: int, table: TableSpec) -> Iterator[pa.RecordBatch]:
+    """Read the rows of an open file of ``size`` bytes, as ``read_rows`` does."""
+    columns, limits = Columns.of(table), table.file_limits
+    stream.seek(0)
+    if table.format == "parquet":
+        yield from read_parquet(stream, size, columns, limits)
+        return
+    parts, longest = text_of(stream, size, table), limits.max_row_kb * KB
+    if table.format == "jsonl":
+        yield from read_jsonl(parts, columns, longest)
+        return
+    numbers = [name for name, column in table.columns.items() if column.type in ("int", "float")]
+    form = CsvForm(dialect_of(table), longest, numbers if table.landed.decimal == "," else ())
+    yield from read_csv(parts, columns, form)
+
+
+def text_of(stream: IO[bytes], size: int, table: TableSpec) -> Iterator[bytes]:
+    """Read the text of an open file of CSV or JSON Lines, in UTF-8."""
+    stream.seek(0)
+    encoding = table.landed.encoding if table.format == "csv" else "utf-8"
+    return unpacked(stream, size, table.file_names.compression, table.file_limits, encoding)
+
+
+def dialect_of(table: TableSpec) -> Dialect:
+    """The dialect of a table's CSV."""
+    return Dialect(table.landed.delimiter.encode(), table.landed.quote.encode())
+
+
+def digest_of(digests: Sequence[str], table: TableSpec) -> str:
+    """The digest of all that a partition is made from, of the SHA-256 of its files.
 
     Of one file in the usual form it is the file's own. Of several, or in another form, it changes with any of them.
     """
     form = _form(table)
-    if len(files) == 1 and not form:
-        return files[0].sha256
-    return sha256("".join([*(f"{file.sha256}\n" for file in files), form]).encode()).hexdigest()
+    if len(digests) == 1 and not form:
+        return digests[0]
+    return sha256("".join([*(f"{digest}\n" for digest in digests), form]).encode()).hexdigest()
 
 
 def _form(table: TableSpec) -> str:

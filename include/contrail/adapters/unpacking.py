@@ -6,6 +6,7 @@ What the text means does not belong here.
 import codecs
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO
 
 import pyarrow as pa
@@ -66,6 +67,44 @@ def _parts(stream: IO[bytes], compression: Compression) -> Iterator[bytes]:
     return _inflated(stream) if compression == "gz" else _unpacked_zstd(stream)
 
 
+class Readable:
+    """A file's content as far as it can be unpacked. Its first bytes tell the compression, whatever its name is.
+
+    ``whole`` says, after the last part, whether it was all.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        stream.seek(0)
+        begin = stream.read(len(_ZSTD_MARK))
+        stream.seek(0)
+        self.compression: Compression = "gz" if begin.startswith(_GZIP_MARK) else "zst" if begin == _ZSTD_MARK else None
+        self.whole, self._stream = True, stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            if self.compression == "zst":
+                yield from self._to_the_last_byte()
+            else:
+                yield from _parts(self._stream, self.compression)
+        except (EOFError, zlib.error, OSError):
+            self.whole = False
+
+    def _to_the_last_byte(self) -> Iterator[bytes]:
+        """Arrow's stream gives nothing of a part that it cannot fill. So smaller and smaller parts are asked for."""
+        done = 0
+        for taken in (_TAKEN, KB, 1):
+            self._stream.seek(0)
+            opened = _opened_zstd(self._stream)
+            for low in range(0, done, _TAKEN):
+                opened.read(min(_TAKEN, done - low))
+            with suppress(OSError):
+                while part := opened.read(taken):
+                    done += len(part)
+                    yield part
+                return
+        raise EOFError
+
+
 def _inflated(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the text of all members, a part of limited size at a time. Zeros may pad the end."""
     rest = stream.read(_GIVEN)
@@ -92,8 +131,7 @@ def _only_zeros(rest: bytes, stream: IO[bytes]) -> bool:
 
 
 def _unpacked_zstd(stream: IO[bytes]) -> Iterator[bytes]:
-    # Its window is limited to 128 MB. The module zstandard ends a truncated frame without a word.
-    opened = pa.CompressedInputStream(pa.PythonFile(_Borrowed(stream), mode="r"), "zstd")
+    opened = _opened_zstd(stream)
     while True:
         try:
             part = opened.read(_TAKEN)
@@ -106,13 +144,18 @@ def _unpacked_zstd(stream: IO[bytes]) -> Iterator[bytes]:
         yield part
 
 
-class _Borrowed:
-    """A file that Arrow may read, but not close."""
+def _opened_zstd(stream: IO[bytes]) -> pa.CompressedInputStream:
+    # Its window is limited to 128 MB. The module zstandard ends a truncated frame without a word.
+    return pa.CompressedInputStream(pa.PythonFile(Borrowed(stream), mode="r"), "zstd")
+
+
+class Borrowed:
+    """A file that Arrow may read or write, but not close."""
 
     closed = False
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self.read = stream.read
+        self.read, self.write, self.flush, self.tell = stream.read, stream.write, stream.flush, stream.tell
 
     def close(self) -> None:
         """Do nothing."""

@@ -61,6 +61,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "recover": ("contrail recover -p flight_delay",),
     "maintain": ("contrail maintain -p flight_delay --dry-run", "contrail maintain -p flight_delay --grace-days 7"),
+    "forget": (
+        'contrail forget -p flight_delay --where "tailnum = \'N14228\'" --reason "request of 12 May" --dry-run',
+        "contrail forget -p flight_delay --where \"tailnum IN ('N14228', 'N24211')\" --reason \"request of 12 May\"",
+        'contrail forget -p flight_delay --reason "old files were delivered again"',
+    ),
     "summary": ("contrail summary -p flight_delay",),
     "champions": (
         "contrail champions -p flight_delay --on 2013-11-03",

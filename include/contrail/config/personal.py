@@ -11,7 +11,20 @@ from contrail.config.table_spec import ColumnType
 
 MASK = "•••"
 # Rules of landed files whose words quote a part of a row, and not only names of columns.
-SHOW_ROWS = frozenset({"ragged_row", "not_utf8", "not_gzip", "unreadable", "extra_column", "repeated_column"})
+SHOW_ROWS = frozenset(
+    {
+        "ragged_row",
+        "not_utf8",
+        "not_gzip",
+        "unreadable",
+        "extra_column",
+        "repeated_column",
+        "not_json",
+        "not_zstd",
+        "not_parquet",
+        "wrong_encoding",
+    }
+)
 _LEAST = 4  # characters; a shorter value occurs in other words too
 _QUOTES = re.compile(r"'.*'|\".*\"", re.DOTALL)
 

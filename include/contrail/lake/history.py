@@ -1,5 +1,6 @@
 """The history of a table: its snapshots, their lineage, and the rollback to an earlier one."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from pyiceberg.table.snapshots import ancestors_of
 from contrail.errors import DataError
 from contrail.lake.catalog import Tables
 from contrail.lake.lineage import Commit, Lineage, commit_of
-from contrail.lake.provenance import Provenance
+from contrail.lake.provenance import LEDGER, PREFIX, Provenance
 from contrail.lake.upkeep import in_order
 
 if TYPE_CHECKING:
@@ -95,9 +96,31 @@ def lineage(tables: Tables, name: str) -> Lineage:
 
 def lineage_of(table: "Table") -> Lineage:
     """Return the commits that make up the state of a loaded table."""
-    snapshots = list(ancestors_of(table.current_snapshot(), table.metadata))
-    commits = tuple(commit_of(snapshot.snapshot_id, _summary(snapshot)) for snapshot in snapshots)
-    return Lineage(commits, complete=not snapshots or snapshots[-1].parent_snapshot_id is None)
+    made, complete = _made(table)
+    return Lineage(tuple(commit_of(snapshot, summary) for snapshot, summary in made), complete)
+
+
+def ledger_of(table: "Table", kept: int) -> str:
+    """Return the newest commits of a table as one text, for a snapshot that takes their place (``erasure``)."""
+    made, complete = _made(table)
+    ours = [
+        [snapshot, {key: value for key, value in summary.items() if key.startswith(PREFIX) and key != LEDGER}]
+        for snapshot, summary in made[:kept]
+    ]
+    return json.dumps({"complete": complete and len(ours) == len(made), "commits": ours}, separators=(",", ":"))
+
+
+def _made(table: "Table") -> tuple[list[tuple[int, Mapping[str, str]]], bool]:
+    """The commits of the current state with their summaries, newest first, and whether none is missing."""
+    found: list[tuple[int, Mapping[str, str]]] = []
+    oldest: Snapshot | None = None
+    for oldest in ancestors_of(table.current_snapshot(), table.metadata):
+        summary = _summary(oldest)
+        found.append((oldest.snapshot_id, summary))
+        if LEDGER in summary:
+            ledger = json.loads(summary[LEDGER])
+            return [*found, *((snapshot, own) for snapshot, own in ledger["commits"])], bool(ledger["complete"])
+    return found, oldest is None or oldest.parent_snapshot_id is None
 
 
 def rollback(tables: Tables, name: str, snapshot_id: int) -> None:

@@ -62,6 +62,20 @@ def orphans(table: Table, grace: timedelta) -> list[Orphan]:
     return found
 
 
+def unreferenced(table: Table) -> list[Orphan]:
+    """List the files of a table's folder that its current metadata does not lead to, however young.
+
+    Raises:
+        DamagedError: as ``orphans``.
+    """
+    store: AbstractFileSystem = UPath(table.location()).fs
+    there = list(files_under(store, table.location()))
+    needed = _needed(table)
+    _check_listed(store, needed, there)
+    names = {store._strip_protocol(path) for path in needed}
+    return [one for one in there if one.path not in names]
+
+
 def remove(table: Table, found: Iterable[Orphan]) -> None:
     """Delete files that ``orphans`` has found. One that is gone already is no error."""
     store: AbstractFileSystem = UPath(table.location()).fs

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 PREFIX = "contrail."
 # The publisher adds these to a provenance: the partitions that the commit replaced, those of them that hold the rows that
-# they held before, what narrows the partitions, and the rows of its whole job.
-PARTITIONS, SAME, SCOPE, JOB_ROWS = (f"{PREFIX}{name}" for name in ("partitions", "same", "scope", "job_rows"))
-_OF_THE_COMMIT = (PARTITIONS, SAME, SCOPE, JOB_ROWS)
+# they held before, what narrows the partitions, and the rows of its whole job. ``erasure`` adds the ledger.
+PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER = (
+    f"{PREFIX}{name}" for name in ("partitions", "same", "scope", "job_rows", "ledger")
+)
+_OF_THE_COMMIT = (PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER)
 # What two runs of the same work differ in.
 _OF_THE_RUN = ("seconds", "backfill")
 _TEXTS = ("run_id", "stage", "pipeline_hash", "code_revision", "lock_hash")

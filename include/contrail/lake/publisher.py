@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 import duckdb
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import CommitConflictError
-from contrail.lake import adoption, audit, data_files, history, integrity, readers, staged, upkeep, writing
+from contrail.lake import adoption, audit, data_files, forgotten, history, integrity, readers, staged, upkeep, writing
 from contrail.lake.catalog import Tables
 from contrail.lake.comparison import same_days, same_files
 from contrail.lake.conflicts import may_pass
@@ -86,11 +87,12 @@ def publish(
 
     Raises:
         AuditError: The rows broke a rule. Nothing was published.
+        InputsChangedError: Rows are of a person who was forgotten. Nothing was published.
         CommitConflictError: Other writers won every attempt. Nothing was published.
     """
     audit.check_selection(dataset, replaced)
     table = tables.ensure(dataset)
-    written = _write(tables.settings, table, dataset, rows, replaced)
+    written = _write(tables, table, dataset, rows, replaced)
     files = tuple(one.file for one in written)
     whole = _Audited(dataset, files, replaced, provenance, sum(file.record_count for file in files))
     parts = deque([whole] if not (each_partition and replaced.days) else map(whole.of, replaced.days))
@@ -104,15 +106,21 @@ def publish(
     return snapshot
 
 
-def _write(settings: Settings, table: Table, dataset: Dataset, rows: Staged, replaced: Selection) -> list[Written]:
+def _write(tables: Tables, table: Table, dataset: Dataset, rows: Staged, replaced: Selection) -> list[Written]:
     """Make audited data files of staged rows. Nothing stays of rows that broke a rule."""
-    seen = audit.Seen()
+    settings, known, seen = tables.settings, forgotten.load(tables), audit.Seen()
+
+    def check(paths: list[str]) -> None:
+        audit.check(dataset, replaced, seen, lambda: _asked(settings, table, paths))
+        if known is not None:
+            known.check(dataset, lambda: _asked(settings, table, paths))
+
     final = adoption.final_files(table, dataset, rows) if isinstance(rows, UPath) else None
     if final is not None:
         for file in final:
             seen.count(dataset, file.footer)
             seen.read(dataset, file.partition, file.footer)
-        audit.check(dataset, replaced, seen, lambda: _asked(settings, table, [str(file.path) for file in final]))
+        check([str(file.path) for file in final])
         return adoption.adopt(table, final)
     spill = settings.home_path / "tmp"
     batches = ordered(settings, dataset.staged_schema(), staged.typed(dataset, rows), dataset.order)
@@ -122,7 +130,7 @@ def _write(settings: Settings, table: Table, dataset: Dataset, rows: Staged, rep
         seen.read(dataset, one.partition, one.footer)
     paths = [one.file.file_path for one in written]
     try:
-        audit.check(dataset, replaced, seen, lambda: _asked(settings, table, paths))
+        check(paths)
     except BaseException:
         data_files.discard(table, paths)
         raise
@@ -144,6 +152,19 @@ def note(table: Table, summary: Mapping[str, str]) -> int:
         CommitFailedException: Another writer was first. Nothing was committed.
     """
     return _swap(table, [], [], dict(summary))
+
+
+def replace_files(table: Table, old: Sequence[DataFile], new: Sequence[DataFile], summary: Mapping[str, str]) -> int:
+    """Commit a snapshot that has new data files in place of old ones, and return its id.
+
+    Raises:
+        CommitFailedException: Another writer was first. Nothing was committed, and the new files are removed.
+    """
+    try:
+        return _swap(table, old, new, dict(summary))
+    except CommitFailedException:
+        data_files.remove(table, new)
+        raise
 
 
 def _replace(tables: Tables, table: Table, audited: _Audited) -> int:

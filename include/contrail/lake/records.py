@@ -4,7 +4,7 @@ This module has only their schemas, and reads no data. ``datasets`` has the tabl
 """
 
 from contrail.config.spec import PipelineSpec
-from contrail.lake import datasets
+from contrail.lake import datasets, forgotten
 from contrail.lake.datasets import PARTITION, PARTITION_COLUMN, Dataset, documented
 
 
@@ -261,6 +261,8 @@ def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
                 model_history,
                 governor,
                 corrections,
+                forgotten.forgotten,
+                forgotten.marks,
             )
         ),
     ]

@@ -59,7 +59,7 @@ def _differs(backfills: Backfills, table: str, day: date, folder: LandingFolder)
         files = [folder.look(path, source.file_limits) for path in folder.deliveries[str(day)]]
         known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]) if backfills.lake.exists(name) else None
         if known is not None and known.num_rows:
-            return bool(known.column(0).unique().to_pylist() != [digest_of(files, source)])
+            return bool(known.column(0).unique().to_pylist() != [digest_of([file.sha256 for file in files], source)])
         # A day without rows is as it should be, where it may be.
         return not source.may_be_empty or any(batch.num_rows for file in files for batch in read_rows(file, source))
     except StructureError:

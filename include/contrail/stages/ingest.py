@@ -15,7 +15,8 @@ import pyarrow as pa
 from contrail.adapters.landed_files import open_folder
 from contrail.config.file_names import REFERENCE
 from contrail.errors import FileRefusedError, StructureError
-from contrail.lake import datasets
+from contrail.lake import datasets, forgotten
+from contrail.lake.forgotten import Marks
 from contrail.lake.sessions import spill_folder
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
@@ -43,6 +44,7 @@ class _Table:
     replaced: list[date] = field(default_factory=list)
     unchanged: int = 0
     refusals: list[Refusal] = field(default_factory=list)
+    left_out: int = 0
 
 
 def execute(run: StageRun[Options]) -> StageResult[IngestDetails]:
@@ -54,7 +56,8 @@ def execute(run: StageRun[Options]) -> StageResult[IngestDetails]:
     Raises:
         FileRefusedError: naming each refused file, what is wrong with it, and where its copy is kept.
     """
-    tables = [_ingest_table(run, name) for name in run.pipeline.spec.tables]
+    marks = forgotten.load(run.lake)
+    tables = [_ingest_table(run, name, marks) for name in run.pipeline.spec.tables]
     if refusals := [refusal for table in tables for refusal in table.refusals]:
         raise FileRefusedError(_message(run, tables, refusals))
     return result_of(
@@ -97,7 +100,7 @@ def _again(run: StageRun[Options], refusals: Sequence[Refusal]) -> str:
     return "as <date>.2.csv.gz" if usual else "with .2 after the date"
 
 
-def _ingest_table(run: StageRun[Options], name: str) -> _Table:
+def _ingest_table(run: StageRun[Options], name: str, marks: Marks | None) -> _Table:
     daily = run.pipeline.spec.tables[name].kind == "daily"
     partitions = run.partitions_of(name)
     if daily and partitions is None:
@@ -110,14 +113,14 @@ def _ingest_table(run: StageRun[Options], name: str) -> _Table:
     )
     with spill_folder(run.settings) as spill:
         room = Room(spill, run.settings.memory_bytes // _WAITING_SHARE)
-        delivery = Delivery(run, name, folder, known, partial(_check_not_future, run, name), room)
+        delivery = Delivery(run, name, folder, known, partial(_check_not_future, run, name), room, marks)
         with ThreadPoolExecutor(READERS) as threads:
             files = list(threads.map(delivery.read, wanted))
         refusals = [*(file.refusal for file in files if file.refusal), *delivery.strays(partitions)]
         # Before the rows, which mark the day as done.
         publish_refusals(run, name, [day or reference_partition(run) for day in wanted], refusals)
         table = _publish(run, name, files, known)
-    table.refusals = refusals
+    table.refusals, table.left_out = refusals, sum(file.left_out for file in files)
     _report(run, table, delivery.strays_elsewhere(partitions))
     return table
 
@@ -128,6 +131,11 @@ def _report(run: StageRun[Options], table: _Table, elsewhere: int) -> None:
     refused = [f"{len(table.refusals)} refused"] if table.refusals else []
     other = [f"{elsewhere} misnamed of days outside this range"] if elsewhere else []
     run.progress(f"{table.name}: {', '.join([*parts, *late, *refused, *other])}")
+    if table.left_out:
+        run.progress(
+            f"{table.name}: {table.left_out:,} rows are of persons who were forgotten, and stay out. The landed files have "
+            f"them again. To remove them there: contrail forget -p {run.pipeline.name} --reason again"
+        )
 
 
 def _today(timezone: str) -> date:

@@ -41,5 +41,6 @@ def test_a_spec_that_a_table_cannot_follow_is_refused_before_any_work(
 
 def test_a_stage_knows_its_tables_of_the_lake(toy: Toy) -> None:
     used = {dataset.name for verb in VERBS for dataset in tables_of(verb, toy.spec)}
-    written = {"corrections", "governor"}  # a correction's report and the governor have no verb of the chain
+    # A correction's report, the governor and a forgetting have no verb of the chain.
+    written = {"corrections", "governor", "forgotten", "forgotten_marks"}
     assert used == set(all_datasets(toy.spec)) - written

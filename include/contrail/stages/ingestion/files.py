@@ -6,23 +6,29 @@ Which partitions a run takes, and how they are published, does not belong here.
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from threading import Semaphore
+from typing import IO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from upath import UPath
 
 from contrail.adapters.google_errors import as_ours
 from contrail.adapters.landed_columns import Columns
+from contrail.adapters.landed_erasure import without
 from contrail.adapters.landed_files import LandedFile, LandingFolder
 from contrail.adapters.landed_names import SAME_NUMBER, Stray
 from contrail.adapters.landed_rows import digest_of, read_rows
 from contrail.config.file_names import REFERENCE
+from contrail.config.personal import SHOW_ROWS, without_quotes
 from contrail.config.table_spec import TableSpec
 from contrail.errors import DamagedError, StructureError
 from contrail.files import written_whole
 from contrail.lake.datasets import PARTITION
+from contrail.lake.forgotten import Marks
 from contrail.lake.parquet import read_batches
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
@@ -50,6 +56,11 @@ class Rows:
     def number(self) -> int:
         """How many there are."""
         return sum(spool.rows for spool in self.files.values())
+
+    @property
+    def left_out(self) -> int:
+        """How many the files had of persons who were forgotten."""
+        return sum(spool.left_out for spool in self.files.values())
 
     def take(self, table: str) -> Iterator[pa.RecordBatch]:
         """Give the rows out, once, with where they come from."""
@@ -81,17 +92,21 @@ def schema_of(table: TableSpec) -> pa.Schema:
 class File:
     """A partition's landed files, read or refused; unchanged if it has no rows and no refusal.
 
-    ``partition`` is None for a reference table.
+    ``partition`` is None for a reference table. ``left_out`` counts rows of persons who were forgotten.
     """
 
     partition: date | None
     rows: Rows | None = None
     refusal: Refusal | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What landed for one table, and what the lake holds of it. ``check_day`` refuses days that cannot be."""
+    """What landed for one table, and what the lake holds of it.
+
+    ``check_day`` refuses days that cannot be. ``marks`` say which rows are of persons who were forgotten.
+    """
 
     run: StageRun[Options]
     table: str
@@ -99,6 +114,7 @@ class Delivery:
     known: Hashes
     check_day: Callable[[date], None]
     room: Room
+    marks: Marks | None = None
     # Each reader has a block of text in memory, whichever partition its file is of.
     readers: Semaphore = field(default_factory=lambda: Semaphore(READERS))
 
@@ -121,7 +137,7 @@ class Delivery:
                 self.check_day(day)
             if not paths:
                 return self._without_file(day)
-            digest = digest_of(looked, self.source)
+            digest = digest_of([file.sha256 for file in looked], self.source)
             if self.known.get(day) == digest:
                 return File(day)
         except Exception as error:
@@ -138,13 +154,13 @@ class Delivery:
         wrong = next((n for n, found in enumerate(results) if isinstance(found, Exception)), None)
         rows = Rows(day, digest, {f.name: s for f, s in zip(files, results, strict=True) if isinstance(s, Spool)})
         error = results[wrong] if wrong is not None else None
-        if error is None and not rows.number and not self.source.may_be_empty:
+        if error is None and not (rows.number or rows.left_out) and not self.source.may_be_empty:
             nothing = "the file has a header and no rows" if self.source.format == "csv" else "the file has no rows"
             error = StructureError("no_rows", nothing if len(files) == 1 else "its files have no rows")
         if isinstance(error, Exception):
             rows.drop()
             return self._refused(day, error, files[wrong or 0].path, files[wrong or 0])
-        return File(day, rows if rows.number or day in self.known else None)
+        return File(day, rows if rows.number or day in self.known else None, left_out=rows.left_out)
 
     def _spooled(self, file: LandedFile) -> Spool | Exception:
         """The rows of a file, or what is wrong with it."""
@@ -152,12 +168,17 @@ class Delivery:
         with self.readers:
             try:
                 for batch in read_rows(file, self.source):
-                    spool.add(batch)
+                    spool.add(kept := self._without_forgotten(batch))
+                    spool.left_out += batch.num_rows - kept.num_rows
                 spool.end()
             except Exception as error:
                 spool.drop()
                 return error
         return spool
+
+    def _without_forgotten(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        found = self.marks.mask(pa.Table.from_batches([rows])) if self.marks else None
+        return rows if found is None else rows.filter(pc.invert(found.combine_chunks()))
 
     def _refused(self, day: date | None, error: Exception, path: UPath | None, file: LandedFile | None) -> File:
         """Refuse a partition. A copy of the file at fault is kept if it could be read."""
@@ -165,7 +186,8 @@ class Delivery:
         kept = self._keep(file) if file is not None else None
         shown = str(path) if path is not None else None
         partition = day or reference_partition(self.run)
-        return File(day, refusal=Refusal(partition, self.table, wrong.rule, wrong.detail, shown, kept))
+        detail = without_quotes(wrong.detail) if self.source.personal and wrong.rule in SHOW_ROWS else wrong.detail
+        return File(day, refusal=Refusal(partition, self.table, wrong.rule, detail, shown, kept))
 
     def _as_refusal(self, error: Exception) -> StructureError:
         if isinstance(error, StructureError):
@@ -220,14 +242,28 @@ class Delivery:
         """Copy a refused file under a name from its content, so that a new delivery does not overwrite the copy."""
         suffix = self.folder.layout.suffix
         name = file.name.removesuffix(suffix).replace("/", "-")
-        kept = self.run.settings.refused / self.run.pipeline.name / self.table / f"{name}-{file.sha256[:16]}{suffix}"
+        folder = self.run.settings.refused / self.run.pipeline.name / self.table
         try:
-            if not kept.exists():
-                with file.open() as stream, written_whole(kept) as copy:
-                    shutil.copyfileobj(stream, copy, 1 << 20)
+            with file.open() as stream:
+                return self._copied(stream, file.sha256, lambda digest: folder / f"{name}-{digest[:16]}{suffix}")
         except (OSError, StructureError) as error:
             self.run.progress(f"{self.table}: no copy of {file.path} could be kept: {error}")
             return None
+
+    def _copied(self, stream: IO[bytes], digest: str, named: Callable[[str], UPath]) -> str:
+        """Copy a refused file, without rows of persons who were forgotten."""
+        with ExitStack() as at_last:
+            if self.marks:
+                erased = at_last.enter_context(without(stream, self.source, self.room.folder, self.marks.mask))
+                stream, digest = erased.content, erased.digest or digest
+                if not stream.seek(0, 2):
+                    raise StructureError(
+                        "unreadable", "nobody can say whether it has rows of persons who were forgotten"
+                    )
+            kept = named(digest)
+            if not kept.exists():
+                stream.seek(0)
+                shutil.copyfileobj(stream, at_last.enter_context(written_whole(kept)), 1 << 20)
         return str(kept)
 
 

@@ -35,7 +35,7 @@ class Room:
 
 
 class Spool:
-    """The rows of one landed file."""
+    """The rows of one landed file. ``left_out`` counts those that were not added."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -43,7 +43,7 @@ class Spool:
         self._size = 0
         self._path = room.folder / f"{uuid4().hex}.arrow"
         self._writer: pa.RecordBatchFileWriter | None = None
-        self.rows = 0
+        self.rows = self.left_out = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add rows. Once they have gone to the file, those that follow go there, too."""

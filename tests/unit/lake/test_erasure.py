@@ -1,0 +1,97 @@
+"""Rows leave a table, each of its snapshots and the disk; all other rows, and what was said of their making, stay."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.scan import holding
+from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, rows
+from tests.unit.lake.test_forgotten import marks_of
+
+from contrail.config.settings import settings
+from contrail.lake import erasure
+from contrail.lake.erasure import Rule
+from contrail.lake.forgotten import Columns
+from contrail.lake.lake import Lake
+from contrail.partitions import Partitions
+
+GONE = "erasure-me"
+RULE = Rule(marks_of(Columns.of({"colour": "string"}), GONE))
+
+
+@pytest.fixture
+def shop(home: Path) -> Lake:
+    """Three days; the second once had the person's rows, and the third has them now. A tag keeps a snapshot."""
+    lake = Lake(settings(), "shop")
+    lake.publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance("first"))
+    lake.publish(ITEMS, rows([DAY2], GONE), [DAY2], provenance("second"))
+    lake.tag("items", lake.snapshot_id("items") or 0, "training-1")
+    lake.publish(ITEMS, rows([DAY2], "red"), [DAY2], provenance("third"))
+    lake.publish(ITEMS, rows([DAY3], GONE), [DAY3], provenance("fourth"))
+    return lake
+
+
+def forget(lake: Lake, grace: float = 0) -> int:
+    return erasure.erase(lake, "items", RULE, provenance("forget"), timedelta(minutes=grace))
+
+
+def test_it_is_found_in_every_snapshot(shop: Lake) -> None:
+    found = erasure.find(shop, "items", RULE)
+    assert found.rows == {str(DAY3): 3}
+    assert found.earlier == 3
+
+
+def test_nothing_of_it_stays_and_all_else_does(shop: Lake, home: Path) -> None:
+    before = [(one.snapshot, one.provenance) for one in shop.lineage("items").commits]
+    first = shop.lineage("items").commits[-1].snapshot
+    assert holding(home / "lake", GONE)
+    assert forget(shop) == 0
+    assert holding(home / "lake", GONE) == []
+    assert contents(shop) == [(DAY1, "blue", 3), (DAY2, "red", 3)]
+    assert not erasure.find(shop, "items", RULE)
+    lineage = shop.lineage("items")
+    assert [(one.snapshot, one.provenance) for one in lineage.commits][-4:] == before
+    assert lineage.unchanged_since(before[0][0], Partitions(DAY1, DAY3))
+    assert not lineage.unchanged_since(before[-1][0], Partitions(DAY2, DAY2))
+    made = lineage.maker(DAY2)
+    assert made is not None
+    assert made.provenance.run_id == "third"
+    assert [one.snapshot for one in shop.history("items") if one.snapshot == first] == [first]
+    assert all("training-1" not in one.tags for one in shop.history("items"))
+
+
+def test_again_changes_nothing(shop: Lake) -> None:
+    forget(shop)
+    snapshot = shop.snapshot_id("items")
+    assert forget(shop) == 0
+    assert shop.snapshot_id("items") == snapshot
+
+
+def test_later_publications_read_on_in_the_ledger(shop: Lake) -> None:
+    before = shop.lineage("items").commits[0].snapshot
+    forget(shop)
+    shop.publish(ITEMS, rows([DAY3], "green"), [DAY3], provenance("fifth"))
+    forget(shop)
+    assert shop.lineage("items").unchanged_since(before, Partitions(DAY1, DAY2))
+    assert not shop.lineage("items").unchanged_since(before, Partitions(DAY3, DAY3))
+
+
+def test_what_a_killed_writer_has_left_goes(shop: Lake, home: Path) -> None:
+    (path,) = [one for one in shop.files("items") if str(DAY3) in one]
+    torn = Path(path.removeprefix("file://")).with_name("00000-torn.parquet")
+    torn.write_bytes(Path(path.removeprefix("file://")).read_bytes()[:-20])
+    assert forget(shop, grace=10) == 1
+    assert forget(shop) == 0
+    assert not torn.exists()
+    assert contents(shop) == [(DAY1, "blue", 3), (DAY2, "red", 3)]
+
+
+def test_a_young_file_of_no_snapshot_stays(shop: Lake, home: Path) -> None:
+    (path,) = [one for one in shop.files("items") if str(DAY3) in one]
+    copy = Path(path.removeprefix("file://")).with_name("00000-of-a-run.parquet")
+    copy.write_bytes(Path(path.removeprefix("file://")).read_bytes())
+    assert forget(shop, grace=10) == 1
+    assert copy.exists()
+    assert forget(shop) == 0
+    assert not copy.exists()
+    assert holding(home / "lake", GONE) == []
