@@ -11,6 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from upath import UPath
 
 from contrail.adapters.landed_columns import Columns
@@ -24,6 +25,9 @@ from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import TableSpec
 from contrail.errors import StructureError
 from contrail.files import written_whole
+from contrail.lake import forgotten
+from contrail.lake.forgotten import Marks
+from contrail.lake.lake import Lake
 from contrail.lake.sessions import session, spill_folder
 from contrail.partitions import Partitions
 
@@ -82,13 +86,22 @@ def _land_table(pipeline: Pipeline, settings: Settings, name: str, partitions: P
     days: Iterable[date | None] = partitions if table.kind == "daily" else [None]
     stems = {str(day or REFERENCE) for day in days}
     folder = open_folder(settings.landing / pipeline.name, name, table.file_names, stems)
+    marks = forgotten.load(Lake(settings, pipeline.name))
     written = 0
     for day in days:
         with source_rows(query, parameters_of_day(spec, day), settings) as rows:
-            if path := _deliver(folder, table, str(day or REFERENCE), rows, settings):
+            kept = without_forgotten(marks, query.columns, rows) if marks else rows
+            if path := _deliver(folder, table, str(day or REFERENCE), kept, settings):
                 show(f"{name}: {path.name}")
                 written += 1
     return written
+
+
+def without_forgotten(marks: Marks, columns: Columns, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Leave out rows of persons who were forgotten. A database may have them still."""
+    for batch in rows:
+        found = marks.mask(pa.Table.from_batches([batch]).rename_columns(columns.current(batch.schema.names)))
+        yield batch if found is None else batch.filter(pc.invert(found.combine_chunks()))
 
 
 def parameters_of_day(spec: PipelineSpec, day: date | None) -> dict[str, date | datetime]:
