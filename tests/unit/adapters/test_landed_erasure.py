@@ -142,6 +142,19 @@ WIDE = "id,text\nyou,a\nme,b\nme,c,d\nyou,e,f\n".encode("utf-16")
         (WIDE, FORMS["csv in UTF-16"][0], "ragged_row"),
         (WIDE[:-7] + b"\x00\xd8", FORMS["csv in UTF-16"][0], "wrong_encoding"),
     ],
+    ids=[  # the bytes that gzip makes hold the time
+        "ragged",
+        "truncated gzip",
+        "no gzip",
+        "no UTF-8",
+        "a column too few",
+        "JSON Lines",
+        "JSON Lines in gzip",
+        "ragged in zstd",
+        "truncated zstd",
+        "ragged in UTF-16",
+        "broken UTF-16",
+    ],
 )
 def test_a_refused_file_stays_refused_without_the_person(content: bytes, spec: TableSpec, rule: str) -> None:
     with pytest.raises(StructureError) as before:
