@@ -206,13 +206,13 @@ def test_a_day_reads_a_bounded_history(
     toy: Toy, run: Callable[..., StageResult[DriftDetails]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    show = type(toy.lake).show
+    view = type(toy.lake).view
 
-    def spy(self: Any, connection: Any, name: str, days: Iterable[date], *rest: Any) -> None:
+    def spy(self: Any, connection: Any, shown: str, name: str, days: Iterable[date], *rest: Any, **named: Any) -> None:
         read.append((name, Partitions(min(days), max(days))))
-        show(self, connection, name, days, *rest)
+        view(self, connection, shown, name, days, *rest, **named)
 
-    monkeypatch.setattr(type(toy.lake), "show", spy)
+    monkeypatch.setattr(type(toy.lake), "view", spy)
     run("2024-03-10")
     assert read == [("features", Partitions(date(2024, 2, 13), date(2024, 3, 10)))]
     read.clear()
