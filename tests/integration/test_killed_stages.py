@@ -70,7 +70,8 @@ def contents(toy: Toy) -> dict[str, list[str]]:
     found = {}
     for name, dataset in all_datasets(toy.spec).items():
         if toy.lake.exists(name):
-            columns = [column for column in dataset.columns if column not in dataset.receipts]
+            # The names of data files, of which ``made_of`` is a digest, have a random part.
+            columns = [column for column in dataset.columns if column not in (*dataset.receipts, "made_of")]
             found[name] = sorted(map(str, toy.lake.scan(name, columns=columns).to_pylist()))
     return {name: rows for name, rows in found.items() if rows}
 
