@@ -253,7 +253,8 @@ def test_a_days_run_lands_what_is_known_then_and_finds_late_rows(postgres: tuple
 
 @pytest.fixture(scope="module")
 def bigquery_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryServer]:
-    started = BigQueryServer(tmp_path_factory.mktemp("bigquery"))
+    folder = tmp_path_factory.mktemp("bigquery")
+    started = BigQueryServer(folder, folder / "storage")
     yield started
     started.stop()
 
