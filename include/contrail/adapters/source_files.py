@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contrail.config.names import literal, quoted
+from contrail.config.names import listed, literal
 
 _GROUP_ROWS = 131_072
 
@@ -38,7 +38,7 @@ def write_sorted(
     came, found = folder / "came.parquet", folder / "sorted.parquet"
     schema = _staged(came, names, rows)
     first = [name for name in key if name in schema.names]
-    order = ", ".join(quoted(name) for name in [*first, *(name for name in schema.names if name not in first)])
+    order = listed([*first, *(name for name in schema.names if name not in first)])
     ordered = connection.sql(f"SELECT * FROM read_parquet({literal(str(came))}) ORDER BY {order}")
     with pq.ParquetWriter(str(found), schema, compression="zstd", version="2.6") as writer:
         for table in _groups(ordered.to_arrow_reader(_GROUP_ROWS), schema):

@@ -48,6 +48,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def listed(names: Iterable[str]) -> str:
+    """Return the names as a list of columns in SQL."""
+    return ", ".join(map(quoted, names))
+
+
 def literal(text: str) -> str:
     """Quote a text as a value in SQL."""
     return "'" + text.replace("'", "''") + "'"

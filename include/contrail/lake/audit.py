@@ -5,7 +5,7 @@ says where. So good rows are read once.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import isinf
@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contrail.config.names import quoted
+from contrail.config.names import listed, quoted
 from contrail.errors import AuditError
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.ordering import Ascending
@@ -101,7 +101,7 @@ def _check_finite(dataset: Dataset, name: str, rows: int, connection: duckdb.Duc
     """Refuse infinite numbers: means, drift and models that read them fail or lie days later. NaN is allowed."""
     infinite = connection.view("staged").filter(f"isinf({quoted(name)})")
     if count := infinite.count("*").fetchall()[0][0]:
-        first = infinite.order(_listed(dataset.order)).limit(1).to_arrow_table().to_pylist()[0]
+        first = infinite.order(listed(dataset.order)).limit(1).to_arrow_table().to_pylist()[0]
         where = ", ".join(f"{key} {first[key]}" for key in dict.fromkeys([*dataset.partition_by, *dataset.key]))
         raise AuditError(
             f"{dataset.name}.{name}: {count} of {rows} rows are infinite, the first is {first[name]} at {where}. "
@@ -135,12 +135,8 @@ def _check_partitions(dataset: Dataset, seen: Seen, replaced: Selection) -> None
 
 def _check_key(dataset: Dataset, connection: duckdb.DuckDBPyConnection) -> None:
     columns = list(dataset.order)
-    repeated = connection.sql(f"SELECT {_listed(columns)} FROM staged GROUP BY ALL HAVING count(*) > 1")
+    repeated = connection.sql(f"SELECT {listed(columns)} FROM staged GROUP BY ALL HAVING count(*) > 1")
     count = repeated.count("*").fetchall()[0][0]
     if count:
-        example = repeated.order(_listed(columns)).limit(1).to_arrow_table().to_pylist()[0]
+        example = repeated.order(listed(columns)).limit(1).to_arrow_table().to_pylist()[0]
         raise AuditError(f"{dataset.name}: {count} keys occur more than once, for example {example}. {KEPT}")
-
-
-def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(map(quoted, columns))

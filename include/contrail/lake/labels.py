@@ -3,7 +3,7 @@
 An entity has one label. ``label.counts`` of the spec says which outcome of its key makes it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import duckdb
 import pyarrow as pa
 
-from contrail.config.names import quoted
+from contrail.config.names import listed, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.lake import sessions
@@ -27,7 +27,7 @@ _BATCH_ROWS = 122_880
 def _label_query(spec: PipelineSpec, days: list[date], as_of: date | None) -> str:
     label, known_at = spec.label, spec.tables[spec.label.table].known_at
     known = f"visible_from <= DATE '{as_of}'" if as_of else "true"
-    keys = ", ".join(quoted(key) for key in spec.key)
+    keys = listed(spec.key)
     own = ", ".join(f"e.{quoted(name)}" for name in (PARTITION, *spec.key))
     order = "DESC" if label.counts == "newest" else "ASC"
     # Without these limits, a range of days would see labels that a single day does not see.
@@ -57,10 +57,6 @@ def _label_errors(spec: PipelineSpec) -> Iterator[None]:
         yield
     except (duckdb.ProgrammingError, duckdb.DataError) as error:
         raise DataError(f"{_of(spec)} has no value: {error}. {_KEPT}") from error
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(quoted, names))
 
 
 def _keys(spec: PipelineSpec, table: str = "") -> str:
@@ -143,7 +139,7 @@ def make_labels(
         connection.execute(f"CREATE TEMP TABLE labels AS {query}")
     bad = "label NOT IN (0, 1)" if spec.task == "binary" else "NOT isfinite(label)"
     columns = (PARTITION, *spec.key, "label")
-    found = connection.sql(f"SELECT {_listed(columns)} FROM labels WHERE {bad} ORDER BY ALL LIMIT 1").fetchall()
+    found = connection.sql(f"SELECT {listed(columns)} FROM labels WHERE {bad} ORDER BY ALL LIMIT 1").fetchall()
     if found:
         ((count,),) = connection.sql(f"SELECT count(*) FROM labels WHERE {bad}").fetchall()
         raise _bad_labels(spec, count, dict(zip(columns, map(str, found[0]), strict=True)))
@@ -248,7 +244,7 @@ def later_outcomes(lake: Lake, spec: PipelineSpec, partitions: Partitions, snaps
     """
     days, names = spec.remembered_days(spec.label.table), [PARTITION, *spec.key]
     rows = lake.scan(f"validated_{spec.label.table}", partitions.reaching_back(days), names, snapshot).select(names)
-    keys = ", ".join(quoted(key) for key in spec.key)
+    keys = listed(spec.key)
     with duckdb.connect() as connection:
         connection.register("outcomes", rows)
         return connection.sql(f"""

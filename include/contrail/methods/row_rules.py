@@ -12,7 +12,7 @@ contract.
 
 from collections.abc import Sequence
 
-from contrail.config.names import literal, quoted
+from contrail.config.names import listed, literal, quoted
 from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.methods.casting import misfit_sql
 
@@ -57,7 +57,7 @@ def known_after_cutoff(known_at: str) -> str:
 def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
     """Find rows that share their key within a partition. Of equal rows it finds all but the first, of others all."""
     names = ["partition_date", *key]
-    keys, own = ", ".join(map(quoted, names)), ", ".join(f"t.{quoted(name)}" for name in names)
+    keys, own = listed(names), ", ".join(f"t.{quoted(name)}" for name in names)
     values = ", ".join(f"t.{quoted(name)}" for name in columns)
     shown = ", ', ', ".join(f"{literal(f'{name}=')}, t.{quoted(name)}::VARCHAR" for name in key)
     return f"""

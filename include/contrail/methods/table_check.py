@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from contrail.config.names import literal, quoted
+from contrail.config.names import listed, literal, quoted
 from contrail.config.personal import masked_sql
 from contrail.config.table_spec import TableSpec
 from contrail.errors import SpecError
@@ -128,7 +128,7 @@ class TableCheck:
             days: In how many partitions before a row's own its key is looked for.
             may_change: A row that differs in one of these columns replaces the earlier one, and breaks no rule.
         """
-        named = ", ".join(quoted(name) for name in [PARTITION, *self.source.key, *may_change])
+        named = listed([PARTITION, *self.source.key, *may_change])
         own = f"SELECT {named} FROM ({self._clean()})"
         self._run(f"CREATE TABLE earlier AS SELECT {named} FROM {quoted(before)} UNION ALL {own}")
         self._mark(_KEY, row_rules.known_key(self.source.key, days, may_change))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
 
-from contrail.config.names import quoted
+from contrail.config.names import listed, quoted
 from contrail.config.table_spec import TableSpec
 
 DAYS = 28
@@ -58,7 +58,7 @@ def aggregates(source: TableSpec, label: str | None = None) -> dict[str, str]:
     found = {"rows": "count(*)"}
     plain = [name for name, column in source.columns.items() if column.type not in ("date", "timestamp")]
     if plain:
-        text = f"ROW({', '.join(map(quoted, plain))})::VARCHAR"
+        text = f"ROW({listed(plain)})::VARCHAR"
         found[CONTENT] = f"(sum((md5_number_lower({text}) % 9007199254740992)::HUGEINT) % 9007199254740992)::DOUBLE"
     for name, column in source.columns.items():
         if not column.required:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from contrail.config.names import quoted
+from contrail.config.names import listed, quoted
 from contrail.config.settings import Settings
 from contrail.config.spec import PipelineSpec
 from contrail.lake import datasets
@@ -109,7 +109,7 @@ def _join(
         f"b_there AND a_there AND ({changed or 'false'}) AS changed",
         *(own if scored else []),
     ]
-    keys = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
+    keys = listed((PARTITION, *spec.key))
     connection.execute(
         f"CREATE TEMP TABLE compared AS SELECT {', '.join(columns)} FROM {b} FULL JOIN {a} USING ({keys})"
     )

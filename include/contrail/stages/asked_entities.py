@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from upath import UPath
 
-from contrail.config.names import quoted
+from contrail.config.names import listed
 from contrail.errors import SpecError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.parquet import parquet_files, plain, read_batches
@@ -63,7 +63,7 @@ def _register(run: StageRun[Any], connection: "duckdb.DuckDBPyConnection", built
     known = own.append(schema.field(VISIBLE))
     files = run.lake.files(name, run.partitions, snapshot)
     _create(connection, "entities", plain(known), read_batches(files, known) if files else ())
-    chosen = ", ".join(map(quoted, keys))
+    chosen = listed(keys)
     connection.execute(f"CREATE VIEW asked AS SELECT {chosen} FROM entities WHERE {VISIBLE} <= {PARTITION}")
     other: list[Exception] = []
     _create(connection, "returned", plain(own), _keys(built, plain(own), other))
@@ -97,7 +97,7 @@ def _keys(built: UPath, schema: pa.Schema, other: list[Exception]) -> Iterator[p
 def _without(connection: "duckdb.DuckDBPyConnection", rows: str, others: str) -> tuple[int, dict[str, str]]:
     """The number of rows that the other table lacks, and one of them."""
     names = [name for name, *_ in connection.sql(f"DESCRIBE {rows}").fetchall()]
-    missing = f"FROM {rows} ANTI JOIN {others} USING ({', '.join(map(quoted, names))})"
+    missing = f"FROM {rows} ANTI JOIN {others} USING ({listed(names)})"
     (number,) = connection.sql(f"SELECT count(*) {missing}").fetchall()[0]
     first = connection.sql(f"SELECT * {missing} LIMIT 1").fetchall() if number else []
     return number, {name: str(value) for row in first for name, value in zip(names, row, strict=True)}

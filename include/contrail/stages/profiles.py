@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from contrail.adapters.registry import RegisteredModel
-from contrail.config.names import quoted
+from contrail.config.names import listed
 from contrail.errors import DamagedError
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
@@ -185,7 +185,7 @@ def _features(
     inputs: Inputs,
 ) -> Iterator[pa.Table]:
     """The rows of these days, a batch at a time."""
-    columns = ", ".join(quoted(name) for name in dict.fromkeys((PARTITION, *names)))
+    columns = listed(dict.fromkeys((PARTITION, *names)))
     run.lake.view(connection, "features", "features", days, snapshot_id=inputs["features"])
     for batch in connection.sql(f"SELECT {columns} FROM features").to_arrow_reader(_ROWS):
         yield pa.Table.from_batches([batch])
@@ -219,7 +219,7 @@ def _residuals(
 ) -> ResidualSums:
     """Predict the days again, and add up their residuals in the order of their keys: another one changes a last digit."""
     spec, sums = run.pipeline.spec, ResidualSums()
-    by = ", ".join(quoted(name) for name in (PARTITION, *spec.key))
+    by = listed((PARTITION, *spec.key))
     # A second cursor, because the first one reads what the second one yields.
     with session(run.settings) as connection, connection.cursor() as cursor:
         make_labels(connection, run.lake, spec, sorted(days), inputs)

@@ -10,7 +10,7 @@ from datetime import date
 import duckdb
 import numpy as np
 
-from contrail.config.names import quoted
+from contrail.config.names import listed, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import make_labels
@@ -69,7 +69,7 @@ def join(
     tables = [name for name in ("predictions", SHADOW) if name in inputs]
     for name in tables:
         run.lake.view(connection, name, name, days, snapshot_id=inputs[name])
-    by = ", ".join(map(quoted, (PARTITION, *spec.key)))
+    by = listed((PARTITION, *spec.key))
     columns = f"{by}, model_name, model_version, {quoted(spec.prediction_column)} AS prediction"
     query = f"SELECT {columns}, false AS shadow FROM predictions"
     if SHADOW in tables:

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from contrail.config.names import literal, quoted
+from contrail.config.names import listed, literal
 from contrail.config.problems import hint
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import ColumnType
@@ -34,7 +34,7 @@ class Asked:
     def query(self) -> str:
         """SQL for the values, one row for each combination."""
         rows = ", ".join(f"({', '.join(map(literal, row))})" for row in self.values)
-        return f"SELECT * FROM (VALUES {rows}) v({', '.join(map(quoted, self.columns.names))})"
+        return f"SELECT * FROM (VALUES {rows}) v({listed(self.columns.names)})"
 
     @property
     def texts(self) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,11 @@
 """When the stage ``drift`` draws its page for people, and what it shows. How the page looks belongs to ``reports``."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 
 import numpy as np
 from upath import UPath
 
-from contrail.config.names import quoted
+from contrail.config.names import listed
 from contrail.lake.datasets import PARTITION
 from contrail.lake.sessions import session
 from contrail.partitions import Partitions
@@ -63,16 +62,12 @@ def _sample(run: StageRun[Options], names: list[str], window: Partitions, snapsh
     """Draw at most 5,000 rows of a window, the same of the same rows. No more than these are in memory."""
     if not names:
         return Sample()
-    key = _listed((PARTITION, *run.pipeline.spec.key))
+    key = listed((PARTITION, *run.pipeline.spec.key))
     with session(run.settings) as connection:
         run.lake.view(connection, "features", "features", window, snapshot_id=snapshot)
         ((count,),) = connection.sql("SELECT count(*) FROM features").fetchall()
-        drawn = f"SELECT {_listed(names)} FROM features ORDER BY hash({key}), {key} LIMIT {_ROWS}"
+        drawn = f"SELECT {listed(names)} FROM features ORDER BY hash({key}), {key} LIMIT {_ROWS}"
         return Sample(connection.sql(drawn).to_arrow_table(), count)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(quoted, names))
 
 
 def _strange_days(measured: Measured, shown: Partitions) -> list[int]:
