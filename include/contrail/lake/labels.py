@@ -242,12 +242,10 @@ def later_outcomes(lake: Lake, spec: PipelineSpec, partitions: Partitions, snaps
     Raises:
         MissingInputError: if the label table does not exist.
     """
-    days, names = spec.remembered_days(spec.label.table), [PARTITION, *spec.key]
-    rows = lake.scan(f"validated_{spec.label.table}", partitions.reaching_back(days), names, snapshot).select(names)
-    keys = listed(spec.key)
-    with duckdb.connect() as connection:
-        connection.register("outcomes", rows)
+    days, names, label = spec.remembered_days(spec.label.table), [PARTITION, *spec.key], f"validated_{spec.label.table}"
+    with sessions.session(lake.settings) as connection:
+        lake.view(connection, "outcomes", label, partitions.reaching_back(days), names, snapshot)
         return connection.sql(f"""
-            SELECT DISTINCT o.* FROM outcomes o JOIN outcomes e USING ({keys})
+            SELECT DISTINCT o.* FROM outcomes o JOIN outcomes e USING ({listed(spec.key)})
             WHERE e.{PARTITION} BETWEEN o.{PARTITION} - {days} AND o.{PARTITION} - 1
                 AND o.{PARTITION} >= DATE '{partitions.start}'""").to_arrow_table()
