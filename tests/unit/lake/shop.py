@@ -21,6 +21,19 @@ ITEMS = Dataset(
     key=("id",),
 )
 LOOKUP = Dataset("lookup", "A reference.", {"id": ColumnSpec(type="int")}, ("id",), ())
+KINDS = Dataset(
+    "kinds",
+    "A column of each type.",
+    {
+        "partition_date": ColumnSpec(type="date"),
+        "key": ColumnSpec(type="string"),
+        "count": ColumnSpec(type="int", required=False),
+        "share": ColumnSpec(type="float", required=False),
+        "yes": ColumnSpec(type="bool", required=False),
+        "moment": ColumnSpec(type="timestamp", required=False),
+    },
+    ("key",),
+)
 
 
 def rows(days: list[date], colour: str = "red", count: int = 3) -> pa.Table:

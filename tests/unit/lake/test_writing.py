@@ -10,26 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, provenance, rows
+from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, KINDS, provenance, rows
 
-from contrail.config.table_spec import ColumnSpec
 from contrail.lake import ordering, writing
 from contrail.lake.datasets import Dataset
 from contrail.lake.lake import Lake
-
-KINDS = Dataset(
-    "kinds",
-    "",
-    {
-        "partition_date": ColumnSpec(type="date"),
-        "key": ColumnSpec(type="string"),
-        "count": ColumnSpec(type="int", required=False),
-        "share": ColumnSpec(type="float", required=False),
-        "yes": ColumnSpec(type="bool", required=False),
-        "moment": ColumnSpec(type="timestamp", required=False),
-    },
-    ("key",),
-)
 
 
 def kinds(days: list[date]) -> pa.Table:

