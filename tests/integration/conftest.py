@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.loopback.bigquery import BigQueryServer
 from tests.servers import Servers
 
 
@@ -22,3 +23,12 @@ def servers() -> Iterator[Servers]:
         started = Servers(Path(folder))
         with started.running(found[-1].parent):
             yield started
+
+
+@pytest.fixture(scope="module")
+def bigquery_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryServer]:
+    """BigQuery's emulator, with a storage of its own."""
+    folder = tmp_path_factory.mktemp("bigquery")
+    started = BigQueryServer(folder, folder / "storage")
+    yield started
+    started.stop()

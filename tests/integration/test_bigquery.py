@@ -95,16 +95,8 @@ def _provenance(run_id: str) -> Provenance:
     return Provenance(run_id, "test", "", "", "")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryServer]:
-    folder = tmp_path_factory.mktemp("bigquery")
-    started = BigQueryServer(folder, folder / "storage")
-    yield started
-    started.stop()
-
-
 @pytest.fixture
-def cloud(server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(bigquery_server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """Three days of predictions in the lake, and empty datasets."""
     environments = tmp_path / "project" / "include" / "environments"
     environments.mkdir(parents=True)
@@ -118,7 +110,7 @@ def cloud(server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "CONTRAIL_PROJECT": environments.parents[1],
         "CONTRAIL_HOME": tmp_path / "home",
         "CONTRAIL_PIPELINES": TOY_PIPELINES,
-        "BIGQUERY_EMULATOR_HOST": server.address,
+        "BIGQUERY_EMULATOR_HOST": bigquery_server.address,
         "GOOGLE_APPLICATION_CREDENTIALS": identity.key_file,
         # Google's credentials also ask the internet in which regions they are good: it refuses, and they go on.
         "https_proxy": "http://127.0.0.1:9",
@@ -127,7 +119,7 @@ def cloud(server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, str(value))
     settings.cache_clear()
     scored_at = datetime(2024, 1, 8, 6, next(_MINUTES), tzinfo=UTC)
-    found = Cloud(server, Toy(load_pipeline("toy"), settings()), scored_at)
+    found = Cloud(bigquery_server, Toy(load_pipeline("toy"), settings()), scored_at)
     for name in ("contrail", "contrail_analysts"):
         found.client.create_dataset(name)
     for day in DAYS:
@@ -137,9 +129,9 @@ def cloud(server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         found.bodies.append(body)
         return True
 
-    server.watch = remember
+    bigquery_server.watch = remember
     yield found
-    server.watch = lambda moment, body: True
+    bigquery_server.watch = lambda moment, body: True
     for name in ("contrail_analysts", "contrail"):
         found.client.delete_dataset(name, delete_contents=True)
     identity.stop()

@@ -251,14 +251,6 @@ def test_a_days_run_lands_what_is_known_then_and_finds_late_rows(postgres: tuple
 # ---- BigQuery ----
 
 
-@pytest.fixture(scope="module")
-def bigquery_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryServer]:
-    folder = tmp_path_factory.mktemp("bigquery")
-    started = BigQueryServer(folder, folder / "storage")
-    yield started
-    started.stop()
-
-
 @pytest.fixture
 def bigquery(
     shop: Shop, bigquery_server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,18 +1,17 @@
 """Forgetting on the command line: the plan, the question, and what a person sees afterwards."""
 
 import json
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests import people
+from tests.commands import contrail
 from tests.conftest import Toy
 from tests.landed import lines_of, write_lines
 from tests.people import CUSTOMER, MARK, WHERE
 from tests.scan import holding
 
-from contrail.cli.app import main
 from contrail.config.settings import settings
 from contrail.errors import ContrailError
 
@@ -38,15 +37,6 @@ def shop(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     assert "ragged_row" in str(refused.value)
     assert MARK not in str(refused.value)
     yield toy
-
-
-def contrail(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
-    monkeypatch.setattr("sys.argv", shlex.split(line))
-    try:
-        main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 def test_a_person_is_forgotten_and_stays_so(

@@ -3,27 +3,16 @@
 import json
 import os
 import re
-import shlex
 from pathlib import Path
 
 import pytest
+from tests.commands import contrail
 from tests.conftest import Toy
 
-from contrail.cli.app import main
 from contrail.config.settings import settings
 from contrail.lake.lake import Lake
 
 FIRST, LAST = "2024-01-01", "2024-01-03"
-
-
-def contrail(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
-    """Run a command as a shell does, and return its exit status."""
-    monkeypatch.setattr("sys.argv", shlex.split(line))
-    try:
-        main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 def fill(toy: Toy) -> None:

@@ -1,0 +1,17 @@
+"""Commands as a shell runs them, in the process of a test."""
+
+import shlex
+
+import pytest
+
+from contrail.cli.app import main
+
+
+def contrail(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
+    """Run a command as a shell does, and return its exit status."""
+    monkeypatch.setattr("sys.argv", shlex.split(line))
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
