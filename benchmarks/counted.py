@@ -27,9 +27,9 @@ def _count() -> list[int]:
 
 
 def _peak() -> int:
-    """The most memory of this process in kB. Its parent's would count in ``ru_maxrss``."""
+    """The most memory of this process in bytes. Its parent's would count in ``ru_maxrss``."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1])
+    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":
@@ -37,6 +37,6 @@ if __name__ == "__main__":
     try:
         main()
     finally:
-        print(f"\npeak kB: {_peak()}", file=sys.stderr)
+        print(f"\npeak bytes: {_peak()}", file=sys.stderr)
         if counted:
             print(f"metadata bytes: {counted[0]}", file=sys.stderr)

@@ -7,16 +7,13 @@ lake has a commit a day for as many days as snapshots are kept, and a commit a m
 import os
 import re
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.harness import HOME, PROJECT, Row, alternate, environment, table
+from benchmarks.harness import HOME, PROJECT, Measured, Row, alternate, measured, table
 
 PIPELINE = "toy"
 FIRST = date(2014, 1, 1)
@@ -46,29 +43,8 @@ def _day(number: int) -> str:
     return str(_date(number))
 
 
-def _environment(**extra: str) -> dict[str, str]:
-    return environment(CONTRAIL_HOME=str(_PLACE), CONTRAIL_PIPELINES=str(_PLACE / "pipelines"), **extra)
-
-
-def _command(*arguments: str, **extra: str) -> dict[str, float]:
-    """Run a command in a process of its own. Wall and CPU seconds, peak memory in MB, metadata read in kB."""
-    started = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.counted", *arguments], cwd=PROJECT, env=_environment(**extra),
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert child.stderr
-    said = child.stderr.read()
-    _, status, used = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"contrail {' '.join(arguments)} failed:\n{said[-3000:]}")
-    counted = {key: int(value) / 1000 for key, value in re.findall(r"^(metadata bytes|peak kB): (\d+)$", said, re.M)}
-    return {
-        "wall": time.perf_counter() - started,
-        "cpu": used.ru_utime + used.ru_stime,
-        "memory": counted["peak kB"],
-        "metadata": counted.get("metadata bytes", 0),
-    }
+def _command(*arguments: str, **extra: str) -> Measured:
+    return measured(arguments, CONTRAIL_HOME=str(_PLACE), CONTRAIL_PIPELINES=str(_PLACE / "pipelines"), **extra)
 
 
 def _fill() -> None:
@@ -146,7 +122,12 @@ def _chain(lake: Path, day: int, extra: Mapping[str, str] = {}) -> dict[str, flo
         found = [_command(verb, "-p", PIPELINE, *options(day), **extra) for verb, options in CHAIN.items()]
     finally:
         _swap(_FULL, _LAKE)
-    return {key: (max if key == "memory" else sum)(one[key] for one in found) for key in found[0]}
+    return {
+        "wall": sum(one.wall for one in found),
+        "cpu": sum(one.cpu for one in found),
+        "memory": max(one.memory for one in found) / 1e6,
+        "metadata": sum(one.metadata for one in found) / 1e3,
+    }
 
 
 def measure() -> str:

@@ -3,11 +3,13 @@
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,41 @@ def contrail(*arguments: str, **extra: str) -> dict[str, Any]:
     if done.returncode:
         raise SystemExit(f"contrail {' '.join(arguments)} failed ({done.returncode}):\n{done.stderr[-3000:]}")
     return {**json.loads(done.stdout.strip().splitlines()[-1]), "wall": wall}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A command in a process of its own: seconds of wall and processors, peak memory and Iceberg's metadata read in bytes.
+
+    ``said`` is what it printed.
+    """
+
+    wall: float
+    cpu: float
+    memory: int
+    metadata: int
+    said: str
+
+
+def measured(arguments: Sequence[str], **extra: str) -> Measured:
+    """Run ``contrail`` and measure its process. With ``CONTRAIL_BENCH_METADATA`` it counts the metadata that it reads."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.counted", *arguments], cwd=PROJECT, env=environment(**extra),
+            stdout=output, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert child.stderr
+        told = child.stderr.read()
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        said = output.read()
+    if child.returncode:
+        raise SystemExit(f"contrail {' '.join(arguments)} failed ({child.returncode}):\n{told[-3000:]}")
+    counted = {name: int(number) for name, number in re.findall(r"^(metadata|peak) bytes: (\d+)$", told, re.MULTILINE)}
+    wall, cpu = time.perf_counter() - started, used.ru_utime + used.ru_stime
+    return Measured(wall, cpu, counted["peak"], counted.get("metadata", 0), said)
 
 
 def stage(verb: str, start: str, end: str | None = None, *arguments: str, **extra: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.harness import HOME, PIPELINE, PROJECT, environment
+from benchmarks.harness import HOME, PIPELINE, PROJECT, environment, measured
 from contrail.partitions import Partitions
 
 SCORED_HOME = HOME.parent / "bench-score"
@@ -80,18 +80,9 @@ def _drawn(flights: pa.Table, schema: pa.Schema, days: Partitions) -> Iterator[p
 def score(home: Path, days: Partitions, limit: str) -> dict[str, Any]:
     """Run the stage in a process of its own: its rows, seconds of processors and peak memory in GB."""
     command = ["score", "-p", PIPELINE, "--from", str(days.start), "--to", str(days.end), "--model", "1", "--json"]
-    own = environment(CONTRAIL_HOME=str(home), CONTRAIL_MEMORY_LIMIT=limit)
-    with subprocess.Popen(
-        [sys.executable, "-m", "contrail", *command], cwd=PROJECT, env=own, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"the scoring failed ({process.returncode})")
-    rows = json.loads(said.strip().splitlines()[-1])["rows"]
-    return {"rows": rows, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss / 1e6}
+    found = measured(command, CONTRAIL_HOME=str(home), CONTRAIL_MEMORY_LIMIT=limit)
+    rows = json.loads(found.said.strip().splitlines()[-1])["rows"]
+    return {"rows": rows, "cpu": found.cpu, "memory": found.memory / 1e9}
 
 
 def measure() -> str:

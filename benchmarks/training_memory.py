@@ -9,8 +9,6 @@ alone too, against any code:
 import argparse
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.harness import HOME, PIPELINE, PROJECT, environment
+from benchmarks.harness import HOME, PIPELINE, measured
 
 WINDOW = ("2013-01-01", "2013-05-31")
 ROWS = (1_000_000, 10_000_000)
@@ -78,23 +76,16 @@ def _again(rows: pa.Table, times: int) -> pa.Table:
 
 def train(home: Path, limit: str) -> dict[str, Any]:
     """Run the stage in a process of its own: its rows, seconds of processors and peak memory in GB."""
-    command = [sys.executable, "-m", "contrail", "train", "-p", PIPELINE, "--from", WINDOW[0], "--to", WINDOW[1]]
-    command += ["--no-register", "--json", *(part for one in _SETTINGS for part in ("--set", one))]
-    own = environment(CONTRAIL_HOME=str(home), CONTRAIL_MEMORY_LIMIT=limit)
-    with subprocess.Popen(command, cwd=PROJECT, env=own, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"the training failed ({process.returncode})")
-    result = json.loads(said.strip().splitlines()[-1])
+    command = ["train", "-p", PIPELINE, "--from", WINDOW[0], "--to", WINDOW[1], "--no-register", "--json"]
+    command += [part for one in _SETTINGS for part in ("--set", one)]
+    found = measured(command, CONTRAIL_HOME=str(home), CONTRAIL_MEMORY_LIMIT=limit)
+    result = json.loads(found.said.strip().splitlines()[-1])
     return {
         "rows": result["rows"],
         "model": result["details"]["model_sha256"],
         "training_set": result["details"]["training_set_md5"],
-        "cpu": usage.ru_utime + usage.ru_stime,
-        "memory": usage.ru_maxrss / 1e6,
+        "cpu": found.cpu,
+        "memory": found.memory / 1e9,
     }
 
 
