@@ -2,9 +2,9 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import peak_memory
 from contrail.cli.app import main
 
 _COUNT = "CONTRAIL_BENCH_METADATA"
@@ -26,17 +26,11 @@ def _count() -> list[int]:
     return counted
 
 
-def _peak() -> int:
-    """The most memory of this process in bytes. Its parent's would count in ``ru_maxrss``."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
-
-
 if __name__ == "__main__":
     counted = _count() if os.environ.get(_COUNT) else None
     try:
         main()
     finally:
-        print(f"\npeak bytes: {_peak()}", file=sys.stderr)
+        print(f"\npeak bytes: {peak_memory()}", file=sys.stderr)
         if counted:
             print(f"metadata bytes: {counted[0]}", file=sys.stderr)

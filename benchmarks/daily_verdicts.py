@@ -6,17 +6,13 @@ them have those of the year.
 """
 
 import os
-import resource
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from benchmarks.harness import HOME, PIPELINE, environment
+from benchmarks.harness import HOME, PIPELINE, measured
 
 if TYPE_CHECKING:
     import duckdb
@@ -76,27 +72,9 @@ def _costs(month: int, rows: int) -> list[_Cost]:
     return costs
 
 
-# A process inherits the peak of the one that started it, but not in this file.
-_MAIN = """
-import atexit, pathlib, re, sys
-from contrail.cli.app import main
-peak = lambda: int(re.search("VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
-atexit.register(lambda: print("peak", peak(), file=sys.stderr))
-main()
-"""
-
-
 def _run(verb: str, day: date, *options: str) -> _Cost:
-    arguments = [verb, "-p", PIPELINE, "--from", str(day), "--to", str(day), *options]
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", _MAIN, *arguments], env=environment(), capture_output=True, text=True, check=False
-    )
-    wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise SystemExit(f"contrail {' '.join(arguments)} failed ({done.returncode}):\n{done.stderr[-3000:]}")
-    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    return _Cost(cpu, wall, int(done.stderr.rpartition("peak ")[2].split()[0]) / 1e3)
+    taken = measured([verb, "-p", PIPELINE, "--from", str(day), "--to", str(day), *options])
+    return _Cost(taken.cpu, taken.wall, taken.memory / 1e6)
 
 
 @contextmanager

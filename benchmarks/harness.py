@@ -51,6 +51,12 @@ def contrail(*arguments: str, **extra: str) -> dict[str, Any]:
     return {**json.loads(done.stdout.strip().splitlines()[-1]), "wall": wall}
 
 
+def peak_memory() -> int:
+    """The most memory of this process in bytes. ``ru_maxrss`` would start at the peak of the process that started it."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
 @dataclass(frozen=True)
 class Measured:
     """A command in a process of its own: seconds of wall and processors, peak memory and Iceberg's metadata read in bytes.

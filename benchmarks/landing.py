@@ -7,10 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from benchmarks.harness import HOME, PIPELINE, PROJECT, environment
+from benchmarks.harness import HOME, PIPELINE, PROJECT, environment, measured
 
 LIMIT = "512MiB"
 MILLIONS = tuple(map(int, os.environ.get("CONTRAIL_BENCH_MILLIONS", "1,10").split(",")))
@@ -51,19 +50,15 @@ def _prepare(home: Path, suffix: str, rows: int) -> Path:
 def _measured(suffix: str, millions: int) -> str:
     home = HOME / "landing-files"
     pipelines = _prepare(home, suffix, millions * 1_000_000)
-    own = environment(CONTRAIL_HOME=str(home), CONTRAIL_PIPELINES=str(pipelines), CONTRAIL_MEMORY_LIMIT=LIMIT)
-    command = [sys.executable, "-m", "contrail", "ingest", "-p", PIPELINE, "--from", DAY, "--to", DAY]
+    own = {"CONTRAIL_HOME": str(home), "CONTRAIL_PIPELINES": str(pipelines), "CONTRAIL_MEMORY_LIMIT": LIMIT}
+    command = ["ingest", "-p", PIPELINE, "--from", DAY, "--to", DAY]
     line = f"| {suffix} | {millions} million "
     try:
         for _ in ("new", "known"):
-            started = time.perf_counter()
-            process = subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                return f"{line}| failed ({process.returncode}) | | | |"
-            seconds = time.perf_counter() - started
-            line += f"| {seconds:,.1f} | {used.ru_utime + used.ru_stime:,.1f} | {used.ru_maxrss / 1024:,.0f} "
+            taken = measured(command, **own)
+            line += f"| {taken.wall:,.1f} | {taken.cpu:,.1f} | {taken.memory / 2**20:,.0f} "
+    except SystemExit as failed:
+        return f"{line}| {str(failed).splitlines()[0]} | | | |"
     finally:
         shutil.rmtree(home, ignore_errors=True)
     return f"{line}|"

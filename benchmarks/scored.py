@@ -7,7 +7,6 @@ alone, on a machine with a GPU that has only the file that ``make bench`` leaves
 """
 
 import argparse
-import resource
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks.harness import PIPELINE
+from benchmarks.harness import PIPELINE, peak_memory
 from benchmarks.training_size import FLIGHTS, NOISE, TEST_BEGINS, TRAINING_ENDS, write_flights
 
 REASONS = 3
@@ -117,7 +116,7 @@ def score(package: Any, files: list[str], device: str, memory_bytes: int, out: P
                 writer.write_batch(batch)
                 rows += len(batch)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = peak_memory() / 1e9
     again = seen["explained"] - rows
     return Speed(device, rows, seconds, seen["seconds"], again, peak)
 

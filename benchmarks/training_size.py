@@ -9,7 +9,6 @@ the model. One training also runs alone, on a machine that has only the file tha
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks.harness import HOME, PIPELINE, PROJECT, YEAR, environment
+from benchmarks.harness import HOME, PIPELINE, PROJECT, YEAR, environment, peak_memory
 
 FLIGHTS = HOME / "flights.parquet"
 ROWS = (1_000_000, 10_000_000, 100_000_000)
@@ -115,7 +114,7 @@ def train(rows: int, device: str, flights: Path, external: bool = False, bare: b
         fitted = fit_trees(data, fit, ~fit, Method(train_spec, params, clock))
         ended = time.perf_counter()
     found = evaluate(spec.task, data.labels[~fit].astype(np.float64), fitted.validation_predictions)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    memory = peak_memory() / 1e9
     alone = {"bare": _bare(data, fit, {**params, "device": fitted.device})} if bare else {}
     return {
         "rows": rows,

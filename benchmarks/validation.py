@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import PROJECT, YEAR, alternate, environment, table
+from benchmarks.harness import PROJECT, YEAR, alternate, environment, peak_memory, table
 
 if TYPE_CHECKING:
     import duckdb
@@ -166,7 +166,7 @@ def main(how: str, copies: Iterable[str]) -> None:
 
     started, wall = cpu(), time.perf_counter()
     {"by_hand": by_hand, "by_stage": by_stage}[how](int("".join(copies)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 2**20
     print(json.dumps({"cpu": cpu() - started, "wall": time.perf_counter() - wall, "peak_mb": peak}))
 
 
