@@ -32,8 +32,8 @@ from contrail_airflow.local.embedded import Embedded, EmbeddedError, running
 from contrail_airflow.local.processes import interruptible
 
 DAILY_DAYS = 3
-HISTORY_STAGES = ("ingest", "validate", "features")
-STRETCH_STAGES = (*HISTORY_STAGES, "score", "drift", "performance")
+BULK_STAGES = ("ingest", "validate", "features")
+STRETCH_STAGES = ("score", "drift", "performance")
 # The last day's own outcomes come a day later, so its ingest and validate are never complete.
 DAILY_STAGES = ("features", "score", "drift", "performance")
 _DAGS = ("daily", "score", "monitor", "train", "backfill")
@@ -51,12 +51,20 @@ class MainJobError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """The three parts of the days: learn on the first, score the second in bulk, the last day by day."""
+    """The parts of the days: learn on the history, score the stretch after it in bulk, the last days one by one.
+
+    The tables of history and stretch are made in one go. A row's features never depend on what was known later.
+    """
 
     windows: TrainingWindows
     history: Partitions
     stretch: Partitions
     daily: Partitions
+
+    @property
+    def bulk(self) -> Partitions:
+        """History and stretch."""
+        return Partitions(self.history.start, self.stretch.end)
 
 
 def make_plan(pipeline: Pipeline) -> Plan:
@@ -111,8 +119,8 @@ class MainJob:
         """The steps that are not done yet, in order."""
         plan = self.plan
         found: list[tuple[str, Callable[[AirflowApi], None]]] = []
-        if not self._done(plan.history, HISTORY_STAGES):
-            found.append((f"history {plan.history}", lambda api: self._range(api, plan.history, HISTORY_STAGES)))
+        if not self._done(plan.bulk, BULK_STAGES):
+            found.append((f"tables of {plan.bulk}", lambda api: self._range(api, plan.bulk, BULK_STAGES)))
         if not self._has_champion():
             found.append((f"first champion, trained on {plan.windows.train}", self._train))
         if not self._done(plan.stretch, STRETCH_STAGES):

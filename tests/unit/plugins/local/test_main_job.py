@@ -44,7 +44,7 @@ def test_a_pipeline_without_an_end_runs_on_its_schedule(toy: Toy) -> None:
 def test_an_empty_home_needs_every_step(toy: Toy) -> None:
     labels = [label for label, _ in MainJob(toy.pipeline).steps()]
     assert labels == [
-        "history 2024-01-01..2024-02-24",
+        "tables of 2024-01-01..2024-03-07",
         "first champion, trained on 2024-01-01..2024-02-09",
         "score 2024-02-25..2024-03-07",
         "day by day 2024-03-08..2024-03-10",
