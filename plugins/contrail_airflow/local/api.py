@@ -152,4 +152,4 @@ class AirflowApi:
             if state in FINISHED:
                 return str(state)
             check()
-            time.sleep(0.5)
+            time.sleep(1)  # each look takes the server's processor time from the stages'

@@ -34,6 +34,7 @@ from contrail_airflow.local.processes import (
 )
 from contrail_airflow.local.settings_file import apply_settings
 from contrail_airflow.local.state import COMPONENTS, State
+from contrail_airflow.operators import fork_server
 from contrail_airflow.roles import ADMIN
 
 # With the API server and the files on this machine, Airflow's log servers would only be open ports to the network.
@@ -46,7 +47,7 @@ _PORTS = Path(tempfile.gettempdir()) / f"contrail-ports-{os.getuid()}.lock"
 # The order in which components end, and the seconds that each has. The API server ends after the scheduler: a task that
 # ends reports to it, and so does not count as lost. The triggerer holds no work here, and takes 10 s to notice.
 _STOP_ORDER = (
-    (("scheduler", "dag-processor", "mlflow"), _STOP_SECONDS),
+    (("scheduler", "dag-processor", "mlflow", "fork-server"), _STOP_SECONDS),
     (("triggerer",), 1),
     (("api-server",), 5),
 )
@@ -133,6 +134,7 @@ class Embedded:
             options = _OPTIONS | {"api-server": ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]}
             for name in COMPONENTS:
                 self._spawn(state, name, [sys.executable, "-m", "airflow", name, *options.get(name, [])], environment)
+            self._spawn(state, "fork-server", [sys.executable, "-m", fork_server.__name__, str(self.home)], environment)
             self._wait(state, COMPONENTS, lambda: healthy(state.airflow_url))
         api = AirflowApi(state.airflow_url, ADMIN.name, passwords[ADMIN.name])
         apply_settings(api, self.settings.project_path / "airflow_settings.yaml")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from contrail.config.settings import Settings
 from contrail_airflow.local.private import secret_of
+from contrail_airflow.operators.forked_process import FORK_SERVER
 from contrail_airflow.roles import ROLES
 
 _AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
@@ -18,6 +19,7 @@ def airflow_environment(settings: Settings, home: Path) -> dict[str, str]:
     own = {
         "AIRFLOW_HOME": str(home),
         "CONTRAIL_HOME": str(settings.home_path),
+        FORK_SERVER: str(home),  # its socket is there
         "CONTRAIL_PROJECT": str(project),
         "CONTRAIL_PIPELINES": str(settings.pipelines_path),
         "PYTHONPATH": os.pathsep.join([str(project / "include"), str(project / "plugins")]),
@@ -42,7 +44,7 @@ def airflow_environment(settings: Settings, home: Path) -> dict[str, str]:
         "SPT_NOENV": "1",
         # The defaults poll as a large cluster needs it, and cost a second a task on two cores (docs/adr/0004).
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",

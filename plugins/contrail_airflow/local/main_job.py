@@ -238,7 +238,7 @@ class MainJob:
 
     def _pause(self) -> None:
         self.embedded.check()
-        time.sleep(0.5)
+        time.sleep(1)
 
     def _fail(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
         failed = [task for task in api.tasks(dag_id, run_id) if task["state"] == "failed"]

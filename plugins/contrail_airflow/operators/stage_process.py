@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from contrail_airflow.operators.forked_process import FORK_SERVER, ForkedProcess, forked
+
 _KEPT_LINES = 200
 # Airflow kills a task 5 s after it has asked it to end; the stage must be gone by then.
 _TERM_SECONDS = 3
@@ -19,12 +21,15 @@ class StageProcess:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when the process has been waited for
+        whole = {**os.environ, **environment}
         # A session of its own: ending its process group ends the stage with everything that it started.
-        self._process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=self._output, stderr=subprocess.PIPE, text=True,
-            errors="replace", start_new_session=True,
+        self._process: ForkedProcess | subprocess.Popen[str] = forked(
+            command, whole, os.environ.get(FORK_SERVER), self._output
+        ) or subprocess.Popen(
+            command, env=whole, stdout=self._output, stderr=subprocess.PIPE, text=True, errors="replace",
+            start_new_session=True,
         )  # fmt: skip
-        self._watcher = threading.Thread(target=_end_with_leader, args=(self._process.pid,), daemon=True)
+        self._watcher = threading.Thread(target=_watch, args=(self._process,), daemon=True)
         self._watcher.start()
 
     def wait(self, tell: Callable[[str], None]) -> tuple[int, list[str], str]:
@@ -55,6 +60,13 @@ class StageProcess:
         self._watcher.join(_TERM_SECONDS)
         if self._watcher.is_alive():
             _signal_group(self._process.pid, signal.SIGKILL)
+
+
+def _watch(process: ForkedProcess | subprocess.Popen[str]) -> None:
+    if isinstance(process, ForkedProcess):
+        process.wait()  # the server ends what is left of the group
+    else:
+        _end_with_leader(process.pid)
 
 
 def _end_with_leader(pid: int) -> None:

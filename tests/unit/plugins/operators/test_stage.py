@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +28,7 @@ from contrail.errors import (
 from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 from contrail_airflow.operators.backfill import BackfillOperator
 from contrail_airflow.operators.ending import StageRefused, StageStopped
+from contrail_airflow.operators.forked_process import FORK_SERVER, forked
 from contrail_airflow.operators.stage import StageOperator
 from contrail_airflow.operators.stage_process import StageProcess
 
@@ -59,8 +62,42 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     return execute
 
 
+_SERVER = """
+import os, pathlib, sys
+from contrail_airflow.operators.fork_server import become_next_command
+become_next_command(pathlib.Path(sys.argv[1]), lambda: None)
+exec(sys.argv[1])
+"""
+
+
+@pytest.fixture(params=["new", "forked"], autouse=True, scope="module")
+def how(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """How a stage's process starts: as a new one, or as a fork of a server that runs scripts in place of contrail."""
+    if request.param == "new":
+        yield
+        return
+    folder = tmp_path_factory.mktemp("server")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        subprocess.Popen([sys.executable, "-c", _SERVER, str(folder)]) as server,
+    ):
+        _until(lambda: _forks(folder))
+        patch.setenv(FORK_SERVER, str(folder))
+        yield
+        assert _forks(folder), "the server has survived what its commands did"
+        server.kill()
+
+
+def _forks(folder: Path) -> bool:
+    with tempfile.TemporaryFile("w+") as output:
+        command = [sys.executable, "-m", "contrail", "pass"]
+        started = forked(command, os.environ, str(folder), output)
+        return started is not None and started.wait() == 0
+
+
 def _replace_stage(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    payload = {"command": [sys.executable, "-c", script], "environment": {}}
+    how = ["-m", "contrail"] if os.environ.get(FORK_SERVER) else ["-c"]
+    payload = {"command": [sys.executable, *how, script], "environment": {}}
     monkeypatch.setattr("contrail_airflow.operators.local_run.render_process", lambda job, target: payload)
 
 
