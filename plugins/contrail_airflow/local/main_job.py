@@ -96,15 +96,15 @@ def make_plan(pipeline: Pipeline) -> Plan:
 
 
 class MainJob:
-    """One run of the main job."""
+    """One run of the main job. Its clock starts at ``started``, as ``time.monotonic`` says it; by default now."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, started: float | None = None) -> None:
         self.pipeline = pipeline
         self.settings = settings()
         self.lake = Lake(self.settings, pipeline.name)
         self.embedded = Embedded(self.settings)
         self.plan = make_plan(pipeline)
-        self.started = time.monotonic()
+        self.started = time.monotonic() if started is None else started
 
     # ---- what is left to do ----
 
@@ -251,7 +251,11 @@ class MainJob:
         raise MainJobError("\n".join(lines))
 
     def _say(self, line: str) -> None:
-        console.print(f"[dim]{time.monotonic() - self.started:5.0f} s[/]  {line}", highlight=False, soft_wrap=True)
+        _say(self.started, line)
+
+
+def _say(started: float, line: str) -> None:
+    console.print(f"[dim]{time.monotonic() - started:5.0f} s[/]  {line}", highlight=False, soft_wrap=True)
 
 
 def _complete(status: PartitionStatus, stages: tuple[str, ...]) -> bool:
@@ -273,10 +277,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="contrail_airflow.local.main_job", description=__doc__)
     parser.add_argument("--pipeline", default="flight_delay")
     name = parser.parse_args().pipeline
+    started = time.monotonic()
     try:
         with interruptible():
+            _say(
+                started,
+                f"[bold]check {escape(name)}[/]: its files, its contracts and its features, before anything starts",
+            )
             _check(name)
-            MainJob(load_pipeline(name)).run()
+            MainJob(load_pipeline(name), started).run()
     except (MainJobError, EmbeddedError, AirflowApiError, ContrailError) as error:
         console.print("[red]✗[/]", escape(str(error)), soft_wrap=True, highlight=False)
         raise SystemExit(1) from None
