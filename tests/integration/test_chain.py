@@ -10,6 +10,7 @@ from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
+from contrail.lake.records import all_datasets
 from contrail.operations.summary import print_summary, summarise
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chain")]
@@ -69,6 +70,14 @@ def test_a_snapshot_names_what_it_was_made_from(done: tuple[Toy, dict[str, Any]]
     assert made.extra["model_version"] == "1"
     read = toy.lake.history("features")[0].provenance.inputs
     assert read["validated_parcels"] == results["validate"].snapshots["validated_parcels"]
+
+
+def test_a_table_is_published_by_the_commands_that_its_documentation_names(done: tuple[Toy, dict[str, Any]]) -> None:
+    toy, _ = done
+    known = all_datasets(toy.spec)
+    stages = {name: {entry.provenance.stage for entry in toy.lake.history(name)} for name in toy.lake.table_names()}
+    assert {"raw_parcels", "drift_profiles", "model_history", "performance"} <= stages.keys()
+    assert not {name: found for name, found in stages.items() if not found <= {*known[name].published_by}}
 
 
 def test_features_know_only_the_past(done: tuple[Toy, dict[str, Any]]) -> None:

@@ -87,7 +87,7 @@ def describe(
     table: Annotated[str | None, typer.Argument(help="A table. Default: all of them, a line each.")] = None,
     pipeline: AnyPipelineOption = None,
 ) -> None:
-    """Document a table: what a row is, and each column's type and meaning."""
+    """Document a table: what a row is, what publishes it, and each column's type and meaning."""
     from contrail.lake.sql import shown as known
 
     datasets = known(load_pipeline(default_pipeline(pipeline)).spec)
@@ -96,9 +96,13 @@ def describe(
         for name, dataset in datasets.items():
             shown.add_row(name, cell(dataset.doc))
     elif table in datasets:
-        shown = Table("column", "type", "null?", "meaning", header_style="bold", title=cell(datasets[table].doc))
-        for name, column in datasets[table].columns.items():
-            shown.add_row(name, column.type, "" if column.required else "yes", cell(column.doc))
+        found = datasets[table]
+        made_by = " or ".join(f"contrail {name}" for name in found.published_by)
+        title = cell(f"{found.doc} Published by {made_by}.")
+        shown = Table("column", "type", "null?", "personal?", "meaning", header_style="bold", title=title)
+        for name, column in found.columns.items():
+            marks = ("" if column.required else "yes", "yes" if column.personal else "")
+            shown.add_row(name, column.type, *marks, cell(column.doc))
     else:
         raise SpecError(f"no table '{table}'. Tables: {', '.join(datasets)}")
     printing.out.print(shown)

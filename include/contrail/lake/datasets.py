@@ -40,6 +40,7 @@ class Dataset:
 
     ``key`` is unique within a partition, and the publisher's audit checks it. A table without ``partition_by`` is
     replaced whole. ``receipts`` are the columns that say who made a row and when; all others are its content.
+    ``published_by`` has the commands that publish its rows.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Dataset:
     key: tuple[str, ...] = ()
     partition_by: tuple[str, ...] = (PARTITION,)
     receipts: tuple[str, ...] = ()
+    published_by: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -72,9 +74,11 @@ class Dataset:
         )
 
 
-def documented(kind: ColumnType, doc: str, required: bool = True, renamed_from: tuple[str, ...] = ()) -> ColumnSpec:
+def documented(
+    kind: ColumnType, doc: str, required: bool = True, renamed_from: tuple[str, ...] = (), personal: bool = False
+) -> ColumnSpec:
     """Make a column that Contrail defines, not the pipeline's spec."""
-    return ColumnSpec(type=kind, required=required, doc=doc, renamed_from=renamed_from)
+    return ColumnSpec(type=kind, required=required, doc=doc, renamed_from=renamed_from, personal=personal)
 
 
 PARTITION_COLUMN = {PARTITION: documented("date", "Daily partition: a date in the pipeline's time zone.")}
@@ -85,7 +89,7 @@ def raw(spec: PipelineSpec, table: str) -> Dataset:
     source = spec.tables[table]
     daily = source.kind == "daily"
     columns = {
-        name: documented("string", column.doc, required=False, renamed_from=column.renamed_from)
+        name: documented("string", column.doc, False, column.renamed_from, column.personal)
         for name, column in source.columns.items()
     }
     origin = {
@@ -99,6 +103,7 @@ def raw(spec: PipelineSpec, table: str) -> Dataset:
         columns={**(PARTITION_COLUMN if daily else {}), **columns, **origin},
         key=("_file", "_line") if source.file_names.several else ("_line",),
         partition_by=(PARTITION,) if daily else (),
+        published_by=("ingest",),
     )
 
 
@@ -106,13 +111,15 @@ def validated(spec: PipelineSpec, table: str) -> Dataset:
     """``validated_<table>``: typed rows that meet their contract."""
     source = spec.tables[table]
     if source.kind == "reference":
-        return Dataset(f"validated_{table}", source.doc, dict(source.columns), source.key, ())
+        columns, made_by = dict(source.columns), ("validate",)
+        return Dataset(f"validated_{table}", source.doc, columns, source.key, (), published_by=made_by)
     visible = {"visible_from": documented("date", "First partition whose features may use the row.")}
     return Dataset(
         name=f"validated_{table}",
         doc=source.doc,
         columns={**PARTITION_COLUMN, **source.columns, **visible},
         key=source.key,
+        published_by=("validate",),
     )
 
 
@@ -135,6 +142,7 @@ def quarantine(_: PipelineSpec) -> Dataset:
         key=("table_name", "file", "line"),
         partition_by=(PARTITION, "table_name"),
         receipts=("run_id", "quarantined_at"),
+        published_by=("validate",),
     )
 
 
@@ -157,6 +165,7 @@ def refusals(_: PipelineSpec) -> Dataset:
         key=("stage", "table_name", "rule", "file"),
         partition_by=(PARTITION, "stage", "table_name"),
         receipts=("run_id", "refused_at"),
+        published_by=("ingest", "validate"),
     )
 
 
@@ -169,6 +178,7 @@ def features(spec: PipelineSpec) -> Dataset:
             column.doc,
             required=False,
             renamed_from=column.renamed_from,
+            personal=name in spec.personal,
         )
         for name, column in spec.features.columns.items()
         if name not in key_columns
@@ -183,6 +193,7 @@ def features(spec: PipelineSpec) -> Dataset:
             **feature_columns,
         },
         key=spec.key,
+        published_by=("features",),
     )
 
 
@@ -225,6 +236,7 @@ def predictions(spec: PipelineSpec) -> Dataset:
         },
         key=spec.key,
         receipts=("feature_snapshot", "scoring_run", "scored_at"),
+        published_by=("score",),
     )
 
 

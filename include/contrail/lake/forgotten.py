@@ -52,6 +52,7 @@ def forgotten(_: PipelineSpec) -> Dataset:
         },
         key=("place", "partition", "kind"),
         partition_by=(PARTITION, "request"),
+        published_by=("forget",),
     )
 
 
@@ -69,6 +70,7 @@ def marks(_: PipelineSpec) -> Dataset:
         },
         key=("columns", "digest"),
         partition_by=(PARTITION, "request"),
+        published_by=("forget",),
     )
 
 

@@ -40,6 +40,7 @@ def drift(_: PipelineSpec) -> Dataset:
             "model_version": documented("string", "Version of that model."),
         },
         key=("feature",),
+        published_by=("drift",),
     )
 
 
@@ -71,6 +72,7 @@ def drift_profiles(_: PipelineSpec) -> Dataset:
         },
         key=("feature",),
         partition_by=(PARTITION, "model", "kind"),
+        published_by=("score", "drift"),
     )
 
 
@@ -108,6 +110,7 @@ def performance(spec: PipelineSpec) -> Dataset:
             "shadow": documented("bool", "True when the predictions are in predictions_shadow only.", required=False),
         },
         key=("model_version",),
+        published_by=("performance",),
     )
 
 
@@ -135,6 +138,7 @@ def model_history(_: PipelineSpec) -> Dataset:
         },
         key=("alias",),
         partition_by=(PARTITION, "run_id"),
+        published_by=("promote", "rollback-model"),
     )
 
 
@@ -168,6 +172,7 @@ def governor(_: PipelineSpec) -> Dataset:
         },
         key=("asked", "training"),
         partition_by=(PARTITION, "asked"),
+        published_by=("govern",),
     )
 
 
@@ -190,6 +195,7 @@ def corrections(_: PipelineSpec) -> Dataset:
         },
         key=("published",),
         partition_by=(PARTITION, "backfill"),
+        published_by=("late",),
     )
 
 
@@ -212,6 +218,7 @@ def publications(_: PipelineSpec) -> Dataset:
             "published_at": documented("timestamp", "Time of the publication, UTC."),
         },
         key=("published",),
+        published_by=("publish",),
     )
 
 
@@ -225,9 +232,9 @@ def profiles(_: PipelineSpec) -> Dataset:
             "table_name": documented("string", "Landed table that the figure describes."),
             "figure": documented(
                 "string",
-                "What was measured: rows, or a kind and a column. empty is the share without a value, share that of one "
-                "value, varied that of different values, link a correlation. hour, hours after and before say when rows "
-                "were known.",
+                "What was measured: rows, or a kind and a column. Of the kinds, empty is the share without a value, share that "
+                "of one value, varied that of different values, and link a correlation. The kinds hour, hours after and "
+                "before say when rows were known.",
             ),
             "value": documented("float", "The figure on this day."),
             "usual_least": documented(
@@ -238,6 +245,7 @@ def profiles(_: PipelineSpec) -> Dataset:
         },
         key=("table_name", "figure"),
         partition_by=(PARTITION, "table_name"),
+        published_by=("validate",),
     )
 
 
