@@ -6,6 +6,7 @@ PYTHON ?= $(shell for v in python3.12 python3.13 python3.11 python3; do command 
 VENV := .venv
 BIN := $(VENV)/bin
 INFRA := .venv-infra
+DOCS := .venv-docs
 UV = $(BIN)/uv
 # Files and groups as they come: the long ones first, so that both workers have work to the end.
 WORKERS = -n 2 --dist loadgroup --no-loadscope-reorder
@@ -59,7 +60,7 @@ airflow: $(VENV)/.run  ## Airflow's own command line on the embedded Airflow: ma
 compose-env:  ## Make .env with new random passwords for docker-compose.yaml, unless it exists
 	@PYTHONPATH=plugins $(PYTHON) -m contrail_airflow.local.compose_env
 
-test: $(VENV)/.dev .venv-bigquery/.installed  ## Run all tests but one, which test-gcp runs
+test: $(VENV)/.dev $(DOCS)/.installed .venv-bigquery/.installed  ## Run all tests but one, which test-gcp runs
 	@$(BIN)/python -m pytest $(WORKERS) -m "not production"
 
 test-fast: $(VENV)/.dev  ## Run the tests that take seconds
@@ -68,12 +69,22 @@ test-fast: $(VENV)/.dev  ## Run the tests that take seconds
 test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain in prod, through Airflow, against a Google Cloud on this machine
 	@$(BIN)/python -m pytest -n 1 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
 
-check: $(VENV)/.dev  ## Lint, types, import rules, prose, pipelines
+check: $(VENV)/.dev docs  ## Lint, types, import rules, prose, pipelines, links of the documentation
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=include:plugins $(BIN)/lint-imports --no-cache
 	@$(BIN)/python docs/check_prose.py
 	@$(BIN)/contrail check --thorough
+
+$(DOCS)/.installed: $(VENV)/.uv requirements-docs.txt
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(DOCS)
+	@$(STEP) "Installing the builder of the documentation" $(UV) pip sync --python $(DOCS)/bin/python --require-hashes requirements-docs.txt
+	@touch $@
+
+docs: $(DOCS)/.installed  ## Build the documentation's site, to be read from the disk; a broken link fails
+	@$(DOCS)/bin/python docs/make_site.py
+	@NO_COLOR=1 $(DOCS)/bin/zensical build --strict --config-file site/mkdocs.yml
+	@echo "Open site/html/index.html in a browser."
 
 $(INFRA)/.installed: $(VENV)/.uv requirements-infra.txt
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(INFRA)
@@ -92,9 +103,10 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps requirements-data.in -o requirements-data.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements.txt --no-emit-package numpy requirements-gpu.in -o requirements-gpu.txt
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-infra.in -o requirements-infra.txt
+	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-docs.in -o requirements-docs.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements-bigquery-emulator.in -o requirements-bigquery-emulator.txt
 
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow compose-env test test-fast test-gcp check check-infra bench lock clean
+.PHONY: help setup run up down airflow compose-env test test-fast test-gcp check docs check-infra bench lock clean
