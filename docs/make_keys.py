@@ -14,6 +14,7 @@ from contrail.config.spec import PipelineSpec
 from contrail.frozen import Frozen
 
 PAGE = Path(__file__).with_name("pipeline-keys.md")
+_BELOW = "Its keys have a table below."
 
 _HEAD = """# Every key of `pipeline.yaml`
 
@@ -34,7 +35,8 @@ def _section(place: str, model: type[BaseModel]) -> Iterator[str]:
     yield from ("| key | value | default | meaning |", "|---|---|---|---|")
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else _default(field.default, name in inner)
-        yield f"| `{name}` | {_kind(model, name)} | {default} | {(field.description or '').replace('|', '/')} |"
+        meaning = field.description or (_BELOW if name in inner else "")
+        yield f"| `{name}` | {_kind(model, name)} | {default} | {meaning.replace('|', '/')} |"
     yield ""
     for name, (key, part) in inner.items():
         yield from _section(f"{place}.{key}".lstrip("."), part) if name else ()

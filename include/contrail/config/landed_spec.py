@@ -53,7 +53,7 @@ class SourceSpec(Frozen):
     environment file. BigQuery is asked as the account of the process.
     """
 
-    kind: Literal["postgres", "bigquery"]
+    kind: Literal["postgres", "bigquery"] = Field(description="Which database answers the query.")
     query: str = Field(description="SQL of the rows, with `:start` and `:end` of the day, or `:day`, as parameters.")
     connection: str | None = Field(
         default=None, pattern=r"^[a-z][a-z0-9_]*$", description="Postgres: name of the connection."

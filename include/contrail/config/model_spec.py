@@ -26,8 +26,10 @@ class TrainSpec(Frozen):
         le=LONGEST_DAYS,
         description="Days between fit, validation and gate, for labels that come late.",
     )
-    rounds: int = Field(default=500, ge=1, le=_MOST_ROUNDS)
-    early_stopping_rounds: int = Field(default=30, ge=1, le=_MOST_ROUNDS)
+    rounds: int = Field(default=500, ge=1, le=_MOST_ROUNDS, description="Rounds of boosting at most.")
+    early_stopping_rounds: int = Field(
+        default=30, ge=1, le=_MOST_ROUNDS, description="Rounds without a better validation after which it stops."
+    )
     checkpoint_rounds: int = Field(
         default=0,
         ge=0,
@@ -40,7 +42,9 @@ class TrainSpec(Frozen):
         "0: only when the bins do not fit into the memory that they may take.",
     )
     refit: bool = Field(default=True, description="Fit again on the whole window with the rounds found.")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where trees grow. auto takes a GPU where the machine has one."
+    )
     workers: int = Field(
         default=1,
         ge=1,
@@ -48,7 +52,7 @@ class TrainSpec(Frozen):
         description="Executors of Apache Spark that grow each tree together, where the engine has executors. By default, "
         "and elsewhere, the stage's process grows them alone.",
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Start of the random numbers of a training.")
     params: dict[str, int | float | str | bool] = Field(
         default={}, description="Parameters of XGBoost, by its own names."
     )
@@ -59,10 +63,10 @@ class TrainSpec(Frozen):
 class SegmentFloor(Frozen):
     """In every group of ``feature`` with ``min_rows`` rows, ``metric`` may not be worse than ``floor``."""
 
-    feature: str
-    metric: Literal["auc", "log_loss", "rmse", "mae"]
-    floor: Finite
-    min_rows: int = Field(default=500, ge=1)
+    feature: str = Field(description="Feature whose values make the groups.")
+    metric: Literal["auc", "log_loss", "rmse", "mae"] = Field(description="Metric that each group must keep.")
+    floor: Finite = Field(description="The worst value that passes.")
+    min_rows: int = Field(default=500, ge=1, description="Labelled rows that a group needs to be judged.")
 
 
 class GateSpec(Frozen):
@@ -71,9 +75,13 @@ class GateSpec(Frozen):
     window_days: int = Field(
         default=28, ge=1, le=LONGEST_DAYS, description="Out-of-time partitions that both models are scored on."
     )
-    metric: Literal["log_loss", "auc", "rmse", "mae"] = "log_loss"
+    metric: Literal["log_loss", "auc", "rmse", "mae"] = Field(
+        default="log_loss", description="What is compared: log_loss or auc (binary), rmse or mae (regression)."
+    )
     min_improvement: Finite = Field(default=0.0, description="Over the champion; negative allows non-inferiority.")
-    min_improvement_over_baseline: Finite = 0.0
+    min_improvement_over_baseline: Finite = Field(
+        default=0.0, description="Over the training mean, and over the rate table."
+    )
     max_calibration_error: Finite | None = Field(
         default=None, gt=0, description="In label units. Empty: no such bound."
     )
@@ -85,9 +93,15 @@ class GateSpec(Frozen):
     calibration_days: int = Field(
         default=14, ge=1, le=LONGEST_DAYS, description="Days of a period that is judged on its own, too."
     )
-    segments: tuple[SegmentFloor, ...] = ()
-    bootstrap_samples: int = Field(default=1000, ge=100, le=100_000)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    segments: tuple[SegmentFloor, ...] = Field(
+        default=(), description="Features in whose every group a metric keeps a floor."
+    )
+    bootstrap_samples: int = Field(
+        default=1000, ge=100, le=100_000, description="Resamples of whole days behind each interval."
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="Width of an interval. Its lower end counts as the improvement."
+    )
     min_rows: int = Field(
         default=1000, ge=1, description="Labelled rows that the gate needs. A pipeline with few rows a day sets fewer."
     )
@@ -107,8 +121,10 @@ class GateSpec(Frozen):
 class ScoreSpec(Frozen):
     """How rows are scored; ``threshold`` turns a probability into a decision (binary tasks)."""
 
-    threshold: float = Field(default=0.5, gt=0, lt=1)
-    reasons: int = Field(default=3, ge=0, le=10)
+    threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="Probability from which on the decision is true (binary tasks)."
+    )
+    reasons: int = Field(default=3, ge=0, le=10, description="How many reasons each prediction has.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: a GPU of the machine for a range of 100,000 rows or more, else processors."
     )
@@ -131,10 +147,12 @@ class DriftSpec(Frozen):
     label_false_alarm_rate: float = Field(
         default=0.01, gt=0, lt=0.5, description="Share of usual runs of days that raise drift of the label by chance."
     )
-    raise_days: int = Field(default=3, ge=1, le=LONGEST_DAYS)
-    of_days: int = Field(default=5, ge=1, le=LONGEST_DAYS)
+    raise_days: int = Field(default=3, ge=1, le=LONGEST_DAYS, description="So many unusual days raise drift…")
+    of_days: int = Field(default=5, ge=1, le=LONGEST_DAYS, description="… among so many last days.")
     clear_days: int = Field(default=1, ge=0, description="Drift is cleared at this number of unusual days, or fewer.")
-    bins: int = Field(default=10, ge=2, le=50)
+    bins: int = Field(
+        default=10, ge=2, le=50, description="Bins of a number, of about equal counts in the training window."
+    )
 
 
 class RetrainSpec(Frozen):

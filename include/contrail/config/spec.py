@@ -44,8 +44,12 @@ class ScheduleSpec(Frozen):
     start_date: Day = Field(
         description="First day of the schedule, at first_partition or later. Earlier days need a backfill."
     )
-    retries: int = Field(default=2, ge=0, le=100)
-    retry_delay_seconds: int = Field(default=30, ge=1, le=86_400)
+    retries: int = Field(
+        default=2, ge=0, le=100, description="How often a task runs again that failed for a passing reason."
+    )
+    retry_delay_seconds: int = Field(
+        default=30, ge=1, le=86_400, description="Wait before the first retry. It doubles, up to fifteen minutes."
+    )
     timeout_minutes: int = Field(
         default=60,
         ge=1,

@@ -42,13 +42,13 @@ EarlierNames = Annotated[
 class ColumnSpec(Frozen):
     """A column of a landed table. ``timestamp`` is UTC; an empty CSV field is null."""
 
-    type: ColumnType
+    type: ColumnType = Field(description="What its values are. A value of another form goes to quarantine.")
     required: bool = Field(default=True, description="Whether a row without a value goes to quarantine.")
     personal: bool = Field(
         default=False,
         description="Whether its values are of persons. Messages, reports, queries and analysts' views do not show them.",
     )
-    doc: str = ""
+    doc: str = Field(default="", description="What a value means, with its unit. `contrail describe` shows it.")
     renamed_from: EarlierNames = ()
 
 
@@ -71,8 +71,10 @@ class TableSpec(Frozen):
     read the partitions before D. It may also read D's own of a table that is ``known_ahead``.
     """
 
-    kind: Literal["daily", "reference"] = "daily"
-    doc: str = ""
+    kind: Literal["daily", "reference"] = Field(
+        default="daily", description="One partition a day, or one file that is replaced whole."
+    )
+    doc: str = Field(default="", description="What a row is, and when it is known. `contrail describe` shows it.")
     key: tuple[str, ...] = Field(description="Columns that tell the rows of a partition apart; each required.")
     known_at: str | None = Field(
         default=None, description="Timestamp column from which a row was known. Daily tables need it."
@@ -90,7 +92,7 @@ class TableSpec(Frozen):
         description="A query whose rows are this table. Empty: files arrive by themselves, or by `source.py`.",
     )
     file_limits: FileLimits = FileLimits()
-    columns: dict[str, ColumnSpec]
+    columns: dict[str, ColumnSpec] = Field(description="Its columns by name.")
 
     @property
     def format(self) -> Format:
@@ -129,7 +131,12 @@ class LabelSpec(Frozen):
     expression: str = Field(
         description="SQL over a row of that table. Null means no label; a binary label is true or false, 1 or 0."
     )
-    mature_after_days: int = Field(default=1, ge=0, le=LONGEST_DAYS)
+    mature_after_days: int = Field(
+        default=1,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="After how many days all labels of a day should have arrived. Then its performance is final.",
+    )
     counts: Literal["newest", "first"] = Field(
         default="newest",
         description="Which outcome of a key counts: the newest that was known at the time, or the first. With first, a "
@@ -140,8 +147,10 @@ class LabelSpec(Frozen):
 class FeatureSpec(Frozen):
     """One feature column. A ``category`` is encoded by a table stored with the model."""
 
-    kind: Literal["number", "category"] = "number"
-    doc: str
+    kind: Literal["number", "category"] = Field(
+        default="number", description="A number, or a text of which the model knows the values of its training."
+    )
+    doc: str = Field(description="What a value means, with its unit.")
     renamed_from: EarlierNames = ()
 
 
@@ -152,8 +161,10 @@ def _by_earlier_name(columns: "Mapping[str, ColumnSpec] | Mapping[str, FeatureSp
 class FeaturesSpec(Frozen):
     """``lookback_days`` bounds what a day's features may read, so that a day costs the same every day."""
 
-    lookback_days: int = Field(ge=1, le=400)
-    columns: dict[Name, FeatureSpec]
+    lookback_days: int = Field(
+        ge=1, le=400, description="How many partitions before a day its features may read: the longest window, or more."
+    )
+    columns: dict[Name, FeatureSpec] = Field(description="The features by name. `build()` returns each of them.")
 
     @property
     def earlier_names(self) -> dict[str, str]:
