@@ -6,8 +6,8 @@ Each query may read three tables:
 - ``typed``: the same rows, typed, with ``_known_clock`` and ``_known_day``, the local time and date of ``known_at``;
 - ``days``: ``day``, and its ``cutoff`` as an instant.
 
-Each query returns ``_row``, ``rule`` and ``detail`` of the rows that break its rule. A pipeline's own rules belong in its
-contract.
+A query of a rule returns ``_row``, ``rule`` and ``detail`` of the rows that break it. A pipeline's own rules belong in
+its contract.
 """
 
 from collections.abc import Sequence
@@ -54,6 +54,11 @@ def known_after_cutoff(known_at: str) -> str:
         FROM typed t JOIN days d ON d.day = t.partition_date WHERE {own} >= d.cutoff"""
 
 
+def shared_keys(key: Sequence[str]) -> str:
+    """List the keys that several rows of a partition share. It has a column for each part of the key."""
+    return f"SELECT {listed(['partition_date', *key])} FROM typed GROUP BY ALL HAVING count(*) > 1"
+
+
 def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
     """Find rows that share their key within a partition. Of equal rows it finds all but the first, of others all."""
     names = ["partition_date", *key]
@@ -61,7 +66,7 @@ def repeated_key(key: Sequence[str], columns: Sequence[str]) -> str:
     values = ", ".join(f"t.{quoted(name)}" for name in columns)
     shown = ", ', ', ".join(f"{literal(f'{name}=')}, t.{quoted(name)}::VARCHAR" for name in key)
     return f"""
-        WITH repeated AS (SELECT {keys} FROM typed GROUP BY ALL HAVING count(*) > 1),
+        WITH repeated AS ({shared_keys(key)}),
         candidates AS (
             SELECT t._row, concat({shown}) AS shown, row_number() OVER same AS place,
                 concat('line ', first(l._line) OVER same, CASE WHEN first(l._file) OVER same <> l._file

@@ -5,6 +5,7 @@ The validate stage brings the session with the rows, adds the verdicts of the co
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, time
 from typing import Any
 
@@ -24,6 +25,19 @@ ROW = "_row"
 _VALUES, _TIME, _KEY, _LABEL, _CONTRACT = range(5)
 _BATCH = 50_000  # rows of a batch of a stream
 _MOST_STOPPED = 20  # each such row takes some twenty queries to find; more of them are a wrong expression
+
+
+@dataclass(frozen=True)
+class Partners:
+    """Rows of another table to which rows refer, as SQL.
+
+    Attributes:
+        relation: A query with the columns by which a partner is found, each partner once, and what it brings, ``found``.
+        same: Whether ``p``, one of them, is the partner of the row ``t``.
+    """
+
+    relation: str
+    same: str
 
 
 class TableCheck:
@@ -89,7 +103,8 @@ class TableCheck:
                 self._mark(_TIME, row_rules.known_after_cutoff(self.source.known_at))
             else:
                 self._mark(_TIME, row_rules.known_outside_partition(self.source.known_at, self.timezone))
-        self._mark(_KEY, row_rules.repeated_key(self.source.key, list(self.source.columns)))
+        if self._all(f"FROM ({row_rules.shared_keys(self.source.key)}) LIMIT 1"):  # else no file is opened again
+            self._mark(_KEY, row_rules.repeated_key(self.source.key, list(self.source.columns)))
 
     def check_label(self, expression: str, binary: bool) -> None:
         """Mark rows from which no label can be made, in a table of outcomes. A null is no label, and breaks no rule.
@@ -134,15 +149,18 @@ class TableCheck:
         self._mark(_KEY, row_rules.known_key(self.source.key, days, may_change))
 
     def _value_rules(self) -> list[str]:
-        """Return queries for the columns with bad values. Good columns are only counted."""
+        """Return queries for the columns with bad values. Of a column without nulls, no text is read again."""
         columns = self.source.columns
-        counts = ", ".join(f"count({quoted(name)})" for name in columns)
-        ((total, *given),) = self._all(f"SELECT count(*), {counts} FROM landed")
-        (typed,) = self._all(f"SELECT {counts} FROM typed")
+        (typed,) = self._all(f"SELECT {_counts(columns)} FROM typed")
+        values = dict(zip(columns, typed, strict=True))
+        open_ones = [name for name in columns if values[name] < self.landed]
+        if not open_ones:
+            return []
+        (given,) = self._all(f"SELECT {_counts(open_ones)} FROM landed")
         queries = []
-        for (name, column), texts, values in zip(columns.items(), given, typed, strict=True):
-            queries += [row_rules.wrong_type(name, column)] if values < texts else []
-            queries += [row_rules.missing_value(name)] if column.required and texts < total else []
+        for name, texts in zip(open_ones, given, strict=True):
+            queries += [row_rules.wrong_type(name, columns[name])] if values[name] < texts else []
+            queries += [row_rules.missing_value(name)] if columns[name].required and texts < self.landed else []
         return queries
 
     def _mark(self, rank: int, query: str) -> None:
@@ -169,18 +187,21 @@ class TableCheck:
 
     # ---- what the contract looks at ----
 
-    def judge(self, columns: Mapping[str, str], brought: Mapping[str, str]) -> str:
+    def judge(self, columns: Mapping[str, str], partners: Mapping[str, Partners]) -> str:
         """Make the relation of the rows that broke no rule so far: ``_row``, and ``columns``, each a SQL expression.
 
-        The expressions may use the values ``brought``, each a SQL query. Both call this table's rows ``t``.
+        The expressions call a row ``t``. It has what each of its ``partners`` brings as a column of that name.
 
         Raises:
             SpecError: for an expression that DuckDB refuses, or that has no value for a row.
         """
-        structs = "".join(f", ({sql}) AS {quoted(name)}" for name, sql in brought.items())
+        rows = self._clean()
+        for name, each in partners.items():
+            joined = f"FROM ({rows}) t LEFT JOIN ({each.relation}) p ON {each.same}"
+            rows = f"SELECT t.*, p.found AS {quoted(name)} {joined}"
         listed = ", ".join([ROW, *(f"(\n{sql}\n) AS {quoted(name)}" for name, sql in columns.items())])
         try:
-            self._run(f"CREATE TABLE judged AS SELECT {listed} FROM (SELECT *{structs} FROM ({self._clean()}) t) t")
+            self._run(f"CREATE TABLE judged AS SELECT {listed} FROM ({rows}) t")
         except (duckdb.DataError, duckdb.ProgrammingError) as error:
             raise SpecError(f"a derived value of the contract in expectations.py has no value: {error}") from error
         return "judged"
@@ -269,3 +290,7 @@ class TableCheck:
                     FROM broken GROUP BY {ROW}) w ON w.{ROW} = l.{ROW}""")
             self._ranked = True
         return "worst"
+
+
+def _counts(columns: Iterable[str]) -> str:
+    return ", ".join(f"count({quoted(name)})" for name in columns)

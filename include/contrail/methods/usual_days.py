@@ -5,7 +5,7 @@ Each figure is compared with its own last 28 days. Nothing here reads a table.
 """
 
 import math
-import statistics
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -64,7 +64,8 @@ def aggregates(source: TableSpec, label: str | None = None) -> dict[str, str]:
         if not column.required:
             found[f"empty {name}"] = f"avg(({quoted(name)} IS NULL)::INT)"
         if column.type == "string" and not column.personal:
-            found[f"share {name}"] = f"histogram({quoted(name)})"
+            counts = f"histogram({quoted(name)})"
+            found[f"share {name}"] = f"CASE WHEN cardinality({counts}) <= {_MOST_VALUES} THEN {counts} END"
     if label:
         found["mean label"] = f"avg(CAST(({label}) AS DOUBLE))"
     return found | _numbers(source) | _knowledge(source)
@@ -137,36 +138,52 @@ def judge(today: DayFigures, earlier: Sequence[DayFigures]) -> list[Finding]:
     last = sorted((each for each in earlier if each.day < today.day), key=lambda each: each.day)[-DAYS:]
     if len(last) < LEAST_DAYS:
         return [Finding(name, value) for name, value in today.values.items()]
-    return [_judged(name, value, today.day, last) for name, value in today.values.items()]
+    weekdays = [each.day.weekday() for each in last]
+    weekday = today.day.weekday()
+    return [_judged(name, value, weekday, last, weekdays) for name, value in today.values.items()]
 
 
-def _judged(name: str, value: float, day: date, last: Sequence[DayFigures]) -> Finding:
+def _judged(name: str, value: float, weekday: int, last: Sequence[DayFigures], weekdays: Sequence[int]) -> Finding:
     if name == CONTENT:
         return _content(value, last)
-    known = [each for each in last if name in each.values]
+    known = [(each, day) for each, day in zip(last, weekdays, strict=True) if name in each.values]
     if len(known) < LEAST_DAYS:  # a value that is rarely among the most frequent, or a new column
         return Finding(name, value)
-    trusted = [each for each in known if name not in each.unusual]
-    least, most = _narrower(name, day, trusted if len(trusted) >= LEAST_DAYS else known)
+    trusted = [each for each in known if name not in each[0].unusual]
+    if len(trusted) < LEAST_DAYS:
+        trusted = known
+    least, most = _narrower(weekday, [each.values[name] for each, _ in trusted], [day for _, day in trusted])
+    if least <= value <= most:
+        return Finding(name, value, least, most)
     part = _ROOM_OF_ROWS if name == "rows" else _ROOM
-    room = max(part * (most - least), _least_room(name, (least + most) / 2, known))
+    room = max(part * (most - least), _least_room(name, (least + most) / 2, [each for each, _ in known]))
     if least - room <= value <= most + room:
         return Finding(name, value, least, most)
     words = f"{name} {_shown(value)}; usually {_shown(least)} to {_shown(most)} on the last {len(known)} days"
     return Finding(name, value, least, most, words)
 
 
-def _narrower(name: str, day: date, known: Sequence[DayFigures]) -> tuple[float, float]:
+def _narrower(weekday: int, values: Sequence[float], weekdays: Sequence[int]) -> tuple[float, float]:
     """The range of the values, or that around the median of the day's own weekday where weekdays explain most of it."""
-    values = [each.values[name] for each in known]
-    weekdays = [[value for each, value in zip(known, values, strict=True) if each.day.weekday() == n] for n in range(7)]
-    own = weekdays[day.weekday()]
-    if len(own) >= _LEAST_WEEKDAYS:
-        around = [value - statistics.median(group) for group in weekdays for value in group]
-        if max(around) - min(around) < _EXPLAINED * (max(values) - min(values)):
-            centre = statistics.median(own)
-            return centre + min(around), centre + max(around)
-    return min(values), max(values)
+    least, most = min(values), max(values)
+    if weekdays.count(weekday) < _LEAST_WEEKDAYS:
+        return least, most
+    groups: defaultdict[int, list[float]] = defaultdict(list)
+    for value, day in zip(values, weekdays, strict=True):
+        groups[day].append(value)
+    for group in groups.values():
+        group.sort()
+    middles = {day: _median(group) for day, group in groups.items()}
+    below = min(group[0] - middles[day] for day, group in groups.items())
+    above = max(group[-1] - middles[day] for day, group in groups.items())
+    if above - below < _EXPLAINED * (most - least):
+        return middles[weekday] + below, middles[weekday] + above
+    return least, most
+
+
+def _median(ascending: Sequence[float]) -> float:
+    middle = len(ascending) // 2
+    return ascending[middle] if len(ascending) % 2 else (ascending[middle - 1] + ascending[middle]) / 2
 
 
 def _content(value: float, last: Sequence[DayFigures]) -> Finding:

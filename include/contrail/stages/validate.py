@@ -31,7 +31,7 @@ from contrail.stages.results import StageResult, ValidateDetails
 from contrail.stages.staleness import REACH
 from contrail.stages.validation.contracts import contracts_of, table_order
 from contrail.stages.validation.personal import quotes_persons, unquoted
-from contrail.stages.validation.references import brought_sql, is_current, partner_sql, view_partners
+from contrail.stages.validation.references import is_current, partner_sql, partners_of, view_partners
 from contrail.stages.validation.unusual import Profiles, Unusual, find_unusual, publish_profiles, refusals_of
 
 _REPORTS_KEPT = 50
@@ -198,7 +198,7 @@ def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) 
     columns = {name: contract.derived.get(name, f"t.{quoted(name)}") for name in named}
     judged = table.check.judge(
         columns | {rule: partner_sql(reference, rule) for rule, reference in contract.references.items()},
-        {rule: brought_sql(each, rule) for rule, each in contract.references.items() if each.brings},
+        {rule: partners_of(each, rule) for rule, each in contract.references.items() if each.required or each.brings},
     )
     rules = {rule: partner_expectation(rule, reference) for rule, reference in contract.references.items()}
 

@@ -3,9 +3,10 @@
 import duckdb
 
 from contrail.adapters.contracts import Reference
-from contrail.config.names import literal, quoted
+from contrail.config.names import listed, literal, quoted
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
+from contrail.methods.table_check import Partners
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
 from contrail.stages.options import ValidateOptions as Options
@@ -37,25 +38,27 @@ def view_partners(
     run.lake.view(connection, view, name, partitions.reaching_back(reference.days_back), [PARTITION, *columns])
 
 
+def partners_of(reference: Reference, rule: str) -> Partners:
+    """The partners, each of them once, and which of them a row has. They bring a struct, or true."""
+    by = listed(dict.fromkeys([theirs for _, theirs in _pairs(reference)]))
+    brought = ", ".join(f"{literal(name)}: {quoted(name)}" for name in reference.brings)
+    found = f"any_value({f'{{{brought}}}' if brought else 'true'}) AS found"
+    same = " AND ".join(f"t.{quoted(mine)} = p.{quoted(theirs)}" for mine, theirs in _pairs(reference))
+    return Partners(f"SELECT {by}, {found} FROM {quoted(f'partners_{rule}')} GROUP BY {by}", same)
+
+
 def partner_sql(reference: Reference, rule: str) -> str:
     """SQL that says whether a row ``t`` has its partner; null where this is unknown, or does not matter."""
-    unknown = [f"t.{quoted(name)} IS NULL" for name in reference.columns]
-    partners = quoted(f"partners_{rule}")
-    if reference.partition:
-        unknown.append(f"t.{quoted(reference.partition)} NOT IN (SELECT DISTINCT n.{PARTITION} FROM {partners} n)")
     if not reference.required:
-        unknown.append("true")
-    found = f"EXISTS (SELECT 1 FROM {partners} p WHERE {_same(reference)})"
-    return f"CASE WHEN {' OR '.join(unknown)} THEN NULL ELSE {found} END"
+        return "NULL::BOOLEAN"
+    unknown = [f"t.{quoted(name)} IS NULL" for name in reference.columns]
+    if reference.partition:
+        partners = quoted(f"partners_{rule}")
+        unknown.append(f"t.{quoted(reference.partition)} NOT IN (SELECT DISTINCT n.{PARTITION} FROM {partners} n)")
+    return f"CASE WHEN {' OR '.join(unknown)} THEN NULL ELSE t.{quoted(rule)} IS NOT NULL END"
 
 
-def brought_sql(reference: Reference, rule: str) -> str:
-    """SQL of a struct with what the partner of a row ``t`` brings; null without a partner."""
-    values = ", ".join(f"{literal(name)}: p.{quoted(name)}" for name in reference.brings)
-    return f"SELECT any_value({{{values}}}) FROM {quoted(f'partners_{rule}')} p WHERE {_same(reference)}"
-
-
-def _same(reference: Reference) -> str:
-    pairs = zip(reference.columns, reference.partner_columns, strict=True)
-    same = [f"t.{quoted(mine)} = p.{quoted(theirs)}" for mine, theirs in pairs]
-    return " AND ".join(same + ([f"p.{PARTITION} = t.{quoted(reference.partition)}"] if reference.partition else []))
+def _pairs(reference: Reference) -> list[tuple[str, str]]:
+    """Which column of a row is the same as which one of its partner."""
+    columns = zip(reference.columns, reference.partner_columns, strict=True)
+    return [*columns, *([(reference.partition, PARTITION)] if reference.partition else [])]
