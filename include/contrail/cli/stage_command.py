@@ -28,6 +28,7 @@ from contrail.cli.options import (
 )
 from contrail.cli.printing import print_json, progress
 from contrail.errors import SpecError
+from contrail.imports import quick_imports
 from contrail.partitions import Partitions
 from contrail.stages.flags import command_line_options, is_repeatable
 from contrail.stages.options import Flag
@@ -70,7 +71,8 @@ class Call:
         Raises:
             ContrailError: as the stage does.
         """
-        from contrail.stages.runner import run_stage
+        with quick_imports():
+            from contrail.stages.runner import run_stage
 
         assert self.partitions is not None
         with progress(f"{self.verb} {self.pipeline} {self.partitions}") as show:

@@ -20,6 +20,7 @@ from contrail.config.problems import hint
 from contrail.config.settings import settings
 from contrail.errors import InputsChangedError, SpecError
 from contrail.files import remove_folder
+from contrail.imports import quick_imports
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.stages import changes
@@ -150,7 +151,8 @@ def _stage(verb: str) -> ModuleType:
     if verb not in OPTIONS or not find_spec(f"contrail.stages.{verb}"):
         known = [name for name in OPTIONS if find_spec(f"contrail.stages.{name}")]
         raise SpecError(f"there is no stage '{verb}'; {hint(verb, known, 'stages')}")
-    return importlib.import_module(f"contrail.stages.{verb}")
+    with quick_imports():
+        return importlib.import_module(f"contrail.stages.{verb}")
 
 
 def _from_inputs_at_rest(run: StageRun[StageOptions]) -> Retrying:

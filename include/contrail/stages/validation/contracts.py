@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from contrail.adapters import gx
 from contrail.adapters.contracts import Contract, check_names, columns_of
 from contrail.config.pipeline import Pipeline
 from contrail.config.spec import PipelineSpec
@@ -18,6 +19,7 @@ _BAD_SHARE = "bad_share"
 def contracts_of(pipeline: Pipeline) -> dict[str, Contract]:
     """The pipeline's contracts, one for each table, with every name in them checked."""
     spec = pipeline.spec
+    gx.load()  # before expectations.py imports it
     given: dict[str, Contract] = pipeline.function("expectations", "contracts")()
     where = f"{pipeline.folder / 'expectations.py'}"
     check_names(where, given, list(spec.tables))
