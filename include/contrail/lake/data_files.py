@@ -5,6 +5,7 @@ as it was written (``integrity``). Writing rows is ``writing``'s.
 """
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from contrail.lake import manifests
 from contrail.lake.selection import Selection
 
 _EPOCH = date(1970, 1, 1)
+_DIGEST = re.compile(r"-([0-9a-f]{64})\.parquet$")
 
 
 def listed(table: Table, selection: Selection, snapshot_id: int | None = None) -> list[DataFile]:
@@ -113,6 +115,12 @@ def discard(table: Table, paths: Iterable[str]) -> None:
 def day_of(value: int | date) -> date:
     """Return the day of a partition, which Iceberg may count from 1970 on."""
     return value if isinstance(value, date) else _EPOCH + timedelta(days=value)
+
+
+def digest_of(place: str) -> str | None:
+    """Return the SHA-256 in a data file's name; None in a name of an earlier version."""
+    found = _DIGEST.search(place)
+    return found[1] if found else None
 
 
 def measured(stream: BinaryIO) -> tuple[int, str]:

@@ -4,7 +4,6 @@ The manifest has each file's size, and the file's name has its SHA-256. Every re
 reads. A file of an earlier version, without a digest in its name, is compared by its size.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from contrail.lake.history import lineage_of
 from contrail.lake.selection import Selection
 from contrail.partitions import Partitions, as_ranges
 
-_DIGEST = re.compile(r"-([0-9a-f]{64})\.parquet$")
 _READERS = 4  # hashing leaves Python's lock to others
 _SHOWN = 10
 # Which stage makes the rows of a table again. Tables that are not here hold what happened once.
@@ -78,8 +76,7 @@ def _reason(table: Table, file: DataFile) -> str | None:
         return "is missing"
     if size != file.file_size_in_bytes:
         return f"has {size:,} bytes; {file.file_size_in_bytes:,} were written"
-    written = _DIGEST.search(file.file_path)
-    if written and written[1] != digest:
+    if data_files.digest_of(file.file_path) not in (None, digest):
         return "has other bytes than were written: its SHA-256 is not the one in its name"
     return None
 

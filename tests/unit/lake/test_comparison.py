@@ -74,6 +74,28 @@ def test_days_are_compared_one_by_one_and_two_empty_ones_are_the_same(lake: Lake
     assert comparison.same_days(settings(), ITEMS, readers.schema_of(table), old, new, days) == {DAY1, DAY3}
 
 
+def test_files_of_the_same_bytes_are_not_read(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.publish(ITEMS, rows([DAY1, DAY2]), [DAY1, DAY2], provenance())
+    table = lake.table("items")
+    old = data_files.listed(table, Selection.of([DAY1, DAY2]))
+    new = [one.file for one in writing.write(table, rows([DAY1, DAY2]).to_batches(), ITEMS.partition_by, tmp_path)]
+    other = rows([DAY2], count=rows([DAY2]).num_rows)
+    other = other.set_column(other.schema.get_field_index("id"), "id", pa.array(range(900, 900 + len(other))))
+    changed = [one.file for one in writing.write(table, other.to_batches(), ITEMS.partition_by, tmp_path)]
+
+    def read(*_: object) -> None:
+        raise AssertionError("a file was read")
+
+    monkeypatch.setattr(comparison, "read_batches", read)
+    schema = readers.schema_of(table)
+    assert comparison.same_days(settings(), ITEMS, schema, old, new, [DAY1, DAY2]) == {DAY1, DAY2}
+    with pytest.raises(AssertionError, match="a file was read"):
+        comparison.same_days(settings(), ITEMS, schema, old, changed, [DAY2])
+    with monkeypatch.context() as elsewhere, pytest.raises(AssertionError, match="a file was read"):
+        elsewhere.setattr(comparison, "is_local", lambda _: False)  # nobody has looked whether it is still there
+        comparison.same_days(settings(), ITEMS, schema, old, new, [DAY1])
+
+
 def test_a_day_may_have_several_files_on_either_side(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
