@@ -100,10 +100,22 @@ def _knowledge(source: TableSpec) -> dict[str, str]:
     for name, column in source.columns.items():
         if name == source.known_at or column.type not in ("date", "timestamp"):
             continue
-        known = "_known_clock" if column.type == "date" else quoted(str(source.known_at))
-        found[f"hours after {name}"] = f"median(epoch({known} - {quoted(name)}) / 3600)"
-        found[f"before {name}"] = f"avg(({known} < {quoted(name)})::INT)"
+        own = quoted(name)
+        known, seconds = quoted(str(source.known_at)), seconds_sql(quoted(str(source.known_at)), own)
+        if column.type == "date":
+            known, seconds = "_known_clock", f"epoch(_known_clock - {own})"
+        found[f"hours after {name}"] = f"median({seconds} / 3600)"
+        found[f"before {name}"] = f"avg(({known} < {own})::INT)"
     return found
+
+
+def seconds_sql(later: str, earlier: str) -> str:
+    """SQL of the seconds between two instants, to the bit what ``epoch(later - earlier)`` gives in UTC.
+
+    That would ask a calendar for each row, and take thirty times as long.
+    """
+    between, day = f"(epoch_us({later}) - epoch_us({earlier}))", 86_400_000_000
+    return f"({between} // {day} * 86400 + {between} % {day} / 1000000)"
 
 
 def figures_of(row: Mapping[str, object]) -> dict[str, float]:

@@ -1,13 +1,15 @@
 """What is usual is learned from a table's own days, and said with numbers."""
 
 import math
+import statistics
 from datetime import date, timedelta
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contrail.methods.usual_days import CONTENT, DayFigures, figures_of, judge
+from contrail.methods.usual_days import CONTENT, DayFigures, figures_of, judge, seconds_sql
 
 TODAY = date(2024, 3, 1)
 
@@ -86,3 +88,43 @@ def test_figures_without_a_value_are_left_out_and_rare_values_too() -> None:
     assert found == {"rows": 40.0, "share d=A": 0.75, "share d=B": 0.25}
     assert figures_of({"rows": 51, "share d": {str(i): 1 for i in range(51)}}) == {"rows": 51.0}
     assert figures_of({"rows": 1, "mean a": 3.0, "p50 a": 3.0}) == {"rows": 1.0}
+
+
+def test_the_seconds_between_instants_are_those_of_the_calendar_to_the_bit() -> None:
+    ours = seconds_sql("a", "b")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SELECT setseed(0.5)")
+        connection.execute("""
+            CREATE TABLE made AS SELECT make_timestamptz(((random() - 0.5) * 1.6e16)::BIGINT) AS b,
+                ((random() - 0.5) * 10 ** (i % 16))::BIGINT AS apart FROM range(20_000) numbers(i)""")
+        connection.execute("CREATE TABLE t AS SELECT b, make_timestamptz(epoch_us(b) + apart) AS a FROM made")
+        odd = connection.execute(f"SELECT a, b FROM t WHERE epoch(a - b) IS DISTINCT FROM {ours}").fetchall()
+        assert odd == []
+        # A plain division would round other numbers.
+        plain = "(epoch_us(a) - epoch_us(b)) / 1000000"
+        assert connection.execute(f"SELECT count(*) FROM t WHERE epoch(a - b) <> {plain}").fetchall() != [(0,)]
+
+
+@given(
+    st.lists(st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6)), min_size=14, max_size=30),
+    st.integers(0, 6),
+    st.sampled_from([0.0, 50.0, 1e4]),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_usual_range_is_as_defined(values: list[float], shift: int, weekly: float) -> None:
+    """Of the day's weekday, where weekdays explain most of it; else of all days."""
+    earlier = [
+        DayFigures(day.day - timedelta(days=shift), {"mean x": day.values["mean x"] + weekly * day.day.weekday()})
+        for day in days(values, "mean x")
+    ]
+    last = earlier[-28:]
+    known = [day.values["mean x"] for day in last]
+    groups = [[day.values["mean x"] for day in last if day.day.weekday() == n] for n in range(7)]
+    least, most = min(known), max(known)
+    if len(own := groups[TODAY.weekday()]) >= 3:
+        around = [value - statistics.median(group) for group in groups for value in group]
+        if max(around) - min(around) < 0.6 * (most - least):
+            least, most = statistics.median(own) + min(around), statistics.median(own) + max(around)
+    (found,) = judge(DayFigures(TODAY, {"mean x": known[-1]}), earlier)
+    assert (found.least, found.most) == (least, most)

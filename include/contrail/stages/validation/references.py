@@ -1,5 +1,7 @@
 """Whether the rows of a table have the rows of other tables that they refer to."""
 
+from collections.abc import Sequence
+
 import duckdb
 
 from contrail.adapters.contracts import Reference
@@ -38,13 +40,22 @@ def view_partners(
     run.lake.view(connection, view, name, partitions.reaching_back(reference.days_back), [PARTITION, *columns])
 
 
-def partners_of(reference: Reference, rule: str) -> Partners:
-    """The partners, each of them once, and which of them a row has. They bring a struct, or true."""
+def partners_of(reference: Reference, rule: str, key: Sequence[str]) -> Partners:
+    """The partners, each of them once, and which of them a row has. They bring a struct, or true.
+
+    Args:
+        reference: Of a contract.
+        rule: Its name.
+        key: The key of the other table. Rows found by the whole of it are there once already.
+    """
     by = listed(dict.fromkeys([theirs for _, theirs in _pairs(reference)]))
     brought = ", ".join(f"{literal(name)}: {quoted(name)}" for name in reference.brings)
-    found = f"any_value({f'{{{brought}}}' if brought else 'true'}) AS found"
+    found = f"{{{brought}}}" if brought else "true"
+    once = f"SELECT {by}, {found} AS found FROM {quoted(f'partners_{rule}')}"
+    if not set(key) <= set(reference.partner_columns):
+        once = f"SELECT {by}, any_value({found}) AS found FROM {quoted(f'partners_{rule}')} GROUP BY {by}"
     same = " AND ".join(f"t.{quoted(mine)} = p.{quoted(theirs)}" for mine, theirs in _pairs(reference))
-    return Partners(f"SELECT {by}, {found} FROM {quoted(f'partners_{rule}')} GROUP BY {by}", same)
+    return Partners(once, same)
 
 
 def partner_sql(reference: Reference, rule: str) -> str:
