@@ -1,6 +1,5 @@
 """Great Expectations, loaded with only what it needs to judge pandas frames and to write its pages."""
 
-import sys
 from functools import cache
 
 from contrail.imports import quick_imports
@@ -11,10 +10,9 @@ _ABSENT = ("pyspark", "google.api_core", "google.auth", "google.cloud", "google.
 _LATE = ("altair", "scipy.stats")
 
 
+@cache
 def load() -> None:
     """Load Great Expectations, so that later imports of it find it. It takes 1.2 instead of 3.3 processor seconds."""
-    if "great_expectations" in sys.modules:
-        return
     with quick_imports(absent=_ABSENT, late=_LATE):
         import great_expectations.expectations  # noqa: F401
         from great_expectations.render.renderer_configuration import RendererConfiguration
