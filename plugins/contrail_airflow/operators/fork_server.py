@@ -144,13 +144,15 @@ def _files() -> dict[str, tuple[int, int]]:
 
 def _preload() -> None:
     from contrail.config.settings import settings
+    from contrail.imports import quick_imports
     from contrail.methods.xgboost_loading import load_xgboost
 
     settings()  # switches off what the libraries would send home
     settings.cache_clear()  # a command reads its own environment
-    for name in _PRELOADED:
-        importlib.import_module(name)
-    load_xgboost()
+    with quick_imports():  # and no command's collector looks through the libraries, or copies their memory
+        for name in _PRELOADED:
+            importlib.import_module(name)
+        load_xgboost()
 
 
 def _listening(folder: Path) -> socket.socket:
