@@ -198,11 +198,7 @@ def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) 
     columns = {name: contract.derived.get(name, f"t.{quoted(name)}") for name in named}
     judged = table.check.judge(
         columns | {rule: partner_sql(reference, rule) for rule, reference in contract.references.items()},
-        {
-            rule: partners_of(each, rule, run.pipeline.spec.tables[each.table].key)
-            for rule, each in contract.references.items()
-            if each.required or each.brings
-        },
+        partners_of(run.pipeline.spec, contract.references),
     )
     rules = {rule: partner_expectation(rule, reference) for rule, reference in contract.references.items()}
 

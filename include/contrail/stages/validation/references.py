@@ -1,11 +1,12 @@
 """Whether the rows of a table have the rows of other tables that they refer to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
 from contrail.adapters.contracts import Reference
 from contrail.config.names import listed, literal, quoted
+from contrail.config.spec import PipelineSpec
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.methods.table_check import Partners
@@ -40,14 +41,17 @@ def view_partners(
     run.lake.view(connection, view, name, partitions.reaching_back(reference.days_back), [PARTITION, *columns])
 
 
-def partners_of(reference: Reference, rule: str, key: Sequence[str]) -> Partners:
-    """The partners, each of them once, and which of them a row has. They bring a struct, or true.
+def partners_of(spec: PipelineSpec, references: Mapping[str, Reference]) -> dict[str, Partners]:
+    """The partners of each rule that asks for them, or for what they bring: a struct, or true."""
+    return {
+        rule: _partners(each, rule, spec.tables[each.table].key)
+        for rule, each in references.items()
+        if each.required or each.brings
+    }
 
-    Args:
-        reference: Of a contract.
-        rule: Its name.
-        key: The key of the other table. Rows found by the whole of it are there once already.
-    """
+
+def _partners(reference: Reference, rule: str, key: Sequence[str]) -> Partners:
+    """Each partner once. ``key`` is the key of the other table: rows found by the whole of it are there once already."""
     by = listed(dict.fromkeys([theirs for _, theirs in _pairs(reference)]))
     brought = ", ".join(f"{literal(name)}: {quoted(name)}" for name in reference.brings)
     found = f"{{{brought}}}" if brought else "true"
