@@ -234,8 +234,11 @@ def read_training_rows(lake: Lake, spec: PipelineSpec, partitions: Partitions, a
         return rows.stream().read_all()
 
 
-def later_outcomes(lake: Lake, spec: PipelineSpec, partitions: Partitions, snapshot: int | None) -> pa.Table:
-    """Find the outcomes whose key has one in an earlier partition: their ``partition_date`` and key.
+@contextmanager
+def later_outcomes(
+    lake: Lake, spec: PipelineSpec, partitions: Partitions, snapshot: int | None
+) -> Iterator[pa.RecordBatchReader]:
+    """Find the outcomes whose key has one in an earlier partition: a stream of their ``partition_date`` and key.
 
     A feature counts an outcome once, as it was first known. Only labels use a later one.
 
@@ -245,7 +248,8 @@ def later_outcomes(lake: Lake, spec: PipelineSpec, partitions: Partitions, snaps
     days, names, label = spec.remembered_days(spec.label.table), [PARTITION, *spec.key], f"validated_{spec.label.table}"
     with sessions.session(lake.settings) as connection:
         lake.view(connection, "outcomes", label, partitions.reaching_back(days), names, snapshot)
-        return connection.sql(f"""
+        found = connection.sql(f"""
             SELECT DISTINCT o.* FROM outcomes o JOIN outcomes e USING ({listed(spec.key)})
             WHERE e.{PARTITION} BETWEEN o.{PARTITION} - {days} AND o.{PARTITION} - 1
-                AND o.{PARTITION} >= DATE '{partitions.start}'""").to_arrow_table()
+                AND o.{PARTITION} >= DATE '{partitions.start}'""")
+        yield found.to_arrow_reader(_BATCH_ROWS)

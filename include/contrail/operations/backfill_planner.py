@@ -8,6 +8,7 @@ where it stopped.
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
+from itertools import chain
 
 import pyarrow as pa
 
@@ -107,14 +108,22 @@ class _Planner:
         days = sorted({certain[round(i * (len(certain) - 1) / (_SAMPLED_DAYS - 1))] for i in range(_SAMPLED_DAYS)})
         dataset = datasets.predictions(self.spec)
         names = compared_columns(self.spec, dataset)
-        parts: list[tuple[pa.Table, pa.Table]] = []
-        for day in days:
-            one, model = Partitions(day, day), next(model for range_, model in self.models if day in range_)
-            will = score.outcomes(self.spec, self.lake, model, one).select(names)
-            parts.append((self.lake.scan(dataset.name, one, names).select(names), will))
-        before, after = (pa.concat_tables(side) for side in zip(*parts, strict=True))
-        total = compare(self.settings, self.spec, dataset, before, after).total
+        ranges = [Partitions(day, day) for day in days]
+        old = [self.lake.batches(dataset.name, one, names) for one in ranges]
+        before = pa.RecordBatchReader.from_batches(old[0].schema, chain.from_iterable(old))
+        total = compare(self.settings, self.spec, dataset, before, self._would_be(ranges, names)).total
         return SampledChanges(days=tuple(map(str, days)), **total.as_dict())
+
+    def _would_be(self, days: list[Partitions], names: list[str]) -> pa.RecordBatchReader:
+        """Score days with their models, a batch at a time."""
+        models = [next(model for range_, model in self.models if one.start in range_) for one in days]
+        scored = chain.from_iterable(
+            score.outcomes(self.spec, self.lake, model, one) for one, model in zip(days, models, strict=True)
+        )
+        parts = (part.select(names) for part in scored)
+        first = next(parts)
+        batches = (batch for part in chain([first], parts) for batch in part.to_batches())
+        return pa.RecordBatchReader.from_batches(first.schema, batches)
 
     def _range_jobs(self, stage: str) -> list[Partitions]:
         """The jobs of a stage that takes the range as it is. Drift measures each part against that part's own model."""

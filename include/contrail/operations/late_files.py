@@ -57,15 +57,20 @@ def _differs(backfills: Backfills, table: str, day: date, folder: LandingFolder)
     name, source = f"raw_{table}", backfills.pipeline.spec.tables[table]
     try:
         files = [folder.look(path, source.file_limits) for path in folder.deliveries[str(day)]]
-        known = backfills.lake.scan(name, Partitions(day, day), ["_sha256"]) if backfills.lake.exists(name) else None
-        if known is not None and known.num_rows:
-            return bool(known.column(0).unique().to_pylist() != [digest_of([file.sha256 for file in files], source)])
+        if known := _known(backfills, name, day):
+            return known != {digest_of([file.sha256 for file in files], source)}
         # A day without rows is as it should be, where it may be.
         return not source.may_be_empty or any(batch.num_rows for file in files for batch in read_rows(file, source))
     except StructureError:
         return True  # ingest says what is wrong
     except (DamagedError, OSError, pa.ArrowInvalid):
         return True  # one of both cannot be read; ingest says which
+
+
+def _known(backfills: Backfills, name: str, day: date) -> set[str]:
+    """The digests of the files that a day's rows came from."""
+    batches = backfills.lake.batches(name, Partitions(day, day), ["_sha256"]) if backfills.lake.exists(name) else ()
+    return {digest for batch in batches for digest in batch.column(0).unique().to_pylist()}
 
 
 def _advice(backfills: Backfills, table: str, days: Partitions, landed: Mapping[str, Sequence[str]], on: date) -> str:

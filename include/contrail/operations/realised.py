@@ -1,24 +1,35 @@
-"""The quality that a champion's published predictions turned out to have, pooled over days, beside the baselines."""
+"""The quality that a champion's published predictions turned out to have, pooled over days, beside the baselines.
 
-from collections.abc import Mapping
+Rows are joined and sorted out of core. The metrics are sums over them (``methods.block_sums``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import duckdb
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from contrail.adapters.registry import RegisteredModel
+from contrail.config.names import listed, literal, quoted
 from contrail.config.pipeline import Pipeline
+from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION
 from contrail.lake.flagged import flagged_counts
-from contrail.lake.labels import immature_days, read_training_rows
+from contrail.lake.labels import immature_days, labelled_rows
 from contrail.lake.lake import Lake
-from contrail.methods import calibration, metrics
 from contrail.methods.calibration import Period
 from contrail.methods.flagged import RUN_DAYS, UsualShare, recent_share
-from contrail.methods.intervals import Interval, day_intervals
+from contrail.methods.intervals import Interval
+from contrail.methods.metrics import Floats
 from contrail.partitions import Partitions
+from contrail.stages.quality import block_sums
 from contrail.stages.tables import tables_of
+
+_CHAMPION = "champion"
+_ROWS = 65_536  # in a batch
 
 
 @dataclass(frozen=True)
@@ -65,29 +76,64 @@ def realised(
     if not scored or scored.end < first:
         return None
     window = window or Partitions(max(scored.start, first), scored.end)
-    by = [PARTITION, *spec.key]
-    predicted = lake.scan("predictions", window, [*by, spec.prediction_column, "model_version"])
-    predicted = predicted.filter(pc.equal(predicted["model_version"], str(champion.version)))
-    # Sorted by key, since a sum in another order differs in the last digit.
-    order = [(name, "ascending") for name in by]
-    rows = read_training_rows(lake, spec, window).join(predicted, keys=by, join_type="inner").sort_by(order)
-    if not rows.num_rows:
-        return None
-    label, days = rows["label"].to_numpy(), rows[PARTITION].to_numpy()
-    rate_table = champion.package.of_today(spec).rate_table
-    candidates = {
-        "champion": rows[spec.prediction_column].to_numpy(),
-        **({"rate table": rate_table.predict(rows)} if {*rate_table.features} <= {*rows.column_names} else {}),
-        "constant": np.full(len(label), champion.package.card.label_mean),
-    }
+    with _judged(spec, lake, champion, window) as (connection, candidates):
+        counted = f"SELECT {PARTITION}, count(*) FROM judged GROUP BY ALL ORDER BY ALL"
+        days = dict(connection.sql(counted).fetchall())
+        if not days:
+            return None
+        sums = {
+            name: block_sums(
+                connection.sql(f"SELECT {PARTITION}, label, {quoted(name)} AS prediction FROM judged"), spec.task, days
+            )
+            for name in candidates
+        }
+    pooled = {name: each.pooled() for name, each in sums.items()}
     return Realised(
-        window=str(Partitions(days.min().item(), days.max().item())),
+        window=str(Partitions(min(days), max(days))),
         immature=immature_days(lake, spec, window),
-        rows=rows.num_rows,
-        metrics={name: metrics.evaluate(spec.task, label, p) for name, p in candidates.items()},
-        intervals={name: day_intervals(spec.task, label, p, days) for name, p in candidates.items()},
-        months=calibration.by_month(spec.task, label, candidates["champion"], days),
+        rows=sum(days.values()),
+        metrics={name: values for name, (values, _) in pooled.items()},
+        intervals={name: intervals for name, (_, intervals) in pooled.items()},
+        months=sums[_CHAMPION].months(),
     )
+
+
+@contextmanager
+def _judged(
+    spec: PipelineSpec, lake: Lake, champion: RegisteredModel, window: Partitions
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, tuple[str, ...]]]:
+    """Make the table ``judged``: each labelled row that the champion scored, with what each candidate says of it."""
+    rate_table, mean = champion.package.of_today(spec).rate_table, champion.package.card.label_mean
+    by, score = listed((PARTITION, *spec.key)), spec.prediction_column
+    candidates: dict[str, Callable[[pa.Table], Floats]] = {
+        _CHAMPION: lambda batch: batch.column(score).to_numpy(),
+        "rate table": rate_table.predict,
+        "constant": lambda batch: np.full(len(batch), mean),
+    }
+    groups = [*rate_table.features]
+    if not {*groups} <= {*lake.schema("features").names}:
+        del candidates["rate table"]
+        groups = []
+    columns = ", ".join(["label", quoted(score), *(f"f.{quoted(name)}" for name in (PARTITION, *groups))])
+    # A second cursor, because the first one reads what the second one writes.
+    with labelled_rows(lake, spec, window) as labelled, labelled.connection.cursor() as cursor:
+        lake.view(labelled.connection, "predictions", "predictions", window)
+        rows = labelled.connection.sql(
+            f"SELECT {columns} FROM features f JOIN labelled USING ({by}) JOIN predictions p USING ({by}) "
+            f"WHERE model_version = {literal(str(champion.version))}"
+        ).to_arrow_reader(_ROWS)
+
+        def judged() -> Iterator[pa.RecordBatch]:
+            for batch in rows:
+                own = pa.Table.from_batches([batch])
+                said = {name: pa.array(predict(own), pa.float64()) for name, predict in candidates.items()}
+                columns = {name: own.column(name).combine_chunks() for name in (PARTITION, "label")} | said
+                yield pa.record_batch(columns, schema)
+
+        schema = pa.schema([(PARTITION, pa.date32()), *((name, pa.float64()) for name in ("label", *candidates))])
+        cursor.register("said", pa.RecordBatchReader.from_batches(schema, judged()))
+        cursor.execute("CREATE TEMP TABLE judged AS FROM said")
+        yield cursor, tuple(candidates)
 
 
 def flagged(lake: Lake, champion: RegisteredModel) -> Flagged | None:

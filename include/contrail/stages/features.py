@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 from upath import UPath
 
 from contrail.adapters.engine import forget_kept, out_of_memory, read_files, session_of
@@ -146,10 +147,8 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     rows = read_files(session, files, schema)
     if window:
         rows = _known(rows, run, spec.tables[table].known_ahead)
-        if table == spec.label.table and (later := later_outcomes(run.lake, spec, window, snapshot)).num_rows:
-            again = [tuple(row.values()) for row in later.to_pylist()]
-            keys = session.createDataFrame(again, from_arrow_schema(later.schema))
-            rows = rows.join(keys, on=later.column_names, how="left_anti")
+        if table == spec.label.table:
+            rows = _first_known(rows, run, window, snapshot)
     if run.settings.engine.kind == "spark":
         return rows  # it keeps what is read more than once
     # Gather the files once. The embedded engine keeps nothing, and reads a table for each grain. Reading 365 small files
@@ -168,6 +167,26 @@ def _known(rows: "DataFrame", run: StageRun[Options], known_ahead: bool) -> "Dat
         # such a row, but a run for that day alone could not.
         rows = rows.withColumn(VISIBLE, F.greatest(F.col(VISIBLE), F.date_add(PARTITION, 1)))
     return rows.where(F.col(VISIBLE) <= F.lit(run.partitions.end))
+
+
+def _first_known(rows: "DataFrame", run: StageRun[Options], window: Partitions, snapshot: int | None) -> "DataFrame":
+    """Leave out the outcomes whose key has an earlier one. A file tells them to the engine, because they may be many."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    folder, found = UPath(_folder(run, "inputs/later_outcomes")), 0
+    folder.mkdir(exist_ok=True)
+    with (
+        later_outcomes(run.lake, run.pipeline.spec, window, snapshot) as later,
+        (folder / "rows.parquet").open("wb") as stream,
+        pq.ParquetWriter(stream, later.schema) as writer,
+    ):
+        for batch in later:
+            writer.write_batch(batch)
+            found += len(batch)
+    if not found:
+        return rows
+    keys = session_of(run.settings).read.schema(from_arrow_schema(later.schema)).parquet(str(folder))
+    return rows.join(keys, on=later.schema.names, how="left_anti")
 
 
 def _named(name: str) -> "Column":

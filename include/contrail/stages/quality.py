@@ -15,7 +15,7 @@ from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import make_labels
 from contrail.methods.block_sums import BlockSums
-from contrail.methods.metrics import finite
+from contrail.methods.metrics import Task, finite
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
 
@@ -110,15 +110,28 @@ def quality_of(
     days = {day: labelled for day, (_, labelled) in scored.days.items() if labelled}
     if not days:
         return Quality(scored, None)
-    sums = BlockSums(spec.task, [*days], [*days.values()], training_mean)
-    positions = np.array([*days], "datetime64[D]")
     model = [scored.model_name, scored.model_version, scored.shadow]
     rows = connection.sql(
-        f"SELECT {PARTITION}, label, prediction FROM joined WHERE ({_MODEL}) = (?, ?, ?) AND label IS NOT NULL "
-        f"ORDER BY prediction, {PARTITION}, label",
+        f"SELECT {PARTITION}, label, prediction FROM joined WHERE ({_MODEL}) = (?, ?, ?) AND label IS NOT NULL",
         params=model,
     )
-    for batch in rows.to_arrow_reader(_ROWS):
+    return Quality(scored, block_sums(rows, spec.task, days, training_mean))
+
+
+def block_sums(
+    rows: duckdb.DuckDBPyRelation, task: Task, days: Mapping[date, int], constant: float | None = None
+) -> BlockSums:
+    """Add up labelled rows in one pass, sorted by prediction. They may be more than fit into memory.
+
+    Args:
+        rows: ``partition_date``, ``label`` and ``prediction``, in any order.
+        task: Decides which metrics.
+        days: The days in order, and the rows of each.
+        constant: What the baseline predicts of every row. None: there is no baseline.
+    """
+    sums = BlockSums(task, [*days], [*days.values()], constant)
+    positions = np.array([*days], "datetime64[D]")
+    for batch in rows.order(f"prediction, {PARTITION}, label").to_arrow_reader(_ROWS):
         of_day, labels, predictions = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
         sums.add(np.searchsorted(positions, of_day.astype("datetime64[D]")), labels, predictions)
-    return Quality(scored, sums.finish())
+    return sums.finish()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import chain
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -252,10 +253,15 @@ def check_features(pipeline: Pipeline, lake: Lake, partitions: Partitions) -> tu
     return sum(published[day].rows for day in partitions if day in published), empty
 
 
-def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> pa.Table:
-    """Score a range without reasons and without publishing: key, score, decision, version."""
+def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions: Partitions) -> Iterator[pa.Table]:
+    """Score a range without reasons and without publishing: key, score, decision, version. A batch is in memory at a time.
+
+    The first part has no rows, so that there is always one to tell the columns.
+    """
     package, kept = model.package, _kept(spec)
-    rows = lake.scan("features", partitions, dict.fromkeys([*kept, *package.features]))
-    columns = {name: rows.column(name) for name in kept}
-    columns |= outcome_columns(spec.task, package.predict(rows), spec.score.threshold)
-    return pa.table({**columns, "model_version": pa.repeat(pa.scalar(model.version), rows.num_rows)})
+    rows = lake.batches("features", partitions, dict.fromkeys([*kept, *package.features]))
+    parts = chain([rows.schema.empty_table()], (pa.Table.from_batches([batch]) for batch in rows))
+    for part in parts:
+        columns = {name: part.column(name) for name in kept}
+        columns |= outcome_columns(spec.task, package.predict(part), spec.score.threshold)
+        yield pa.table({**columns, "model_version": pa.repeat(pa.scalar(model.version), part.num_rows)})

@@ -231,11 +231,14 @@ def test_a_later_outcome_counts_from_the_cutoff_that_sees_it(toy: Toy) -> None:
 def test_later_outcomes_have_an_earlier_one_of_their_key(toy: Toy) -> None:
     days = publish_outcomes(toy, [{0: 3.0, 5: 90.0}, {0: 3.0}, {1: 3.0, 9: 90.0}])
     window = Partitions(days.start, days.end + timedelta(days=9))
-    found = later_outcomes(toy.lake, with_label(toy, mature_after_days=MATURE), window, None).to_pylist()
+    spec = with_label(toy, mature_after_days=MATURE)
+    with later_outcomes(toy.lake, spec, window, None) as rows:
+        found = rows.read_all().to_pylist()
     # The ninth day of parcel 2 is beyond what is remembered.
     assert found == [{"partition_date": FIRST + timedelta(days=5), "ship_date": FIRST, "parcel": 0}]
     later = Partitions(FIRST + timedelta(days=5), FIRST + timedelta(days=5))
-    assert later_outcomes(toy.lake, with_label(toy, mature_after_days=MATURE), later, None).to_pylist() == found
+    with later_outcomes(toy.lake, spec, later, None) as rows:
+        assert rows.read_all().to_pylist() == found
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from contrail.adapters import registry
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
 from contrail.errors import MissingInputError
-from contrail.lake import datasets
+from contrail.lake import datasets, readers
 from contrail.lake.lineage import Commit, Lineage, commit_of
 from contrail.lake.provenance import PARTITIONS, Provenance
 from contrail.operations import backfill_planner
@@ -104,6 +104,21 @@ def test_the_expected_difference_is_the_one_that_comes_out(ready):
     assert expected == found.predictions.total.as_dict()
     assert expected["changed"] > 100
     assert (expected["versions_before"], expected["versions_after"]) == ("1", "2")
+
+
+def test_the_sample_is_a_stream(ready, monkeypatch):
+    score_all(ready)
+    publish_heavier(ready, "2024-02-12")
+    expected = plan(ready).expected["predictions"].sample
+    read = readers.scan
+
+    def small(tables, name, *given, **more):
+        assert name not in ("features", "predictions"), f"all rows of {name} at once"
+        return read(tables, name, *given, **more)
+
+    monkeypatch.setattr(readers, "scan", small)
+    assert plan(ready).expected["predictions"].sample == expected
+    assert expected.rows_before == expected.rows_after == 60
 
 
 def test_a_long_range_is_sampled_at_its_ends_and_between(ready):

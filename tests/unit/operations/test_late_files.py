@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Toy
 from tests.landed import landed_path
 
+from contrail.lake import readers
 from contrail.operations.backfill import Backfills
 from contrail.operations.late_files import older_files, published_days
 from contrail.partitions import Partitions
@@ -32,4 +33,23 @@ def test_what_is_no_file_is_named_and_not_opened(toy: Toy, kind: str) -> None:
     first, on = Partitions.parse("2024-01-04").start, Partitions.parse(ON).start
     told = older_files(backfills, published_days(backfills, "raw"), first, on)
     (line,) = told
+    assert f"parcels/{OLD}.csv.gz came too late" in line
+
+
+def test_a_day_in_the_lake_is_known_by_its_digests_and_its_rows_are_not_held(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.land("2024-01-01", "2024-01-04")
+    toy.run("ingest", "2024-01-01", "2024-01-04")
+    backfills = Backfills(toy.pipeline, toy.settings, toy.lake)
+    first, on = Partitions.parse("2024-01-04").start, Partitions.parse(ON).start
+    raw = published_days(backfills, "raw")
+
+    def refused(_: object, name: str, *__: object) -> None:
+        raise AssertionError(f"all rows of {name} at once")
+
+    monkeypatch.setattr(readers, "scan", refused)
+    assert older_files(backfills, raw, first, on) == []
+    landed_path(toy, "parcels", OLD).write_bytes(landed_path(toy, "parcels", "2024-01-03").read_bytes())
+    (line,) = older_files(backfills, raw, first, on)
     assert f"parcels/{OLD}.csv.gz came too late" in line
