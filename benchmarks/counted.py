@@ -1,12 +1,17 @@
-"""``contrail``, and then on stderr its peak memory and, on request, the bytes of Iceberg's metadata that it read."""
+"""``contrail``, and then on stderr its peak memory and, on request, the bytes of Iceberg's metadata that it read.
+
+On request the system holds the process to a number of bytes.
+"""
 
 import os
+import resource
 import sys
 from typing import Any
 
 from benchmarks.harness import peak_memory
 from contrail.cli.app import main
 
+DATA_BYTES = "CONTRAIL_BENCH_DATA_BYTES"
 _COUNT = "CONTRAIL_BENCH_METADATA"
 _METADATA = "/metadata/"
 
@@ -27,6 +32,8 @@ def _count() -> list[int]:
 
 
 if __name__ == "__main__":
+    if most := int(os.environ.get(DATA_BYTES, 0)):
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     counted = _count() if os.environ.get(_COUNT) else None
     try:
         main()

@@ -60,7 +60,12 @@ _KINDS = (
     ),
     _Kind((errno.EIO,), ("disk I/O error",), "the disk failed", "Check the disk (dmesg), or move the data to another."),
     _Kind((errno.EMFILE, errno.ENFILE), (), "too many files are open", "Raise the limit (ulimit -n)."),
-    _Kind((errno.ENOMEM,), (), "no memory is left", "Free memory, or choose a shorter range of days."),
+    _Kind(
+        (errno.ENOMEM,),
+        ("Out of Memory Error",),  # DuckDB's, at its own limit too
+        "no memory is left",
+        "Free memory, set memory_limit (or CONTRAIL_MEMORY_LIMIT) higher, or choose a shorter range of days.",
+    ),
     _Kind(
         (errno.EBUSY, errno.ETXTBSY),
         ("database is locked", "database table is locked"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import duckdb
 import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
@@ -38,6 +39,15 @@ def _of_the_engine(text: str) -> Exception:
     return PySparkException(f'{text} (os error 28), path: "/data/staging/x.parquet"')
 
 
+def _of_duckdb() -> Exception:
+    """More rows than its limit holds, and no folder to spill to."""
+    with duckdb.connect() as connection:
+        connection.execute("SET memory_limit = '8MiB'; SET temp_directory = ''; SET threads = 1")
+        with pytest.raises(duckdb.OutOfMemoryException) as raised:
+            connection.execute("CREATE TABLE rows AS SELECT random() AS r, i FROM range(4_000_000) _(i)")
+        return raised.value
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
@@ -51,6 +61,8 @@ def _of_the_engine(text: str) -> Exception:
         (OSError(errno.EIO, "Input/output error", "/data/x"), EngineError, "/data/x: the disk failed"),
         (OSError(errno.EMFILE, "Too many open files", "/data/x"), EngineError, "too many files are open"),
         (MemoryError(), EngineError, "no memory is left"),
+        (_of_duckdb(), EngineError, r"no memory is left \(Out of Memory Error.*\)[^$]*CONTRAIL_MEMORY_LIMIT\) higher"),
+        (OSError("Out of Memory Error: failed to allocate"), EngineError, "no memory is left"),
         (FileNotFoundError("/data/x.parquet"), DamagedError, "is missing"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), EngineError, "a service does not answer"),
         (TimeoutError("timed out"), EngineError, "a service does not answer"),
