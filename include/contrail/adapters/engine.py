@@ -39,11 +39,16 @@ _BY_SIZE = {"spark.sql.adaptive.coalescePartitions.initialPartitionNum": "1024"}
 _AS_ICEBERG = {"spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS"}  # Spark's own INT96 has no place there
 
 
-def session_of(settings: Settings) -> "SparkSession":
+def session_of(settings: Settings, threads: int | None = None) -> "SparkSession":
     """Return the session of the environment's engine, which keeps within ``memory_bytes`` where it is embedded.
 
     Apache Spark obeys the memory of its own executors. The embedded engine takes its limits when it starts. Its
     aggregations and sorts spill to the home's ``tmp``. A join that needs more fails: see ``out_of_memory``.
+
+    Args:
+        settings: Name the engine and the limit.
+        threads: At most so many work on a query of the embedded engine, from its start on. None: as many as there are
+            cores. When two of them spill what they exchange, both may wait for ever (apache/datafusion#24883).
 
     Raises:
         EngineError, SpecError: as ``spark_session``.
@@ -54,6 +59,7 @@ def session_of(settings: Settings) -> "SparkSession":
         os.environ.update(
             SAIL_RUNTIME__MEMORY_POOL__TYPE="fair",
             SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE=str(settings.memory_bytes),
+            SAIL_EXECUTION__DEFAULT_PARALLELISM=str(threads or 0),
             SAIL_RUNTIME__TEMPORARY_FILES__PATHS=json.dumps([str(folder)]),
             # Staged files are read once. Sail's own zstd takes 1 s of CPU more of the 12 s of a year.
             SAIL_PARQUET__COMPRESSION="lz4_raw",

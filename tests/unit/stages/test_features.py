@@ -260,6 +260,37 @@ def test_a_range_is_the_same_as_its_days_and_as_itself(toy: Toy) -> None:
     assert len(together) == 36
 
 
+def test_a_range_that_needs_more_memory_is_built_in_parts(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_all(toy)
+    toy.run("features", "2024-01-08", "2024-01-12")
+    together, days = built(toy), Partitions.parse("2024-01-08", "2024-01-12")
+    run = toy.stage_run("features", str(days.start), str(days.end))
+    assert features._parts(run) == [days]
+    # 12 parcels a day: two days fit, and a day is never split.
+    for fitting, starts in ((24, (8, 10, 12)), (13, (8, 9, 10, 11, 12)), (1, (8, 9, 10, 11, 12))):
+        bytes_a_value = run.settings.memory_bytes // (fitting * len(toy.spec.features.columns))
+        monkeypatch.setattr(features, "_BYTES_A_VALUE", bytes_a_value)
+        parts = features._parts(run)
+        assert [part.start.day for part in parts] == list(starts)
+        assert [day for part in parts for day in part] == list(days)
+    asked: list[tuple[date, date]] = []
+    build = features._build_part
+
+    def watched(part: Any, *given: Any) -> None:
+        asked.append((part.partitions.start, part.partitions.end))
+        build(part, *given)
+
+    monkeypatch.setattr(features, "_build_part", watched)
+    publish_all(toy, parcels().assign(delay=99.0))
+    toy.run("features", "2024-01-08", "2024-01-12")
+    assert asked == [(day, day) for day in days]
+    in_parts = built(toy)
+    assert in_parts != together
+    monkeypatch.undo()
+    toy.run("features", "2024-01-08", "2024-01-12")
+    assert built(toy) == in_parts
+
+
 def test_a_feature_counts_an_outcome_once_as_it_was_first_known(toy: Toy) -> None:
     outcomes = publish_all(toy)
     toy.run("features", "2024-01-08", "2024-01-12")
