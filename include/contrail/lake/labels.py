@@ -215,7 +215,10 @@ def labelled_rows(
     days = mature_days(lake, spec, partitions, as_of)
     with sessions.session(lake.settings) as connection:
         # The other half is for what the caller keeps of the rows.
-        connection.execute(f"SET memory_limit = '{lake.settings.memory_bytes // 2}B'")
+        own = lake.settings.memory_bytes // 2
+        connection.execute(f"SET memory_limit = '{own}B'")
+        # Half of that is for the join beside the sort.
+        sessions.spare_threads(connection, 8 * len(lake.schema("features")), own // 2)
         for name, days_of_it in tables.items():
             lake.view(connection, name, name, days_of_it)
         rows, keys = LabelledRows(connection, spec), _keys(spec)

@@ -3,7 +3,6 @@
 Where the rows come from, and where they go, does not belong here.
 """
 
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -14,13 +13,11 @@ import pyarrow.compute as pc
 from contrail.config.names import quoted
 from contrail.config.settings import Settings
 from contrail.errors import EngineError
-from contrail.lake.sessions import session
+from contrail.lake.sessions import MERGED_ROWS, session, spare_threads
 
 # Rows of this size are sorted here: a session of DuckDB takes as long as all else in the publication of a day.
 _QUICK_BYTES = 16 * 2**20
 _BATCH_ROWS = 32_768
-# Each thread of DuckDB holds about so many rows while it merges what it has sorted, whatever the limit.
-_MERGED_ROWS = 250_000
 
 
 def ordered(
@@ -56,8 +53,7 @@ def _sorted_outside(
             raise
 
     with session(settings) as connection:
-        most = settings.memory_bytes // (width * _MERGED_ROWS)
-        connection.execute(f"SET threads = {max(1, min(most, os.cpu_count() or 1))}")
+        spare_threads(connection, width, settings.memory_bytes)
         try:
             rows = connection.from_arrow(pa.RecordBatchReader.from_batches(schema, passed_on()))
             order = ", ".join(f"{quoted(name)} ASC NULLS LAST" for name in by)
@@ -67,7 +63,7 @@ def _sorted_outside(
             raise EngineError(
                 f"rows of about {width:,} bytes cannot be sorted in {settings.memory_bytes / 2**20:,.0f} MiB of memory, or "
                 f"the disk of {settings.home_path} is full. Nothing was published. Set memory_limit in the environment "
-                f"file, or CONTRAIL_MEMORY_LIMIT, to at least {width * _MERGED_ROWS / 2**20:,.0f}MiB, and run the stage "
+                f"file, or CONTRAIL_MEMORY_LIMIT, to at least {width * MERGED_ROWS / 2**20:,.0f}MiB, and run the stage "
                 f"again. ({str(error).partition(chr(10))[0]})"
             ) from error
         except Exception as error:

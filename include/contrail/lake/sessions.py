@@ -3,6 +3,7 @@
 What is asked in a session does not belong here.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ import duckdb
 
 from contrail.config.names import literal
 from contrail.config.settings import Settings
+
+# Each thread of DuckDB holds about so many rows while it merges what it has sorted, whatever the limit.
+MERGED_ROWS = 250_000
 
 
 @contextmanager
@@ -37,3 +41,9 @@ def session(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET preserve_insertion_order = false")  # it would hold rows back in memory
         connection.execute("SET enable_progress_bar = false")  # it would stand among a command's lines
         yield connection
+
+
+def spare_threads(connection: duckdb.DuckDBPyConnection, width: int, memory_bytes: int) -> None:
+    """Let so few threads of a session sort rows of ``width`` bytes that what they merge fits into this memory."""
+    most = memory_bytes // (width * MERGED_ROWS)
+    connection.execute(f"SET threads = {max(1, min(most, os.cpu_count() or 1))}")

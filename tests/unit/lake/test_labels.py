@@ -1,5 +1,6 @@
 """Labels join to features by key and count only from the cut-off at which they were known."""
 
+import os
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from contrail.errors import DataError, MissingInputError
 from contrail.lake import datasets
 from contrail.lake.evolution import KEY
 from contrail.lake.labels import immature_days, labelled_rows, later_outcomes, mature_days, read_training_rows
+from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 
@@ -268,3 +270,15 @@ def test_an_entity_that_would_count_twice_is_refused(labelled: Toy) -> None:
     labelled.lake.publish(longer, again, [DAY], RUN)
     with pytest.raises(DataError, match=r"2 entities would be counted more than once, the first: .*'parcel': '1'"):
         read_training_rows(labelled.lake, labelled.spec, Partitions(DAY, DAY))
+
+
+def test_little_memory_sorts_on_few_threads(labelled: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each thread merges stays in memory, whatever the limit."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    found = {}
+    for limit in (64, 2**20):
+        small = labelled.settings.model_copy(update={"memory_limit": limit * 2**20})
+        with labelled_rows(Lake(small, "toy"), labelled.spec, Partitions(DAY, DAY)) as rows:
+            assert rows.stream().read_all().num_rows == 2
+            ((found[limit],),) = rows.connection.execute("SELECT current_setting('threads')").fetchall()
+    assert found == {64: 1, 2**20: 8}
