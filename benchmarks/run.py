@@ -12,9 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.harness import PROJECT, machine, prepare
 
 ALL = (
-    "validation", "landing", "features", "publishing", "scoring", "scored", "scoring_memory", "training_size",
-    "training_memory", "gpu", "daily_cost", "airflow_overhead", "model_quality", "december", "drift_calibration",
-    "daily_verdicts", "quarter",
+    "validation", "landing", "features", "publishing", "scoring", "scored", "training_size", "memory", "gpu",
+    "daily_cost", "airflow_overhead", "model_quality", "december", "drift_calibration", "daily_verdicts", "quarter",
 )  # fmt: skip
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 
