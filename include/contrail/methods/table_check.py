@@ -24,6 +24,7 @@ PARTITION = "partition_date"
 ROW = "_row"
 _VALUES, _TIME, _KEY, _LABEL, _CONTRACT = range(5)
 _BATCH = 50_000  # rows of a batch of a stream
+_FEW_ROWS = 1_000_000  # each takes about 200 bytes while its quantiles are found
 _MOST_STOPPED = 20  # each such row takes some twenty queries to find; more of them are a wrong expression
 
 
@@ -218,9 +219,24 @@ class TableCheck:
         return "profile"
 
     def by_day(self, figures: Mapping[str, str]) -> pa.Table:
-        """Return one row per partition with good rows: ``partition_date``, and SQL aggregates over these rows."""
+        """Return one row per partition with good rows: ``partition_date``, and SQL aggregates over these rows.
+
+        Quantiles hold the values of their rows, whatever the limit. So a few partitions at a time are aggregated.
+        """
         listed = ", ".join([PARTITION, *(f"{sql} AS {quoted(name)}" for name, sql in figures.items())])
-        return self._arrow(f"SELECT {listed} FROM ({self._clean()}) GROUP BY {PARTITION} ORDER BY {PARTITION}")
+        query = f"SELECT {listed} FROM ({self._clean()}) WHERE {{}} GROUP BY {PARTITION} ORDER BY {PARTITION}"
+        return pa.concat_tables(self._arrow(query.format(days)) for days in self._few_days())
+
+    def _few_days(self) -> list[str]:
+        """SQL of the days of a few rows, in order: all days together, if they have few."""
+        found, rows = [[date.min]], 0
+        for day, own in self._all(f"SELECT {PARTITION}, count(*) FROM typed GROUP BY ALL ORDER BY ALL"):
+            if rows and rows + own > _FEW_ROWS:
+                found.append([day])
+                rows = 0
+            found[-1].append(day)
+            rows += own
+        return [f"{PARTITION} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}'" for days in found]
 
     # ---- results ----
 

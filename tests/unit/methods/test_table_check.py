@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from contrail.config.names import OF_LANDED, folded, quoted
 from contrail.config.table_spec import ColumnSpec, TableSpec
 from contrail.errors import SpecError
+from contrail.methods import table_check
 from contrail.methods.row_rules import profile_columns
 from contrail.methods.table_check import TableCheck
 from contrail.methods.usual_days import aggregates
@@ -357,3 +358,24 @@ def test_columns_of_any_name_are_checked_alike(names: list[str]) -> None:
         assert (profile[f"null_share_{value}"], profile[f"distinct_{key}"], profile["bad_share"]) == (0.2, 3, 1.0)
         assert sum(made.bad_by_rule(DAY).values()) == 5
         assert made.first_bad(DAY).startswith("f, line 2: unique_key") and len(made.examples()) == 4
+
+
+@pytest.mark.parametrize(("few", "queries"), [(1_000_000, 1), (4, 3), (1, 5)])
+def test_the_figures_of_days_are_found_a_few_days_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, few: int, queries: int
+) -> None:
+    days = [DAY + timedelta(days=n) for n in range(5)]
+    parts = [
+        landed(list(COLUMNS), [(str(10 * n + i), str(i), f"{day}T17:00:00Z") for i in range(2)], day)
+        for n, day in enumerate(days)
+    ]
+    rows = pa.concat_tables(parts)
+    rows = rows.set_column(rows.column_names.index("_row"), "_row", pa.array(range(len(rows)), pa.int64()))
+    made = opened(TABLE, rows)
+    together = made.by_day(aggregates(TABLE))
+    asked: list[str] = []
+    arrow = made._arrow
+    monkeypatch.setattr(made, "_arrow", lambda query: asked.append(query) or arrow(query))
+    monkeypatch.setattr(table_check, "_FEW_ROWS", few)
+    assert made.by_day(aggregates(TABLE)).to_pylist() == together.to_pylist()
+    assert len(asked) == queries and together.num_rows == 5
