@@ -224,8 +224,10 @@ class TableCheck:
         Quantiles hold the values of their rows, whatever the limit. So a few partitions at a time are aggregated.
         """
         listed = ", ".join([PARTITION, *(f"{sql} AS {quoted(name)}" for name, sql in figures.items())])
-        query = f"SELECT {listed} FROM ({self._clean()}) WHERE {{}} GROUP BY {PARTITION} ORDER BY {PARTITION}"
-        return pa.concat_tables(self._arrow(query.format(days)) for days in self._few_days())
+        grouped = f"GROUP BY {PARTITION} ORDER BY {PARTITION}"
+        return pa.concat_tables(
+            self._arrow(f"SELECT {listed} FROM ({self._clean()}) WHERE {days} {grouped}") for days in self._few_days()
+        )
 
     def _few_days(self) -> list[str]:
         """SQL of the days of a few rows, in order: all days together, if they have few."""
