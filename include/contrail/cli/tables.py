@@ -88,7 +88,7 @@ def describe(
     pipeline: AnyPipelineOption = None,
 ) -> None:
     """Document a table: what a row is, what publishes it, and each column's type and meaning."""
-    from contrail.lake.sql import shown as known
+    from contrail.lake.views import shown as known
 
     datasets = known(load_pipeline(default_pipeline(pipeline)).spec)
     if table is None:

@@ -120,7 +120,8 @@ def _made(table: "Table") -> tuple[list[tuple[int, Mapping[str, str]]], bool]:
         if LEDGER in summary:
             ledger = json.loads(summary[LEDGER])
             return [*found, *((snapshot, own) for snapshot, own in ledger["commits"])], bool(ledger["complete"])
-    return found, oldest is None or oldest.parent_snapshot_id is None
+    # An expired parent is not named any more. The first snapshot of a table has the number 1.
+    return found, oldest is None or oldest.sequence_number == 1
 
 
 def rollback(tables: Tables, name: str, snapshot_id: int) -> None:

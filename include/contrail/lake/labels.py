@@ -24,7 +24,11 @@ _KEPT = "Nothing was published."
 _BATCH_ROWS = 122_880
 
 
-def _label_query(spec: PipelineSpec, days: list[date], as_of: date | None) -> str:
+def labels_sql(spec: PipelineSpec, days: list[date], as_of: date | None) -> str:
+    """Make a query for the labels of these days: ``partition_date``, the key and ``label``. The days must be mature.
+
+    It reads the validated tables by their names. With ``as_of`` it uses what the cut-off of that partition may see.
+    """
     label, known_at = spec.label, spec.tables[spec.label.table].known_at
     known = f"visible_from <= DATE '{as_of}'" if as_of else "true"
     keys = listed(spec.key)
@@ -134,7 +138,7 @@ def make_labels(
     for name in dict.fromkeys((f"validated_{spec.entities}", f"validated_{spec.label.table}")):
         lake.view(connection, name, name, tables[name], snapshot_id=pinned.get(name))
     mature = set(mature_days(lake, spec, window, as_of, pinned.get(f"validated_{spec.label.table}")))
-    query = _label_query(spec, [day for day in days if day in mature], as_of)
+    query = labels_sql(spec, [day for day in days if day in mature], as_of)
     with _label_errors(spec):
         connection.execute(f"CREATE TEMP TABLE labels AS {query}")
     bad = "label NOT IN (0, 1)" if spec.task == "binary" else "NOT isfinite(label)"
@@ -225,7 +229,7 @@ def labelled_rows(
         with _label_errors(spec):
             connection.execute(
                 f"CREATE TEMP TABLE labelled AS SELECT {keys}, label FROM features "
-                f"JOIN ({_label_query(spec, days, as_of)}) USING ({keys})"
+                f"JOIN ({labels_sql(spec, days, as_of)}) USING ({keys})"
             )
         rows.check()
         yield rows

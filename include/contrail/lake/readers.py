@@ -21,9 +21,11 @@ from contrail.lake import data_files, integrity, manifests
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
 from contrail.lake.evolution import earlier_names
+from contrail.lake.history import lineage_of
 from contrail.lake.parquet import field_id, plain, read_batches, read_rows, with_earlier
 from contrail.lake.selection import Selection
 from contrail.lake.sessions import session
+from contrail.lake.upkeep import in_order
 from contrail.partitions import Partitions, as_ranges
 
 
@@ -247,7 +249,11 @@ def connect(
 
 
 def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | None:
-    """Return the snapshot that was current at this moment; None where a table had none. No moment means now."""
+    """Return the snapshot that was current at this moment; None where a table had none. No moment means now.
+
+    Raises:
+        MissingInputError: if the table had one, which has expired since.
+    """
     table = tables.find(name)
     if table is None:
         return None
@@ -255,6 +261,13 @@ def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | Non
         found = table.current_snapshot()
     else:
         found = table.snapshot_as_of_timestamp(int(moment.timestamp() * 1000))
+        if found is None and (kept := in_order(table)) and not lineage_of(table).complete:
+            oldest = datetime.fromtimestamp(kept[0].timestamp_ms / 1000, UTC)
+            raise MissingInputError(
+                f"{tables.namespace}.{name}: the snapshot of {moment:%Y-%m-%d %H:%M:%S} UTC has expired; the oldest that "
+                f"is kept is of {oldest:%Y-%m-%d %H:%M:%S}. contrail history {name} --pipeline {tables.namespace} lists "
+                "its snapshots."
+            )
     return found.snapshot_id if found else None
 
 
@@ -310,6 +323,20 @@ def create_view(
         filename: Each row also has the path of its file.
         select: What the view shows of the rows; by default all as they are.
     """
+    source, found = rows_sql(connection, rows, uris, row=row, filename=filename)
+    connection.execute(f"CREATE VIEW {quoted(name)} AS {select} FROM ({source})")
+    return found
+
+
+def rows_sql(
+    connection: duckdb.DuckDBPyConnection,
+    rows: pa.Schema,
+    uris: list[str],
+    *,
+    row: str | None = None,
+    filename: bool = False,
+) -> tuple[str, list[str]]:
+    """Make a query for the rows of these files, and list the paths that it opens. The arguments are ``create_view``'s."""
     found = [path.removeprefix("file://") for path in uris]
     protocol = found[0].partition("://")[0] if found and "://" in found[0] else ""
     if protocol and not connection.filesystem_is_registered(protocol):
@@ -332,8 +359,7 @@ def create_view(
         )
         number = f", CAST(NULL AS BIGINT) AS {quoted(row)}" if row else ""
         source = f"SELECT {', '.join(columns)}{number} WHERE false"
-    connection.execute(f"CREATE VIEW {quoted(name)} AS {select} FROM ({source})")
-    return found
+    return source, found
 
 
 def _row_number(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> str:

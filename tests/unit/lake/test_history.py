@@ -38,3 +38,13 @@ def test_the_lineage_leaves_out_what_was_rolled_back(lake: Lake) -> None:
     maker = lake.lineage("items").maker(DAY2)
     assert maker is not None
     assert (maker.snapshot, maker.provenance.run_id, maker.job_rows) == (first, "run-1", 6)
+
+
+def test_the_lineage_says_when_its_beginning_has_expired(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    assert lake.lineage("items").complete
+    lake.settings = lake.settings.model_copy(update={"snapshots_kept": 1})
+    lake.publish(ITEMS, rows([DAY2]), [DAY2], provenance())
+    lake.publish(ITEMS, rows([DAY2], "blue"), [DAY2], provenance())
+    assert not lake.lineage("items").complete
+    assert not lake.lineage("items").knows(None), "a commit that has expired may have come after"

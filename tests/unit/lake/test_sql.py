@@ -11,8 +11,9 @@ from tests.conftest import Prepare, Toy
 from tests.toy_tables import publish_toy
 
 from contrail.errors import SpecError
-from contrail.lake import datasets, records, sql
-from contrail.lake.sql import ask, shown
+from contrail.lake import datasets, readers, records, sql
+from contrail.lake.sql import ask
+from contrail.lake.views import shown
 
 SECRET = "a line that no answer may show"
 
@@ -63,8 +64,8 @@ def test_every_table_is_shown_also_those_without_rows(asked: Toy) -> None:
 
 def test_only_the_tables_that_are_named_are_opened(asked: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    files = sql.readers.files
-    monkeypatch.setattr(sql.readers, "files", lambda tables, name, **rest: opened.append(name) or files(tables, name, **rest))  # type: ignore[func-returns-value]  # fmt: skip
+    files = readers.files
+    monkeypatch.setattr(readers, "files", lambda tables, name, **rest: opened.append(name) or files(tables, name, **rest))  # type: ignore[func-returns-value]  # fmt: skip
     answered(asked, "SELECT count(*) FROM features WHERE depot NOT IN (SELECT depot FROM validated_depots)")
     assert opened == ["features"], "there are no depots yet"
 
@@ -210,3 +211,8 @@ def test_views_show_what_their_table_has_at_the_time(asked: Toy) -> None:
     performance = records.performance(asked.spec)
     asked.lake.ensure(replace(performance, columns={n: c for n, c in performance.columns.items() if n != "shadow"}))
     assert answered(asked, "SELECT * FROM model_performance") == []
+
+
+def test_an_unknown_table_has_the_nearest_name(asked: Toy) -> None:
+    with pytest.raises(SpecError, match=r"^no table 'featurs' in toy; did you mean 'features'\?$"):
+        answered(asked, "SELECT * FROM featurs")
