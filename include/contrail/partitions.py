@@ -5,7 +5,7 @@ One job always handles a whole range. Nothing here loops over days for a stage.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from contrail.errors import SpecError
@@ -82,6 +82,21 @@ def _day(text: str) -> date:
     if not FIRST_DAY <= day <= LAST_DAY:
         raise SpecError(f"{day} is outside {FIRST_DAY} to {LAST_DAY}. No partition can lie there; is the year right?")
     return day
+
+
+def parse_moment(text: str | None, option: str) -> datetime | None:
+    """Read a date or a time in ISO 8601. Without a zone it is UTC.
+
+    Raises:
+        SpecError: naming the option, for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SpecError(f"{option} {text}: write a time as 2013-11-03 or 2013-11-03T18:00") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def cutoff_instant(day: date, cutoff: time, timezone: str) -> datetime:

@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from tests.conftest import PROJECT
 from tests.tutorials import SHELL, SHOWN, blocks, make_project, run
 
 PAGE = PROJECT / "docs" / "add-a-pipeline.md"
+NOTEBOOKS = PROJECT / "docs" / "notebooks.md"
+PYTHON = "python"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("add-a-pipeline")]
 
 
@@ -59,3 +62,13 @@ def test_a_reader_sees_each_file_of_the_folder_on_the_page() -> None:
     shown = [path for path, _ in blocks(PAGE) if path not in (SHELL, SHOWN)]
     names = ["pipeline.yaml", "source.py", "expectations.py", "features.py"]
     assert shown == [*(f"include/pipelines/traffic/{name}" for name in names), "dags/traffic.py"]
+
+
+def test_a_notebook_reads_what_the_page_has_made(printed: list[str], project: Path, environment: dict[str, str]) -> None:
+    found = (token for token in MarkdownIt().parse(NOTEBOOKS.read_text()) if token.type == "fence")
+    code = [token.content for token in found if token.info == PYTHON]
+    facts = "print(len(september.pandas()), rows, len(errors), champion.version, receipt.same, busiest.fetchall()[0][0])"
+    (project / "notebook.py").write_text("\n".join([*code, facts]))
+    said = run(".venv/bin/python notebook.py", project, environment).splitlines()[-1].split()
+    assert said[:5] == ["720", "720", "24", "1", "True"]
+    assert 14 <= int(said[5]) <= 18, "the busiest hour"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, LATEST = "champion", "challenger", "latest"
 # The tag of a version with the digest of its card. The card has the digests of the other files.
 CARD_DIGEST = "card_sha256"
+# The tag with the URI of the newest decision on a version.
+DECISION_RECORD = "decision_record"
 _SOURCE = ".source"
 _DELETED = "Deleted_Internal"  # how MLflow marks a version that a person deleted
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -100,6 +102,19 @@ def log_files(settings: Settings, version: VersionInfo, folder: Path, artifact_p
     with mlflow_errors(f"keep {artifact_path} with {version.name} version {version.version}"):
         client(settings).log_artifacts(version.run_id, str(folder), artifact_path)
     return f"runs:/{version.run_id}/{artifact_path}"
+
+
+def read_file(settings: Settings, version: VersionInfo, uri: str) -> bytes:
+    """Read a file that ``log_files`` has stored with the run of a version."""
+    client(settings)  # sets MLflow up quietly
+    from mlflow.artifacts import download_artifacts
+
+    with (
+        tempfile.TemporaryDirectory(prefix="contrail-file-") as place,
+        mlflow_errors(f"read {uri} of {version.name} version {version.version}"),
+    ):
+        found = download_artifacts(artifact_uri=uri, dst_path=place, tracking_uri=settings.registry.tracking_uri)
+        return Path(found).read_bytes()
 
 
 def tag_version(settings: Settings, version: VersionInfo, tags: Mapping[str, str]) -> None:

@@ -4,7 +4,6 @@ The options of a stage are its own, in ``contrail.stages.options``.
 """
 
 import json
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ from rich.markup import escape
 
 from contrail.cli import printing
 from contrail.cli.printing import say
-from contrail.config.pipeline import Pipeline, pipeline_names
+from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.errors import SpecError
 from contrail.files import checked_name
@@ -69,34 +68,11 @@ class Format(StrEnum):
     json = "json"
 
 
-def default_pipeline(name: str | None) -> str:
-    """The named pipeline, or the only one, or flight_delay, which is shipped first."""
-    if name:
-        return name
-    known = pipeline_names()
-    return "flight_delay" if "flight_delay" in known or not known else known[0]
-
-
 def lake_of(pipeline: Pipeline) -> "Lake":
     """The lake of a pipeline."""
     from contrail.lake.lake import Lake  # 1.5 s of imports, which --help does not need
 
     return Lake(settings(), pipeline.name)
-
-
-def parse_moment(text: str | None, option: str) -> datetime | None:
-    """Read a date or a time in ISO 8601. Without a zone it is UTC.
-
-    Raises:
-        SpecError: naming the option, for anything else.
-    """
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise SpecError(f"{option} {text}: write a time as 2013-11-03 or 2013-11-03T18:00") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def end_changes(verb: str, pipeline: Pipeline) -> None:

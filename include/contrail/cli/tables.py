@@ -19,16 +19,14 @@ from contrail.cli.options import (
     Format,
     JsonOption,
     PipelineOption,
-    default_pipeline,
     end_changes,
     lake_of,
-    parse_moment,
 )
 from contrail.cli.printing import cell, done, indented, print_json, print_rows, progress, say
 from contrail.cli.stages import show_analysts
-from contrail.config.pipeline import load_pipeline
+from contrail.config.pipeline import default_pipeline, load_pipeline
 from contrail.errors import SpecError
-from contrail.partitions import Partitions
+from contrail.partitions import Partitions, parse_moment
 
 app = typer.Typer()
 _UNUSUAL_SHOWN = 5

@@ -94,6 +94,14 @@ def pipeline_names() -> list[str]:
     return sorted(path.parent.name for path in settings().pipelines_path.glob("*/pipeline.yaml"))
 
 
+def default_pipeline(name: str | None) -> str:
+    """The named pipeline, or the only one, or flight_delay, which is shipped first."""
+    if name:
+        return name
+    known = pipeline_names()
+    return "flight_delay" if "flight_delay" in known or not known else known[0]
+
+
 def load_pipeline(name: str) -> Pipeline:
     """Load a pipeline by the name of its folder, and check all of its spec.
 

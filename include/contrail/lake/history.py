@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.table.snapshots import ancestors_of
@@ -13,6 +13,7 @@ from contrail.lake.catalog import Tables
 from contrail.lake.lineage import Commit, Lineage, commit_of
 from contrail.lake.provenance import LEDGER, PREFIX, Provenance
 from contrail.lake.upkeep import in_order
+from contrail.partitions import Partitions
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -86,6 +87,21 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
         )
         for snapshot in reversed(in_order(table))
     ]
+
+
+def maker(tables: Tables, name: str, snapshot_id: int, day: date) -> HistoryEntry | None:
+    """Return the commit that gave a table the rows of a partition which a snapshot has.
+
+    None: the snapshot or that commit has expired, or the partition had no rows.
+    """
+    table = tables.find(name)
+    snapshot = table.snapshot_by_id(snapshot_id) if table else None
+    if table is None or snapshot is None:
+        return None
+    before = [found.snapshot_id for found in ancestors_of(snapshot, table.metadata)]
+    known = {entry.snapshot: entry for entry in entries(tables, name)}
+    window = Partitions(day, day)
+    return next((known[found] for found in before if found in known and known[found].commit.changes(window)), None)
 
 
 def lineage(tables: Tables, name: str) -> Lineage:

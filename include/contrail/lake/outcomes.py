@@ -22,7 +22,7 @@ from contrail.lake.pseudonyms import Pseudonyms
 from contrail.partitions import Partitions
 
 NAME, SOURCE = "predictions_with_outcomes", "predictions"
-_OUTCOME = "outcome"
+_OUTCOME = "label"
 
 
 def dataset(spec: PipelineSpec) -> Dataset:

@@ -81,7 +81,7 @@ def ask(
         SpecError: if the statement is wrong, does not only read, or takes too long.
         EngineError: if the machine has too little memory or space for it.
     """
-    with session(lake.settings) as connection, _in_words(lake, spec, sql, seconds) as given_up:
+    with session(lake.settings) as connection, _in_words(lake, spec, seconds) as given_up:
         refuse_writing(sql)
         # Unlike a stage, a person expects the rows in the order of the table.
         connection.execute("SET preserve_insertion_order = true")
@@ -109,11 +109,11 @@ def _confine(connection: duckdb.DuckDBPyConnection, allowed: list[str]) -> None:
 
 
 @contextmanager
-def _in_words(lake: Lake, spec: PipelineSpec, sql: str, seconds: float) -> Iterator[threading.Event]:
+def _in_words(lake: Lake, spec: PipelineSpec, seconds: float) -> Iterator[threading.Event]:
     """Say what went wrong in a person's words, also while rows are read."""
     given_up = threading.Event()
     try:
-        with in_words(lake, spec, sql):
+        with in_words(lake, spec):
             yield given_up
     except KeyboardInterrupt as error:
         if not given_up.is_set():
@@ -122,7 +122,7 @@ def _in_words(lake: Lake, spec: PipelineSpec, sql: str, seconds: float) -> Itera
 
 
 @contextmanager
-def in_words(lake: Lake, spec: PipelineSpec, sql: str) -> Iterator[None]:
+def in_words(lake: Lake, spec: PipelineSpec) -> Iterator[None]:
     """Turn DuckDB's errors into those of a person who asks for tables.
 
     Raises:

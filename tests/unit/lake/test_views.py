@@ -55,7 +55,7 @@ def seen(lake: Lake, spec: PipelineSpec, sql: str, name: str, **wanted: Any) -> 
 def test_an_outcome_is_the_label_that_training_and_measuring_use(scored: Toy) -> None:
     with labelled_rows(scored.lake, scored.spec, Partitions.parse("2024-01-01", "2024-01-03")) as rows:
         labels = pa.Table.from_batches(rows.stream()).select(["partition_date", "parcel", "label"]).to_pylist()
-    found = seen(scored.lake, scored.spec, f"SELECT partition_date, parcel, outcome FROM {_OUTCOMES}", _OUTCOMES)
+    found = seen(scored.lake, scored.spec, f"SELECT partition_date, parcel, label FROM {_OUTCOMES}", _OUTCOMES)
     assert len(found) == 180, "each prediction is there once, also without an outcome"
     expected = {(row["partition_date"], row["parcel"]): row["label"] for row in labels}
     assert len(expected) == 120, "the last day is not mature"
@@ -65,7 +65,7 @@ def test_an_outcome_is_the_label_that_training_and_measuring_use(scored: Toy) ->
 def test_an_outcome_is_known_from_its_own_moment_on(scored: Toy) -> None:
     then = datetime.now(UTC)
     publish_toy(scored, "2024-01-04", "2024-01-04")
-    count = f"SELECT count(outcome) FROM {_OUTCOMES}"
+    count = f"SELECT count(label) FROM {_OUTCOMES}"
     assert seen(scored.lake, scored.spec, count, _OUTCOMES) == [(180,)]
     assert seen(scored.lake, scored.spec, count, _OUTCOMES, as_of=then) == [(120,)]
 
@@ -78,7 +78,7 @@ def with_personal(spec: PipelineSpec, table: str, column: str) -> PipelineSpec:
 
 def test_outcomes_are_found_by_keys_that_are_not_shown(scored: Toy) -> None:
     spec = with_personal(with_personal(scored.spec, "parcels", "ship_date"), "parcels", "parcel")
-    sql = f"SELECT count(ship_date), count(outcome), sum(outcome), max(parcel) FROM {_OUTCOMES}"
+    sql = f"SELECT count(ship_date), count(label), sum(label), max(parcel) FROM {_OUTCOMES}"
     ((_, known, late, last),) = seen(scored.lake, spec, sql, _OUTCOMES, personal=True)
     ((ship_dates, also_known, also_late, pseudonym),) = seen(scored.lake, spec, sql, _OUTCOMES)
     assert (known, late) == (also_known, also_late)
@@ -88,7 +88,7 @@ def test_outcomes_are_found_by_keys_that_are_not_shown(scored: Toy) -> None:
 
 def test_an_outcome_made_of_what_is_personal_is_not_shown(scored: Toy) -> None:
     spec = with_personal(scored.spec, "deliveries", "delay")
-    count = f"SELECT count(outcome) FROM {_OUTCOMES}"
+    count = f"SELECT count(label) FROM {_OUTCOMES}"
     assert seen(scored.lake, spec, count, _OUTCOMES) == [(0,)]
     assert seen(scored.lake, spec, count, _OUTCOMES, personal=True) == [(120,)]
 

@@ -91,7 +91,7 @@ def keep_record(run: StageRun[PromoteOptions], contest: Contest, record: Decisio
         "decision": record.verdict,
         "decision_window": str(run.partitions),
         "decision_against": contest.against or "",
-        "decision_record": f"{kept}/{stem}.json",
+        registry.DECISION_RECORD: f"{kept}/{stem}.json",
         "decided_at": record.decided_at,
     }
     # Where an alias points, its move sets the status.
