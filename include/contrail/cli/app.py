@@ -8,7 +8,19 @@ from rich.markup import escape
 
 from contrail.adapters.google_errors import google_errors
 from contrail.adapters.machine_errors import machine_errors
-from contrail.cli import backfills, doctor, forget, housekeeping, models, printing, stages, tables, unexpected, upkeep
+from contrail.cli import (
+    backfills,
+    doctor,
+    forget,
+    housekeeping,
+    models,
+    printing,
+    queries,
+    stages,
+    tables,
+    unexpected,
+    upkeep,
+)
 from contrail.cli.help import help_text
 from contrail.config.settings import settings
 from contrail.errors import ContrailError
@@ -20,7 +32,7 @@ app = typer.Typer(
     help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
-for desk in (stages, backfills, tables, upkeep, forget, models, housekeeping, doctor):
+for desk in (stages, backfills, queries, tables, upkeep, forget, models, housekeeping, doctor):
     app.add_typer(desk.app)
 
 

@@ -46,7 +46,9 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         'contrail query "SELECT * FROM predictions_latest ORDER BY probability DESC LIMIT 10"',
         'contrail query "SELECT rule, count(*) FROM quarantine GROUP BY rule" --format json',
         'contrail query "DESCRIBE predictions"',
+        "contrail query -p flight_delay",
     ),
+    "attach": ("contrail attach lake.duckdb -p flight_delay",),
     "status": (
         "contrail status -p flight_delay",
         "contrail status -p flight_delay --from 2013-11-01 --to 2013-11-30",

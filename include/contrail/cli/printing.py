@@ -22,6 +22,7 @@ from rich.text import Text
 # A landed text must not move the cursor, change colours or name the window.
 _WIDEST = 1_000_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_LARGE, _HUGE = 10_000, 1e15
 _LOG_WIDTH = 140  # where there is no terminal to ask
 out = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else _LOG_WIDTH)
@@ -96,7 +97,12 @@ def cell(value: Any) -> Text:
 
 
 def _text(value: Any) -> str:
-    return _harmless(f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value))
+    return _harmless(_float(value) if isinstance(value, float) else "" if value is None else str(value))
+
+
+def _float(value: float) -> str:
+    """Four digits, or the whole part of a large number, which a power of ten would hide."""
+    return f"{value:.1f}" if _LARGE <= abs(value) < _HUGE else f"{value:.4g}"
 
 
 def _harmless(text: str) -> str:

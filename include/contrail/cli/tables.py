@@ -1,7 +1,5 @@
-"""The desk of the lake's tables: query them in SQL, see their state, and roll one back."""
+"""The desk of the lake's tables: see their state, their history, and roll one back. ``queries`` asks them in SQL."""
 
-import csv
-import sys
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated
@@ -14,19 +12,16 @@ from contrail.cli import printing
 from contrail.cli.help import TABLES, command
 from contrail.cli.options import (
     DATE,
-    SWITCH,
     AnyPipelineOption,
-    Format,
     JsonOption,
     PipelineOption,
     end_changes,
     lake_of,
 )
-from contrail.cli.printing import cell, done, indented, print_json, print_rows, progress, say
+from contrail.cli.printing import done, indented, print_json, progress, say
 from contrail.cli.stages import show_analysts
 from contrail.config.pipeline import default_pipeline, load_pipeline
-from contrail.errors import SpecError
-from contrail.partitions import Partitions, parse_moment
+from contrail.partitions import Partitions
 
 app = typer.Typer()
 _UNUSUAL_SHOWN = 5
@@ -38,72 +33,6 @@ _MARKS = {
     "waiting": "[dim]waiting[/]",
     "unknown": "[dim]unknown[/]",
 }
-
-
-@command(app, "query", TABLES)
-def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's dialect.", show_default=False)],
-    pipeline: AnyPipelineOption = None,
-    format_: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
-    limit: Annotated[
-        int, typer.Option(metavar="<rows>", min=0, max=1_000_000, help="Rows shown in a table; csv and json print all.")
-    ] = 50,
-    as_of: Annotated[
-        str | None,
-        typer.Option(metavar="<time>", help="Show each table as it was at this time, UTC. Default: as it is now."),
-    ] = None,
-    seconds: Annotated[
-        float, typer.Option(metavar="<seconds>", min=0.001, max=86_400, help="Give up after so long.")
-    ] = 600,
-    personal: Annotated[
-        bool,
-        typer.Option("--personal", metavar=SWITCH, help="Show the values of personal columns, not pseudonyms."),
-    ] = False,
-) -> None:
-    """Query the lake in SQL. Every table is a view; a query can only read.
-
-    Personal columns have pseudonyms, which are others in each answer. With `--personal` you see what the files have.
-
-    `contrail describe` lists and documents the tables. WITH, DESCRIBE, SHOW and EXPLAIN work too.
-    """
-    from contrail.lake.sql import ask
-
-    loaded = load_pipeline(default_pipeline(pipeline))
-    with ask(lake_of(loaded), loaded.spec, sql, seconds, parse_moment(as_of, "--as-of"), personal) as answer:
-        if format_ is Format.csv:
-            lines = csv.writer(sys.stdout, lineterminator="\n")
-            lines.writerow(answer.columns)
-            lines.writerows(answer.rows())
-        elif format_ is Format.json:
-            print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows()])
-        else:
-            print_rows(answer.columns, answer.first(limit + 1), limit)
-
-
-@command(app, "describe", TABLES)
-def describe(
-    table: Annotated[str | None, typer.Argument(help="A table. Default: all of them, a line each.")] = None,
-    pipeline: AnyPipelineOption = None,
-) -> None:
-    """Document a table: what a row is, what publishes it, and each column's type and meaning."""
-    from contrail.lake.views import shown as known
-
-    datasets = known(load_pipeline(default_pipeline(pipeline)).spec)
-    if table is None:
-        shown = Table("table", "what a row is", header_style="bold")
-        for name, dataset in datasets.items():
-            shown.add_row(name, cell(dataset.doc))
-    elif table in datasets:
-        found = datasets[table]
-        made_by = " or ".join(f"contrail {name}" for name in found.published_by)
-        title = cell(f"{found.doc} Published by {made_by}.")
-        shown = Table("column", "type", "null?", "personal?", "meaning", header_style="bold", title=title)
-        for name, column in found.columns.items():
-            marks = ("" if column.required else "yes", "yes" if column.personal else "")
-            shown.add_row(name, column.type, *marks, cell(column.doc))
-    else:
-        raise SpecError(f"no table '{table}'. Tables: {', '.join(datasets)}")
-    printing.out.print(shown)
 
 
 @command(app, "status", TABLES)
