@@ -146,7 +146,8 @@ def in_words(lake: Lake, spec: PipelineSpec) -> Iterator[None]:
         missing = _MISSING.search(str(error))
         if missing is None or missing[1] in known:
             raise _failed(error, spec) from error
-        raise unknown_table(spec, missing[1], known) from error
+        listed = ", ".join(sorted(known))
+        raise SpecError(f"{unknown_table(spec, missing[1], known)}\nTables: {listed}") from error
     except duckdb.Error as error:
         raise _failed(error, spec) from error
 

@@ -19,6 +19,7 @@ from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
+from contrail.operations.difference_quality import quality_of
 from contrail.partitions import Partitions
 from contrail.reports.backfill_record import Changes, Compared, DayChanges, Difference, TableDifference
 
@@ -39,13 +40,16 @@ def difference(
     Raises:
         MissingInputError: if a snapshot has expired.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for dataset in (datasets.features(spec), datasets.predictions(spec)):
         old, new = before.get(dataset.name), after.get(dataset.name)
         if new is not None:
             sides = (_rows(lake, spec, dataset, partitions, side) for side in (old, new))
             compared = compare(lake.settings, spec, dataset, *sides)
             found[dataset.name] = TableDifference(before=old, after=new, total=compared.total, days=compared.days)
+    old, new = before.get("predictions"), after.get("predictions")
+    if old is not None and new is not None and (quality := quality_of(lake, spec, partitions, old, new)):
+        found["quality"] = quality
     return Difference(**found)
 
 

@@ -86,11 +86,26 @@ class TableDifference(Compared, _OfSnapshots):
     """Changes of a table between two of its snapshots; None where the table did not exist."""
 
 
+class Quality(Frozen):
+    """A metric of the same rows before and after, on ``rows`` whose outcome is known. Smaller is better.
+
+    ``flipped`` counts their decisions that flipped, ``flipped_right`` those that are right now. A regression has neither.
+    """
+
+    metric: str
+    rows: int
+    before: float
+    after: float
+    flipped: int | None = None
+    flipped_right: int | None = None
+
+
 class Difference(Sparse):
-    """What a backfill changed, in the tables that it makes."""
+    """What a backfill changed, in the tables that it makes. ``quality`` is absent where no outcome is known."""
 
     features: TableDifference | None = None
     predictions: TableDifference | None = None
+    quality: Quality | None = None
 
     @property
     def tables(self) -> dict[str, TableDifference]:

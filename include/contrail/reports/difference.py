@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from contrail.config.spec import PipelineSpec
-from contrail.reports.backfill_record import Changes, DayChanges, Difference, Record
+from contrail.reports.backfill_record import Changes, DayChanges, Difference, Quality, Record
 from contrail.reports.page import protected, template
 
 if TYPE_CHECKING:
@@ -50,8 +50,19 @@ def render_difference(record: Record, spec: PipelineSpec) -> str:
 
 
 def summary(difference: Difference) -> list[str]:
-    """One sentence for each table of the difference."""
-    return [sentence(table, compared.total) for table, compared in difference.tables.items()]
+    """Whether it is better, where that is known, and one sentence for each table of the difference."""
+    better = [quality_sentence(difference.quality)] if difference.quality else []
+    return better + [sentence(table, compared.total) for table, compared in difference.tables.items()]
+
+
+def quality_sentence(found: Quality) -> str:
+    """Say whether the predictions are better on the rows whose outcome is known."""
+    name, word = found.metric.replace("_", " "), "better" if found.after < found.before else "worse"
+    verdict = "the same" if found.after == found.before else word
+    said = f"{verdict} on {found.rows:,} rows with known outcomes: {name} {found.before:.4f} → {found.after:.4f}"
+    if not found.flipped or found.flipped_right is None:
+        return said
+    return f"{said}; {found.flipped:,} of their decisions flipped, {found.flipped_right / found.flipped:.0%} for the better"
 
 
 def sentence(table: str, changes: Changes) -> str:

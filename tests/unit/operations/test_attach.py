@@ -34,6 +34,6 @@ def test_personal_columns_have_pseudonyms_by_which_tables_can_be_joined(filled: 
 def test_a_lake_in_a_bucket_is_not_attached(filled: Toy, tmp_path: Path) -> None:
     catalog = filled.settings.catalog.model_copy(update={"warehouse_uri": "gs://bucket/lake"})
     elsewhere = Lake(filled.settings.model_copy(update={"catalog": catalog}), "toy")
-    with pytest.raises(SpecError, match="the lake is at gs://bucket/lake.*BigQuery"):
+    with pytest.raises(SpecError, match=r"the lake is at gs://bucket/lake.*BigQuery"):
         attach(filled.pipeline, elsewhere, tmp_path / "lake.duckdb")
     assert not (tmp_path / "lake.duckdb").exists()
