@@ -103,6 +103,12 @@ def _log(
     return LoggedRun(run.id, model_id, hashlib.sha256((package / CARD).read_bytes()).hexdigest())
 
 
+def name_run(settings: Settings, logged: LoggedRun, name: str) -> None:
+    """Give a finished run another name in MLflow's tables."""
+    with mlflow_errors(f"name the run {logged.run_id} in MLflow"):
+        client(settings).update_run(logged.run_id, name=name)
+
+
 def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
     from mlflow.exceptions import MlflowException
 

@@ -64,6 +64,12 @@ def trained(toy, **options):
     return toy.run("train", *WINDOW, params={**ONE_THREAD, **options.pop("params", {})}, **options)
 
 
+def test_a_run_is_named_by_its_version_window_and_changed_parameters(world):
+    toy, result = world
+    run = mlflow_store.client(toy.settings).get_run(result.details.mlflow_run)
+    assert run.info.run_name == "version 1: 2024-01-01..2024-02-09 nthread=1 max_depth=2"
+
+
 def test_a_version_is_registered_as_a_candidate_and_no_alias_moves(world):
     toy, result = world
     assert result.details.model_version == "1"

@@ -1,5 +1,6 @@
 """A training in MLflow: its run with parameters, metrics and files, and the candidate version made from it."""
 
+import json
 from pathlib import Path
 
 from contrail.adapters import registry, training_runs
@@ -16,6 +17,7 @@ from contrail.stages.training.rows import TRAINING_SET
 # The tags that MLflow's own pages show as "Created by" and "Source".
 MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE = "mlflow.user", "mlflow.source.name", "mlflow.source.type"
 MLFLOW_GIT_COMMIT = "mlflow.source.git.commit"
+_LONGEST_NAME = 120  # characters; MLflow's tables show some forty
 
 
 def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Path) -> LoggedRun:
@@ -35,7 +37,7 @@ def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Pa
         MLFLOW_GIT_COMMIT: training.code_revision,
     }
     log = TrainingLog(
-        run_name=f"{training.start}_{training.end}",
+        run_name=_run_name(run, card),
         params=_params(card),
         metrics={**trained.metrics.flat(), "rows": training.rows, "label_mean": card.label_mean},
         tags={
@@ -60,8 +62,15 @@ def register(trained: Trained, card: ModelCard, logged: LoggedRun) -> str:
     shown = ", ".join(f"{name} {value:.4f}" for name, value in finite(trained.metrics.validation).items())
     text = f"Trained on {card.training.partitions} ({card.training.rows:,} rows). Validation: {shown}."
     version = registry.register(run.settings, run.pipeline.name, logged, tags, text)
+    training_runs.name_run(run.settings, logged, f"version {version}: {_run_name(run, card)}")
     run.progress(f"registered as version {version}, a candidate; promote decides on it")
     return version
+
+
+def _run_name(run: StageRun[TrainOptions], card: ModelCard) -> str:
+    """The window, and what differs from the pipeline's parameters: two runs side by side can be told apart."""
+    changed = (f"{name}={json.dumps(value)}" for name, value in run.options.params.items())
+    return " ".join([str(card.training.partitions), *changed])[:_LONGEST_NAME]
 
 
 def _params(card: ModelCard) -> dict[str, object]:
