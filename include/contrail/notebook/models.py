@@ -77,8 +77,8 @@ class Decision:
         >>> decision = parcels.decision("champion")
         >>> decision.record.verdict, decision.record.window.days
         ('pass', 14)
-        >>> [check.name for check in decision.record.checks][:2]
-        ['rows', 'finite']
+        >>> [check.name for check in decision.record.checks[:2]]
+        ['package_integrity', 'enough_rows']
     """
 
     def __init__(self, record: DecisionRecord) -> None:

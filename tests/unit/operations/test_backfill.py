@@ -197,7 +197,7 @@ def test_commands_with_one_id_are_parts_of_one_backfill(ready, backfills):
     assert record.stages == ("score", "performance")
     reports = backfills.reports(backfills.finish(backfills.record("airflow-1")))
     kept = json.loads(backfills.folder.joinpath("airflow-1.json").read_text())
-    assert (kept["state"], set(kept["difference"])) == ("done", {"predictions"})
+    assert (kept["state"], set(kept["difference"])) == ("done", {"predictions", "quality"})
     assert kept["difference"]["predictions"]["total"]["versions_before"] == "2"
     assert "airflow-1" in backfills.folder.joinpath("airflow-1.html").read_text()
     assert [path.rsplit("/", 1)[1] for path in reports] == ["airflow-1.html", "airflow-1.json"]
