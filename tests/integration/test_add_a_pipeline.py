@@ -64,15 +64,13 @@ def test_a_reader_sees_each_file_of_the_folder_on_the_page() -> None:
     assert shown == [*(f"include/pipelines/traffic/{name}" for name in names), "dags/traffic.py"]
 
 
-def test_a_notebook_reads_what_the_page_has_made(
-    printed: list[str], project: Path, environment: dict[str, str]
-) -> None:
+def test_a_notebook_reads_what_the_page_has_made(printed: list[str], project: Path) -> None:
     found = (token for token in MarkdownIt().parse(NOTEBOOKS.read_text()) if token.type == "fence")
     code = [token.content for token in found if token.info == PYTHON]
     facts = (
         "print(len(september.pandas()), rows, len(errors), champion.version, receipt.same, busiest.fetchall()[0][0])"
     )
     (project / "notebook.py").write_text("\n".join([*code, facts]))
-    said = run(".venv/bin/python notebook.py", project, environment).splitlines()[-1].split()
+    said = run(".venv/bin/python notebook.py", project).splitlines()[-1].split()
     assert said[:5] == ["720", "720", "24", "1", "True"]
     assert 14 <= int(said[5]) <= 18, "the busiest hour"

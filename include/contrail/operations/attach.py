@@ -71,11 +71,11 @@ def attach(pipeline: Pipeline, lake: Lake, path: Path, personal: bool = False) -
 
 
 def _open(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    version = "" if path.exists() else f" (STORAGE_VERSION '{_STORAGE}')"
     try:
+        version = "" if path.exists() else f" (STORAGE_VERSION '{_STORAGE}')"
         path.parent.mkdir(parents=True, exist_ok=True)
         connection.execute(f"ATTACH {literal(str(path))} AS {_FILE}{version}")
-    except duckdb.IOException as error:
+    except (duckdb.Error, OSError, ValueError) as error:
         first = str(error).partition("\n")[0]
         if "lock" in first:
             raise EngineError(
