@@ -10,7 +10,7 @@ from pathlib import Path
 from contrail.config.pipeline import load_pipeline
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import ColumnSpec
-from contrail.lake import datasets, records
+from contrail.lake import datasets, outcomes, records
 from contrail.lake.datasets import Dataset
 from contrail.lake.records import all_datasets
 from contrail.lake.warehouse import View, views
@@ -60,6 +60,10 @@ def _pipeline(spec: PipelineSpec) -> Iterator[str]:
     for view in views(spec):
         if view.dataset.name != view.source:
             yield from _view(view, known[view.source], spec)
+    beside = outcomes.dataset(spec)
+    own = {column: found for column, found in beside.columns.items() if column not in known[outcomes.SOURCE].columns}
+    text = f"A view. Its columns are those of `{outcomes.SOURCE}`, and this:"
+    yield from _section(beside, f"`{beside.name}` of `{spec.name}`", own, text)
     for name in spec.tables:
         validated = datasets.validated(spec, name)
         yield from _section(validated, f"`{validated.name}` of `{spec.name}`", validated.columns)

@@ -28,11 +28,10 @@ _OUTCOME = "label"
 def dataset(spec: PipelineSpec) -> Dataset:
     """Document the view's columns."""
     predictions = datasets.predictions(spec)
-    after = spec.label.mature_after_days
     column = documented(
         "float",
-        f"What came true: {spec.label.expression}. Null until the labels of the day are mature ({after} days later), and "
-        "where none arrived until then.",
+        f"What came true: {spec.label.expression}. Null until the labels of the day are mature, and where none has arrived "
+        "until then.",
         required=False,
     )
     return replace(
