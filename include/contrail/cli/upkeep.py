@@ -1,6 +1,5 @@
 """The desk of the lake's storage: whether its files are whole, a catalog that was lost, and what nobody needs any more."""
 
-from dataclasses import asdict
 from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated
@@ -118,6 +117,8 @@ def maintain(
     run meanwhile, as long as each of them is shorter than the grace period.
     """
     from contrail.operations import maintain as upkeep
+    from contrail.stages.results import MaintainDetails, MaintainResult
+    from contrail.stages.sentences import counted, sentence
 
     lake = lake_of(load_pipeline(pipeline))
     found = []
@@ -125,9 +126,9 @@ def maintain(
         for one in upkeep.maintain(lake, timedelta(days=grace_days), dry_run=dry_run):
             found.append(one)
             if one.files:
-                show(f"{one.of}: {one.files:,} files, {one.size / 1e6:,.1f} MB")
+                show(f"{one.of}: {counted(one.files, one.size)}")
+    result = MaintainResult(pipeline=pipeline, details=MaintainDetails(dry_run=dry_run, removed=tuple(found)))
     if as_json:
-        print_json([asdict(one) for one in found])
-        return
-    files, size = sum(one.files for one in found), sum(one.size for one in found) / 1e6
-    done(f"{pipeline}: {files:,} files, {size:,.1f} MB {'would go' if dry_run else 'were removed'}")
+        print_json(result.as_dict())
+    else:
+        done(sentence("maintain", result))

@@ -224,8 +224,10 @@ def _schedule(spec: "PipelineSpec") -> Iterator[Problem]:
     schedule = spec.schedule
     if said := daily_problem(schedule.daily, spec.cutoff, schedule.start_date):
         yield Problem(("schedule", "daily"), said)
-    if schedule.train is not None and (said := cron_problem(schedule.train)):
-        yield Problem(("schedule", "train"), said)
+    for name in ("train", "maintain"):
+        cron = getattr(schedule, name)
+        if cron is not None and (said := cron_problem(cron)):
+            yield Problem(("schedule", name), said)
     if schedule.start_date < spec.first_partition:
         yield Problem(
             ("schedule", "start_date"),

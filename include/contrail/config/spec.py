@@ -41,6 +41,7 @@ class ScheduleSpec(Frozen):
 
     daily: str = Field(default="0 0 * * *", description="Cron of each day's run: once a day, at the cut-off or later.")
     train: str | None = Field(default=None, description="Cron of trainings. Empty: only by hand or by the governor.")
+    maintain: str | None = Field(default="30 5 * * 0", description="Cron of upkeep, weekly. Empty: only by hand.")
     start_date: Day = Field(
         description="First day of the schedule, at first_partition or later. Earlier days need a backfill."
     )

@@ -5,7 +5,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from upath import UPath
@@ -16,18 +15,10 @@ from contrail.lake import orphans
 from contrail.lake.catalog import Tables
 from contrail.lake.lake import Lake
 from contrail.lake.lease import NAMESPACE
+from contrail.stages.results import Removed
 
 
-@dataclass(frozen=True)
-class Maintained:
-    """What was removed of a table, of ``staging``, or of ``tmp``. ``size`` is in bytes."""
-
-    of: str
-    files: int
-    size: int
-
-
-def maintain(lake: Lake, grace: timedelta, *, dry_run: bool = False) -> Iterator[Maintained]:
+def maintain(lake: Lake, grace: timedelta, *, dry_run: bool = False) -> Iterator[Removed]:
     """Remove, table by table, what nothing refers to and nobody began to use within the grace period.
 
     Readers and writers may go on meanwhile, as long as each of their jobs is shorter than ``grace``.
@@ -55,14 +46,14 @@ def maintain(lake: Lake, grace: timedelta, *, dry_run: bool = False) -> Iterator
             continue
         if not dry_run:
             orphans.remove(table, found)
-        yield Maintained(of, len(found), sum(one.size for one in found))
+        yield Removed(of=of, files=len(found), size=sum(one.size for one in found))
     yield _over("staging", lake.settings.staging / lake.namespace, grace, dry_run)
     yield _over("tmp", UPath(lake.settings.home_path / "tmp"), grace, dry_run)
     if damaged:
         raise DamagedError("\n".join([*damaged, f"{len(tables) - len(damaged)} other tables are done."]))
 
 
-def _over(of: str, folder: UPath, grace: timedelta, dry_run: bool) -> Maintained:
+def _over(of: str, folder: UPath, grace: timedelta, dry_run: bool) -> Removed:
     """Remove what lies in a folder of processes that wrote nothing within the grace period. Each has a part of its own."""
     before = datetime.now(UTC) - grace
     parts: dict[str, list[orphans.Orphan]] = {}
@@ -75,4 +66,4 @@ def _over(of: str, folder: UPath, grace: timedelta, dry_run: bool) -> Maintained
             with suppress(FileNotFoundError):  # its process may end now, and remove it
                 remove_folder(folder / name)
     gone = [one for inside in over.values() for one in inside]
-    return Maintained(of, len(gone), sum(one.size for one in gone))
+    return Removed(of=of, files=len(gone), size=sum(one.size for one in gone))

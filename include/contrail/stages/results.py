@@ -259,7 +259,30 @@ class LateResult(Frozen):
     cost: JobCost | None = Field(default=None, exclude_if=_is_none)
 
 
-RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult]] = {
+class Removed(Frozen):
+    """What upkeep removed of a place, or would remove. ``of`` is a table, or the place in words. ``size`` is in bytes."""
+
+    of: str
+    files: int
+    size: int
+
+
+class MaintainDetails(StageDetails):
+    """What upkeep removed, place by place; with ``dry_run``, what it would remove."""
+
+    dry_run: bool = False
+    removed: tuple[Removed, ...] = ()
+
+
+class MaintainResult(Frozen):
+    """What ``contrail maintain`` did."""
+
+    pipeline: str
+    details: MaintainDetails
+
+
+Result = StageResult[Any] | LateResult | MaintainResult
+RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult] | type[MaintainResult]] = {
     "ingest": StageResult[IngestDetails],
     "validate": StageResult[ValidateDetails],
     "features": StageResult[FeaturesDetails],
@@ -271,10 +294,11 @@ RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult]] = {
     "govern": StageResult[GovernDetails],
     "publish": StageResult[PublishDetails],
     "late": LateResult,
+    "maintain": MaintainResult,
 }
 
 
-def parse_result(verb: str, values: Mapping[str, Any]) -> StageResult[Any] | LateResult:
+def parse_result(verb: str, values: Mapping[str, Any]) -> Result:
     """The result of a verb, from its JSON.
 
     Raises:

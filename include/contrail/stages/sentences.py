@@ -1,23 +1,25 @@
 """A stage's result in words, the same on the command line, in a task's log and in a message. It reads results alone."""
 
-from typing import Any
-
 from contrail.stages.results import (
     GovernDetails,
     LateDetails,
     LateResult,
+    MaintainDetails,
+    MaintainResult,
     PromoteDetails,
     PublishDetails,
+    Result,
     StageDetails,
-    StageResult,
     TrainDetails,
 )
 
 
-def sentence(verb: str, result: StageResult[Any] | LateResult) -> str:
+def sentence(verb: str, result: Result) -> str:
     """Say what a stage did, for which partitions, and how long it took."""
     if isinstance(result, LateResult):
         return f"{verb}: {_late(result.details)}"
+    if isinstance(result, MaintainResult):
+        return f"{verb}: {_maintained(result.details)}"
     quarantined = f", {result.quarantined:,} in quarantine" if result.quarantined else ""
     done = _done(result.details) or ("unchanged" if result.unchanged else f"{result.rows:,} rows")
     return f"{result.stage} {result.partitions}: {done}{quarantined} in {result.seconds:.1f} s"
@@ -47,6 +49,26 @@ def _late(details: LateDetails) -> str:
         return "no file came late"
     changed = f"{len(details.days):,} days are different now" if details.days else "nothing changed"
     return f"{len(details.files):,} files came late; {changed}"
+
+
+def _maintained(details: MaintainDetails) -> str:
+    found = [one for one in details.removed if one.files]
+    if not found:
+        return "nothing would go" if details.dry_run else "there was nothing to remove"
+    files, size = sum(one.files for one in found), sum(one.size for one in found)
+    largest_first = sorted(found, key=lambda one: -one.size)
+    parts = ", ".join(f"{one.of} {counted(one.files, one.size)}" for one in largest_first)
+    return f"{counted(files, size)} {'would go' if details.dry_run else 'went'}: {parts}"
+
+
+def counted(files: int, size: int) -> str:
+    """Say how many files, and how many bytes they have.
+
+    >>> counted(1, 2_500_000), counted(1_200, 45)
+    ('1 file (2.5 MB)', '1,200 files (45 bytes)')
+    """
+    amount = f"{size / 1e6:,.1f} MB" if size >= 50_000 else f"{size:,} bytes"
+    return f"{files:,} {'file' if files == 1 else 'files'} ({amount})"
 
 
 def all_unusual(pipeline: str) -> str:

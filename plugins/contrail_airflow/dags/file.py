@@ -11,11 +11,12 @@ from contrail.config.settings import settings
 from contrail.errors import SpecError
 from contrail_airflow.dags.backfill import backfill
 from contrail_airflow.dags.daily import daily
+from contrail_airflow.dags.maintain import maintain
 from contrail_airflow.dags.monitor import monitor
 from contrail_airflow.dags.score import score
 from contrail_airflow.dags.train import train
 
-NAMES = ("daily", "score", "monitor", "train", "backfill")
+NAMES = ("daily", "score", "monitor", "train", "backfill", "maintain")
 
 
 class DagFile:
@@ -59,6 +60,11 @@ class DagFile:
         """A range of days as a few large jobs."""
         self._claim("backfill", pipeline)
         return backfill(pipeline)
+
+    def maintain(self, pipeline: str, /) -> DAG:
+        """What nothing needs any more goes, once a week."""
+        self._claim("maintain", pipeline)
+        return maintain(pipeline)
 
     def _claim(self, name: str, pipeline: str) -> None:
         mine = self._short(self.path)

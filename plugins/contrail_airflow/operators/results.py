@@ -8,10 +8,10 @@ from typing import Any
 
 from contrail.config.validation_errors import parse_json
 from contrail.operations.backfill_result import BackfillResult, PlanSummary
-from contrail.stages.results import LateResult, StageResult, parse_result
+from contrail.stages.results import Result, parse_result
 
 
-def result_of(ti: Any, task_id: str, verb: str = "") -> StageResult[Any] | LateResult | None:
+def result_of(ti: Any, task_id: str, verb: str = "") -> Result | None:
     """The result of a task of this run; None when it was skipped, or has not ended.
 
     A template macro: ``{{ result_of(ti, 'govern').details.decision }}``.

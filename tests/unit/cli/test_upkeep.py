@@ -11,6 +11,8 @@ from tests.conftest import Toy
 
 from contrail.config.settings import settings
 from contrail.lake.lake import Lake
+from contrail.stages.results import parse_result
+from contrail.stages.sentences import sentence
 
 FIRST, LAST = "2024-01-01", "2024-01-03"
 
@@ -84,14 +86,17 @@ def test_what_killed_runs_left_goes_and_the_rest_stays(
     for path in (staged, orphan, spilled):
         path.write_bytes(b"12345")
     assert contrail(monkeypatch, "contrail maintain -p toy") == 0
-    assert "toy: 0 files, 0.0 MB were removed" in capsys.readouterr().out
+    assert "maintain: there was nothing to remove" in capsys.readouterr().out
     for path in (staged, orphan, spilled, *Path(staged).parents[:2]):
         os.utime(path, (0, 0))
     assert contrail(monkeypatch, "contrail maintain -p toy --dry-run --json") == 0
-    found = {one["of"]: one["files"] for one in json.loads(capsys.readouterr().out) if one["files"]}
+    printed = json.loads(capsys.readouterr().out)
+    found = {one["of"]: one["files"] for one in printed["details"]["removed"] if one["files"]}
+    result = parse_result("maintain", printed)
+    assert sentence("maintain", result).startswith("maintain: 3 files (15 bytes) would go: validated_parcels 1 file")
     assert found == {"validated_parcels": 1, "staging": 1, "tmp": 1}
     assert staged.exists() and orphan.exists() and spilled.exists()
     assert contrail(monkeypatch, "contrail maintain -p toy") == 0
-    assert "toy: 3 files, 0.0 MB were removed" in capsys.readouterr().out
+    assert "3 files (15 bytes) went: " in capsys.readouterr().out
     assert not staged.exists() and not orphan.exists() and not spilled.parent.exists()
     assert toy.sql("SELECT * FROM validated_parcels ORDER BY ALL") == before

@@ -7,9 +7,12 @@ from contrail.stages.results import (
     GovernDetails,
     LateDetails,
     LateResult,
+    MaintainDetails,
+    MaintainResult,
     PromoteDetails,
     PublishDetails,
     RecordedEvidence,
+    Removed,
     StageDetails,
     StageResult,
     TrainDetails,
@@ -53,3 +56,17 @@ def test_late_files() -> None:
     assert sentence("late", LateResult(details=LateDetails())) == "late: no file came late"
     found = LateDetails(files=("a", "b"), days=("2024-01-05",))
     assert sentence("late", LateResult(details=found)) == "late: 2 files came late; 1 days are different now"
+
+
+def test_upkeep() -> None:
+    def said(*removed: Removed, dry_run: bool = False) -> str:
+        details = MaintainDetails(dry_run=dry_run, removed=removed)
+        return sentence("maintain", MaintainResult(pipeline="toy", details=details))
+
+    small, large = Removed(of="staging", files=1, size=45), Removed(of="features", files=1_200, size=2_500_000)
+    nothing = Removed(of="tmp", files=0, size=0)
+    assert said(nothing) == "maintain: there was nothing to remove"
+    assert said(nothing, dry_run=True) == "maintain: nothing would go"
+    parts = "features 1,200 files (2.5 MB), staging 1 file (45 bytes)"
+    assert said(small, nothing, large) == f"maintain: 1,201 files (2.5 MB) went: {parts}"
+    assert said(small, large, dry_run=True) == f"maintain: 1,201 files (2.5 MB) would go: {parts}"
