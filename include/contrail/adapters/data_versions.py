@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
+from contrail.files import write_whole
 from contrail.locks import locked
 
 if TYPE_CHECKING:
@@ -62,8 +63,16 @@ def _add_and_push(settings: Settings, paths: list[Path]) -> dict[Path, str]:
     with _repository(settings) as repo:
         stages = repo.add([str(path) for path in paths], force=True)
         hashes = {Path(out.fs_path): str(out.hash_info.value) for stage in stages for out in stage.outs}
+        # Upkeep on another machine sees before the push that somebody needs what may lie there already.
+        for path in paths:
+            write_whole(marks(settings) / hashes[path], b"")
         repo.push([str(path) + ".dvc" for path in paths])
     return {path: hashes[path] for path in paths}
+
+
+def marks(settings: Settings) -> UPath:
+    """The folder of a file for each hash that a training has asked for; its time says when it last did."""
+    return UPath(settings.data_versions_remote_uri) / "asked-for"
 
 
 @contextmanager
@@ -73,7 +82,7 @@ def _repository(settings: Settings) -> Iterator["Repo"]:
     from dvc.repo import Repo
 
     home = settings.home_path
-    with locked(home / "locks" / "data-versions", "is versioning data", _WAIT_SECONDS):
+    with alone(settings):
         _make(settings)
         _drop_torn_lock(home / ".dvc" / "tmp" / "rwlock")
         repo = Repo(str(home), config={"core": {"site_cache_dir": str(home / ".dvc" / "site")}})
@@ -81,6 +90,11 @@ def _repository(settings: Settings) -> Iterator["Repo"]:
             yield repo
         finally:
             repo.close()
+
+
+def alone(settings: Settings) -> AbstractContextManager[None]:
+    """Keep other processes of the home from versioning data for the length of a block."""
+    return locked(settings.home_path / "locks" / "data-versions", "is versioning data", _WAIT_SECONDS)
 
 
 def _make(settings: Settings) -> None:
@@ -142,10 +156,16 @@ def _drop_torn_lock(path: Path) -> None:
         path.unlink()
 
 
+def folders(settings: Settings) -> tuple[UPath, UPath]:
+    """The folders of versioned files: the home's cache and the remote. A file ``ab/cd…`` has the MD5 ``abcd…``."""
+    places = (UPath(settings.home_path / ".dvc" / "cache"), UPath(settings.data_versions_remote_uri))
+    cache, remote = (place / "files" / "md5" for place in places)
+    return cache, remote
+
+
 def objects(settings: Settings) -> Iterator[UPath]:
     """Yield every versioned file in the home's cache and in the remote. A name is its content's MD5."""
-    for place in (UPath(settings.home_path / ".dvc" / "cache"), UPath(settings.data_versions_remote_uri)):
-        folder = place / "files" / "md5"
+    for folder in folders(settings):
         yield from sorted((path for path in folder.glob("*/*") if path.is_file()), key=str) if folder.exists() else ()
 
 
@@ -156,8 +176,7 @@ def fetch(settings: Settings, md5: str, path: Path) -> Path:
         MissingInputError: when neither has the file.
         DataError: when the kept file is damaged.
     """
-    part = f"files/md5/{md5[:2]}/{md5[2:]}"
-    places = [UPath(settings.home_path / ".dvc" / "cache" / part), UPath(settings.data_versions_remote_uri) / part]
+    places = [folder / md5[:2] / md5[2:] for folder in folders(settings)]
     found = next((place for place in places if place.exists()), None)
     if found is None:
         raise MissingInputError(f"no data with MD5 {md5} in {' or '.join(str(place) for place in places)}")

@@ -111,19 +111,20 @@ def maintain(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove files that no snapshot refers to, and the staging and spilled rows of runs that are over.
+    """Remove what nothing needs any more: files that no snapshot refers to, what killed runs left, and what is too old.
 
-    Killed publications and expired snapshots leave such files. Tagged snapshots, and the newest ones, stay whole. Stages may
-    run meanwhile, as long as each of them is shorter than the grace period.
+    `retention` in `pipeline.yaml` says how long pages, logs, trials in MLflow and data versions are kept. What a model, a
+    decision, a backfill or a receipt refers to stays. Stages may run meanwhile, as long as each is shorter than the grace period.
     """
     from contrail.operations import maintain as upkeep
     from contrail.stages.results import MaintainDetails, MaintainResult
     from contrail.stages.sentences import counted, sentence
 
-    lake = lake_of(load_pipeline(pipeline))
+    loaded = load_pipeline(pipeline)
+    retention, grace = loaded.spec.retention, timedelta(days=grace_days)
     found = []
     with progress(f"maintain {pipeline}") as show:
-        for one in upkeep.maintain(lake, timedelta(days=grace_days), dry_run=dry_run):
+        for one in upkeep.maintain(lake_of(loaded), retention, grace, dry_run=dry_run):
             found.append(one)
             if one.files:
                 show(f"{one.of}: {counted(one.files, one.size)}")

@@ -1,4 +1,4 @@
-"""The parts of a pipeline's spec that say how its model is trained, judged, used and watched."""
+"""The parts of a pipeline's spec that say how its model is trained, judged, used, watched and looked after."""
 
 from typing import Annotated, Literal
 
@@ -179,3 +179,22 @@ class RetrainSpec(Frozen):
         default=28, ge=0, le=LONGEST_DAYS, description="Days after a training on which another one is refused."
     )
     monthly_trainings: int = Field(default=2, ge=0, description="Budget of a calendar month, scheduled ones included.")
+
+
+Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
+
+
+class RetentionSpec(Frozen):
+    """How many days `contrail maintain` keeps what nothing refers to any more. Empty: for ever.
+
+    What a registered version, a decision, a backfill or a receipt refers to stays, whatever its age.
+    """
+
+    reports: Days | None = Field(
+        default=365, description="Pages of validations, drift, differences and decisions. Their records stay."
+    )
+    logs: Days | None = Field(default=90, description="Logs of tasks, and files about errors.")
+    trials: Days | None = Field(default=90, description="MLflow runs without a registered version.")
+    data_versions: Days | None = Field(
+        default=90, description="Training sets and landed files in DVC that no run, version or .dvc file names."
+    )

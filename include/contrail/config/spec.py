@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, ValidationError
 
 from contrail.config import expressions, rules
-from contrail.config.model_spec import DriftSpec, GateSpec, RetrainSpec, ScoreSpec, TrainSpec
+from contrail.config.model_spec import DriftSpec, GateSpec, RetentionSpec, RetrainSpec, ScoreSpec, TrainSpec
 from contrail.config.names import Name, PipelineName
 from contrail.config.problems import Problem, model_at, problems_of, said
 from contrail.config.table_spec import LONGEST_DAYS, FeaturesSpec, LabelSpec, TableSpec
@@ -91,6 +91,7 @@ class PipelineSpec(Frozen):
     score: ScoreSpec = ScoreSpec()
     drift: DriftSpec = DriftSpec()
     retrain: RetrainSpec = RetrainSpec()
+    retention: RetentionSpec = RetentionSpec()
     schedule: ScheduleSpec
 
     def remembered_days(self, table: str) -> int:

@@ -1,6 +1,7 @@
-"""Remove what a pipeline's storage no longer needs: files that no snapshot refers to, and what runs that are over left.
+"""Remove what a pipeline's storage no longer needs: files that no snapshot refers to, what runs left, and what is too old.
 
-``contrail.lake.orphans`` decides which files of a table those are. Which snapshots stay is decided when rows are published.
+``contrail.lake.orphans`` decides which files of a table those are. Which snapshots stay is decided when rows are published,
+and what is too old in ``retention``.
 """
 
 from collections.abc import Iterator
@@ -9,27 +10,31 @@ from datetime import UTC, datetime, timedelta
 
 from upath import UPath
 
+from contrail.config.model_spec import RetentionSpec
 from contrail.errors import DamagedError
 from contrail.files import remove_folder
 from contrail.lake import orphans
 from contrail.lake.catalog import Tables
 from contrail.lake.lake import Lake
 from contrail.lake.lease import NAMESPACE
+from contrail.operations.retention import remove_old
 from contrail.stages.results import Removed
 
 
-def maintain(lake: Lake, grace: timedelta, *, dry_run: bool = False) -> Iterator[Removed]:
-    """Remove, table by table, what nothing refers to and nobody began to use within the grace period.
+def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run: bool = False) -> Iterator[Removed]:
+    """Remove, place by place, what nothing refers to and nobody began to use within the grace period.
 
     Readers and writers may go on meanwhile, as long as each of their jobs is shorter than ``grace``.
 
     Args:
         lake: Of the pipeline.
+        retention: How long it keeps what goes by its age.
         grace: What is younger stays.
         dry_run: Say what would go, and remove nothing.
 
     Raises:
         DamagedError: after the last, when tables are damaged. Those stay as they are.
+        EngineError: when the catalog, MLflow or a store does not answer. What went before is gone.
     """
     leases = Tables(lake.settings, NAMESPACE, lake.namespace)
     tables: list[tuple[Tables, str, str]] = [(lake, name, name) for name in lake.table_names()]
@@ -49,6 +54,7 @@ def maintain(lake: Lake, grace: timedelta, *, dry_run: bool = False) -> Iterator
         yield Removed(of=of, files=len(found), size=sum(one.size for one in found))
     yield _over("staging", lake.settings.staging / lake.namespace, grace, dry_run)
     yield _over("tmp", UPath(lake.settings.home_path / "tmp"), grace, dry_run)
+    yield from remove_old(lake.settings, lake.namespace, retention, grace, dry_run=dry_run)
     if damaged:
         raise DamagedError("\n".join([*damaged, f"{len(tables) - len(damaged)} other tables are done."]))
 

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 
+from contrail.config.model_spec import RetentionSpec
 from contrail.config.settings import settings
 from contrail.errors import DamagedError
 from contrail.files import remove_folder
 from contrail.lake.lake import Lake
 from contrail.operations.maintain import maintain
+
+KEPT = RetentionSpec(trials=None)
+OTHERS = ["staging", "tmp", "pages", "logs", "errors and shared logs", "training sets", "data versions"]
 
 
 def test_runs_may_begin_and_end_meanwhile(home: Path) -> None:
@@ -30,7 +34,7 @@ def test_runs_may_begin_and_end_meanwhile(home: Path) -> None:
     worker.start()
     try:
         for _ in range(30):
-            assert [one.files for one in maintain(Lake(settings(), "shop"), timedelta(days=3))] == [0, 0]
+            assert [one.files for one in maintain(Lake(settings(), "shop"), KEPT, timedelta(days=3))] == [0] * 7
     finally:
         done.set()
         worker.join()
@@ -47,12 +51,12 @@ def shop(home: Path) -> Lake:
 
 
 def test_a_commit_after_the_first_table_is_seen(shop: Lake) -> None:
-    steps = maintain(shop, timedelta(0))
+    steps = maintain(shop, KEPT, timedelta(0))
     assert next(steps).of == "adverts"
     lost = Path(shop.table("items").metadata_location.removeprefix("file://"))
     shop.publish(ITEMS, rows([DAY2]), [DAY2], provenance())
     lost.with_name("00009-lost.metadata.json").write_bytes(lost.read_bytes())
-    assert [one.of for one in steps] == ["items", "staging", "tmp"]
+    assert [one.of for one in steps] == ["items", *OTHERS]
     assert contents(shop) == [(DAY1, "new", 3), (DAY2, "red", 3)]
 
 
@@ -62,8 +66,8 @@ def test_a_damaged_table_does_not_keep_the_others_from_it(shop: Lake) -> None:
     Path(snapshot.manifest_list.removeprefix("file://")).write_bytes(b"")
     found: dict[str, int] = {}
     with pytest.raises(DamagedError, match=r"(?s)cannot be read .* Nothing was changed.*\n1 other tables are done"):
-        for one in maintain(shop, timedelta(0)):
+        for one in maintain(shop, KEPT, timedelta(0)):
             found[one.of] = one.files
-    assert found.keys() == {"items", "staging", "tmp"}
+    assert list(found) == ["items", *OTHERS]
     assert found["items"]
     assert set(shop.scan("items")["colour"].to_pylist()) == {"new"}

@@ -50,6 +50,7 @@ def changed_by(folder: Path, change: Change) -> dict[str, str]:
         (lambda s: s["gate"].update(min_improvement=0.5), set()),
         (lambda s: s.update(title="Other", description="Words", owner="ann"), set()),
         (lambda s: s["schedule"].update(retries=5), set()),
+        (lambda s: s.update(retention={"logs": 7}), set()),
         (lambda s: s["train"].update(rounds=7), set()),
         (lambda s: s["retrain"].update(cooldown_days=3), set()),
         (lambda s: s["features"]["columns"]["weight"].update(doc="Other words."), set()),

@@ -1,0 +1,92 @@
+"""Which MLflow runs go into the trash, and out of it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from contrail.adapters import mlflow_store, registry, trials
+from contrail.adapters.training_runs import LoggedRun
+from contrail.config.settings import Settings
+
+LATER, EARLIER = (datetime.now(UTC) + timedelta(days=days) for days in (1, -1))
+
+
+def files(current: Settings) -> list[Path]:
+    return [path for path in (current.home_path / "mlflow" / "artifacts").rglob("*") if path.is_file()]
+
+
+def go(current: Settings, before: datetime = LATER, named: tuple[str, ...] = ()) -> list[str]:
+    found = trials.old_trials(current, "toy", before, named)
+    trials.put_into_trash(current, found)
+    return [one.run_id for one in found]
+
+
+def empty(current: Settings, before: datetime = LATER, named: tuple[str, ...] = ()) -> list[str]:
+    found = trials.trash(current, "toy", before, named)
+    trials.empty_trash(current, found)
+    return [one.run_id for one in found]
+
+
+def test_a_trial_goes_into_the_trash_and_later_for_good(current: Settings, logged: LoggedRun) -> None:
+    mlflow, before = mlflow_store.client(current), files(current)
+    assert go(current, EARLIER) == []
+    (found,) = trials.old_trials(current, "toy", LATER, ())
+    assert (found.files, found.size) == (len(before), sum(path.stat().st_size for path in before))
+    assert go(current) == [logged.run_id]
+    assert files(current) == before, "a person can restore it"
+    assert mlflow.get_run(logged.run_id).info.lifecycle_stage == "deleted"
+    assert go(current) == [], "it is in the trash already"
+    assert empty(current, EARLIER) == []
+    assert empty(current) == [logged.run_id]
+    assert files(current) == []
+    assert list(trials.names_in(current)) == []
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_registered_run_its_parent_and_what_a_record_names_stay(
+    current: Settings, logged: LoggedRun, named: bool
+) -> None:
+    mlflow = mlflow_store.client(current)
+    parents = [mlflow.create_run("1") for _ in range(3)]
+    for parent in parents:
+        mlflow.set_terminated(parent.info.run_id)
+    mlflow.set_tag(parents[0].info.run_id, "mlflow.parentRunId", parents[1].info.run_id)
+    mlflow.set_tag(logged.run_id, "mlflow.parentRunId", parents[0].info.run_id)
+    if not named:
+        registry.register(current, "toy", logged, {"training_set_md5": "0" * 32}, "")
+        assert "0" * 32 in list(trials.names_in(current))
+    assert go(current, named=(logged.run_id,) if named else ()) == [parents[2].info.run_id]
+    assert files(current)
+
+
+def test_what_a_person_put_into_the_trash_is_theirs(current: Settings, logged: LoggedRun) -> None:
+    mlflow_store.client(current).delete_run(logged.run_id)
+    assert go(current) == empty(current) == []
+    assert files(current)
+
+
+def test_a_run_that_was_registered_from_the_trash_stays(current: Settings, logged: LoggedRun) -> None:
+    go(current)
+    registry.register(current, "toy", logged, {}, "")
+    assert empty(current) == []
+    assert files(current)
+
+
+def test_a_whole_experiment_in_the_trash_keeps_it_from_being_emptied(current: Settings, logged: LoggedRun) -> None:
+    """MLflow's garbage collection would take that experiment too."""
+    mlflow = mlflow_store.client(current)
+    other = mlflow.create_experiment("a scientist's")
+    mlflow.delete_experiment(other)
+    assert go(current) == [logged.run_id]
+    assert empty(current) == []
+    mlflow.restore_experiment(other)
+    assert empty(current) == [logged.run_id]
+    assert mlflow.get_experiment(other).lifecycle_stage == "active"
+
+
+def test_other_pipelines_trials_and_an_empty_registry(current: Settings, logged: LoggedRun) -> None:
+    assert trials.old_trials(current, "other", LATER, ()) == trials.trash(current, "other", LATER, ()) == []
+    Path(current.registry.tracking_uri.removeprefix("sqlite:///")).unlink()
+    assert trials.old_trials(current, "toy", LATER, ()) == trials.trash(current, "toy", LATER, ()) == []
+    assert list(trials.names_in(current)) == []
