@@ -18,7 +18,7 @@ _KILLED = 9
 _LIBRARIES = ("xgboost", "mlflow.store.tracking.sqlalchemy_store", "contrail.stages.score", "contrail.adapters.engine")
 # What outlasts a process: a commit in the lake, and each thing that MLflow keeps.
 _STEPS = (
-    (publisher, "_swap"),
+    (publisher, "swap"),
     (mlflow.MlflowClient, "set_registered_model_alias"),
     (mlflow.MlflowClient, "set_model_version_tag"),
 )

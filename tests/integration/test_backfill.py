@@ -114,7 +114,9 @@ def test_killed_between_its_jobs_it_goes_on_where_it_stopped(toy: Toy, moment: s
     record = json.loads(Path(result["reports"][1]).read_text())
     assert record["difference"]["predictions"]["total"]["added"] == 8 * 60, "those from before the kill count too"
     tags = {tag for entry in toy.lake.history("features") for tag in entry.tags}
-    assert not {tag for tag in tags if tag.startswith("before-")}
+    assert {tag for tag in tags if tag.startswith(("before-", "after-"))} == {
+        f"{when}-{record['id']}" for when in ("before", "after")
+    }, "the snapshots that the record compares"
     again = finish(start(*command(*RANGE, *chunks)))
     assert again["plan"]["nothing_to_do"]
     assert again["jobs"] == again["reports"] == []

@@ -182,7 +182,7 @@ def killed_at_each_step(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> int:
         left = iter(range(int(2.2**last)))
         with monkeypatch.context() as patch:
             for owner, name in (
-                (publisher, "_swap"), (erasure, "_expire"), (erasure, "_remove"), (erasure, "_remove_strays"),
+                (publisher, "swap"), (erasure, "_expire"), (erasure, "_remove"), (erasure, "_remove_strays"),
                 (texts, "write_over"), (places, "write_whole"), (places, "_replace"), (places, "_rewrite_parquet"),
                 (places, "remove_folder"),
             ):  # fmt: skip

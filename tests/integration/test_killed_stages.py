@@ -81,7 +81,7 @@ def states(toy: Toy, stage: str) -> dict[date, str]:
 
 
 def kill_after(patch: pytest.MonkeyPatch, commits: int) -> None:
-    real, made = publisher._swap, []
+    real, made = publisher.swap, []
 
     def deadly(*args: Any) -> int:
         snapshot = real(*args)
@@ -90,7 +90,7 @@ def kill_after(patch: pytest.MonkeyPatch, commits: int) -> None:
             raise Killed
         return snapshot
 
-    patch.setattr(publisher, "_swap", deadly)
+    patch.setattr(publisher, "swap", deadly)
 
 
 def late(toy: Toy) -> None:

@@ -127,7 +127,7 @@ def history(
             f"{entry.snapshot}{mark}",
             entry.committed_at[:19],
             made.stage,
-            entry.commit.label,
+            entry.commit.words,
             str(entry.rows),
             made.run_id,
             made.code_revision[:8],

@@ -122,13 +122,15 @@ def maintain(
 
     loaded = load_pipeline(pipeline)
     retention, grace = loaded.spec.retention, timedelta(days=grace_days)
-    found = []
+    found, lake = [], lake_of(loaded)
     with progress(f"maintain {pipeline}") as show:
-        for one in upkeep.maintain(lake_of(loaded), retention, grace, dry_run=dry_run):
+        compacted = tuple(upkeep.compact(lake, dry_run=dry_run))
+        for one in upkeep.maintain(lake, retention, grace, dry_run=dry_run):
             found.append(one)
             if one.files:
                 show(f"{one.of}: {counted(one.files, one.size)}")
-    result = MaintainResult(pipeline=pipeline, details=MaintainDetails(dry_run=dry_run, removed=tuple(found)))
+    details = MaintainDetails(dry_run=dry_run, removed=tuple(found), compacted=compacted)
+    result = MaintainResult(pipeline=pipeline, details=details)
     if as_json:
         print_json(result.as_dict())
     else:

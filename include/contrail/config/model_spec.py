@@ -195,6 +195,9 @@ class RetentionSpec(Frozen):
     )
     logs: Days | None = Field(default=90, description="Logs of tasks, and files about errors.")
     trials: Days | None = Field(default=90, description="MLflow runs without a registered version.")
+    differences: Days | None = Field(
+        default=None, description="The snapshots that the difference of a backfill or of late files compares."
+    )
     data_versions: Days | None = Field(
         default=90, description="Training sets and landed files in DVC that no run, version or .dvc file names."
     )

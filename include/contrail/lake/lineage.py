@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
+from contrail.lake.provenance import COMPACTED, JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
 from contrail.partitions import Partitions
 
 ALL_PARTITIONS = "all"
@@ -20,7 +20,8 @@ class Commit:
 
     ``same`` has those of the partitions that hold the same rows as before: the commit says anew what they were made of,
     and changed nothing for readers. ``scope`` narrows the partitions, for example ``stage=validate,table_name=parcels``.
-    ``job_rows`` counts the rows of the whole job. A job may have made one commit for each partition.
+    ``job_rows`` counts the rows of the whole job. A job may have made one commit for each partition. ``compacted`` says in
+    words what a compaction did.
     """
 
     snapshot: int
@@ -29,11 +30,17 @@ class Commit:
     provenance: Provenance
     same: tuple[Partitions, ...] | None = ()
     scope: str = ""
+    compacted: str = ""
 
     @property
     def label(self) -> str:
         """The partitions as text: ``all``, or ranges separated by commas."""
         return _label(self.partitions)
+
+    @property
+    def words(self) -> str:
+        """What a person reads of the partitions: their label, or what a compaction did."""
+        return self.compacted or self.label
 
     @property
     def same_label(self) -> str:
@@ -110,4 +117,5 @@ def commit_of(snapshot: int, summary: Mapping[str, str]) -> Commit:
         Provenance.read(summary),
         _parts(summary.get(SAME, "")),
         summary.get(SCOPE, ""),
+        summary.get(COMPACTED, ""),
     )

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 PREFIX = "contrail."
 # The publisher adds these to a provenance: the partitions that the commit replaced, those of them that hold the rows that
-# they held before, what narrows the partitions, and the rows of its whole job. ``erasure`` adds the ledger.
+# they held before, what narrows the partitions, and the rows of its whole job. ``erasure`` adds the ledger, and
+# ``compaction`` says what it did.
 PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER = (
     f"{PREFIX}{name}" for name in ("partitions", "same", "scope", "job_rows", "ledger")
 )
+COMPACTED = f"{PREFIX}compacted"
 _OF_THE_COMMIT = (PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER)
 # What two runs of the same work differ in.
 _OF_THE_RUN = ("seconds", "backfill")

@@ -151,7 +151,7 @@ def note(table: Table, summary: Mapping[str, str]) -> int:
     Raises:
         CommitFailedException: Another writer was first. Nothing was committed.
     """
-    return _swap(table, [], [], dict(summary))
+    return swap(table, [], [], dict(summary))
 
 
 def replace_files(table: Table, old: Sequence[DataFile], new: Sequence[DataFile], summary: Mapping[str, str]) -> int:
@@ -161,7 +161,7 @@ def replace_files(table: Table, old: Sequence[DataFile], new: Sequence[DataFile]
         CommitFailedException: Another writer was first. Nothing was committed, and the new files are removed.
     """
     try:
-        return _swap(table, old, new, dict(summary))
+        return swap(table, old, new, dict(summary))
     except CommitFailedException:
         data_files.remove(table, new)
         raise
@@ -230,7 +230,7 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
         return int(current.snapshot_id)
     gone = [file for file in old if not _holds(same, file)]
     new, summary = [file for file in audited.files if not _holds(same, file)], audited.summary(same)
-    snapshot = _swap(table, gone, new, summary, lambda tried: attempts.tried.setdefault(tried, same))
+    snapshot = swap(table, gone, new, summary, lambda tried: attempts.tried.setdefault(tried, same))
     try:
         upkeep.expire(table, tables.settings.snapshots_kept)
     except Exception as error:
@@ -252,14 +252,18 @@ def _holds(same: Selection, file: DataFile) -> bool:
     return same.days is None or (bool(same.days) and data_files.day_of(file.partition[0]) in same.days)
 
 
-def _swap(
+def swap(
     table: Table,
     old: Sequence[DataFile],
     new: Sequence[DataFile],
     summary: dict[str, str],
     trying: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Commit one snapshot that drops the old files and adds the new ones. Return its id, told before to ``trying``."""
+    """Commit one snapshot that drops the old files and adds the new ones. Return its id, told before to ``trying``.
+
+    Raises:
+        CommitFailedException: Another writer was first. Nothing was committed.
+    """
     # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
     with table.transaction() as transaction:
         update = transaction.update_snapshot(snapshot_properties=summary)
@@ -295,7 +299,7 @@ def give_up(tables: Tables, name: str, lost: Collection[str], days: Iterable[dat
         if landed := next((snapshot for snapshot in tried if table.snapshot_by_id(snapshot)), None):
             return landed  # an earlier attempt, whose answer was lost
         gone = [file for file in data_files.listed(table, Selection.of(None)) if file.file_path in lost]
-        return _swap(table, gone, [], {**provenance.summary(), PARTITIONS: replaced.label}, tried.append)
+        return swap(table, gone, [], {**provenance.summary(), PARTITIONS: replaced.label}, tried.append)
 
     return tables.commit(name, attempt)
 

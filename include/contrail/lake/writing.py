@@ -23,7 +23,7 @@ from pyiceberg.table import Table, TableProperties
 from contrail.lake import data_files
 from contrail.lake.data_files import Hashed
 
-_FILE_BYTES = 256 * 2**20
+FILE_BYTES = 256 * 2**20
 # A reader decodes a row group at a time, and a writer holds a few. DuckDB reads groups of about this many rows in parallel.
 _GROUP_ROWS, _GROUP_BYTES = 131_072, 48 * 2**20
 _THREADS = min(4, os.cpu_count() or 1)
@@ -94,7 +94,7 @@ class _File:
             return True
         if self._task:
             self._task.result()
-        return self._out.size >= _FILE_BYTES
+        return self._out.size >= FILE_BYTES
 
     def add(self, pool: ThreadPoolExecutor, rows: pa.Table) -> None:
         """Write a row group, after those before."""

@@ -1,12 +1,12 @@
 """Run a backfill: its plan, then its stages as a few large jobs, then its difference report.
 
-Each backfill has a record beside the reports. It names the snapshots from before, which a tag keeps from expiring, and
-at the end the difference. A killed backfill leaves its record open, and the next one of the same request continues it.
-What is left to do comes from the lake before each stage, not from the record.
+Each backfill has a record beside the reports. It names the snapshots from before and, at the end, those after and the
+difference. Tags keep these snapshots from expiring. A killed backfill leaves its record open, and the next one of the same
+request continues it. What is left to do comes from the lake before each stage, not from the record.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -132,11 +132,14 @@ class Backfills:
             started_at=_now(),
             before=before,
         )
-        for table, snapshot in before.items():
-            if snapshot is not None:
-                self.lake.tag(table, snapshot, record.tag)
+        self._keep(before, record.tag)
         self._write(record)
         return record
+
+    def _keep(self, snapshots: Mapping[str, int | None], tag: str) -> None:
+        for table, snapshot in snapshots.items():
+            if snapshot is not None:
+                self.lake.tag(table, snapshot, tag)
 
     def _interrupted(self, plan: Plan) -> Record | None:
         """The newest open record of the same partitions, stages and model; how it commits may differ."""
@@ -158,20 +161,18 @@ class Backfills:
     def finish(self, record: Record) -> Record:
         """Compare with what was published before, write the reports, and close the record.
 
-        A repeated call compares with what is published by then, while the earlier snapshots still exist.
+        A repeated call compares with what is published by then.
 
         Raises:
             MissingInputError: if a snapshot from before has expired.
         """
         after = {table: self.lake.snapshot_id(table) for stage, table in TABLES.items() if stage in record.stages}
         found = difference(self.lake, self.pipeline.spec, record.range, record.before, after)
+        self._keep(after, record.tag_after)
         done = record.model_copy(update={"difference": found, "state": "done", "finished_at": _now()})
         self._write(done)
         page = self.folder / f"{done.id}.html"
         page.write_text(render_difference(done, self.pipeline.spec), encoding="utf-8")
-        for table, snapshot in record.before.items():
-            if snapshot is not None:
-                self.lake.untag(table, record.tag)
         return done
 
     def reports(self, record: Record) -> tuple[str, ...]:

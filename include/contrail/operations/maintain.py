@@ -11,14 +11,19 @@ from datetime import UTC, datetime, timedelta
 from upath import UPath
 
 from contrail.config.model_spec import RetentionSpec
-from contrail.errors import DamagedError
+from contrail.config.validation_errors import parse_json
+from contrail.errors import CommitConflictError, DamagedError
 from contrail.files import remove_folder
-from contrail.lake import orphans
+from contrail.lake import compaction, orphans
 from contrail.lake.catalog import Tables
 from contrail.lake.lake import Lake
 from contrail.lake.lease import NAMESPACE
+from contrail.lake.provenance import Provenance
 from contrail.operations.retention import remove_old
+from contrail.reports.backfill_record import Record
+from contrail.revision import code_revision, lock_hash
 from contrail.stages.results import Removed
+from contrail.stages.runner import new_run_id
 
 
 def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run: bool = False) -> Iterator[Removed]:
@@ -36,6 +41,8 @@ def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run:
         DamagedError: after the last, when tables are damaged. Those stay as they are.
         EngineError: when the catalog, MLflow or a store does not answer. What went before is gone.
     """
+    if retention.differences is not None and not dry_run:
+        _let_expire(lake, datetime.now(UTC) - max(timedelta(days=retention.differences), grace))
     leases = Tables(lake.settings, NAMESPACE, lake.namespace)
     tables: list[tuple[Tables, str, str]] = [(lake, name, name) for name in lake.table_names()]
     if leases.exists(lake.namespace):
@@ -57,6 +64,34 @@ def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run:
     yield from remove_old(lake.settings, lake.namespace, retention, grace, dry_run=dry_run)
     if damaged:
         raise DamagedError("\n".join([*damaged, f"{len(tables) - len(damaged)} other tables are done."]))
+
+
+def compact(lake: Lake, *, dry_run: bool = False) -> Iterator[Removed]:
+    """Rewrite small files into fewer ones, table by table; see ``compaction``. Yield the tables that had any.
+
+    A table that is damaged stays as it is, and so does one whose writers win every commit.
+    """
+    project = lake.settings.project_path
+    made_by = Provenance(new_run_id(), "compaction", "", code_revision(project), lock_hash(project))
+    for name in lake.table_names():
+        with suppress(DamagedError, CommitConflictError):  # maintain says which are damaged
+            found = compaction.compact(lake, name, made_by, dry_run=dry_run)
+            if found.files and (dry_run or found.snapshot):
+                yield Removed(of=name, files=found.files, size=found.size)
+
+
+def _let_expire(lake: Lake, before: datetime) -> None:
+    """Take the names from the snapshots that old differences compare. Later publications expire them like others."""
+    tags: dict[str, set[str]] = {}
+    for path in (lake.settings.reports / lake.namespace / "backfills").glob("*.json"):
+        record = parse_json(Record, path.read_bytes(), str(path))
+        if record.finished_at and datetime.fromisoformat(record.finished_at) < before:
+            for table in record.before:
+                tags.setdefault(table, set()).update((record.tag, record.tag_after))
+    for table, old in tags.items():
+        for entry in lake.history(table) if lake.exists(table) else ():
+            for tag in old.intersection(entry.tags):
+                lake.untag(table, tag)
 
 
 def _over(of: str, folder: UPath, grace: timedelta, dry_run: bool) -> Removed:

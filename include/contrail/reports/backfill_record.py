@@ -136,5 +136,10 @@ class Record(Frozen):
 
     @property
     def tag(self) -> str:
-        """The tag of the earlier snapshots while the backfill is open."""
+        """The tag of the snapshots from before, which the difference can be made of again."""
         return f"before-{self.id}"
+
+    @property
+    def tag_after(self) -> str:
+        """The tag of the snapshots that the difference compares with them."""
+        return f"after-{self.id}"

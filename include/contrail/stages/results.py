@@ -268,10 +268,14 @@ class Removed(Frozen):
 
 
 class MaintainDetails(StageDetails):
-    """What upkeep removed, place by place; with ``dry_run``, what it would remove."""
+    """What upkeep removed, place by place; with ``dry_run``, what it would remove.
+
+    ``compacted`` has the tables whose small files it rewrote into fewer ones. They go once no snapshot has them.
+    """
 
     dry_run: bool = False
     removed: tuple[Removed, ...] = ()
+    compacted: tuple[Removed, ...] = ()
 
 
 class MaintainResult(Frozen):

@@ -53,12 +53,16 @@ def _late(details: LateDetails) -> str:
 
 def _maintained(details: MaintainDetails) -> str:
     found = [one for one in details.removed if one.files]
+    compacted = [
+        f"; {one.files:,} small files of {one.of} {'would become' if details.dry_run else 'became'} fewer"
+        for one in details.compacted
+    ]
     if not found:
-        return "nothing would go" if details.dry_run else "there was nothing to remove"
+        return "".join(["nothing would go" if details.dry_run else "there was nothing to remove", *compacted])
     files, size = sum(one.files for one in found), sum(one.size for one in found)
     largest_first = sorted(found, key=lambda one: -one.size)
     parts = ", ".join(f"{one.of} {counted(one.files, one.size)}" for one in largest_first)
-    return f"{counted(files, size)} {'would go' if details.dry_run else 'went'}: {parts}"
+    return "".join([f"{counted(files, size)} {'would go' if details.dry_run else 'went'}: {parts}", *compacted])
 
 
 def counted(files: int, size: int) -> str:

@@ -100,7 +100,7 @@ def test_a_day_may_have_several_files_on_either_side(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake.publish(ITEMS, rows([DAY1], count=10), [DAY1], provenance())
-    monkeypatch.setattr(writing, "_FILE_BYTES", 1)
+    monkeypatch.setattr(writing, "FILE_BYTES", 1)
     monkeypatch.setattr(writing, "_GROUP_ROWS", 3)
     monkeypatch.setattr(ordering, "_BATCH_ROWS", 3)
     before = lake.files("items")

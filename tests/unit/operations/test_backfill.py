@@ -1,19 +1,21 @@
 """Backfills: their jobs, their record, and that an interrupted one continues where it stopped."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, record_champion, skip_what_only_train_needs
 
 from contrail.adapters import registry
+from contrail.config.model_spec import RetentionSpec
 from contrail.config.settings import settings
 from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.operations import backfill
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_request import Request
+from contrail.operations.maintain import maintain
 from contrail.partitions import Partitions
 
 DAY = "2024-02-14"
@@ -167,7 +169,7 @@ def test_another_request_does_not_go_on_with_it(backfills, monkeypatch, other):
     assert backfills.interrupted(backfills.plan(request(commits="whole", chunk_days=None)))
 
 
-def test_what_was_there_before_does_not_expire_while_it_is_open(ready, backfills):
+def test_what_its_difference_compares_does_not_expire(ready, backfills):
     ready.run("score", str(DAYS.start), str(DAYS.end), model="2")
     before = ready.lake.snapshot_id("predictions")
     few = ready.settings.model_copy(update={"snapshots_kept": 2})
@@ -178,7 +180,24 @@ def test_what_was_there_before_does_not_expire_while_it_is_open(ready, backfills
         ready.lake.publish(*_again(ready))
     entries = {entry.snapshot: entry.tags for entry in ready.lake.history("predictions")}
     assert entries[before] == (f"before-{record.id}",)
-    assert backfills.finish(record).difference.predictions.total.versions_before == "2"
+    done = backfills.finish(record)
+    assert done.difference.predictions.total.versions_before == "2"
+    for _ in range(3):
+        ready.lake.publish(*_again(ready))
+    tags = {tag: entry.snapshot for entry in ready.lake.history("predictions") for tag in entry.tags}
+    compared = done.difference.predictions
+    assert tags == {f"before-{record.id}": compared.before, f"after-{record.id}": compared.after}
+    assert ready.lake.scan("predictions", snapshot_id=compared.before).num_rows
+    kept = RetentionSpec(trials=None, data_versions=None, differences=7)
+    list(maintain(ready.lake, kept, timedelta(0)))
+    assert {tag for entry in ready.lake.history("predictions") for tag in entry.tags} == set(tags), "it is of today"
+    old = done.model_copy(update={"finished_at": "2024-01-01T00:00:00+00:00"})
+    backfills._write(old)
+    list(maintain(ready.lake, RetentionSpec(trials=None, data_versions=None), timedelta(0)))
+    assert {tag for entry in ready.lake.history("predictions") for tag in entry.tags} == set(tags), (
+        "for ever, by default"
+    )
+    list(maintain(ready.lake, kept, timedelta(0)))
     assert all(entry.tags == () for entry in ready.lake.history("predictions"))
 
 

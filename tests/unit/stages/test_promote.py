@@ -240,6 +240,15 @@ def test_the_record_is_kept_with_the_version_and_its_page_is_self_contained(read
     assert entry.tags["decision_record"].endswith("decisions/v1_2024-02-11_2024-03-09.json")
 
 
+def test_what_a_decision_was_made_of_does_not_expire(ready):
+    ready.run("promote", *GATE)
+    made_of = record_of("1")["provenance"]
+    for table in ("features", "validated_deliveries"):
+        snapshot = made_of[f"judged_on_{table}_snapshot"]
+        kept = {tag: entry.snapshot for entry in ready.lake.history(table) for tag in entry.tags}
+        assert kept[f"decision-{snapshot}"] == snapshot
+
+
 def test_a_failed_write_of_the_record_leaves_the_champion(ready, monkeypatch):
     monkeypatch.setattr(registry, "log_files", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
     with pytest.raises(OSError, match="disk is full"):

@@ -69,4 +69,8 @@ def test_upkeep() -> None:
     assert said(nothing, dry_run=True) == "maintain: nothing would go"
     parts = "features 1,200 files (2.5 MB), staging 1 file (45 bytes)"
     assert said(small, nothing, large) == f"maintain: 1,201 files (2.5 MB) went: {parts}"
+    compacted = MaintainDetails(compacted=(large,))
+    assert sentence("maintain", MaintainResult(pipeline="toy", details=compacted)).endswith(
+        "nothing to remove; 1,200 small files of features became fewer"
+    )
     assert said(small, large, dry_run=True) == f"maintain: 1,201 files (2.5 MB) would go: {parts}"

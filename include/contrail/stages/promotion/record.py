@@ -75,7 +75,14 @@ def record_of(
 
 
 def keep_record(run: StageRun[PromoteOptions], contest: Contest, record: DecisionRecord) -> tuple[str, ...]:
-    """Write the record with the reports and with the model version. Return the report files, the page first."""
+    """Write the record with the reports and with the model version, and keep the snapshots that it names from expiring.
+
+    Returns:
+        The report files, the page first.
+    """
+    for name, snapshot in record.provenance.judged_on.items():
+        if snapshot is not None:
+            run.lake.tag(name, snapshot, f"decision-{snapshot}")
     stem = f"v{record.version}_{record.window.start}_{record.window.end}"
     contents = {
         f"{stem}.html": render_decision(record),
