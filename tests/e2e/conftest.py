@@ -78,7 +78,7 @@ def airflow(first_run: str) -> Iterator[Embedded]:
         yield embedded
     finally:
         stopped = embedded.stop()
-    assert set(stopped) == {"api-server", "scheduler", "dag-processor", "triggerer"}
+        assert set(stopped) == {"api-server", "scheduler", "dag-processor", "triggerer", "fork-server"}
     assert embedded.stop() == []
 
 
