@@ -30,15 +30,15 @@ class PartitionStatus:
     why: dict[str, str] = field(default_factory=dict)
 
 
-class _Board:
-    """The partitions of every table, read once."""
+class Standings:
+    """The partitions of every table, read once. ``refused`` has the table and the rule by stage and day."""
 
     def __init__(self, lake: Lake, pipeline: Pipeline) -> None:
         self.spec = pipeline.spec
         self.staleness = Staleness(pipeline, lake)
-        columns = ["partition_date", "stage"]
+        columns = ["partition_date", "stage", "table_name", "rule"]
         refused = lake.scan("refusals", columns=columns).to_pylist() if lake.exists("refusals") else []
-        self.refused = {(row["stage"], row["partition_date"]) for row in refused}
+        self.refused = {(row["stage"], row["partition_date"]): f"{row['table_name']}: {row['rule']}" for row in refused}
         label = self.staleness.partitions(f"validated_{self.spec.label.table}")
         self.last_label = max(label, default=None)
 
@@ -99,8 +99,8 @@ def partition_status(
     lake: Lake, pipeline: Pipeline, first: date | None = None, last: date | None = None
 ) -> list[PartitionStatus]:
     """One entry for each partition, in order; by default from the first partition to the last known one."""
-    board = _Board(lake, pipeline)
-    return [board.status(day) for day in board.days(first, last)]
+    found = Standings(lake, pipeline)
+    return [found.status(day) for day in found.days(first, last)]
 
 
 def grouped(statuses: list[PartitionStatus]) -> list[tuple[Partitions, dict[str, str]]]:

@@ -1,0 +1,182 @@
+"""The board: partitions × stages, each cell with its state, rows, time, run and model.
+
+``status`` decides the states. What a page or a terminal makes of a cell does not belong here.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+from contrail.config.pipeline import Pipeline
+from contrail.frozen import Frozen
+from contrail.lake.lake import Lake
+from contrail.lake.lineage import Commit
+from contrail.lake.readers import PartitionState
+from contrail.operations.champions import champion_moves
+from contrail.operations.status import (
+    REFUSED,
+    STAGES,
+    PartitionStatus,
+    Standings,
+    next_commands,
+    remedy,
+)
+from contrail.partitions import Partitions, as_ranges
+from contrail.stages.staleness import STALE
+
+YEAR = 366
+_LAYERS = {"ingest": "raw_", "validate": "validated_"}
+_TABLES = {"features": "features", "score": "predictions", "drift": "drift", "performance": "performance"}
+
+
+class Cell(Frozen):
+    """One stage of one partition, and the commit that made it.
+
+    ``rows`` is None where nothing is published. ``at`` is the time at which the partition last changed. ``model`` is
+    empty where no model made it, and ``run`` where the lake does not know.
+    """
+
+    state: str
+    why: str = ""
+    rows: int | None = None
+    at: datetime | None = None
+    run: str = ""
+    model: str = ""
+    seconds: float | None = None
+
+
+class Day(Frozen):
+    """A partition, with a cell for each of ``Board.stages``."""
+
+    day: date
+    cells: tuple[Cell, ...]
+
+
+class Reign(Frozen):
+    """A champion, and the first partition that it scores."""
+
+    version: str
+    since: date
+
+
+class Concern(Frozen):
+    """Days of a stage that a person should look at, for one reason."""
+
+    stage: str
+    state: str
+    why: str
+    days: tuple[str, ...]
+    count: int
+
+
+class Board(Frozen):
+    """A pipeline's partitions × stages.
+
+    ``first`` and ``last`` bound all days that are known; ``days`` are those asked for. ``concerns`` have the newest first.
+    ``commands`` mend what is stale and go on with the chain.
+    """
+
+    pipeline: str
+    title: str
+    first: date
+    last: date
+    stages: tuple[str, ...]
+    days: tuple[Day, ...]
+    champions: tuple[Reign, ...]
+    concerns: tuple[Concern, ...]
+    commands: tuple[str, ...]
+
+
+def table_of(pipeline: Pipeline, stage: str) -> str:
+    """The table whose partitions stand for a stage."""
+    if stage in _LAYERS:
+        return _LAYERS[stage] + pipeline.spec.entities
+    return _TABLES[stage]
+
+
+def board(lake: Lake, pipeline: Pipeline, first: date | None = None, last: date | None = None) -> Board:
+    """Read the board of a range of days.
+
+    Args:
+        lake: The pipeline's lake.
+        pipeline: The pipeline.
+        first: First day; by default a year before ``last``, but not before the pipeline's first day.
+        last: Last day; by default the last known one.
+    """
+    standings = Standings(lake, pipeline)
+    known = standings.days(None, None)
+    end = min(last or known.end, known.end)
+    start = max(first or end - timedelta(days=YEAR - 1), known.start)
+    statuses = [standings.status(day) for day in Partitions(min(start, end), end)]
+    made = {stage: _made(lake, standings, table_of(pipeline, stage)) for stage in STAGES}
+    days = tuple(
+        Day(
+            day=status.partition,
+            cells=tuple(
+                _cell(status, stage, standings.refused.get((stage, status.partition), ""), *made[stage])
+                for stage in STAGES
+            ),
+        )
+        for status in statuses
+    )
+    moves = champion_moves(lake)
+    todo = [remedy(pipeline.name, statuses), *next_commands(pipeline.name, statuses, moves)]
+    return Board(
+        pipeline=pipeline.name,
+        title=pipeline.spec.title,
+        first=known.start,
+        last=known.end,
+        stages=STAGES,
+        days=days,
+        champions=tuple(Reign(version=move.version_after, since=move.effective_from) for move in moves),
+        concerns=tuple(sorted(_concerns(days), key=lambda one: one.days[-1], reverse=True)),
+        commands=tuple(filter(None, todo)),
+    )
+
+
+def _made(lake: Lake, standings: Standings, table: str) -> tuple[dict[date, PartitionState], dict[date, Commit]]:
+    """The published partitions of a table, and the commit that made each."""
+    lineage = standings.staleness.lineage(table)
+    states = standings.staleness.partitions(table)
+    makers: dict[date, Commit] = {}
+    for commit in lineage.commits:  # the newest first
+        for day in _days(commit, states):
+            makers.setdefault(day, commit)
+    return states, makers
+
+
+def _days(commit: Commit, states: dict[date, PartitionState]) -> Iterator[date]:
+    if commit.partitions is None:
+        yield from states
+    else:
+        for part in commit.partitions:
+            yield from part
+
+
+def _cell(
+    status: PartitionStatus,
+    stage: str,
+    refused: str,
+    states: dict[date, PartitionState],
+    makers: dict[date, Commit],
+) -> Cell:
+    published, maker = states.get(status.partition), makers.get(status.partition)
+    made = maker.provenance if maker else None
+    return Cell(
+        state=status.stages[stage],
+        why=refused if status.stages[stage] == REFUSED else status.why.get(stage, ""),
+        rows=published.rows if published else None,
+        at=published.updated_at if published else None,
+        run=made.run_id if made else "",
+        model=made.extra.get("model_version", "") if made else "",
+        seconds=float(made.extra["seconds"]) if made and "seconds" in made.extra else None,
+    )
+
+
+def _concerns(days: Sequence[Day]) -> Iterator[Concern]:
+    found: dict[tuple[str, str, str], list[date]] = {}
+    for one in days:
+        for stage, cell in zip(STAGES, one.cells, strict=True):
+            if cell.state in (STALE, REFUSED):
+                found.setdefault((stage, cell.state, cell.why), []).append(one.day)
+    for (stage, state, why), where in found.items():
+        yield Concern(stage=stage, state=state, why=why, days=tuple(map(str, as_ranges(where))), count=len(where))
