@@ -93,20 +93,20 @@ def table_of(pipeline: Pipeline, stage: str) -> str:
     return _TABLES[stage]
 
 
-def board(lake: Lake, pipeline: Pipeline, first: date | None = None, last: date | None = None) -> Board:
-    """Read the board of a range of days.
+def board(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = YEAR) -> Board:
+    """Read the board of some days.
 
     Args:
         lake: The pipeline's lake.
         pipeline: The pipeline.
-        first: First day; by default a year before ``last``, but not before the pipeline's first day.
-        last: Last day; by default the last known one.
+        last: Last day; by default, and at most, the last known one.
+        span: How many days, as far as the pipeline has them.
     """
     standings = Standings(lake, pipeline)
     known = standings.days(None, None)
-    end = min(last or known.end, known.end)
-    start = max(first or end - timedelta(days=YEAR - 1), known.start)
-    statuses = [standings.status(day) for day in Partitions(min(start, end), end)]
+    end = max(min(last or known.end, known.end), known.start)
+    start = max(end - timedelta(days=span - 1), known.start)
+    statuses = [standings.status(day) for day in Partitions(start, end)]
     made = {stage: _made(lake, standings, table_of(pipeline, stage)) for stage in STAGES}
     days = tuple(
         Day(

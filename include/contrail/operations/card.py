@@ -72,7 +72,7 @@ def card(lake: Lake, pipeline: Pipeline, day: date, stage: str) -> Card:
     """
     if stage not in STAGES:
         raise SpecError(f"no stage '{stage}' on the board. Stages: {', '.join(STAGES)}")
-    found = board(lake, pipeline, day, day)
+    found = board(lake, pipeline, day, 1)
     if [one.day for one in found.days] != [day]:
         raise SpecError(f"{pipeline.name} has no partition {day}. It has {found.first} to {found.last}.")
     cell = found.days[0].cells[STAGES.index(stage)]

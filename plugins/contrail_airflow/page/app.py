@@ -1,0 +1,45 @@
+"""The page's app: its routers under one guard, and errors in the words of ``contrail.errors``."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.staticfiles import StaticFiles
+
+from contrail.errors import ContrailError, SpecError
+from contrail_airflow.page import board, shell
+from contrail_airflow.page.access import RIGHTS
+from contrail_airflow.page.guard import Guard
+
+STATIC = Path(__file__).parent / "static"
+# A view is a module with a router. To add one, name it here and in static/views.js.
+VIEWS = (shell, board)
+
+
+def make_app() -> Any:
+    """The app that the plugin mounts.
+
+    Raises:
+        AssertionError: for an endpoint that does not say who may call it.
+    """
+    app = FastAPI(title="Contrail", docs_url=None, redoc_url=None, openapi_url=None)
+    for view in VIEWS:
+        check_rights(view.router)
+        app.include_router(view.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(ContrailError, _told)
+    return Guard(app)
+
+
+def check_rights(router: APIRouter) -> None:
+    """Refuse a router with an endpoint that declares no right of ``access``."""
+    for route in router.routes:
+        declared = isinstance(route, APIRoute) and {one.call for one in route.dependant.dependencies} & set(RIGHTS)
+        assert declared, f"{getattr(route, 'path', route)} declares no right of contrail_airflow.page.access"
+
+
+async def _told(_: Request, error: Exception) -> JSONResponse:
+    status = 503 if getattr(error, "retryable", False) else 400 if isinstance(error, SpecError) else 409
+    return JSONResponse({"detail": str(error)}, status)

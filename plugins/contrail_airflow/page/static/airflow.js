@@ -1,0 +1,77 @@
+// Airflow around the page: its addresses, its API with the reader's own login, and its choice of light or dark.
+
+/** Where Airflow is: the page lies one level below, whatever the prefix. */
+export const root = new URL("../", new URL(".", location.href));
+
+const sameOrigin = () => {
+  try {
+    return Boolean(parent !== window && parent.document);
+  } catch {
+    return false; // another site's frame, which the page's policy forbids anyway
+  }
+};
+/** Whether Airflow shows the page in a frame. */
+export const framed = sameOrigin();
+
+class Refused extends Error {
+  constructor(status, words) {
+    super(words);
+    this.status = status;
+  }
+}
+
+async function ask(url, options) {
+  const answer = await fetch(url, { credentials: "same-origin", ...options });
+  const body = await answer.json().catch(() => ({}));
+  if (answer.ok) return body;
+  const words = typeof body.detail === "string" ? body.detail : body.detail ? JSON.stringify(body.detail) : answer.statusText;
+  throw new Refused(answer.status, answer.status === 401 ? "Your login has ended. Load Airflow again to log in." : words);
+}
+
+const sent = (body) => ({
+  method: "POST",
+  headers: { "content-type": "application/json", "x-contrail": "1" },
+  body: JSON.stringify(body),
+});
+
+/** Read from the page's own API: path without a leading slash. */
+export const get = (path, signal) => ask(`api/${path}`, { signal });
+/** Send to the page's own API. */
+export const post = (path, body, signal) => ask(`api/${path}`, { ...sent(body), signal });
+/** Airflow's public API. Airflow checks the right and writes its audit log. */
+export const airflow = {
+  get: (path, signal) => ask(new URL(`api/v2/${path}`, root), { signal }),
+  post: (path, body) => ask(new URL(`api/v2/${path}`, root), sent(body)),
+};
+
+/** Attributes of a link to a page of Airflow. The frame's sandbox stops links, so Airflow's own document follows them. */
+export function to(path) {
+  const href = new URL(path, root).href;
+  return { href, onclick: (event) => leave(event, href), onauxclick: (event) => leave(event, href) };
+}
+
+function leave(event, href) {
+  if (!framed || event.button > 1) return;
+  event.preventDefault();
+  const anchor = parent.document.createElement("a");
+  anchor.href = href;
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button === 1) anchor.target = "_blank";
+  parent.document.body.append(anchor);
+  anchor.click();
+  anchor.remove();
+}
+
+export const runPath = (dag, run, task) =>
+  `dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}${task ? `/tasks/${encodeURIComponent(task)}` : ""}`;
+
+/** Follow Airflow's light or dark; alone, the page follows the system. */
+export function followTheme() {
+  if (!framed) return;
+  const outer = parent.document.documentElement;
+  const take = () => {
+    const chosen = ["dark", "light"].find((name) => outer.classList.contains(name));
+    if (chosen) document.documentElement.dataset.theme = chosen;
+  };
+  take();
+  new MutationObserver(take).observe(outer, { attributes: true, attributeFilter: ["class"] });
+}

@@ -1,0 +1,164 @@
+// The view Board: the grid of days × stages, what needs a look, and the way into cards and backfills.
+
+import { follow, go, read } from "./address.js";
+import { get } from "./airflow.js";
+import { closeCard, openCard } from "./card.js";
+import { command, fill, h } from "./dom.js";
+import { grid } from "./grid.js";
+import { planner } from "./plan.js";
+import { STATES, mark, overlay } from "./states.js";
+import * as words from "./words.js";
+
+const SPANS = { 31: "Month", 92: "Quarter", 366: "Year" };
+const REFRESH = 15_000; // while Airflow runs something of what is shown
+
+export async function show(place, page) {
+  const view = new View(place, page);
+  await view.load();
+  follow((query) => view.follow(query), page.signal);
+}
+
+class View {
+  constructor(place, page) {
+    this.place = place;
+    this.page = page;
+    page.signal.addEventListener("abort", () => clearTimeout(this.timer));
+  }
+
+  /** Days that the address asks for: the last `span` before `until`, or those around the day of a run. */
+  range(query) {
+    const span = Number(query.span) || (innerWidth < 600 ? 31 : 366);
+    const last = query.until && query.day !== query.until ? query.until : query.day ? words.later(query.day, 5) : null;
+    return { span, last };
+  }
+
+  async load() {
+    const query = read();
+    const { span, last } = this.range(query);
+    this.asked = `${span}/${last}`;
+    const board = await this.read(span, last);
+    if (this.page.signal.aborted) return;
+    this.board = board;
+    this.draw(query);
+  }
+
+  async read(span, last) {
+    const asked = new URLSearchParams({ span, ...(last && { last }) });
+    return { ...overlay(await get(`${this.page.pipeline.name}/board?${asked}`, this.page.signal)), span };
+  }
+
+  follow(query) {
+    if (this.page.signal.aborted) return;
+    const { span, last } = this.range(query);
+    if (this.asked !== `${span}/${last}`) return void this.load();
+    this.openAddressed(query);
+  }
+
+  draw(query) {
+    const { board, page } = this;
+    this.planner = planner(page, () => this.grid.clear());
+    const began = performance.now();
+    this.grid = grid(board, {
+      open: (day, stage) => go({ cell: `${day}/${stage}` }),
+      chosen: (first, last) => (page.pipeline.may_backfill ? this.planner.open(first, last) : null),
+      selects: page.pipeline.may_backfill,
+    });
+    fill(this.place, this.head(), this.concerns(), this.grid.element, legend(board), this.planner.element, this.next());
+    this.grid.toEnd();
+    performance.measure("contrail-board", { start: began, end: performance.now() });
+    this.openAddressed(query);
+    if (board.runs.some((run) => run.state === "running")) this.timer = setTimeout(() => this.load(), REFRESH);
+  }
+
+  openAddressed(query) {
+    if (!query.cell) return closeCard();
+    const [day, stage] = query.cell.split("/");
+    openCard(this.page, day, stage, {
+      closed: () => {
+        go({ cell: null });
+        this.grid.focus(day, stage);
+      },
+      backfill: () => {
+        go({ cell: null });
+        this.planner.open(day, day, [stage]);
+      },
+    });
+  }
+
+  head() {
+    const { board, page } = this;
+    const first = board.days[0].day;
+    const last = board.days.at(-1).day;
+    const to = (until) => go({ until: until >= board.last ? null : until, day: null });
+    return h(
+      "div", { class: "head" },
+      h("div", {}, h("h1", {}, board.title), h("p", { class: "soft" }, `${words.day(first)} – ${words.day(last)}`)),
+      h(
+        "div", { class: "tools" },
+        page.pipeline.may_backfill && h("button", { type: "button", onclick: () => this.planner.open(last, last) }, "Backfill …"),
+        h(
+          "div", { class: "joined", role: "group", "aria-label": "Days shown" },
+          Object.entries(SPANS).map(([span, label]) =>
+            h("button", { type: "button", "aria-pressed": String(Number(span) === board.span), onclick: () => go({ span }) }, label),
+          ),
+        ),
+        h(
+          "div", { class: "joined" },
+          h("button", { type: "button", "aria-label": "Older days", disabled: first <= board.first, onclick: () => to(words.later(first, -1)) }, "‹"),
+          h("button", { type: "button", "aria-label": "Newer days", disabled: last >= board.last, onclick: () => to(words.later(last, board.span)) }, "›"),
+        ),
+      ),
+    );
+  }
+
+  /** What needs a look, in words; a grid alone is no answer to "what is wrong". */
+  concerns() {
+    const { board } = this;
+    const found = [...failures(board), ...(board.concerns ?? [])];
+    if (!found.length) return h("p", { class: "calm" }, mark("ok"), "Nothing is refused, failed or stale on these days.");
+    const row = (one) => {
+      const newest = one.days.at(-1).split("..").at(-1);
+      return h(
+        "li", {},
+        h(
+          "button", { type: "button", class: "concern", onclick: () => go({ cell: `${newest}/${one.stage}` }) },
+          mark(one.state),
+          h("span", {}, h("strong", {}, `${words.capital(one.stage)} ${STATES[one.state].label.toLowerCase()}`), one.why ? `: ${one.why}` : ""),
+          h("span", { class: "soft" }, one.count === 1 ? words.days(one.days[0]) : `${words.so(one.count, "day")}, the newest ${words.day(newest)}`),
+        ),
+      );
+    };
+    const rest = found.slice(4);
+    return h(
+      "section", { class: "concerns", "aria-label": "What needs a look" },
+      h("ul", {}, found.slice(0, 4).map(row)),
+      rest.length > 0 && h("details", {}, h("summary", {}, `${rest.length} more`), h("ul", {}, rest.map(row))),
+    );
+  }
+
+  next() {
+    const { commands } = this.board;
+    return commands?.length ? h("section", { class: "next" }, h("h2", {}, "What comes next"), commands.map(command)) : null;
+  }
+}
+
+/** Runs of Airflow that failed for another reason than a refusal, as concerns. */
+function failures(board) {
+  return board.stages.flatMap((stage, at) => {
+    const days = board.days.filter((day) => day.cells[at].state === "failed").map((day) => day.day);
+    return days.length ? [{ stage, state: "failed", why: "its task in Airflow ended with an error", days, count: days.length }] : [];
+  });
+}
+
+function legend(board) {
+  const counts = {};
+  for (const day of board.days) for (const cell of day.cells) counts[cell.state] = (counts[cell.state] ?? 0) + 1;
+  return h(
+    "ul", { class: "legend", "aria-label": "Cells by state" },
+    Object.entries(STATES)
+      .filter(([state]) => state !== "unknown" || counts.unknown)
+      .map(([state, { label }]) =>
+        h("li", { class: counts[state] ? "" : "none" }, mark(state), label, h("span", { class: "soft" }, words.count(counts[state] ?? 0))),
+      ),
+  );
+}

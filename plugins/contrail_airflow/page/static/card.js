@@ -1,0 +1,130 @@
+// The card of a cell: why it is so, the broken rule with file, line and rows, the run in Airflow, and what to do.
+
+import { get, runPath, to } from "./airflow.js";
+import { command, fill, h } from "./dom.js";
+import { STATES, mark } from "./states.js";
+import * as words from "./words.js";
+
+let open = null;
+
+export function closeCard() {
+  open?.close("address");
+}
+
+/** Open the card of a day and stage. `closed` is called when the reader closes it, `backfill` when they choose that. */
+export async function openCard(page, day, stage, { closed, backfill }) {
+  const key = `${day}/${stage}`;
+  if (open?.dataset.key === key) return;
+  closeCard();
+  const body = h("div", { class: "body" }, h("p", { class: "busy" }, "Reading …"));
+  const dialog = h(
+    "dialog", { class: "card", "aria-label": `${stage} of ${words.day(day)}`, data: { key } },
+    h(
+      "header", {},
+      h("div", {}, h("h2", {}, words.day(day)), h("p", { class: "soft" }, words.capital(stage))),
+      h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => dialog.close() }, "✕"),
+    ),
+    body,
+  );
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (open === dialog) open = null;
+    if (dialog.returnValue !== "address") closed();
+  });
+  document.body.append(dialog);
+  open = dialog;
+  dialog.showModal();
+  page.signal.addEventListener("abort", () => dialog.close("address"));
+  try {
+    const card = await get(`${page.pipeline.name}/board/${day}/${stage}`, page.signal);
+    fill(body, sections(card, page, backfill));
+  } catch (error) {
+    if (!page.signal.aborted) fill(body, h("pre", { class: "trouble" }, error.message));
+  }
+}
+
+function sections(card, page, backfill) {
+  const { cell } = card;
+  const running = card.runs.find((run) => run.stages[card.stage] === "running");
+  const failed = card.runs.find((run) => run.stages[card.stage] === "failed");
+  const state = running ? "running" : failed && ["missing", "stale", "unknown"].includes(cell.state) ? "failed" : cell.state;
+  const sentence = { running: "A run of Airflow works on it now.", failed: "Its task in Airflow ended with an error. The log says which." }[state];
+  return [
+    h("p", { class: "verdict", data: { state } }, mark(state), h("strong", {}, STATES[state].label), h("span", {}, sentence ?? card.sentence)),
+    card.refusals.map(refusal),
+    card.broken.length > 0 && h("section", {}, h("h3", {}, "Rows kept aside"), card.broken.map(rule)),
+    links(card, failed ?? running),
+    facts(card),
+    todo(card, page, backfill, state),
+  ];
+}
+
+const refusal = (one) =>
+  h(
+    "section", { class: "refusal" },
+    h("h3", {}, `${one.table}: ${one.rule}`),
+    h("p", {}, one.detail),
+    h("dl", {}, one.file && [h("dt", {}, "File"), h("dd", {}, h("code", {}, one.file))], one.kept && [h("dt", {}, "Kept at"), h("dd", {}, h("code", {}, one.kept))], [h("dt", {}, "Refused"), h("dd", {}, words.moment(one.at))]),
+  );
+
+function rule(one) {
+  return h(
+    "details", { class: "rule" },
+    h("summary", {}, h("strong", {}, `${one.table}: ${one.rule}`), " ", h("span", { class: "soft" }, words.so(one.rows, "row"))),
+    one.samples.map((sample) =>
+      h(
+        "figure", {},
+        h("figcaption", {}, sample.detail, h("span", { class: "soft" }, ` ${sample.file}, line ${words.count(sample.line)}`)),
+        values(sample.row),
+      ),
+    ),
+  );
+}
+
+/** A landed row as names and values. */
+function values(json) {
+  try {
+    const row = JSON.parse(json);
+    return h("dl", { class: "values" }, Object.entries(row).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value === null ? "–" : String(value))]));
+  } catch {
+    return h("pre", {}, json);
+  }
+}
+
+function links(card, urgent) {
+  const run = urgent ?? card.runs[0];
+  if (!run) return null;
+  return h(
+    "p", { class: "links" },
+    h("a", { class: "button", ...to(runPath(run.dag, run.run, card.stage)) }, "Log in Airflow"),
+    h("a", { class: "button", ...to(runPath(run.dag, run.run)) }, "Run"),
+    h("a", { class: "button", ...to(`dags/${encodeURIComponent(run.dag)}`) }, run.dag),
+  );
+}
+
+function facts(card) {
+  const { cell } = card;
+  const rows = [
+    ["Rows", cell.rows === null ? null : `${words.count(cell.rows)} in ${card.table}`],
+    ["Last changed", cell.at && words.moment(cell.at)],
+    ["Took", cell.seconds === null ? null : words.duration(cell.seconds)],
+    ["Model", cell.model && `version ${cell.model}`],
+    ["Run", cell.run && h("code", {}, cell.run)],
+    ["Code", card.code && h("code", {}, card.code.slice(0, 12) + (card.code.endsWith("+dirty") ? " with changes" : ""))],
+  ].filter(([, value]) => value);
+  return rows.length ? h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])) : null;
+}
+
+function todo(card, page, backfill, state) {
+  const can = page.pipeline.may_backfill && ["stale", "missing", "failed", "unknown"].includes(state);
+  if (!can && !card.commands.length) return null;
+  const mended = state === "refused" ? h("p", {}, "Land a mended file, or change the contract in expectations.py. Then clear the task, or run:") : null;
+  return h(
+    "section", { class: "todo" },
+    h("h3", {}, "What to do"),
+    mended,
+    can && h("p", {}, h("button", { type: "button", class: "primary", onclick: backfill }, "Plan a backfill of this day")),
+    card.commands.map(command),
+  );
+}

@@ -1,0 +1,232 @@
+// The grid: a column for each day, a row for each stage, the newest day on the right. One cell has the focus; arrows move it,
+// Shift with arrows or a drag chooses days, Enter opens, Escape gives the choice up.
+
+import { h } from "./dom.js";
+import { STATES } from "./states.js";
+import * as words from "./words.js";
+
+const WIDE = 62; // so few days have room for a sign in each cell
+
+/**
+ * @param board The board as the API has it.
+ * @param actions `open(day, stage)`, `chosen(first, last)`, and `selects`: whether days can be chosen.
+ */
+export function grid(board, actions) {
+  return new Grid(board, actions);
+}
+
+class Grid {
+  constructor(board, actions) {
+    this.board = board;
+    this.actions = actions;
+    this.size = board.days.length;
+    this.at = { column: this.size - 1, row: 0 };
+    this.tip = h("div", { class: "tip", role: "tooltip", hidden: true });
+    this.choice = h("div", { class: "choice", hidden: true });
+    this.rows = board.stages.map((stage, row) => this.row(stage, row));
+    this.lane = h("div", { class: "lane", role: "grid", "aria-label": "Days and stages", "aria-multiselectable": "true" }, this.axis(), this.rows, this.champions(), this.choice);
+    this.lane.style.setProperty("--days", this.size);
+    this.scroller = h("div", { class: `scroller${this.size <= WIDE ? " wide" : ""}` }, this.lane);
+    const names = [...board.stages.map(words.capital), "Champion"];
+    this.element = h(
+      "div", { class: "grid" },
+      h("div", { class: "names", "aria-hidden": "true" }, h("span", { class: "axis" }), names.map((name) => h("span", {}, name))),
+      this.scroller,
+      this.tip,
+    );
+    this.listen();
+    this.mark(this.cell());
+  }
+
+  row(stage, row) {
+    const cells = this.board.days.map(({ cells }, column) => {
+      const cell = document.createElement("div");
+      cell.className = "cell";
+      cell.setAttribute("role", "gridcell");
+      cell.tabIndex = -1;
+      cell.dataset.state = cells[row].state;
+      cell.dataset.at = `${column}/${row}`;
+      if (this.size <= WIDE) cell.textContent = STATES[cells[row].state].sign;
+      return cell;
+    });
+    return h("div", { class: "row", role: "row", "aria-label": words.capital(stage) }, cells);
+  }
+
+  /** Months over the columns; days too, where there is room. */
+  axis() {
+    const ticks = [];
+    this.board.days.forEach(({ day }, column) => {
+      const wide = this.size <= WIDE;
+      if (wide ? column % 7 === (this.size - 1) % 7 : day.endsWith("-01")) {
+        const label = wide ? words.shortDay(day) : words.month(day);
+        ticks.push(h("span", { style: { "grid-column-start": String(column + 1) }, class: wide ? "wideTick" : "" }, label));
+      }
+    });
+    return h("div", { class: "row axis", "aria-hidden": "true" }, ticks);
+  }
+
+  /** Which version was champion for which days. */
+  champions() {
+    const { days, champions } = this.board;
+    const bands = [];
+    (champions ?? []).forEach(({ version, since }, index) => {
+      const until = champions.slice(index + 1).reduce((least, next) => (next.since < least ? next.since : least), "9999");
+      const inside = days.filter(({ day }) => day >= since && day < until).length;
+      const before = days.filter(({ day }) => day < since).length;
+      if (inside > 0) {
+        const place = { "grid-column": `${before + 1} / span ${inside}` };
+        bands.push(h("span", { style: place, title: `Version ${version}, from ${words.day(since)}` }, `v${version}`));
+      }
+    });
+    return h("div", { class: "row champions", role: "presentation" }, bands.length ? bands : h("span", { class: "nobody" }, "none yet"));
+  }
+
+  cell({ column, row } = this.at) {
+    return this.rows[row].children[column];
+  }
+
+  /** What one cell says, in one line. */
+  said({ column, row }) {
+    const day = this.board.days[column];
+    const cell = day.cells[row];
+    const parts = [words.day(day.day), words.capital(this.board.stages[row]), STATES[cell.state].label];
+    if (cell.why) parts.push(cell.why);
+    if (cell.rows !== undefined) parts.push(words.so(cell.rows, "row"));
+    return parts.join(", ");
+  }
+
+  mark(cell) {
+    this.lane.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
+    cell.tabIndex = 0;
+    cell.setAttribute("aria-label", this.said(this.at));
+  }
+
+  listen() {
+    const found = (event) => event.target.closest?.(".cell");
+    this.lane.addEventListener("keydown", (event) => this.key(event));
+    this.lane.addEventListener("pointerover", (event) => found(event) && this.hover(found(event)));
+    this.lane.addEventListener("pointerleave", () => this.hideTip());
+    this.lane.addEventListener("focusin", (event) => found(event) && this.hover(found(event)));
+    this.lane.addEventListener("focusout", () => this.hideTip());
+    this.lane.addEventListener("pointerdown", (event) => {
+      const cell = found(event);
+      if (!cell || event.button !== 0) return;
+      this.move(place(cell), false);
+      this.from = this.at.column;
+      this.dragged = false;
+      // A finger scrolls; a mouse and a pen choose days.
+      this.dragging = this.actions.selects && event.pointerType !== "touch";
+      if (event.shiftKey && this.anchor !== undefined) this.choose(this.anchor, this.at.column);
+    });
+    this.lane.addEventListener("pointermove", (event) => {
+      const cell = this.dragging && found(event);
+      if (!cell || (!this.dragged && place(cell).column === this.from)) return;
+      this.dragged = true;
+      this.choose(this.from, place(cell).column);
+    });
+    addEventListener("pointerup", () => {
+      if (this.dragging && this.dragged) this.chosen();
+      this.dragging = false;
+    });
+    this.lane.addEventListener("click", (event) => {
+      const cell = found(event);
+      if (!cell || this.dragged) return;
+      this.clear();
+      this.open();
+    });
+  }
+
+  key(event) {
+    const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], PageUp: [-28, 0], PageDown: [28, 0] };
+    const { column, row } = this.at;
+    if (steps[event.key]) {
+      const [x, y] = steps[event.key];
+      const next = { column: clamp(column + x, this.size), row: clamp(row + y, this.rows.length) };
+      if (event.shiftKey && x && this.actions.selects) this.choose(this.anchor ?? column, next.column);
+      else this.clear();
+      this.move(next);
+    } else if (event.key === "Home" || event.key === "End") this.move({ column: event.key === "Home" ? 0 : this.size - 1, row });
+    else if (event.key === "Enter" || event.key === " ") this.anchor !== undefined ? this.chosen() : this.open();
+    else if (event.key === "Escape") this.clear();
+    else return;
+    event.preventDefault();
+  }
+
+  move(to, scroll = true) {
+    this.at = to;
+    const cell = this.cell();
+    this.mark(cell);
+    cell.focus({ preventScroll: true });
+    if (scroll) cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
+  open() {
+    this.hideTip();
+    this.actions.open(this.board.days[this.at.column].day, this.board.stages[this.at.row]);
+  }
+
+  choose(from, to) {
+    this.anchor = from;
+    this.range = [Math.min(from, to), Math.max(from, to)];
+    const [first, last] = this.range;
+    this.choice.hidden = false;
+    this.choice.style.gridColumn = `${first + 1} / ${last + 2}`;
+    this.hideTip();
+  }
+
+  chosen() {
+    const [first, last] = this.range.map((column) => this.board.days[column].day);
+    this.anchor = undefined;
+    this.actions.chosen(first, last);
+  }
+
+  clear() {
+    this.anchor = undefined;
+    this.choice.hidden = true;
+  }
+
+  focus(day, stage) {
+    const column = this.board.days.findIndex((one) => one.day === day);
+    if (column >= 0) this.move({ column, row: Math.max(0, this.board.stages.indexOf(stage)) });
+  }
+
+  toEnd() {
+    this.scroller.scrollLeft = this.scroller.scrollWidth;
+  }
+
+  hover(cell) {
+    if (this.dragging && this.dragged) return;
+    const { column, row } = place(cell);
+    const { day, cells } = this.board.days[column];
+    const one = cells[row];
+    const facts = [
+      one.rows !== undefined && words.so(one.rows, "row"),
+      one.seconds !== undefined && `in ${words.duration(one.seconds)}`,
+      one.model && `model ${one.model}`,
+    ].filter(Boolean);
+    this.tip.replaceChildren(
+      h("strong", {}, words.day(day)),
+      h("span", { class: "state", data: { state: one.state } }, h("span", { class: "mark", data: { state: one.state } }), `${words.capital(this.board.stages[row])}: ${STATES[one.state].label.toLowerCase()}`),
+      one.why ? h("span", {}, one.why) : "",
+      facts.length ? h("span", {}, facts.join(" · ")) : "",
+      one.at ? h("span", { class: "soft" }, words.moment(one.at)) : "",
+      one.run ? h("span", { class: "soft run" }, one.run) : "",
+    );
+    this.tip.hidden = false;
+    const box = cell.getBoundingClientRect();
+    const { width, height } = this.tip.getBoundingClientRect();
+    const below = box.bottom + 8 + height < innerHeight;
+    this.tip.style.left = `${Math.max(8, Math.min(box.left + box.width / 2 - width / 2, innerWidth - width - 8))}px`;
+    this.tip.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - height - 8)}px`;
+  }
+
+  hideTip() {
+    this.tip.hidden = true;
+  }
+}
+
+const place = (cell) => {
+  const [column, row] = cell.dataset.at.split("/").map(Number);
+  return { column, row };
+};
+const clamp = (value, size) => Math.max(0, Math.min(value, size - 1));

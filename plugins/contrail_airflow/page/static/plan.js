@@ -1,0 +1,165 @@
+// The plan of a backfill: which days, what would be replaced, how long and at what cost, how scores would shift. One button
+// starts it, through Airflow's own API with the reader's login.
+
+import { airflow, post, runPath, to } from "./airflow.js";
+import { fill, h, tell } from "./dom.js";
+import * as words from "./words.js";
+
+const STAGES = ["ingest", "validate", "features", "score", "drift", "performance"];
+const MODELS = { champion: "Champion now", "as-of": "Champion as of each day", challenger: "Challenger" };
+
+/** A panel that is closed at first; `closed` is called when the reader closes it. */
+export function planner(page, closed) {
+  return new Planner(page, closed);
+}
+
+class Planner {
+  constructor(page, closed) {
+    this.page = page;
+    this.closed = closed;
+    this.element = h("section", { class: "plan", "aria-label": "Backfill", hidden: true });
+    this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
+  }
+
+  open(first, last, stages = ["features", "score"]) {
+    const wanted = stages.every((stage) => ["features", "score"].includes(stage)) ? ["features", "score"] : stages;
+    this.asked = { first, last, stages: wanted, model: "champion" };
+    this.result = h("div", { class: "result" });
+    this.element.hidden = false;
+    fill(
+      this.element,
+      h("header", {}, h("h2", {}, "Backfill"), h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => this.close() }, "✕")),
+      this.form(),
+      this.result,
+    );
+    this.element.scrollIntoView({ block: "nearest" });
+    this.ask();
+  }
+
+  close() {
+    this.element.hidden = true;
+    this.working?.abort();
+    this.closed();
+  }
+
+  form() {
+    const { asked } = this;
+    const set = (name, value) => {
+      asked[name] = value;
+      this.ask();
+    };
+    const date = (name, label) =>
+      h("label", {}, label, h("input", { type: "date", required: true, value: asked[name], onchange: (event) => event.target.value && set(name, event.target.value) }));
+    return h(
+      "form", { onsubmit: (event) => event.preventDefault() },
+      date("first", "First day"),
+      date("last", "Last day"),
+      h(
+        "fieldset", {},
+        h("legend", {}, "Stages"),
+        STAGES.map((stage) =>
+          h(
+            "label", {},
+            h("input", {
+              type: "checkbox", checked: asked.stages.includes(stage),
+              onchange: (event) => set("stages", STAGES.filter((one) => (one === stage ? event.target.checked : asked.stages.includes(one)))),
+            }),
+            words.capital(stage),
+          ),
+        ),
+      ),
+      h("label", {}, "Model", h("select", { onchange: (event) => set("model", event.target.value) }, Object.entries(MODELS).map(([value, label]) => h("option", { value, selected: value === asked.model }, label)))),
+    );
+  }
+
+  async ask() {
+    this.working?.abort();
+    this.working = new AbortController();
+    const { signal } = this.working;
+    fill(this.result, h("p", { class: "busy" }, "Planning …"));
+    try {
+      const found = await post(`${this.page.pipeline.name}/plan`, this.asked, signal);
+      if (!signal.aborted) fill(this.result, shown(found.plan), this.start(found));
+    } catch (error) {
+      if (!signal.aborted) fill(this.result, h("pre", { class: "trouble" }, error.message));
+    }
+  }
+
+  start({ plan, dag_id, conf }) {
+    if (plan.nothing_to_do) return h("p", { class: "calm" }, "Every partition already holds exactly this result. There is nothing to do.");
+    const button = h("button", { type: "button", class: "primary" }, `Start this backfill of ${words.so(plan.days, "day")}`);
+    const line = h("p", { class: "start" }, button, h("span", { class: "soft" }, `It starts ${dag_id} as you. Airflow writes that into its audit log.`));
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        const run = await airflow.post(`dags/${dag_id}/dagRuns`, { logical_date: null, conf });
+        const { is_paused: paused } = await airflow.get(`dags/${dag_id}`);
+        fill(line, h("a", { class: "button", ...to(runPath(dag_id, run.dag_run_id)) }, "Open the run in Airflow"), h("span", {}, paused ? `${dag_id} is paused, so the run waits until somebody unpauses it.` : "The backfill has begun."));
+        tell("The backfill has begun.");
+      } catch (error) {
+        button.disabled = false;
+        tell(error.message, "trouble");
+      }
+    });
+    return line;
+  }
+}
+
+function shown(plan) {
+  const made = plan.stages.flatMap((stage) => stage.partitions).filter((group) => group.action !== "same");
+  const replaced = made.filter((group) => group.action === "replace").reduce((sum, group) => sum + group.published, 0);
+  const rows = made.some((group) => group.rows === null) ? null : made.reduce((sum, group) => sum + group.rows, 0);
+  const minutes = plan.estimated_minutes;
+  return [
+    h(
+      "dl", { class: "tiles" },
+      tile("Days", words.count(plan.days)),
+      tile("Rows made", rows === null ? "known after ingest" : words.count(rows)),
+      tile("Rows replaced", words.count(replaced)),
+      tile("Time", minutes === null ? "unknown" : words.duration(minutes * 60)),
+      tile("Cost", plan.cost.startsWith("0 ") ? "none, on this machine" : plan.cost),
+      plan.model && tile("Model", plan.models.map((one) => `v${one.version}`).filter((one, at, all) => all.indexOf(one) === at).join(", ")),
+    ),
+    shift(plan.expected_difference.predictions?.sample),
+    plan.stages.map(stage),
+  ];
+}
+
+const tile = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+
+/** How scores would move, from the days that the plan has scored already. */
+function shift(sample) {
+  if (!sample) return null;
+  const same = sample.changed === 0 && !sample.added && !sample.removed;
+  const flips = (sample.flipped_to_true ?? 0) + (sample.flipped_to_false ?? 0);
+  const said = same
+    ? "not one score would change."
+    : `${words.count(sample.changed)} of ${words.so(sample.rows_after, "score")} would change; the mean goes from ${words.number(sample.mean_before)} to ${words.number(sample.mean_after)} (${words.signed(sample.mean_shift)}), and ${words.so(flips, "decision")} would flip.`;
+  return h("p", { class: "shift" }, h("strong", {}, "How scores would shift: "), `on ${words.so(sample.days.length, "day")} tried, ${said}`);
+}
+
+function stage(one) {
+  if (!one.partitions.length) return h("p", { class: "soft" }, `${words.capital(one.stage)} takes the range as it is, and finds out itself what it must do.`);
+  const action = { new: "New", replace: "Replace", same: "Keep" };
+  return h(
+    "div", { class: "table" },
+    h(
+      "table", {},
+      h("caption", {}, words.capital(one.stage), h("span", { class: "soft" }, ` ${words.so(one.jobs.length, "job")}`)),
+      h("thead", {}, h("tr", {}, ["Days", "What", "Rows", "Published", "Why"].map((name, at) => h("th", { class: at === 2 || at === 3 ? "number" : "" }, name)))),
+      h(
+        "tbody", {},
+        one.partitions.map((group) =>
+          h(
+            "tr", { data: { action: group.action } },
+            h("td", {}, words.days(group.partitions)),
+            h("td", {}, action[group.action] ?? group.action),
+            h("td", { class: "number" }, group.rows === null ? "–" : words.count(group.rows)),
+            h("td", { class: "number" }, words.count(group.published)),
+            h("td", {}, group.why),
+          ),
+        ),
+      ),
+    ),
+  );
+}

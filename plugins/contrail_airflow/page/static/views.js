@@ -1,0 +1,5 @@
+// The views, in the order of their tabs. A view is a module with `show(place, page)`: it fills `place`, an empty element,
+// and may return a promise. `page` has `pipeline` (name, title, may_backfill), `query` (the address), and `signal`, which is
+// aborted when the reader leaves the view. To add a view, write its module, and name it here and in app.py.
+
+export const views = [{ id: "board", label: "Board", load: () => import("./board.js") }];
