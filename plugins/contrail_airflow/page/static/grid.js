@@ -55,11 +55,12 @@ class Grid {
   /** Months over the columns; days too, where there is room. */
   axis() {
     const ticks = [];
+    const wide = this.size <= WIDE;
     this.board.days.forEach(({ day }, column) => {
-      const wide = this.size <= WIDE;
-      if (wide ? column % 7 === (this.size - 1) % 7 : day.endsWith("-01")) {
+      if (wide ? (this.size - 1 - column) % 7 === 0 : day.endsWith("-01")) {
         const label = wide ? words.shortDay(day) : words.month(day);
-        ticks.push(h("span", { style: { "grid-column-start": String(column + 1) }, class: wide ? "wideTick" : "" }, label));
+        const last = column > this.size - (wide ? 4 : 16);
+        ticks.push(h("span", { style: { "grid-column-start": String(column + 1) }, class: last ? "last" : null }, label));
       }
     });
     return h("div", { class: "row axis", "aria-hidden": "true" }, ticks);
@@ -75,10 +76,10 @@ class Grid {
       const before = days.filter(({ day }) => day < since).length;
       if (inside > 0) {
         const place = { "grid-column": `${before + 1} / span ${inside}` };
-        bands.push(h("span", { style: place, title: `Version ${version}, from ${words.day(since)}` }, `v${version}`));
+        bands.push(h("span", { style: place, title: `Version ${version}, from ${words.day(since)}` }, h("b", {}, `v${version}`)));
       }
     });
-    return h("div", { class: "row champions", role: "presentation" }, bands.length ? bands : h("span", { class: "nobody" }, "none yet"));
+    return h("div", { class: "row champions", role: "presentation" }, bands.length ? bands : h("span", { class: "nobody" }, h("b", {}, "none yet")));
   }
 
   cell({ column, row } = this.at) {

@@ -8,7 +8,7 @@ export const STATES = {
   refused: { label: "Refused", sign: "×" },
   failed: { label: "Failed", sign: "!" },
   running: { label: "Running", sign: "▸" },
-  waiting: { label: "Waiting", sign: "…" },
+  waiting: { label: "Waiting", sign: "" },
   missing: { label: "Not asked for", sign: "" },
   unknown: { label: "Older than the history", sign: "?" },
 };
