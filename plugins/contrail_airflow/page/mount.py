@@ -36,7 +36,10 @@ FASTAPI_APPS = [{"app": Page(), "url_prefix": PREFIX, "name": "Contrail"}]
 # Without a leading slash they follow Airflow's own base URL. The page reads what it shows from its query.
 _ICONS = {"icon": "contrail/static/icon.svg", "icon_dark_mode": "contrail/static/icon-dark.svg"}
 EXTERNAL_VIEWS = [
-    {"name": "Contrail", "href": "contrail/", "destination": "nav", "url_route": "contrail", **_ICONS},
+    {
+        "name": "Contrail", "href": "contrail/", "destination": "nav", "nav_top_level": True,
+        "url_route": "contrail", **_ICONS,
+    },
     {
         "name": "Contrail", "href": "contrail/?dag={DAG_ID}", "destination": "dag",
         "url_route": "contrail-dag", **_ICONS,

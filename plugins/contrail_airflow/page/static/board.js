@@ -60,7 +60,7 @@ class View {
     const began = performance.now();
     this.grid = grid(board, {
       open: (day, stage) => go({ cell: `${day}/${stage}` }),
-      chosen: (first, last) => (page.pipeline.may_backfill ? this.planner.open(first, last) : null),
+      chosen: (first, last) => this.planner.open(first, last, this.wanted(first, last)),
       selects: page.pipeline.may_backfill,
     });
     fill(this.place, this.head(), this.concerns(), this.grid.element, legend(board), this.planner.element, this.next());
@@ -68,6 +68,13 @@ class View {
     performance.measure("contrail-board", { start: began, end: performance.now() });
     this.openAddressed(query);
     if (board.runs.some((run) => run.state === "running")) this.timer = setTimeout(() => this.load(), REFRESH);
+  }
+
+  /** The stages to offer for days: what is stale on them, else features and, with a model, scores. */
+  wanted(first, last) {
+    const { days, stages, champions } = this.board;
+    const stale = stages.filter((_, at) => days.some(({ day, cells }) => day >= first && day <= last && cells[at].state === "stale"));
+    return stale.length ? stale : champions?.length ? ["features", "score"] : ["features"];
   }
 
   openAddressed(query) {
@@ -95,7 +102,7 @@ class View {
       h("div", {}, h("h1", {}, board.title), h("p", { class: "soft" }, `${words.day(first)} – ${words.day(last)}`)),
       h(
         "div", { class: "tools" },
-        page.pipeline.may_backfill && h("button", { type: "button", onclick: () => this.planner.open(last, last) }, "Backfill …"),
+        page.pipeline.may_backfill && h("button", { type: "button", onclick: () => this.planner.open(last, last, this.wanted(last, last)) }, "Backfill …"),
         h(
           "div", { class: "joined", role: "group", "aria-label": "Days shown" },
           Object.entries(SPANS).map(([span, label]) =>

@@ -26,6 +26,9 @@ class Grid {
     this.rows = board.stages.map((stage, row) => this.row(stage, row));
     this.lane = h("div", { class: "lane", role: "grid", "aria-label": "Days and stages", "aria-multiselectable": "true" }, this.axis(), this.rows, this.champions(), this.choice);
     this.lane.style.setProperty("--days", this.size);
+    // Every row has its place, so that the choice can lie over them.
+    [...this.lane.querySelectorAll(".row")].forEach((row, at) => row.style.setProperty("grid-row", at + 1));
+    this.choice.style.setProperty("grid-row", `2 / span ${board.stages.length}`);
     this.scroller = h("div", { class: `scroller${this.size <= WIDE ? " wide" : ""}` }, this.lane);
     const names = [...board.stages.map(words.capital), "Champion"];
     this.element = h(

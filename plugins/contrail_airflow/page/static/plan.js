@@ -21,9 +21,8 @@ class Planner {
     this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
   }
 
-  open(first, last, stages = ["features", "score"]) {
-    const wanted = stages.every((stage) => ["features", "score"].includes(stage)) ? ["features", "score"] : stages;
-    this.asked = { first, last, stages: wanted, model: "champion" };
+  open(first, last, stages) {
+    this.asked = { first, last, stages, model: "champion" };
     this.result = h("div", { class: "result" });
     this.element.hidden = false;
     fill(
