@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from contrail_airflow.roles import ROLES
 
 _SIMPLE = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
-SECRET = "a secret of the tests, which is long enough for any algorithm"
+SECRET = "a secret of the tests, which is long enough for any of the algorithms of a token"
 
 
 def environment(home: Path) -> dict[str, str]:
