@@ -219,13 +219,18 @@ def _marks(lake: Lake, window: Partitions) -> Iterator[Mark]:
             text = f"version {move.version_after} became champion"
             yield Mark(day=move.effective_from, kind="promotion", text=text, at=move.moved_at)
     for table, kind, columns in (
-        ("refusals", "refusal", "stage || ': ' || table_name || ' ' || rule, refused_at"),
-        ("governor", "training", "'training ' || decision, decided_at"),
+        ("refusals", "refusal", "'refused: ' || table_name || ', ' || rule, refused_at"),
+        (
+            "governor",
+            "training",
+            "CASE decision WHEN 'retrain' THEN 'trained again' ELSE 'training refused' END, decided_at",
+        ),
     ):
         if not lake.exists(table):
             continue
         with lake.connect([table], {table: window}) as connection:
             where = f"WHERE {PARTITION} BETWEEN {literal(str(window.start))} AND {literal(str(window.end))}"
+            where += " AND decision <> 'hold'" if table == "governor" else ""
             for day, text, at in connection.sql(
                 f"SELECT {PARTITION}, {columns} FROM {table} {where} ORDER BY ALL"
             ).fetchall():

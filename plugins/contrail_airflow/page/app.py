@@ -9,13 +9,13 @@ from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 
 from contrail.errors import ContrailError, SpecError
-from contrail_airflow.page import board, shell
+from contrail_airflow.page import board, predictions, shell
 from contrail_airflow.page.access import RIGHTS
 from contrail_airflow.page.guard import Guard
 
 STATIC = Path(__file__).parent / "static"
 # A view is a module with a router. To add one, name it here and in static/views.js.
-VIEWS = (shell, board)
+VIEWS = (shell, board, predictions)
 
 
 def make_app() -> Any:

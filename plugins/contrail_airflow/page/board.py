@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.frozen import Frozen
 from contrail.partitions import Partitions
 from contrail_airflow.page.access import Backfilled, Seen
+from contrail_airflow.page.reading import lake_of
 from contrail_airflow.page.runs import Run, runs_of
 
 router = APIRouter(prefix="/api/{pipeline}")
@@ -30,7 +30,7 @@ def board(pipeline: Seen, last: date | None = None, span: Annotated[int, Query(g
     """The board of some days, and what Airflow is doing with them."""
     from contrail.operations.board import board as read
 
-    found = read(_lake(pipeline), pipeline, last, span)
+    found = read(lake_of(pipeline), pipeline, last, span)
     window = Partitions(found.days[0].day, found.days[-1].day)
     runs = [run.as_dict() for run in runs_of(pipeline.name, window) if run.state != "success"]
     return {**found.model_dump(mode="json", exclude_defaults=True), "runs": runs}
@@ -41,7 +41,7 @@ def card(pipeline: Seen, day: date, stage: str) -> dict[str, Any]:
     """Everything about one cell, and the run of Airflow that last worked on it."""
     from contrail.operations.card import card as read
 
-    found = read(_lake(pipeline), pipeline, day, stage)
+    found = read(lake_of(pipeline), pipeline, day, stage)
     runs: list[Run] = [run for run in runs_of(pipeline.name, Partitions(day, day)) if stage in run.stages]
     return {**found.as_dict(), "runs": [run.as_dict() for run in runs]}
 
@@ -56,7 +56,7 @@ def plan(pipeline: Backfilled, asked: Asked) -> dict[str, Any]:
     from contrail.operations.backfill_request import Request
 
     request = Request(Partitions(asked.first, asked.last), asked.stages, asked.model, asked.commits)
-    found = make_plan(pipeline, settings(), _lake(pipeline), request).summary()
+    found = make_plan(pipeline, settings(), lake_of(pipeline), request).summary()
     conf = {
         "from": str(asked.first),
         "to": str(asked.last),
@@ -65,9 +65,3 @@ def plan(pipeline: Backfilled, asked: Asked) -> dict[str, Any]:
         "commits": asked.commits,
     }
     return {"plan": found.as_dict(), "dag_id": f"{pipeline.name}__backfill", "conf": conf}
-
-
-def _lake(pipeline: Pipeline) -> Any:
-    from contrail.lake.lake import Lake  # more than a second of imports, which no other process of Airflow needs
-
-    return Lake(settings(), pipeline.name)

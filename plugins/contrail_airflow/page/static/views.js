@@ -2,4 +2,7 @@
 // and may return a promise. `page` has `pipeline` (name, title, may_backfill), `query` (the address), and `signal`, which is
 // aborted when the reader leaves the view. To add a view, write its module, and name it here and in app.py.
 
-export const views = [{ id: "board", label: "Board", load: () => import("./board.js") }];
+export const views = [
+  { id: "board", label: "Board", load: () => import("./board.js") },
+  { id: "predictions", label: "Predictions", load: () => import("./predictions.js") },
+];

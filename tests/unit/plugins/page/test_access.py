@@ -24,6 +24,11 @@ ENDPOINTS = {
     ("GET", "/api/frame"): ("api/frame", EVERYBODY),
     ("GET", "/api/{pipeline}/board"): ("api/toy/board", EVERYBODY),
     ("GET", "/api/{pipeline}/board/{day}/{stage}"): ("api/toy/board/2024-01-05/features", EVERYBODY),
+    ("GET", "/api/{pipeline}/predictions"): ("api/toy/predictions", EVERYBODY),
+    ("GET", "/api/{pipeline}/predictions/segment"): (
+        "api/toy/predictions/segment?name=depot&first=2024-01-05&last=2024-01-05",
+        EVERYBODY,
+    ),
     ("POST", "/api/{pipeline}/plan"): ("api/toy/plan", EVERYBODY - {"analyst"}),
 }
 
