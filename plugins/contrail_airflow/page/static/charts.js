@@ -25,9 +25,10 @@ const seconds = (iso) => Date.parse(`${iso}T00:00:00Z`) / 1000;
  * @param place The element to fill.
  * @param what `days` (ISO dates), `series` ({ label, values, colour, kind: "line" | "bars" | "points", dash }), `bands`
  *   ([[upper, lower, opacity]] by number of the series from 1), `marks` ({ day, kind }), `show` (number to text), `pick(day)`,
- *   `from` (least value of the axis, or null), `signal`.
+ *   `from` (least value of the axis, or null), `said(at)`, which is told the day under the cursor, and `signal`.
  */
 export async function chart(place, what) {
+  what.said(what.days.length - 1);
   const uPlot = await library();
   if (what.signal.aborted) return;
   let drawn = null;
@@ -55,20 +56,22 @@ function options(uPlot, place, what) {
     width: place.clientWidth || 600,
     height: height(),
     tzDate: (moment) => uPlot.tzDate(new Date(moment * 1000), "Etc/UTC"),
+    padding: [10, 10, 0, 0],
     cursor: { sync: { key: "contrail" }, drag: { x: false, y: false }, points: { size: 6 } },
-    legend: { live: true },
+    legend: { show: false },
     scales: { x: { time: true }, y: { range: (_, least, most) => limits(least, most, what.from) } },
     axes: [
-      { ...axis, grid: { show: false }, space: 90, values: (_, ticks) => ticks.map((tick) => words.shortDay(new Date(tick * 1000).toISOString().slice(0, 10))) },
+      { ...axis, size: 26, gap: 6, grid: { show: false }, space: 90, values: (_, ticks) => ticks.map((tick) => words.shortDay(new Date(tick * 1000).toISOString().slice(0, 10))) },
       { ...axis, size: 56, values: (_, ticks) => ticks.map(what.show) },
     ],
     series: [
-      { label: "Day", value: (_, at) => (at === null ? "–" : words.day(new Date(at * 1000).toISOString().slice(0, 10))) },
-      ...what.series.map((one) => series(uPlot, one, what)),
+      {},
+      ...what.series.map((one) => series(uPlot, one)),
     ],
     bands: (what.bands ?? []).map(([upper, lower, share]) => ({ series: [upper, lower], fill: mixed(colour("accent"), share) })),
     hooks: {
       draw: [(plot) => marks(plot, what.marks ?? [])],
+      setCursor: [(plot) => what.said(plot.cursor.idx ?? what.days.length - 1)],
       ready: [
         (plot) =>
           plot.over.addEventListener("click", () => {
@@ -85,7 +88,7 @@ function limits(least, most, from) {
   return [low, most + (most - low || 1) * 0.08];
 }
 
-function series(uPlot, one, what) {
+function series(uPlot, one) {
   const stroke = colour(one.colour);
   return {
     label: one.label,
@@ -96,7 +99,6 @@ function series(uPlot, one, what) {
     paths: one.kind === "bars" ? uPlot.paths.bars({ size: [0.75, 24], align: 0 }) : undefined,
     points: { show: false },
     spanGaps: false,
-    value: (_, value) => (value === null || value === undefined ? "–" : (one.show ?? what.show)(value)),
   };
 }
 

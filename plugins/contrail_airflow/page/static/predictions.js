@@ -68,11 +68,11 @@ class View {
       panel(task === "binary" ? "Scores" : "Predicted values", {
         days, show: score,
         series: [
-          { label: "95 % below", values: quantile(4), colour: "accent", kind: "none" },
-          { label: "5 % below", values: quantile(0), colour: "accent", kind: "none" },
-          { label: "75 % below", values: quantile(3), colour: "accent", kind: "none" },
-          { label: "25 % below", values: quantile(1), colour: "accent", kind: "none" },
-          { label: "Median", values: quantile(2), colour: "accent" },
+          { values: quantile(4), colour: "accent", kind: "none", key: false },
+          { values: quantile(0), colour: "accent", kind: "none", key: false },
+          { values: quantile(3), colour: "accent", kind: "none", key: false },
+          { values: quantile(1), colour: "accent", kind: "none", key: false },
+          { label: "Median", values: quantile(2), colour: "accent", text: (at) => `${score(scored[at].quantiles[2])}, nine of ten from ${score(scored[at].quantiles[0])} to ${score(scored[at].quantiles[4])}` },
         ],
         bands: [[1, 2, 0.16], [3, 4, 0.26]],
       }),
@@ -164,9 +164,18 @@ class View {
 const tile = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
 const byDay = (measured) => new Map(measured.map((one) => [one.day, one]));
 
+/** A chart with its title, and beside it what each line says of the day under the cursor. */
 function panel(title, what) {
   const box = h("div", { class: "box" });
-  return { box, what, element: h("figure", { class: "chart" }, h("figcaption", {}, title), box) };
+  const key = h("span", { class: "key" });
+  const said = (at) => fill(key, h("span", {}, words.shortDay(what.days[at])), what.series.filter((one) => one.key !== false).map((one) => entry(one, what, at)));
+  return { box, what: { ...what, said }, element: h("figure", { class: "chart" }, h("figcaption", {}, h("strong", {}, title), key), box) };
+}
+
+function entry(one, what, at) {
+  const value = one.values[at];
+  const text = value === null || value === undefined ? "–" : one.text ? one.text(at) : what.show(value);
+  return h("span", { class: "entry" }, h("i", { style: { background: `var(--${one.colour})` } }), `${one.label} `, h("b", {}, text));
 }
 
 function head(found, title, span) {
