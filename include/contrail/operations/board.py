@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from contrail.config.pipeline import Pipeline
 from contrail.frozen import Frozen
@@ -20,7 +20,7 @@ from contrail.operations.status import (
     next_commands,
     remedy,
 )
-from contrail.partitions import Partitions, as_ranges
+from contrail.partitions import Partitions, as_ranges, newest_closed
 from contrail.stages.staleness import STALE
 
 YEAR = 366
@@ -99,11 +99,14 @@ def board(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = 
     Args:
         lake: The pipeline's lake.
         pipeline: The pipeline.
-        last: Last day; by default, and at most, the last known one.
+        last: Last day; by default, and at most, the last known one, or the newest whose cut-off has passed.
         span: How many days, as far as the pipeline has them.
     """
     standings = Standings(lake, pipeline)
     known = standings.days(None, None)
+    if pipeline.spec.last_partition is None:  # a day that has not landed is to be seen as such
+        today = newest_closed(datetime.now(UTC), pipeline.spec.cutoff, pipeline.spec.timezone)
+        known = Partitions(known.start, max(known.end, today))
     end = max(min(last or known.end, known.end), known.start)
     start = max(end - timedelta(days=span - 1), known.start)
     statuses = [standings.status(day) for day in Partitions(start, end)]

@@ -156,7 +156,7 @@ def test_what_has_expired_is_unknown_and_neither_stale_nor_missing(lake: FakeLak
 
 
 def test_a_refusal_shows(lake: FakeLake) -> None:
-    lake.refused = [{"partition_date": DAY, "stage": "validate"}]
+    lake.refused = [{"partition_date": DAY, "stage": "validate", "table_name": "parcels", "rule": "known_depot"}]
     assert states(lake)["validate"] == "refused"
 
 

@@ -1,0 +1,76 @@
+"""The board of a pipeline: the cells with what made them, and the reasons for which days need a look."""
+
+from datetime import date, timedelta
+
+import pytest
+from tests.conftest import Prepare, Toy
+from tests.landed import landed_path
+
+from contrail.errors import SpecError
+from contrail.lake.lake import Lake
+from contrail.operations.board import board
+from contrail.operations.card import card
+from contrail.operations.prediction_days import prediction_days, segment
+from contrail.operations.status import STAGES, partition_status
+from contrail.partitions import Partitions
+
+LAST = date(2024, 1, 12)
+
+
+def _fill(toy: Toy) -> None:
+    toy.land("2024-01-01", str(LAST))
+    for verb in ("ingest", "validate", "features"):
+        toy.run(verb, "2024-01-01", str(LAST))
+
+
+@pytest.fixture
+def filled(prepared: Prepare) -> Toy:
+    return prepared(_fill)
+
+
+def test_the_board_has_the_states_of_status_with_rows_time_and_run(filled: Toy) -> None:
+    found = board(filled.lake, filled.pipeline, LAST, 20)
+    assert [one.day for one in found.days] == [date(2024, 1, 1) + timedelta(days=n) for n in range(12)]
+    for status in partition_status(filled.lake, filled.pipeline, date(2024, 1, 1), LAST):
+        cells = found.days[(status.partition - date(2024, 1, 1)).days].cells
+        assert {stage: cell.state for stage, cell in zip(STAGES, cells, strict=True)} == status.stages
+    features = found.days[0].cells[STAGES.index("features")]
+    assert (features.rows, features.model) == (60, "")
+    assert features.run
+    assert features.at is not None
+    assert features.seconds is not None
+    assert found.concerns == ()
+    assert found.commands == ("contrail ingest -p toy --from 2024-01-12 --to 2024-01-12",) or found.commands[
+        0
+    ].startswith("contrail train")
+
+
+def test_days_of_one_reason_are_one_concern_the_newest_first(filled: Toy) -> None:
+    whole = landed_path(filled, "parcels", "2024-01-05")
+    landed_path(filled, "parcels", "2024-01-05", revision=2).write_bytes(whole.read_bytes()[:300])
+    with pytest.raises(Exception, match="truncated_gzip"):
+        filled.run("ingest", "2024-01-05")
+    lake = Lake(filled.settings, "toy")
+    found = board(lake, filled.pipeline, LAST, 12)
+    (concern,) = found.concerns
+    assert (concern.stage, concern.state, concern.why) == ("ingest", "refused", "parcels: truncated_gzip")
+    assert (concern.days, concern.count) == (("2024-01-05",), 1)
+    shown = card(lake, filled.pipeline, date(2024, 1, 5), "ingest")
+    assert shown.sentence.startswith("It was refused, because of parcels: truncated_gzip.")
+    assert "60 rows are published" in shown.sentence
+    assert shown.refusals[0].rule == "truncated_gzip"
+
+
+def test_a_span_ends_where_the_pipeline_does(filled: Toy) -> None:
+    found = board(filled.lake, filled.pipeline, date(2031, 1, 1), 3)
+    assert found.last == filled.spec.last_partition == found.days[-1].day
+    assert len(found.days) == 3
+    with pytest.raises(SpecError, match="no partition 2031-01-01"):
+        card(filled.lake, filled.pipeline, date(2031, 1, 1), "score")
+
+
+def test_without_predictions_there_is_nothing_to_draw(filled: Toy) -> None:
+    found = prediction_days(filled.lake, filled.pipeline)
+    assert (found.scored, found.measured, found.drift, found.marks, found.first) == ((), (), (), (), None)
+    with pytest.raises(SpecError, match=r"no segment 'weight'\. Segments: depot"):
+        segment(filled.lake, filled.pipeline, "weight", Partitions(LAST, LAST))
