@@ -31,7 +31,7 @@ def test_the_page_is_in_airflows_navigation_and_its_address_can_be_sent(log_in: 
     frame = page.frame_locator("iframe[title=Contrail]")
     expect(frame.get_by_role("grid")).to_be_visible()
     expect(frame.get_by_role("heading", name="Late parcels")).to_be_visible()
-    expect(frame.get_by_role("button", name="Backfill")).to_have_count(0)
+    expect(frame.get_by_role("button", name="Backfill …", exact=True)).to_have_count(0)
     analyst.shoot("board")
     frame.get_by_role("button", name="Month").click()
     expect(page).to_have_url(re.compile("/plugin/contrail/contrail/.*span=31"))
@@ -42,21 +42,21 @@ def test_the_page_is_in_airflows_navigation_and_its_address_can_be_sent(log_in: 
 def test_a_scientist_drags_over_days_reads_the_plan_and_starts_the_backfill(airflow: Embedded, log_in: LogIn) -> None:
     scientist = log_in("scientist")
     frame = open_page(scientist, "&until=2024-03-05&span=31")
-    first, last = (frame.locator(f'[data-at="{column}/3"]') for column in (20, 26))
+    first, last = (frame.locator(f'[data-at="{column}/3"]') for column in (21, 26))
     first.drag_to(last)
     plan = frame.get_by_role("region", name="Backfill")
     expect(plan).to_contain_text("There is nothing to do.")
     plan.get_by_role("checkbox", name="Drift").check()
     plan.get_by_role("checkbox", name="Features").uncheck()
     plan.get_by_role("checkbox", name="Score").uncheck()
-    start = plan.get_by_role("button", name="Start this backfill of 7 days")
+    start = plan.get_by_role("button", name="Start this backfill of 6 days")
     expect(start).to_be_visible()
     scientist.shoot("plan")
     with scientist.page.expect_response(lambda answer: answer.url.endswith("/dagRuns")) as sent:
         start.click()
     run = sent.value.json()
     assert run["triggering_user_name"] == "scientist"
-    assert (run["conf"]["from"], run["conf"]["to"], run["conf"]["stages"]) == ("2024-02-24", "2024-03-01", ["drift"])
+    assert (run["conf"]["from"], run["conf"]["to"], run["conf"]["stages"]) == ("2024-02-25", "2024-03-01", ["drift"])
     plan.get_by_role("link", name="Open the run in Airflow").click()
     expect(scientist.page).to_have_url(re.compile("/dags/toy__backfill/runs/"))
     assert airflow.api().wait("toy__backfill", run["dag_run_id"], lambda task: None) == "success"

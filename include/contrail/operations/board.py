@@ -71,7 +71,7 @@ class Concern(Frozen):
 class Board(Frozen):
     """A pipeline's partitions × stages.
 
-    ``first`` and ``last`` bound all days that are known; ``days`` are those asked for. ``concerns`` have the newest first.
+    ``first`` and ``last`` bound all days that are known; ``days`` are those asked for. ``concerns`` have refusals first, and the newest.
     ``commands`` mend what is stale and go on with the chain.
     """
 
@@ -131,7 +131,7 @@ def board(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = 
         stages=STAGES,
         days=days,
         champions=tuple(Reign(version=move.version_after, since=move.effective_from) for move in moves),
-        concerns=tuple(sorted(_concerns(days), key=lambda one: one.days[-1], reverse=True)),
+        concerns=tuple(sorted(_concerns(days), key=lambda one: (one.state == REFUSED, one.days[-1]), reverse=True)),
         commands=tuple(filter(None, todo)),
     )
 

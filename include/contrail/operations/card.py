@@ -13,8 +13,9 @@ from contrail.frozen import Frozen
 from contrail.lake.lake import Lake
 from contrail.lake.sql import ask
 from contrail.operations.board import Cell, board, table_of
-from contrail.operations.status import MISSING, OK, REFUSED, STAGES, STALE, WAITING
+from contrail.operations.status import REFUSED, STAGES, WAITING
 from contrail.stages.refusals import counted
+from contrail.stages.staleness import MISSING, OK, STALE
 
 _SAMPLES = 5  # quarantined rows that a card shows of each rule
 _BACKFILL = ("features", "score", "drift", "performance")

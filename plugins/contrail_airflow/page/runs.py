@@ -21,14 +21,14 @@ _STAGES = {
     "backfill": tuple(RANGE_STAGES),
 }
 _RUNNING = frozenset({"running", "queued", "scheduled", "deferred", "up_for_retry", "restarting", "awaiting_input"})
-_FAILED = frozenset({"failed", "upstream_failed"})
 _NEWEST = 4000  # runs that are looked through: five DAGs of two years
 
 
 class Run(Frozen):
     """The newest run of a DAG that worked on some days, and its tasks that are stages.
 
-    ``state`` is running, failed or success. ``stages`` maps each stage to the state of its task.
+    ``state`` is running, failed or success. ``stages`` maps each stage to the state of its task. A task that never began,
+    because one before it failed, is ``upstream_failed``.
     """
 
     dag: str
@@ -102,4 +102,4 @@ def _run(row: Any, days: Partitions, tasks: dict[str, str], pipeline: str) -> Ru
 
 
 def _state(state: str) -> str:
-    return "running" if state in _RUNNING else "failed" if state in _FAILED else state
+    return "running" if state in _RUNNING else state

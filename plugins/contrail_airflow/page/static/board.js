@@ -121,7 +121,8 @@ class View {
   /** What needs a look, in words; a grid alone is no answer to "what is wrong". */
   concerns() {
     const { board } = this;
-    const found = [...failures(board), ...(board.concerns ?? [])];
+    const order = ["refused", "failed", "stale"];
+    const found = [...(board.concerns ?? []), ...failures(board)].sort((one, other) => order.indexOf(one.state) - order.indexOf(other.state));
     if (!found.length) return h("p", { class: "calm" }, mark("ok"), "Nothing is refused, failed or stale on these days.");
     const row = (one) => {
       const newest = one.days.at(-1).split("..").at(-1);
