@@ -71,7 +71,8 @@ class Concern(Frozen):
 class Board(Frozen):
     """A pipeline's partitions × stages.
 
-    ``first`` and ``last`` bound all days that are known; ``days`` are those asked for. ``concerns`` have refusals first, and the newest.
+    ``first`` and ``last`` bound all days that are known; ``days`` are those asked for. ``concerns`` have refusals first,
+    and then the newest.
     ``commands`` mend what is stale and go on with the chain.
     """
 

@@ -124,9 +124,12 @@ def segment(lake: Lake, pipeline: Pipeline, name: str, days: Partitions) -> tupl
 
     Raises:
         SpecError: for a feature that is no segment.
+        MissingInputError: before the first prediction.
     """
     if name not in _segments(pipeline):
         raise SpecError(f"no segment '{name}'. Segments: {', '.join(_segments(pipeline)) or 'none'}")
+    for table in ("predictions", "features"):
+        lake.table(table)
     on = ", ".join(map(quoted, (PARTITION, *pipeline.spec.key)))
     sql = (
         f"SELECT coalesce({quoted(name)}::VARCHAR, '(missing)') AS value, count(*), avg(score), avg(decided) FROM "

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from contrail.errors import ContrailError, SpecError
@@ -30,6 +34,7 @@ def make_app() -> Any:
         app.include_router(view.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(ContrailError, _told)
+    app.add_exception_handler(HTTPException, _to_login)  # type: ignore[arg-type]
     return Guard(app)
 
 
@@ -43,3 +48,11 @@ def check_rights(router: APIRouter) -> None:
 async def _told(_: Request, error: Exception) -> JSONResponse:
     status = 503 if getattr(error, "retryable", False) else 400 if isinstance(error, SpecError) else 409
     return JSONResponse({"detail": str(error)}, status)
+
+
+async def _to_login(request: Request, error: HTTPException) -> Response:
+    """Send a person who opens the page without a login to Airflow's. A script hears 401."""
+    if error.status_code == 401 and "text/html" in request.headers.get("accept", ""):
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"../api/v2/auth/login?next={quote(asked, safe='')}")
+    return await http_exception_handler(request, error)

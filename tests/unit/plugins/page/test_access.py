@@ -69,11 +69,18 @@ def test_a_route_without_a_right_is_refused() -> None:
 def test_each_role_may_do_its_own_and_nobody_else_anything(method: str, path: str, visit: Visit, toy_page: Toy) -> None:
     address, may = ENDPOINTS[method, path]
     for role in EVERYBODY:
-        assert call(visit(role), method, address) == (200 if role in may else 403), role
+        answered = 409 if "segment" in path else 200  # without a model there are no predictions
+        assert call(visit(role), method, address) == (answered if role in may else 403), role
     assert call(visit(None), method, address) == 401
     forged = visit(None)
     forged.cookies.set("_token", "eyJhbGciOiJub25lIn0.e30.")
     assert call(forged, method, address) in (401, 403)
+
+
+def test_who_opens_the_page_without_a_login_is_sent_to_it(visit: Visit) -> None:
+    answer = visit(None).get("?pipeline=toy&view=board", headers={"accept": "text/html"})
+    assert answer.status_code == 307
+    assert answer.headers["location"] == ("../api/v2/auth/login?next=%2Fcontrail%2F%3Fpipeline%3Dtoy%26view%3Dboard")
 
 
 @pytest.mark.parametrize("wrong", [
