@@ -89,5 +89,6 @@ def test_the_tab_of_a_run_opens_the_board_at_its_day(airflow: Embedded, log_in: 
     scientist.open(f"dags/toy__score/runs/{run['dag_run_id']}/plugin/contrail-run")
     frame = scientist.page.frame_locator("iframe[title=Contrail]")
     expect(frame.get_by_role("grid")).to_be_visible()
-    expect(frame.get_by_role("button", name="Copy link")).to_be_visible()
+    expect(frame.get_by_role("button", name="Month")).to_have_attribute("aria-pressed", "true")
+    expect(frame.locator(".choice")).to_be_visible()
     scientist.shoot("tab")

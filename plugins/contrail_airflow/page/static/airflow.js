@@ -25,7 +25,8 @@ async function ask(url, options) {
   const body = await answer.json().catch(() => ({}));
   if (answer.ok) return body;
   const words = typeof body.detail === "string" ? body.detail : body.detail ? JSON.stringify(body.detail) : answer.statusText;
-  throw new Refused(answer.status, answer.status === 401 ? "Your login has ended. Load Airflow again to log in." : words);
+  const own = { 401: "Your login has ended. Load Airflow again to log in.", 500: "The page met an error that it did not expect. The log of Airflow's API server has it." };
+  throw new Refused(answer.status, own[answer.status] ?? words);
 }
 
 const sent = (body) => ({

@@ -27,7 +27,7 @@ class View {
 
   /** Days that the address asks for: the last `span` before `until`, or those around the day of a run. */
   range(query) {
-    const span = Number(query.span) || (innerWidth < 600 ? 31 : 366);
+    const span = Number(query.span) || (query.day || innerWidth < 600 ? 31 : 366);
     const last = query.until && query.day !== query.until ? query.until : query.day ? words.later(query.day, 5) : null;
     return { span, last };
   }
@@ -65,6 +65,7 @@ class View {
     });
     fill(this.place, this.head(), this.concerns(), this.grid.element, legend(board), this.planner.element, this.next());
     this.grid.toEnd();
+    if (query.day) this.grid.point(query.day, query.until ?? query.day);
     performance.measure("contrail-board", { start: began, end: performance.now() });
     this.openAddressed(query);
     if (board.runs.some((run) => run.state === "running")) this.timer = setTimeout(() => this.load(), REFRESH);

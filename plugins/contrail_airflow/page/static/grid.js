@@ -194,6 +194,14 @@ class Grid {
     if (column >= 0) this.move({ column, row: Math.max(0, this.board.stages.indexOf(stage)) });
   }
 
+  /** Frame days that the address names, for example those of a run. */
+  point(first, last) {
+    const inside = this.board.days.flatMap(({ day }, column) => (day >= first && day <= last ? [column] : []));
+    if (!inside.length) return;
+    this.choose(inside[0], inside.at(-1));
+    this.anchor = undefined;
+  }
+
   toEnd() {
     this.scroller.scrollLeft = this.scroller.scrollWidth;
   }
