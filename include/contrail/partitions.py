@@ -104,17 +104,6 @@ def cutoff_instant(day: date, cutoff: time, timezone: str) -> datetime:
     return datetime.combine(day, cutoff, ZoneInfo(timezone)).astimezone(ZoneInfo("UTC"))
 
 
-def newest_closed(now: datetime, cutoff: time, timezone: str) -> date:
-    """The newest partition whose cut-off has passed.
-
-    Example:
-        >>> newest_closed(datetime(2024, 3, 2, 4, tzinfo=ZoneInfo("UTC")), time(0), "America/New_York")
-        datetime.date(2024, 3, 1)
-    """
-    local = now.astimezone(ZoneInfo(timezone))
-    return local.date() if local.time() >= cutoff else local.date() - timedelta(days=1)
-
-
 def as_ranges(days: Iterable[date]) -> list[Partitions]:
     """Merge days into the fewest contiguous ranges, in order."""
     ranges: list[Partitions] = []

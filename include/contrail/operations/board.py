@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
+from contrail.config.closed_days import newest_closed
 from contrail.config.pipeline import Pipeline
 from contrail.frozen import Frozen
 from contrail.lake.lake import Lake
@@ -20,7 +21,7 @@ from contrail.operations.status import (
     next_commands,
     remedy,
 )
-from contrail.partitions import Partitions, as_ranges, newest_closed
+from contrail.partitions import Partitions, as_ranges
 from contrail.stages.staleness import STALE
 
 YEAR = 366
@@ -106,8 +107,7 @@ def board(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = 
     standings = Standings(lake, pipeline)
     known = standings.days(None, None)
     if pipeline.spec.last_partition is None:  # a day that has not landed is to be seen as such
-        today = newest_closed(datetime.now(UTC), pipeline.spec.cutoff, pipeline.spec.timezone)
-        known = Partitions(known.start, max(known.end, today))
+        known = Partitions(known.start, max(known.end, newest_closed(pipeline.spec, datetime.now(UTC))))
     end = max(min(last or known.end, known.end), known.start)
     start = max(end - timedelta(days=span - 1), known.start)
     statuses = [standings.status(day) for day in Partitions(start, end)]

@@ -20,10 +20,11 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # its stub lacks the de
 )
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from contrail.config.closed_days import newest_closed
 from contrail.config.settings import settings
 from contrail.config.spec import PipelineSpec
 from contrail.config.targets import DataprocTarget, VertexTarget
-from contrail.partitions import Partitions, newest_closed
+from contrail.partitions import Partitions
 from contrail_airflow.dags.notifiers import DeadlineNotifier, FailureNotifier, RunNotifier, StageNotifier
 from contrail_airflow.dags.words import Words, words_of
 from contrail_airflow.operators.day import PublishOperator
@@ -188,8 +189,7 @@ def run_day(spec: PipelineSpec, partition_key: str | None, asked: str | None, ru
     """The day of a run; a template macro."""
     if partition_key or asked:
         return partition_key or str(asked)
-    newest = newest_closed(run_after, spec.cutoff, spec.timezone)
-    return str(min(newest, spec.last_partition) if spec.last_partition else newest)
+    return str(newest_closed(spec, run_after))
 
 
 def days_before(partition_key: str, days: int) -> str:
