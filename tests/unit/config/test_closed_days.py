@@ -3,10 +3,10 @@
 from datetime import UTC, date, datetime, time
 
 import pytest
+from tests.conftest import Toy
 
 from contrail.config.closed_days import newest_closed
 from contrail.config.pipeline import parse_pipeline
-from tests.conftest import Toy
 
 
 @pytest.mark.parametrize(("now", "cutoff", "newest"), [
