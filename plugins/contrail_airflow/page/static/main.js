@@ -51,7 +51,7 @@ function switchTo(changes) {
 
 /** The pipeline and day of the DAG and run whose tab the page is. */
 async function fromTab(query) {
-  const pipeline = query.dag.replace(/__(daily|score|monitor|train|backfill)$/, "");
+  const pipeline = query.dag.replace(/__[a-z]+$/, "");
   if (!query.run) return { pipeline };
   const run = await airflow.get(`dags/${encodeURIComponent(query.dag)}/dagRuns/${encodeURIComponent(query.run)}`).catch(() => ({}));
   const first = run.partition_key ?? run.conf?.day ?? run.conf?.from;
@@ -85,7 +85,7 @@ async function start() {
   const query = read();
   const frame = await get("frame");
   if (!frame.pipelines.length) {
-    fill(place, h("div", { class: "trouble" }, h("h2", {}, "No pipeline to see"), h("p", {}, "You may see a pipeline when you may read its five DAGs. An administrator of Airflow can grant that.")));
+    fill(place, h("div", { class: "trouble" }, h("h2", {}, "No pipeline to see"), h("p", {}, "You may see a pipeline when you may read each of its DAGs. An administrator of Airflow can grant that.")));
     return;
   }
   if (query.dag) go({ ...(await fromTab(query)), dag: null, run: null }, { replace: true });
