@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,13 @@ class RegisteredModel:
 
 @dataclass(frozen=True)
 class VersionInfo:
-    """A registered version as the registry knows it."""
+    """A registered version as the registry knows it. ``made_at`` is the time of its registration."""
 
     name: str
     version: str
     run_id: str
     tags: dict[str, str] = field(default_factory=dict)
+    made_at: datetime | None = None
 
 
 def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str, str], description: str) -> str:
@@ -91,10 +93,36 @@ def versions(settings: Settings, name: str) -> list[VersionInfo]:
     """Read every version that nobody has deleted, oldest first."""
     if no_database(settings.registry.tracking_uri):
         return []
-    with mlflow_errors(f"read the versions of '{name}'"):
-        found = client(settings).search_model_versions(f"name = '{name}'", max_results=_VERSIONS)
-    every = (VersionInfo(name, str(one.version), str(one.run_id), dict(one.tags)) for one in found)
+    every = _versions_in_database(settings, name)
+    if every is None:
+        with mlflow_errors(f"read the versions of '{name}'"):
+            found = client(settings).search_model_versions(f"name = '{name}'", max_results=_VERSIONS)
+        every = [
+            VersionInfo(name, str(one.version), str(one.run_id), dict(one.tags), _moment(one.creation_timestamp))
+            for one in found
+        ]
     return sorted(every, key=lambda one: int(one.version))
+
+
+def _versions_in_database(settings: Settings, name: str) -> list[VersionInfo] | None:
+    """Query MLflow's database directly; see ``_find_in_database``."""
+    query = (
+        "SELECT v.version, v.run_id, v.creation_time, t.key, t.value FROM model_versions v LEFT JOIN model_version_tags t "
+        f"ON t.name = v.name AND t.version = v.version WHERE v.name = :name AND v.current_stage <> '{_DELETED}'"
+    )
+    rows = ask_database(settings, query, {"name": name})
+    if rows is None:
+        return None
+    found: dict[str, VersionInfo] = {}
+    for version, run_id, made, key, value in rows:
+        one = found.setdefault(str(version), VersionInfo(name, str(version), str(run_id), {}, _moment(made)))
+        if key is not None:
+            one.tags[str(key)] = str(value)
+    return list(found.values())
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def log_files(settings: Settings, version: VersionInfo, folder: Path, artifact_path: str) -> str:

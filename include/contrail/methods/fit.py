@@ -6,9 +6,9 @@ The functions take rows and return trees. Reading rows, growing trees on machine
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from contrail.methods.boosting import Boosting, Checkpoints, History, NoCheckpoi
 from contrail.methods.matrices import Floats, Rows, TrainingRows, predict
 from contrail.methods.trainer import Device, ThisProcess, Trainer
 from contrail.methods.xgboost_loading import load_xgboost
+
+if TYPE_CHECKING:
+    import xgboost
 
 _OBJECTIVES = {
     "binary": {"objective": "binary:logistic", "eval_metric": "logloss"},
@@ -135,10 +138,15 @@ def fit_trees(
             booster, _ = boost(Boosting("refit", rounds), params, grow, train, checkpoints)
     # The booster's attributes name the machine and early stopping. With them equal trees would differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))
+    importance = importance_of(booster, rows.names)
+    return Fitted(bytes(booster.save_raw("ubj")), rounds, device, trainer.workers, predictions, history, importance)
+
+
+def importance_of(booster: "xgboost.Booster", names: Sequence[str]) -> dict[str, float]:
+    """Each feature's share of the total gain. A feature that no tree uses has 0."""
     gains = {name: float(gain) for name, gain in booster.get_score(importance_type="total_gain").items()}
     total = sum(gains.values()) or 1.0
-    importance = {name: gains.get(name, 0.0) / total for name in rows.names}
-    return Fitted(bytes(booster.save_raw("ubj")), rounds, device, trainer.workers, predictions, history, importance)
+    return {name: gains.get(name, 0.0) / total for name in names}
 
 
 def predict_unseen(

@@ -18,7 +18,8 @@ from contrail.reports.page import harmless, protected
 _NAMED = 5
 _STYLE = """
 <style>
-.contrail { font: 15px/1.5 system-ui, sans-serif; max-width: 1160px; margin: 24px auto; padding: 0 24px; color: #222; }
+.contrail { font: 15px/1.5 system-ui, sans-serif; max-width: 1160px; margin: 0 auto; padding: 24px; }
+.contrail { color: #222; background: #fff; }
 .contrail h1 { font-size: 24px; margin: 0 0 4px; }
 .contrail table { border-collapse: collapse; margin: 12px 0; }
 .contrail th, .contrail td { text-align: left; padding: 3px 18px 3px 0; border-bottom: 1px solid #ddd; }

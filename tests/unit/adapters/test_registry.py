@@ -76,6 +76,19 @@ def test_training_windows_are_found_in_the_database_as_mlflow_finds_them(current
     assert registry.training_windows_of(current, "toy") == expected
 
 
+def test_versions_are_found_in_the_database_as_mlflow_finds_them(current, logged, monkeypatch):
+    for _ in range(2):
+        register(current, logged)
+    registry.tag_version(current, registry.versions(current, "toy")[0], {"decision": "pass"})
+    mlflow_store.client(current).delete_model_version("toy", register(current, logged))
+    found = registry.versions(current, "toy")
+    assert [(one.version, one.tags.get("decision"), one.made_at is None) for one in found] == [
+        ("1", "pass", False), ("2", None, False),
+    ]  # fmt: skip
+    monkeypatch.setattr(mlflow_store, "_SQL_STORES", ("http:",))
+    assert registry.versions(current, "toy") == found
+
+
 def test_looking_for_trainings_makes_no_registry(home):
     assert registry.training_windows_of(settings(), "toy") == {}
     assert not (settings().home_path / "mlflow").exists()
