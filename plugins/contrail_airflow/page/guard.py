@@ -17,8 +17,8 @@ _POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
+_POLICY_NAME = "content-security-policy"
 _HEADERS = {
-    "content-security-policy": _POLICY,
     "x-frame-options": "SAMEORIGIN",  # Airflow shows the page in a frame of its own
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -43,7 +43,8 @@ class Guard:
         async def guarded(message: Any) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update({**_HEADERS, "cache-control": _CHECKED if static else _FRESH})
+                policy = headers.get(_POLICY_NAME, _POLICY)  # a report brings a stricter one, with a sandbox
+                headers.update({**_HEADERS, _POLICY_NAME: policy, "cache-control": _CHECKED if static else _FRESH})
             await send(message)
 
         refused = forged(scope["method"], Headers(scope=scope))

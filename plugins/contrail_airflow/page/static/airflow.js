@@ -29,8 +29,8 @@ async function ask(url, options) {
   throw new Refused(answer.status, own[answer.status] ?? words);
 }
 
-const sent = (body) => ({
-  method: "POST",
+const sent = (body, method = "POST") => ({
+  method,
   headers: { "content-type": "application/json", "x-contrail": "1" },
   body: JSON.stringify(body),
 });
@@ -43,6 +43,7 @@ export const post = (path, body, signal) => ask(`api/${path}`, { ...sent(body), 
 export const airflow = {
   get: (path, signal) => ask(new URL(`api/v2/${path}`, root), { signal }),
   post: (path, body) => ask(new URL(`api/v2/${path}`, root), sent(body)),
+  patch: (path, body) => ask(new URL(`api/v2/${path}`, root), sent(body, "PATCH")),
 };
 
 /** Attributes of a link to a page of Airflow. The frame's sandbox stops links, so Airflow's own document follows them. */

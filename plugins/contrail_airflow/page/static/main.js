@@ -74,7 +74,7 @@ async function show(frame, query) {
   try {
     if (pipeline.problem) throw new Error(pipeline.problem);
     const module = await view.load();
-    await module.show(box, { pipeline, query, signal });
+    await module.show(box, { pipeline, user: frame.user, query, signal });
   } catch (error) {
     if (!signal.aborted) fill(box, h("div", { class: "trouble" }, h("h2", {}, "This view cannot be shown"), h("pre", {}, error.message)));
   }

@@ -17,6 +17,12 @@ from contrail_airflow.roles import ROLES
 
 PLAN = {"first": "2024-01-10", "last": "2024-01-12", "stages": ["features"]}
 OURS = {MARK: "1", "sec-fetch-site": "same-origin"}
+# What an endpoint reads, where twelve days without a model are not enough.
+FILLED = {
+    "/api/{pipeline}/models/{version}",
+    "/api/{pipeline}/models/{version}/rollback",
+    "/reports/{pipeline}/{kind}/{path:path}",
+}
 # Every endpoint, with an address that works, and those who may use it.
 EVERYBODY = {role.name for role in ROLES}
 ENDPOINTS = {
@@ -27,6 +33,18 @@ ENDPOINTS = {
     ("GET", "/api/{pipeline}/predictions"): ("api/toy/predictions", EVERYBODY),
     ("GET", "/api/{pipeline}/predictions/segment"): (
         "api/toy/predictions/segment?name=depot&first=2024-01-05&last=2024-01-05",
+        EVERYBODY,
+    ),
+    ("GET", "/api/{pipeline}/models"): ("api/toy/models", EVERYBODY),
+    ("GET", "/api/{pipeline}/models/{version}"): ("api/toy/models/2", EVERYBODY),
+    ("GET", "/api/{pipeline}/models/{version}/rollback"): ("api/toy/models/2/rollback", EVERYBODY),
+    ("GET", "/api/{pipeline}/tables"): ("api/toy/tables", EVERYBODY),
+    ("GET", "/api/{pipeline}/tables/{table}"): ("api/toy/tables/features", EVERYBODY),
+    ("GET", "/api/{pipeline}/quarantine"): ("api/toy/quarantine", EVERYBODY),
+    ("GET", "/api/{pipeline}/quarantine/rows"): ("api/toy/quarantine/rows?table=parcels&rule=known_depot", EVERYBODY),
+    ("GET", "/api/{pipeline}/reports"): ("api/toy/reports", EVERYBODY),
+    ("GET", "/reports/{pipeline}/{kind}/{path:path}"): (
+        "reports/toy/decisions/v1_2024-02-11_2024-02-24.html",
         EVERYBODY,
     ),
     ("POST", "/api/{pipeline}/plan"): ("api/toy/plan", EVERYBODY - {"analyst"}),
@@ -66,7 +84,10 @@ def test_a_route_without_a_right_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
-def test_each_role_may_do_its_own_and_nobody_else_anything(method: str, path: str, visit: Visit, toy_page: Toy) -> None:
+def test_each_role_may_do_its_own_and_nobody_else_anything(
+    method: str, path: str, visit: Visit, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("toy_models" if path in FILLED else "toy_page")
     address, may = ENDPOINTS[method, path]
     for role in EVERYBODY:
         answered = 409 if "segment" in path else 200  # without a model there are no predictions
@@ -116,6 +137,9 @@ def test_an_unknown_pipeline_and_an_unseen_one_look_alike(
     monkeypatch.setattr(access, "may_see", lambda user, pipeline: False)
     unseen = visit("analyst").get("api/toy/board")
     assert (unseen.status_code, unseen.json()) == (404, {"detail": "There is no pipeline 'toy' that you may see."})
+    for (method, path), (address, _) in ENDPOINTS.items():
+        if "{pipeline}" in path:
+            assert call(visit("admin"), method, address) == 404, path
 
 
 def test_every_answer_forbids_scripts_and_frames_of_others(visit: Visit, toy_page: Toy) -> None:
