@@ -1,0 +1,125 @@
+"""Jobs of two desks on the page Contrail, in a real Airflow and a real browser, with the clicks that each takes.
+
+It runs after the other modules, since it makes versions and spoils a day.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from playwright.sync_api import FrameLocator, Locator, expect
+
+from contrail.errors import FileRefusedError
+from contrail_airflow.local.embedded import Embedded
+from contrail_airflow.local.main_job import make_plan
+from tests.conftest import Toy
+from tests.e2e.conftest import Person, wait_for_the_question
+from tests.landed import landed_path, lines_of, write_lines
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("airflow")]
+LogIn = Callable[[str], Person]
+MOST_CLICKS = 10
+EVIL = "<script>parent.document.title='stolen'</script>"
+expect.set_options(timeout=120_000)
+
+
+class Clicks:
+    """Clicks that a job takes, from Airflow's first page on."""
+
+    def __init__(self, person: Person) -> None:
+        self.count = 0
+        self.click(person.page.get_by_role("link", name="Contrail", exact=True).first)
+        self.frame: FrameLocator = person.page.frame_locator("iframe[title=Contrail]")
+
+    def click(self, place: Locator) -> None:
+        self.count += 1
+        assert self.count <= MOST_CLICKS
+        place.click()
+
+
+def test_an_approver_answers_a_promotion_with_its_evidence_in_view(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
+    scientist = airflow.api("scientist")
+    as_of = make_plan(toy.pipeline).windows.gate.end + timedelta(days=1)
+    asked = {"as_of": str(as_of), "approval": True, "why": f"deeper {EVIL}", "insist": True}
+    run_id = scientist.trigger("toy__train", asked)
+    wait_for_the_question(scientist, run_id)
+
+    reader = log_in("analyst")
+    steps = Clicks(reader)
+    steps.click(steps.frame.get_by_role("link", name="Models"))
+    question = steps.frame.get_by_role("region", name="A promotion waits")
+    expect(question).to_contain_text("approver or admin may answer. You are logged in as analyst.")
+    expect(question.get_by_role("button", name="Approve")).to_have_count(0)
+
+    approver = log_in("approver")
+    steps = Clicks(approver)
+    steps.click(steps.frame.get_by_role("link", name="Models"))
+    question = steps.frame.get_by_role("region", name="A promotion waits")
+    steps.click(question.get_by_role("button", name="evidence"))
+    version = steps.frame.get_by_role("region", name="Version", exact=True)
+    for words in (
+        "Waits for an approver.",
+        f"scientist asked for its training: deeper {EVIL}",
+        "Better than the champion",
+        "Log loss",
+    ):
+        expect(version).to_contain_text(words)
+    approve = question.get_by_role("button", name="Approve")
+    expect(approve).to_be_disabled()
+    question.get_by_label("Reason").fill("better in every depot")
+    approver.shoot("question")
+    with approver.page.expect_response(lambda answer: answer.url.endswith("/hitlDetails") and answer.ok) as sent:
+        steps.click(approve)
+    assert sent.value.json()["responded_by"]["name"] == "approver"
+    expect(steps.frame.get_by_text("Your answer is kept: Approve.")).to_be_visible()
+    assert scientist.wait("toy__train", run_id, lambda task: None) == "success"
+    moves = "SELECT person, reason FROM model_history WHERE alias = 'champion' ORDER BY moved_at"
+    assert toy.sql(moves)[-1] == ("approver", "better in every depot")
+    approver.page.reload()
+    expect(steps.frame.get_by_role("heading", name="Models")).to_be_visible()
+    expect(steps.frame.get_by_role("region", name="A promotion waits")).to_have_count(0)
+    approver.shoot("models")
+    assert "stolen" not in approver.page.title()
+
+
+def test_an_engineer_finds_the_quarantined_rows_of_a_refused_day(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
+    day = "2024-03-06"
+    lines = lines_of(toy, "parcels", day)
+    depot = lines[0].split(",").index("depot")
+    broken = lines[1].split(",")
+    broken[depot] = EVIL
+    mended = [landed_path(toy, "parcels", day, 2), landed_path(toy, "parcels", day, 3)]
+    write_lines(toy, "parcels", day, [lines[0], ",".join(broken), *lines[2:]], revision=2)
+    toy.run("ingest", day)
+    toy.run("validate", day)
+    mended[1].write_bytes(landed_path(toy, "parcels", day).read_bytes()[:400])
+    with pytest.raises(FileRefusedError):
+        toy.run("ingest", day)
+
+    engineer = log_in("engineer")
+    steps = Clicks(engineer)
+    steps.click(steps.frame.get_by_role("link", name="Data"))
+    steps.click(steps.frame.get_by_role("button", name="Kept aside"))
+    refused = steps.frame.get_by_role("article").filter(has_text="Wed, Mar 6, 2024: parcels, truncated_gzip")
+    steps.click(refused.get_by_role("link", name="This day's quarantine"))
+    expect(steps.frame.get_by_role("button", name="All days")).to_be_visible()
+    rule = steps.frame.get_by_role("group").filter(has_text="parcels: known_depot")
+    steps.click(rule.get_by_text("parcels: known_depot"))
+    for words in (EVIL, "2024-03-06.2.csv.gz, line 2"):
+        expect(rule).to_contain_text(words)
+    expect(engineer.page).to_have_url(re.compile("view=data.*part=aside.*first=2024-03-06"))
+    engineer.shoot("quarantine")
+
+    steps.click(steps.frame.get_by_role("button", name="Reports"))
+    steps.click(steps.frame.get_by_role("region", name="Data docs").get_by_role("link").first)
+    docs = steps.frame.frame_locator("iframe.report")
+    expect(docs.get_by_role("heading", level=1)).to_be_visible()
+    engineer.shoot("docs")
+    steps.click(steps.frame.get_by_role("button", name="All reports"))
+    steps.click(steps.frame.get_by_role("region", name="Drift").get_by_role("link").first)
+    expect(steps.frame.frame_locator("iframe.report").get_by_role("heading", level=1)).to_be_visible()
+    engineer.shoot("drift")
+    assert "stolen" not in engineer.page.title()
+    for path in mended:
+        path.unlink()
