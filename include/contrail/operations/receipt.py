@@ -135,7 +135,7 @@ def receipt_of(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, obje
         scoring=_made(_scoring(lake, day, row["scoring_run"])),
         scoring_run=row["scoring_run"],
         scored_at=row["scored_at"].isoformat(),
-        recomputed=_recomputed(lake, spec, model, snapshot, day, found),
+        recomputed=_recomputed(model, features_of(lake, spec, snapshot, day, found)),
     )
 
 
@@ -147,7 +147,7 @@ def _row(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, object]) -
             f"{spec.name} has no predictions of {day}; {f'it has {has}' if has else 'it has none yet'}. "
             f"Run: contrail score --pipeline {spec.name} --from {day}"
         )
-    rows = _rows(lake, spec, "predictions", Wanted(days={"predictions": Partitions(day, day)}, personal=True), key)
+    rows = rows_with(lake, spec, "predictions", Wanted(days={"predictions": Partitions(day, day)}, personal=True), key)
     said = ", ".join(f"{name}={value}" for name, value in key.items())
     if not rows.num_rows:
         raise MissingInputError(f"{spec.name} has no prediction of {day} with {said}")
@@ -163,8 +163,8 @@ def _row(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, object]) -
     return found
 
 
-def _rows(lake: Lake, spec: PipelineSpec, table: str, wanted: Wanted, key: Mapping[str, object]) -> pa.Table:
-    """The rows of a table with this key."""
+def rows_with(lake: Lake, spec: PipelineSpec, table: str, wanted: Wanted, key: Mapping[str, object]) -> pa.Table:
+    """Read the rows of a table that have these values in columns of the key, in the order of partition and key."""
     with session(lake.settings) as connection, in_words(lake, spec):
         create_views(connection, lake, spec, {table}, wanted)
         shown = connection.table(table)
@@ -222,12 +222,15 @@ def _made(entry: HistoryEntry | None) -> Made | None:
     )
 
 
-def _recomputed(
-    lake: Lake, spec: PipelineSpec, model: RegisteredModel, snapshot: int, day: date, key: Mapping[str, object]
-) -> float | None:
+def features_of(lake: Lake, spec: PipelineSpec, snapshot: int, day: date, key: Mapping[str, object]) -> pa.Table | None:
+    """Read the features that a prediction was made of; None where their snapshot has expired."""
     wanted = Wanted(snapshots={"features": snapshot}, days={"features": Partitions(day, day)}, personal=True)
     try:
-        rows = _rows(lake, spec, "features", wanted, key)
+        rows = rows_with(lake, spec, "features", wanted, key)
     except MissingInputError:
         return None
-    return float(model.package.predict(rows)[0]) if rows.num_rows else None
+    return rows if rows.num_rows else None
+
+
+def _recomputed(model: RegisteredModel, features: pa.Table | None) -> float | None:
+    return None if features is None else float(model.package.predict(features)[0])

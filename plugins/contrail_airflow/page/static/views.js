@@ -5,6 +5,7 @@
 export const views = [
   { id: "board", label: "Board", load: () => import("./board.js") },
   { id: "predictions", label: "Predictions", load: () => import("./predictions.js") },
+  { id: "one", label: "One prediction", load: () => import("./one.js") },
   { id: "models", label: "Models", load: () => import("./models.js") },
   { id: "data", label: "Data", load: () => import("./data.js") },
 ];

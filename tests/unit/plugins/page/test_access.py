@@ -19,6 +19,7 @@ PLAN = {"first": "2024-01-10", "last": "2024-01-12", "stages": ["features"]}
 OURS = {MARK: "1", "sec-fetch-site": "same-origin"}
 # What an endpoint reads, where twelve days without a model are not enough.
 FILLED = {
+    "/api/{pipeline}/prediction",
     "/api/{pipeline}/models/{version}",
     "/api/{pipeline}/models/{version}/rollback",
     "/reports/{pipeline}/{kind}/{path:path}",
@@ -35,6 +36,8 @@ ENDPOINTS = {
         "api/toy/predictions/segment?name=depot&first=2024-01-05&last=2024-01-05",
         EVERYBODY,
     ),
+    ("GET", "/api/{pipeline}/prediction"): ('api/toy/prediction?day=2024-02-26&key={"parcel":"0"}', EVERYBODY),
+    ("GET", "/api/{pipeline}/prediction/find"): ("api/toy/prediction/find?day=2024-02-26", EVERYBODY),
     ("GET", "/api/{pipeline}/models"): ("api/toy/models", EVERYBODY),
     ("GET", "/api/{pipeline}/models/{version}"): ("api/toy/models/2", EVERYBODY),
     ("GET", "/api/{pipeline}/models/{version}/rollback"): ("api/toy/models/2/rollback", EVERYBODY),

@@ -1,0 +1,102 @@
+"""The view One prediction through its endpoints: the published score, what if, and what cannot be asked."""
+
+import json
+import math
+from datetime import date
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pytest
+from tests.conftest import Toy
+from tests.unit.plugins.page.conftest import EVIL, Visit
+
+from contrail.operations.one_prediction import find, one_prediction
+from contrail.stages.champion import model_of
+from contrail.stages.fitting import fitted
+
+DAY = "2024-02-26"
+
+
+def ask(visit: Visit, key: Any, changes: Any = None) -> httpx.Response:
+    asked = {"day": DAY, "key": json.dumps(key), **({"changes": json.dumps(changes)} if changes is not None else {})}
+    return visit("analyst").get("api/toy/prediction", params=asked)
+
+
+def test_where_nothing_is_changed_the_score_is_the_published_one_to_the_last_bit(toy_models: Toy) -> None:
+    day = date.fromisoformat(DAY)
+    found = find(toy_models.lake, toy_models.pipeline, day, "")
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    for one in found[::7]:
+        plain = one_prediction(toy_models.lake, toy_models.pipeline, day, one.key)
+        assert plain.changed is None
+        assert plain.published is not None
+        same = {effect.feature: effect.value for effect in plain.published.effects}
+        again = one_prediction(toy_models.lake, toy_models.pipeline, day, one.key, same)
+        assert again.changed == again.published == plain.published
+        assert plain.published.score == plain.receipt.prediction == one.score
+        assert plain.receipt.same
+        parts = math.fsum(effect.contribution for effect in plain.published.effects)
+        assert plain.published.raw == pytest.approx(plain.published.base + parts)
+        assert 1 / (1 + math.exp(-plain.published.raw)) == pytest.approx(one.score, abs=1e-5)
+
+
+def test_another_value_gives_the_score_of_the_models_own_package(visit: Visit, toy_models: Toy) -> None:
+    found = ask(visit, {"parcel": "0"}, {"weight": 9.5, "depot": None}).json()
+    features = toy_models.lake.scan("features", columns=None).to_pandas()
+    row = features[(features["partition_date"].astype(str) == DAY) & (features["parcel"] == 0)].copy()
+    row["weight"], row["depot"] = 9.5, None
+    model = fitted(toy_models.spec, model_of(toy_models.settings, toy_models.lake, "2"))
+    assert found["changed"]["score"] == float(model.package.predict(pa.Table.from_pandas(row))[0])
+    assert found["changed"]["score"] != found["published"]["score"] == found["receipt"]["prediction"]
+    values = {one["feature"]: one["value"] for one in found["changed"]["effects"]}
+    assert (values["weight"], values["depot"]) == (9.5, None)
+    assert found["choices"]["depot"] == ["A", "B", "C"]
+
+
+def test_the_same_entity_on_other_days(visit: Visit, toy_models: Toy) -> None:
+    found = ask(visit, {"parcel": "0"}).json()
+    assert found["entity"] == {"parcel": 0}
+    assert [one["day"] for one in found["past"]] == ["2024-02-26", "2024-02-27", "2024-02-28"]
+    assert {one["version"] for one in found["past"]} == {"2"}
+
+
+def test_each_word_narrows_the_search(visit: Visit, toy_models: Toy) -> None:
+    def found(text: str) -> list[dict[str, Any]]:
+        return list(visit("analyst").get("api/toy/prediction/find", params={"day": DAY, "text": text}).json())
+
+    assert len(found("")) == 50
+    assert {one["key"]["parcel"] for one in found("17")} == {17}
+    assert found(f"{DAY} 17") == found("17")
+    assert found(EVIL) == found("17 nothing") == []
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"wieght": 1}, "'wieght' is no feature of the model; did you mean 'weight'?"),
+    ({"depot": "Z"}, "the model does not know depot='Z'"),
+    ({"weight": "heavy"}, "weight cannot be 'heavy'"),
+    ({"depot": 5}, "the model does not know depot=5"),
+])  # fmt: skip
+def test_a_value_that_a_feature_cannot_have_is_told(
+    changes: dict[str, Any], said: str, visit: Visit, toy_models: Toy
+) -> None:
+    answer = ask(visit, {"parcel": "0"}, changes)
+    assert answer.status_code == 400
+    assert said.lower() in answer.json()["detail"].lower()
+
+
+@pytest.mark.parametrize("key", ["no json", "[]", '"0"', '{"parcel": {"a": 1}}'])
+def test_a_key_that_is_no_object_is_refused(key: str, visit: Visit, toy_models: Toy) -> None:
+    answer = visit("analyst").get("api/toy/prediction", params={"day": DAY, "key": key})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize(("key", "status"), [
+    ({"parcel": "999999"}, 409), ({"parcel": EVIL}, 400), ({"parcle": "0"}, 400), ({}, 400),
+])  # fmt: skip
+def test_a_key_that_names_no_prediction_or_several_is_told(
+    key: dict[str, str], status: int, visit: Visit, toy_models: Toy
+) -> None:
+    answer = ask(visit, key)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["detail"]
