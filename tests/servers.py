@@ -24,6 +24,7 @@ from contrail.stages import VERBS
 from contrail_airflow.local.compose_env import make_environment, new_passwords
 from contrail_airflow.local.embedded import Embedded, State
 from contrail_airflow.local.processes import wait_until
+from contrail_airflow.operators.forked_process import FORK_SERVER
 from tests.conftest import PROJECT
 from tests.loopback.storage import free_port
 
@@ -193,7 +194,8 @@ class SeveralWorkers(Embedded):
         foreign = {name for name in embedded if name.startswith("AIRFLOW__")} - {
             "AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER", "AIRFLOW__CORE__LOAD_EXAMPLES"
         }  # fmt: skip
-        image = {name: value for name, value in embedded.items() if name not in foreign}
+        # A worker stands for another machine, which the embedded Airflow's fork server does not reach.
+        image = {name: value for name, value in embedded.items() if name not in foreign | {FORK_SERVER}}
         logs = {"AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs")}
         for name in WORKERS:
             own = {"AIRFLOW_HOME": str(self.home / name)}

@@ -22,6 +22,7 @@ from tests.conftest import PROJECT, TOY_PIPELINES
 from tests.loopback.storage import free_port
 from tests.servers import Servers, Service
 
+from contrail_airflow.dags.file import NAMES
 from contrail_airflow.local.api import AirflowApi, AirflowApiError
 from contrail_airflow.local.processes import wait_until
 from contrail_airflow.roles import APPROVERS, SETTINGS_USER
@@ -119,7 +120,7 @@ def test_each_role_logs_in_and_does_its_own_work_and_no_more(airflow: Place) -> 
     analyst, scientist, engineer, approver = (
         api(airflow, name) for name in ("analyst", "scientist", "engineer", "approver")
     )
-    assert analyst.call("GET", "dags")["total_entries"] == 5
+    assert analyst.call("GET", "dags")["total_entries"] == len(NAMES)
     assert {pool["name"] for pool in analyst.call("GET", "pools")["pools"]} >= {"heavy", "gpu"}
     assert analyst.call("GET", "eventLogs")["total_entries"] >= 0
     connection = {"connection_id": "warehouse", "conn_type": "generic", "password": "of the warehouse"}
@@ -220,7 +221,7 @@ def _a_person_changes_the_password_and_a_restart_keeps_it(airflow: Place) -> Non
     assert change_own_password(airflow, "analyst", "a guess", "new words") == "/auth/login/"
     change_own_password(airflow, "analyst", airflow.servers.passwords["analyst"], "new words")
     assert airflow.run("airflow-init").splitlines()[-1] == "Every user existed."
-    assert AirflowApi(airflow.url, "analyst", "new words").call("GET", "dags")["total_entries"] == 5
+    assert AirflowApi(airflow.url, "analyst", "new words").call("GET", "dags")["total_entries"] == len(NAMES)
     with pytest.raises(AirflowApiError, match="refused the login"):
         api(airflow, "analyst").call("GET", "dags")
     hashes = [row[0] for row in airflow.servers.query("airflow", "airflow", "SELECT password FROM ab_user")]

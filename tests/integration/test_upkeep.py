@@ -245,7 +245,7 @@ def test_it_runs_beside_readers_writers_a_backfill_and_a_reproduction(toy: Toy) 
     try:
         while time.monotonic() < end and not done.is_set():
             list(compact(life.lake))
-            removed += sum(one.files for one in maintain(life.lake, toy.spec.retention, timedelta(seconds=8)))
+            removed += sum(one.files for one in maintain(life.lake, toy.spec.retention, timedelta(seconds=15)))
     finally:
         done.set()
         for one in workers:

@@ -1,4 +1,7 @@
-"""The page Contrail in a real Airflow and a real browser: each desk's way from a question to its answer."""
+"""The page Contrail in a real Airflow and a real browser: each desk's way from a question to its answer.
+
+It runs after ``test_embedded_airflow``, which wants an Airflow that nobody has used, and before what makes other versions.
+"""
 
 import re
 from collections.abc import Callable
