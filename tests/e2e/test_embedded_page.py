@@ -95,3 +95,20 @@ def test_the_tab_of_a_run_opens_the_board_at_its_day(airflow: Embedded, log_in: 
     expect(frame.get_by_role("button", name="Month")).to_have_attribute("aria-pressed", "true")
     expect(frame.locator(".choice")).to_be_visible()
     scientist.shoot("tab")
+
+
+def test_an_analyst_asks_why_a_score_is_what_it_is_and_what_would_change_it(log_in: LogIn) -> None:
+    analyst = log_in("analyst")
+    analyst.open("plugin/contrail/contrail/?pipeline=toy&view=one&day=2024-03-05")
+    frame = analyst.page.frame_locator("iframe[title=Contrail]")
+    frame.get_by_role("button", name="Explain").first.click()
+    expect(frame.get_by_text("the same score, to the last bit")).to_be_visible()
+    expect(frame.get_by_role("region", name="Receipt")).to_contain_text("version 1, trained on")
+    weight = frame.get_by_label(re.compile("^weight"))
+    weight.fill("9.5")
+    weight.blur()
+    expect(frame.locator("dl.tiles")).to_contain_text("With your changes")
+    expect(analyst.page).to_have_url(re.compile("view=one.*changes="))
+    analyst.shoot("one")
+    frame.get_by_role("button", name="Take the changes back").click()
+    expect(frame.locator("dl.tiles")).not_to_contain_text("With your changes")

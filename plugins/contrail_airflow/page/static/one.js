@@ -119,7 +119,7 @@ class View {
       h(
         "dl", { class: "tiles" },
         tile(binary ? "Score" : "Prediction", show(receipt.prediction)),
-        changed && tile("With your changes", `${show(changed.score)} (${binary ? `${words.signed((changed.score - receipt.prediction) * 100)} points` : words.signed(changed.score - receipt.prediction)})`),
+        changed && tile("With your changes", moved(changed.score, receipt.prediction, binary, show)),
         receipt.decision !== null && tile("Decision", receipt.decision ? "flagged" : "not flagged"),
         threshold !== null && tile("Flagged from", words.rate(threshold)),
         tile("Model", `v${receipt.model.version}`),
@@ -152,7 +152,7 @@ class View {
       line(h("strong", {}, "Mean of the training"), "", "", means(base)),
       ...steps.map((one) =>
         line(
-          h("span", { title: one.meaning }, h("code", {}, one.feature)),
+          h("span", {}, h("code", {}, one.feature), h("small", {}, one.meaning)),
           this.value(one, before.get(one.feature), found.choices[one.feature], changes),
           h("span", { class: "effect" }, h("b", {}, words.signed(one.contribution)), bar(one.from, one.to)),
           means(one.to),
@@ -178,7 +178,7 @@ class View {
       return h("select", { "aria-label": label, onchange: (event) => set(event.target.value === "" ? null : event.target.value) }, h("option", { value: "", selected: one.value === null }, "unknown"), [...new Set([one.value, ...choices])].filter((value) => value !== null).map((value) => h("option", { value, selected: value === one.value }, value)));
     if (typeof one.value === "boolean" || typeof before.value === "boolean")
       return h("select", { "aria-label": label, onchange: (event) => set({ true: true, false: false, "": null }[event.target.value]) }, [["", "unknown"], ["true", "yes"], ["false", "no"]].map(([value, text]) => h("option", { value, selected: String(one.value ?? "") === value }, text)));
-    return h("input", { type: "number", step: "any", "aria-label": label, value: one.value, placeholder: "unknown", onchange: (event) => set(event.target.value === "" ? null : Number(event.target.value)) });
+    return h("input", { type: "number", step: "any", "aria-label": label, value: legible(one.value), placeholder: "unknown", onchange: (event) => set(event.target.value === "" ? null : Number(event.target.value)) });
   }
 
   past(place, { past: found, entity, receipt: { partition: day } }, show) {
@@ -190,6 +190,10 @@ class View {
 }
 
 const tile = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+
+const moved = (now, before, binary, show) => `${show(now)} (${binary ? `${words.signed(Math.round((now - before) * 1000) / 10)} points` : words.signed(now - before)})`;
+// Six digits are enough to read; the score is computed with all of them until somebody types others.
+const legible = (value) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value);
 
 const same = (equal) =>
   equal === null ? "Its features have expired, so the score cannot be computed again." : equal ? "Computed again from its receipt just now: the same score, to the last bit." : "Computed again from its receipt, the score is another. The model or the table was changed by hand: run contrail verify.";

@@ -120,7 +120,7 @@ class View {
         measured?.metric !== null && measured && tile(METRICS[found.metric] ?? found.metric, words.number(measured.metric)),
       ),
       !measured && h("p", { class: "soft" }, "Its quality is not measured yet: not all outcomes are known."),
-      h("p", { class: "links" }, h("a", { class: "button", href: `?pipeline=${page.pipeline.name}&view=board&cell=${day}/score&until=${day}` }, "This day on the board")),
+      h("p", { class: "links" }, h("a", { class: "button", href: `?pipeline=${page.pipeline.name}&view=board&cell=${day}/score&until=${day}` }, "This day on the board"), h("a", { class: "button", href: `?pipeline=${page.pipeline.name}&view=one&day=${day}` }, "Its predictions, one by one")),
       found.segments.length > 0 &&
         h("div", { class: "joined", role: "group", "aria-label": "By" }, found.segments.map((name) => h("button", { type: "button", data: { name }, onclick: () => choose(name) }, `By ${name}`))),
       shown,
