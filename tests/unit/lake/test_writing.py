@@ -83,12 +83,12 @@ def test_the_manifest_says_what_the_files_have(lake: Lake) -> None:
 def test_a_large_partition_has_several_files_and_a_small_one_has_one(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "_FILE_BYTES", 1)
+    monkeypatch.setattr(writing, "FILE_BYTES", 1)
     monkeypatch.setattr(writing, "_GROUP_ROWS", 3)
     monkeypatch.setattr(ordering, "_BATCH_ROWS", 3)
     lake.publish(ITEMS, rows([DAY1, DAY2, DAY3], count=9), [DAY1, DAY2, DAY3], provenance())
     assert len(lake.files("items")) == 9
-    monkeypatch.setattr(writing, "_FILE_BYTES", 2**20)
+    monkeypatch.setattr(writing, "FILE_BYTES", 2**20)
     lake.publish(ITEMS, rows([DAY2], "blue", count=9), [DAY2], provenance())
     assert len(lake.files("items")) == 7
     assert lake.scan("items", columns=["id"])["id"].to_pylist() == [*range(9)] * 3
