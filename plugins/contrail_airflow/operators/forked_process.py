@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -30,7 +31,10 @@ class ForkedProcess:
         if self._code is None:
             with self._answers:
                 told = self._answers.readline()
-            self._code = int(told) if told else -9  # the server is gone, so nobody knows
+            if not told:  # the server is gone, so nobody else ends what it has started
+                with suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)
+            self._code = int(told) if told else -signal.SIGKILL
         return self._code
 
 

@@ -96,7 +96,7 @@ def test_a_command_ends_with_its_server(
 ) -> None:
     monkeypatch.setenv(FORK_SERVER, str(tmp_path))
     mark = tmp_path / "pid"
-    script = f"import os, pathlib, sys, time; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    script = f"import os, pathlib, sys, time; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(300)"
     stage = StageProcess(_command(script), {})
     assert wait_until(lambda: mark.exists() and mark.read_text() != "", 20)
     server.send_signal(signal.SIGKILL)
