@@ -112,6 +112,23 @@ def refused(user: AirflowApi, method: str, path: str, body: Any) -> None:
         user.call(method, path, json=body)
 
 
+def test_the_page_asks_this_login_who_may_do_what(airflow: Place) -> None:
+    """With the first passwords, one of which the next test changes."""
+    plan = {"first": "2024-01-10", "last": "2024-01-12", "stages": ["features"]}
+    for name, may_plan in (("analyst", False), ("scientist", True), ("engineer", True), ("approver", True)):
+        token = httpx.post(
+            f"{airflow.url}/auth/token", json={"username": name, "password": airflow.servers.passwords[name]}
+        ).json()["access_token"]
+        with httpx.Client(base_url=f"{airflow.url}/contrail/", cookies={"_token": token}, timeout=60) as person:
+            frame = person.get("api/frame").json()
+            assert frame["user"] == name
+            assert [(one["name"], one["may_backfill"]) for one in frame["pipelines"]] == [("toy", may_plan)]
+            planned = person.post("api/toy/plan", json=plan, headers={"x-contrail": "1"})
+            # Nothing has landed in this lake, which only those hear who may plan.
+            assert planned.status_code == (409 if may_plan else 403), planned.text
+    assert httpx.get(f"{airflow.url}/contrail/api/frame").status_code == 401
+
+
 def test_each_role_logs_in_and_does_its_own_work_and_no_more(airflow: Place) -> None:
     for name, password in (("admin", "admin"), ("nobody", airflow.servers.passwords["admin"])):
         with pytest.raises(AirflowApiError, match=f"refused the login of {name}: 401"):
@@ -141,22 +158,6 @@ def test_each_role_logs_in_and_does_its_own_work_and_no_more(airflow: Place) -> 
     scientist.call("POST", "dags/toy__train/clearTaskInstances", json=again)
     _only_approvers_answer(airflow, run_id)
     _a_person_changes_the_password_and_a_restart_keeps_it(airflow)
-
-
-def test_the_page_asks_this_login_who_may_do_what(airflow: Place) -> None:
-    plan = {"first": "2024-01-10", "last": "2024-01-12", "stages": ["features"]}
-    for name, may_plan in (("analyst", False), ("scientist", True), ("engineer", True), ("approver", True)):
-        token = httpx.post(
-            f"{airflow.url}/auth/token", json={"username": name, "password": airflow.servers.passwords[name]}
-        ).json()["access_token"]
-        with httpx.Client(base_url=f"{airflow.url}/contrail/", cookies={"_token": token}, timeout=60) as person:
-            frame = person.get("api/frame").json()
-            assert frame["user"] == name
-            assert [(one["name"], one["may_backfill"]) for one in frame["pipelines"]] == [("toy", may_plan)]
-            planned = person.post("api/toy/plan", json=plan, headers={"x-contrail": "1"})
-            # Nothing has landed in this lake, which only those hear who may plan.
-            assert planned.status_code == (409 if may_plan else 403), planned.text
-    assert httpx.get(f"{airflow.url}/contrail/api/frame").status_code == 401
 
 
 def _only_approvers_answer(airflow: Place, run_id: str) -> None:
