@@ -57,5 +57,5 @@ def measure() -> str:
         "One day's chain through Airflow",
         rows,
         "The daily DAG of one day: late files, ingest, validate, features. Through Airflow each is a task with a process "
-        "of its own. So Python starts and imports four times. Goal: at most 1.5.",
+        "of its own, forked from one with the libraries. Goal: at most 1.5.",
     )
