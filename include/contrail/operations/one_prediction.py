@@ -21,10 +21,8 @@ from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
 from contrail.lake.views import Wanted, create_views
 from contrail.methods.model_package import ModelPackage
-from contrail.operations.receipt import Receipt, features_of, receipt_of, rows_with
+from contrail.operations.receipt import Receipt, rows_with, traced
 from contrail.partitions import Partitions
-from contrail.stages.champion import model_of
-from contrail.stages.fitting import fitted
 
 _FOUND = 50  # predictions that a search names
 _AROUND = timedelta(days=45)
@@ -124,13 +122,11 @@ def one_prediction(
         changes: Other values by feature; null means unknown.
 
     Raises:
-        SpecError: as ``receipt_of``, and for a change of no feature, of a personal one, or to a value that it cannot have.
-        MissingInputError: as ``receipt_of``.
+        SpecError: as ``traced``, and for a change of no feature, of a personal one, or to a value that it cannot have.
+        MissingInputError: as ``traced``.
     """
     spec = pipeline.spec
-    receipt = receipt_of(pipeline, lake, day, key)
-    package = fitted(spec, model_of(lake.settings, lake, receipt.model.version)).package
-    rows = features_of(lake, spec, receipt.features_snapshot, day, receipt.key)
+    receipt, package, rows = traced(pipeline, lake, day, key)
     other = None if rows is None or not changes else _with(rows, spec, package, changes)
     columns = datasets.predictions(spec).columns
     entity = {name: value for name, value in receipt.key.items() if columns[name].type not in ("date", "timestamp")}

@@ -5,7 +5,7 @@ Who may see it is decided where it is shown.
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -23,6 +23,7 @@ from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
 from contrail.lake.sql import in_words
 from contrail.lake.views import Wanted, create_views
+from contrail.methods.model_package import ModelPackage
 from contrail.partitions import Partitions
 from contrail.reports.fragments import table_html
 from contrail.stages.champion import model_of
@@ -100,8 +101,21 @@ class Receipt(Frozen):
         return table_html(f"{self.pipeline}: a prediction and what made it", (), rows)
 
 
+class Traced(NamedTuple):
+    """A receipt with what was opened for it: the model's package, and the row of features; None where it has expired."""
+
+    receipt: Receipt
+    package: ModelPackage
+    features: pa.Table | None
+
+
 def receipt_of(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, object], personal: bool = False) -> Receipt:
-    """Find one prediction and what made it.
+    """Find one prediction and what made it. Arguments and errors are those of ``traced``."""
+    return traced(pipeline, lake, day, key, personal).receipt
+
+
+def traced(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, object], personal: bool = False) -> Traced:
+    """Find one prediction and what made it, and keep its model and features for who asks more of them.
 
     Args:
         pipeline: The pipeline.
@@ -122,7 +136,8 @@ def receipt_of(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, obje
     model = fitted(spec, model_of(lake.settings, lake, row["model_version"]))
     found = {name: row[name] for name in spec.key}
     snapshot = int(row["feature_snapshot"])
-    return Receipt(
+    features = _features(lake, spec, snapshot, day, found)
+    receipt = Receipt(
         pipeline=spec.name,
         partition=day,
         key=found,
@@ -135,8 +150,9 @@ def receipt_of(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, obje
         scoring=_made(_scoring(lake, day, row["scoring_run"])),
         scoring_run=row["scoring_run"],
         scored_at=row["scored_at"].isoformat(),
-        recomputed=_recomputed(model, features_of(lake, spec, snapshot, day, found)),
+        recomputed=None if features is None else float(model.package.predict(features)[0]),
     )
+    return Traced(receipt, model.package, features)
 
 
 def _row(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, object]) -> dict[str, Any]:
@@ -222,15 +238,10 @@ def _made(entry: HistoryEntry | None) -> Made | None:
     )
 
 
-def features_of(lake: Lake, spec: PipelineSpec, snapshot: int, day: date, key: Mapping[str, object]) -> pa.Table | None:
-    """Read the features that a prediction was made of; None where their snapshot has expired."""
+def _features(lake: Lake, spec: PipelineSpec, snapshot: int, day: date, key: Mapping[str, object]) -> pa.Table | None:
     wanted = Wanted(snapshots={"features": snapshot}, days={"features": Partitions(day, day)}, personal=True)
     try:
         rows = rows_with(lake, spec, "features", wanted, key)
     except MissingInputError:
         return None
     return rows if rows.num_rows else None
-
-
-def _recomputed(model: RegisteredModel, features: pa.Table | None) -> float | None:
-    return None if features is None else float(model.package.predict(features)[0])

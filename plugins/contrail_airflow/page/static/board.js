@@ -5,11 +5,11 @@ import { get } from "./airflow.js";
 import { closeCard, openCard } from "./card.js";
 import { command, fill, h } from "./dom.js";
 import { grid } from "./grid.js";
+import { spans } from "./pieces.js";
 import { planner } from "./plan.js";
 import { STATES, mark, overlay } from "./states.js";
 import * as words from "./words.js";
 
-const SPANS = { 31: "Month", 92: "Quarter", 366: "Year" };
 const REFRESH = 15_000; // while Airflow runs something of what is shown
 
 export async function show(place, page) {
@@ -97,24 +97,13 @@ class View {
     const { board, page } = this;
     const first = board.days[0].day;
     const last = board.days.at(-1).day;
-    const to = (until) => go({ until: until >= board.last ? null : until, day: null });
     return h(
       "div", { class: "head" },
       h("div", {}, h("h1", {}, board.title), h("p", { class: "soft" }, `${words.day(first)} – ${words.day(last)}`)),
       h(
         "div", { class: "tools" },
         page.pipeline.may_backfill && h("button", { type: "button", onclick: () => this.planner.open(last, last, this.wanted(last, last)) }, "Backfill …"),
-        h(
-          "div", { class: "joined", role: "group", "aria-label": "Days shown" },
-          Object.entries(SPANS).map(([span, label]) =>
-            h("button", { type: "button", "aria-pressed": String(Number(span) === board.span), onclick: () => go({ span }) }, label),
-          ),
-        ),
-        h(
-          "div", { class: "joined" },
-          h("button", { type: "button", "aria-label": "Older days", disabled: first <= board.first, onclick: () => to(words.later(first, -1)) }, "‹"),
-          h("button", { type: "button", "aria-label": "Newer days", disabled: last >= board.last, onclick: () => to(words.later(last, board.span)) }, "›"),
-        ),
+        spans(board, first, last, board.span),
       ),
     );
   }

@@ -5,7 +5,7 @@ import { follow, go, read } from "./address.js";
 import { get } from "./airflow.js";
 import { chart } from "./charts.js";
 import { command, fill, h } from "./dom.js";
-import { empty, facts, table } from "./pieces.js";
+import { empty, facts, table, tile } from "./pieces.js";
 import * as words from "./words.js";
 
 const SHOWN = 12; // features with the largest effect; the others are one line together
@@ -188,8 +188,6 @@ class View {
     chart(place, { days: found.map((one) => one.day), show, series: [{ label: "Score", values: found.map((one) => one.score), colour: "accent" }], marks: [{ day, kind: "promotion" }], said, pick: (other) => go({ day: other, key: JSON.stringify(entity), changes: null }), signal: this.drawn.signal });
   }
 }
-
-const tile = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
 
 const moved = (now, before, binary, show) => `${show(now)} (${binary ? `${words.signed(Math.round((now - before) * 1000) / 10)} points` : words.signed(now - before)})`;
 // Six digits are enough to read; the score is computed with all of them until somebody types others.

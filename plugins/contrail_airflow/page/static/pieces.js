@@ -2,6 +2,9 @@
 
 import { go, link } from "./address.js";
 import { h } from "./dom.js";
+import * as words from "./words.js";
+
+const SPANS = [[31, "Month"], [92, "Quarter"], [366, "Year"]];
 
 /** A table. A column is a label, or {label, number: true}; a row is a list of cells, or {cells, ...attributes}. */
 export function table(columns, rows, { caption, label } = {}) {
@@ -49,6 +52,22 @@ export const choice = (label, options, chosen, choose) =>
     "div", { class: "joined", role: "group", "aria-label": label },
     options.map(([value, text]) => h("button", { type: "button", "aria-pressed": String(value === chosen), onclick: () => choose(value) }, text)),
   );
+
+/** A number or a word with its name, in a `dl` of class "tiles". */
+export const tile = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+
+/** How many days a view shows, and older or newer ones. `ends` has the first and last day that there are. */
+export function spans(ends, first, last, span) {
+  const to = (until) => go({ until: until >= ends.last ? null : until, day: null });
+  return [
+    choice("Days shown", SPANS, span, (days) => go({ span: days })),
+    h(
+      "div", { class: "joined" },
+      h("button", { type: "button", "aria-label": "Older days", disabled: first <= ends.first, onclick: () => to(words.later(first, -1)) }, "‹"),
+      h("button", { type: "button", "aria-label": "Newer days", disabled: last >= ends.last, onclick: () => to(words.later(last, span)) }, "›"),
+    ),
+  ];
+}
 
 /** What there is to do where there is nothing to see. */
 export const empty = (title, ...children) => h("section", { class: "empty" }, h("h2", {}, title), ...children);

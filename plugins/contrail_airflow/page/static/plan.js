@@ -3,6 +3,7 @@
 
 import { airflow, post, runPath, to } from "./airflow.js";
 import { fill, h, tell } from "./dom.js";
+import { tile } from "./pieces.js";
 import * as words from "./words.js";
 
 const STAGES = ["ingest", "validate", "features", "score", "drift", "performance"];
@@ -123,8 +124,6 @@ function shown(plan) {
     plan.stages.map(stage),
   ];
 }
-
-const tile = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
 
 /** How scores would move, from the days that the plan has scored already. */
 function shift(sample) {

@@ -4,9 +4,9 @@ import { follow, go, read } from "./address.js";
 import { get } from "./airflow.js";
 import { chart } from "./charts.js";
 import { command, fill, h } from "./dom.js";
+import { spans, tile } from "./pieces.js";
 import * as words from "./words.js";
 
-const SPANS = { 31: "Month", 92: "Quarter", 366: "Year" };
 const METRICS = { log_loss: "Log loss", auc: "AUC", brier: "Brier score", rmse: "RMSE", mae: "Mean absolute error" };
 const FEATURES = 12; // features with the most drift that are shown at once
 
@@ -161,7 +161,6 @@ class View {
   }
 }
 
-const tile = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
 const byDay = (measured) => new Map(measured.map((one) => [one.day, one]));
 
 /** A chart with its title, and beside it what each line says of the day under the cursor. */
@@ -181,18 +180,12 @@ function entry(one, what, at) {
 function head(found, title, span) {
   const first = found.scored[0].day;
   const last = found.scored.at(-1).day;
-  const to = (until) => go({ until: until >= found.last ? null : until, day: null });
   return h(
     "div", { class: "head" },
     h("div", {}, h("h1", {}, "Predictions"), h("p", { class: "soft" }, `${title}, ${words.day(first)} – ${words.day(last)}`)),
     h(
       "div", { class: "tools" },
-      h("div", { class: "joined", role: "group", "aria-label": "Days shown" }, Object.entries(SPANS).map(([days, label]) => h("button", { type: "button", "aria-pressed": String(Number(days) === span), onclick: () => go({ span: days }) }, label))),
-      h(
-        "div", { class: "joined" },
-        h("button", { type: "button", "aria-label": "Older days", disabled: first <= found.first, onclick: () => to(words.later(first, -1)) }, "‹"),
-        h("button", { type: "button", "aria-label": "Newer days", disabled: last >= found.last, onclick: () => to(words.later(last, span)) }, "›"),
-      ),
+      spans(found, first, last, span),
     ),
   );
 }

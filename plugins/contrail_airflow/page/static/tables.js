@@ -3,7 +3,7 @@
 import { go } from "./address.js";
 import { get } from "./airflow.js";
 import { command, fill, h } from "./dom.js";
-import { empty, table, within } from "./pieces.js";
+import { empty, table, tile, within } from "./pieces.js";
 import * as words from "./words.js";
 
 const GROUPS = [
@@ -72,7 +72,6 @@ async function details(place, page, name) {
 }
 
 const back = () => h("p", {}, h("button", { type: "button", class: "textual", onclick: () => go({ table: null }) }, "‹ All tables"));
-const tile = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
 
 const columns = ({ columns: all }) =>
   table(
