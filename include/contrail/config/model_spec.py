@@ -193,7 +193,7 @@ class RetentionSpec(Frozen):
     reports: Days | None = Field(
         default=365, description="Pages of validations, drift, differences and decisions. Their records stay."
     )
-    logs: Days | None = Field(default=90, description="Logs of tasks, and files about errors.")
+    logs: Days | None = Field(default=90, description="Logs of tasks, events of lineage, and files about errors.")
     trials: Days | None = Field(default=90, description="MLflow runs without a registered version.")
     differences: Days | None = Field(
         default=None, description="The snapshots that the difference of a backfill or of late files compares."

@@ -134,6 +134,7 @@ class Settings(Frozen):
     reports_uri: str
     refused_uri: str
     data_versions_remote_uri: str
+    lineage_uri: str | None = None
     catalog: CatalogSettings
     engine: EngineSettings = EngineSettings()
     registry: RegistrySettings
@@ -182,6 +183,11 @@ class Settings(Frozen):
     def refused(self) -> UPath:
         """Folder of refused files: ``<pipeline>/<table>/…``."""
         return UPath(self.refused_uri)
+
+    @property
+    def lineage(self) -> UPath:
+        """Folder of the events of lineage, by default in the home: ``<pipeline>/<month>.jsonl``."""
+        return UPath(self.lineage_uri or self.home_path / "lineage")
 
     @property
     def reports(self) -> UPath:
@@ -309,6 +315,20 @@ def connection_variable(name: str) -> tuple[str, str | None]:
     """The environment variable that Airflow, too, reads a connection from, and its value."""
     variable = f"AIRFLOW_CONN_{name.upper()}"
     return variable, os.environ.get(variable)
+
+
+def names_lineage_backend() -> bool:
+    """Whether this process was told where events of lineage go, in OpenLineage's own way."""
+    return any(
+        name == "OPENLINEAGE_URL" or name.startswith(("OPENLINEAGE_CONFIG", "OPENLINEAGE__")) for name in os.environ
+    )
+
+
+def lineage_parent() -> tuple[str, str, str] | None:
+    """The job that started this process, as OpenLineage names it: namespace, name and run."""
+    namespace, _, rest = os.environ.get("OPENLINEAGE_PARENT_ID", "").partition("/")
+    name, _, run = rest.rpartition("/")
+    return (namespace, name, run) if namespace and name and run else None
 
 
 def knows_airflow_database() -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from contrail.config.machines import boot_disk
@@ -25,6 +25,7 @@ class Job:
 
     ``work`` is ``RUN/TASK/INDEX``: an orchestrator's run, whose name may contain slashes, and its task. It is the same for
     every attempt. ``started`` tells the run from a deleted run of the same name, so that no job takes the other's results.
+    ``variables`` are environment variables of the command that change no result.
     """
 
     command: tuple[str, ...]
@@ -35,6 +36,7 @@ class Job:
     work: str
     started: str
     attempt: int
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -57,8 +59,8 @@ class Code:
 
 def render_process(job: Job, target: LocalTarget | SparkTarget) -> dict[str, Any]:
     """Render ``command`` and ``environment`` of a process on this machine."""
-    environment = {"CONTRAIL_ENGINE": target.master} if isinstance(target, SparkTarget) else {}
-    return {"command": [sys.executable, "-m", "contrail", *job.command], "environment": environment}
+    engine = {"CONTRAIL_ENGINE": target.master} if isinstance(target, SparkTarget) else {}
+    return {"command": [sys.executable, "-m", "contrail", *job.command], "environment": {**job.variables, **engine}}
 
 
 def job_folder(pipeline: str, job_id: str, dispatch: DispatchSettings) -> str:
@@ -174,7 +176,7 @@ def _label(value: str) -> str:
 
 
 def _arguments(job: Job, dispatch: DispatchSettings, code: Code, variables: Mapping[str, str]) -> list[str]:
-    given = [f"--variable={name}={value}" for name, value in sorted(variables.items())]
+    given = [f"--variable={name}={value}" for name, value in sorted({**job.variables, **variables}.items())]
     return [
         f"--wheel={code.wheel_uri}",
         f"--sha256={code.wheel_sha256}",

@@ -44,6 +44,7 @@ def remove_old(
     """
     yield _pages(settings, name, _before(retention.reports, grace), dry_run)
     yield _logs(settings, name, _before(retention.logs, grace), dry_run)
+    yield _lineage(settings, name, _before(retention.logs, grace), dry_run)
     yield _errors(settings, _before(_longest("logs"), grace), dry_run)
     records = cache(lambda: tuple(_records(settings)))
     if before := _before(retention.trials, grace):
@@ -93,6 +94,11 @@ def _logs(settings: Settings, name: str, before: datetime | None, dry_run: bool)
         for one in _old_files(UPath(folder), before, lambda _: True, dry_run)
     ]
     return _removed("logs", gone)
+
+
+def _lineage(settings: Settings, name: str, before: datetime | None, dry_run: bool) -> Removed:
+    """Events repeat the provenance that the tables have."""
+    return _removed("lineage", _old_files(settings.lineage / name, before, lambda _: True, dry_run))
 
 
 def _errors(settings: Settings, before: datetime | None, dry_run: bool) -> Removed:

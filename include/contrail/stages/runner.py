@@ -28,6 +28,7 @@ from contrail.stages.base import StageRun, silent
 from contrail.stages.options import OPTIONS, ScoreOptions, StageOptions, options_of
 from contrail.stages.results import StageResult
 from contrail.stages.tables import tables_of
+from contrail.stages.told import told
 
 _TRIES = 3
 _READ_MODELS = ("train", "promote", "score", "drift", "performance", "govern", "publish")
@@ -136,13 +137,14 @@ def scoring(run: StageRun[StageOptions]) -> Callable[[Partitions, str], StageRes
 def _execute(run: StageRun[StageOptions]) -> StageResult[Any]:
     module = _stage(run.stage)
     started = time.monotonic()
-    with machine_errors():
+    with told(run) as events, machine_errors():
         # A change of the spec that a table cannot follow is told now, not after minutes of work.
         run.lake.bring_up_to_date(tables_of(run.stage, run.pipeline.spec))
         try:
             result: StageResult[Any] = _from_inputs_at_rest(run)(module.execute, run)
         finally:
             remove_folder(run.staging)
+        events.result = result
     return result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
 

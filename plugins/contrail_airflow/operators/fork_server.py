@@ -23,6 +23,7 @@ SOCKET = "fork-server"
 _PRELOADED = (
     "contrail.cli.app",
     "contrail.stages.runner",
+    "contrail.stages.lineage_events",
     "contrail.operations.backfill",
     "pyarrow.dataset",
     "great_expectations",

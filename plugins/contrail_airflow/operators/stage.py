@@ -22,6 +22,7 @@ from contrail.stages.flags import check_names, flags
 from contrail.stages.results import parse_result
 from contrail.stages.sentences import sentence
 from contrail_airflow.operators.ending import StageStopped, refuse
+from contrail_airflow.operators.lineage import parent_of
 from contrail_airflow.operators.local_run import LocalRun
 from contrail_airflow.operators.remote_run import RemoteRun
 from contrail_airflow.remote.remote_jobs import GoogleTarget, work_key
@@ -185,6 +186,7 @@ class StageOperator(BaseOperator):
             work=work_key(task_instance.dag_id, task_instance.run_id, task_instance.task_id, task_instance.map_index),
             started=str(started),
             attempt=task_instance.try_number,
+            variables=parent_of(task_instance),
         )
 
     def name_of(self, task_instance: Any) -> str:

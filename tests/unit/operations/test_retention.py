@@ -67,6 +67,16 @@ def test_old_logs_go_with_their_folders(home: Path) -> None:
     assert gone([*young, *others]) == []
 
 
+def test_old_events_of_lineage_go(home: Path) -> None:
+    old = write(home, 8, "lineage/flight_delay/2025-01.jsonl")
+    kept = [
+        *write(home, 6, "lineage/flight_delay/2025-02.jsonl"),
+        *write(home, 99, "lineage/bike_demand/2025-01.jsonl"),
+    ]
+    assert clean() == {"lineage": (1, 5)}
+    assert gone(old) == old and gone(kept) == []
+
+
 def test_what_pipelines_share_is_kept_as_long_as_the_most_careful_says(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,8 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
 
+from contrail.config.targets import LocalTarget
+from contrail.dispatch.payload import render_process
 from contrail.errors import (
     AuditError,
     CommitConflictError,
@@ -318,3 +320,19 @@ def test_the_last_line_is_a_sentence_and_an_outlet_gets_its_partition(capsys: py
         )
         assert events[asset].keys == named, "a run without a partition key has to say which day it was"
     assert "✓ score 2024-01-05: 1,234 rows, 2 in quarantine in 3.2 s" in capsys.readouterr().out
+
+
+def test_a_command_learns_of_which_task_it_is_where_airflow_tells_lineage(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = datetime(2024, 1, 5, tzinfo=UTC)
+    run = SimpleNamespace(logical_date=day, clear_number=0, start_date=day, run_after=day)
+    instance = SimpleNamespace(
+        **vars(CONTEXT["ti"]), logical_date=day, dag_run=run, get_template_context=lambda: {"dag_run": run}
+    )
+    context: Any = {"ti": instance, "dag_run": run}
+    assert operator().job(context).variables == {}
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", '{"type": "console"}')
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__NAMESPACE", "there")
+    job = operator().job(context)
+    namespace, name, run_id = job.variables["OPENLINEAGE_PARENT_ID"].split("/")
+    assert (namespace, name, len(run_id)) == ("there", "toy__backfill.score", 36)
+    assert render_process(job, LocalTarget(kind="local"))["environment"] == job.variables
