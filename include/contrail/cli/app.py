@@ -10,6 +10,7 @@ from contrail.adapters.google_errors import google_errors
 from contrail.adapters.machine_errors import machine_errors
 from contrail.cli import (
     backfills,
+    bills,
     doctor,
     forget,
     housekeeping,
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
-for desk in (stages, backfills, queries, tables, upkeep, forget, models, housekeeping, doctor):
+for desk in (stages, backfills, queries, tables, upkeep, forget, models, housekeeping, bills, doctor):
     app.add_typer(desk.app)
 
 

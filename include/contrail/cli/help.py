@@ -87,6 +87,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail cost -p flight_delay --month 2026-11",
         "contrail cost -p flight_delay --assume features=30x4 --assume train=1x10",
     ),
+    "sbom": ("contrail sbom --output environment.cdx.json", "contrail sbom champion -p flight_delay"),
     "doctor": ("contrail doctor", "contrail doctor --json"),
 }
 

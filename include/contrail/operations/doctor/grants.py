@@ -90,7 +90,8 @@ def buckets_of(current: Settings) -> list[str]:
     """Every bucket of the environment. The submitter's account reads and writes all of them (``BUCKET``)."""
     uris = [
         current.landing_uri, current.refused_uri, current.staging_uri, current.catalog.warehouse_uri, current.reports_uri,
-        current.lineage_uri or "", current.data_versions_remote_uri, current.registry.artifact_uri, current.dispatch.jobs_uri or "",
+        current.data_versions_remote_uri, current.registry.artifact_uri,
+        current.lineage_uri or "", current.dispatch.jobs_uri or "",
     ]  # fmt: skip
     return list(dict.fromkeys(_bucket(uri) for uri in uris if uri.startswith("gs://")))
 

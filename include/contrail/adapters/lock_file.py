@@ -1,0 +1,80 @@
+"""The lock of libraries, ``requirements.txt``: which version of what, with which hashes, and who needs it."""
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata
+from pathlib import Path
+
+_ENTRY = re.compile(
+    r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)(?:\s*;\s*([^\\\n]+?))?\s*(?:\\)?$", re.MULTILINE
+)
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_VIA = re.compile(r"^\s+#\s+(?:via[ \t]+)?(?!via$)([A-Za-z0-9][\w.-]*)$", re.MULTILINE)
+_ASKED = re.compile(r"^\s+#.*-r requirements\S*\.in$", re.MULTILINE)
+_CLASSIFIER = "License :: OSI Approved :: "
+_LONGEST_LICENCE = 60
+
+
+@dataclass(frozen=True)
+class Library:
+    """A locked library.
+
+    ``marker`` says on which Pythons and systems it is installed. ``needed_by`` names the libraries that ask for it, and
+    ``asked`` says that Contrail does.
+    """
+
+    name: str
+    version: str
+    marker: str = ""
+    hashes: tuple[str, ...] = ()
+    needed_by: tuple[str, ...] = ()
+    asked: bool = False
+
+
+def libraries(text: str) -> Iterator[Library]:
+    """Read the entries of a lock, in its order."""
+    entries = list(_ENTRY.finditer(text))
+    ends = [*(entry.start() for entry in entries[1:]), len(text)]
+    for entry, end in zip(entries, ends, strict=False):  # no entry has an end, too
+        body = text[entry.end() : end]
+        name, version, marker = entry.groups()
+        hashes, needed_by, asked = tuple(_HASH.findall(body)), tuple(_VIA.findall(body)), bool(_ASKED.search(body))
+        yield Library(name.lower(), version, marker or "", hashes, needed_by, asked)
+
+
+def lock_text(project: Path, digest: str, revision: str) -> str | None:
+    """The lock whose SHA-256 this is: today's, or the one of a kept revision. None: neither is."""
+    path = project / "requirements.txt"
+    kept = subprocess.run(
+        ["git", "-C", str(project), "show", f"{revision.removesuffix('+dirty')}:{path.name}"],
+        capture_output=True,
+        check=False,
+    )
+    for content in (path.read_bytes() if path.exists() else b"", kept.stdout):
+        if hashlib.sha256(content).hexdigest() == digest:
+            return content.decode()
+    return None
+
+
+def licence_of(library: Library) -> str | None:
+    """What the installed library of this version says of its licence. None: it is not installed, or says nothing."""
+    try:
+        found = metadata(library.name)
+    except PackageNotFoundError:
+        return None
+    return _licence(found) if found["Version"] == library.version else None
+
+
+def _licence(found: PackageMetadata) -> str | None:
+    if expression := found.get("License-Expression"):
+        return str(expression)
+    classified = [
+        each.removeprefix(_CLASSIFIER) for each in found.get_all("Classifier", []) if each.startswith(_CLASSIFIER)
+    ]
+    if classified:
+        return ", ".join(sorted(classified))
+    said = str(found.get("License") or "").strip().splitlines()
+    return said[0] if said and 0 < len(said[0]) <= _LONGEST_LICENCE and said[0] != "UNKNOWN" else None
