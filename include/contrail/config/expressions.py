@@ -7,6 +7,7 @@ are parsed without it. What a label is joined to belongs to ``contrail.lake.labe
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from contrail.config.names import quoted
@@ -69,27 +70,32 @@ _WORDS = frozenset(
 
 def problems(spec: "PipelineSpec") -> list[Problem]:
     """List what is wrong with the expressions."""
+    table = spec.tables.get(spec.label.table)
+    if table is None or not table.columns:
+        return []  # said already
+    columns = tuple((name, SQL_TYPES[column.type]) for name, column in table.columns.items())
+    return [Problem(_PLACE, said) for said in _of_label(spec.label.table, spec.label.expression, columns)]
+
+
+@lru_cache(maxsize=64)
+def _of_label(name: str, text: str, columns: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """What is wrong, asked once: a process loads a spec for each of its stages, and opening DuckDB takes 20 ms."""
     import duckdb
 
     # Without external access, an expression cannot read a file while it is bound.
     with duckdb.connect(config={"enable_external_access": "false", "threads": "1"}) as connection:
-        return [Problem(_PLACE, said) for said in _label(spec, connection)]
+        return tuple(_bound(connection, name, text, dict(columns)))
 
 
-def _label(spec: "PipelineSpec", connection: "DuckDBPyConnection") -> Iterator[str]:
+def _bound(connection: "DuckDBPyConnection", name: str, text: str, columns: dict[str, str]) -> Iterator[str]:
     import duckdb
 
-    table = spec.tables.get(spec.label.table)
-    if table is None or not table.columns:
-        return  # said already
-    text, name = spec.label.expression, spec.label.table
     try:
         duckdb.SQLExpression(text)
-        if refused := sorted(_refused(json.loads(_parsed(connection, text))) - set(table.columns)):
+        if refused := sorted(_refused(json.loads(_parsed(connection, text))) - set(columns)):
             yield f"'{text}' uses {', '.join(refused)}; a label is made of the columns of its own row alone"
             return
-        columns = {"partition_date": "DATE", **{n: SQL_TYPES[c.type] for n, c in table.columns.items()}}
-        listed = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
+        listed = ", ".join(f"{quoted(column)} {kind}" for column, kind in {"partition_date": "DATE", **columns}.items())
         connection.execute(f"CREATE TABLE _bound ({listed})")
         # As where labels are read: the column beside it makes an aggregate an error, and a comment would hide a bracket.
         bound = connection.sql(f"SELECT partition_date, ({text}) FROM _bound")

@@ -28,6 +28,7 @@ from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenan
 from contrail.lake.selection import Selection
 from contrail.lake.sessions import session
 from contrail.lake.staged import Staged
+from contrail.lake.transactions import ThriftyTransaction
 from contrail.lake.writing import Written
 
 
@@ -265,7 +266,7 @@ def swap(
         CommitFailedException: Another writer was first. Nothing was committed.
     """
     # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
-    with table.transaction() as transaction:
+    with ThriftyTransaction(table) as transaction:
         update = transaction.update_snapshot(snapshot_properties=summary)
         with update.overwrite() if old else update.merge_append() as producer:
             trying(producer.snapshot_id)
