@@ -54,9 +54,9 @@ class _Prepared:
         for name in self._marks:
             if name.endswith(_DATABASE):
                 # Into the same file: MLflow and SQLAlchemy keep connections to it for the next test.
-                with closing(sqlite3.connect(self._copy / name)) as kept:
-                    with closing(sqlite3.connect(self.home / name)) as database:
-                        kept.backup(database)
+                copy, database = sqlite3.connect(self._copy / name), sqlite3.connect(self.home / name)
+                with closing(copy), closing(database):
+                    copy.backup(database)
             elif name not in there:
                 shutil.copy2(self._copy / name, self.home / name)
                 self._marks[name] = _mark(self.home / name)
@@ -65,9 +65,9 @@ class _Prepared:
         kept, there = set(self._folders), [place for place, _, _ in os.walk(self.home, topdown=False)]
         for place in there:
             if place not in kept:
-                os.rmdir(place)
+                Path(place).rmdir()
         for place in self._folders:
-            os.makedirs(place, exist_ok=True)
+            Path(place).mkdir(parents=True, exist_ok=True)
             shutil.copymode(place.replace(str(self.home), str(self._copy), 1), place)
 
 
@@ -75,7 +75,7 @@ def _files(home: Path) -> Iterator[tuple[str, _Mark]]:
     """The files of a home by their place in it."""
     for place, _, names in os.walk(home):
         for name in names:
-            path = os.path.join(place, name)
+            path = f"{place}{os.sep}{name}"
             yield path.removeprefix(f"{home}{os.sep}"), _mark(path)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
@@ -203,8 +204,8 @@ def _lacking(dataset: Dataset, table: Table) -> dict[str, str]:
     return key | {name: value for name, value in _NO_RETRIES.items() if found.get(name) != value}
 
 
-def open_catalog(settings: Settings) -> Catalog:
-    """Open the catalog as it is, whatever it lacks."""
+def open_catalog(settings: Settings, *, patient: bool = True) -> Catalog:
+    """Open the catalog as it is, whatever it lacks. A patient one waits about a minute for a service that is away."""
     if settings.catalog.uri.startswith("sqlite:///"):
         UPath(settings.catalog.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     properties = {
@@ -213,6 +214,6 @@ def open_catalog(settings: Settings) -> Catalog:
         **settings.catalog.properties,
     }
     if settings.catalog.type == "rest":
-        return PatientRestCatalog("contrail", **properties)
+        return (PatientRestCatalog if patient else RestCatalog)("contrail", **properties)
     # SQLite raises "database is locked" when two writers meet; both retry (see conflicts).
     return RememberingSqlCatalog("contrail", **properties)

@@ -46,7 +46,7 @@ def catalog(current: Settings) -> str:
     from contrail.lake.catalog import open_catalog
 
     try:
-        names = [".".join(name) for name in open_catalog(current).list_namespaces()]
+        names = [".".join(name) for name in open_catalog(current, patient=False).list_namespaces()]
     except GoogleAuthError as error:
         raise NotCheckedError("this process has no account that works; see above") from error
     except Exception as error:
@@ -69,7 +69,7 @@ def commit(current: Settings) -> str:
     from contrail.lake.catalog import open_catalog
 
     try:
-        opened = open_catalog(current)
+        opened = open_catalog(current, patient=False)
         tables = (name for space in opened.list_namespaces() for name in opened.list_tables(space))
         first = next(tables, None)
         table = first and opened.load_table(first)
