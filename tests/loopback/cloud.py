@@ -152,6 +152,8 @@ class _Proxy:
             client.close()
             return
         inside = socket.create_connection(("127.0.0.1", ports[0]))
+        for end in (client, inside):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.sendall(b"HTTP/1.1 200 ok\r\n\r\n")
         threading.Thread(target=_pump, args=(client, inside), daemon=True).start()
         _pump(inside, client)
