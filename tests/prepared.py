@@ -66,8 +66,10 @@ class _Prepared:
         for place in there:
             if place not in kept:
                 Path(place).rmdir()
+        known = set(there)
         for place in self._folders:
-            Path(place).mkdir(parents=True, exist_ok=True)
+            if place not in known:
+                Path(place).mkdir(parents=True)
             shutil.copymode(place.replace(str(self.home), str(self._copy), 1), place)
 
 

@@ -85,7 +85,7 @@ def wait(trigger: Any) -> dict[str, Any]:
 
     async def first() -> dict[str, Any]:
         _, arguments = trigger.serialize()
-        async for event in RemoteJobTrigger(**{**arguments, "poll_seconds": 0.2}).run():
+        async for event in RemoteJobTrigger(**{**arguments, "poll_seconds": 0.5}).run():
             return dict(event.payload)
         raise AssertionError("no event")
 

@@ -2,9 +2,12 @@
 
 import os
 import sys
+from functools import cache
+from typing import Any
 
 import typer
 from rich.markup import escape
+from typer.main import get_command
 
 from contrail.adapters.google_errors import google_errors
 from contrail.adapters.machine_errors import machine_errors
@@ -37,13 +40,19 @@ for desk in (stages, backfills, queries, tables, upkeep, forget, models, houseke
     app.add_typer(desk.app)
 
 
+@cache
+def command() -> Any:
+    """The Click command that Typer makes of all desks. It makes another one at each call of the app."""
+    return get_command(app)
+
+
 def main() -> None:
     """Run the command line, and print an error without its traceback, which a file keeps if nobody expected it."""
     try:
         with machine_errors(), google_errors():
             if sys.argv[1:2] != ["doctor"]:  # which says itself what is wrong with them
                 settings()  # before any library is imported: it switches off their calls home
-            code = app(standalone_mode=False)  # Click returns the code of an Exit, and raises none
+            code = command()(standalone_mode=False)  # Click returns the code of an Exit, and raises none
         if code:
             raise SystemExit(code)
     except ContrailError as error:
