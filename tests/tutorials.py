@@ -2,16 +2,24 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 
+from contrail_airflow.local.processes import wait_until
+from contrail_airflow.operators.fork_server import SOCKET
+from contrail_airflow.operators.forked_process import forked
 from tests.conftest import PROJECT
 
 SHELL, SHOWN = "shell", "text"
+_CONTRAIL = ".venv/bin/contrail"
+_ONLY_A_SHELL_KNOWS = {"|", "||", "&&", ";", ">", "<", "&"}
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
@@ -47,14 +55,47 @@ def environment(project: Path) -> dict[str, str]:
     return {**os.environ, **own}
 
 
+@contextmanager
+def fork_server(project: Path) -> Iterator[None]:
+    """Let a project's commands be forks of a process that has loaded the libraries: each would take seconds for that."""
+    command = [sys.executable, "-m", "contrail_airflow.operators.fork_server", str(project)]
+    with subprocess.Popen(command, env=environment(project)) as server:
+        try:
+            assert wait_until((project / SOCKET).exists, 60)
+            yield
+        finally:
+            server.kill()
+
+
 def run(command: str, project: Path) -> str:
     """Run a command in the project's folder; what it printed."""
+    words = shlex.split(command)
+    alone = words[0] == _CONTRAIL and not _ONLY_A_SHELL_KNOWS & set(words) and "$" not in command
+    code, printed = (alone and _forked(words[1:], project)) or _in_a_shell(command, project)
+    assert code == 0, f"$ {command}\n{printed}"
+    return printed
+
+
+def _in_a_shell(command: str, project: Path) -> tuple[int, str]:
     shell = ["bash", "-c", command]
     done = subprocess.run(
         shell, cwd=project, env=environment(project), stdout=-1, stderr=subprocess.STDOUT, text=True, check=False
     )
-    assert done.returncode == 0, f"$ {command}\n{done.stdout}"
-    return done.stdout
+    return done.returncode, done.stdout
+
+
+def _forked(words: list[str], project: Path) -> tuple[int, str] | None:
+    """The exit code and what was printed; None where there is no fork server, or it reads changed code first."""
+    with tempfile.TemporaryFile("w+") as output, chdir(project):
+        command = [sys.executable, "-m", "contrail", *words]
+        process = forked(command, environment(project), str(project), output)
+        if process is None:
+            return None
+        with process.stderr:
+            told = process.stderr.read()
+        code = process.wait()
+        output.seek(0)
+        return code, output.read() + told
 
 
 def missing(shown: str, printed: str) -> list[str]:

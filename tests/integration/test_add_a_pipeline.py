@@ -3,12 +3,13 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 from tests.conftest import PROJECT
-from tests.tutorials import SHELL, SHOWN, blocks, make_project, run
+from tests.tutorials import SHELL, SHOWN, blocks, fork_server, make_project, run
 
 PAGE = PROJECT / "docs" / "add-a-pipeline.md"
 NOTEBOOKS = PROJECT / "docs" / "notebooks.md"
@@ -17,9 +18,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("add-a-pipeline")]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty project."""
-    return make_project(tmp_path_factory.mktemp("project"))
+    folder = make_project(tmp_path_factory.mktemp("project"))
+    with fork_server(folder):
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import PROJECT
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
-from tests.tutorials import SHELL, SHOWN, blocks, environment, make_project, missing, run
+from tests.tutorials import SHELL, SHOWN, blocks, environment, fork_server, make_project, missing, run
 
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
@@ -50,7 +50,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         skip_what_only_train_needs(patch)
         fill()
     settings.cache_clear()
-    yield folder
+    with fork_server(folder):
+        yield folder
 
 
 def fill() -> None:

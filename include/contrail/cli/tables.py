@@ -122,7 +122,7 @@ def history(
     columns = ("snapshot", "committed at (UTC)", "stage", "partitions", "rows", "run", "code", "inputs")
     shown = Table(*columns, header_style="bold")
     for entry in entries[:limit]:
-        mark, made = " ← current" if entry.current else "", entry.provenance
+        mark, made = "\n← current" if entry.current else "", entry.provenance
         shown.add_row(
             f"{entry.snapshot}{mark}",
             entry.committed_at[:19],
