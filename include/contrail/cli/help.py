@@ -42,6 +42,16 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "difference": ("contrail difference -p flight_delay --id october",),
     "late": ("contrail late -p flight_delay --on 2013-11-03",),
+    "quarantine": (
+        "contrail quarantine -p flight_delay --table weather > rows.csv",
+        "contrail quarantine -p flight_delay --table weather --rule plausible_wind_speed --from 2013-02-12",
+    ),
+    "replay": (
+        'contrail replay -p flight_delay --table weather --file rows.csv --reason "the mast was broken" --dry-run',
+        'contrail replay -p flight_delay --table weather --file rows.csv --reason "the mast was broken"',
+        'contrail replay -p flight_delay --table weather --reason "the mast was broken" --sql "SELECT _file, _line, NULL AS '
+        "wind_speed FROM quarantined WHERE _rule = 'plausible_wind_speed'\"",
+    ),
     "query": (
         'contrail query "SELECT * FROM predictions_latest ORDER BY probability DESC LIMIT 10"',
         'contrail query "SELECT rule, count(*) FROM quarantine GROUP BY rule" --format json',

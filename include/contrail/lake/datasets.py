@@ -127,13 +127,13 @@ def quarantine(_: PipelineSpec) -> Dataset:
     """``quarantine``: landed rows that broke a rule, with the reason."""
     return Dataset(
         name="quarantine",
-        doc="Rows that broke a rule of their contract, kept as landed. Correct the file and land it again.",
+        doc="Rows that broke a rule of their contract. Mend them with contrail replay, or correct the file and land it again.",
         columns={
             **PARTITION_COLUMN,
             "table_name": documented("string", "Landed table that the row belongs to."),
             "rule": documented("string", "Name of the first rule that the row broke."),
             "detail": documented("string", "What was expected and what was found."),
-            "row": documented("string", "The row as landed, as JSON."),
+            "row": documented("string", "The row as landed, or as it was mended last, as JSON."),
             "file": documented("string", "Landed file that holds the row."),
             "line": documented("int", "Line of the row in that file."),
             "run_id": documented("string", "Run that quarantined the row."),

@@ -28,7 +28,8 @@ from contrail.lake.datasets import PARTITION, Dataset, documented
 from contrail.lake.parquet import earlier_of, with_earlier
 
 FORGOTTEN, MARKS = "forgotten", "forgotten_marks"
-_QUARANTINED = {"table_name", "rule", "row"}  # the columns by which the quarantine is known
+# The columns by which the quarantine and the record of mends are known, and those of them that have a whole row as JSON.
+_QUARANTINED, _JSON = {"table_name", "rule", "row"}, ("row", "mended")
 _ROW = "_place"
 
 
@@ -114,18 +115,20 @@ class Marks:
         """Make SQL that is true for a row of a forgotten person; None when no row of these columns can be.
 
         Args:
-            schema: The rows' columns. A field may know its earlier names (``parquet.earlier_of``). The quarantine is
-                known by its columns; its rows are looked at as they landed.
+            schema: The rows' columns. A field may know its earlier names (``parquet.earlier_of``). The quarantine and
+                the mends are known by their columns; their rows are looked at as they landed, and as they were mended.
         """
-        landed = _QUARANTINED.issubset(schema.names)
+        landed = [name for name in _JSON if name in schema.names] if _QUARANTINED.issubset(schema.names) else []
         parts = []
         for columns, digests in self.digests.items():
-            values = _of_json(columns) if landed else _values(columns, schema)
-            if values is not None and digests:
-                listed = ", ".join(map(literal, sorted(digests)))
-                there = " AND ".join(f"{value} IS NOT NULL" for value in values)
-                parts.append(f"({there} AND {self.digest_sql(columns, values)} IN ({listed}))")
+            rows: list[list[str] | None] = [_of_json(columns, name) for name in landed] or [_values(columns, schema)]
+            parts += [self._marked(columns, values, digests) for values in rows if values is not None and digests]
         return " OR ".join(parts) or None
+
+    def _marked(self, columns: Columns, values: Sequence[str], digests: frozenset[str]) -> str:
+        listed = ", ".join(map(literal, sorted(digests)))
+        there = " AND ".join(f"{value} IS NOT NULL" for value in values)
+        return f"({there} AND {self.digest_sql(columns, values)} IN ({listed}))"
 
     def mask(self, rows: pa.Table, schema: pa.Schema | None = None) -> pa.ChunkedArray | None:
         """Say for each row whether it is of a forgotten person; None when none is."""
@@ -188,9 +191,9 @@ def _values(columns: Columns, schema: pa.Schema) -> list[str] | None:
     ]
 
 
-def _of_json(columns: Columns) -> list[str]:
-    """SQL for the texts of these columns in a quarantined row."""
-    found = (f'json_extract_string("row", {literal("$." + quoted(name))})' for name in columns.names)
+def _of_json(columns: Columns, row: str) -> list[str]:
+    """SQL for the texts of these columns in a row that is a column, as JSON."""
+    found = (f"json_extract_string({quoted(row)}, {literal('$.' + quoted(name))})" for name in columns.names)
     return [value_sql(text, kind, True) for text, kind in zip(found, columns.types, strict=True)]
 
 

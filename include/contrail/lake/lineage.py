@@ -47,6 +47,10 @@ class Commit:
         """The partitions that stayed the same, as text; empty when there are none."""
         return _label(self.same)
 
+    def is_of(self, scope: str) -> bool:
+        """Say whether the commit may have replaced rows of a part of a scope, as ``table_name=parcels``; all for none."""
+        return not (scope and self.scope) or scope in self.scope.split(",")
+
     def touches(self, window: Partitions) -> bool:
         """Say whether the commit replaced a partition of the window."""
         return _meet(self.partitions, window)
@@ -85,12 +89,15 @@ class Lineage:
             return self.complete or not self.commits
         return any(commit.snapshot == snapshot for commit in self.commits)
 
-    def unchanged_since(self, snapshot: int | None, window: Partitions) -> bool:
-        """Say whether no later commit gave a partition of the window other rows. Unknown counts as false."""
+    def unchanged_since(self, snapshot: int | None, window: Partitions, scope: str = "") -> bool:
+        """Say whether no later commit gave a partition of the window other rows. Unknown counts as false.
+
+        ``scope`` leaves out commits of other parts of the partitions.
+        """
         for commit in self.commits:
             if commit.snapshot == snapshot:
                 return True
-            if commit.changes(window):
+            if commit.is_of(scope) and commit.changes(window):
                 return False
         return snapshot is None and self.knows(snapshot)
 

@@ -6,6 +6,8 @@ and counted. The next answer has another key, so nobody can collect pseudonyms.
 
 import json
 import secrets
+from collections.abc import Sequence
+from functools import reduce
 
 import pyarrow as pa
 
@@ -16,6 +18,7 @@ from contrail.config.table_spec import ColumnType
 from contrail.lake.parquet import earlier_of
 
 _REASON, _VALUE = "reason_", "_value"
+_JSON = ("row", "mended", "changes")  # columns of the quarantine and of the mends that have values by their column
 
 
 class Pseudonyms:
@@ -43,8 +46,8 @@ class Pseudonyms:
     def _shown(self, table: str, schema: pa.Schema, field: pa.Field) -> str | None:
         """SQL that shows a column; None for the column as it is."""
         name = field.name
-        if {"table_name", "rule", "row"} <= set(schema.names) and name == "row":
-            return self._quarantined()
+        if {"table_name", "rule", "row"} <= set(schema.names) and name in _JSON:
+            return self._in_json(name)
         if name.startswith(_REASON) and name.endswith(_VALUE) and self._types:
             personal = ", ".join(map(literal, sorted(self._types)))
             return f"CASE WHEN {quoted(name.removesuffix(_VALUE))} IN ({personal}) THEN NULL ELSE {quoted(name)} END"
@@ -61,10 +64,21 @@ class Pseudonyms:
                 return column in source.personal
         return True
 
-    def _quarantined(self) -> str | None:
+    def _in_json(self, name: str) -> str | None:
         cases = [
-            f'WHEN {literal(name)} THEN json_merge_patch("row", {literal(json.dumps(dict.fromkeys(sorted(own), MASK)))})'
-            for name, source in self._spec.tables.items()
+            f"WHEN {literal(table)} THEN {_masked(quoted(name), sorted(own))}"
+            for table, source in self._spec.tables.items()
             if (own := source.personal)
         ]
-        return f'CASE table_name {" ".join(cases)} ELSE "row"::JSON END::VARCHAR' if cases else None
+        return f"CASE table_name {' '.join(cases)} ELSE {quoted(name)}::JSON END::VARCHAR" if cases else None
+
+
+def _masked(values: str, columns: Sequence[str]) -> str:
+    """SQL for JSON with a mask in the place of each of these columns that it has."""
+
+    def mask(name: str) -> str:
+        there = f"json_exists({values}, {literal('$.' + quoted(name))})"
+        return f"CASE WHEN {there} THEN {literal(json.dumps({name: MASK}))} ELSE '{{}}' END"
+
+    masks = map(mask, columns)
+    return reduce(lambda masked, mask: f"json_merge_patch({masked}, {mask})", masks, values)

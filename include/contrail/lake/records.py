@@ -4,7 +4,7 @@ This module has only their schemas, and reads no data. ``datasets`` has the tabl
 """
 
 from contrail.config.spec import PipelineSpec
-from contrail.lake import datasets, forgotten
+from contrail.lake import datasets, forgotten, mended
 from contrail.lake.datasets import PARTITION, PARTITION_COLUMN, Dataset, documented
 
 
@@ -185,7 +185,10 @@ def corrections(_: PipelineSpec) -> Dataset:
             PARTITION: documented("date", "Day whose rows changed."),
             "published": documented("string", "Published table: features or predictions."),
             "corrected_at": documented("timestamp", "Time of the correction, UTC."),
-            "cause": documented("string", "Tables and days of the files that came late or again."),
+            "cause": documented(
+                "string",
+                "Tables and days of the files that came late or again, or of the rows that were mended, with the replay.",
+            ),
             "rows_changed": documented("int", "Rows that changed, appeared or disappeared."),
             "rows": documented("int", "Rows of the day after the correction."),
             "largest_shift": documented("float", "Largest change of a score. Null for features.", required=False),
@@ -261,6 +264,7 @@ def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
                 datasets.predictions,
                 datasets.predictions_shadow,
                 datasets.quarantine,
+                mended.dataset,
                 datasets.refusals,
                 profiles,
                 drift_profiles,

@@ -6,15 +6,16 @@ belong here.
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
-from contrail.config.names import literal
+from contrail.config.names import literal, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
 from contrail.lake.lake import Lake
@@ -45,10 +46,17 @@ class Answer:
 
     columns: list[str]
     _connection: duckdb.DuckDBPyConnection
+    _question: str
 
     def first(self, count: int) -> list[tuple[Any, ...]]:
         """Return the first rows, at most ``count`` of them."""
         return self._connection.fetchmany(count)
+
+    def batches(self) -> pa.RecordBatchReader:
+        """Ask once more, and return all rows as a stream of Arrow. They need not fit into memory."""
+        return self._connection.sql(self._question).to_arrow_reader(
+            _ROWS
+        )  # of what was executed it would copy the rows
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield all rows. They need not fit into memory."""
@@ -64,6 +72,7 @@ def ask(
     seconds: float = SECONDS,
     as_of: datetime | None = None,
     personal: bool = False,
+    also: Mapping[str, str] | None = None,
 ) -> Iterator[Answer]:
     """Answer one question. Every table is a view of one snapshot. A table that does not exist yet has no rows.
 
@@ -76,6 +85,7 @@ def ask(
         seconds: After so long the question is given up.
         as_of: Show each table as it was at this moment. Default: as it is now.
         personal: Show the values of personal columns.
+        also: Further views for the statement, by name. Each is a query over the tables.
 
     Raises:
         SpecError: if the statement is wrong, does not only read, or takes too long.
@@ -86,13 +96,17 @@ def ask(
         # Unlike a stage, a person expects the rows in the order of the table.
         connection.execute("SET preserve_insertion_order = true")
         wanted = Wanted(as_of=as_of, personal=personal)
-        opened = create_views(connection, lake, spec, named_in(sql), wanted)
+        named = [named_in(each) for each in (sql, *(also or {}).values())]
+        tables = None if None in named else {table for each in named for table in each or ()}
+        opened = create_views(connection, lake, spec, tables, wanted)
+        for name, query in (also or {}).items():
+            connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
         _confine(connection, opened)
         timer = threading.Timer(seconds, _give_up, (given_up, connection))
         timer.start()
         try:
             connection.execute(sql)
-            yield Answer([column[0] for column in connection.description or ()], connection)
+            yield Answer([column[0] for column in connection.description or ()], connection, sql)
         finally:
             timer.cancel()
 

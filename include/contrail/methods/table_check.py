@@ -272,26 +272,26 @@ class TableCheck:
             SELECT w.{PARTITION}, w.rule,
                 w.detail || CASE WHEN len(w.rules) > 1 THEN '; also broke ' || {others} ELSE '' END AS detail,
                 to_json({{{fields}}})::VARCHAR AS row, w._file AS file, w._line AS line{added}
-            FROM {self._worst()} w JOIN landed l ON l.{ROW} = w.{ROW}""")
+            FROM {self.worst()} w JOIN landed l ON l.{ROW} = w.{ROW}""")
 
     def bad_by_rule(self, day: date | None = None) -> dict[str, int]:
         """Count the bad rows of each first broken rule, most first, in one partition or in all."""
         where = f"WHERE {PARTITION} = DATE '{day}'" if day else ""
-        return dict(self._all(f"SELECT rule, count(*) FROM {self._worst()} {where} GROUP BY rule ORDER BY 2 DESC, 1"))
+        return dict(self._all(f"SELECT rule, count(*) FROM {self.worst()} {where} GROUP BY rule ORDER BY 2 DESC, 1"))
 
     def examples(self, count: int = 3) -> dict[str, list[str]]:
         """Return some bad rows of each first broken rule, with file, line and finding."""
         said = "_file || ', line ' || _line || ': ' || detail"
-        return dict(self._all(f"SELECT rule, arg_min({said}, {ROW}, {count}) FROM {self._worst()} GROUP BY rule"))
+        return dict(self._all(f"SELECT rule, arg_min({said}, {ROW}, {count}) FROM {self.worst()} GROUP BY rule"))
 
     def first_bad(self, day: date) -> str:
         """Describe a partition's first bad row: file, line and detail."""
         ((file, line, rule, detail),) = self._all(f"""
-            SELECT _file, _line, rule, detail FROM {self._worst()}
+            SELECT _file, _line, rule, detail FROM {self.worst()}
             WHERE {PARTITION} = DATE '{day}' ORDER BY _line, {ROW} LIMIT 1""")
         return f"{file}, line {line}: {rule}: {detail}"
 
-    def _worst(self) -> str:
+    def worst(self) -> str:
         """The relation of the bad rows: where they lie, and which rule comes first of those that they broke.
 
         Details are without values of personal columns.

@@ -45,15 +45,7 @@ def correct(
     """
     run_id = run_id or new_run_id()
     finish_changes("late", backfills.pipeline, progress)
-    done: list[LateDetails] = []
-    refused: list[ContrailError] = []
-    for work in unfinished_work(backfills):
-        progress(f"continuing with {', '.join(work.files)}: the run {work.id} did not end")
-        try:
-            found, bad = _do(backfills, work, run_id, progress)
-        except ContrailError as error:
-            found, bad = LateDetails(), [error]
-        done, refused = [*done, found], [*refused, *bad]
+    done, refused = finish_works(backfills, run_id, progress)
     try:
         land_known(backfills.pipeline, backfills.settings, on, progress)
     except ContrailError as error:  # files that have landed are taken in all the same
@@ -67,14 +59,30 @@ def correct(
         except FileRefusedError as error:
             refused.append(error)
         touched = touched_days(backfills, on)
-        if touched or following_days(backfills, touched, on):
-            work = plan_work(backfills, touched, on, run_id)
+        following = following_days(backfills, touched, window)
+        if touched or following:
+            work = plan_work(backfills, touched, following, on, run_id)
             write_work(backfills, work)
-            found, bad = _do(backfills, work, run_id, progress)
+            found, bad = do_work(backfills, work, run_id, progress)
             done, refused = [*done, found], [*refused, *bad]
     if refused:
         raise refused[0]
-    return _together(done)
+    return together(done)
+
+
+def finish_works(
+    backfills: Backfills, run_id: str, progress: Callable[[str], None] = silent
+) -> tuple[list[LateDetails], list[ContrailError]]:
+    """Finish the work that earlier runs left. Return what was done, and the errors."""
+    done, refused = list[LateDetails](), list[ContrailError]()
+    for work in unfinished_work(backfills):
+        progress(f"continuing with {', '.join(work.files)}: the run {work.id} did not end")
+        try:
+            found, bad = do_work(backfills, work, run_id, progress)
+        except ContrailError as error:
+            found, bad = LateDetails(), [error]
+        done, refused = [*done, found], [*refused, *bad]
+    return done, refused
 
 
 def _name_older_files(sentences: Sequence[str], progress: Callable[[str], None]) -> LateDetails:
@@ -83,7 +91,8 @@ def _name_older_files(sentences: Sequence[str], progress: Callable[[str], None])
     return LateDetails(too_old=tuple(sentences))
 
 
-def _together(parts: Sequence[LateDetails]) -> LateDetails:
+def together(parts: Sequence[LateDetails]) -> LateDetails:
+    """Add up what several works did."""
     return LateDetails(
         files=tuple(file for part in parts for file in part.files),
         days=tuple(sorted({day for part in parts for day in part.days})),
@@ -94,7 +103,7 @@ def _together(parts: Sequence[LateDetails]) -> LateDetails:
     )
 
 
-def _do(
+def do_work(
     backfills: Backfills, work: Work, run_id: str, progress: Callable[[str], None]
 ) -> tuple[LateDetails, list[ContrailError]]:
     """Do every step of the work, also those that an earlier run did. Return the errors of refused days too."""
@@ -114,7 +123,7 @@ def _do(
             name = f"late-{stage}-{work.id}" + (f"-{number}" if number else "")
             done.append(_rebuild(backfills, work, stage, days, name, run_id, progress))
     forget_work(backfills, work)
-    return _together(done), refused
+    return together(done), refused
 
 
 def _with_champions(backfills: Backfills, days: Partitions, progress: Callable[[str], None]) -> list[Partitions]:
@@ -144,7 +153,7 @@ def _rebuild(
     record = backfills.open(plan, name, progress)
     backfills.run(plan, record, progress)
     record = backfills.finish(record)
-    different = _record(backfills, record, ", ".join(work.files), run_id)
+    different = _record(backfills, record, work.cause, run_id)
     return LateDetails(
         days=tuple(day.partition for day in different),
         decisions_flipped=sum(day.flipped or 0 for day in different),

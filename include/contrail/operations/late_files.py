@@ -105,12 +105,14 @@ def touched_days(backfills: Backfills, on: date) -> dict[str, list[date]]:
     return found
 
 
-def following_days(backfills: Backfills, touched: Mapping[str, Iterable[date]], on: date) -> dict[str, list[date]]:
-    """Validated days whose rows refer to rows of touched days, or to rows that have changed since.
+def following_days(
+    backfills: Backfills, touched: Mapping[str, Iterable[date]], window: Partitions | None, *, changed: bool = True
+) -> dict[str, list[date]]:
+    """Validated days of a window whose rows refer to rows of touched days; with ``changed``, or to rows changed since.
 
     They are validated again: a row may have its partner now, or have lost it.
     """
-    staleness, window = Staleness(backfills.pipeline, backfills.lake), look_back(backfills, on)
+    staleness = Staleness(backfills.pipeline, backfills.lake)
     found: dict[str, list[date]] = {}
     for table in backfills.pipeline.spec.daily_tables:
         validated = [day for day in staleness.partitions(f"validated_{table}") if window and day in window]
@@ -118,7 +120,8 @@ def following_days(backfills: Backfills, touched: Mapping[str, Iterable[date]], 
         follow = [
             day
             for day in validated
-            if day not in own and (staleness.partners_since(table, day) or _refers(staleness, table, day, touched))
+            if day not in own
+            and (_refers(staleness, table, day, touched) or (changed and staleness.partners_since(table, day)))
         ]
         if follow:
             found[table] = follow

@@ -11,7 +11,7 @@ from contrail.config.validation_errors import parse_json
 from contrail.files import write_whole
 from contrail.frozen import Frozen
 from contrail.operations.backfill import Backfills
-from contrail.operations.late_files import following_days, reached_features
+from contrail.operations.late_files import reached_features
 from contrail.partitions import Partitions, as_ranges
 
 
@@ -19,7 +19,8 @@ class Work(Frozen):
     """What came late in one run, and the published days that it reaches.
 
     ``touched`` has the days of each table, and ``following`` those whose rows refer to them. ``features`` and ``scores``
-    are the ranges to build again. All are fixed before the first day is validated.
+    are the ranges to build again. All are fixed before the first day is validated. ``mended`` names the replay whose mends
+    it brings; empty for late files.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Work(Frozen):
     features: str | None
     scores: str | None
     validated: bool = False
+    mended: str = ""
 
     @property
     def days(self) -> list[Partitions]:
@@ -44,10 +46,21 @@ class Work(Frozen):
             for part in as_ranges(map(date.fromisoformat, days))
         )
 
+    @property
+    def cause(self) -> str:
+        """Why days become different, for the record of corrections."""
+        return f"{', '.join(self.files)}{f', mended by replay {self.mended}' if self.mended else ''}"
 
-def plan_work(backfills: Backfills, touched: Mapping[str, list[date]], on: date, run_id: str) -> Work:
-    """Plan the work on these days of each table."""
-    following = following_days(backfills, touched, on)
+
+def plan_work(
+    backfills: Backfills,
+    touched: Mapping[str, list[date]],
+    following: Mapping[str, list[date]],
+    on: date,
+    run_id: str,
+    mended: str = "",
+) -> Work:
+    """Plan the work on these days of each table, and on the features and scores up to day ``on`` that they reach."""
     both = {table: [*touched.get(table, ()), *following.get(table, ())] for table in {**touched, **following}}
     reached = reached_features(backfills, both, on)
     rescore = backfills.pipeline.spec.score.late_data == "rescore"
@@ -58,6 +71,7 @@ def plan_work(backfills: Backfills, touched: Mapping[str, list[date]], on: date,
         following={table: [str(day) for day in own] for table, own in following.items()},
         features=str(reached) if reached else None,
         scores=str(Partitions(days[0], days[-1])) if days else None,
+        mended=mended,
     )
 
 

@@ -3,15 +3,23 @@
 The card of a cell has those of one day. Personal values have pseudonyms or a mask, as in every query.
 """
 
+import csv
+import io
+from collections.abc import Iterator, Sequence
 from datetime import date
 
-from contrail.config.names import literal
+from contrail.config.names import literal, quoted
 from contrail.config.pipeline import Pipeline
+from contrail.config.problems import hint
+from contrail.config.spec import PipelineSpec
+from contrail.errors import SpecError
 from contrail.frozen import Frozen
+from contrail.lake import mended
 from contrail.lake.lake import Lake
 from contrail.lake.sql import ask
 from contrail.operations.card import QuarantinedRow, RefusedFile
 
+QUARANTINED = "quarantined"
 ROWS = 50  # of a rule that are read at a time
 
 
@@ -91,6 +99,61 @@ def refusals(lake: Lake, pipeline: Pipeline, first: date | None = None, last: da
     names = ("day", "stage", "table", "rule", "detail", "file", "kept", "at")
     with ask(lake, pipeline.spec, sql) as answer:
         return [Refusal(**dict(zip(names, row, strict=True))) for row in answer.rows()]
+
+
+def quarantined_sql(spec: PipelineSpec, table: str, personal: bool) -> str:
+    """SQL for the rows of a table in quarantine, each landed column as text, with file, line, rule and detail.
+
+    Without ``personal`` it leaves personal columns out: of a pseudonym nobody can make a value.
+
+    Raises:
+        SpecError: for a table that no file lands for.
+    """
+    if table not in spec.tables:
+        raise SpecError(f"{spec.name} has no landed table '{table}'; {hint(table, list(spec.tables), 'tables')}")
+    source = spec.tables[table]
+    shown = [name for name in source.columns if personal or name not in source.personal]
+    own = ", ".join(f"{mended.value_in('q.row', source, name, 'NULL')} AS {quoted(name)}" for name in shown)
+    beside = {
+        "_file": "file",
+        "_line": "line",
+        "partition_date": "partition_date",
+        "_rule": "rule",
+        "_detail": "detail",
+    }
+    named = ", ".join(f"q.{theirs} AS {ours}" for ours, theirs in beside.items() if ours not in source.columns)
+    return f"SELECT {named}, {own} FROM quarantine q WHERE q.table_name = {literal(table)}"
+
+
+def rows_to_mend(
+    lake: Lake,
+    pipeline: Pipeline,
+    table: str,
+    rule: str | None = None,
+    first: date | None = None,
+    last: date | None = None,
+    personal: bool = False,
+) -> Iterator[str]:
+    """Yield the rows of a table in quarantine as lines of CSV, for a person who mends them and replays the file.
+
+    Personal columns are left out, unless they are asked for. What a file leaves out stays as it landed.
+
+    Raises:
+        SpecError: for a table that no file lands for.
+    """
+    wanted = f"{_within(first, last)} AND {f'_rule = {literal(rule)}' if rule else 'true'}"
+    sql = f"SELECT * FROM {QUARANTINED} WHERE {wanted} ORDER BY partition_date, _file, _line"
+    views = {QUARANTINED: quarantined_sql(pipeline.spec, table, personal)}
+    with ask(lake, pipeline.spec, sql, personal=personal, also=views) as answer:
+        yield _line(answer.columns)
+        for row in answer.rows():
+            yield _line(row)
+
+
+def _line(values: Sequence[object]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(values)
+    return out.getvalue()
 
 
 def _within(first: date | None, last: date | None) -> str:

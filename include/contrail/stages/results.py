@@ -13,6 +13,7 @@ from contrail.config.validation_errors import explain
 from contrail.errors import DataError
 from contrail.frozen import Frozen, Sparse
 from contrail.methods.governor import Outcome, Trigger
+from contrail.stages.replayed import ReplayResult
 
 Metrics = Mapping[str, float | None]
 
@@ -285,8 +286,8 @@ class MaintainResult(Frozen):
     details: MaintainDetails
 
 
-Result = StageResult[Any] | LateResult | MaintainResult
-RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult] | type[MaintainResult]] = {
+Result = StageResult[Any] | LateResult | MaintainResult | ReplayResult
+RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult] | type[MaintainResult] | type[ReplayResult]] = {
     "ingest": StageResult[IngestDetails],
     "validate": StageResult[ValidateDetails],
     "features": StageResult[FeaturesDetails],
@@ -299,6 +300,7 @@ RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult] | type[MaintainR
     "publish": StageResult[PublishDetails],
     "late": LateResult,
     "maintain": MaintainResult,
+    "replay": ReplayResult,
 }
 
 

@@ -1,5 +1,6 @@
 """A stage's result in words, the same on the command line, in a task's log and in a message. It reads results alone."""
 
+from contrail.stages.replayed import ReplayDetails, ReplayResult
 from contrail.stages.results import (
     GovernDetails,
     LateDetails,
@@ -20,6 +21,8 @@ def sentence(verb: str, result: Result) -> str:
         return f"{verb}: {_late(result.details)}"
     if isinstance(result, MaintainResult):
         return f"{verb}: {_maintained(result.details)}"
+    if isinstance(result, ReplayResult):
+        return f"{verb}: {_replayed(result.details)}"
     quarantined = f", {result.quarantined:,} in quarantine" if result.quarantined else ""
     done = _done(result.details) or ("unchanged" if result.unchanged else f"{result.rows:,} rows")
     return f"{result.stage} {result.partitions}: {done}{quarantined} in {result.seconds:.1f} s"
@@ -49,6 +52,19 @@ def _late(details: LateDetails) -> str:
         return "no file came late"
     changed = f"{len(details.days):,} days are different now" if details.days else "nothing changed"
     return f"{len(details.files):,} files came late; {changed}"
+
+
+def _replayed(details: ReplayDetails) -> str:
+    if not details.mended:
+        again = f"; {', '.join(details.days)} was validated again" if details.days and not details.dry_run else ""
+        return f"no row of {details.table} is mended otherwise than before{again}"
+    would = details.dry_run
+    rows = f"{details.mended:,} rows of {details.table} {'would be' if would else 'are'} mended"
+    pass_, stay = ("would pass", "would stay") if would else ("pass", "stay")
+    kept = ", ".join(f"{count:,} for {rule}" for rule, count in details.kept.items())
+    staying = f", {sum(details.kept.values()):,} {stay} in quarantine ({kept})" if kept else ""
+    days = f"; {len(details.different):,} published days are different now" if details.different else ""
+    return f"{rows}: {details.passed:,} {pass_}{staying}{days}"
 
 
 def _maintained(details: MaintainDetails) -> str:

@@ -12,6 +12,7 @@ from functools import cache, cached_property
 
 from contrail.config.pipeline import Pipeline
 from contrail.config.spec import PipelineSpec
+from contrail.lake import mended
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.methods.drift_verdicts import history_days
@@ -144,13 +145,25 @@ class Staleness:
         return "" if made.pipeline_hash == self.pipeline.hash else "the pipeline's files have changed"
 
     def landed_since(self, table: str, day: date) -> bool:
-        """Whether a file of the day was taken in after the day's validation, or its refusal."""
-        maker, raw = self.lineage(f"validated_{table}").maker(day), f"raw_{table}"
-        refused = self.lineage("refusals").maker(day, f"stage=validate,table_name={table}")
-        judged = [each.provenance.inputs[raw] for each in (maker, refused) if each and raw in each.provenance.inputs]
+        """Whether a file of the day was taken in, or a row of it mended, after the day's validation, or its refusal."""
+        raw, judged = f"raw_{table}", self._judged(table, day)
         if not judged:  # what is older than the kept history is no news
             return not self._published(f"validated_{table}", table, day)
-        return all(self._read_since(raw, snapshot, Partitions(day, day)).state == STALE for snapshot in judged)
+        return all(
+            self._read_since(raw, made.inputs[raw], Partitions(day, day)).state == STALE
+            or self._mended(table, day, made).state == STALE
+            for made in judged
+        )
+
+    def mended_since(self, table: str, day: date) -> bool:
+        """Whether a row of the day was mended after the day's validation, or its refusal."""
+        return all(self._mended(table, day, made).state == STALE for made in self._judged(table, day))
+
+    def _judged(self, table: str, day: date) -> list[Provenance]:
+        """The last validation of a day, and its last refusal, as far as it is known what they read."""
+        maker = self.lineage(f"validated_{table}").maker(day)
+        refused = self.lineage("refusals").maker(day, f"stage=validate,{mended.scope(table)}")
+        return [each.provenance for each in (maker, refused) if each and f"raw_{table}" in each.provenance.inputs]
 
     # ---- what it is made of ----
 
@@ -159,7 +172,14 @@ class Staleness:
             found = self._read_since(name, made.inputs.get(name), window)
             if found.state != OK:
                 return found
-        return _DONE
+        return self._mended(table, day, made) if stage == "validate" else _DONE
+
+    def _mended(self, table: str, day: date, made: Provenance) -> Standing:
+        """Whether rows of a day are as they were mended when the day was validated."""
+        own = self.spec.first_partition if self.spec.tables[table].kind == "reference" else day
+        if own not in self.partitions(mended.NAME):
+            return _DONE
+        return self._read_since(mended.NAME, made.inputs.get(mended.NAME), Partitions(own, own), mended.scope(table))
 
     def partners(self, table: str, day: date) -> dict[str, Partitions]:
         """The daily tables to which the validated rows of a day refer, and the partitions of each that were read."""
@@ -176,12 +196,12 @@ class Staleness:
             for name, window in self.partners(table, day).items()
         )
 
-    def _read_since(self, name: str, snapshot: int | None, window: Partitions) -> Standing:
+    def _read_since(self, name: str, snapshot: int | None, window: Partitions, scope: str = "") -> Standing:
         """Whether partitions of a table are still what a stage read, and if not, in words."""
         lineage = self.lineage(name)
-        if lineage.unchanged_since(snapshot, window):
+        if lineage.unchanged_since(snapshot, window, scope):
             return _DONE
-        if lineage.knows(snapshot) or any(commit.changes(window) for commit in lineage.commits):
+        if lineage.knows(snapshot) or any(each.is_of(scope) and each.changes(window) for each in lineage.commits):
             return Standing(STALE, f"{name} {'were' if name in _PLURAL else 'was'} published since")
         return Standing(UNKNOWN, f"the snapshot of {name} that it was made of is older than the kept history")
 

@@ -9,7 +9,7 @@ from contrail.lake.records import all_datasets
 
 _USED: Mapping[str, tuple[str, ...]] = {
     "ingest": ("raw_*", "refusals"),
-    "validate": ("raw_*", "validated_*", "quarantine", "refusals", "profiles"),
+    "validate": ("raw_*", "validated_*", "mended", "quarantine", "refusals", "profiles"),
     "features": ("validated_*", "features"),
     "train": ("validated_*", "features"),
     "promote": ("validated_*", "features", "performance", "model_history"),

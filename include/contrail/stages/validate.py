@@ -7,21 +7,19 @@ rules of every table are in ``contrail.methods.table_check``, a pipeline's own i
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
-import duckdb
 import pyarrow as pa
 
-from contrail.adapters.checks import Checks, Verdict
+from contrail.adapters.checks import Checks
 from contrail.adapters.contracts import Contract, bad_share_expectation, columns_of, partner_expectation
 from contrail.adapters.judged_rows import Rows
 from contrail.config.names import literal, quoted
 from contrail.errors import PartitionRefusedError
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
-from contrail.lake.sessions import session
-from contrail.methods.table_check import ROW, TableCheck
+from contrail.methods.table_check import ROW
 from contrail.partitions import Partitions
 from contrail.reports.contracts import TableReport, write_report
 from contrail.stages.base import StageRun, result_of
@@ -30,28 +28,13 @@ from contrail.stages.refusals import Refusal, counted, describe, publish_refusal
 from contrail.stages.results import StageResult, ValidateDetails
 from contrail.stages.staleness import REACH
 from contrail.stages.validation.contracts import contracts_of, table_order
+from contrail.stages.validation.opened import Mend, Table, opened
 from contrail.stages.validation.personal import quotes_persons, unquoted
 from contrail.stages.validation.references import is_current, partner_sql, partners_of, view_partners
-from contrail.stages.validation.unusual import Profiles, Unusual, find_unusual, publish_profiles, refusals_of
+from contrail.stages.validation.unusual import Profiles, find_unusual, publish_profiles, refusals_of
 
 _REPORTS_KEPT = 50
 _BAD_SHARE = "bad_share"
-
-
-@dataclass
-class _Table:
-    """One landed table during its validation."""
-
-    name: str
-    contract: Contract
-    partitions: Partitions | None
-    inputs: Mapping[str, int | None]
-    connection: duckdb.DuckDBPyConnection
-    check: TableCheck
-    verdicts: list[Verdict] = field(default_factory=list)
-    partition_verdicts: list[Verdict] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
-    unusual: Unusual = field(default_factory=Unusual)
 
 
 @dataclass(frozen=True)
@@ -105,6 +88,10 @@ def _message(
 ) -> str:
     days = Partitions(min(r.partition for r in refusals), max(r.partition for r in refusals))
     good = sum(outcome.report.good for outcome in outcomes)
+    pipeline, of_days = run.pipeline.name, f"--from {days.start} --to {days.end}"
+    bad = dict.fromkeys(r.table for r in refusals if r.rule == _BAD_SHARE)
+    mend = [f"  contrail quarantine -p {pipeline} --table {table} {of_days}\n" for table in bad]
+    mend = ["Mend the rows, and give them to contrail replay:\n", *mend] if mend else []
     return (
         f"{counted(len({(r.table, r.partition) for r in refusals}), 'partition')} refused; all others are published "
         f"({counted(good, 'row')}).\n{describe(refusals)}\n"
@@ -112,9 +99,10 @@ def _message(
         f'  contrail query -p {run.pipeline.name} "SELECT * FROM quarantine WHERE partition_date BETWEEN '
         f"'{days.start}' AND '{days.end}'\"\n"
         f"  report: {reports[0]}\n"
-        "Land mended files, or change the contract in expectations.py, and run again:\n"
-        f"  contrail ingest -p {run.pipeline.name} --from {days.start} --to {days.end}\n"
-        f"  contrail validate -p {run.pipeline.name} --from {days.start} --to {days.end}"
+        f"{''.join(mend)}{'Or land' if mend else 'Land'} mended files, or change the contract in expectations.py, and run "
+        "again:\n"
+        f"  contrail ingest -p {pipeline} {of_days}\n"
+        f"  contrail validate -p {pipeline} {of_days}"
     )
 
 
@@ -130,17 +118,10 @@ def _validate_table(
     if unjudged := _unjudged(run, name, partitions, contracts[name]):
         publish_refusals(run, name, [refusal.partition for refusal in unjudged], unjudged)
         return _Outcome(TableReport(name, refused=_words(unjudged)), refusals=unjudged)
-    inputs = _inputs(run, name, contracts[name])
     if partitions is None and is_current(run, name):
         run.progress(f"{name}: unchanged")
         return _Outcome(TableReport(name, unchanged=True))
-    with _opened(run, name, contracts[name], inputs) as table:
-        table.check.check_rows()
-        if name == run.pipeline.spec.label.table:
-            table.check.check_label(run.pipeline.spec.label.expression, run.pipeline.spec.task == "binary")
-        _check_contract_rows(run, table, checks)
-        _check_earlier(run, table)
-        _check_partitions(run, table, checks)
+    with _judged(run, name, contracts[name], checks) as table:
         table.unusual = find_unusual(run, name, partitions, table.check, profiles)
         table.refusals += refusals_of(name, table.check.source, table.unusual)
         outcome = _publish(run, table)
@@ -152,9 +133,31 @@ def _validate_table(
     return outcome
 
 
-def _inputs(run: StageRun[Options], name: str, contract: Contract) -> dict[str, int | None]:
-    read = [f"raw_{name}", *(f"validated_{each.table}" for each in contract.references.values())]
-    return {table: run.lake.snapshot_id(table) for table in read}
+@contextmanager
+def foresee(run: StageRun[Options], name: str, mend: Mend) -> Iterator[Table]:
+    """A table after every rule of its rows and partitions, as it would be with further mends. Nothing is published.
+
+    Args:
+        run: Says which partitions.
+        name: The landed table.
+        mend: Changes the table ``mends`` of the session before the rows are judged; it may read ``landed_files``.
+    """
+    with _judged(run, name, contracts_of(run.pipeline)[name], Checks(), mend) as table:
+        yield table
+
+
+@contextmanager
+def _judged(
+    run: StageRun[Options], name: str, contract: Contract, checks: Checks, mend: Mend | None = None
+) -> Iterator[Table]:
+    with opened(run, name, contract, mend) as table:
+        table.check.check_rows()
+        if name == run.pipeline.spec.label.table:
+            table.check.check_label(run.pipeline.spec.label.expression, run.pipeline.spec.task == "binary")
+        _check_contract_rows(run, table, checks)
+        _check_earlier(run, table)
+        _check_partitions(run, table, checks)
+        yield table
 
 
 def _unjudged(run: StageRun[Options], name: str, partitions: Partitions | None, contract: Contract) -> list[Refusal]:
@@ -171,24 +174,10 @@ def _unjudged(run: StageRun[Options], name: str, partitions: Partitions | None, 
     return [Refusal(day, name, "no_reference", words) for day in days] if absent else []
 
 
-@contextmanager
-def _opened(
-    run: StageRun[Options], name: str, contract: Contract, inputs: Mapping[str, int | None]
-) -> Iterator[_Table]:
-    """The rows of a table in a session that keeps within the memory limit. They never leave it as a whole."""
-    spec, raw, partitions = run.pipeline.spec, f"raw_{name}", run.partitions_of(name)
-    with session(run.settings) as connection:
-        run.lake.view(connection, "landed_files", raw, partitions, snapshot_id=inputs[raw], row=ROW)
-        day = f", DATE '{reference_partition(run)}' AS {PARTITION}" if partitions is None else ""  # it is one partition
-        connection.execute(f"CREATE VIEW landed AS SELECT *{day} FROM landed_files")
-        check = TableCheck(spec.tables[name], connection, spec.timezone, spec.cutoff)
-        yield _Table(name, contract, partitions, inputs, connection, check)
-
-
 # ---- rows ----
 
 
-def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) -> None:
+def _check_contract_rows(run: StageRun[Options], table: Table, checks: Checks) -> None:
     """The contract's rules, on the rows that broke none so far."""
     contract = table.contract
     for rule, reference in contract.references.items():
@@ -209,7 +198,7 @@ def _check_contract_rows(run: StageRun[Options], table: _Table, checks: Checks) 
     table.verdicts = checks.evaluate(f"{table.name} rows", rows, {**rules, **contract.rows}, mark, shown)
 
 
-def _check_earlier(run: StageRun[Options], table: _Table) -> None:
+def _check_earlier(run: StageRun[Options], table: Table) -> None:
     source, name = table.check.source, f"validated_{table.name}"
     if table.partitions is None or source.known_ahead:
         return  # the key of a row known ahead holds its date
@@ -232,7 +221,7 @@ def _check_earlier(run: StageRun[Options], table: _Table) -> None:
 # ---- partitions ----
 
 
-def _check_partitions(run: StageRun[Options], table: _Table, checks: Checks) -> None:
+def _check_partitions(run: StageRun[Options], table: Table, checks: Checks) -> None:
     """The contract's rules on a profile of each partition; a partition that breaks one is refused."""
     contract, days = table.contract, table.check.days
     rules = {_BAD_SHARE: bad_share_expectation(contract.max_bad_share), **contract.partitions}
@@ -250,7 +239,7 @@ def _check_partitions(run: StageRun[Options], table: _Table, checks: Checks) -> 
         ]
 
 
-def _refusal(table: _Table, day: date, rule: str, words: str, found: str) -> Refusal:
+def _refusal(table: Table, day: date, rule: str, words: str, found: str) -> Refusal:
     detail = f"{words} Found {found}"
     if rule == _BAD_SHARE:
         reasons = table.check.bad_by_rule(day)
@@ -262,7 +251,7 @@ def _refusal(table: _Table, day: date, rule: str, words: str, found: str) -> Ref
 # ---- publishing ----
 
 
-def _publish(run: StageRun[Options], table: _Table) -> _Outcome:
+def _publish(run: StageRun[Options], table: Table) -> _Outcome:
     """The quarantine of all partitions, then the refusals, and last the good rows, which mark their partitions as done."""
     spec = run.pipeline.spec
     days = list(table.partitions or [reference_partition(run)])
@@ -284,7 +273,7 @@ def _publish(run: StageRun[Options], table: _Table) -> _Outcome:
     return _Outcome(_report(table, good, by_rule, examples), snapshot, table.refusals)
 
 
-def _quarantined(run: StageRun[Options], table: _Table, days: Sequence[date]) -> bool:
+def _quarantined(run: StageRun[Options], table: Table, days: Sequence[date]) -> bool:
     """Whether rows of these partitions are in quarantine from before. People ask for the table: it is made first."""
     if not run.lake.exists("quarantine"):
         return True
@@ -293,13 +282,13 @@ def _quarantined(run: StageRun[Options], table: _Table, days: Sequence[date]) ->
     return bool(found.fetchall())
 
 
-def _quarantine_rows(run: StageRun[Options], table: _Table) -> pa.RecordBatchReader:
+def _quarantine_rows(run: StageRun[Options], table: Table) -> pa.RecordBatchReader:
     moment = f"TIMESTAMPTZ '{datetime.now(UTC).isoformat()}'"
     return table.check.bad_rows(table_name=literal(table.name), run_id=literal(run.run_id), quarantined_at=moment)
 
 
 def _report(
-    table: _Table, good: int, bad_by_rule: Mapping[str, int], examples: Mapping[str, Sequence[str]]
+    table: Table, good: int, bad_by_rule: Mapping[str, int], examples: Mapping[str, Sequence[str]]
 ) -> TableReport:
     return TableReport(
         table=table.name,
