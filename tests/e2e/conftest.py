@@ -18,7 +18,7 @@ from contrail_airflow.local.api import AirflowApi
 from contrail_airflow.local.embedded import Embedded
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
-DAGS = ("daily", "score", "monitor", "train", "backfill", "maintain")
+DAGS = ("daily", "score", "monitor", "train", "backfill", "maintain", "replay")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _BROWSER_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -9,12 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from contrail.errors import BudgetError, CommitConflictError, DataError, GateRefusedError
+from contrail.frozen import Frozen
+from contrail.stages.replayed import ReplayDetails
 from contrail.stages.results import (
     DriftDetails,
     IngestDetails,
     LateDetails,
     PromoteDetails,
-    StageDetails,
     ValidateDetails,
 )
 from contrail.stages.sentences import all_unusual
@@ -131,7 +132,7 @@ def of_rollback(where: str, done: "RollbackResult") -> Message:
     )  # fmt: skip
 
 
-def of_result(where: str, pipeline: str, details: StageDetails, link: str = "") -> Message | None:
+def of_result(where: str, pipeline: str, details: Frozen, link: str = "") -> Message | None:
     """The message about a stage's result; None when people need none."""
     match details:
         case ValidateDetails():
@@ -144,6 +145,8 @@ def of_result(where: str, pipeline: str, details: StageDetails, link: str = "") 
             return _of_late_files(where, pipeline, details, link)
         case LateDetails():
             return _of_corrections(where, pipeline, details, link)
+        case ReplayDetails():
+            return _of_mends(where, pipeline, details, link)
     return None
 
 
@@ -205,6 +208,19 @@ def _of_corrections(where: str, pipeline: str, details: LateDetails, link: str) 
         + (f", {flipped} decisions flipped" if flipped else ""),
         "what was published before, under its snapshot (`contrail history`)",
         f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM corrections\"` and its reports", link,
+    )  # fmt: skip
+
+
+def _of_mends(where: str, pipeline: str, details: ReplayDetails, link: str) -> Message | None:
+    days = details.different
+    if not days:
+        return None
+    flipped = f", {details.decisions_flipped} decisions flipped" if details.decisions_flipped else ""
+    return Message(
+        Kind.late_data, where, f"rows of {details.table} were mended; {len(days)} published days became different: "
+        f"{days[0]} to {days[-1]}{flipped}",
+        "what was published before, under its snapshot (`contrail history`)",
+        f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM mended\"`, and corrections", link,
     )  # fmt: skip
 
 

@@ -114,15 +114,10 @@ def quarantined_sql(spec: PipelineSpec, table: str, personal: bool) -> str:
     source = spec.tables[table]
     shown = [name for name in source.columns if personal or name not in source.personal]
     own = ", ".join(f"{mended.value_in('q.row', source, name, 'NULL')} AS {quoted(name)}" for name in shown)
-    beside = {
-        "_file": "file",
-        "_line": "line",
-        "partition_date": "partition_date",
-        "_rule": "rule",
-        "_detail": "detail",
-    }
-    named = ", ".join(f"q.{theirs} AS {ours}" for ours, theirs in beside.items() if ours not in source.columns)
-    return f"SELECT {named}, {own} FROM quarantine q WHERE q.table_name = {literal(table)}"
+    # Last, so that a word which the detail quotes is first found in its column.
+    why = "".join(f", q.{name} AS _{name}" for name in ("rule", "detail") if f"_{name}" not in source.columns)
+    place = "q.file AS _file, q.line AS _line, q.partition_date"
+    return f"SELECT {place}, {own}{why} FROM quarantine q WHERE q.table_name = {literal(table)}"
 
 
 def rows_to_mend(

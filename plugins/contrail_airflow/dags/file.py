@@ -13,10 +13,11 @@ from contrail_airflow.dags.backfill import backfill
 from contrail_airflow.dags.daily import daily
 from contrail_airflow.dags.maintain import maintain
 from contrail_airflow.dags.monitor import monitor
+from contrail_airflow.dags.replay import replay
 from contrail_airflow.dags.score import score
 from contrail_airflow.dags.train import train
 
-NAMES = ("daily", "score", "monitor", "train", "backfill", "maintain")
+NAMES = ("daily", "score", "monitor", "train", "backfill", "maintain", "replay")
 
 
 class DagFile:
@@ -65,6 +66,11 @@ class DagFile:
         """What nothing needs any more goes, once a week."""
         self._claim("maintain", pipeline)
         return maintain(pipeline)
+
+    def replay(self, pipeline: str, /) -> DAG:
+        """Mended rows of the quarantine end where they would have been."""
+        self._claim("replay", pipeline)
+        return replay(pipeline)
 
     def _claim(self, name: str, pipeline: str) -> None:
         mine = self._short(self.path)

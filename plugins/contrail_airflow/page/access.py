@@ -38,11 +38,19 @@ def starts_backfills(pipeline: Annotated[Pipeline, Depends(sees)], user: GetUser
     return pipeline
 
 
-RIGHTS = (login, sees, starts_backfills)
+def replays(pipeline: Annotated[Pipeline, Depends(sees)], user: GetUserDep) -> Pipeline:
+    """The right to trigger a pipeline's replay of mended rows; the pipeline."""
+    if not may_start(user, pipeline.name, "replay"):
+        raise HTTPException(403, f"You may not trigger {pipeline.name}__replay. Ask somebody who may.")
+    return pipeline
+
+
+RIGHTS = (login, sees, starts_backfills, replays)
 # The pipeline comes from its right, so a view without one has no pipeline to read.
 Person = Annotated[Any, Depends(login)]
 Seen = Annotated[Pipeline, Depends(sees)]
 Backfilled = Annotated[Pipeline, Depends(starts_backfills)]
+Replayed = Annotated[Pipeline, Depends(replays)]
 
 
 def may_see(user: Any, pipeline: str) -> bool:

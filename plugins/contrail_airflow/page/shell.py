@@ -21,6 +21,7 @@ class SeenPipeline(Frozen):
     title: str
     description: str
     may_backfill: bool
+    may_replay: bool
     problem: str = ""
 
 
@@ -41,14 +42,20 @@ def index(_: Person) -> FileResponse:
 def frame(person: Person) -> Frame:
     """Who is logged in, and what they may see."""
     seen = [name for name in pipeline_names() if may_see(person, name)]
-    return Frame(
-        user=person.get_name(), pipelines=tuple(_seen(name, may_start(person, name, "backfill")) for name in seen)
-    )
+    return Frame(user=person.get_name(), pipelines=tuple(_seen(person, name) for name in seen))
 
 
-def _seen(name: str, may_backfill: bool) -> SeenPipeline:
+def _seen(person: Person, name: str) -> SeenPipeline:
     try:
         spec = parse_pipeline(name).spec
     except SpecError as error:  # one broken spec must not hide the others
-        return SeenPipeline(name=name, title=name, description="", may_backfill=False, problem=str(error))
-    return SeenPipeline(name=name, title=spec.title, description=spec.description, may_backfill=may_backfill)
+        return SeenPipeline(
+            name=name, title=name, description="", may_backfill=False, may_replay=False, problem=str(error)
+        )
+    return SeenPipeline(
+        name=name,
+        title=spec.title,
+        description=spec.description,
+        may_backfill=may_start(person, name, "backfill"),
+        may_replay=may_start(person, name, "replay"),
+    )

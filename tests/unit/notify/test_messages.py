@@ -4,6 +4,7 @@ import pytest
 
 from contrail.errors import BudgetError, CommitConflictError, GateRefusedError, PartitionRefusedError, SpecError
 from contrail.notify.messages import Kind, of_deadline, of_failure, of_result
+from contrail.stages.replayed import ReplayDetails
 from contrail.stages.results import (
     DriftDetails,
     IngestDetails,
@@ -110,3 +111,13 @@ def test_what_late_files_changed_is_told_and_decisions_only_where_there_are_any(
     assert message and message.happened.endswith("; 2 published days became different: 2024-01-05 to 2024-01-06")
     message = of_result("toy late 2024-01-07", "toy", found.model_copy(update={"decisions_flipped": 3}))
     assert message and message.happened.endswith(", 3 decisions flipped")
+
+
+def test_days_that_mended_rows_made_different_are_told() -> None:
+    found = ReplayDetails(dry_run=False, table="weighings", mended=2, different=("2024-01-05", "2024-01-06"))
+    message = of_result("toy replay 2024-01-07", "toy", found)
+    assert message and message.kind is Kind.late_data
+    assert message.happened == (
+        "rows of weighings were mended; 2 published days became different: 2024-01-05 to 2024-01-06"
+    )
+    assert of_result("toy replay 2024-01-07", "toy", found.model_copy(update={"different": ()})) is None

@@ -283,7 +283,7 @@ def test_a_personal_column_stays_as_it_landed_unless_it_is_asked_for(bad: Toy) -
     with pytest.raises(SpecError, match="depot is personal"):
         replay(toy, sql="SELECT _file, _line, 'B' AS depot FROM quarantined").run()
     lines = list(rows_to_mend(toy.lake, toy.pipeline, "parcels"))
-    assert lines[0] == "_file,_line,partition_date,_rule,_detail,ship_date,parcel,weight,booked_at\n"
+    assert lines[0] == "_file,_line,partition_date,ship_date,parcel,weight,booked_at,_rule,_detail\n"
     found = replay(toy, "".join(lines).replace("1x5", "1.5")).plan()
     assert (found.mended, found.passed) == (1, 1)
     shown = replay(toy, csv((4, "B"), (6, "Z"), column="depot"), personal=True).plan()

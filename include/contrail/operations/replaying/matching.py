@@ -108,8 +108,7 @@ class Matching:
             newest = self.lake.snapshot_id(mended.NAME) if self.lake.exists(mended.NAME) else None
             mended.create_newest(connection, self.lake, self.table, None, newest)
             same = " AND ".join(
-                f"g.{quoted(name)} IS NOT DISTINCT FROM {mended.value_in('m.mended', source, name, 'NULL')}"
-                for name in named
+                self._same(f"g.{quoted(name)}", mended.value_in("m.mended", source, name, "NULL")) for name in named
             )
             connection.execute(
                 f"CREATE TABLE placed AS SELECT g.*, coalesce(q.{PARTITION}, m.{PARTITION}) AS day, q.rule, q.found, m.said, "
@@ -123,6 +122,11 @@ class Matching:
             connection.execute(f"COPY ({kept}) TO {literal(str(self._placed))} (FORMAT parquet)")
         waiting = tuple(day for day, waits in days if waits)
         return replace(self, days=tuple(day for day, _ in days), waiting=waiting, rows=rows)
+
+    def _same(self, given: str, known: str) -> str:
+        """SQL that says whether a given value is a known one. CSV cannot tell an empty text from none."""
+        known = f"nullif({known}, '')" if self.given.is_csv else known
+        return f"{given} IS NOT DISTINCT FROM {known}"
 
     @property
     def _placed(self) -> Path:
@@ -192,9 +196,7 @@ class Matching:
         new = dict(now)
         for name in named:
             given = f"p.{quoted(name)}"
-            # CSV cannot tell an empty text from none.
-            kept = f"CASE WHEN {given} IS NULL AND {now[name]} = '' THEN '' ELSE {given} END"
-            new[name] = kept if self.given.is_csv else given
+            new[name] = f"CASE WHEN {self._same(given, now[name])} THEN {now[name]} ELSE {given} END"
         pairs = ", ".join(f"{{k: {literal(name)}, v: [{now[name]}, {new[name]}]}}" for name in named)
         changes = f"list_filter([{pairs}], lambda e: e.v[1] IS DISTINCT FROM e.v[2])"
         return (

@@ -4,6 +4,7 @@ import { go } from "./address.js";
 import { get } from "./airflow.js";
 import { command, fill, h, tell } from "./dom.js";
 import { empty, within } from "./pieces.js";
+import { replay } from "./replay.js";
 import * as words from "./words.js";
 
 export async function aside(place, page, query) {
@@ -51,6 +52,7 @@ function rule(one, page, query, asked) {
   const box = h(
     "details", { class: "rule", open: query.rule === id },
     h("summary", {}, h("strong", {}, `${one.table}: ${one.rule}`), " ", h("span", { class: "soft" }, `${words.so(one.rows, "row")} of ${one.days === 1 ? words.day(one.first) : `${words.so(one.days, "day")}, ${words.day(one.first)} to ${words.day(one.last)}`}`)),
+    page.pipeline.may_replay && replay(one, page, asked),
     body,
   );
   let read = 0;

@@ -9,7 +9,7 @@ import * as words from "./words.js";
 const GROUPS = [
   ["Published for analysts", (one) => one.view || ["features", "predictions", "predictions_shadow"].includes(one.name)],
   ["Measured and decided", (one) => ["drift", "drift_profiles", "performance", "profiles", "model_history", "governor", "corrections"].includes(one.name)],
-  ["Kept aside", (one) => ["quarantine", "refusals"].includes(one.name)],
+  ["Kept aside", (one) => ["quarantine", "mended", "refusals"].includes(one.name)],
   ["Validated", (one) => one.name.startsWith("validated_")],
   ["Landed", (one) => one.name.startsWith("raw_")],
   ["Erased", () => true],

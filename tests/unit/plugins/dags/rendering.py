@@ -26,6 +26,7 @@ from contrail_airflow.dags.backfill import backfill
 from contrail_airflow.dags.daily import daily
 from contrail_airflow.dags.maintain import maintain
 from contrail_airflow.dags.monitor import monitor
+from contrail_airflow.dags.replay import replay
 from contrail_airflow.dags.score import score
 from contrail_airflow.dags.train import train
 from contrail_airflow.operators.approval import PromoteOperator, answer
@@ -37,7 +38,7 @@ DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
 
 def build_dags(pipeline: str) -> dict[str, Any]:
     """The DAGs of a pipeline by their id, as a DAG file makes them."""
-    makers = (daily, score, monitor, train, backfill, maintain)
+    makers = (daily, score, monitor, train, backfill, maintain, replay)
     return {dag.dag_id: dag for dag in (make(pipeline) for make in makers)}
 
 

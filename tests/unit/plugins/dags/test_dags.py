@@ -37,7 +37,7 @@ PROJECT = Path(__file__).resolve().parents[4]
 DAG_IDS = {
     f"{pipeline}__{suffix}"
     for pipeline in ("flight_delay", "bike_demand")
-    for suffix in ("daily", "score", "monitor", "train", "backfill", "maintain")
+    for suffix in ("daily", "score", "monitor", "train", "backfill", "maintain", "replay")
 }
 TASKS = {
     "daily": ["late", "ingest", "validate", "features"],
@@ -57,6 +57,7 @@ TASKS = {
         "difference",
     ],
     "maintain": ["maintain"],
+    "replay": ["replay"],
 }
 
 

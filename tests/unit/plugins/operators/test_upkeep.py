@@ -1,13 +1,20 @@
-"""The command of upkeep as Airflow runs it, and what the run's note says of it."""
+"""The commands of upkeep and of a replay as Airflow runs them, and what the run's note says of it."""
 
+import logging
+from pathlib import Path
 from typing import Any
 
-from tests.conftest import Toy
+import pytest
+from tests.conftest import Prepare, Toy
+from tests.unit.operations.test_replay import DAY, csv, quarantined, two_bad_rows
 from tests.unit.plugins.dags.rendering import build_dags, render
 
+from contrail.config.pipeline import parse_pipeline
+from contrail.stages.replayed import ReplayDetails, ReplayResult
 from contrail.stages.results import MaintainDetails, MaintainResult, Removed
+from contrail_airflow.operators.ending import StageRefused
 from contrail_airflow.operators.run_notes import note
-from contrail_airflow.operators.upkeep import MaintainOperator
+from contrail_airflow.operators.upkeep import MaintainOperator, ReplayOperator
 
 
 def test_a_dry_run_of_the_form_removes_nothing(home: Any) -> None:
@@ -36,6 +43,49 @@ def test_its_process_returns_its_result(toy: Toy) -> None:
     context: Any = {"ti": _Instance(), "dag_run": _Run()}
     returned = task.execute(context)
     assert MaintainResult.model_validate(returned).pipeline == "toy"
+
+
+def test_the_form_of_a_replay_becomes_its_command(home: Any) -> None:
+    dag = build_dags("flight_delay")["flight_delay__replay"]
+    asked = {"table": "weather", "sql": "SELECT 1", "reason": "the mast was broken", "dry_run": True}
+    of = "replay: contrail replay --pipeline flight_delay --table weather --sql SELECT 1 --reason the mast was broken"
+    assert render(dag, run_id="manual__x", **asked) == f"{of} --person scientist --run-id RUN --json --dry-run\n"
+    assert dag.params.get_param("table").schema["enum"] == list(parse_pipeline("flight_delay").spec.tables)
+    rows = build_dags("flight_delay")["flight_delay__replay"]
+    assert " --file rows.csv --reason " in render(rows, rows="_file,_line\n", reason="why")
+    assert dag.is_paused_upon_creation is False
+
+
+def test_its_rows_reach_the_command_and_no_log(
+    prepared: Prepare, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy = prepared(two_bad_rows)
+    task = ReplayOperator(
+        task_id="replay", pipeline="toy", table="parcels", rows=csv((4, "1.5")), reason="a slip", person="eve"
+    )
+    task.partition_from = task.partition_to = "2024-01-07"
+    context: Any = {"ti": _Instance(), "dag_run": _Run()}
+    with caplog.at_level(logging.INFO):
+        result = ReplayResult.model_validate(task.execute(context))
+    assert (result.details.passed, result.details.days) == (1, (DAY,))
+    assert quarantined(toy) == [(6, "weight_range")]
+    assert toy.sql("SELECT person, reason FROM mended") == [("eve", "a slip")]
+    assert "4,1.5" not in caplog.text
+    assert not list(Path(toy.settings.home_path, "tmp").glob("replay-*"))
+    task.rows = csv((5, "1"))
+    with pytest.raises(StageRefused):
+        task.execute(context)
+
+
+def test_the_note_of_a_replay_says_what_was_mended() -> None:
+    details = ReplayDetails(
+        dry_run=False, table="parcels", mended=3, passed=2, kept={"weight_range": 1}, different=("2024-01-05",)
+    )
+    said = note("", [("replay", "success", ReplayResult(pipeline="toy", details=details).as_dict())])
+    assert said == (
+        "✓ replay: 3 rows of parcels are mended: 2 pass, 1 stay in quarantine (1 for weight_range); "
+        "1 published days are different now"
+    )
 
 
 class _Run:

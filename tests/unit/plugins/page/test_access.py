@@ -1,5 +1,6 @@
 """Each endpoint of the page, with each role, without a login, and from another site."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from contrail_airflow.page.app import VIEWS, check_rights, make_app
 from contrail_airflow.page.guard import MARK
 from contrail_airflow.roles import ROLES
 
+MEND = {"table": "parcels", "reason": "a slip", "sql": "SELECT 'x' AS _file, 1 AS _line, '2' AS weight"}
 PLAN = {"first": "2024-01-10", "last": "2024-01-12", "stages": ["features"]}
 OURS = {MARK: "1", "sec-fetch-site": "same-origin"}
 # What an endpoint reads, where twelve days without a model are not enough.
@@ -50,8 +52,16 @@ ENDPOINTS = {
         "reports/toy/decisions/v1_2024-02-11_2024-02-24.html",
         EVERYBODY,
     ),
+    ("GET", "/api/{pipeline}/quarantine/csv"): (
+        "api/toy/quarantine/csv?table=parcels&rule=known_depot",
+        EVERYBODY - {"analyst"},
+    ),
     ("POST", "/api/{pipeline}/plan"): ("api/toy/plan", EVERYBODY - {"analyst"}),
+    ("POST", "/api/{pipeline}/replay/plan"): ("api/toy/replay/plan", EVERYBODY - {"analyst"}),
 }
+BODIES = {"api/toy/plan": PLAN, "api/toy/replay/plan": MEND}
+# A replay without a row to mend is no plan.
+ANSWERS = {"api/toy/replay/plan": 409}
 
 
 def routes() -> Iterator[APIRoute | Mount]:
@@ -62,7 +72,7 @@ def routes() -> Iterator[APIRoute | Mount]:
 
 
 def call(browser: TestClient, method: str, path: str) -> int:
-    answer = browser.request(method, path, headers=OURS, json=PLAN if method == "POST" else None)
+    answer = browser.request(method, path, headers=OURS, json=BODIES.get(path))
     assert answer.headers["cache-control"] == "no-store"
     return answer.status_code
 
@@ -93,7 +103,7 @@ def test_each_role_may_do_its_own_and_nobody_else_anything(
     request.getfixturevalue("toy_models" if path in FILLED else "toy_page")
     address, may = ENDPOINTS[method, path]
     for role in EVERYBODY:
-        answered = 409 if "segment" in path else 200  # without a model there are no predictions
+        answered = 409 if "segment" in path else ANSWERS.get(address, 200)  # without a model there are no predictions
         assert call(visit(role), method, address) == (answered if role in may else 403), role
     assert call(visit(None), method, address) == 401
     forged = visit(None)
@@ -121,10 +131,10 @@ def test_a_request_that_another_site_sends_is_refused(
 ) -> None:
     headers = {**OURS, "content-type": "application/json", **wrong}
     kept = {name: value for name, value in headers.items() if value is not None}
-    body = '{"first": "2024-01-10", "last": "2024-01-12", "stages": ["features"]}'
-    answer = visit("scientist").post("api/toy/plan", content=body, headers=kept)
-    assert answer.status_code == 403
-    assert "plan" not in answer.json()
+    for path, body in BODIES.items():
+        answer = visit("scientist").post(path, content=json.dumps(body), headers=kept)
+        assert answer.status_code == 403
+        assert "plan" not in answer.json()
 
 
 def test_a_script_with_a_token_needs_no_browser(visit: Visit, toy_page: Toy) -> None:
