@@ -28,6 +28,7 @@ from contrail.operations.replaying.matching import Judged, Matching, Mender
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, silent
 from contrail.stages.options import ValidateOptions
+from contrail.stages.refusals import counted
 from contrail.stages.replayed import ReplayDetails
 from contrail.stages.results import LateDetails
 from contrail.stages.runner import finish_changes, make_run, new_run_id, run_stage
@@ -97,7 +98,9 @@ class Replay:
                 matching, found, records = self._judged(at_last, progress)
                 if found.rows:
                     self._record(matching, found, records)
-                    progress(f"recorded: {found.rows:,} mended rows of {self.asked.table}, replay {self.run_id}")
+                    progress(
+                        f"recorded: {counted(found.rows, 'mended row')} of {self.asked.table}, replay {self.run_id}"
+                    )
             done, refused = finish_works(self.backfills, self.run_id, progress)
             touched = self._touched(matching.days)
             work = self._work(touched)

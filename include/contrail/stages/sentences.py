@@ -58,13 +58,11 @@ def _replayed(details: ReplayDetails) -> str:
     if not details.mended:
         again = f"; {', '.join(details.days)} was validated again" if details.days and not details.dry_run else ""
         return f"no row of {details.table} is mended otherwise than before{again}"
-    would = details.dry_run
-    rows = f"{details.mended:,} rows of {details.table} {'would be' if would else 'are'} mended"
-    pass_, stay = ("would pass", "would stay") if would else ("pass", "stay")
+    noun, would = "row" if details.mended == 1 else "rows", "would be " if details.dry_run else ""
     kept = ", ".join(f"{count:,} for {rule}" for rule, count in details.kept.items())
-    staying = f", {sum(details.kept.values()):,} {stay} in quarantine ({kept})" if kept else ""
+    staying = f", {sum(details.kept.values()):,} still in quarantine ({kept})" if kept else ""
     days = f"; {len(details.different):,} published days are different now" if details.different else ""
-    return f"{rows}: {details.passed:,} {pass_}{staying}{days}"
+    return f"{details.mended:,} {noun} of {details.table} {would}mended, {details.passed:,} good{staying}{days}"
 
 
 def _maintained(details: MaintainDetails) -> str:

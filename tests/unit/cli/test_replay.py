@@ -40,7 +40,7 @@ def test_rows_are_written_mended_and_replayed(
     code, out, _ = run(monkeypatch, capsys, *asked, "--dry-run")
     assert code == 0
     assert "weight: 1x5 → 1.5" in out
-    assert "1 rows of parcels would be mended: 1 would pass" in out
+    assert "1 row of parcels would be mended, 1 good" in out
     assert len(quarantined(bad)) == 2
     code, out, _ = run(monkeypatch, capsys, *asked, "--json", "--run-id", "r1")
     details = json.loads(out)["details"]

@@ -4,6 +4,8 @@ import json
 
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contrail.config.table_spec import TableSpec
 from contrail.lake import mended
@@ -82,3 +84,33 @@ def test_a_commit_of_another_table_is_no_change() -> None:
     assert not lineage.unchanged_since(1, day, mended.scope("b"))
     assert not lineage.unchanged_since(1, day)
     assert not lineage.unchanged_since(None, day, mended.scope("a")), "a commit without a scope is of every table"
+
+
+TEXT = st.none() | st.text(max_size=6)
+ROW = st.fixed_dictionaries({"id": TEXT, "size": TEXT, "late": TEXT, "at": TEXT})
+
+
+@given(landed=st.lists(ROW, min_size=1, max_size=5), mends=st.data())
+def test_any_row_reads_as_it_was_mended_and_any_other_as_it_landed(
+    landed: list[dict[str, str | None]], mends: st.DataObject
+) -> None:
+    expected, rows = list(landed), []
+    for line, row in enumerate(landed):
+        if mends.draw(st.booleans()):
+            became, was_delivered_again = {**row, **mends.draw(ROW)}, mends.draw(st.booleans())
+            before = {**row, "id": f"{row['id']}-before"} if was_delivered_again else row
+            rows.append(("f", line, json.dumps(before), json.dumps(became)))
+            expected[line] = row if was_delivered_again else became
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE landed_files (_file VARCHAR, _line BIGINT, id VARCHAR, size VARCHAR, late VARCHAR)"
+        )
+        connection.execute('ALTER TABLE landed_files ADD COLUMN "at" VARCHAR')
+        connection.execute("CREATE TABLE mends (file VARCHAR, line BIGINT, landed VARCHAR, mended VARCHAR)")
+        connection.executemany(
+            "INSERT INTO landed_files VALUES ('f', ?, ?, ?, ?, ?)", [(n, *row.values()) for n, row in enumerate(landed)]
+        )
+        if rows:
+            connection.executemany("INSERT INTO mends VALUES (?, ?, ?, ?)", rows)
+        asked = f'SELECT id, size, late, "at" FROM ({mended.laid_over(SOURCE)}) ORDER BY _line'
+        assert connection.execute(asked).fetchall() == [tuple(row.values()) for row in expected]

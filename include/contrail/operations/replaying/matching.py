@@ -23,6 +23,7 @@ from contrail.methods.casting import cast_sql, misfit_sql
 from contrail.methods.table_check import ROW, TableCheck
 from contrail.operations.replaying.given import Given
 from contrail.partitions import Partitions
+from contrail.stages.refusals import counted
 from contrail.stages.replayed import MendedRow
 
 SHOWN = 20  # rows of an error
@@ -157,7 +158,8 @@ class Matching:
             return
         lines = [f"  {self.given.words} {place}: {file}, line {line}, {words}" for place, file, line, words, _ in found]
         more = [f"  and {found[0][-1] - SHOWN:,} more"] if found[0][-1] > SHOWN else []
-        raise DataError("\n".join([f"{found[0][-1]:,} mended rows are refused. {_NOTHING}", *lines, *more, remedy]))
+        head = f"{counted(found[0][-1], 'mended row')} refused. {_NOTHING}"
+        raise DataError("\n".join([head, *lines, *more, remedy]))
 
     # ---- what it changes ----
 

@@ -119,7 +119,7 @@ function facts(card) {
 function todo(card, page, backfill, state) {
   const can = page.pipeline.may_backfill && ["stale", "missing", "failed", "unknown"].includes(state);
   if (!can && !card.commands.length) return null;
-  const mended = state === "refused" ? h("p", {}, "Land a mended file, or change the contract in expectations.py. Then clear the task, or run:") : null;
+  const mended = state === "refused" ? h("p", {}, "Land a mended file, mend the rows (Data, Kept aside), or change the contract in expectations.py. Then clear the task, or run:") : null;
   return h(
     "section", { class: "todo" },
     h("h3", {}, "What to do"),

@@ -83,7 +83,7 @@ def test_the_note_of_a_replay_says_what_was_mended() -> None:
     )
     said = note("", [("replay", "success", ReplayResult(pipeline="toy", details=details).as_dict())])
     assert said == (
-        "✓ replay: 3 rows of parcels are mended: 2 pass, 1 stay in quarantine (1 for weight_range); "
+        "✓ replay: 3 rows of parcels mended, 2 good, 1 still in quarantine (1 for weight_range); "
         "1 published days are different now"
     )
 
