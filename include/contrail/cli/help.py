@@ -43,7 +43,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "difference": ("contrail difference -p flight_delay --id october",),
     "late": ("contrail late -p flight_delay --on 2013-11-03",),
     "quarantine": (
-        "contrail quarantine -p flight_delay --table weather > rows.csv",
+        "contrail quarantine -p flight_delay --table weather",
         "contrail quarantine -p flight_delay --table weather --rule plausible_wind_speed --from 2013-02-12",
     ),
     "replay": (

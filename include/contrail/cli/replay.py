@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contrail.cli import printing
-from contrail.cli.help import BACKFILL, TABLES, command
+from contrail.cli.help import TABLES, command
 from contrail.cli.options import DATE, NAME, SWITCH, TEXT, JsonOption, PipelineOption, RunOption, lake_of
 from contrail.cli.printing import cell, done, indented, print_json, progress, say
 from contrail.cli.stages import show_analysts
@@ -51,7 +51,7 @@ def quarantine(
         sys.stdout.write(line)
 
 
-@command(app, "replay", BACKFILL)
+@command(app, "replay", TABLES)
 def replay(
     pipeline: PipelineOption,
     table: TableOption,

@@ -74,7 +74,11 @@ def render(
     """
     pipeline, _, suffix = dag.dag_id.partition("__")
     day = DAYS[pipeline]
-    given = {"from": day, "to": day, "stages": list(RANGE_STAGES)} if suffix == "backfill" else {}
+    forms: dict[str, dict[str, Any]] = {
+        "backfill": {"from": day, "to": day, "stages": list(RANGE_STAGES)},
+        "replay": {"rows": "_file,_line\n", "reason": "misspelt"},
+    }
+    given = forms.get(suffix, {})
     returned = _returned(decision)
     if run_id.startswith("governor__"):
         del returned["govern"]

@@ -47,12 +47,12 @@ def test_its_process_returns_its_result(toy: Toy) -> None:
 
 def test_the_form_of_a_replay_becomes_its_command(home: Any) -> None:
     dag = build_dags("flight_delay")["flight_delay__replay"]
-    asked = {"table": "weather", "sql": "SELECT 1", "reason": "the mast was broken", "dry_run": True}
+    asked = {"table": "weather", "rows": None, "sql": "SELECT 1", "reason": "the mast was broken", "dry_run": True}
     of = "replay: contrail replay --pipeline flight_delay --table weather --sql SELECT 1 --reason the mast was broken"
     assert render(dag, run_id="manual__x", **asked) == f"{of} --person scientist --run-id RUN --json --dry-run\n"
     assert dag.params.get_param("table").schema["enum"] == list(parse_pipeline("flight_delay").spec.tables)
     rows = build_dags("flight_delay")["flight_delay__replay"]
-    assert " --file rows.csv --reason " in render(rows, rows="_file,_line\n", reason="why")
+    assert " --file rows.csv --reason misspelt " in render(rows)
     assert dag.is_paused_upon_creation is False
 
 
