@@ -10,4 +10,4 @@ monitor = dags.monitor("bike_demand")  # bike_demand__monitor: drift, performanc
 train = dags.train("bike_demand")  # bike_demand__train: a new candidate and its gate
 backfill = dags.backfill("bike_demand")  # bike_demand__backfill: a range of days as a few large jobs
 maintain = dags.maintain("bike_demand")  # bike_demand__maintain: what nothing needs any more goes
-replay = dags.replay("bike_demand")  # bike_demand__replay: mended rows of the quarantine end where they would have been
+replay = dags.replay("bike_demand")  # bike_demand__replay: mended rows of the quarantine

@@ -10,4 +10,4 @@ monitor = dags.monitor("flight_delay")  # flight_delay__monitor: drift, performa
 train = dags.train("flight_delay")  # flight_delay__train: a new candidate and its gate
 backfill = dags.backfill("flight_delay")  # flight_delay__backfill: a range of days as a few large jobs
 maintain = dags.maintain("flight_delay")  # flight_delay__maintain: what nothing needs any more goes
-replay = dags.replay("flight_delay")  # flight_delay__replay: mended rows of the quarantine end where they would have been
+replay = dags.replay("flight_delay")  # flight_delay__replay: mended rows of the quarantine
