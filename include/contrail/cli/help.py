@@ -83,6 +83,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail champions -p flight_delay --on 2013-11-03",
         'contrail query "SELECT * FROM model_history ORDER BY moved_at"',
     ),
+    "model-card": (
+        "contrail model-card -p flight_delay",
+        "contrail model-card -p flight_delay 2 --html card.html",
+        "contrail model-card -p flight_delay latest --markdown > card.md",
+    ),
     "rollback-model": (
         'contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed" --dry-run',
         'contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed"',

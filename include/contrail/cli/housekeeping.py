@@ -81,6 +81,8 @@ def check(
 
 
 def _print_checked(checked: "Checked") -> None:
+    for note in checked.notes:
+        say(f"[yellow]![/] {escape(note)}", printing.err)
     if not checked.problems:
         done(f"{escape(checked.pipeline)}: nothing is wrong")
         return

@@ -2,9 +2,11 @@
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
@@ -58,6 +60,39 @@ def champions(
             move.version_after, since, moved_at, before, *map(escape, (move.person, move.reason, move.run_id))
         )
     printing.out.print(table)
+
+
+@command(app, "model-card", MODELS)
+def model_card(
+    pipeline: PipelineOption,
+    version: Annotated[
+        str,
+        typer.Argument(metavar="[VERSION]", help="A version number, champion, challenger or latest."),
+    ] = "champion",
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="<file>", help="Write the page, with its pictures, to this file.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", metavar=SWITCH, help="Print Markdown as it is, also on a terminal.")
+    ] = False,
+) -> None:
+    """Show the model card of a version: purpose, limits, data, quality, explanations, fairness, decision and cost.
+
+    It is made from what was recorded, as of now. MLflow has the same card with the version's run, as of its training, its
+    last decision or the last move of an alias.
+    """
+    from contrail.reports.model_card import model_card_text, render_model_card
+    from contrail.stages.model_cards import card_records
+
+    loaded = load_pipeline(pipeline)
+    records = card_records(lake_of(loaded), loaded, version)
+    if html is not None:
+        html.write_text(render_model_card(records), encoding="utf-8")
+        done(f"the card of version {records.version} is in {escape(str(html))}", printing.err)
+    if markdown or (html is None and not printing.out.is_terminal):
+        typer.echo(model_card_text(records), nl=False)
+    elif html is None:
+        printing.out.print(Markdown(model_card_text(records)))
 
 
 @command(app, "rollback-model", MODELS)

@@ -28,6 +28,7 @@ def problems(spec: "PipelineSpec") -> list[Problem]:
         *(found for name, table in spec.tables.items() for found in table_problems(("tables", name), table)),
         *_roles(spec),
         *_features(spec),
+        *_sensitive(spec),
         *_windows(spec),
         *_model(spec),
         *_drift(spec.drift),
@@ -147,6 +148,23 @@ def _named_features(spec: "PipelineSpec") -> Iterator[Problem]:
     for place, name in named:
         if name not in known:
             yield Problem(place, f"'{name}' is not in features.columns; {hint(name, known, 'features')}")
+
+
+def _sensitive(spec: "PipelineSpec") -> Iterator[Problem]:
+    """A card shows the groups of a sensitive column by their values, so these must be few, and no person's own."""
+    table = spec.tables.get(spec.entities)
+    types = {name: column.type for name, column in table.columns.items()} if table else {}
+    known = [*spec.features.columns, *(name for name in types if name not in spec.features.columns)]
+    for n, name in enumerate(spec.sensitive):
+        place = ("sensitive", n)
+        if name not in known:
+            yield Problem(
+                place, f"'{name}' is no feature, nor a column of {spec.entities}; {hint(name, known, 'features')}"
+            )
+        elif name not in spec.features.columns and types[name] in ("date", "timestamp"):
+            yield Problem(place, f"'{name}' is a {types[name]}, which makes no groups; make a group of it")
+        elif name in spec.personal and types.get(name, "string") == "string":
+            yield Problem(place, f"'{name}' is personal, and a card shows the values of its groups; make a group of it")
 
 
 # ---- model and gate ----

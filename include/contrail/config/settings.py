@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import ByteSize, Field, ValidationError, model_validator
 from upath import UPath
 
+from contrail.config.energy import EnergySettings
 from contrail.config.memory import usable
 from contrail.config.targets import LOCAL, DispatchSettings
 from contrail.config.validation_errors import explain, hint
@@ -145,6 +146,7 @@ class Settings(Frozen):
     cloud_log: CloudLogSettings | None = None
     analysts: AnalystsSettings | None = None
     connections: dict[str, ConnectionSettings] = Field(default={})
+    energy: EnergySettings = EnergySettings()
     variables: dict[str, str] = Field(default={})
 
     @model_validator(mode="after")

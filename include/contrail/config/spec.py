@@ -83,6 +83,11 @@ class PipelineSpec(Frozen):
     key: tuple[str, ...] = Field(
         description="Columns that tell entities apart: the key of the entities and of the label table."
     )
+    sensitive: tuple[str, ...] = Field(
+        default=(),
+        description="Features, or columns of the entities table, whose groups the model card compares: rates, errors and "
+        "calibration. The model need not read them.",
+    )
     label: LabelSpec
     tables: dict[Name, TableSpec]
     features: FeaturesSpec

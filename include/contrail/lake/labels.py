@@ -176,6 +176,13 @@ class LabelledRows:
         found = self._joined(lists).to_arrow_table().combine_chunks()
         return {name: column.chunk(0).flatten() for name, column in zip(names, found.columns, strict=True)}
 
+    def of_entities(self, names: Sequence[str]) -> pa.RecordBatchReader:
+        """Read columns of the entities table, in the order of ``stream``."""
+        chosen = ", ".join(f"e.{quoted(name)}" for name in names)
+        joined = f"FROM validated_{self.spec.entities} e JOIN labelled l USING ({_keys(self.spec)})"
+        ordered = f"SELECT {chosen} {joined} ORDER BY {_keys(self.spec, 'l.')}"
+        return self.connection.sql(ordered).to_arrow_reader(_BATCH_ROWS)
+
     def check(self) -> None:
         """Check that every entity counts once, with a good label.
 

@@ -1,9 +1,10 @@
 """A model package: the folder of a model, with all that scoring needs. It has no pickle.
 
 ``model.ubj`` is XGBoost's own UBJSON. ``model.json`` is the card: features, category tables, label, training window and
-baseline. ``reference.json`` is the drift reference. The registry stores packages, and knows the digest of each card. The
-card has the digests of the other files. So loading reads no byte that was not made by the training. The folder is also an
-MLflow model, whose loader is ``_load_pyfunc``.
+baseline. ``reference.json`` is the drift reference. ``findings.json`` has what a training found out about the model, for
+people; older packages have none. The registry stores packages, and knows the digest of each card. The card has the
+digests of the other files. So loading reads no byte that was not made by the training. The folder is also an MLflow
+model, whose loader is ``_load_pyfunc``.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xgboost
 
-MODEL, CARD, REFERENCE = "model.ubj", "model.json", "reference.json"
+MODEL, CARD, REFERENCE, FINDINGS = "model.ubj", "model.json", "reference.json", "findings.json"
 _TEXTS, _WORD = re.compile(r"('(?:[^']|'')*')"), re.compile(r"\w+")
 
 
@@ -101,6 +102,7 @@ class ModelPackage:
     card: ModelCard
     booster_bytes: bytes
     reference_bytes: bytes
+    findings_bytes: bytes | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -108,21 +110,22 @@ class ModelPackage:
         """Read a package from its folder and check it.
 
         Args:
-            folder: Has the three files.
+            folder: Has the files.
             digest: The card's digest as the registry has it. None: the folder was made in this process.
 
         Raises:
             DataError: naming the file that is missing, changed or unreadable.
         """
         try:
-            files = {name: (folder / name).read_bytes() for name in (MODEL, CARD, REFERENCE)}
+            names = [MODEL, CARD, REFERENCE, *([FINDINGS] if (folder / FINDINGS).exists() else [])]
+            files = {name: (folder / name).read_bytes() for name in names}
         except OSError as error:
             raise DataError(f"model package {folder} has no {Path(str(error.filename)).name} to read") from error
         return cls.from_files(files, folder, digest)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], folder: Path, digest: str | None = None) -> "ModelPackage":
-        """Make a package from its three files, which came from ``folder``, and check it as ``load`` does."""
+        """Make a package from its files, which came from ``folder``, and check it as ``load`` does."""
         if digest is not None:
             _check_digest(files[CARD], digest, folder / CARD, "the registry")
         try:
@@ -130,19 +133,20 @@ class ModelPackage:
         except ValidationError as error:
             raise DataError(f"{folder / CARD} is not a model card of this version: {error}") from error
         # XGBoost ends the process on some damaged trees. So it gets only those that the card vouches for.
-        for name in (MODEL, REFERENCE):
+        for name in files.keys() & {MODEL, REFERENCE, FINDINGS}:
             _check_digest(files[name], card.sha256.get(name), folder / name, CARD)
-        return cls(card, files[MODEL], files[REFERENCE])
+        return cls(card, files[MODEL], files[REFERENCE], files.get(FINDINGS))
 
     def files(self) -> dict[str, bytes]:
-        """Return the three files by name. The card has the hashes of the others. Equal packages give equal bytes."""
+        """Return the files by name. The card has the hashes of the others. Equal packages give equal bytes."""
         files = {MODEL: self.booster_bytes, REFERENCE: self.reference_bytes}
+        files |= {FINDINGS: self.findings_bytes} if self.findings_bytes is not None else {}
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         card = self.card.model_copy(update={"sha256": hashes}).model_dump(mode="json")
         return {**files, CARD: (json.dumps(card, indent=1, allow_nan=False) + "\n").encode()}
 
     def save(self, folder: Path) -> "ModelPackage":
-        """Write the three files, and return the package with its hashes."""
+        """Write the files, and return the package with its hashes."""
         folder.mkdir(parents=True, exist_ok=True)
         files = self.files()
         for name, content in files.items():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from contrail.config.pipeline import Pipeline, function_of, pipeline_file, place_of
 from contrail.config.problems import lines_of
+from contrail.config.readme import README, read_sections
 from contrail.config.settings import EngineSettings, settings
 from contrail.config.spec import PipelineSpec, examine
 from contrail.dispatch import budget
@@ -33,10 +34,14 @@ _NUMBERS = {"tinyint", "smallint", "int", "bigint", "float", "double", "boolean"
 
 @dataclass(frozen=True)
 class Checked:
-    """What is wrong with a pipeline, one line each with file, line and rule; nothing when it is right."""
+    """What is wrong with a pipeline, one line each with file, line and rule; nothing when it is right.
+
+    ``notes`` say what is missing but wrong for nothing that runs.
+    """
 
     pipeline: str
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check_pipeline(name: str, *, thorough: bool = False) -> Checked:
@@ -53,16 +58,22 @@ def check_pipeline(name: str, *, thorough: bool = False) -> Checked:
     """
     path = pipeline_file(name)
     try:
-        file, spec, problems = examine(path)
+        file, spec, wrong = examine(path)
     except SpecError as error:  # no YAML at all
         return Checked(name, (str(error),))
-    found = lines_of(path, problems, file)
+    found = lines_of(path, wrong, file)
     if spec is not None and spec.name != name:
         found.append(f"{path}: name is '{spec.name}' but the folder is '{name}'; make them the same")
     modules = {stem: _said(_check_function, path.parent, stem) for stem in FUNCTIONS}
     calls = _calls(Pipeline(path.parent, spec), modules, thorough) if spec is not None and not found else []
     prices = _said(budget.unpriced, settings(), name)
-    return Checked(name, (*found, *(said for each in modules.values() for said in each), *calls, *prices))
+    problems = (*found, *(said for each in modules.values() for said in each), *calls, *prices)
+    return Checked(name, problems, tuple(_missing_words(path.parent)))
+
+
+def _missing_words(folder: Path) -> Iterator[str]:
+    for heading in read_sections(folder).missing:
+        yield f"{folder / README} says nothing under '## {heading}', so a model card will not either (docs/model-cards.md)"
 
 
 def _calls(pipeline: Pipeline, modules: Mapping[str, list[str]], thorough: bool) -> list[str]:

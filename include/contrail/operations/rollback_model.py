@@ -18,6 +18,7 @@ from contrail.lake.model_history import AliasMove, read_moves
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.changes import AliasChange, Changing, Rescoring, asked_by, changing, rows_of, scored_by, unfinished
+from contrail.stages.model_cards import keep_card
 from contrail.stages.options import PersonOptions, RollbackModelOptions
 from contrail.stages.runner import make_run, scoring
 
@@ -151,6 +152,7 @@ def roll_back(
 
     with changing(run, person) as held:
         _move(held, run, plan, reason)
+        keep_card(run, plan.to, plan.bad)
         held.rescore(counted)
     return RollbackResult(plan, run.run_id, person, reason, sum(count for version, count in rows if version == plan.to))
 

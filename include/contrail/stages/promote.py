@@ -12,6 +12,7 @@ from contrail.methods.gates import Check, approval_check, check_metrics, judge
 from contrail.reports.decision import decision_text
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.changes import Changing, asked_by, changing
+from contrail.stages.model_cards import keep_card
 from contrail.stages.options import PromoteOptions as Options
 from contrail.stages.promotion.aliases import after_refusal, make_champion
 from contrail.stages.promotion.contest import Contest, check_inputs, check_out_of_time, contest_of
@@ -55,6 +56,7 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
     reports = keep_record(run, contest, record)
     if record.verdict == "refused":
         after_refusal(held, run, contest, record)
+        keep_card(run, record.version)
         run.progress(f"refused: {len(record.reasons)} of {len(record.checks)} checks failed")
         raise GateRefusedError(_refusal(record, page=reports[0]))
     if record.verdict == "waits":
@@ -62,6 +64,7 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
     else:
         make_champion(held, run, contest, record)
         run.progress(f"passed: version {record.version} is champion")
+    keep_card(run, record.version, contest.against)
     return result_of(run, rows=len(evidence.labels), details=_details(contest, record), reports=reports)
 
 

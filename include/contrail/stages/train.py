@@ -21,11 +21,14 @@ from contrail.methods.model_package import MODEL, ModelCard, ModelPackage
 from contrail.methods.splits import split_window
 from contrail.methods.xgboost_loading import load_xgboost
 from contrail.stages.base import StageRun, result_of
+from contrail.stages.model_cards import keep_card
 from contrail.stages.options import TrainOptions as Options
 from contrail.stages.results import StageResult, TrainDetails
 from contrail.stages.training.artifacts import write_artifacts, write_metrics
 from contrail.stages.training.base import Trained, Training
 from contrail.stages.training.checkpoints import CheckpointFolder
+from contrail.stages.training.effort import Effort
+from contrail.stages.training.findings import with_findings
 from contrail.stages.training.log import log_training, register
 from contrail.stages.training.package import package_of
 from contrail.stages.training.rows import TRAINING_SET, check_labels, read_window, version_window
@@ -42,6 +45,7 @@ def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
         MissingInputError: when the range has no labelled rows.
         SpecError: for a wrong parameter, or a range too short to split.
     """
+    effort = Effort()
     method = _method(run)
     split = split_window(run.partitions, method.settings.validation_days, method.settings.embargo_days)
     window = read_window(run)
@@ -50,9 +54,15 @@ def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
     check_labels(training.spec, window, split)
 
     checkpoints = CheckpointFolder(run, method, training.md5[TRAINING_SET])
-    trained = _fit_and_evaluate(training, checkpoints)
-    card, logged = _log(trained, package_of(training, trained.fitted))
-    version = register(trained, card, logged) if run.options.registered else None
+    with effort.fitting():
+        trained = _fit_and_evaluate(training, checkpoints)
+        package = package_of(training, trained.fitted)
+    if run.options.registered:
+        package = with_findings(trained, package)
+    card, logged = _log(trained, package)
+    version = register(trained, card, logged, effort.cost(trained)) if run.options.registered else None
+    if version:
+        keep_card(run, version)
     write_metrics(trained)
     checkpoints.remove()
     return _result(trained, card, logged, version)

@@ -9,19 +9,12 @@ from fastapi.responses import Response
 from contrail.config.settings import settings
 from contrail.errors import MissingInputError
 from contrail_airflow.page.access import Seen
+from contrail_airflow.page.frames import framed
 from contrail_airflow.page.reading import lake_of
 
 router = APIRouter()
 Day = date | None
 Name = Annotated[str, Query(max_length=500)]
-# A report's page lies in a frame that is a world of its own. Without scripts it may follow its own links; with those of
-# Plotly it gets an origin of its own, so that they reach nothing of Airflow.
-_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'self'; "
-)
-_STILL = f"{_POLICY}sandbox allow-same-origin"
-_DRAWN = f"{_POLICY}script-src 'unsafe-inline' 'unsafe-eval'; worker-src blob:; sandbox allow-scripts"
 _WITH_SCRIPTS = frozenset({"drift"})
 
 
@@ -81,5 +74,4 @@ def report(pipeline: Seen, kind: str, path: str) -> Response:
         found = read_report(settings(), pipeline.name, kind, path)
     except MissingInputError as error:
         raise HTTPException(404, str(error)) from error
-    policy = _DRAWN if kind in _WITH_SCRIPTS else _STILL
-    return Response(found.content, media_type=found.media_type, headers={"content-security-policy": policy})
+    return framed(found.content, found.media_type, scripts=kind in _WITH_SCRIPTS)

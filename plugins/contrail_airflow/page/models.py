@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path
+from fastapi.responses import Response
 
 from contrail.config.settings import settings
 from contrail_airflow.page.access import Seen
+from contrail_airflow.page.frames import framed
 from contrail_airflow.page.reading import lake_of
 
 router = APIRouter(prefix="/api/{pipeline}/models")
@@ -30,6 +32,15 @@ def evidence(pipeline: Seen, version: Version) -> dict[str, Any]:
     from contrail.operations.models import evidence as read
 
     return read(lake_of(pipeline), pipeline, version).as_dict()
+
+
+@router.get("/{version}/card", response_class=Response)
+def card(pipeline: Seen, version: Version) -> Response:
+    """The model card of a version, as of now."""
+    from contrail.reports.model_card import render_model_card
+    from contrail.stages.model_cards import card_records
+
+    return framed(render_model_card(card_records(lake_of(pipeline), pipeline, version)))
 
 
 @router.get("/{version}/rollback")

@@ -33,6 +33,18 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return change
 
 
+def test_a_personal_text_makes_no_groups_but_a_personal_number_does(write: Callable[..., Path]) -> None:
+    values = yaml.safe_load(write("sensitive", ["weight", "name"]).read_text())
+    columns = values["tables"]["parcels"]["columns"]
+    columns["weight"]["personal"] = True
+    columns["name"] = {"type": "string", "personal": True}
+    file = write("tables.parcels.columns", columns)
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "sensitive": ["weight", "name"]}))
+    with pytest.raises(SpecError, match=r"sensitive\.1: 'name' is personal, and a card shows") as raised:
+        load_spec(file)
+    assert "sensitive.0" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -66,6 +78,8 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         ("tables.deliveries.known_ahead", True, "cannot be known_ahead: that would be the future"),
         ("tables.parcels.known_ahead", False, "must be known_ahead"),
         ("train.segments", ["colour"], "train.segments.0: 'colour' is not in features.columns; features: depot,"),
+        ("sensitive", ["colour"], "sensitive.0: 'colour' is no feature, nor a column of parcels; features: depot,"),
+        ("sensitive", ["depot", "booked_at"], "sensitive.1: 'booked_at' is a timestamp, which makes no groups"),
         ("retrain", {"drift_days": 6}, "retrain needs drift_days <= drift_of_days"),
         ("drift", {"raise_days": 6}, "hysteresis needs clear_days < raise_days <= of_days"),
     ],

@@ -123,3 +123,11 @@ def test_a_target_without_a_price_is_found_where_there_is_a_budget(
         assert all(word in one for word, one in zip(words, said, strict=True))
     (tmp_path / "prices.yaml").write_text(PRICES.replace("currency: EUR", "currency: euro"))
     assert ["currency: String should match pattern" in one for one in problems()] == [True]
+
+
+def test_what_a_model_card_would_miss_is_noted_and_is_no_problem(folder: Path) -> None:
+    notes = check_pipeline("toy").notes
+    assert [note.split(" says ")[1][:24] for note in notes] == ["nothing under '## Intend", "nothing under '## Limits"]
+    assert all(str(folder / "README.md") in note for note in notes)
+    (folder / "README.md").write_text("## Intended use\nTests.\n\n## Limits\nMade up.\n")
+    assert check_pipeline("toy").notes == check_pipeline("toy").problems == ()

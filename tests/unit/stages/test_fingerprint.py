@@ -53,6 +53,7 @@ def changed_by(folder: Path, change: Change) -> dict[str, str]:
         (lambda s: s.update(retention={"logs": 7}), set()),
         (lambda s: s["train"].update(rounds=7), set()),
         (lambda s: s["retrain"].update(cooldown_days=3), set()),
+        (lambda s: s.update(sensitive=["depot"]), set()),
         (lambda s: s["features"]["columns"]["weight"].update(doc="Other words."), set()),
         (lambda s: s["tables"]["parcels"].update(doc="Other words."), set()),
         (lambda s: s.update(score={"late_data": "rescore"}), set()),

@@ -6,6 +6,7 @@ from pathlib import Path
 from contrail.adapters import registry, training_runs
 from contrail.adapters.training_runs import LoggedRun, TrainingLog, TrainingSet
 from contrail.methods.decision_record import REQUEST, TrainingRequest
+from contrail.methods.energy import COST, TrainingCost
 from contrail.methods.metrics import finite
 from contrail.methods.model_package import MODEL, ModelCard
 from contrail.stages.base import StageRun
@@ -43,7 +44,7 @@ def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Pa
         tags={
             **shown_by_mlflow,
             **_tags(run, card),
-            **{f"dvc_{name}_md5": md5 for name, md5 in trained.training.md5.items()},
+            **_data_tags(trained),
         },
         artifacts=artifacts,
         data=_data(trained.training),
@@ -55,10 +56,12 @@ def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Pa
     return logged
 
 
-def register(trained: Trained, card: ModelCard, logged: LoggedRun) -> str:
+def register(trained: Trained, card: ModelCard, logged: LoggedRun, cost: TrainingCost) -> str:
     """Make a candidate version of the logged model, and return its number."""
     run = trained.training.run
-    tags = {**_tags(run, card), "status": "candidate"}
+    # A remote job may add a version with tags, and change none later. So the tag with the card's place comes before the card.
+    beside = {"model_card": f"runs:/{logged.run_id}/model_card/model_card.html", COST: cost.model_dump_json()}
+    tags = {**_tags(run, card), **_data_tags(trained), **beside, "status": "candidate"}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in finite(trained.metrics.validation).items())
     text = f"Trained on {card.training.partitions} ({card.training.rows:,} rows). Validation: {shown}."
     version = registry.register(run.settings, run.pipeline.name, logged, tags, text)
@@ -103,6 +106,10 @@ def _tags(run: StageRun[TrainOptions], card: ModelCard) -> dict[str, str]:
         "contrail_run": run.run_id,
         REQUEST: request.model_dump_json(),
     }
+
+
+def _data_tags(trained: Trained) -> dict[str, str]:
+    return {f"dvc_{name}_md5": md5 for name, md5 in trained.training.md5.items()}
 
 
 def _data(training: Training) -> tuple[TrainingSet, ...]:

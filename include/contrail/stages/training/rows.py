@@ -68,7 +68,8 @@ def _keep(run: StageRun[TrainOptions], labelled: LabelledRows) -> WindowRows | N
     room = Room(settings.memory_bytes // 4, settings.memory_bytes // 2, settings.home_path / "tmp")
     encoded = EncodedRows(tuple(spec.features.columns), categories, room)
     train = override(spec.train, run.options.params)
-    groups = list(dict.fromkeys((*train.rate_table, *train.segments)))
+    own = [name for name in spec.sensitive if name in spec.features.columns]
+    groups = list(dict.fromkeys((*train.rate_table, *train.segments, *own)))
     small: list[pa.Table] = []
     path = _training_set(run)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +82,13 @@ def _keep(run: StageRun[TrainOptions], labelled: LabelledRows) -> WindowRows | N
             small.append(pa.table({name: _short(rows.column(name)) for name in {PARTITION, *groups, "label"}}))
     unfinished.replace(path)
     kept = pa.concat_tables(small)
+    others = [name for name in spec.sensitive if name not in own]
     labels = kept.column("label").to_numpy()
     return WindowRows(
         data=TrainingRows(encoded, labels.astype(np.float32)),
         days=kept.column(PARTITION).to_numpy(),
         labels=labels,
-        groups=kept.select(groups),
+        groups=_beside(kept.select(groups), labelled.of_entities(others)) if others else kept.select(groups),
         file=path,
     )
 
@@ -106,6 +108,15 @@ def _row_groups(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
 def _short(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Keep each text once. The rows have its number."""
     return column.dictionary_encode() if pa.types.is_string(column.type) else column
+
+
+def _beside(rows: pa.Table, more: pa.RecordBatchReader) -> pa.Table:
+    """The rows with columns that no model reads."""
+    tables = (pa.Table.from_batches([batch]) for batch in more)
+    short = [pa.table({name: _short(table.column(name)) for name in table.column_names}) for table in tables]
+    for name in more.schema.names:
+        rows = rows.append_column(name, pa.concat_tables(short).column(name))
+    return rows
 
 
 def _training_set(run: StageRun[TrainOptions]) -> Path:

@@ -22,6 +22,7 @@ export async function evidence(place, page, models, version) {
     fill(
       place,
       title(found, models, page),
+      card(page, version),
       record ? verdict(found, page) : h("p", { class: "calm" }, found.version.decision ? "Its decision record is not kept here. MLflow has it with the version." : "The gate has not judged it yet. To let it decide:"),
       !record && !found.version.decision && command(`contrail promote -p ${page.pipeline.name} --model ${version}`),
       record && metrics(record),
@@ -48,6 +49,15 @@ function title({ version }, models, page) {
     ),
     mlflow,
   );
+}
+
+/** The model card in a frame of its own, which is read when somebody opens it. */
+function card(page, version) {
+  const path = `api/${page.pipeline.name}/models/${version}/card`;
+  const frame = h("div", {});
+  const box = h("details", { class: "model-card" }, h("summary", {}, h("strong", {}, "Model card"), h("span", { class: "soft" }, " purpose, limits, data, explanations, fairness, cost; ", h("a", { ...to(new URL(path, location.href).href) }, "open it alone"))), frame);
+  box.addEventListener("toggle", () => box.open && !frame.hasChildNodes() && fill(frame, h("iframe", { class: "report", title: `Model card of version ${version}`, src: path, sandbox: "allow-same-origin", referrerpolicy: "same-origin" })));
+  return box;
 }
 
 function verdict({ record, page: file }, page) {
