@@ -13,9 +13,9 @@ SECTIONS = [
 ]  # fmt: skip
 # What a page of ours is made of. A tag that data brought along would be another, or have another attribute.
 TAGS = {
-    "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "h3", "p", "nav", "a", "ul", "ol", "li",
-    "dl", "div", "dt", "dd", "table", "tr", "th", "td", "code", "details", "summary", "figure", "figcaption", "svg", "g", "line", "rect",
-    "circle", "polyline", "text", "span", "i",
+    "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "h3", "p", "nav", "a", "ul", "ol",
+    "li", "dl", "div", "dt", "dd", "table", "tr", "th", "td", "code", "details", "summary", "figure", "figcaption", "svg",
+    "line", "rect", "circle", "polyline", "text", "span", "i",
 }  # fmt: skip
 
 

@@ -57,6 +57,17 @@ def test_evidence_lies_beside_the_champions(visit: Visit, toy_models: Toy) -> No
     assert "&lt;script&gt;" in page.text
 
 
+def test_the_model_card_is_a_page_of_its_own_which_reaches_nothing(visit: Visit, toy_models: Toy) -> None:
+    answer = visit("analyst").get("api/toy/models/2/card")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "sandbox allow-same-origin" in answer.headers["content-security-policy"]
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert "Late parcels, version 2" in answer.text
+    assert EVIL not in answer.text
+    assert "&lt;script&gt;" in answer.text
+    assert visit("analyst").get("api/toy/models/9/card").status_code == 409
+
+
 def test_a_rollback_is_planned_and_nothing_changes(visit: Visit, toy_models: Toy) -> None:
     toy_models.run(
         "promote", "2024-02-11", "2024-02-24", model="1", approval="approved", person="grace", reason="again"
