@@ -8,6 +8,7 @@ from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check
 from contrail.methods.intervals import CONFIDENCE, Interval
 from contrail.methods.metrics import HIGHER_IS_BETTER
+from contrail.reports.document import number
 from contrail.reports.page import protected, template
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _MARGIN = 0.12
 
 @cache
 def _template() -> "Template":
-    return template("decision.html.j2", number=_number, count=_count)
+    return template("decision.html.j2", number=number, count=_count)
 
 
 def render_decision(record: DecisionRecord) -> str:
@@ -73,16 +74,8 @@ def strip(check: Check) -> dict[str, float]:
     return {name: round((value - left + width * _MARGIN) * scale, 2) for name, value in marks.items()}
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value == int(value):
-        return _count(value)
-    return f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}"
-
-
 def _with_interval(value: float | None, interval: Interval | None) -> str:
-    return _number(value) + (f" ({_number(interval.low)} to {_number(interval.high)})" if interval else "")
+    return number(value) + (f" ({number(interval.low)} to {number(interval.high)})" if interval else "")
 
 
 def _count(value: float) -> str:
