@@ -80,7 +80,7 @@ def test_a_decision_and_a_rollback_are_on_the_cards_of_both_versions(ready):
     assert "Champion for days from 2024-03-10 on" in kept("1")[1]
     assert "ann asked for the decision" in kept("1")[1]
     with pytest.raises(GateRefusedError):
-        ready.run("promote", *GATE, model="2")
+        ready.run("promote", *GATE, model="2", approval="refused", person="grace", reason="not yet")
     assert "The gate refused it" in kept("2")[1]
     roll_back(plan_rollback(ready.pipeline, ready.lake, "2"), person="grace", reason="a trial")
     assert "It was champion once" in kept("1")[1]
