@@ -86,7 +86,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "model-card": (
         "contrail model-card -p flight_delay",
         "contrail model-card -p flight_delay 2 --html card.html",
-        "contrail model-card -p flight_delay latest --markdown > card.md",
+        "contrail model-card -p flight_delay latest --markdown",
     ),
     "rollback-model": (
         'contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed" --dry-run',
