@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 from contrail.adapters import registry
+from contrail.adapters.google_errors import google_errors
+from contrail.adapters.machine_errors import machine_errors
 from contrail.adapters.registry import VersionInfo
 from contrail.config.pipeline import Pipeline
 from contrail.config.validation_errors import parse_json
@@ -83,14 +85,19 @@ def keep_card(run: StageRun[StageOptions], *versions: str | None) -> None:
     """
     for version in dict.fromkeys(one for one in versions if one):
         try:
-            entry = registry.describe_version(run.settings, run.pipeline.name, version)
-            records = card_records(run.lake, run.pipeline, version)
-            with tempfile.TemporaryDirectory(prefix="contrail-card-") as place:
-                (Path(place) / "model_card.html").write_text(render_model_card(records), encoding="utf-8")
-                (Path(place) / "model_card.md").write_text(model_card_text(records), encoding="utf-8")
-                registry.log_files(run.settings, entry, Path(place), FOLDER)
+            with machine_errors(), google_errors():
+                _write(run, version)
         except ContrailError as error:
             run.progress(
                 f"the model card of version {version} was not written: {error}. To read it: contrail model-card "
                 f"-p {run.pipeline.name} {version}"
             )
+
+
+def _write(run: StageRun[StageOptions], version: str) -> None:
+    entry = registry.describe_version(run.settings, run.pipeline.name, version)
+    records = card_records(run.lake, run.pipeline, version)
+    with tempfile.TemporaryDirectory(prefix="contrail-card-") as place:
+        (Path(place) / "model_card.html").write_text(render_model_card(records), encoding="utf-8")
+        (Path(place) / "model_card.md").write_text(model_card_text(records), encoding="utf-8")
+        registry.log_files(run.settings, entry, Path(place), FOLDER)
