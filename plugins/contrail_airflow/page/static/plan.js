@@ -1,9 +1,10 @@
 // The plan of a backfill: which days, what would be replaced, how long and at what cost, how scores would shift. One button
 // starts it, through Airflow's own API with the reader's login.
 
-import { airflow, post, runPath, to } from "./airflow.js";
+import { airflow, get, post } from "./airflow.js";
 import { fill, h, tell } from "./dom.js";
 import { tile } from "./pieces.js";
+import { follow } from "./started.js";
 import * as words from "./words.js";
 
 const STAGES = ["ingest", "validate", "features", "score", "drift", "performance"];
@@ -39,6 +40,7 @@ class Planner {
   close() {
     this.element.hidden = true;
     this.working?.abort();
+    this.following?.abort();
     this.closed();
   }
 
@@ -68,8 +70,18 @@ class Planner {
           ),
         ),
       ),
-      h("label", {}, "Model", h("select", { onchange: (event) => set("model", event.target.value) }, Object.entries(MODELS).map(([value, label]) => h("option", { value, selected: value === asked.model }, label)))),
+      h("label", {}, "Model", this.models(set)),
     );
+  }
+
+  /** The aliases at once, and each version as soon as the registry has told them. */
+  models(set) {
+    const option = (value, label) => h("option", { value, selected: value === this.asked.model }, label);
+    const chosen = h("select", { onchange: (event) => set("model", event.target.value) }, Object.entries(MODELS).map(([value, label]) => option(value, label)));
+    get(`${this.page.pipeline.name}/models`, this.page.signal)
+      .then(({ versions }) => chosen.append(...versions.map((one) => option(one.version, `Version ${one.version}`))))
+      .catch(() => {}); // the aliases are still there, and the plan says what is wrong
+    return chosen;
   }
 
   async ask() {
@@ -93,9 +105,11 @@ class Planner {
       button.disabled = true;
       try {
         const run = await airflow.post(`dags/${dag_id}/dagRuns`, { logical_date: null, conf });
-        const { is_paused: paused } = await airflow.get(`dags/${dag_id}`);
-        fill(line, h("a", { class: "button", ...to(runPath(dag_id, run.dag_run_id)) }, "Open the run in Airflow"), h("span", {}, paused ? `${dag_id} is paused, so the run waits until somebody unpauses it.` : "The backfill has begun."));
+        this.following?.abort();
+        this.following = new AbortController();
+        this.page.signal?.addEventListener("abort", () => this.following.abort());
         tell("The backfill has begun.");
+        follow(line, this.page, dag_id, run, this.following.signal);
       } catch (error) {
         button.disabled = false;
         tell(error.message, "trouble");
