@@ -83,6 +83,56 @@ def test_an_approver_answers_a_promotion_with_its_evidence_in_view(airflow: Embe
     assert "stolen" not in approver.page.title()
 
 
+def test_an_approver_takes_a_champion_back_and_a_scientist_may_only_ask(
+    airflow: Embedded, log_in: LogIn, toy: Toy
+) -> None:
+    """It takes back what the test above has promoted."""
+    moves = "SELECT version_before, version_after, person, reason FROM model_history WHERE alias = 'champion' ORDER BY moved_at"
+    earlier, bad, *_ = toy.sql(moves)[-1]
+    assert earlier, "version 1 is still champion: run the test above too"
+
+    def asked(person: Person, button: str, reason: str) -> tuple[Clicks, str]:
+        steps = Clicks(person)
+        steps.click(steps.frame.get_by_role("link", name="Models"))
+        steps.click(steps.frame.get_by_role("link", name=f"Version {earlier}", exact=True))
+        steps.click(steps.frame.get_by_role("button", name=f"Plan a rollback to version {earlier}"))
+        part = steps.frame.locator(".rollback")
+        expect(part).to_contain_text(f"Version {earlier} becomes champion instead of version {bad}")
+        part.get_by_label("Reason").fill(reason)
+        person.shoot("rollback")
+        with person.page.expect_response(lambda answer: answer.url.endswith("/dagRuns") and answer.ok) as started:
+            steps.click(part.get_by_role("button", name=button))
+        return steps, started.value.json()["dag_run_id"]
+
+    scientist = airflow.api("scientist")
+    _, run_id = asked(log_in("scientist"), "Ask an approver", f"bad feed {EVIL}")
+    wait_for_the_question(scientist, run_id, "toy__rollback")
+    approver = log_in("approver")
+    steps = Clicks(approver)
+    steps.click(steps.frame.get_by_role("link", name="Models"))
+    question = steps.frame.get_by_role("region", name="A rollback waits")
+    for words in (
+        f"version {earlier} become champion again, instead of version {bad}?",
+        f"scientist asks: bad feed {EVIL}",
+    ):
+        expect(question).to_contain_text(words)
+    question.get_by_label("Reason").fill("the feed is right")
+    approver.shoot("rollback-question")
+    steps.click(question.get_by_role("button", name="Refuse"))
+    assert scientist.wait("toy__rollback", run_id, lambda task: None) == "success"
+    assert toy.sql(moves)[-1][1] == bad
+
+    steps, run_id = asked(approver, f"Roll back to version {earlier}", "worse in depot A")
+    expect(steps.frame.get_by_text("The rollback has begun.").first).to_be_visible()
+    assert scientist.wait("toy__rollback", run_id, lambda task: None) == "success"
+    assert toy.sql(moves)[-1] == (bad, earlier, "approver", "worse in depot A")
+    assert "stolen" not in approver.page.title()
+
+    again = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
+    scientist.call("POST", "dags/toy__rollback/clearTaskInstances", json=again)
+    wait_for_the_question(scientist, run_id, "toy__rollback")
+
+
 def test_an_engineer_finds_the_quarantined_rows_of_a_refused_day(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
     day = "2024-03-06"
     lines = lines_of(toy, "parcels", day)

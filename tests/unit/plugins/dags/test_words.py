@@ -21,7 +21,7 @@ from contrail.config.spec import PipelineSpec
 from contrail_airflow.dags import words
 from contrail_airflow.dags.words import words_of
 
-NAMES = ("daily", "score", "monitor", "train", "backfill", "maintain")
+NAMES = ("daily", "score", "monitor", "train", "backfill", "rollback", "maintain")
 # What a command in the words leaves to its reader.
 GIVEN = {"DATE": "2024-01-01", "N": "3", "NAME": "a-backfill", "WHY": "why"}
 
