@@ -11,31 +11,38 @@ export function closeCard() {
   open?.close("address");
 }
 
+/** A card at the side, in place of the one before. `closed` is called when the reader closes it. */
+export function dialog(page, key, title, below, closed) {
+  closeCard();
+  const body = h("div", { class: "body" });
+  const element = h(
+    "dialog", { class: "card", "aria-label": `${below} of ${title}`, data: { key } },
+    h(
+      "header", {},
+      h("div", {}, h("h2", {}, title), h("p", { class: "soft" }, below)),
+      h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => element.close() }, "✕"),
+    ),
+    body,
+  );
+  element.addEventListener("click", (event) => event.target === element && element.close());
+  element.addEventListener("close", () => {
+    element.remove();
+    if (open === element) open = null;
+    if (element.returnValue !== "address") closed();
+  });
+  document.body.append(element);
+  open = element;
+  element.showModal();
+  page.signal.addEventListener("abort", () => element.close("address"));
+  return { element, body };
+}
+
 /** Open the card of a day and stage. `closed` is called when the reader closes it, `backfill` when they choose that. */
 export async function openCard(page, day, stage, { closed, backfill }) {
   const key = `${day}/${stage}`;
   if (open?.dataset.key === key) return;
-  closeCard();
-  const body = h("div", { class: "body" }, h("p", { class: "busy" }, "Reading …"));
-  const dialog = h(
-    "dialog", { class: "card", "aria-label": `${stage} of ${words.day(day)}`, data: { key } },
-    h(
-      "header", {},
-      h("div", {}, h("h2", {}, words.day(day)), h("p", { class: "soft" }, words.capital(stage))),
-      h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => dialog.close() }, "✕"),
-    ),
-    body,
-  );
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  dialog.addEventListener("close", () => {
-    dialog.remove();
-    if (open === dialog) open = null;
-    if (dialog.returnValue !== "address") closed();
-  });
-  document.body.append(dialog);
-  open = dialog;
-  dialog.showModal();
-  page.signal.addEventListener("abort", () => dialog.close("address"));
+  const { body } = dialog(page, key, words.day(day), words.capital(stage), closed);
+  fill(body, h("p", { class: "busy" }, "Reading …"));
   try {
     const card = await get(`${page.pipeline.name}/board/${day}/${stage}`, page.signal);
     fill(body, sections(card, page, backfill));

@@ -30,6 +30,7 @@ ENDPOINTS = {
     ("GET", "/"): ("", EVERYBODY),
     ("GET", "/api/frame"): ("api/frame", EVERYBODY),
     ("GET", "/api/{pipeline}/board"): ("api/toy/board", EVERYBODY),
+    ("GET", "/api/{pipeline}/board/events"): ("api/toy/board/events", EVERYBODY),
     ("GET", "/api/{pipeline}/board/{day}/{stage}"): ("api/toy/board/2024-01-05/features", EVERYBODY),
     ("GET", "/api/{pipeline}/predictions"): ("api/toy/predictions", EVERYBODY),
     ("GET", "/api/{pipeline}/predictions/segment"): (
