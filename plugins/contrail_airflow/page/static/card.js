@@ -1,6 +1,7 @@
 // The card of a cell: why it is so, the broken rule with file, line and rows, the run in Airflow, and what to do.
 
 import { get, runPath, to } from "./airflow.js";
+import { doc } from "./docs.js";
 import { command, fill, h } from "./dom.js";
 import { STATES, mark } from "./states.js";
 import * as words from "./words.js";
@@ -130,7 +131,7 @@ function todo(card, page, backfill, state) {
   return h(
     "section", { class: "todo" },
     h("h3", {}, "What to do"),
-    mended,
+    mended && [mended, doc("docs/troubleshooting.html#a-stage-refused-my-data", "On refused data")],
     can && h("p", {}, h("button", { type: "button", class: "primary", onclick: backfill }, "Plan a backfill of this day")),
     card.commands.map(command),
   );

@@ -2,6 +2,7 @@
 // others who may start runs, it waits for an approver. Airflow's own API starts it with the reader's login.
 
 import { airflow, get, runPath, to } from "./airflow.js";
+import { doc } from "./docs.js";
 import { command, fill, h, tell } from "./dom.js";
 import { table } from "./pieces.js";
 import * as words from "./words.js";
@@ -23,7 +24,7 @@ export function rollback(page, version) {
       if (!page.signal.aborted) fill(result, h("pre", { class: "trouble" }, error.message));
     }
   }
-  return h("section", { class: "rollback" }, h("h3", {}, "Roll back"), h("p", {}, button), result);
+  return h("section", { class: "rollback" }, h("h3", {}, "Roll back", " ", doc("docs/promotion.html#take-a-champion-back", "How it works", { class: "doc beside" })), h("p", {}, button), result);
 }
 
 function shown(plan) {
