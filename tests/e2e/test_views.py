@@ -133,6 +133,41 @@ def test_an_approver_takes_a_champion_back_and_a_scientist_may_only_ask(
     wait_for_the_question(scientist, run_id, "toy__rollback")
 
 
+def test_an_analyst_finds_where_quality_fell(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
+    analyst = log_in("analyst")
+    steps = Clicks(analyst)
+    steps.click(steps.frame.get_by_role("link", name="Predictions", exact=True))
+    values = steps.frame.get_by_role("region", name="By depot")
+    expect(values.get_by_role("columnheader")).to_contain_text(["Found", "Log loss", "Outcomes known"])
+    steps.click(values.get_by_role("link", name="C", exact=True))
+    expect(steps.frame.get_by_role("heading", name="Predictions: depot C")).to_be_visible()
+    expect(steps.frame.get_by_role("figure").filter(has_text="Realised quality")).to_be_visible()
+    analyst.page.wait_for_url("**only=depot*C*")
+    analyst.shoot("segment")
+    steps.click(steps.frame.get_by_role("button", name="All predictions"))
+    expect(steps.frame.get_by_role("heading", name="Predictions", exact=True)).to_be_visible()
+
+
+def test_a_dags_notes_lead_to_the_page_and_a_mark_of_the_board_to_the_evidence(
+    airflow: Embedded, log_in: LogIn, toy: Toy
+) -> None:
+    engineer = log_in("engineer")
+    engineer.open("dags/toy__daily")
+    engineer.page.get_by_role("button", name="Dag Docs").click()
+    engineer.page.get_by_role("link", name="Board on the page Contrail").click()
+    engineer.page.wait_for_url("**/plugin/contrail/contrail/?pipeline=toy&view=board*")
+    frame = engineer.page.frame_locator("iframe[title=Contrail]")
+    mark = frame.locator('.event[data-decision="promoted"], .event[data-decision="taken back"]').last
+    mark.hover()
+    expect(frame.get_by_role("tooltip")).to_contain_text("version 1")
+    engineer.shoot("mark")
+    mark.click()
+    card = frame.get_by_role("dialog")
+    expect(card).to_contain_text("Version 1 became champion")
+    card.get_by_role("link", name="Evidence of version 1").click()
+    expect(frame.get_by_role("region", name="Version", exact=True)).to_contain_text("Passed.")
+
+
 def test_an_engineer_finds_the_quarantined_rows_of_a_refused_day(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
     day = "2024-03-06"
     lines = lines_of(toy, "parcels", day)
