@@ -81,7 +81,7 @@ def render(
     pipeline, _, suffix = dag.dag_id.partition("__")
     day = DAYS[pipeline]
     given: dict[str, Any] = {
-        "backfill": {"from": day, "to": day, "stages": list(RANGE_STAGES)}, "rollback": {"reason": "wrong feed"},
+        "backfill": {"from": day, "to": day, "stages": list(RANGE_STAGES)}, "rollback": {"reason": "mistake"},
     }.get(suffix, {})  # fmt: skip
     returned = _returned(decision)
     if suffix == "rollback":

@@ -91,7 +91,7 @@ def test_the_question_shows_the_plan_and_the_answer_carries_it_out(home: Any, as
     (question,) = asked
     assert question["subject"].endswith("may version 2 become champion again, instead of version 3?")
     assert "- 2024-02-26 to 2024-02-29: 240 rows" in question["body"]
-    assert "scientist asks: wrong feed" in question["body"]
+    assert "scientist asks: mistake" in question["body"]
     assert question["assigned_users"] == [APPROVER, {"id": "admin", "name": "admin"}]
     task.options = {"to": "9", "take_back": "3"}  # rendered anew after the wait
     options = waits.value.kwargs["options"]
@@ -99,7 +99,7 @@ def test_the_question_shows_the_plan_and_the_answer_carries_it_out(home: Any, as
     assert done[-8:] == ["--to", "2", "--take-back", "3", "--person", "approver", "--reason", "agreed"]
     assert done[done.index("--run-id") + 1] == "manual__x", "each attempt goes on with the same rollback"
     done = task.answered(context(), answered("Approve"), options=options)["command"]
-    assert done[-2:] == ["--reason", "wrong feed"]
+    assert done[-2:] == ["--reason", "mistake"]
 
 
 @pytest.mark.parametrize(("chosen", "user"), [("Refuse", APPROVER), ("Refuse", None), ("Approve", None)])
