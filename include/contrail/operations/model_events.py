@@ -44,7 +44,12 @@ def model_events(lake: Lake, pipeline: Pipeline) -> tuple[ModelEvent, ...]:
     """Read every event, in the order in which they happened. What somebody deleted in the registry is left out."""
     versions = registry.versions(lake.settings, pipeline.name)
     found = [event for one in versions for event in _of_version(one)]
-    return tuple(sorted([*found, *_moves(lake)], key=lambda one: one.at.timestamp() if one.at else 0.0))
+    return tuple(sorted([*found, *_moves(lake)], key=_order))
+
+
+def _order(event: ModelEvent) -> tuple[int, bool]:
+    """By time. The registry knows that of a decision in whole seconds; its version was trained before."""
+    return int(event.at.timestamp()) if event.at else 0, event.stage == "promote"
 
 
 def _of_version(one: VersionInfo) -> Iterator[ModelEvent]:
