@@ -9,5 +9,6 @@ score = dags.score("bike_demand")  # bike_demand__score: its predictions
 monitor = dags.monitor("bike_demand")  # bike_demand__monitor: drift, performance, and whether to train again
 train = dags.train("bike_demand")  # bike_demand__train: a new candidate and its gate
 backfill = dags.backfill("bike_demand")  # bike_demand__backfill: a range of days as a few large jobs
+rollback = dags.rollback("bike_demand")  # bike_demand__rollback: the champion is taken back, with a plan first
 maintain = dags.maintain("bike_demand")  # bike_demand__maintain: what nothing needs any more goes
 replay = dags.replay("bike_demand")  # bike_demand__replay: mended rows of the quarantine

@@ -20,10 +20,10 @@ ROLES = (
     ADMIN,
     Role("engineer", "op", "what a scientist may, and change connections, variables and pools"),
     Role("scientist", "user", "read, trigger DAGs and backfills, clear tasks; not change connections, not approve"),
-    Role("approver", "user", "what a scientist may, and approve or refuse a promotion"),
+    Role("approver", "user", "what a scientist may, and approve or refuse a promotion or a rollback"),
     Role("analyst", "viewer", "read"),
 )
-# Airflow lets only users with these names answer a promotion that waits for a person.
+# Airflow lets only users with these names answer a promotion or a rollback that waits for a person.
 APPROVERS = ("approver", ADMIN.name)
 # The account of Compose's `airflow-settings`, an engineer. It loads airflow_settings.yaml at each start.
 SETTINGS_USER = "settings"

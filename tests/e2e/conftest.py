@@ -18,7 +18,7 @@ from contrail_airflow.local.api import AirflowApi
 from contrail_airflow.local.embedded import Embedded
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
-DAGS = ("daily", "score", "monitor", "train", "backfill", "maintain", "replay")
+DAGS = ("daily", "score", "monitor", "train", "backfill", "replay", "rollback", "maintain")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _BROWSER_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -152,11 +152,11 @@ def log_in(chromium: Browser, airflow: Embedded, tmp_path: Path) -> Iterator[Cal
         context.close()
 
 
-def wait_for_the_question(api: AirflowApi, run_id: str) -> None:
-    """Wait until a training run of the toy pipeline waits for an approver."""
+def wait_for_the_question(api: AirflowApi, run_id: str, dag_id: str = "toy__train") -> None:
+    """Wait until a run waits for an approver."""
     end = time.monotonic() + 180
-    while not any(task["state"] == "awaiting_input" for task in api.tasks("toy__train", run_id)):
-        states = {task["task_id"]: task["state"] for task in api.tasks("toy__train", run_id)}
+    while not any(task["state"] == "awaiting_input" for task in api.tasks(dag_id, run_id)):
+        states = {task["task_id"]: task["state"] for task in api.tasks(dag_id, run_id)}
         assert time.monotonic() < end and "failed" not in states.values(), states
         time.sleep(1)
 

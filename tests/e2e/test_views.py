@@ -83,6 +83,92 @@ def test_an_approver_answers_a_promotion_with_its_evidence_in_view(airflow: Embe
     assert "stolen" not in approver.page.title()
 
 
+def test_an_approver_takes_a_champion_back_and_a_scientist_may_only_ask(
+    airflow: Embedded, log_in: LogIn, toy: Toy
+) -> None:
+    """It takes back what the test above has promoted."""
+    moves = "SELECT version_before, version_after, person, reason FROM model_history WHERE alias = 'champion' ORDER BY moved_at"
+    earlier, bad, *_ = toy.sql(moves)[-1]
+    assert earlier, "version 1 is still champion: run the test above too"
+
+    def asked(person: Person, button: str, reason: str) -> tuple[Clicks, str]:
+        steps = Clicks(person)
+        steps.click(steps.frame.get_by_role("link", name="Models"))
+        steps.click(steps.frame.get_by_role("link", name=f"Version {earlier}", exact=True))
+        steps.click(steps.frame.get_by_role("button", name=f"Plan a rollback to version {earlier}"))
+        part = steps.frame.locator(".rollback")
+        expect(part).to_contain_text(f"Version {earlier} becomes champion instead of version {bad}")
+        part.get_by_label("Reason").fill(reason)
+        person.shoot("rollback")
+        with person.page.expect_response(lambda answer: answer.url.endswith("/dagRuns") and answer.ok) as started:
+            steps.click(part.get_by_role("button", name=button))
+        return steps, started.value.json()["dag_run_id"]
+
+    scientist = airflow.api("scientist")
+    _, run_id = asked(log_in("scientist"), "Ask an approver", f"bad feed {EVIL}")
+    wait_for_the_question(scientist, run_id, "toy__rollback")
+    approver = log_in("approver")
+    steps = Clicks(approver)
+    steps.click(steps.frame.get_by_role("link", name="Models"))
+    question = steps.frame.get_by_role("region", name="A rollback waits")
+    for words in (
+        f"version {earlier} become champion again, instead of version {bad}?",
+        f"scientist asks: bad feed {EVIL}",
+    ):
+        expect(question).to_contain_text(words)
+    question.get_by_label("Reason").fill("the feed is right")
+    approver.shoot("rollback-question")
+    steps.click(question.get_by_role("button", name="Refuse"))
+    assert scientist.wait("toy__rollback", run_id, lambda task: None) == "success"
+    assert toy.sql(moves)[-1][1] == bad
+
+    steps, run_id = asked(approver, f"Roll back to version {earlier}", "worse in depot A")
+    expect(steps.frame.get_by_text("The rollback has begun.").first).to_be_visible()
+    assert scientist.wait("toy__rollback", run_id, lambda task: None) == "success"
+    assert toy.sql(moves)[-1] == (bad, earlier, "approver", "worse in depot A")
+    assert "stolen" not in approver.page.title()
+
+    again = {"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
+    scientist.call("POST", "dags/toy__rollback/clearTaskInstances", json=again)
+    wait_for_the_question(scientist, run_id, "toy__rollback")
+
+
+def test_an_analyst_finds_where_quality_fell(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
+    analyst = log_in("analyst")
+    steps = Clicks(analyst)
+    steps.click(steps.frame.get_by_role("link", name="Predictions", exact=True))
+    values = steps.frame.get_by_role("region", name="By depot")
+    expect(values.get_by_role("columnheader")).to_contain_text(["Found", "Log loss", "Outcomes known"])
+    steps.click(values.get_by_role("link", name="C", exact=True))
+    expect(steps.frame.get_by_role("heading", name="Predictions: depot C")).to_be_visible()
+    expect(steps.frame.get_by_role("figure").filter(has_text="Realised quality")).to_be_visible()
+    analyst.page.wait_for_url("**only=depot*C*")
+    analyst.shoot("segment")
+    steps.click(steps.frame.get_by_role("button", name="All predictions"))
+    expect(steps.frame.get_by_role("heading", name="Predictions", exact=True)).to_be_visible()
+
+
+def test_a_dags_notes_lead_to_the_page_and_a_mark_of_the_board_to_the_evidence(
+    airflow: Embedded, log_in: LogIn, toy: Toy
+) -> None:
+    engineer = log_in("engineer")
+    engineer.open("dags/toy__daily")
+    engineer.page.get_by_role("button", name="Dag Docs").click()
+    # Airflow opens links of notes in a tab of their own, so here the browser only resolves the address.
+    address = engineer.page.get_by_role("link", name="Board on the page Contrail").evaluate("link => link.href")
+    engineer.page.goto(address)
+    frame = engineer.page.frame_locator("iframe[title=Contrail]")
+    mark = frame.locator('.event[data-decision="promoted"], .event[data-decision="taken back"]').last
+    mark.hover()
+    expect(frame.get_by_role("tooltip")).to_contain_text(re.compile("ersion 1"))
+    engineer.shoot("mark")
+    mark.click()
+    card = frame.get_by_role("dialog")
+    expect(card).to_contain_text("Version 1 became champion")
+    card.get_by_role("link", name="Evidence of version 1").first.click()
+    expect(frame.get_by_role("region", name="Version", exact=True)).to_contain_text("Passed.")
+
+
 def test_an_engineer_finds_the_quarantined_rows_of_a_refused_day(airflow: Embedded, log_in: LogIn, toy: Toy) -> None:
     day = "2024-03-06"
     lines = lines_of(toy, "parcels", day)

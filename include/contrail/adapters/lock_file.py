@@ -3,10 +3,11 @@
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
+from typing import Any
 
 _ENTRY = re.compile(
     r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)(?:\s*;\s*([^\\\n]+?))?\s*(?:\\)?$", re.MULTILINE
@@ -65,16 +66,14 @@ def licence_of(library: Library) -> str | None:
         found = metadata(library.name)
     except PackageNotFoundError:
         return None
-    return _licence(found) if found["Version"] == library.version else None
+    return _licence(found.json) if found["Version"] == library.version else None
 
 
-def _licence(found: PackageMetadata) -> str | None:
-    if expression := found.get("License-Expression"):
+def _licence(said: Mapping[str, Any]) -> str | None:
+    if expression := said.get("license_expression"):
         return str(expression)
-    classified = [
-        each.removeprefix(_CLASSIFIER) for each in found.get_all("Classifier", []) if each.startswith(_CLASSIFIER)
-    ]
+    classified = [one.removeprefix(_CLASSIFIER) for one in said.get("classifier", ()) if one.startswith(_CLASSIFIER)]
     if classified:
         return ", ".join(sorted(classified))
-    said = str(found.get("License") or "").strip().splitlines()
-    return said[0] if said and 0 < len(said[0]) <= _LONGEST_LICENCE and said[0] != "UNKNOWN" else None
+    first = str(said.get("license") or "").strip().partition("\n")[0]
+    return first if 0 < len(first) <= _LONGEST_LICENCE and first != "UNKNOWN" else None

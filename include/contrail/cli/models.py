@@ -1,9 +1,10 @@
 """The desk of models: who is champion, taking one back, and whether to train again."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markdown import Markdown
@@ -12,7 +13,17 @@ from rich.table import Table
 
 from contrail.cli import printing
 from contrail.cli.help import MODELS, command
-from contrail.cli.options import DATE, SWITCH, TEXT, JsonOption, PipelineOption, end_changes, lake_of
+from contrail.cli.options import (
+    DATE,
+    SCRIPTS,
+    SWITCH,
+    TEXT,
+    JsonOption,
+    PipelineOption,
+    RunOption,
+    end_changes,
+    lake_of,
+)
 from contrail.cli.printing import done, indented, print_json, progress, say
 from contrail.cli.stage_command import Call, stage_command
 from contrail.cli.stages import show_analysts
@@ -21,7 +32,22 @@ from contrail.config.settings import current_person
 from contrail.methods.governor import BY_HAND, MONITOR
 from contrail.partitions import Partitions
 
+if TYPE_CHECKING:
+    from contrail.operations.rollback_model import RollbackPlan
+    from contrail.stages.results import RollbackModelResult
+
 app = typer.Typer()
+_VERSION = "<version>"
+AnswerableOption = Annotated[
+    str | None,
+    typer.Option(
+        "--person",
+        metavar=TEXT,
+        show_default="you",
+        rich_help_panel=SCRIPTS,
+        help="For an orchestrator: who answers for it. With this option, the command notifies nobody.",
+    ),
+]
 
 
 @command(app, "champions", MODELS)
@@ -98,57 +124,73 @@ def model_card(
 @command(app, "rollback-model", MODELS)
 def rollback_model(
     pipeline: PipelineOption,
-    to: Annotated[
-        str,
-        typer.Option("--to", metavar="<version>", help="Version that becomes champion again.", show_default=False),
-    ],
     reason: Annotated[str, typer.Option(metavar=TEXT, help="Why, for the record.", show_default=False)],
+    to: Annotated[
+        str | None,
+        typer.Option(metavar=_VERSION, help="Version that becomes champion again.", show_default="the champion before"),
+    ] = None,
+    take_back: Annotated[
+        str | None, typer.Option(metavar=_VERSION, help="Version to take back. If it would be another, stop.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar=SWITCH, help="Show the plan and change nothing.")
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", metavar=SWITCH, help="Do not ask. Off a terminal it never asks.")
     ] = False,
+    person: AnswerableOption = None,
+    run_id: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take back the champion: re-point the alias and rescore every partition that the bad version scored.
 
     It prints the plan first, and on a terminal it asks. If it stops half-way, the next command finishes it.
     """
-    from contrail.notify.delivery import deliver, telling_of_failure
-    from contrail.notify.messages import of_rollback
-    from contrail.operations.rollback_model import plan_rollback, roll_back
+    from contrail.operations.rollback_model import plan_rollback
 
     loaded = load_pipeline(pipeline)
-    plan = plan_rollback(loaded, lake_of(loaded), to)
-    table = Table(
-        "partitions", "days", "rows", "scored by", "will be scored by", title=f"{pipeline}: plan of a rollback"
-    )
+    plan = plan_rollback(loaded, lake_of(loaded), to, take_back)
+    _show(plan)
+    question = f"Make version {plan.to} champion instead of {plan.bad}, and score these partitions again?"
+    if not dry_run and not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
+        dry_run = True
+    result = plan.result() if dry_run else _carry_out(plan, reason, person, run_id)
+    if as_json:
+        print_json(result.as_dict())
+    elif dry_run:
+        printing.out.print("Nothing was changed.")
+    else:
+        done(
+            f"version {plan.to} is champion; {result.rescored_rows or 0:,} rows rescored. Performance of these days still "
+            f"measures the old predictions. The DAG monitor measures the last {loaded.spec.measured_again_days} of them "
+            "again with its next day. Use contrail performance for the others."
+        )
+
+
+def _show(plan: "RollbackPlan") -> None:
+    title = f"{plan.pipeline}: plan of a rollback"
+    table = Table("partitions", "days", "rows", "scored by", "will be scored by", title=title)
     for days, rows in plan.jobs:
         table.add_row(str(days), str(len(days)), f"{rows:,}", f"version {plan.bad}", f"version {plan.to}")
     printing.err.print(table)
     printing.err.print(f"Champion for partitions from {plan.effective_from}: version {plan.to} instead of {plan.bad}.")
-    question = f"Make version {plan.to} champion instead of {plan.bad}, and score these partitions again?"
-    if not dry_run and not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
-        dry_run = True
-    result = None
-    if not dry_run:
-        where = f"{pipeline} rollback-model by {current_person()}"
-        with progress(f"rollback-model {pipeline}") as show, telling_of_failure(where):
-            result = roll_back(plan, person=current_person(), reason=reason, progress=show)
-            if plan.scored:
-                show_analysts(pipeline, Partitions(min(plan.scored), max(plan.scored)), show)
-        deliver(of_rollback(where, result))
-    if as_json:
-        print_json({**plan.as_dict(), "dry_run": dry_run} | (result.as_dict() if result else {}))
-    elif result is None:
-        printing.out.print("Nothing was changed.")
-    else:
-        done(
-            f"version {plan.to} is champion; {result.rescored_rows:,} rows rescored. Performance of these days still "
-            f"measures the old predictions. The DAG monitor measures the last {loaded.spec.measured_again_days} of them "
-            "again with its next day. Use contrail performance for the others."
-        )
+
+
+def _carry_out(plan: "RollbackPlan", reason: str, person: str | None, run_id: str | None) -> "RollbackModelResult":
+    """Roll back, show analysts the days, and tell people. An orchestrator, which names the person, tells them itself."""
+    from contrail.notify.delivery import deliver, telling_of_failure
+    from contrail.notify.messages import of_result
+    from contrail.operations.rollback_model import roll_back
+
+    name, by = plan.pipeline, person or current_person()
+    where = f"{name} rollback-model by {by}"
+    with progress(f"rollback-model {name}") as show, nullcontext() if person else telling_of_failure(where):
+        result = roll_back(plan, person=by, reason=reason, run_id=run_id, progress=show)
+        if plan.scored:
+            show_analysts(name, Partitions(min(plan.scored), max(plan.scored)), show)
+    if not person and (message := of_result(where, name, result)):
+        deliver(message)
+    return result
 
 
 @stage_command(

@@ -122,7 +122,8 @@ class Settings(Frozen):
 
     A file that ``extends`` another one holds only what differs. ``variables`` are the environment variables that a
     remote job needs to read the same file. ``memory_limit`` (``8GiB``) is for the rows that a process works on; without
-    it, half of the memory that the process may use.
+    it, half of the memory that the process may use. ``docs_url`` is where people find the documentation's site. Without it,
+    Airflow's page serves the one that ``make docs`` has built, if it is there.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Settings(Frozen):
     dispatch: DispatchSettings = DispatchSettings()
     cloud_log: CloudLogSettings | None = None
     analysts: AnalystsSettings | None = None
+    docs_url: str | None = Field(default=None, pattern=r"^https?://")
     connections: dict[str, ConnectionSettings] = Field(default={})
     energy: EnergySettings = EnergySettings()
     variables: dict[str, str] = Field(default={})

@@ -189,6 +189,12 @@ class BlockSums:
             means[f"baseline_{headline}"] = float(loss(np.ones((1, 1)))[0])
         return {**means, **_values(self._metrics(chosen, self._of_day), 1)}
 
+    def overall(self) -> dict[str, float]:
+        """Return the metrics of all days, with ``label_mean`` and ``prediction_mean``."""
+        rows, days = self.rows.sum(), np.arange(len(self.days))
+        means = {f"{name}_mean": float(self._sums[name].sum() / rows) for name in ("label", "prediction")}
+        return {**means, **_values(self._metrics(days, self._of_all), len(self.days))}
+
     def pooled(self) -> tuple[dict[str, float], dict[str, Interval]]:
         """Return the metrics of all days, and their intervals over days."""
         metrics = self._metrics(np.arange(len(self.days)), self._of_all)

@@ -6,7 +6,6 @@ Each message says what happened, what was kept, and what to do. Other modules de
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from contrail.errors import BudgetError, CommitConflictError, DataError, GateRefusedError
 from contrail.frozen import Frozen
@@ -16,12 +15,10 @@ from contrail.stages.results import (
     IngestDetails,
     LateDetails,
     PromoteDetails,
+    RollbackModelResult,
     ValidateDetails,
 )
 from contrail.stages.sentences import all_unusual
-
-if TYPE_CHECKING:
-    from contrail.operations.rollback_model import RollbackResult
 
 
 class Kind(StrEnum):
@@ -119,19 +116,6 @@ def of_no_training(where: str, said: str, dag_id: str, link: str = "") -> Messag
     )  # fmt: skip
 
 
-def of_rollback(where: str, done: "RollbackResult") -> Message:
-    """The message about a champion that a person took back."""
-    plan = done.plan
-    return Message(
-        Kind.rollback, where,
-        f"version {plan.bad} is taken back: version {plan.to} is champion for partitions "
-        f"from {plan.effective_from}, and {done.rescored_rows:,} rows are scored again. Reason: {done.reason}",
-        "the version that was taken back, and its predictions under their snapshot (`contrail history predictions`)",
-        f"nothing; performance of these days still measures the old predictions "
-        f"(`contrail status -p {plan.pipeline}` shows whether it is stale)",
-    )  # fmt: skip
-
-
 def of_result(where: str, pipeline: str, details: Frozen, link: str = "") -> Message | None:
     """The message about a stage's result; None when people need none."""
     match details:
@@ -141,6 +125,8 @@ def of_result(where: str, pipeline: str, details: Frozen, link: str = "") -> Mes
             return _of_drift(where, pipeline, details, link)
         case PromoteDetails(verdict="pass"):
             return _of_promotion(where, details, link)
+        case RollbackModelResult(dry_run=False):
+            return _of_rollback(where, details, link)
         case IngestDetails():
             return _of_late_files(where, pipeline, details, link)
         case LateDetails():
@@ -148,6 +134,17 @@ def of_result(where: str, pipeline: str, details: Frozen, link: str = "") -> Mes
         case ReplayDetails():
             return _of_mends(where, pipeline, details, link)
     return None
+
+
+def _of_rollback(where: str, done: RollbackModelResult, link: str) -> Message:
+    return Message(
+        Kind.rollback, where,
+        f"version {done.bad_version} is taken back: version {done.to_version} is champion for partitions "
+        f"from {done.effective_from}, and {done.rescored_rows or 0:,} rows are scored again. Reason: {done.reason}",
+        "the version that was taken back, and its predictions under their snapshot (`contrail history predictions`)",
+        f"nothing; performance of these days still measures the old predictions "
+        f"(`contrail status -p {done.pipeline}` shows whether it is stale)", link,
+    )  # fmt: skip
 
 
 def _of_unusual(where: str, pipeline: str, details: ValidateDetails, link: str) -> Message | None:

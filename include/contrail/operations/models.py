@@ -164,17 +164,26 @@ def _holders(lake: Lake, pipeline: Pipeline) -> dict[str, str | None]:
 
 def _version(entry: VersionInfo, holders: Mapping[str, str | None]) -> Version:
     held = next((alias for alias, version in holders.items() if version == entry.version), None)
-    asked = entry.tags.get(REQUEST)
     return Version(
         version=entry.version,
         standing=held or entry.tags.get("status", "candidate"),
         made_at=entry.made_at,
         window=entry.tags.get("training_window", ""),
-        request=parse_json(TrainingRequest, asked, _REQUESTED) if asked else None,
+        request=request_of(entry),
         decision=entry.tags.get("decision", ""),
         decided_at=entry.tags.get("decided_at", ""),
         run_id=entry.run_id,
     )
+
+
+def request_of(entry: VersionInfo) -> TrainingRequest | None:
+    """Who asked for a version's training; None where nobody wrote it down.
+
+    Raises:
+        DataError: when the tag is damaged.
+    """
+    asked = entry.tags.get(REQUEST)
+    return parse_json(TrainingRequest, asked, _REQUESTED) if asked else None
 
 
 def _move(move: AliasMove) -> Move:

@@ -1,23 +1,29 @@
-"""Predictions by day: volumes, scores, decisions, realised quality, and drift as features × days.
+"""Predictions by day, of all or of one segment: volumes, scores, decisions, realised quality, and drift as features × days.
 
 It reads what the stages published, and aggregates rows in DuckDB. What a number means belongs to the stages.
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
-from contrail.config.names import literal, quoted
 from contrail.config.pipeline import Pipeline
-from contrail.errors import SpecError
 from contrail.frozen import Frozen
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.methods.label_drift import LABEL
-from contrail.operations.champions import champion_moves
+from contrail.operations.prediction_marks import Mark, marks_of
+from contrail.operations.prediction_segments import (
+    Segment,
+    check_segment,
+    metric_of,
+    quality_by_day,
+    rows_of,
+    score_of,
+    segments_of,
+)
 from contrail.partitions import Partitions
 
 _SPAN = 92
-_GROUPS = 200  # groups of a segment that are named; the others are left out, the smallest first
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -33,7 +39,10 @@ class ScoredDay(Frozen):
 
 
 class MeasuredDay(Frozen):
-    """The realised quality of a day and version, as ``performance`` measured it; None where it could not be."""
+    """The realised quality of a day, as ``performance`` measured it for a version; None where it could not be.
+
+    That of a segment is of all versions together, and has no ``baseline``.
+    """
 
     day: date
     version: str
@@ -54,28 +63,14 @@ class DriftDay(Frozen):
     values: tuple[float | None, ...]
 
 
-class Mark(Frozen):
-    """Something that happened to the model or the data, on the axis of the partitions."""
-
-    day: date
-    kind: str
-    text: str
-    at: datetime | None
-
-
-class Group(Frozen):
-    """The predictions of one value of a segment."""
-
-    value: str
-    rows: int
-    mean: float
-    share: float | None
-
-
 class PredictionDays(Frozen):
-    """Everything that the view shows of a range of days. ``features`` names the columns of ``drift``."""
+    """Everything that the view shows of a range of days. ``features`` names the columns of ``drift``.
+
+    ``segment`` is None for all predictions. Drift is of whole days, so a segment has none.
+    """
 
     pipeline: str
+    segment: Segment | None
     task: str
     metric: str
     first: date | None
@@ -88,7 +83,9 @@ class PredictionDays(Frozen):
     segments: tuple[str, ...]
 
 
-def prediction_days(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = _SPAN) -> PredictionDays:
+def prediction_days(
+    lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = _SPAN, segment: Segment | None = None
+) -> PredictionDays:
     """Read the predictions of some days.
 
     Args:
@@ -96,90 +93,61 @@ def prediction_days(lake: Lake, pipeline: Pipeline, last: date | None = None, sp
         pipeline: The pipeline.
         last: Last day; by default, and at most, the last scored one.
         span: How many days, as far as there are.
+        segment: The value of a feature; by default all predictions.
+
+    Raises:
+        SpecError: for a feature that is no segment.
     """
+    if segment:
+        check_segment(pipeline, segment.name)
     known = lake.ends("predictions")
     end = min(last or known.end, known.end) if known else None
     window = (
         Partitions(max(end - timedelta(days=span - 1), known.start), max(end, known.start)) if known and end else None
     )
-    features, drift = _drift(lake, window)
-    spec = pipeline.spec
+    features, drift = _drift(lake, None if segment else window)
     return PredictionDays(
         pipeline=pipeline.name,
-        task=spec.task,
-        metric=_metric(pipeline),
+        segment=segment,
+        task=pipeline.spec.task,
+        metric=metric_of(pipeline),
         first=known.start if known else None,
         last=known.end if known else None,
-        scored=tuple(_scored(lake, pipeline, window)) if window else (),
-        measured=tuple(_measured(lake, pipeline, window)) if window else (),
+        scored=tuple(_scored(lake, pipeline, window, segment)) if window else (),
+        measured=tuple(_measured(lake, pipeline, window, segment)) if window else (),
         features=features,
         drift=drift,
-        marks=tuple(_marks(lake, window)) if window else (),
-        segments=_segments(pipeline),
+        marks=marks_of(lake, window) if window else (),
+        segments=segments_of(pipeline),
     )
 
 
-def segment(lake: Lake, pipeline: Pipeline, name: str, days: Partitions) -> tuple[Group, ...]:
-    """The predictions of some days by the values of a feature, the largest group first.
-
-    Raises:
-        SpecError: for a feature that is no segment.
-        MissingInputError: before the first prediction.
-    """
-    if name not in _segments(pipeline):
-        raise SpecError(f"no segment '{name}'. Segments: {', '.join(_segments(pipeline)) or 'none'}")
-    for table in ("predictions", "features"):
-        lake.table(table)
-    on = ", ".join(map(quoted, (PARTITION, *pipeline.spec.key)))
-    sql = (
-        f"SELECT coalesce({quoted(name)}::VARCHAR, '(missing)') AS value, count(*), avg(score), avg(decided) FROM "
-        f"(SELECT {on}, {_score(pipeline)} FROM predictions) JOIN (SELECT {on}, {quoted(name)} FROM features) USING ({on}) "
-        f"GROUP BY value ORDER BY count(*) DESC, value LIMIT {_GROUPS}"
-    )
-    tables = ["predictions", "features"]
-    with lake.connect(tables, dict.fromkeys(tables, days)) as connection:
-        found = connection.sql(sql).fetchall()
-    return tuple(Group(value=value, rows=rows, mean=mean, share=share) for value, rows, mean, share in found)
-
-
-def _metric(pipeline: Pipeline) -> str:
-    own = {"binary": ("auc", "log_loss"), "regression": ("rmse", "mae")}[pipeline.spec.task]
-    gate = pipeline.spec.gate.metric
-    return gate if gate in (*own, "brier") else own[0]
-
-
-def _segments(pipeline: Pipeline) -> tuple[str, ...]:
-    """The categories among the features that are no person's."""
-    columns = pipeline.spec.features.columns
-    return tuple(name for name, one in columns.items() if one.kind == "category" and name not in pipeline.spec.personal)
-
-
-def _score(pipeline: Pipeline) -> str:
-    binary = pipeline.spec.task == "binary"
-    return (
-        f"{quoted(pipeline.spec.prediction_column)} AS score, {'decision::INT' if binary else 'NULL::INT'} AS decided"
-    )
-
-
-def _scored(lake: Lake, pipeline: Pipeline, window: Partitions) -> Iterator[ScoredDay]:
-    if not lake.exists("predictions"):
+def _scored(lake: Lake, pipeline: Pipeline, window: Partitions, segment: Segment | None) -> Iterator[ScoredDay]:
+    tables = ["predictions", "features"] if segment else ["predictions"]
+    if not all(map(lake.exists, tables)):
         return
+    of = rows_of(pipeline, segment) if segment else "predictions"
     sql = (
-        f"SELECT {PARTITION}, count(*), avg(score), quantile_cont(score, {list(_QUANTILES)}), avg(decided), "
+        f"SELECT {PARTITION}, count(*), avg(prediction), quantile_cont(prediction, {list(_QUANTILES)}), avg(decided), "
         "list_sort(list_distinct(list(model_version))) "
-        f"FROM (SELECT {PARTITION}, model_version, {_score(pipeline)} FROM predictions) GROUP BY ALL ORDER BY ALL"
+        f"FROM (SELECT {PARTITION}, model_version, {score_of(pipeline.spec)} FROM {of}) GROUP BY ALL ORDER BY ALL"
     )
-    with lake.connect(["predictions"], {"predictions": window}) as connection:
+    with lake.connect(tables, dict.fromkeys(tables, window)) as connection:
         for day, rows, mean, quantiles, share, versions in connection.sql(sql).fetchall():
             yield ScoredDay(
                 day=day, rows=rows, mean=mean, quantiles=tuple(quantiles), share=share, versions=tuple(versions)
             )
 
 
-def _measured(lake: Lake, pipeline: Pipeline, window: Partitions) -> Iterator[MeasuredDay]:
+def _measured(lake: Lake, pipeline: Pipeline, window: Partitions, segment: Segment | None) -> Iterator[MeasuredDay]:
+    if segment:
+        if all(map(lake.exists, ("predictions", "features"))):
+            for day, found in quality_by_day(lake, pipeline, segment, window).items():
+                yield MeasuredDay(day=day, version="", baseline=None, **dict(found))
+        return
     if not lake.exists("performance"):
         return
-    metric = _metric(pipeline)
+    metric = metric_of(pipeline)
     rows = lake.scan("performance", window).to_pylist()
     for row in sorted(rows, key=lambda row: (row[PARTITION], row["model_version"])):
         if row.get("shadow"):
@@ -213,28 +181,3 @@ def _drift(lake: Lake, window: Partitions | None) -> tuple[tuple[str, ...], tupl
         DriftDay(day=day, verdict=verdicts[day], values=tuple(found[name].get(day) for name in names))
         for day in sorted(verdicts)
     )
-
-
-def _marks(lake: Lake, window: Partitions) -> Iterator[Mark]:
-    """Promotions, refusals and corrections, by the partition from which they count."""
-    for move in champion_moves(lake):
-        if move.effective_from in window:
-            text = f"version {move.version_after} became champion"
-            yield Mark(day=move.effective_from, kind="promotion", text=text, at=move.moved_at)
-    for table, kind, columns in (
-        ("refusals", "refusal", "'refused: ' || table_name || ', ' || rule, refused_at"),
-        (
-            "governor",
-            "training",
-            "CASE decision WHEN 'retrain' THEN 'trained again' ELSE 'training refused' END, decided_at",
-        ),
-    ):
-        if not lake.exists(table):
-            continue
-        with lake.connect([table], {table: window}) as connection:
-            where = f"WHERE {PARTITION} BETWEEN {literal(str(window.start))} AND {literal(str(window.end))}"
-            where += " AND decision <> 'hold'" if table == "governor" else ""
-            for day, text, at in connection.sql(
-                f"SELECT {PARTITION}, {columns} FROM {table} {where} ORDER BY ALL"
-            ).fetchall():
-                yield Mark(day=day, kind=kind, text=text, at=at)

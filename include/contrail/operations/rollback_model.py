@@ -17,9 +17,20 @@ from contrail.lake.lake import Lake
 from contrail.lake.model_history import AliasMove, read_moves
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
-from contrail.stages.changes import AliasChange, Changing, Rescoring, asked_by, changing, rows_of, scored_by, unfinished
+from contrail.stages.changes import (
+    ROLLED_BACK,
+    AliasChange,
+    Changing,
+    Rescoring,
+    asked_by,
+    changing,
+    rows_of,
+    scored_by,
+    unfinished,
+)
 from contrail.stages.model_cards import keep_card
 from contrail.stages.options import PersonOptions, RollbackModelOptions
+from contrail.stages.results import RescoredDays, RollbackModelResult
 from contrail.stages.runner import make_run, scoring
 
 
@@ -41,45 +52,72 @@ class RollbackPlan:
         """Each range that is rescored as one job, with its rows."""
         return [(days, sum(self.scored[day] for day in days)) for days in as_ranges(self.scored)]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The plan as plain values, for JSON."""
-        return {
-            "pipeline": self.pipeline,
-            "bad_version": self.bad,
-            "to_version": self.to,
-            "effective_from": str(self.effective_from),
-            "partitions": len(self.scored),
-            "rows": sum(self.scored.values()),
-            "jobs": [{"from": str(days.start), "to": str(days.end), "rows": rows} for days, rows in self.jobs],
-        }
+    def result(self, **done: Any) -> RollbackModelResult:
+        """The plan as the result of a dry run. ``done`` has the other fields, of a rollback that was carried out."""
+        return RollbackModelResult(
+            pipeline=self.pipeline,
+            bad_version=self.bad,
+            to_version=self.to,
+            effective_from=self.effective_from,
+            partitions=len(self.scored),
+            rows=sum(self.scored.values()),
+            jobs=tuple(RescoredDays(**{"from": days.start, "to": days.end}, rows=rows) for days, rows in self.jobs),
+            dry_run=not done,
+            **done,
+        )
 
 
-@dataclass(frozen=True)
-class RollbackResult:
-    """A rollback that was carried out, by whom and why."""
-
-    plan: RollbackPlan
-    run_id: str
-    person: str
-    reason: str
-    rescored_rows: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plan's values and these, for JSON."""
-        own = {"run_id": self.run_id, "person": self.person, "reason": self.reason}
-        return {**self.plan.as_dict(), **own, "rescored_rows": self.rescored_rows}
-
-
-def plan_rollback(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan:
+def plan_rollback(pipeline: Pipeline, lake: Lake, to: str | None = None, take_back: str | None = None) -> RollbackPlan:
     """Plan a rollback to a version, and change nothing.
 
     If a rollback to this version has begun, the plan holds what is left of it.
 
+    Args:
+        pipeline: The pipeline.
+        lake: Its lake.
+        to: The version that becomes champion again; by default the one that was champion before.
+        take_back: The version that the caller means to take back; None where it may be any.
+
     Raises:
         MissingInputError: if there was never a champion, or there is no such version.
-        SpecError: if the version does not fit the pipeline as it is now.
+        SpecError: if the version does not fit the pipeline as it is now, or another one would be taken back.
         DataError: if the version is champion already and there is nothing left to rescore.
     """
+    plan = _plan(pipeline, lake, to or _champion_before(pipeline.name, lake), take_back)
+    if take_back not in (None, plan.bad):
+        raise SpecError(
+            f"the rollback of {plan.pipeline} to version {plan.to} takes back version {plan.bad} now, not version "
+            f"{take_back}. Nothing was changed. Read the new plan: contrail rollback-model -p {plan.pipeline} "
+            f"--to {plan.to} --reason WHY --dry-run"
+        )
+    return plan
+
+
+def _champion_before(name: str, lake: Lake) -> str:
+    """The version to which a rollback goes that has begun, else the champion before the one that is now.
+
+    Raises:
+        MissingInputError: if no version was champion before.
+    """
+    left = unfinished(settings(), name)
+    moving = left.move.moves if left.move and left.move.former == ROLLED_BACK else ()
+    begun = [*(move.version_after for move in moving if move.alias == CHAMPION), *(one.to for one in left.rescoring)]
+    if begun:
+        return begun[-1]
+    held: list[str] = []
+    now = registry.alias_version(settings(), name, CHAMPION)
+    for version in [*(move.version_after for move in read_moves(lake, CHAMPION)), *([now] if now else [])]:
+        # A version that is champion again ends what came after it: those were taken back, or did worse.
+        held = [*(held[: held.index(version)] if version in held else held), version]
+    if len(held) < 2:
+        raise MissingInputError(
+            f"pipeline '{name}' had no champion before {f'version {held[0]}' if held else 'now'}. contrail champions "
+            f"--pipeline {name} lists all moves. Name the version that takes over with --to."
+        )
+    return held[-2]
+
+
+def _plan(pipeline: Pipeline, lake: Lake, to: str, take_back: str | None) -> RollbackPlan:
     name = pipeline.name
     model = registry.resolve(settings(), name, to)
     if problems := model.package.differences(pipeline.spec):
@@ -92,7 +130,9 @@ def plan_rollback(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan:
     moves = read_moves(lake, CHAMPION)
     bad = _bad_version(name, moves, model.version)
     scored = scored_by(lake, bad)
-    if not scored and model.version == registry.alias_version(settings(), name, CHAMPION):
+    champion = registry.alias_version(settings(), name, CHAMPION)
+    # Whoever names both versions may ask again after it is done: an orchestrator that lost the result does.
+    if not scored and model.version == champion and bad != take_back:
         raise DataError(f"{name} version {model.version} is champion already, and no partition is left to rescore.")
     reached = [move.effective_from for move in moves if move.version_after == bad]
     since = reached[-1] if reached else min(scored, default=pipeline.spec.first_partition)
@@ -133,7 +173,7 @@ def roll_back(
     reason: str,
     run_id: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
-) -> RollbackResult:
+) -> RollbackModelResult:
     """Carry out a plan: first the aliases, so that no run scores with the bad version again, then the partitions.
 
     After a stop half-way, the same command finishes the rollback.
@@ -154,7 +194,8 @@ def roll_back(
         _move(held, run, plan, reason)
         keep_card(run, plan.to, plan.bad)
         held.rescore(counted)
-    return RollbackResult(plan, run.run_id, person, reason, sum(count for version, count in rows if version == plan.to))
+    rescored = sum(count for version, count in rows if version == plan.to)
+    return plan.result(run_id=run.run_id, person=person, reason=reason, rescored_rows=rescored)
 
 
 def _move(held: Changing, run: StageRun[PersonOptions], plan: RollbackPlan, reason: str) -> None:
@@ -175,4 +216,4 @@ def _move(held: Changing, run: StageRun[PersonOptions], plan: RollbackPlan, reas
     entry = registry.describe_version(current, name, plan.to)
     parts = tuple(str(part) for part in as_ranges(plan.scored))
     rescoring = [Rescoring(bad=plan.bad, to=plan.to, partitions=parts)] if parts else []
-    held.apply(AliasChange(entry, aliases, plan.effective_from, reason, former="rolled back"), asked_by(run), rescoring)
+    held.apply(AliasChange(entry, aliases, plan.effective_from, reason, former=ROLLED_BACK), asked_by(run), rescoring)

@@ -27,6 +27,7 @@ from contrail.stages.options import PersonOptions, StageOptions
 PIPELINE = "pipeline"
 # How a version that was champion is tagged afterwards.
 Former = Literal["former champion", "rolled back"]
+ROLLED_BACK: Former = "rolled back"
 
 
 def asked_by(run: StageRun[PersonOptions]) -> str:

@@ -157,7 +157,10 @@ class PublishOptions(StageOptions):
 
 
 class RollbackModelOptions(PersonOptions):
-    """Options of a run of ``rollback-model``."""
+    """Options of ``rollback-model``."""
+
+    to: str | None = Field(default=None, description="Version that becomes champion again.")
+    take_back: str | None = Field(default=None, description="Version to take back, where another would be refused.")
 
 
 OPTIONS: Mapping[str, type[StageOptions]] = {

@@ -5,6 +5,7 @@ stage.
 """
 
 from collections.abc import Mapping, Sized
+from datetime import date
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, SerializeAsAny, ValidationError
@@ -286,8 +287,40 @@ class MaintainResult(Frozen):
     details: MaintainDetails
 
 
-Result = StageResult[Any] | LateResult | MaintainResult | ReplayResult
-RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult] | type[MaintainResult] | type[ReplayResult]] = {
+class RescoredDays(Frozen):
+    """A range of days that a rollback scores again as one job, with its rows."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    first: date = Field(alias="from")
+    last: date = Field(alias="to")
+    rows: int
+
+
+class RollbackModelResult(StageDetails):
+    """What ``contrail rollback-model`` did; with ``dry_run``, what it would do. Only what was done has the last fields."""
+
+    pipeline: str
+    bad_version: str
+    to_version: str
+    effective_from: date
+    partitions: int
+    rows: int
+    jobs: tuple[RescoredDays, ...]
+    dry_run: bool
+    run_id: str | None = Field(default=None, exclude_if=_is_none)
+    person: str | None = Field(default=None, exclude_if=_is_none)
+    reason: str | None = Field(default=None, exclude_if=_is_none)
+    rescored_rows: int | None = Field(default=None, exclude_if=_is_none)
+
+    @property
+    def details(self) -> StageDetails:
+        """The result has nothing but its own part."""
+        return self
+
+
+Result = StageResult[Any] | LateResult | MaintainResult | ReplayResult | RollbackModelResult
+RESULTS: Mapping[str, type[Result]] = {
     "ingest": StageResult[IngestDetails],
     "validate": StageResult[ValidateDetails],
     "features": StageResult[FeaturesDetails],
@@ -301,6 +334,7 @@ RESULTS: Mapping[str, type[StageResult[Any]] | type[LateResult] | type[MaintainR
     "late": LateResult,
     "maintain": MaintainResult,
     "replay": ReplayResult,
+    "rollback-model": RollbackModelResult,
 }
 
 

@@ -10,6 +10,7 @@ from contrail.stages.results import (
     PromoteDetails,
     PublishDetails,
     Result,
+    RollbackModelResult,
     StageDetails,
     TrainDetails,
 )
@@ -23,6 +24,8 @@ def sentence(verb: str, result: Result) -> str:
         return f"{verb}: {_maintained(result.details)}"
     if isinstance(result, ReplayResult):
         return f"{verb}: {_replayed(result.details)}"
+    if isinstance(result, RollbackModelResult):
+        return f"{verb}: {_rolled_back(result)}"
     quarantined = f", {result.quarantined:,} in quarantine" if result.quarantined else ""
     done = _done(result.details) or ("unchanged" if result.unchanged else f"{result.rows:,} rows")
     return f"{result.stage} {result.partitions}: {done}{quarantined} in {result.seconds:.1f} s"
@@ -77,6 +80,15 @@ def _maintained(details: MaintainDetails) -> str:
     largest_first = sorted(found, key=lambda one: -one.size)
     parts = ", ".join(f"{one.of} {counted(one.files, one.size)}" for one in largest_first)
     return "".join([f"{counted(files, size)} {'would go' if details.dry_run else 'went'}: {parts}", *compacted])
+
+
+def _rolled_back(done: RollbackModelResult) -> str:
+    would = "would take" if done.dry_run else "takes"
+    again = f"{done.rows:,} rows of {done.partitions:,} days {'would be' if done.dry_run else 'are'} scored again"
+    return (
+        f"version {done.to_version} {would} over from version {done.bad_version} for days from {done.effective_from} on; "
+        f"{again if done.rows else 'no day is left to score again'}"
+    )
 
 
 def counted(files: int, size: int) -> str:

@@ -14,10 +14,11 @@ from contrail_airflow.dags.daily import daily
 from contrail_airflow.dags.maintain import maintain
 from contrail_airflow.dags.monitor import monitor
 from contrail_airflow.dags.replay import replay
+from contrail_airflow.dags.rollback import rollback
 from contrail_airflow.dags.score import score
 from contrail_airflow.dags.train import train
 
-NAMES = ("daily", "score", "monitor", "train", "backfill", "maintain", "replay")
+NAMES = ("daily", "score", "monitor", "train", "backfill", "replay", "rollback", "maintain")
 
 
 class DagFile:
@@ -61,6 +62,11 @@ class DagFile:
         """A range of days as a few large jobs."""
         self._claim("backfill", pipeline)
         return backfill(pipeline)
+
+    def rollback(self, pipeline: str, /) -> DAG:
+        """The champion is taken back, with a plan first and an approver's answer."""
+        self._claim("rollback", pipeline)
+        return rollback(pipeline)
 
     def maintain(self, pipeline: str, /) -> DAG:
         """What nothing needs any more goes, once a week."""

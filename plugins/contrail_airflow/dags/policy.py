@@ -36,6 +36,17 @@ HEAVY_POOL, GPU_POOL = "heavy", "gpu"
 # fewer slots would never run it.
 HEAVY_SLOTS = 2
 
+# The view of Airflow's page that shows what a DAG does.
+_VIEWS = {
+    "daily": "board",
+    "score": "predictions",
+    "monitor": "predictions",
+    "train": "models",
+    "backfill": "board",
+    "rollback": "models",
+    "maintain": "data",
+}
+
 
 @contextmanager
 def dag(
@@ -56,7 +67,15 @@ def dag(
     with DAG(
         dag_id=f"{spec.name}__{name}",
         description=words.dag.splitlines()[0],
-        doc_md=f"### {spec.title}: {name}\n\n{words.dag}\n\n{spec.description.strip()}\n\nOwner: {spec.owner}",
+        doc_md="\n\n".join(
+            [
+                f"### {spec.title}: {name}",
+                words.dag,
+                _links(spec, name),
+                spec.description.strip(),
+                f"Owner: {spec.owner}",
+            ]
+        ),
         tags=["contrail", spec.name, name],
         catchup=False,
         dagrun_timeout=timedelta(minutes=spec.schedule.timeout_minutes * 3) + room + attempts,
@@ -67,6 +86,16 @@ def dag(
     ) as made:
         yield made
     _write(words, made)
+
+
+def _links(spec: PipelineSpec, name: str) -> str:
+    """Links to the page's view of what a DAG does, and to its documentation where somebody publishes the site."""
+    view = _VIEWS[name]
+    # Without a leading slash, it follows Airflow's own base URL.
+    links = [f"[{view.capitalize()} on the page Contrail](plugin/contrail/contrail/?pipeline={spec.name}&view={view})"]
+    if published := settings().docs_url:
+        links.append(f"[Documentation]({published.rstrip('/')}/docs/dags.html)")
+    return " · ".join(links)
 
 
 def _deadline(spec: PipelineSpec, name: str, room: timedelta) -> DeadlineAlert:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _TAG = "contrail"
+_VERBS = {"judge": "promote", "rollback": "rollback-model"}  # tasks with another name than their stage
 _LONGEST = 1000  # what Airflow keeps of a note
 
 
@@ -59,7 +60,7 @@ def note(days: str, ended: Iterable[tuple[str, str, Any]]) -> str:
 def _of_task(task: str, state: str, returned: Any) -> str:
     if state in ("failed", "upstream_failed"):
         return f"✗ {task} failed" if state == "failed" else ""
-    verb = "promote" if task == "judge" else task
+    verb = _VERBS.get(task, task)
     if not isinstance(returned, Mapping) or verb not in RESULTS:
         return ""
     try:

@@ -13,13 +13,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from contrail.errors import ContrailError, SpecError
-from contrail_airflow.page import board, data, models, one, predictions, replay, shell
+from contrail_airflow.page import board, data, documentation, models, one, predictions, replay, shell
 from contrail_airflow.page.access import RIGHTS
 from contrail_airflow.page.guard import Guard
 
 STATIC = Path(__file__).parent / "static"
 # A view is a module with a router. To add one, name it here and in static/views.js.
-VIEWS = (shell, board, predictions, one, models, data, replay)
+VIEWS = (shell, board, predictions, one, models, data, replay, documentation)
 
 
 def make_app() -> Any:

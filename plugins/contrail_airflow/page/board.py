@@ -36,6 +36,14 @@ def board(pipeline: Seen, last: date | None = None, span: Annotated[int, Query(g
     return {**found.model_dump(mode="json", exclude_defaults=True), "runs": runs}
 
 
+@router.get("/board/events")
+def events(pipeline: Seen) -> list[dict[str, Any]]:
+    """What happened to models. It is apart from the board, which needs no registry."""
+    from contrail.operations.model_events import model_events as read
+
+    return [one.as_dict() for one in read(lake_of(pipeline), pipeline)]
+
+
 @router.get("/board/{day}/{stage}")
 def card(pipeline: Seen, day: date, stage: str) -> dict[str, Any]:
     """Everything about one cell, and the run of Airflow that last worked on it."""

@@ -1,6 +1,6 @@
 """The view Models: champions over time, each version's evidence beside the champion's, and the plan of a rollback.
 
-The answer to a waiting approval goes from the browser to Airflow itself, which checks who may give it.
+The answer to a waiting question goes from the browser to Airflow itself, which checks who may give it.
 """
 
 from typing import Annotated, Any
@@ -10,9 +10,10 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
 from contrail.config.settings import settings
-from contrail_airflow.page.access import Seen
+from contrail_airflow.page.access import Person, Seen, may_start
 from contrail_airflow.page.frames import framed
 from contrail_airflow.page.reading import lake_of
+from contrail_airflow.roles import APPROVERS
 
 router = APIRouter(prefix="/api/{pipeline}/models")
 Version = Annotated[str, Path(pattern=r"^[0-9]{1,9}$")]
@@ -44,12 +45,23 @@ def card(pipeline: Seen, version: Version) -> Response:
 
 
 @router.get("/{version}/rollback")
-def rollback(pipeline: Seen, version: Version) -> dict[str, Any]:
-    """What a rollback to a version would do, and the command that does it. Planning changes nothing."""
+def rollback(pipeline: Seen, person: Person, version: Version) -> dict[str, Any]:
+    """What a rollback to a version would do, and the configuration with which ``__rollback`` does exactly this.
+
+    Planning changes nothing. Airflow itself starts the run, so that it checks the right and keeps its audit log. The run of
+    an approver begins at once, and any other waits for an approver: ``may`` is start, ask, or read.
+    """
     from contrail.operations.rollback_model import plan_rollback
 
     plan = plan_rollback(pipeline, lake_of(pipeline), version)
-    return {**plan.as_dict(), "command": f'contrail rollback-model -p {pipeline.name} --to {version} --reason "…"'}
+    starts = may_start(person, pipeline.name, "rollback")
+    return {
+        "plan": plan.result().as_dict(),
+        "may": ("start" if person.get_name() in APPROVERS else "ask") if starts else "read",
+        "dag_id": f"{pipeline.name}__rollback",
+        "conf": {"version": plan.to, "take_back": plan.bad},
+        "command": f'contrail rollback-model -p {pipeline.name} --to {version} --reason "…"',
+    }
 
 
 def mlflow_address() -> str | None:

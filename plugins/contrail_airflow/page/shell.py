@@ -9,6 +9,7 @@ from contrail.config.pipeline import parse_pipeline, pipeline_names
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
 from contrail_airflow.page.access import Person, may_see, may_start
+from contrail_airflow.page.documentation import address
 
 _INDEX = Path(__file__).parent / "static" / "index.html"
 router = APIRouter()
@@ -26,9 +27,10 @@ class SeenPipeline(Frozen):
 
 
 class Frame(Frozen):
-    """What the page shows around every view."""
+    """What the page shows around every view. ``docs`` is the root of the documentation's site; empty without one."""
 
     user: str
+    docs: str
     pipelines: tuple[SeenPipeline, ...]
 
 
@@ -42,7 +44,7 @@ def index(_: Person) -> FileResponse:
 def frame(person: Person) -> Frame:
     """Who is logged in, and what they may see."""
     seen = [name for name in pipeline_names() if may_see(person, name)]
-    return Frame(user=person.get_name(), pipelines=tuple(_seen(person, name) for name in seen))
+    return Frame(user=person.get_name(), docs=address(), pipelines=tuple(_seen(person, name) for name in seen))
 
 
 def _seen(person: Person, name: str) -> SeenPipeline:

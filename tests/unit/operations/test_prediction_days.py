@@ -9,7 +9,8 @@ from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_tr
 from contrail.adapters import registry
 from contrail.config.settings import settings
 from contrail.errors import SpecError
-from contrail.operations.prediction_days import prediction_days, segment
+from contrail.operations.prediction_days import prediction_days
+from contrail.operations.prediction_segments import Segment
 from contrail.partitions import Partitions
 
 DAYS = Partitions(date(2024, 2, 1), date(2024, 2, 5))
@@ -64,13 +65,26 @@ def test_a_span_takes_the_last_days(scored: Toy) -> None:
     assert len(prediction_days(scored.lake, scored.pipeline, date(2020, 1, 1), 2).scored) == 1
 
 
-def test_a_day_by_segment_adds_up_to_the_day(scored: Toy) -> None:
-    day = Partitions(DAYS.end, DAYS.end)
-    groups = segment(scored.lake, scored.pipeline, "depot", day)
-    whole = prediction_days(scored.lake, scored.pipeline).scored[-1]
-    assert sum(group.rows for group in groups) == whole.rows
-    assert sum(group.rows * group.mean for group in groups) / whole.rows == pytest.approx(whole.mean)
-    assert [group.rows for group in groups] == sorted((group.rows for group in groups), reverse=True)
-    for name in ("weight", 'depot" FROM features; --', "customer"):
-        with pytest.raises(SpecError, match="no segment"):
-            segment(scored.lake, scored.pipeline, name, day)
+def test_a_segment_is_the_rows_of_its_value_and_all_of_them_are_the_days(scored: Toy) -> None:
+    whole = prediction_days(scored.lake, scored.pipeline)
+    parts = [prediction_days(scored.lake, scored.pipeline, segment=Segment(name="depot", value=one)) for one in "ABC"]
+    for at, day in enumerate(whole.scored):
+        own = [part.scored[at] for part in parts]
+        assert {one.day for one in own} == {day.day}
+        assert sum(one.rows for one in own) == day.rows
+        assert sum(one.rows * one.mean for one in own) / day.rows == pytest.approx(day.mean)
+    for at, measured in enumerate(whole.measured):
+        quality = [part.measured[at] for part in parts]
+        assert sum(one.labelled for one in quality) == measured.labelled
+        # A log loss is a mean over rows, so that of the day is the mean of the depots'.
+        pooled = sum(one.labelled * (one.metric or 0) for one in quality) / measured.labelled
+        assert pooled == pytest.approx(measured.metric)
+    assert len(whole.measured) > 1
+    assert all(part.drift == () and part.marks == whole.marks for part in parts)
+
+
+def test_a_segment_without_predictions_has_no_days(scored: Toy) -> None:
+    found = prediction_days(scored.lake, scored.pipeline, segment=Segment(name="depot", value="'; DROP TABLE x; --"))
+    assert (found.scored, found.measured) == ((), ())
+    with pytest.raises(SpecError, match="no segment 'weight'"):
+        prediction_days(scored.lake, scored.pipeline, segment=Segment(name="weight", value="1"))

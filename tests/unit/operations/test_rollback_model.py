@@ -259,6 +259,48 @@ def test_a_champion_that_somebody_made_after_the_plan_stays(toy: Toy, bad: Shell
     assert aliases()["champion"] == "3"
 
 
+def test_without_a_version_the_champion_before_takes_over(toy: Toy, bad: Shell) -> None:
+    """After the rollback to it, the version that was taken back is none of them."""
+    code, out, _ = run(*bad, "rollback-model", "-p", "toy", *WHY, "--dry-run", "--json")
+    plan = json.loads(out)
+    assert (code, plan["bad_version"], plan["to_version"]) == (0, "2", "1")
+    assert run(*bad, "rollback-model", "-p", "toy", *WHY)[0] == 0
+    assert aliases()["champion"] == "1"
+    code, _, err = run(*bad, "rollback-model", "-p", "toy", *WHY)
+    assert (code, "had no champion before version 1" in err) == (MissingInputError.exit_code, True)
+    assert "with --to" in err
+
+
+def test_without_a_version_a_rollback_that_stopped_goes_on(toy: Toy, bad: Shell) -> None:
+    def refused(*_: Any) -> Any:
+        raise DataError("no features")
+
+    with bad[0].context() as broken:
+        broken.setattr(rollback_model, "scoring", lambda _: refused)
+        assert run(*bad, "rollback-model", "-p", "toy", *WHY)[0] == DataError.exit_code
+    assert aliases()["champion"] == "1"
+    plan = plan_rollback(toy.pipeline, toy.lake)
+    assert (plan.bad, plan.to, sum(plan.scored.values())) == ("2", "1", 240)
+
+
+def test_a_plan_that_takes_back_another_version_is_refused(toy: Toy, bad: Shell) -> None:
+    before = (scored_by(toy), aliases(), read_moves(toy.lake))
+    code, _, err = run(*bad, "rollback-model", "-p", "toy", "--to", "1", "--take-back", "3", *WHY)
+    assert (code, "takes back version 2 now, not version 3" in err) == (SpecError.exit_code, True)
+    assert (scored_by(toy), aliases(), read_moves(toy.lake)) == before
+
+
+def test_an_orchestrator_may_ask_again_for_what_is_done_and_tells_people_itself(toy: Toy, bad: Shell) -> None:
+    """A killed task may have lost the result of a rollback that was carried out."""
+    before = len(told())
+    asked = ("rollback-model", "-p", "toy", "--to", "1", "--take-back", "2", *WHY, "--person", "bob", "--run-id", "r7")
+    rescored = [json.loads(run(*bad, *asked, "--json")[1])["rescored_rows"] for _ in range(2)]
+    assert rescored == [240, 0]
+    (move,) = [move for move in read_moves(toy.lake, "champion") if move.person == "bob"]
+    assert (move.run_id, move.version_after) == ("r7", "1")
+    assert len(told()) == before
+
+
 def test_a_version_that_does_not_fit_is_not_rolled_back_to(toy: Toy, bad: Shell) -> None:
     label = toy.spec.label.model_copy(update={"expression": "delay > 30"})
     changed = type(toy.pipeline)(toy.pipeline.folder, toy.spec.model_copy(update={"label": label}))

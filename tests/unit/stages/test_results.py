@@ -91,6 +91,7 @@ def test_nothing_in_a_result_can_be_changed() -> None:
 
 
 def test_every_stage_has_a_model_of_its_own() -> None:
-    details = [model.model_fields["details"].annotation for model in RESULTS.values()]
-    assert len(set(details)) == len(RESULTS) == 13
+    fields = [model.model_fields for model in RESULTS.values()]
+    details = [found["details"].annotation for found in fields if "details" in found]
+    assert len(set(details)) == len(RESULTS) - 1 == 13, "a rollback has nothing but its own part"
     assert DriftDetails in details

@@ -46,18 +46,22 @@ export const airflow = {
   patch: (path, body) => ask(new URL(`api/v2/${path}`, root), sent(body, "PATCH")),
 };
 
-/** Attributes of a link to a page of Airflow. The frame's sandbox stops links, so Airflow's own document follows them. */
-export function to(path) {
+/**
+ * Attributes of a link to a page of Airflow, or elsewhere. The frame's sandbox stops links, so Airflow's own document follows
+ * them. `apart` opens it in a tab of its own.
+ */
+export function to(path, { apart = false } = {}) {
   const href = new URL(path, root).href;
-  return { href, onclick: (event) => leave(event, href), onauxclick: (event) => leave(event, href) };
+  return { href, target: apart && "_blank", onclick: (event) => leave(event, href, apart), onauxclick: (event) => leave(event, href, apart) };
 }
 
-function leave(event, href) {
+function leave(event, href, apart) {
   if (!framed || event.button > 1) return;
   event.preventDefault();
   const anchor = parent.document.createElement("a");
   anchor.href = href;
-  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button === 1) anchor.target = "_blank";
+  anchor.rel = "noopener";
+  if (apart || event.ctrlKey || event.metaKey || event.shiftKey || event.button === 1) anchor.target = "_blank";
   parent.document.body.append(anchor);
   anchor.click();
   anchor.remove();

@@ -1,4 +1,4 @@
-// The question of a promotion that waits. The answer goes to Airflow's own API with the reader's login, so Airflow checks
+// The questions that wait for an approver: of a promotion, or of a rollback. The answer goes to Airflow's own API with the reader's login, so Airflow checks
 // who may answer, and keeps it.
 
 import { go } from "./address.js";
@@ -8,17 +8,24 @@ import * as words from "./words.js";
 
 /** Fill a place with the question that waits for this pipeline; with nothing when none does. */
 export async function approval(place, page) {
-  const dag = `${page.pipeline.name}__train`;
   let found = [];
   try {
-    const waiting = await airflow.get(`dags/${encodeURIComponent(dag)}/dagRuns/~/hitlDetails?response_received=false&order_by=-created_at`, page.signal);
-    found = waiting.hitl_details.filter((one) => one.task_instance.state === "awaiting_input");
+    found = (await Promise.all(["rollback", "train"].map((name) => waiting(`${page.pipeline.name}__${name}`, page.signal)))).flat();
   } catch (error) {
-    if (!page.signal.aborted && error.status !== 403) fill(place, h("p", { class: "trouble" }, `Airflow does not say whether a promotion waits: ${error.message}`));
+    if (!page.signal.aborted && error.status !== 403) fill(place, h("p", { class: "trouble" }, `Airflow does not say whether a question waits: ${error.message}`));
     return;
   }
   if (!page.signal.aborted) fill(place, found.map((one) => question(one, page, () => approval(place, page))));
 }
+
+async function waiting(dag, signal) {
+  const found = await airflow.get(`dags/${encodeURIComponent(dag)}/dagRuns/~/hitlDetails?response_received=false&order_by=-created_at`, signal);
+  return found.hitl_details.filter((one) => one.task_instance.state === "awaiting_input");
+}
+
+/** The plan of a rollback, which is the body of its question: paragraphs, and a list of days. */
+const plan = (body) =>
+  body.split("\n\n").map((part) => (part.startsWith("- ") ? h("ul", { class: "reasons" }, part.split("\n").map((line) => h("li", {}, line.slice(2)))) : h("p", {}, part)));
 
 function question(detail, page, again) {
   const { task_instance: task } = detail;
@@ -46,7 +53,7 @@ function question(detail, page, again) {
     ? h("form", { onsubmit: (event) => event.preventDefault() }, h("label", {}, "Reason", reason), line)
     : h("p", { class: "soft" }, `${names.join(" or ")} may answer. You are logged in as ${page.user}.`);
   return h(
-    "section", { class: "question", "aria-label": "A promotion waits" },
+    "section", { class: "question", "aria-label": task.task_id === "rollback" ? "A rollback waits" : "A promotion waits" },
     h("h2", {}, detail.subject),
     h(
       "p", { class: "soft" }, `Asked ${words.moment(detail.created_at)}. `,
@@ -54,6 +61,7 @@ function question(detail, page, again) {
       version && " · ",
       h("a", to(runPath(task.dag_id, task.dag_run_id, task.task_id)), "Task in Airflow"),
     ),
+    task.task_id === "rollback" && plan(detail.body ?? ""),
     form,
   );
 }

@@ -4,6 +4,7 @@ import { follow, go, read } from "./address.js";
 import { get } from "./airflow.js";
 import { closeCard, openCard } from "./card.js";
 import { command, fill, h } from "./dom.js";
+import { EVENTS, openEvents } from "./events.js";
 import { grid } from "./grid.js";
 import { spans } from "./pieces.js";
 import { planner } from "./plan.js";
@@ -68,7 +69,21 @@ class View {
     if (query.day) this.grid.point(query.day, query.until ?? query.day);
     performance.measure("contrail-board", { start: began, end: performance.now() });
     this.openAddressed(query);
+    this.events();
     if (board.runs.some((run) => run.state === "running")) this.timer = setTimeout(() => this.load(), REFRESH);
+  }
+
+  /** Marks of what happened to models. They come from the registry, and the grid does not wait for it. */
+  async events() {
+    const { grid, page } = this;
+    try {
+      const found = await get(`${page.pipeline.name}/board/events`, page.signal);
+      if (page.signal.aborted || grid !== this.grid) return;
+      grid.happened(found);
+      this.openAddressed(read());
+    } catch (error) {
+      if (!page.signal.aborted) grid.element.after(h("p", { class: "trouble" }, `Trainings and promotions are not shown: ${error.message}`));
+    }
   }
 
   /** The stages to offer for days: what is stale on them, else features and, with a model, scores. */
@@ -81,11 +96,16 @@ class View {
   openAddressed(query) {
     if (!query.cell) return closeCard();
     const [day, stage] = query.cell.split("/");
+    const closed = () => {
+      go({ cell: null });
+      this.grid.focus(day, stage);
+    };
+    if (EVENTS.includes(stage)) {
+      const found = this.grid.eventsOf(day, stage);
+      return found.length ? openEvents(this.page, day, stage, found, closed) : closeCard();
+    }
     openCard(this.page, day, stage, {
-      closed: () => {
-        go({ cell: null });
-        this.grid.focus(day, stage);
-      },
+      closed,
       backfill: () => {
         go({ cell: null });
         this.planner.open(day, day, [stage]);

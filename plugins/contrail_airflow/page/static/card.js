@@ -1,6 +1,7 @@
 // The card of a cell: why it is so, the broken rule with file, line and rows, the run in Airflow, and what to do.
 
 import { get, runPath, to } from "./airflow.js";
+import { doc } from "./docs.js";
 import { command, fill, h } from "./dom.js";
 import { STATES, mark } from "./states.js";
 import * as words from "./words.js";
@@ -11,31 +12,38 @@ export function closeCard() {
   open?.close("address");
 }
 
+/** A card at the side, in place of the one before. `closed` is called when the reader closes it. */
+export function dialog(page, key, title, below, closed) {
+  closeCard();
+  const body = h("div", { class: "body" });
+  const element = h(
+    "dialog", { class: "card", "aria-label": `${below} of ${title}`, data: { key } },
+    h(
+      "header", {},
+      h("div", {}, h("h2", {}, title), h("p", { class: "soft" }, below)),
+      h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => element.close() }, "✕"),
+    ),
+    body,
+  );
+  element.addEventListener("click", (event) => event.target === element && element.close());
+  element.addEventListener("close", () => {
+    element.remove();
+    if (open === element) open = null;
+    if (element.returnValue !== "address") closed();
+  });
+  document.body.append(element);
+  open = element;
+  element.showModal();
+  page.signal.addEventListener("abort", () => element.close("address"));
+  return { element, body };
+}
+
 /** Open the card of a day and stage. `closed` is called when the reader closes it, `backfill` when they choose that. */
 export async function openCard(page, day, stage, { closed, backfill }) {
   const key = `${day}/${stage}`;
   if (open?.dataset.key === key) return;
-  closeCard();
-  const body = h("div", { class: "body" }, h("p", { class: "busy" }, "Reading …"));
-  const dialog = h(
-    "dialog", { class: "card", "aria-label": `${stage} of ${words.day(day)}`, data: { key } },
-    h(
-      "header", {},
-      h("div", {}, h("h2", {}, words.day(day)), h("p", { class: "soft" }, words.capital(stage))),
-      h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => dialog.close() }, "✕"),
-    ),
-    body,
-  );
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  dialog.addEventListener("close", () => {
-    dialog.remove();
-    if (open === dialog) open = null;
-    if (dialog.returnValue !== "address") closed();
-  });
-  document.body.append(dialog);
-  open = dialog;
-  dialog.showModal();
-  page.signal.addEventListener("abort", () => dialog.close("address"));
+  const { body } = dialog(page, key, words.day(day), words.capital(stage), closed);
+  fill(body, h("p", { class: "busy" }, "Reading …"));
   try {
     const card = await get(`${page.pipeline.name}/board/${day}/${stage}`, page.signal);
     fill(body, sections(card, page, backfill));
@@ -123,7 +131,7 @@ function todo(card, page, backfill, state) {
   return h(
     "section", { class: "todo" },
     h("h3", {}, "What to do"),
-    mended,
+    mended && [mended, doc("docs/troubleshooting.html#a-stage-refused-my-data", "On refused data")],
     can && h("p", {}, h("button", { type: "button", class: "primary", onclick: backfill }, "Plan a backfill of this day")),
     card.commands.map(command),
   );

@@ -113,7 +113,11 @@ function marks(plot, found) {
   for (const { day, kind } of found) {
     const x = plot.valToPos(seconds(day), "x", true);
     if (x < left - 1 || x > left + width + 1) continue;
-    ctx.strokeStyle = colour(kind === "refusal" ? "refused" : kind === "promotion" ? "accent" : "waiting");
+    ctx.strokeStyle = ctx.fillStyle = colour({ refusal: "refused", promotion: "accent", late: "stale", correction: "stale" }[kind] ?? "waiting");
+    if (kind === "correction") {
+      corner(ctx, x, top, 4 * devicePixelRatio);
+      continue;
+    }
     ctx.lineWidth = devicePixelRatio * (kind === "promotion" ? 2 : 1);
     ctx.setLineDash(kind === "promotion" ? [] : [3 * devicePixelRatio, 3 * devicePixelRatio]);
     ctx.beginPath();
@@ -122,4 +126,13 @@ function marks(plot, found) {
     ctx.stroke();
   }
   ctx.restore();
+}
+
+/** A corrected day has a corner at the top, since many days may be corrected at once. */
+function corner(ctx, x, y, size) {
+  ctx.beginPath();
+  ctx.moveTo(x - size, y);
+  ctx.lineTo(x + size, y);
+  ctx.lineTo(x, y + size * 1.6);
+  ctx.fill();
 }

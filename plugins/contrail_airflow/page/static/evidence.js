@@ -1,9 +1,10 @@
 // One version's evidence beside the champion's: the verdict and its checks, metrics, segments, calibration, importance,
-// parameters and rows, and the way back to it.
+// parameters and rows.
 
 import { get, to } from "./airflow.js";
 import { command, fill, h } from "./dom.js";
 import { facts, range, table } from "./pieces.js";
+import { rollback } from "./rollback.js";
 import * as words from "./words.js";
 
 /** What the gate said, in words. */
@@ -221,25 +222,4 @@ function provenance({ provenance: made }, { own }) {
       ...Object.entries(made).filter(([name]) => name.startsWith("judged_on_")).map(([name, value]) => [`Snapshot of ${name.slice(10, -9)}`, h("code", {}, String(value ?? "–"))]),
     ]),
   );
-}
-
-function rollback(page, version) {
-  const result = h("div", { class: "result" });
-  const button = h("button", { type: "button", onclick: ask }, `Plan a rollback to version ${version}`);
-  async function ask() {
-    fill(result, h("p", { class: "busy" }, "Planning …"));
-    try {
-      const plan = await get(`${page.pipeline.name}/models/${version}/rollback`, page.signal);
-      fill(
-        result,
-        h("p", {}, `Version ${plan.to_version} becomes champion instead of version ${plan.bad_version}, for days from ${words.day(plan.effective_from)} on. ${plan.rows ? `${words.so(plan.rows, "row")} of ${words.so(plan.partitions, "day")} that version ${plan.bad_version} scored are scored again.` : "Nothing is left to score again."}`),
-        plan.jobs.length > 0 && table(["Days", { label: "Rows", number: true }], plan.jobs.map((job) => [words.days(`${job.from}..${job.to}`), words.count(job.rows)]), { label: "Days scored again" }),
-        h("p", { class: "soft" }, "Nothing has changed. An engineer runs this at a terminal, with the reason for the record:"),
-        command(plan.command),
-      );
-    } catch (error) {
-      if (!page.signal.aborted) fill(result, h("pre", { class: "trouble" }, error.message));
-    }
-  }
-  return h("section", { class: "rollback" }, h("h3", {}, "Roll back"), h("p", {}, button), result);
 }

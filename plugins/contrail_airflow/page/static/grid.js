@@ -1,7 +1,9 @@
 // The grid: a column for each day, a row for each stage, the newest day on the right. One cell has the focus; arrows move it,
-// Shift with arrows or a drag chooses days, Enter opens, Escape gives the choice up.
+// Shift with arrows or a drag chooses days, Enter opens, Escape gives the choice up. Below the stages lie rows of marks, for
+// what is of a run and not of a day: trainings and promotions.
 
 import { h } from "./dom.js";
+import { EVENTS, mainOf, sentence } from "./events.js";
 import { STATES } from "./states.js";
 import * as words from "./words.js";
 
@@ -23,14 +25,16 @@ class Grid {
     this.at = { column: this.size - 1, row: 0 };
     this.tip = h("div", { class: "tip", role: "tooltip", hidden: true });
     this.choice = h("div", { class: "choice", hidden: true });
-    this.rows = board.stages.map((stage, row) => this.row(stage, row));
+    this.events = new Map();
+    this.stages = [...board.stages, ...EVENTS];
+    this.rows = this.stages.map((stage, row) => this.row(stage, row));
     this.lane = h("div", { class: "lane", role: "grid", "aria-label": "Days and stages", "aria-multiselectable": "true" }, this.axis(), this.rows, this.champions(), this.choice);
     this.lane.style.setProperty("--days", this.size);
     // Every row has its place, so that the choice can lie over them.
     [...this.lane.querySelectorAll(".row")].forEach((row, at) => row.style.setProperty("grid-row", at + 1));
     this.choice.style.setProperty("grid-row", `2 / span ${board.stages.length}`);
     this.scroller = h("div", { class: `scroller${this.size <= WIDE ? " wide" : ""}` }, this.lane);
-    const names = [...board.stages.map(words.capital), "Champion"];
+    const names = [...this.stages.map(words.capital), "Champion"];
     this.element = h(
       "div", { class: "grid" },
       h("div", { class: "names", "aria-hidden": "true" }, h("span", { class: "axis" }), names.map((name) => h("span", {}, name))),
@@ -47,9 +51,10 @@ class Grid {
       cell.className = "cell";
       cell.setAttribute("role", "gridcell");
       cell.tabIndex = -1;
-      cell.dataset.state = cells[row].state;
       cell.dataset.at = `${column}/${row}`;
-      if (this.size <= WIDE) cell.textContent = STATES[cells[row].state].sign;
+      if (!cells[row]) cell.classList.add("event");
+      else cell.dataset.state = cells[row].state;
+      if (cells[row] && this.size <= WIDE) cell.textContent = STATES[cells[row].state].sign;
       return cell;
     });
     return h("div", { class: "row", role: "row", "aria-label": words.capital(stage) }, cells);
@@ -85,6 +90,27 @@ class Grid {
     return h("div", { class: "row champions", role: "presentation" }, bands.length ? bands : h("span", { class: "nobody" }, h("b", {}, "none yet")));
   }
 
+  /** Show what happened to models. What counts from the day after the last has its mark on the last. */
+  happened(events) {
+    const { days, last } = this.board;
+    const columns = new Map(days.map(({ day }, column) => [day, column]));
+    for (const event of events) {
+      const column = columns.get(event.day) ?? (event.day > last && columns.get(last));
+      if (column === undefined || column === false) continue;
+      const at = `${column}/${this.stages.indexOf(event.stage)}`;
+      this.events.set(at, [...(this.events.get(at) ?? []), event]);
+    }
+    for (const [at, found] of this.events) {
+      const [column, row] = at.split("/").map(Number);
+      Object.assign(this.cell({ column, row }).dataset, mainOf(found));
+    }
+  }
+
+  /** What happened on a day, in the row of a stage. */
+  eventsOf(day, stage) {
+    return this.events.get(`${this.board.days.findIndex((one) => one.day === day)}/${this.stages.indexOf(stage)}`) ?? [];
+  }
+
   cell({ column, row } = this.at) {
     return this.rows[row].children[column];
   }
@@ -93,6 +119,7 @@ class Grid {
   said({ column, row }) {
     const day = this.board.days[column];
     const cell = day.cells[row];
+    if (!cell) return [words.day(day.day), words.capital(this.stages[row]), ...(this.events.get(`${column}/${row}`)?.map(sentence) ?? ["Nothing"])].join(", ");
     const parts = [words.day(day.day), words.capital(this.board.stages[row]), STATES[cell.state].label];
     if (cell.why) parts.push(cell.why);
     if (cell.rows !== undefined) parts.push(words.so(cell.rows, "row"));
@@ -165,8 +192,9 @@ class Grid {
   }
 
   open() {
+    const { column, row } = this.at;
     this.hideTip();
-    this.actions.open(this.board.days[this.at.column].day, this.board.stages[this.at.row]);
+    if (row < this.board.stages.length || this.events.has(`${column}/${row}`)) this.actions.open(this.board.days[column].day, this.stages[row]);
   }
 
   choose(from, to) {
@@ -191,7 +219,7 @@ class Grid {
 
   focus(day, stage) {
     const column = this.board.days.findIndex((one) => one.day === day);
-    if (column >= 0) this.move({ column, row: Math.max(0, this.board.stages.indexOf(stage)) });
+    if (column >= 0) this.move({ column, row: Math.max(0, this.stages.indexOf(stage)) });
   }
 
   /** Frame days that the address names, for example those of a run. */
@@ -210,26 +238,30 @@ class Grid {
     if (this.dragging && this.dragged) return;
     const { column, row } = place(cell);
     const { day, cells } = this.board.days[column];
-    const one = cells[row];
-    const facts = [
-      one.rows !== undefined && words.so(one.rows, "row"),
-      one.seconds !== undefined && `in ${words.duration(one.seconds)}`,
-      one.model && `model ${one.model}`,
-    ].filter(Boolean);
-    this.tip.replaceChildren(
-      h("strong", {}, words.day(day)),
-      h("span", { class: "state", data: { state: one.state } }, h("span", { class: "mark", data: { state: one.state } }), `${words.capital(this.board.stages[row])}: ${STATES[one.state].label.toLowerCase()}`),
-      one.why ? h("span", {}, one.why) : "",
-      facts.length ? h("span", {}, facts.join(" · ")) : "",
-      one.at ? h("span", { class: "soft" }, words.moment(one.at)) : "",
-      one.run ? h("span", { class: "soft run" }, one.run) : "",
-    );
+    const events = this.events.get(cell.dataset.at);
+    if (!cells[row] && !events) return this.hideTip();
+    this.tip.replaceChildren(h("strong", {}, words.day(day)), ...(events?.map((one) => h("span", {}, sentence(one))) ?? this.facts(cells[row], row)));
     this.tip.hidden = false;
     const box = cell.getBoundingClientRect();
     const { width, height } = this.tip.getBoundingClientRect();
     const below = box.bottom + 8 + height < innerHeight;
     this.tip.style.left = `${Math.max(8, Math.min(box.left + box.width / 2 - width / 2, innerWidth - width - 8))}px`;
     this.tip.style.top = `${below ? box.bottom + 8 : Math.max(8, box.top - height - 8)}px`;
+  }
+
+  facts(one, row) {
+    const facts = [
+      one.rows !== undefined && words.so(one.rows, "row"),
+      one.seconds !== undefined && `in ${words.duration(one.seconds)}`,
+      one.model && `model ${one.model}`,
+    ].filter(Boolean);
+    return [
+      h("span", { class: "state", data: { state: one.state } }, h("span", { class: "mark", data: { state: one.state } }), `${words.capital(this.board.stages[row])}: ${STATES[one.state].label.toLowerCase()}`),
+      one.why ? h("span", {}, one.why) : "",
+      facts.length ? h("span", {}, facts.join(" · ")) : "",
+      one.at ? h("span", { class: "soft" }, words.moment(one.at)) : "",
+      one.run ? h("span", { class: "soft run" }, one.run) : "",
+    ];
   }
 
   hideTip() {

@@ -2,6 +2,7 @@
 
 import { follow, go, link, mirror, read } from "./address.js";
 import { airflow, followTheme, get } from "./airflow.js";
+import { docOfView, documented } from "./docs.js";
 import { copy, fill, h } from "./dom.js";
 import { views } from "./views.js";
 
@@ -38,7 +39,7 @@ function bar(frame, page) {
     top,
     h("div", { class: "who" }, frame.pipelines.length > 1 ? choice : h("strong", {}, frame.pipelines[0].title)),
     h("nav", { "aria-label": "Views" }, tabs),
-    h("button", { type: "button", class: "quiet", onclick: () => copy(link(), "The link to this view is copied.") }, "Copy link"),
+    h("div", { class: "more" }, docOfView(page.view), h("button", { type: "button", class: "quiet", onclick: () => copy(link(), "The link to this view is copied.") }, "Copy link")),
   );
 }
 
@@ -84,6 +85,7 @@ async function start() {
   followTheme();
   const query = read();
   const frame = await get("frame");
+  documented(frame.docs);
   if (!frame.pipelines.length) {
     fill(place, h("div", { class: "trouble" }, h("h2", {}, "No pipeline to see"), h("p", {}, "You may see a pipeline when you may read each of its DAGs. An administrator of Airflow can grant that.")));
     return;

@@ -2,6 +2,7 @@
 // starts it, through Airflow's own API with the reader's login.
 
 import { airflow, get, post } from "./airflow.js";
+import { doc } from "./docs.js";
 import { fill, h, tell } from "./dom.js";
 import { tile } from "./pieces.js";
 import { follow } from "./started.js";
@@ -29,7 +30,7 @@ class Planner {
     this.element.hidden = false;
     fill(
       this.element,
-      h("header", {}, h("h2", {}, "Backfill"), h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => this.close() }, "✕")),
+      h("header", {}, h("h2", {}, "Backfill", " ", doc("docs/backfills.html", "How it works", { class: "doc beside" })), h("button", { type: "button", class: "quiet close", "aria-label": "Close", onclick: () => this.close() }, "✕")),
       this.form(),
       this.result,
     );

@@ -1,13 +1,15 @@
-// The view Predictions: one time axis for volumes, scores, decisions, quality, drift, and what happened; any day opens.
+// The view Predictions: one time axis for volumes, scores, decisions, quality, drift, and what happened; any day and any segment
+// opens.
 
 import { follow, go, read } from "./address.js";
 import { get } from "./airflow.js";
 import { chart } from "./charts.js";
+import { doc } from "./docs.js";
 import { command, fill, h } from "./dom.js";
 import { spans, tile } from "./pieces.js";
+import { METRICS, segmentOf, segments } from "./segments.js";
 import * as words from "./words.js";
 
-const METRICS = { log_loss: "Log loss", auc: "AUC", brier: "Brier score", rmse: "RMSE", mae: "Mean absolute error" };
 const FEATURES = 12; // features with the most drift that are shown at once
 
 export async function show(place, page) {
@@ -25,39 +27,54 @@ class View {
   }
 
   async load() {
-    const { span = "92", until } = read();
-    this.asked = `${span}/${until}`;
-    const found = await get(`${this.page.pipeline.name}/predictions?${new URLSearchParams({ span, ...(until && { last: until }) })}`, this.page.signal);
+    const query = read();
+    const { span = "92", until } = query;
+    this.asked = whole(query);
+    const asked = new URLSearchParams({ span, ...(until && { last: until }), ...segmentOf(query) });
+    const found = await get(`${this.page.pipeline.name}/predictions?${asked}`, this.page.signal);
+    if (this.asked !== whole(read())) return;
     this.found = found;
     this.drawn.abort();
     this.drawn = new AbortController();
-    if (!found.scored.length) return fill(this.place, empty(this.page.pipeline.name));
+    if (!found.scored.length) return fill(this.place, found.segment && found.first ? nothing(found.segment) : empty(this.page.pipeline.name));
     this.draw(Number(span));
   }
 
   follow(query) {
-    if (this.asked !== `${query.span ?? "92"}/${query.until}`) return void this.load();
+    if (this.asked !== whole(query)) return void this.load();
     this.openDay(query.day);
+    this.bySegment(query.by);
   }
 
   draw(span) {
     const { found, page } = this;
+    this.groups = h("div", { class: "found" });
     this.detail = h("section", { class: "detail", hidden: true, "aria-label": "One day" });
     const charts = this.charts();
     fill(
       this.place,
       head(found, page.pipeline.title, span),
       h("div", { class: "ready charts" }, charts.map((one) => one.element)),
+      found.segments.length > 0 && h("section", { "aria-label": "By segment" }, h("h2", {}, "By segment"), h("p", { class: "soft" }, "All predictions of these days. A value opens its own charts."), this.groups),
       drift(found, (day) => go({ day })),
       happened(found),
       this.detail,
     );
     for (const one of charts) chart(one.box, { ...one.what, signal: this.drawn.signal, marks: found.marks, pick: (day) => go({ day }) });
     this.openDay(read().day);
+    this.bySegment(read().by);
+  }
+
+  bySegment(by) {
+    const { found, page } = this;
+    if (!found.segments.length || this.groups.dataset.by === String(by)) return;
+    this.groups.dataset.by = String(by);
+    segments(this.groups, page, found, { first: found.scored[0].day, last: found.scored.at(-1).day, by, signal: this.drawn.signal });
   }
 
   charts() {
-    const { scored, measured, task, metric } = this.found;
+    const { found } = this;
+    const { scored, measured, task, metric } = found;
     const days = scored.map((one) => one.day);
     const of = byDay(measured);
     const quality = (pick) => days.map((day) => pick(of.get(day) ?? {}) ?? null);
@@ -83,7 +100,7 @@ class View {
         days, show: words.number,
         series: [
           { label: "Model", values: quality((one) => one.metric), colour: "accent" },
-          { label: "Baseline", values: quality((one) => one.baseline), colour: "waiting", dash: true },
+          ...(found.segment ? [] : [{ label: "Baseline", values: quality((one) => one.baseline), colour: "waiting", dash: true }]),
         ],
       }),
       panel("Calibration: predicted and found", {
@@ -98,14 +115,13 @@ class View {
     return charts;
   }
 
-  async openDay(day) {
+  openDay(day) {
     const { found, page } = this;
     const scored = found.scored.find((one) => one.day === day);
     this.detail.hidden = !scored;
     if (!scored) return;
     const measured = byDay(found.measured).get(day);
-    const shown = h("div", {});
-    const choose = (name) => this.segment(shown, name, day);
+    const shown = h("div", { class: "found" });
     const score = found.task === "binary" ? words.rate : words.number;
     fill(
       this.detail,
@@ -121,45 +137,16 @@ class View {
       ),
       !measured && h("p", { class: "soft" }, "Its quality is not measured yet: not all outcomes are known."),
       h("p", { class: "links" }, h("a", { class: "button", href: `?pipeline=${page.pipeline.name}&view=board&cell=${day}/score&until=${day}` }, "This day on the board"), h("a", { class: "button", href: `?pipeline=${page.pipeline.name}&view=one&day=${day}` }, "Its predictions, one by one")),
-      found.segments.length > 0 &&
-        h("div", { class: "joined", role: "group", "aria-label": "By" }, found.segments.map((name) => h("button", { type: "button", data: { name }, onclick: () => choose(name) }, `By ${name}`))),
+      found.segment && found.segments.length > 0 && h("p", { class: "soft" }, "All predictions of the day:"),
       shown,
     );
     this.detail.scrollIntoView({ block: "nearest" });
-    if (found.segments.length) choose(read().by ?? found.segments[0]);
-  }
-
-  async segment(place, name, day) {
-    for (const button of this.detail.querySelectorAll("[data-name]")) button.setAttribute("aria-pressed", String(button.dataset.name === name));
-    const groups = await get(`${this.page.pipeline.name}/predictions/segment?${new URLSearchParams({ name, first: day, last: day })}`, this.drawn.signal);
-    const most = Math.max(...groups.map((group) => group.rows));
-    const score = this.found.task === "binary" ? words.rate : words.number;
-    const decided = groups.some((group) => group.share !== null);
-    fill(
-      place,
-      h(
-        "div", { class: "table" },
-        h(
-          "table", { class: "groups" },
-          h("thead", {}, h("tr", {}, h("th", {}, name), h("th", { class: "number" }, "Predictions"), h("th", {}), h("th", { class: "number" }, "Mean"), decided && h("th", { class: "number" }, "Flagged"))),
-          h(
-            "tbody", {},
-            groups.map((group) =>
-              h(
-                "tr", {},
-                h("td", {}, group.value),
-                h("td", { class: "number" }, words.count(group.rows)),
-                h("td", { class: "bar" }, h("span", { style: { width: `${(100 * group.rows) / most}%` } })),
-                h("td", { class: "number" }, score(group.mean)),
-                decided && h("td", { class: "number" }, group.share === null ? "–" : words.rate(group.share)),
-              ),
-            ),
-          ),
-        ),
-      ),
-    );
+    if (found.segments.length) segments(shown, page, found, { first: day, last: day, by: read().by, signal: this.drawn.signal });
   }
 }
+
+/** What of the address makes other charts. */
+const whole = ({ span = "92", until, only }) => `${span}/${until}/${only}`;
 
 const byDay = (measured) => new Map(measured.map((one) => [one.day, one]));
 
@@ -182,13 +169,18 @@ function head(found, title, span) {
   const last = found.scored.at(-1).day;
   return h(
     "div", { class: "head" },
-    h("div", {}, h("h1", {}, "Predictions"), h("p", { class: "soft" }, `${title}, ${words.day(first)} – ${words.day(last)}`)),
+    h("div", {}, h("h1", {}, "Predictions", found.segment && [": ", found.segment.name, " ", found.segment.value]), h("p", { class: "soft" }, `${title}, ${words.day(first)} – ${words.day(last)}`)),
     h(
       "div", { class: "tools" },
+      found.segment && all(),
       spans(found, first, last, span),
     ),
   );
 }
+
+const all = () => h("button", { type: "button", onclick: () => go({ only: null }) }, "All predictions");
+
+const nothing = ({ name, value }) => h("section", { class: "empty" }, h("h2", {}, `No predictions of ${name} ${value}`), h("p", {}, "There are none on these days."), h("p", {}, all()));
 
 const empty = (name) =>
   h("div", { class: "ready" }, h("h1", {}, "No predictions yet"), h("p", { class: "soft" }, "Train a model and promote it; then score the days after its training window:"), [`contrail train -p ${name}`, `contrail promote -p ${name}`, `contrail status -p ${name}`].map(command));
@@ -214,7 +206,7 @@ function drift(found, open) {
   const rest = found.features.length - FEATURES;
   return h(
     "section", {},
-    h("h2", {}, "Drift"),
+    h("h2", {}, "Drift", " ", doc("docs/drift.html", "What it means", { class: "doc beside" })),
     h("p", { class: "soft" }, "Each column is a day. A filled cell lies above the threshold that a usual day of the training window rarely passes; a dark one above twice of it."),
     h("div", { class: "table" }, table),
     rest > 0 && h("p", { class: "soft" }, `${words.so(rest, "feature")} with less drift ${rest === 1 ? "is" : "are"} not shown.`),
@@ -223,7 +215,18 @@ function drift(found, open) {
 
 function happened(found) {
   if (!found.marks.length) return null;
-  const row = (mark) => h("li", {}, h("span", { class: `dot ${mark.kind}` }), h("span", {}, words.day(mark.day)), h("span", {}, words.capital(mark.text)), h("span", { class: "soft" }, mark.at ? words.moment(mark.at) : ""));
-  const newest = [...found.marks].sort((one, other) => (one.day < other.day ? 1 : -1));
-  return h("section", {}, h("h2", {}, "What happened"), h("ul", { class: "events" }, newest.slice(0, 12).map(row)));
+  const row = (mark) => h("li", {}, h("span", { class: `dot ${mark.kind}` }), h("span", {}, mark.last === mark.day ? words.day(mark.day) : `${words.shortDay(mark.day)} – ${words.day(mark.last)}`), h("span", {}, words.capital(mark.text), mark.rows ? `: ${words.so(mark.rows, "row")}` : ""), h("span", { class: "soft" }, mark.at ? words.moment(mark.at) : ""));
+  const newest = together(found.marks).sort((one, other) => (one.day < other.day ? 1 : -1));
+  return h("section", { "aria-label": "What happened" }, h("h2", {}, "What happened", " ", doc("docs/late-data.html", "On late data", { class: "doc beside" })), h("ul", { class: "events" }, newest.slice(0, 12).map(row)));
+}
+
+/** What happened to several days at once, as one. */
+function together(marks) {
+  const found = new Map();
+  for (const mark of marks) {
+    const key = `${mark.kind} ${mark.text} ${mark.at}`;
+    const { day, last, rows } = found.get(key) ?? { day: mark.day, last: mark.day, rows: 0 };
+    found.set(key, { ...mark, day: mark.day < day ? mark.day : day, last: mark.day > last ? mark.day : last, rows: rows + (mark.rows ?? 0) });
+  }
+  return [...found.values()];
 }

@@ -2,6 +2,7 @@
 
 import { go } from "./address.js";
 import { get } from "./airflow.js";
+import { doc } from "./docs.js";
 import { command, fill, h } from "./dom.js";
 import { empty, table, tile, within } from "./pieces.js";
 import * as words from "./words.js";
@@ -57,7 +58,7 @@ async function details(place, page, name) {
   fill(
     place,
     back(),
-    h("div", {}, h("h2", {}, h("code", {}, one.name)), h("p", {}, one.doc)),
+    h("div", {}, h("h2", {}, h("code", {}, one.name), " ", doc("docs/tables.html", "All columns explained", { class: "doc beside" })), h("p", {}, one.doc)),
     h(
       "dl", { class: "tiles" },
       tile("Rows", one.rows === null ? "–" : words.count(one.rows)),

@@ -18,6 +18,7 @@ from contrail.stages.results import (
     GovernDetails,
     PromoteDetails,
     RecordedEvidence,
+    RollbackModelResult,
     StageDetails,
     StageResult,
     TrainDetails,
@@ -27,18 +28,23 @@ from contrail_airflow.dags.daily import daily
 from contrail_airflow.dags.maintain import maintain
 from contrail_airflow.dags.monitor import monitor
 from contrail_airflow.dags.replay import replay
+from contrail_airflow.dags.rollback import rollback
 from contrail_airflow.dags.score import score
 from contrail_airflow.dags.train import train
-from contrail_airflow.operators.approval import PromoteOperator, answer
+from contrail_airflow.operators.asking import AskingOperator
 from contrail_airflow.operators.backfill import JobsOperator
 
+ROLLBACK = RollbackModelResult.model_validate({
+    "pipeline": "toy", "bad_version": "3", "to_version": "2", "effective_from": "2024-02-25", "partitions": 4, "rows": 240,
+    "jobs": [{"from": "2024-02-26", "to": "2024-02-29", "rows": 240}], "dry_run": True,
+})  # fmt: skip
 GOLDEN = Path(__file__).parent / "golden"
 DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
 
 
 def build_dags(pipeline: str) -> dict[str, Any]:
     """The DAGs of a pipeline by their id, as a DAG file makes them."""
-    makers = (daily, score, monitor, train, backfill, maintain, replay)
+    makers = (daily, score, monitor, train, backfill, replay, rollback, maintain)
     return {dag.dag_id: dag for dag in (make(pipeline) for make in makers)}
 
 
@@ -66,8 +72,9 @@ def _returned(decision: Any) -> dict[str, Any]:
 
 
 def render(
-    dag: Any, decision: str = "retrain", answered: Any = None, run_id: str = "scheduled__x", **params: Any
-) -> str:
+    dag: Any, decision: str = "retrain", answered: Any = None, run_id: str = "scheduled__x", person: str = "scientist",
+    **params: Any,
+) -> str:  # fmt: skip
     """A line for each task: its id, and its command or that it is skipped.
 
     The run is of the pipeline's day above, at 02:00 in New York, when a scheduled training run begins.
@@ -77,9 +84,12 @@ def render(
     forms: dict[str, dict[str, Any]] = {
         "backfill": {"from": day, "to": day, "stages": list(RANGE_STAGES)},
         "replay": {"rows": "_file,_line\n", "reason": "misspelt"},
+        "rollback": {"reason": "mistake"},
     }
     given = forms.get(suffix, {})
     returned = _returned(decision)
+    if suffix == "rollback":
+        returned["plan"] = ROLLBACK.as_dict()
     if run_id.startswith("governor__"):
         del returned["govern"]
     context = {
@@ -87,7 +97,7 @@ def render(
         "run_id": run_id,
         "params": {**dag.params.dump(), **given, **params},
         "dag_run": SimpleNamespace(
-            run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00"), triggering_user_name="scientist"
+            run_after=datetime.fromisoformat(f"{day}T06:00:00+00:00"), triggering_user_name=person, clear_number=0
         ),
         "ti": SimpleNamespace(xcom_pull=lambda task_ids: returned.get(task_ids)),
     }
@@ -100,9 +110,9 @@ def render(
             jobs = task.task_id in chosen["stages"] and not chosen["dry_run"]
             task = task.unmap({"partition_from": day, "partition_to": day, "skip_unless": "yes" if jobs else ""})
         task.render_template_fields(context)
-        if isinstance(task, PromoteOperator) and task.ask_if.strip():
+        if isinstance(task, AskingOperator) and task.ask_if.strip():
             lines.append(_question(task))
-            task.options |= answer(answered) if answered else {}
+            task.options |= task.by_answer(answered) if answered else {}
         command = _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")])
         lines.append(f"{task.task_id}: {command if task.skip_unless.strip() else '(skipped)'}\n")
     return "".join(lines)
@@ -112,7 +122,7 @@ def _trigger(task: Any) -> str:
     return f"airflow dags trigger {task.trigger_dag_id} --run-id {task.trigger_run_id} --conf {json.dumps(task.conf)}"
 
 
-def _question(task: PromoteOperator) -> str:
+def _question(task: AskingOperator) -> str:
     return f"{task.task_id}: airflow waits {task.response_timeout}: {task.subject} {task.body}\n"
 
 

@@ -21,7 +21,9 @@ from contrail.config.spec import PipelineSpec
 from contrail_airflow.dags import words
 from contrail_airflow.dags.words import words_of
 
-NAMES = ("daily", "score", "monitor", "train", "backfill", "maintain", "replay")
+STATIC = PROJECT / "plugins" / "contrail_airflow" / "page" / "static"
+
+NAMES = ("daily", "score", "monitor", "train", "backfill", "replay", "rollback", "maintain")
 # What a command in the words leaves to its reader.
 GIVEN = {"DATE": "2024-01-01", "N": "3", "NAME": "a-backfill", "WHY": "why"}
 
@@ -46,6 +48,22 @@ def specs() -> list[PipelineSpec]:
         gate = spec.gate.model_copy(update={"approval": approval})
         other.append(spec.model_copy(update={"score": score, "gate": gate}))
     return [*shipped, *other]
+
+
+def test_every_dag_leads_to_its_view_of_the_page(dags: dict[str, Any]) -> None:
+    views = set(re.findall(r'id: "(\w+)"', (STATIC / "views.js").read_text()))
+    for dag_id, dag in dags.items():
+        pipeline = dag_id.partition("__")[0]
+        (address,) = re.findall(r"\]\((plugin/[^)]+)\)", dag.doc_md)
+        assert address.startswith(f"plugin/contrail/contrail/?pipeline={pipeline}&view=")
+        assert address.rpartition("=")[2] in views
+        assert "dags.html" not in dag.doc_md, "nobody publishes the site"
+
+
+def test_a_published_site_is_linked(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = settings().model_copy(update={"docs_url": "https://docs.example.org/"})
+    monkeypatch.setattr("contrail_airflow.dags.policy.settings", lambda: current)
+    assert "(https://docs.example.org/docs/dags.html)" in build_dags("bike_demand")["bike_demand__daily"].doc_md
 
 
 def test_every_dag_and_every_task_has_the_words_of_its_file(dags: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
-from contrail_airflow.operators import approval
-from contrail_airflow.operators.approval import APPROVE, REFUSE, PromoteOperator
+from contrail_airflow.operators import asking
+from contrail_airflow.operators.approval import PromoteOperator
+from contrail_airflow.operators.asking import APPROVE, REFUSE
 from contrail_airflow.operators.ending import StageRefused
 
 APPROVER = {"id": "approver", "name": "approver"}
@@ -18,7 +19,7 @@ APPROVER = {"id": "approver", "name": "approver"}
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What was asked of approvers; commands are returned instead of run."""
     questions: list[dict[str, Any]] = []
-    monkeypatch.setattr(approval, "upsert_hitl_detail", lambda **question: questions.append(question))
+    monkeypatch.setattr(asking, "upsert_hitl_detail", lambda **question: questions.append(question))
     monkeypatch.setattr(PromoteOperator, "_dispatch", lambda self, job: {"command": list(job.command)})
     return questions
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -11,7 +12,7 @@ from starlette.routing import Mount
 from tests.conftest import Toy
 from tests.unit.plugins.page.conftest import Visit
 
-from contrail_airflow.page import access
+from contrail_airflow.page import access, documentation
 from contrail_airflow.page.app import VIEWS, check_rights, make_app
 from contrail_airflow.page.guard import MARK
 from contrail_airflow.roles import ROLES
@@ -32,6 +33,7 @@ ENDPOINTS = {
     ("GET", "/"): ("", EVERYBODY),
     ("GET", "/api/frame"): ("api/frame", EVERYBODY),
     ("GET", "/api/{pipeline}/board"): ("api/toy/board", EVERYBODY),
+    ("GET", "/api/{pipeline}/board/events"): ("api/toy/board/events", EVERYBODY),
     ("GET", "/api/{pipeline}/board/{day}/{stage}"): ("api/toy/board/2024-01-05/features", EVERYBODY),
     ("GET", "/api/{pipeline}/predictions"): ("api/toy/predictions", EVERYBODY),
     ("GET", "/api/{pipeline}/predictions/segment"): (
@@ -48,6 +50,7 @@ ENDPOINTS = {
     ("GET", "/api/{pipeline}/quarantine"): ("api/toy/quarantine", EVERYBODY),
     ("GET", "/api/{pipeline}/quarantine/rows"): ("api/toy/quarantine/rows?table=parcels&rule=known_depot", EVERYBODY),
     ("GET", "/api/{pipeline}/reports"): ("api/toy/reports", EVERYBODY),
+    ("GET", "/docs/{path:path}"): ("docs/index.html", EVERYBODY),
     ("GET", "/reports/{pipeline}/{kind}/{path:path}"): (
         "reports/toy/decisions/v1_2024-02-11_2024-02-24.html",
         EVERYBODY,
@@ -98,8 +101,15 @@ def test_a_route_without_a_right_is_refused() -> None:
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
 def test_each_role_may_do_its_own_and_nobody_else_anything(
-    method: str, path: str, visit: Visit, request: pytest.FixtureRequest
+    method: str,
+    path: str,
+    visit: Visit,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    (tmp_path / "index.html").write_text("built")
+    monkeypatch.setattr(documentation, "site", lambda: tmp_path)
     request.getfixturevalue("toy_models" if path in FILLED else "toy_page")
     address, may = ENDPOINTS[method, path]
     for role in EVERYBODY:

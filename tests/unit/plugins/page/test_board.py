@@ -85,3 +85,14 @@ def test_a_wrong_question_is_answered_in_words(visit: Visit, toy_page: Toy) -> N
     assert scientist.get("api/toy/board/2024-01-12/nothing").status_code == 400
     assert scientist.get("api/toy/board/2031-01-12/score").status_code == 400
     assert scientist.get("api/toy/board", params={"span": 100_000}).status_code == 422
+
+
+def test_the_board_knows_what_happened_to_models(visit: Visit, toy_models: Toy) -> None:
+    answer = visit("analyst").get("api/toy/board/events")
+    assert answer.headers["content-type"] == "application/json"
+    found = {(one["decision"], one["version"]): one for one in answer.json()}
+    assert found.keys() == {("trained", "1"), ("trained", "2"), ("promoted", "1"), ("refused", "2")}
+    trained, promoted, refused = (found[name] for name in (("trained", "1"), ("promoted", "1"), ("refused", "2")))
+    assert (trained["day"], trained["person"], trained["reason"]) == ("2024-01-31", "ada", EVIL)
+    assert (promoted["day"], promoted["person"], promoted["reason"]) == ("2024-02-25", "grace", "the first")
+    assert (refused["stage"], refused["days"]) == ("promote", "2024-02-11..2024-02-24")

@@ -8,10 +8,12 @@ from tests.unit.plugins.page.conftest import EVIL, Visit
 
 from contrail.config.settings import settings
 from contrail.lake.model_history import read_moves
+from contrail_airflow.dags.rollback import rollback
 from contrail_airflow.local.embedded import Embedded
 from contrail_airflow.local.processes import this_process
 from contrail_airflow.local.state import State
 from contrail_airflow.page import models
+from contrail_airflow.roles import ROLES
 
 
 def test_before_a_training_it_says_what_to_do_first(visit: Visit, toy_page: Toy) -> None:
@@ -73,10 +75,23 @@ def test_a_rollback_is_planned_and_nothing_changes(visit: Visit, toy_models: Toy
         "promote", "2024-02-11", "2024-02-24", model="1", approval="approved", person="grace", reason="again"
     )
     moves = read_moves(toy_models.lake)
-    plan = visit("approver").get("api/toy/models/2/rollback").json()
-    assert (plan["bad_version"], plan["to_version"]) == ("1", "2")
-    assert plan["command"] == 'contrail rollback-model -p toy --to 2 --reason "…"'
+    found = visit("approver").get("api/toy/models/2/rollback").json()
+    plan = found["plan"]
+    assert (plan["bad_version"], plan["to_version"], plan["dry_run"]) == ("1", "2", True)
+    assert found["command"] == 'contrail rollback-model -p toy --to 2 --reason "…"'
+    assert (found["dag_id"], found["conf"]) == ("toy__rollback", {"version": "2", "take_back": "1"})
+    form = rollback("toy").params
+    assert {form.get_param(name).resolve(value) for name, value in found["conf"].items()} == {"1", "2"}
     assert read_moves(toy_models.lake) == moves
+
+
+def test_only_an_approvers_rollback_begins_at_once(visit: Visit, toy_models: Toy) -> None:
+    """For others it waits for an approver, and who may start no run may read the plan alone."""
+    toy_models.run(
+        "promote", "2024-02-11", "2024-02-24", model="1", approval="approved", person="grace", reason="again"
+    )
+    may = {role.name: visit(role.name).get("api/toy/models/2/rollback").json()["may"] for role in ROLES}
+    assert may == {"admin": "start", "approver": "start", "engineer": "ask", "scientist": "ask", "analyst": "read"}
 
 
 @pytest.mark.parametrize("version", ["champion", "1%2F..", "<script>", "-1", "1e3"])
