@@ -62,7 +62,7 @@ def spread(labels: Floats, predictions: Floats) -> float:
     return spread_of(found * rows, rows)
 
 
-def spread_of(labels: npt.NDArray[np.float64], rows: npt.NDArray[np.generic]) -> float:
+def spread_of(labels: Floats, rows: Floats | npt.NDArray[np.int64]) -> float:
     """Measure ``spread`` from each bin's sum of labels and number of rows. Fewer rows than bins leave some bins empty."""
     some = rows > 0
     found = labels[some] / rows[some]

@@ -62,8 +62,7 @@ class GroupSums(RowSums):
     def _count(self, ties: Ties) -> None:
         # The rows that were open come before those with the same prediction of the next batch.
         order = np.lexsort((ties.blocks, ties.predictions))
-        sorted_ = Ties(*(part[order] for part in (ties.predictions, ties.blocks, ties.rows, ties.labels)))
-        self._bins.add(sorted_)
+        self._bins.add(Ties(ties.predictions[order], ties.blocks[order], ties.rows[order], ties.labels[order]))
 
     def metrics(self, min_rows: int = 1) -> dict[str, dict[str, float]]:
         """Return the metrics of each group, the largest first, each with ``rows`` and ``label_mean`` too.

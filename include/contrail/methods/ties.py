@@ -50,7 +50,8 @@ class Bins:
         group = self.group[ties.blocks]
         new = np.append(True, (np.diff(ties.values) != 0) | (np.diff(group) != 0))
         tie, first = np.cumsum(new) - 1, np.flatnonzero(new)
-        rows, labels, group = np.bincount(tie, ties.rows), np.bincount(tie, ties.labels), group[first]
+        rows, labels = (np.asarray(np.bincount(tie, own), np.float64) for own in (ties.rows, ties.labels))
+        group = group[first]
         order = np.argsort(group, kind="stable")
         upto = np.empty(len(order))
         upto[order] = np.cumsum(rows[order])

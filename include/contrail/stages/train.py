@@ -96,13 +96,13 @@ def _validation(training: Training, fitted: Fitted) -> Validation:
         batches = zip(rows.batches(check), predicted(fitted.checked, training.data, check), strict=True)
         for (table, labels), predictions in batches:
             days = table.column(PARTITION)
-            baselines = (rate_table.predict(table), np.full(len(labels), rate_table.overall))
+            simple = (rate_table.predict(table), np.full(len(labels), rate_table.overall))
             groups = {name: table.column(name) for name in settings.segments}
             groups[MONTH] = pc.strftime(days, "%Y-%m")
-            judged.append(days.to_numpy(), labels, dict(zip(names, (predictions, *baselines), strict=True)), groups)
-        model, *baselines = (judged.sums(name, grouped=name == "model") for name in names)
+            judged.append(days.to_numpy(), labels, dict(zip(names, (predictions, *simple), strict=True)), groups)
+        sums = [judged.sums(name, grouped=name == "model") for name in names]
         sample = Sample(*judged.sample(_DRAWN, names[:2]))
-    return Validation(training.spec.task, model, *baselines, sample)
+    return Validation(training.spec.task, sums[0], sums[1], sums[2], sample)
 
 
 def _log(trained: Trained, package: ModelPackage) -> tuple[ModelCard, LoggedRun]:

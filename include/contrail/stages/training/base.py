@@ -56,10 +56,10 @@ class WindowRows:
         """Read chosen rows, in the batches in which they are predicted: their partition and groups, and their labels."""
         columns = list(dict.fromkeys((PARTITION, *self.groups, "label")))
         with pq.ParquetFile(self.file) as file:
-            read, held = file.iter_batches(BLOCK_ROWS, columns=columns), []
+            read, held = file.iter_batches(BLOCK_ROWS, columns=columns), list[pa.Table]()
             for block in self.data.encoded.blocks:
                 size, mask = block.stop - block.start, chosen[block.start : block.stop]
-                while sum(map(len, held)) < size:
+                while sum(rows.num_rows for rows in held) < size:
                     held.append(pa.Table.from_batches([next(read)]))
                 rows = pa.concat_tables(held)
                 held = [rows.slice(size)]

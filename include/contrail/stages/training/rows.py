@@ -80,6 +80,7 @@ def _keep(run: StageRun[TrainOptions], labelled: LabelledRows) -> WindowRows | N
             own = rows.column("label").to_numpy()
             days.add(rows.column(PARTITION).to_numpy(), own)
             labels.append(own.astype(np.float32))
+            del rows, own  # else they would be there while the next group grows
     unfinished.replace(path)
     return WindowRows(
         data=TrainingRows(encoded, np.concatenate(labels)),
