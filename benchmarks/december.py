@@ -161,8 +161,11 @@ def _by_month(labels: Floats, predictions: Floats, days: Days) -> list[str]:
 def _gain(labels: Floats, before: Floats, after: Floats, days: Days) -> str:
     from contrail.config.model_spec import GateSpec
     from contrail.methods.improvement import Pair, paired_improvement
+    from contrail.methods.metrics import block_metric
 
     if after is before:
         return "–"
-    found = paired_improvement(Pair(labels, days, after, before), GateSpec(metric="log_loss"))
+    known, blocks = np.unique(days, return_inverse=True)
+    pair = Pair(len(known), *(block_metric("log_loss", labels, p, blocks) for p in (after, before)))
+    found = paired_improvement(pair, GateSpec(metric="log_loss"))
     return f"{found.estimate:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"

@@ -200,7 +200,9 @@ def _usual(year: Year) -> list[str]:
     days, labels = year.days[rows], year.labels[rows]
     data, params = encode_window(year.rows.filter(pa.array(rows)), year.spec), {**training.params, "device": "cpu"}
     unseen = predict_unseen(data, parts_of(days), params, training.rounds)
-    share = usual_share(days, unseen, year.spec.score.threshold)
+    threshold, codes = year.spec.score.threshold, np.unique(days, return_inverse=True)[1]
+    flagged = np.bincount(codes, unseen >= threshold).astype(np.int64)
+    share = usual_share(np.bincount(codes), flagged, threshold)
     assert share is not None
     gate = year.spec.gate
     errors = [

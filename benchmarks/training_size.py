@@ -99,6 +99,7 @@ def train(rows: int, device: str, flights: Path, external: bool = False, bare: b
     """
     from contrail.config.pipeline import load_pipeline
     from contrail.methods.fit import Method, booster_params, fit_trees, override
+    from contrail.methods.matrices import predict
     from contrail.methods.metrics import evaluate
 
     spec = load_pipeline(PIPELINE).spec
@@ -113,7 +114,8 @@ def train(rows: int, device: str, flights: Path, external: bool = False, bare: b
         fit = np.arange(len(data.labels)) < rows
         fitted = fit_trees(data, fit, ~fit, Method(train_spec, params, clock))
         ended = time.perf_counter()
-    found = evaluate(spec.task, data.labels[~fit].astype(np.float64), fitted.validation_predictions)
+    predictions = predict(fitted.checked, data, ~fit)
+    found = evaluate(spec.task, data.labels[~fit].astype(np.float64), predictions)
     memory = peak_memory() / 1e9
     alone = {"bare": _bare(data, fit, {**params, "device": fitted.device})} if bare else {}
     return {
@@ -147,7 +149,8 @@ def _bare(data: Any, fit: Any, params: dict[str, Any]) -> float:
 def _clock() -> Any:
     """A trainer of this process that keeps the seconds in which trees grow, and those of its processors."""
     from contrail.methods.boosting import Grow, History, Params
-    from contrail.methods.matrices import Rows, TrainingRows
+    from contrail.methods.encoded_rows import Rows
+    from contrail.methods.matrices import TrainingRows
     from contrail.methods.trainer import ThisProcess
 
     class Clock(ThisProcess):

@@ -8,10 +8,13 @@ import atexit
 import json
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contrail.config.settings import EngineSettings, Settings
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 _SESSION = {"spark.sql.session.timeZone": "UTC"}
 # The embedded engine drops a session after some idle minutes. A process may train for hours between two uses.
 _SAIL_IDLE_SECONDS = 7 * 24 * 3600
+# Into how many parts rows are exchanged through files, and how many tasks there may be at once. A query of the pipelines
+# here needs 5 at once or more.
+_PARTS, _TASKS = 4, 32
 _NO_MEMORY = re.compile("Resources exhausted|Failed to allocate additional")
 _NO_BAR = {"spark.ui.showConsoleProgress": "false"}  # the bar would appear between the lines of a log
 _LOCAL_SPARK = {
@@ -39,7 +45,7 @@ _BY_SIZE = {"spark.sql.adaptive.coalescePartitions.initialPartitionNum": "1024"}
 _AS_ICEBERG = {"spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS"}  # Spark's own INT96 has no place there
 
 
-def session_of(settings: Settings, threads: int | None = None) -> "SparkSession":
+def session_of(settings: Settings, sparing: bool = False) -> "SparkSession":
     """Return the session of the environment's engine, which keeps within ``memory_bytes`` where it is embedded.
 
     Apache Spark obeys the memory of its own executors. The embedded engine takes its limits when it starts. Its
@@ -47,8 +53,7 @@ def session_of(settings: Settings, threads: int | None = None) -> "SparkSession"
 
     Args:
         settings: Name the engine and the limit.
-        threads: At most so many work on a query of the embedded engine, from its start on. None: as many as there are
-            cores. When two of them spill what they exchange, both may wait for ever (apache/datafusion#24883).
+        sparing: The embedded engine exchanges rows through files, from its start on. It is slower, and needs less memory.
 
     Raises:
         EngineError, SpecError: as ``spark_session``.
@@ -59,12 +64,31 @@ def session_of(settings: Settings, threads: int | None = None) -> "SparkSession"
         os.environ.update(
             SAIL_RUNTIME__MEMORY_POOL__TYPE="fair",
             SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE=str(settings.memory_bytes),
-            SAIL_EXECUTION__DEFAULT_PARALLELISM=str(threads or 0),
             SAIL_RUNTIME__TEMPORARY_FILES__PATHS=json.dumps([str(folder)]),
             # Staged files are read once. Sail's own zstd takes 1 s of CPU more of the 12 s of a year.
             SAIL_PARQUET__COMPRESSION="lz4_raw",
+            **(_through_files(folder) if sparing else {}),
         )
     return spark_session(settings.engine)
+
+
+def _through_files(folder: Path) -> dict[str, str]:
+    """Return the settings with which the embedded engine cuts its work into tasks, as a cluster would.
+
+    A task reads one part of its rows from files, so a join holds that part alone. In one piece, threads exchange rows in
+    memory. When two of them spill what they exchange, both may wait for ever (apache/datafusion#24883).
+    """
+    exchanged = tempfile.mkdtemp(prefix="exchange-", dir=folder)
+    atexit.register(shutil.rmtree, exchanged, ignore_errors=True)
+    return {
+        "SAIL_MODE": "local-cluster",
+        "SAIL_EXECUTION__DEFAULT_PARALLELISM": str(_PARTS),
+        "SAIL_CLUSTER__WORKER_INITIAL_COUNT": "1",
+        "SAIL_CLUSTER__WORKER_MAX_COUNT": "1",
+        "SAIL_CLUSTER__WORKER_TASK_SLOTS": str(_TASKS),
+        "SAIL_CLUSTER__SHUFFLE_BACKEND__TYPE": "storage",
+        "SAIL_CLUSTER__SHUFFLE_BACKEND__STORAGE__PATH": Path(exchanged).as_uri(),
+    }
 
 
 @cache

@@ -19,8 +19,9 @@ from contrail.config.settings import EngineSettings
 from contrail.errors import SpecError
 from contrail.files import remove_folder
 from contrail.methods.boosting import Grow, History, Params
+from contrail.methods.encoded_rows import Rows
 from contrail.methods.encoding import feature_types
-from contrail.methods.matrices import Rows, TrainingRows
+from contrail.methods.matrices import TrainingRows
 from contrail.methods.trainer import Device, WantedDevice
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """The simple models that every model must beat: the training mean, and a table of group means."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.frozen import Frozen
+from contrail.methods.ties import Floats, added
 
 # A group counts as if it had this many more rows at the overall mean, so that a group of three proves nothing.
 _PRIOR_ROWS = 20.0
@@ -33,23 +33,26 @@ class RateTable(Frozen):
         return found
 
 
-def fit_rate_table(rows: pa.Table, labels: npt.NDArray[np.floating[Any]], features: Sequence[str]) -> RateTable:
-    """Learn the table. Without ``features`` it has only the overall mean."""
-    overall = float(np.mean(labels, dtype=np.float64))
-    if not features:
-        return RateTable(features=(), overall=overall, groups={})
-    table = pa.table({"key": _keys(rows, features), "label": np.asarray(labels, np.float64)})
-    sums = (
-        table.group_by("key", use_threads=False)
-        .aggregate([("label", "sum"), ("label", "count")])
-        .sort_by("key")
-        .to_pydict()
+def fit_rate_table(batches: Iterable[tuple[pa.Table, Floats]], features: Sequence[str]) -> RateTable:
+    """Learn the table from rows and their labels, in batches. Without ``features`` it has only the overall mean."""
+    rows, total = 0, 0.0
+    numbers: dict[str, int] = {}
+    sums = counts = np.zeros(0)
+    for table, labels in batches:
+        rows, total = rows + len(labels), total + float(np.sum(labels, dtype=np.float64))
+        if features:
+            keys = _keys(table, features).combine_chunks().dictionary_encode()
+            new = np.array([numbers.setdefault(key, len(numbers)) for key in keys.dictionary.to_pylist()], np.int64)
+            own, more = new[keys.indices.to_numpy()], np.zeros(len(numbers) - len(sums))
+            sums, counts = (
+                added(np.append(sums, more), own, labels),
+                added(np.append(counts, more), own, 1.0 + 0 * labels),
+            )
+    overall = total / rows
+    means = (sums + _PRIOR_ROWS * overall) / (counts + _PRIOR_ROWS)
+    return RateTable(
+        features=tuple(features), overall=overall, groups={key: float(means[numbers[key]]) for key in sorted(numbers)}
     )
-    means = {
-        key: (total + _PRIOR_ROWS * overall) / (count + _PRIOR_ROWS)
-        for key, total, count in zip(sums["key"], sums["label_sum"], sums["label_count"], strict=True)
-    }
-    return RateTable(features=tuple(features), overall=overall, groups=means)
 
 
 def _keys(rows: pa.Table, features: Sequence[str]) -> pa.ChunkedArray:

@@ -1,21 +1,18 @@
-"""The metrics of days, of months and of all days from rows in batches: no more than one batch is in memory.
+"""The metrics of days, of periods and of all days from rows in batches: no more than one batch is in memory.
 
 The rows come sorted by prediction. Ranks and bins of equal counts then follow from sums that each batch adds to. A day's
 sums depend only on its own rows and their order, never on the batches or on other days. So any split of a range gives a
 day the same metrics, to the last bit.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 
-from contrail.methods.calibration import Period
+from contrail.methods.calibration import Period, spread_of
 from contrail.methods.intervals import Interval, resampled_intervals
 from contrail.methods.metrics import (
-    CALIBRATION_BINS,
     HEADLINE,
     METRICS,
     ROW_LOSSES,
@@ -25,84 +22,14 @@ from contrail.methods.metrics import (
     resampled_calibration,
     resampled_mean,
 )
-
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
+from contrail.methods.row_sums import RowSums
+from contrail.methods.ties import Bins, Codes, Floats, Ties
 
 _BASELINE = "baseline"
 _CELLS = 1 << 20  # of a matrix of predictions by days
 
 
-@dataclass
-class _Bins:
-    """Bins of equal counts over the rows of each group of days, and the errors in them.
-
-    ``group`` has each day's group. ``errors`` sums prediction minus label, shape (days, bins). Rows with the same
-    prediction share their bins alike.
-    """
-
-    group: Codes
-    rows: Codes
-    errors: Floats = field(init=False)
-    done: Codes = field(init=False)
-    ends: Codes = field(init=False)
-
-    def __post_init__(self) -> None:
-        sizes = np.bincount(self.group, weights=self.rows).astype(np.int64)
-        least, more = np.divmod(sizes, CALIBRATION_BINS)
-        bins = np.arange(1, CALIBRATION_BINS + 1)
-        self.ends = least[:, None] * bins + np.minimum(more[:, None], bins)
-        self.errors = np.zeros((len(self.group), CALIBRATION_BINS))
-        self.done = np.zeros(len(sizes), np.int64)
-
-    def add(self, ties: "_Ties") -> None:
-        """Add the rows of whole predictions."""
-        group = self.group[ties.days]
-        new = np.append(True, (np.diff(ties.values) != 0) | (np.diff(group) != 0))
-        tie, first = np.cumsum(new) - 1, np.flatnonzero(new)
-        rows, group = np.bincount(tie, ties.rows), group[first]
-        order = np.argsort(group, kind="stable")
-        upto = np.empty(len(order))
-        upto[order] = np.cumsum(rows[order])
-        before = np.append(0, np.cumsum(np.bincount(group, rows, len(self.done))))[group]
-        last = self.done[group] + upto - before
-        ends = self.ends[group]
-        starts = np.column_stack([np.zeros(len(ends), np.int64), ends[:, :-1]])
-        inside = np.minimum(ends, last[:, None]) - np.maximum(starts, (last - rows)[:, None])
-        share = np.maximum(inside, 0) / rows[:, None]
-        errors = (ties.predictions * ties.rows - ties.labels)[:, None] * share[tie]
-        cells = ties.days[:, None] * CALIBRATION_BINS + np.arange(CALIBRATION_BINS)
-        self.errors = _added(self.errors.ravel(), cells.ravel(), errors.ravel()).reshape(self.errors.shape)
-        self.done += np.bincount(group, rows, len(self.done)).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class _Ties:
-    """Rows with the same prediction and day as one entry, sorted by both. ``values`` numbers the predictions."""
-
-    predictions: Floats
-    days: Codes
-    rows: Floats
-    labels: Floats
-
-    @property
-    def values(self) -> Codes:
-        return np.append(0, np.cumsum(np.diff(self.predictions) != 0))
-
-    def followed_by(self, predictions: Floats, days: Codes, labels: Floats) -> "_Ties":
-        """Return these entries and the rows after them."""
-        p, d = np.append(self.predictions, predictions), np.append(self.days, days)
-        new = np.append(True, (np.diff(p) != 0) | (np.diff(d) != 0))
-        entry = np.cumsum(new) - 1
-        added = (np.append(self.rows, np.ones(len(labels))), np.append(self.labels, labels))
-        return _Ties(p[new], d[new], *(np.asarray(np.bincount(entry, values), np.float64) for values in added))
-
-    def part(self, chosen: slice) -> "_Ties":
-        """Return some of the entries."""
-        return _Ties(self.predictions[chosen], self.days[chosen], self.rows[chosen], self.labels[chosen])
-
-
-class BlockSums:
+class BlockSums(RowSums):
     """The sums over the labelled rows of one model's predictions, from which every metric of any days follows.
 
     Args:
@@ -110,51 +37,37 @@ class BlockSums:
         days: The days with labelled rows, in order.
         rows: The labelled rows of each day.
         constant: What the baseline predicts of every row. None: there is no baseline.
+        periods: The number of each day's period. By default each calendar month is one.
     """
 
-    def __init__(self, task: Task, days: Sequence[date], rows: Sequence[int], constant: float | None = None) -> None:
-        self.task, self.days, self._constant = task, tuple(days), constant
-        self.rows = np.array(rows, np.float64)
+    def __init__(
+        self,
+        task: Task,
+        days: Sequence[date],
+        rows: Sequence[int],
+        constant: float | None = None,
+        periods: Codes | None = None,
+    ) -> None:
+        super().__init__(task, rows)
+        self.days, self._constant = tuple(days), constant
+        self._sums[_BASELINE] = np.zeros(len(days))
         count, counts = len(days), np.array(rows, np.int64)
-        _, self._month = np.unique(np.array(days, "datetime64[M]"), return_inverse=True)
-        self._names = [name for name in METRICS[task] if name in ROW_LOSSES]
-        self._sums = {name: np.zeros(count) for name in ("label", "prediction", _BASELINE, *self._names)}
-        self._of_day, self._of_month, self._of_all = (
-            _Bins(group, counts) for group in (np.arange(count), self._month, np.zeros(count, np.int64))
+        _, months = np.unique(np.array(days, "datetime64[M]"), return_inverse=True)
+        self._period = months if periods is None else periods
+        self._of_day, self._of_period, self._of_all = (
+            Bins(group, counts) for group in (np.arange(count), self._period, np.zeros(count, np.int64))
         )
         self._negatives, self._won = np.zeros(count), np.zeros((count, count))
-        self._open = _Ties(np.zeros(0), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 
-    def add(self, days: Codes, labels: Floats, predictions: Floats) -> None:
-        """Add rows, sorted by prediction, then day, then label, and after all rows that were added before.
+    def _losses(self, labels: Floats, predictions: Floats) -> Mapping[str, Floats]:
+        losses = super()._losses(labels, predictions)
+        if self._constant is None:
+            return losses
+        constant = np.full(len(labels), self._constant)
+        return {**losses, _BASELINE: ROW_LOSSES[HEADLINE[self.task]](labels, constant)}
 
-        Args:
-            days: Shape (n,), the position of each row's day.
-            labels: Shape (n,).
-            predictions: Shape (n,).
-        """
-        if not len(labels):
-            return
-        losses = {name: ROW_LOSSES[name](labels, predictions) for name in self._names}
-        if self._constant is not None:
-            losses[_BASELINE] = ROW_LOSSES[HEADLINE[self.task]](labels, np.full(len(labels), self._constant))
-        for name, values in {"label": labels, "prediction": predictions, **losses}.items():
-            self._sums[name] = _added(self._sums[name], days, values)
-        self._open = self._open.followed_by(predictions, days, labels)
-        # The next batch may have more rows with the last prediction.
-        self._close(int(np.searchsorted(self._open.predictions, predictions[-1])))
-
-    def finish(self) -> "BlockSums":
-        """Say that there are no more rows."""
-        self._close(len(self._open.days))
-        return self
-
-    def _close(self, entries: int) -> None:
-        """Count the first entries, to which no row can be added any more."""
-        ties, self._open = self._open.part(slice(0, entries)), self._open.part(slice(entries, None))
-        if not entries:
-            return
-        for bins in (self._of_day, self._of_month, self._of_all):
+    def _count(self, ties: Ties) -> None:
+        for bins in (self._of_day, self._of_period, self._of_all):
             bins.add(ties)
         if self.task == "binary":
             values = ties.values
@@ -162,18 +75,18 @@ class BlockSums:
             for first in range(0, int(values[-1]) + 1, step):
                 self._count_won(ties.part(slice(*np.searchsorted(values, [first, first + step]))))
 
-    def _count_won(self, ties: _Ties) -> None:
+    def _count_won(self, ties: Ties) -> None:
         """Count the pairs that the positives of these predictions won: of each day, against the negatives of each day."""
         values, count = ties.values, len(self.days)
         shape = (int(values[-1]) + 1, count)
-        same = np.bincount(values * count + ties.days, ties.rows - ties.labels, shape[0] * count).reshape(shape)
+        same = np.bincount(values * count + ties.blocks, ties.rows - ties.labels, shape[0] * count).reshape(shape)
         upto = self._negatives + np.cumsum(same, axis=0)
         self._negatives = upto[-1]
         positive = np.flatnonzero(ties.labels)
-        order = positive[np.argsort(ties.days[positive], kind="stable")]
+        order = positive[np.argsort(ties.blocks[positive], kind="stable")]
         if not len(order):
             return
-        days, first = np.unique(ties.days[order], return_index=True)
+        days, first = np.unique(ties.blocks[order], return_index=True)
         lower = (upto - same / 2)[values[order]] * ties.labels[order, None]
         self._won[days] += np.add.reduceat(lower, first, axis=0)
 
@@ -196,17 +109,39 @@ class BlockSums:
         return {**means, **_values(self._metrics(days, self._of_all), len(self.days))}
 
     def pooled(self) -> tuple[dict[str, float], dict[str, Interval]]:
-        """Return the metrics of all days, and their intervals over days."""
-        metrics = self._metrics(np.arange(len(self.days)), self._of_all)
+        """Return the metrics of all days, and their intervals over days. Without rows they are NaN."""
+        if not self.days:
+            return dict.fromkeys(METRICS[self.task], float("nan")), {}
+        metrics = self._of_all_days()
         return _values(metrics, len(self.days)), resampled_intervals(len(self.days), metrics)
 
-    def months(self) -> tuple[Period, ...]:
-        """Return the calibration of each calendar month."""
-        return tuple(self._period(np.flatnonzero(self._month == month)) for month in np.unique(self._month))
+    def resampled(self, metric: str) -> Resampled:
+        """Return the function from weights of the days to a metric of all days."""
+        return self._of_all_days()[metric]
 
-    def _period(self, chosen: Codes) -> Period:
+    @property
+    def finite(self) -> bool:
+        """Say whether every prediction is finite."""
+        return bool(np.isfinite(self._sums["prediction"]).all())
+
+    @property
+    def classes(self) -> int:
+        """The number of classes that the labels have."""
+        positives = self._sums["label"].sum()
+        return int(positives > 0) + int(positives < self.rows.sum())
+
+    def spread(self) -> float:
+        """Measure how far the bins of predictions tell rows apart. See ``calibration.spread``."""
+        (labels,), (rows,) = self._of_all.labels, self._of_all.sizes
+        return spread_of(labels, rows)
+
+    def periods(self) -> tuple[Period, ...]:
+        """Return the calibration of each period, in order."""
+        return tuple(self._of(np.flatnonzero(self._period == number)) for number in np.unique(self._period))
+
+    def _of(self, chosen: Codes) -> Period:
         name, rows = "calibration_error", self.rows[chosen].sum()
-        metric = {name: resampled_calibration(self._of_month.errors[chosen], self.rows[chosen])}
+        metric = {name: resampled_calibration(self._of_period.errors[chosen], self.rows[chosen])}
         return Period(
             start=self.days[chosen[0]],
             end=self.days[chosen[-1]],
@@ -218,7 +153,10 @@ class BlockSums:
             interval=resampled_intervals(len(chosen), metric).get(name),
         )
 
-    def _metrics(self, chosen: Codes, bins: _Bins) -> dict[str, Resampled]:
+    def _of_all_days(self) -> dict[str, Resampled]:
+        return self._metrics(np.arange(len(self.days)), self._of_all)
+
+    def _metrics(self, chosen: Codes, bins: Bins) -> dict[str, Resampled]:
         rows, positives = self.rows[chosen], self._sums["label"][chosen]
         found = {name: resampled_mean(name, self._sums[name][chosen], rows) for name in self._names}
         found["calibration_error"] = resampled_calibration(bins.errors[chosen], rows)
@@ -229,9 +167,3 @@ class BlockSums:
 
 def _values(metrics: dict[str, Resampled], days: int) -> dict[str, float]:
     return {name: float(metric(np.ones((1, days)))[0]) for name, metric in metrics.items()}
-
-
-def _added(totals: Floats, index: Codes, values: Floats) -> Floats:
-    """Add values one after the other to what is there already, as if all batches were one."""
-    every = np.append(np.arange(len(totals)), index)
-    return np.asarray(np.bincount(every, np.append(totals, values), len(totals)), np.float64)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 
 from contrail.frozen import Frozen
 from contrail.methods.intervals import Days, Interval, day_intervals
@@ -37,8 +38,14 @@ def by_month(task: Task, labels: Floats, predictions: Floats, days: Days) -> tup
 def by_stretch(task: Task, labels: Floats, predictions: Floats, days: Days, length: int) -> tuple[Period, ...]:
     """Measure the calibration of stretches of about ``length`` days with rows, all as long as each other or a day less."""
     known = np.unique(days)
-    parts = np.array_split(known, max(1, round(len(known) / length))) if len(known) else []
-    return _periods(task, labels, predictions, days, parts)
+    numbers = stretches(len(known), length)
+    return _periods(task, labels, predictions, days, [known[numbers == number] for number in np.unique(numbers)])
+
+
+def stretches(days: int, length: int) -> npt.NDArray[np.int64]:
+    """Return the number of each day's stretch: stretches of about ``length`` days, all as long as each other or a day less."""
+    parts = np.array_split(np.arange(days), max(1, round(days / length)))
+    return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
 def worst(periods: Sequence[Period]) -> Period | None:
@@ -52,7 +59,14 @@ def spread(labels: Floats, predictions: Floats) -> float:
     In label units. A constant tells nothing apart: 0, whatever its labels are.
     """
     _, found, rows = calibration_table(np.asarray(labels, np.float64), predictions).T
-    return float(np.average(np.abs(found - np.average(found, weights=rows)), weights=rows))
+    return spread_of(found * rows, rows)
+
+
+def spread_of(labels: Floats, rows: Floats | npt.NDArray[np.int64]) -> float:
+    """Measure ``spread`` from each bin's sum of labels and number of rows. Fewer rows than bins leave some bins empty."""
+    some = rows > 0
+    found = labels[some] / rows[some]
+    return float(np.average(np.abs(found - np.average(found, weights=rows[some])), weights=rows[some]))
 
 
 def _periods(task: Task, labels: Floats, predictions: Floats, days: Days, parts: Iterable[Days]) -> tuple[Period, ...]:

@@ -16,7 +16,7 @@ from contrail.frozen import Frozen
 from contrail.methods.calibration import Period
 from contrail.methods.gates import Check, Evidence, ShadowDay
 from contrail.methods.intervals import Interval
-from contrail.methods.metrics import METRICS, by_group, finite
+from contrail.methods.metrics import METRICS, finite
 
 Metrics = Mapping[str, float]
 Verdict = Literal["pass", "waits", "refused"]
@@ -151,16 +151,16 @@ class DecisionRecord(Frozen):
 
 def segment_rows(evidence: Evidence, feature: str) -> tuple[SegmentRow, ...]:
     """Return the largest groups of a feature, with both models' metrics."""
-    task, labels, groups = evidence.task, evidence.labels, evidence.groups[feature]
-    ours = by_group(task, labels, evidence.challenger, groups, _SHOWN_ROWS)
-    theirs = by_group(task, labels, evidence.champion, groups, _SHOWN_ROWS) if evidence.champion is not None else {}
+    names = METRICS[evidence.task]
+    ours = evidence.challenger.groups[feature].metrics(_SHOWN_ROWS)
+    theirs = evidence.champion.groups[feature].metrics(_SHOWN_ROWS) if evidence.champion else {}
     return tuple(
         SegmentRow(
             group=group,
             rows=int(own["rows"]),
             label_mean=own["label_mean"],
-            challenger=finite({name: own[name] for name in METRICS[task]}),
-            champion=finite({name: theirs[group][name] for name in METRICS[task]}) if theirs else {},
+            challenger=finite({name: own[name] for name in names}),
+            champion=finite({name: theirs[group][name] for name in names}) if theirs else {},
         )
         for group, own in list(ours.items())[:_SHOWN_GROUPS]
     )

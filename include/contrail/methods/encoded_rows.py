@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,36 @@ import pyarrow as pa
 from contrail.methods.encoding import encode
 
 Matrix = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 # Of 60 features a block takes 63 MB.
 BLOCK_ROWS = 1 << 18
+
+
+class Rows(Protocol):
+    """Which rows are chosen. A slice of it is a mask of those rows. An array of booleans is one."""
+
+    def __getitem__(self, rows: slice, /) -> Mask:
+        """Return which of the rows ``rows.start`` to ``rows.stop`` are chosen."""
+
+
+class EveryRow:
+    """All rows."""
+
+    def __getitem__(self, rows: slice, /) -> Mask:
+        """Choose all."""
+        return np.ones(rows.stop - rows.start, bool)
+
+
+@dataclass(frozen=True)
+class DayRows:
+    """The rows of chosen days. Rows are sorted by day: ``ends`` has the number of rows up to each day's last."""
+
+    ends: npt.NDArray[np.int64]
+    chosen: Mask
+
+    def __getitem__(self, rows: slice, /) -> Mask:
+        """Choose the rows whose day is chosen."""
+        return self.chosen[np.searchsorted(self.ends, np.arange(rows.start, rows.stop), "right")]
 
 
 class Room(NamedTuple):
@@ -94,7 +122,7 @@ class EncodedRows:
             self._moved[number] = move(self.read(number))
         return self._moved[number]
 
-    def chosen(self, rows: npt.NDArray[np.bool_]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    def chosen(self, rows: Rows) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """Yield each block that has chosen rows, and their positions in it."""
         for number, block in enumerate(self.blocks):
             own = np.flatnonzero(rows[block.start : block.stop])

@@ -8,34 +8,45 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from contrail.frozen import Frozen
-from contrail.methods.intervals import day_intervals
+from contrail.methods.group_sums import ModelSums
 from contrail.methods.metric_names import safe_part
-from contrail.methods.metrics import HEADLINE, Floats, Task, by_group, evaluate, finite
+from contrail.methods.metrics import HEADLINE, Floats, Task, finite
 
 Metrics = Mapping[str, float]
 
+# The name of the months among groups. No feature can have it.
+MONTH = "by month"
 # Smaller segments are left out.
 _SEGMENT_ROWS = 50
 
 
 @dataclass(frozen=True)
-class Validation:
-    """The validation rows with the predictions of the model and the baselines. Arrays have shape (rows,).
+class Sample:
+    """Some validation rows, evenly spaced, for plots: labels and predictions. Arrays have shape (rows,)."""
 
-    ``days`` has each row's partition. ``groups`` has each row's value of each segment feature.
+    labels: Floats
+    model: Floats
+    rate_table: Floats
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The validation rows with the predictions of the model and the baselines, as sums.
+
+    The groups of ``model`` are those of each segment feature, and of ``MONTH``.
     """
 
     task: Task
-    days: npt.NDArray[np.datetime64]
-    labels: Floats
-    groups: Mapping[str, npt.NDArray[np.object_]]
-    model: Floats
-    rate_table: Floats
-    constant: Floats
+    model: ModelSums
+    rate_table: ModelSums
+    constant: ModelSums
+    sample: Sample
+
+    @property
+    def rows(self) -> int:
+        """The number of validation rows."""
+        return int(self.model.days.rows.sum())
 
 
 class TrainingMetrics(Frozen):
@@ -78,18 +89,16 @@ class TrainingMetrics(Frozen):
 
 def evaluate_training(validation: Validation) -> TrainingMetrics:
     """Compute the metrics of a model on its validation rows."""
-    task, labels, model = validation.task, validation.labels, validation.model
-    months = np.datetime_as_string(validation.days, unit="M").astype(object)
-    intervals = day_intervals(task, labels, model, validation.days)
+    groups = dict(validation.model.groups)
+    months = groups.pop(MONTH)
+    values, intervals = validation.model.days.pooled()
     return TrainingMetrics(
         interval={f"{name}_{end}": getattr(i, end) for name, i in intervals.items() for end in ("low", "high")},
-        validation=evaluate(task, labels, model),
-        rate_table=evaluate(task, labels, validation.rate_table),
-        constant=evaluate(task, labels, validation.constant),
-        by_month=by_group(task, labels, model, months),
-        by_segment={
-            name: by_group(task, labels, model, groups, _SEGMENT_ROWS) for name, groups in validation.groups.items()
-        },
+        validation=values,
+        rate_table=validation.rate_table.days.pooled()[0],
+        constant=validation.constant.days.pooled()[0],
+        by_month=months.metrics(),
+        by_segment={name: sums.metrics(_SEGMENT_ROWS) for name, sums in groups.items()},
     )
 
 

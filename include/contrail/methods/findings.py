@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal
 
+from pydantic import Field
+
 from contrail.config.readme import ReadmeSections
 from contrail.config.validation_errors import parse_json
 from contrail.errors import DataError
@@ -49,13 +51,15 @@ class CalibrationBin(Frozen):
 class Checked(Frozen):
     """The quality on the validation rows. Trees that had not seen them predicted them.
 
-    ``baselines`` has the same metrics of the rate table and of the training mean.
+    ``baselines`` has the same metrics of the rate table and of the training mean. ``every`` is more than 1 where the rows of a
+    very large window are every so-many-th.
     """
 
     start: date
     end: date
     days: int
     rows: int
+    every: int = Field(default=1, exclude_if=lambda every: every == 1)
     label_mean: float
     metrics: Mapping[str, Measured]
     baselines: Mapping[str, Mapping[str, float]]

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from contrail.config.model_spec import TrainSpec
 from contrail.errors import SpecError
 from contrail.methods.boosting import Boosting, Checkpoints, History, NoCheckpoints, Params, best_round, boost
-from contrail.methods.matrices import Floats, Rows, TrainingRows, predict
+from contrail.methods.encoded_rows import EveryRow, Rows
+from contrail.methods.matrices import Floats, TrainingRows, predict
 from contrail.methods.trainer import Device, ThisProcess, Trainer
 from contrail.methods.xgboost_loading import load_xgboost
 
@@ -43,13 +44,13 @@ class Method:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The trees, the number of rounds from early stopping, and the predictions of the validation rows."""
+    """The trees, and the number of rounds from early stopping. ``checked`` has the trees of the first fit alone."""
 
     model: bytes
+    checked: "xgboost.Booster"
     rounds: int
     device: Device
     workers: int
-    validation_predictions: npt.NDArray[np.float64]
     history: History
     importance: dict[str, float]
 
@@ -131,15 +132,15 @@ def fit_trees(
     with trainer.holding(rows, fit, params, validation) as grow:
         booster, history = boost(Boosting("fit", train.rounds, checked=True), params, grow, train, checkpoints)
     rounds = best_round(history) + 1
-    booster = booster[:rounds]
-    predictions = predict(booster, rows, validation)
+    booster = checked = booster[:rounds]
     if train.refit:
-        with trainer.holding(rows, np.ones_like(fit), params) as grow:
+        with trainer.holding(rows, EveryRow(), params) as grow:
             booster, _ = boost(Boosting("refit", rounds), params, grow, train, checkpoints)
     # The booster's attributes name the machine and early stopping. With them equal trees would differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))
     importance = importance_of(booster, rows.names)
-    return Fitted(bytes(booster.save_raw("ubj")), rounds, device, trainer.workers, predictions, history, importance)
+    model = bytes(booster.save_raw("ubj"))
+    return Fitted(model, checked, rounds, device, trainer.workers, history, importance)
 
 
 def importance_of(booster: "xgboost.Booster", names: Sequence[str]) -> dict[str, float]:
@@ -149,26 +150,34 @@ def importance_of(booster: "xgboost.Booster", names: Sequence[str]) -> dict[str,
     return {name: gains.get(name, 0.0) / total for name in names}
 
 
-def predict_unseen(
-    rows: TrainingRows,
-    parts: npt.NDArray[np.int64],
-    params: Params,
-    rounds: int,
-    trainer: Trainer | None = None,
-) -> Floats:
-    """Predict each part of the rows by trees fitted on the other parts, as the model would predict later days.
+def fit_unseen(
+    rows: TrainingRows, others: Rows, params: Params, rounds: int, trainer: Trainer | None = None
+) -> "xgboost.Booster":
+    """Fit trees on the other rows than those that they are to predict, as the model would predict later days.
+
+    Args:
+        rows: The whole training window.
+        others: The rows to learn from.
+        params: The model's parameters, including ``device``.
+        rounds: The model's number of rounds.
+        trainer: The machines that grow the trees; by default this process.
+    """
+    with (trainer or ThisProcess()).holding(rows, others, params) as grow:
+        booster, _ = grow(params, rounds, None, ())
+    return booster
+
+
+def predict_unseen(rows: TrainingRows, parts: npt.NDArray[np.int64], params: Params, rounds: int) -> Floats:
+    """Predict each part of rows in memory by trees of the other parts. See ``fit_unseen``.
 
     Args:
         rows: The whole training window.
         parts: The number of each row's part. There are at least two parts.
         params: The model's parameters, including ``device``.
         rounds: The model's number of rounds.
-        trainer: The machines that grow the trees; by default this process.
     """
     predictions = np.empty(len(rows.labels))
     for part in np.unique(parts):
         own = parts == part
-        with (trainer or ThisProcess()).holding(rows, ~own, params) as grow:
-            booster, _ = grow(params, rounds, None, ())
-        predictions[own] = predict(booster, rows, own)
+        predictions[own] = predict(fit_unseen(rows, ~own, params, rounds), rows, own)
     return predictions

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 import numpy as np
+import numpy.typing as npt
 
 from contrail.frozen import Frozen
-from contrail.methods.intervals import Days
-from contrail.methods.metrics import Floats
 
+Counts = npt.NDArray[np.int64]
 RUN_DAYS = 28
 # The share counts when some of its days have no predictions, or another model's.
 _FEWEST_DAYS = 21
@@ -28,15 +28,17 @@ class UsualShare(Frozen):
     high: float
 
 
-def usual_share(days: Days, predictions: Floats, threshold: float) -> UsualShare | None:
+def usual_share(rows: Counts, flagged: Counts, threshold: float) -> UsualShare | None:
     """Learn the usual range from a training window's days, each predicted by trees that had not seen it.
+
+    Args:
+        rows: The rows of each day, in order.
+        flagged: Those whose prediction is at ``threshold`` or above.
+        threshold: Of the decision.
 
     Returns:
         The range; None for a window of fewer than 28 days.
     """
-    _, codes = np.unique(days, return_inverse=True)
-    rows = np.bincount(codes)
-    flagged = np.bincount(codes, predictions >= threshold)
     if len(rows) < RUN_DAYS:
         return None
     runs = np.convolve(flagged, np.ones(RUN_DAYS), "valid") / np.convolve(rows, np.ones(RUN_DAYS), "valid")

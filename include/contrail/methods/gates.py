@@ -3,30 +3,22 @@
 These are pure functions from evidence to checks. ``improvement`` computes how much better a model is, with an interval.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from math import inf
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
-from contrail.methods.calibration import Period, by_stretch, spread, worst
+from contrail.methods.block_sums import BlockSums
+from contrail.methods.calibration import Period, worst
+from contrail.methods.group_sums import ModelSums
 from contrail.methods.improvement import Pair, paired_improvement, pooled
-from contrail.methods.intervals import FEWEST_DAYS, Interval, day_intervals
-from contrail.methods.metrics import (
-    HIGHER_IS_BETTER,
-    Floats,
-    Task,
-    by_group,
-    calibration_error,
-    evaluate,
-    worse_than,
-)
+from contrail.methods.intervals import FEWEST_DAYS, Interval
+from contrail.methods.metrics import HIGHER_IS_BETTER, Task, worse_than
 
 # A model whose bins lie apart by no more than this tells nothing.
 _TELLS_APART = 1e-9
@@ -66,46 +58,57 @@ class ShadowDay:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The rows on which every model was scored. ``days`` has each row's partition.
+    """What every model predicted of the same labelled rows, as sums.
 
-    ``groups`` has each row's text for each segment feature. ``champion`` is None when there is none to compare with;
-    ``no_champion`` says why. ``integrity`` lists what is wrong with the challenger's package. ``shadow`` has the days on
-    which both were scored, the challenger in shadow, after both trainings.
+    ``challenger`` and ``champion`` have the groups of each segment feature too. ``champion`` is None when there is none to
+    compare with; ``no_champion`` says why. ``integrity`` lists what is wrong with the challenger's package. ``shadow`` has
+    the days on which both were scored, the challenger in shadow, after both trainings.
     """
 
-    task: Task
-    days: npt.NDArray[np.datetime64]
-    labels: Floats
-    challenger: Floats
-    champion: Floats | None
-    constant: Floats
-    rate_table: Floats | None
-    groups: Mapping[str, npt.NDArray[np.object_]]
+    challenger: ModelSums
+    champion: ModelSums | None
+    constant: ModelSums
+    rate_table: ModelSums | None
     integrity: tuple[str, ...] = ()
     no_champion: str = "there is no champion to compare with"
     shadow: tuple[ShadowDay, ...] = ()
 
-    def models(self) -> dict[str, Floats]:
-        """Return the predictions by the name of their model, the challenger first."""
+    @property
+    def task(self) -> Task:
+        """Decides which metrics."""
+        return self.challenger.days.task
+
+    @property
+    def rows(self) -> int:
+        """The number of labelled rows."""
+        return int(self.challenger.days.rows.sum())
+
+    @property
+    def days(self) -> int:
+        """The number of days that have labelled rows."""
+        return len(self.challenger.days.days)
+
+    def models(self) -> dict[str, BlockSums]:
+        """Return the sums by the name of their model, the challenger first."""
         found = {
             "challenger": self.challenger,
             "champion": self.champion,
             RATE_TABLE: self.rate_table,
             CONSTANT: self.constant,
         }
-        return {name: predictions for name, predictions in found.items() if predictions is not None}
+        return {name: sums.days for name, sums in found.items() if sums is not None}
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Compute every metric of every model."""
-        return {name: evaluate(self.task, self.labels, p) for name, p in self.models().items()}
+        return {name: sums.pooled()[0] for name, sums in self.models().items()}
 
     def intervals(self) -> dict[str, dict[str, Interval]]:
         """Compute every defined metric of every model with its interval over days."""
-        return {name: day_intervals(self.task, self.labels, p, self.days) for name, p in self.models().items()}
+        return {name: sums.pooled()[1] for name, sums in self.models().items()}
 
-    def calibration(self, gate: GateSpec) -> tuple[Period, ...]:
+    def calibration(self) -> tuple[Period, ...]:
         """Measure the challenger's calibration in each period of the window."""
-        return by_stretch(self.task, self.labels, self.challenger, self.days, gate.calibration_days)
+        return self.challenger.days.periods()
 
 
 def check_metrics(task: Task, gate: GateSpec) -> None:
@@ -158,7 +161,7 @@ def approval_check(answer: Answer | None, person: str, reason: str) -> Check:
 
 
 def _integrity(evidence: Evidence) -> Check:
-    finite = bool(np.isfinite(evidence.challenger).all())
+    finite = evidence.challenger.days.finite
     problems = [*evidence.integrity, *([] if finite else ["some predictions are not finite"])]
     return Check(
         name="package_integrity",
@@ -172,8 +175,8 @@ def _integrity(evidence: Evidence) -> Check:
 
 
 def _enough_rows(evidence: Evidence, gate: GateSpec) -> Check:
-    rows, days = len(evidence.labels), len(np.unique(evidence.days))
-    classes = len(np.unique(evidence.labels)) if evidence.task == "binary" else 2
+    rows, days = evidence.rows, evidence.days
+    classes = evidence.challenger.days.classes if evidence.task == "binary" else 2
     return Check(
         name="enough_rows",
         title="Enough labelled rows",
@@ -195,9 +198,9 @@ class _Bar(NamedTuple):
     strict: bool
 
 
-def _improvement(evidence: Evidence, gate: GateSpec, other: Floats, bar: _Bar) -> Check:
-    pair = Pair(evidence.labels, evidence.days, evidence.challenger, other)
-    interval = paired_improvement(pair, gate)
+def _improvement(evidence: Evidence, gate: GateSpec, other: ModelSums, bar: _Bar) -> Check:
+    own, theirs = (sums.days.resampled(gate.metric) for sums in (evidence.challenger, other))
+    interval = paired_improvement(Pair(evidence.days, own, theirs), gate)
     ok = interval.low > bar.bound if bar.strict else interval.low >= bar.bound
     return Check(
         name=bar.name,
@@ -243,11 +246,11 @@ def _in_shadow(evidence: Evidence, gate: GateSpec) -> Check:
     )
 
 
-def _against_baseline(evidence: Evidence, gate: GateSpec, baseline: str, predictions: Floats | None) -> Check:
+def _against_baseline(evidence: Evidence, gate: GateSpec, baseline: str, sums: ModelSums | None) -> Check:
     name, title = f"beats_{baseline.replace(' ', '_')}", _BASELINE_TITLES[baseline]
-    if predictions is None:
+    if sums is None:
         return Check(name=name, title=title, passed=None, detail="skipped: train.rate_table names no features")
-    return _improvement(evidence, gate, predictions, _Bar(name, title, gate.min_improvement_over_baseline, strict=True))
+    return _improvement(evidence, gate, sums, _Bar(name, title, gate.min_improvement_over_baseline, strict=True))
 
 
 def _calibration(evidence: Evidence, gate: GateSpec) -> list[Check]:
@@ -255,11 +258,10 @@ def _calibration(evidence: Evidence, gate: GateSpec) -> list[Check]:
 
     The bound is relative to how far the model tells rows apart. So a constant fails, whatever the rate of its labels.
     """
-    found = (evidence.labels, evidence.challenger)
-    apart, share = spread(*found), gate.max_calibration_share
+    apart, share = evidence.challenger.days.spread(), gate.max_calibration_share
     bound = min(share * apart, *([gate.max_calibration_error] if gate.max_calibration_error is not None else []), inf)
-    stretches = evidence.calibration(gate)
-    pooled_error, period = calibration_error(*found), worst(stretches)
+    stretches = evidence.calibration()
+    pooled_error, period = evidence.challenger.days.pooled()[0]["calibration_error"], worst(stretches)
     assert period is not None  # there are enough rows
     limit = f"{share:g} of {apart:.4f}, by which the labels of the bins lie apart"
     means = f"predicted {period.prediction_mean:.4f}, found {period.label_mean:.4f}"
@@ -288,9 +290,7 @@ def _calibration(evidence: Evidence, gate: GateSpec) -> list[Check]:
 
 def _segment(evidence: Evidence, floor: SegmentFloor) -> Check:
     """Check the worst group of a feature against its floor. A group with one class has no AUC, and is left out."""
-    groups = by_group(
-        evidence.task, evidence.labels, evidence.challenger, evidence.groups[floor.feature], floor.min_rows
-    )
+    groups = evidence.challenger.groups[floor.feature].metrics(floor.min_rows)
     values = {name: own[floor.metric] for name, own in groups.items() if np.isfinite(own[floor.metric])}
     feature, metric = floor.feature.replace("_", " "), floor.metric.replace("_", " ")
     name, title = f"segment_{floor.feature}_{floor.metric}", f"Every {feature} keeps the floor of {metric}"

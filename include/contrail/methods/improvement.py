@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from contrail.config.model_spec import GateSpec
 from contrail.methods.intervals import Interval, day_weights, interval_of
-from contrail.methods.metrics import HIGHER_IS_BETTER, Floats, block_metric
+from contrail.methods.metrics import HIGHER_IS_BETTER, Resampled
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The predictions of two models on the same rows. Each row has its label and its partition."""
+    """A metric of two models on the same rows of ``days`` days: its values on resamples of the days."""
 
-    labels: Floats
-    days: npt.NDArray[np.datetime64]
-    challenger: Floats
-    other: Floats
+    days: int
+    challenger: Resampled
+    other: Resampled
 
 
 def paired_improvement(pair: Pair, gate: GateSpec) -> Interval:
@@ -29,13 +27,9 @@ def paired_improvement(pair: Pair, gate: GateSpec) -> Interval:
 
     The seed is fixed, so the same rows always give the same interval.
     """
-    known, blocks = np.unique(pair.days, return_inverse=True)
-    weights = day_weights(len(known), gate.bootstrap_samples)
+    weights = day_weights(pair.days, gate.bootstrap_samples)
     sign = 1.0 if gate.metric in HIGHER_IS_BETTER else -1.0
-    of_challenger, of_other = (
-        block_metric(gate.metric, pair.labels, p, blocks)(weights) for p in (pair.challenger, pair.other)
-    )
-    return interval_of(sign * (of_challenger - of_other), gate.confidence)
+    return interval_of(sign * (pair.challenger(weights) - pair.other(weights)), gate.confidence)
 
 
 def pooled(metric: str, values: Sequence[float], rows: Sequence[int]) -> float:

@@ -76,12 +76,16 @@ class ResidualSums:
             self.rows[day] = self.rows.get(day, 0) + rows
             self.sums[day] = total
 
+    def means(self) -> dict[date, float]:
+        """Return each day's mean label minus its mean prediction."""
+        return {day: self.sums[day] / rows for day, rows in self.rows.items()}
+
 
 def day_residuals(days: Days, labels: Floats, predictions: Floats) -> dict[date, float]:
     """Compute mean label minus mean prediction of each day. The order of its rows may change the last digit."""
     found = ResidualSums()
     found.add(days, labels, predictions)
-    return {day: found.sums[day] / rows for day, rows in found.rows.items()}
+    return found.means()
 
 
 def build_label_reference(residuals: Mapping[date, float], drift: DriftSpec) -> LabelReference:

@@ -18,14 +18,13 @@ import pyarrow as pa
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
-from contrail.methods.encoded_rows import EncodedRows, Matrix
+from contrail.methods.encoded_rows import EncodedRows, Matrix, Rows
 from contrail.methods.encoding import category_table, feature_types
 
 if TYPE_CHECKING:
     import xgboost
 
 Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.bool_]
 Batch = tuple[Matrix, npt.NDArray[np.float32]]
 Move = Callable[[Any], Any]
 
@@ -122,10 +121,15 @@ def binned(
 
 
 def predict(booster: "xgboost.Booster", rows: TrainingRows, chosen: Rows) -> Floats:
-    """Predict the chosen rows, in order. This machine's processors always do it, even after training on a GPU."""
+    """Predict the chosen rows, in order, as ``predicted`` does."""
+    return np.concatenate([np.empty(0), *predicted(booster, rows, chosen)])
+
+
+def predicted(booster: "xgboost.Booster", rows: TrainingRows, chosen: Rows) -> Iterator[Floats]:
+    """Predict the chosen rows in their batches. This machine's processors always do it, even after training on a GPU."""
     booster.set_param({"device": "cpu"})
-    parts = [booster.inplace_predict(matrix) for matrix, _ in rows.batches(chosen)]
-    return np.concatenate(parts or [np.empty(0)]).astype(np.float64)
+    for matrix, _ in rows.batches(chosen):
+        yield booster.inplace_predict(matrix).astype(np.float64)
 
 
 def _iterator(

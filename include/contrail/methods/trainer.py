@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from contrail.errors import SpecError
 from contrail.methods.boosting import Grow, History, Params
-from contrail.methods.matrices import Rows, TrainingRows, binned
+from contrail.methods.encoded_rows import Rows
+from contrail.methods.matrices import TrainingRows, binned
 
 if TYPE_CHECKING:
     import xgboost
@@ -78,8 +79,9 @@ class ThisProcess:
         import xgboost
 
         rows = _placed(rows, params)
-        data = binned(rows, chosen, params)
-        evals = [] if check is None else [(data, "fit"), (binned(rows, check, params, data), "validation")]
+        held = [binned(rows, chosen, params)]
+        if check is not None:
+            held.append(binned(rows, check, params, held[0]))
 
         def grow(
             params: Params, rounds: int, model: bytes | None, callbacks: "Sequence[TrainingCallback]"
@@ -87,9 +89,9 @@ class ThisProcess:
             seen: History = {}
             booster = xgboost.train(
                 params,
-                data,
+                held[0],
                 rounds,
-                evals=evals,
+                evals=[] if check is None else [*zip(held, ("fit", "validation"), strict=True)],
                 evals_result=seen,
                 verbose_eval=False,
                 xgb_model=bytearray(model) if model else None,
@@ -97,7 +99,10 @@ class ThisProcess:
             )
             return booster, seen
 
-        yield grow
+        try:
+            yield grow
+        finally:
+            held.clear()  # the caller may keep ``grow`` while the next bins are made
 
 
 def _placed(rows: TrainingRows, params: Params) -> TrainingRows:

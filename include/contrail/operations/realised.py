@@ -94,7 +94,7 @@ def realised(
         rows=sum(days.values()),
         metrics={name: values for name, (values, _) in pooled.items()},
         intervals={name: intervals for name, (_, intervals) in pooled.items()},
-        months=sums[_CHAMPION].months(),
+        months=sums[_CHAMPION].periods(),
     )
 
 

@@ -67,7 +67,8 @@ def _with_interval(value: float | None, interval: object) -> Measured | None:
 def _on_validation(found: Findings) -> Iterator[Block]:
     checked = found.checked
     yield Note(
-        f"On {checked.days} days at the end of the training window, {checked.start} to {checked.end}, {checked.rows:,} rows. "
+        f"On {checked.days} days at the end of the training window, {checked.start} to {checked.end}, "
+        f"{checked.rows:,} rows{_evenly(checked.every)}. "
         "Trees that had not seen these days predicted them. Those of the registered model may have been fitted again on all days."
     )
     yield Rows(
@@ -207,3 +208,7 @@ def _in_words(one: Dependence) -> str:
     low, high = min(range(len(one.mean)), key=one.mean.__getitem__), max(range(len(one.mean)), key=one.mean.__getitem__)
     points = [point if isinstance(point, str) else number(point) for point in one.points]
     return f"lowest mean prediction {number(one.mean[low])} at {points[low]}, highest {number(one.mean[high])} at {points[high]}."
+
+
+def _evenly(every: int) -> str:
+    return f", evenly one in {every}" if every > 1 else ""

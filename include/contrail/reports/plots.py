@@ -36,13 +36,14 @@ _MOST_FEATURES = 20
 
 @dataclass(frozen=True)
 class PlotData:
-    """What the plots of a training run show. All arrays are of the validation rows.
+    """What the plots of a training run show. All arrays are of the validation rows, or of some of the ``rows`` that there are.
 
     ``importance`` has each feature's share of the total gain; ``history`` the metric of each round.
     """
 
     title: str
     task: Task
+    rows: int
     labels: Floats
     predictions: Floats
     baseline: Floats
@@ -51,6 +52,12 @@ class PlotData:
     history: Mapping[str, Sequence[float]]
     history_metric: str
     rounds: int
+
+    @property
+    def shown(self) -> str:
+        """Say how many rows a plot shows."""
+        drawn = len(self.labels)
+        return f"{drawn:,} validation rows" if drawn == self.rows else f"{drawn:,} of {self.rows:,} validation rows"
 
 
 def draw_all(data: PlotData, folder: Path) -> list[Path]:
@@ -115,7 +122,7 @@ def _roc(axes: "Axes", data: PlotData) -> tuple[str, str]:
         axes.plot(lost / lost[-1], won / won[-1], color=color, linewidth=2, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel="False positive rate", ylabel="True positive rate", aspect="equal")
     axes.legend(loc="lower right")
-    return f"AUC {auc(data.labels, data.predictions):.3f}", f"ROC, {len(data.labels):,} validation rows"
+    return f"AUC {auc(data.labels, data.predictions):.3f}", f"ROC, {data.shown}"
 
 
 def _precision_recall(axes: "Axes", data: PlotData) -> tuple[str, str]:
@@ -132,7 +139,7 @@ def _precision_recall(axes: "Axes", data: PlotData) -> tuple[str, str]:
     axes.annotate(f"label rate {rate:.3f}", (0, rate), (4, -13), textcoords="offset points", color=_SOFT)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="Recall", ylabel="Precision")
     axes.legend(loc="upper right")
-    return f"Average precision {areas[0]:.3f}", f"precision and recall, {len(data.labels):,} validation rows"
+    return f"Average precision {areas[0]:.3f}", f"precision and recall, {data.shown}"
 
 
 def _both(data: PlotData) -> list[tuple[str, Floats, str]]:
@@ -152,7 +159,7 @@ def _predicted_vs_actual(axes: "Axes", data: PlotData) -> tuple[str, str]:
     bar = axes.figure.colorbar(shades, ax=axes, label="rows", shrink=0.8)
     bar.outline.set_visible(False)
     error = float(np.sqrt(np.mean(np.square(data.predictions - data.labels))))
-    return f"RMSE {error:,.4g}", f"predicted and actual, {len(data.labels):,} validation rows"
+    return f"RMSE {error:,.4g}", f"predicted and actual, {data.shown}"
 
 
 def _residuals(axes: "Axes", data: PlotData) -> tuple[str, str]:
@@ -164,7 +171,7 @@ def _residuals(axes: "Axes", data: PlotData) -> tuple[str, str]:
     axes.axvline(0, color=_INK, linewidth=1)
     axes.set(xlim=(-width, width), xlabel="Predicted minus actual", ylabel="Rows")
     axes.legend(loc="upper right")
-    return f"Bias {float(residuals.mean()):+,.4g}", f"errors, {len(residuals):,} validation rows"
+    return f"Bias {float(residuals.mean()):+,.4g}", f"errors, {data.shown}"
 
 
 def _importance(axes: "Axes", data: PlotData) -> tuple[str, str]:

@@ -143,7 +143,7 @@ def _pooled(run: StageRun[Options], qualities: Iterable[Quality]) -> dict[str, P
             rows=int(each.sums.rows.sum()),
             metrics=metrics.finite(values),
             intervals={name: (interval.low, interval.high) for name, interval in intervals.items()},
-            months=tuple(map(_month, each.sums.months())),
+            months=tuple(map(_month, each.sums.periods())),
         )
         run.progress(_pooled_line(version, found[version], HEADLINE[run.pipeline.spec.task]))
     return found

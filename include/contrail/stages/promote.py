@@ -12,11 +12,12 @@ from contrail.methods.gates import Check, approval_check, check_metrics, judge
 from contrail.reports.decision import decision_text
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.changes import Changing, asked_by, changing
+from contrail.stages.judged_rows import judged_rows
 from contrail.stages.model_cards import keep_card
 from contrail.stages.options import PromoteOptions as Options
 from contrail.stages.promotion.aliases import after_refusal, make_champion
 from contrail.stages.promotion.contest import Contest, check_inputs, check_out_of_time, contest_of
-from contrail.stages.promotion.evidence import evidence_of, shadow_days
+from contrail.stages.promotion.evidence import evidence_of, predict_rows, segment_features, shadow_days
 from contrail.stages.promotion.record import keep_record, record_of
 from contrail.stages.results import PromoteDetails, StageResult
 
@@ -45,13 +46,15 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
     contest = contest_of(run)
     check_out_of_time(run, contest)
     check_inputs(run)
-    with labelled_rows(run.lake, spec, run.partitions) as rows:
-        against = f"version {contest.against}" if contest.against else "no champion"
-        run.progress(f"version {contest.challenger.version} against {against} on {len(rows):,} labelled rows")
+    with judged_rows(run.settings, spec.task, segment_features(spec)) as judged:
+        with labelled_rows(run.lake, spec, run.partitions) as rows:
+            against = f"version {contest.against}" if contest.against else "no champion"
+            run.progress(f"version {contest.challenger.version} against {against} on {len(rows):,} labelled rows")
+            predict_rows(spec, contest, rows.stream(), judged)
         immature = immature_days(run.lake, spec, run.partitions)
         if immature:
             run.progress(f"left out {', '.join(immature)}: not all of their labels are known yet")
-        evidence = evidence_of(spec, contest, rows.stream(), shadow_days(run, contest))
+        evidence = evidence_of(spec, contest, judged, shadow_days(run, contest))
     record = record_of(run, contest, evidence, [*judge(evidence, spec.gate), *_approval(run)])
     reports = keep_record(run, contest, record)
     if record.verdict == "refused":
@@ -65,7 +68,7 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
         make_champion(held, run, contest, record)
         run.progress(f"passed: version {record.version} is champion")
     keep_card(run, record.version, contest.against)
-    return result_of(run, rows=len(evidence.labels), details=_details(contest, record), reports=reports)
+    return result_of(run, rows=evidence.rows, details=_details(contest, record), reports=reports)
 
 
 def _approval(run: StageRun[Options]) -> list[Check]:

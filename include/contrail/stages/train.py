@@ -7,20 +7,23 @@ No alias moves here. Promote decides whether a candidate may predict for people.
 import tempfile
 from pathlib import Path
 
-import pyarrow as pa
+import numpy as np
+import pyarrow.compute as pc
 
 from contrail.adapters.executors import has_executors
 from contrail.adapters.spark_trainer import SparkTrainer
 from contrail.adapters.training_runs import LoggedRun
+from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.boosting import Checkpoints
-from contrail.methods.encoding import shared_values
-from contrail.methods.evaluation import Validation, evaluate_training
+from contrail.methods.evaluation import MONTH, Sample, Validation, evaluate_training
 from contrail.methods.fit import Fitted, Method, booster_params, fit_trees, override
+from contrail.methods.matrices import predicted
 from contrail.methods.model_package import MODEL, ModelCard, ModelPackage
 from contrail.methods.splits import split_window
 from contrail.methods.xgboost_loading import load_xgboost
 from contrail.stages.base import StageRun, result_of
+from contrail.stages.judged_rows import judged_rows
 from contrail.stages.model_cards import keep_card
 from contrail.stages.options import TrainOptions as Options
 from contrail.stages.results import StageResult, TrainDetails
@@ -32,6 +35,9 @@ from contrail.stages.training.findings import with_findings
 from contrail.stages.training.log import log_training, register
 from contrail.stages.training.package import package_of
 from contrail.stages.training.rows import TRAINING_SET, check_labels, read_window, version_window
+
+# Plots show no more validation rows than that.
+_DRAWN = 1 << 18
 
 
 def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
@@ -93,18 +99,20 @@ def _fit_and_evaluate(training: Training, checkpoints: Checkpoints) -> Trained:
 
 def _validation(training: Training, fitted: Fitted) -> Validation:
     """The validation rows, with baselines of the rows that the model was fitted on."""
-    window, settings, (fit, check) = training.window, training.method.settings, training.masks
-    fit_rows, rows = (window.rows.groups.filter(pa.array(chosen)) for chosen in (fit, check))
-    rate_table, constant = (fit_rate_table(fit_rows, window.labels[fit], names) for names in (settings.rate_table, ()))
-    return Validation(
-        task=training.spec.task,
-        days=window.days[check],
-        labels=window.labels[check],
-        groups={name: shared_values(rows.column(name)) for name in settings.segments},
-        model=fitted.validation_predictions,
-        rate_table=rate_table.predict(rows),
-        constant=constant.predict(rows),
-    )
+    run, rows, settings, (fit, check) = training.run, training.window.rows, training.method.settings, training.masks
+    rate_table = fit_rate_table(rows.batches(fit), settings.rate_table)
+    names = ("model", "rate_table", "constant")
+    with judged_rows(run.settings, training.spec.task, (*settings.segments, MONTH)) as judged:
+        batches = zip(rows.batches(check), predicted(fitted.checked, training.data, check), strict=True)
+        for (table, labels), predictions in batches:
+            days = table.column(PARTITION)
+            simple = (rate_table.predict(table), np.full(len(labels), rate_table.overall))
+            groups = {name: table.column(name) for name in settings.segments}
+            groups[MONTH] = pc.strftime(days, "%Y-%m")
+            judged.append(days.to_numpy(), labels, dict(zip(names, (predictions, *simple), strict=True)), groups)
+        sums = [judged.sums(name, grouped=name == "model") for name in names]
+        sample = Sample(*judged.sample(_DRAWN, names[:2]))
+    return Validation(training.spec.task, sums[0], sums[1], sums[2], sample)
 
 
 def _log(trained: Trained, package: ModelPackage) -> tuple[ModelCard, LoggedRun]:

@@ -63,3 +63,20 @@ def test_the_embedded_engine_spills_within_its_limit_and_says_what_to_do_beyond_
     assert count == "2000000"
     assert "needs more than its 67,108,864 bytes" in said
     assert "CONTRAIL_MEMORY_LIMIT" in said
+
+
+def test_the_embedded_engine_joins_more_than_its_limit_where_it_is_sparing(tmp_path: Path) -> None:
+    code = """
+        from pyspark.sql import functions as F
+        from contrail.adapters import engine
+        from contrail.config.settings import settings
+        session = engine.session_of(settings(), sparing=True)
+        rows = session.range(1_000_000).select("id", F.sha2(F.col("id").cast("string"), 256).alias("text"))
+        print(rows.join(rows.withColumnRenamed("text", "other"), on="id").where("text = other").count())
+    """
+    environment = {**os.environ, "CONTRAIL_HOME": str(tmp_path / "home"), "CONTRAIL_MEMORY_LIMIT": "64MiB"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["1000000"]
+    assert list((tmp_path / "home" / "tmp").iterdir()) == []

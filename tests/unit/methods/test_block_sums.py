@@ -72,7 +72,7 @@ def test_they_are_those_of_all_rows_at_once(
     assert intervals.keys() == expected_intervals.keys()
     for name, interval in expected_intervals.items():
         assert intervals[name].model_dump() == pytest.approx(interval.model_dump(), abs=1e-12)
-    for found, period in zip(sums.months(), by_month(task, labels, predictions, dates), strict=True):  # type: ignore[arg-type]
+    for found, period in zip(sums.periods(), by_month(task, labels, predictions, dates), strict=True):  # type: ignore[arg-type]
         left, right = found.model_dump(exclude={"interval"}), period.model_dump(exclude={"interval"})
         assert {k: v for k, v in left.items() if not isinstance(v, float)} == {
             k: v for k, v in right.items() if not isinstance(v, float)

@@ -4,6 +4,7 @@ from datetime import date
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tests.judged import model_sums
 
 from contrail.config.model_spec import GateSpec
 from contrail.methods.decision_record import (
@@ -83,15 +84,12 @@ def test_only_large_groups_are_shown_the_largest_first_with_defined_metrics():
     groups = np.repeat(np.array(list(sizes), object), list(sizes.values()))
     labels = (np.arange(len(groups)) % 2).astype(float)
     labels[groups == "large"] = 1.0
+    rows = (np.full(len(groups), np.datetime64("2024-03-01")), labels)
     evidence = Evidence(
-        task="binary",
-        days=np.full(len(groups), np.datetime64("2024-03-01")),
-        labels=labels,
-        challenger=np.full(len(groups), 0.6),
+        challenger=model_sums("binary", *rows, np.full(len(groups), 0.6), {"depot": groups}),
         champion=None,
-        constant=np.full(len(groups), 0.5),
+        constant=model_sums("binary", *rows, np.full(len(groups), 0.5)),
         rate_table=None,
-        groups={"depot": groups},
     )
     large, middle = segment_rows(evidence, "depot")
     assert [(row.group, row.rows, row.label_mean) for row in (large, middle)] == [

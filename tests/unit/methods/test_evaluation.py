@@ -1,21 +1,32 @@
 import numpy as np
 import pytest
+from tests.judged import model_sums
 
-from contrail.methods.evaluation import Validation, evaluate_training
+from contrail.methods.evaluation import MONTH, Sample, Validation, evaluate_training
+
+
+def validation_of(days: np.ndarray, labels: np.ndarray, groups: np.ndarray, *predictions: np.ndarray) -> Validation:
+    months = np.array([str(day)[:7] for day in days], object)
+    model, *baselines = predictions
+    return Validation(
+        "binary",
+        model_sums("binary", days, labels, model, {"depot": groups, MONTH: months}),
+        *(model_sums("binary", days, labels, own) for own in baselines),
+        Sample(labels, *predictions[:2]),
+    )
 
 
 def validation() -> Validation:
     """Sixty rows of January and forty of February; depot A has 60 of them, B 40."""
     rows = np.arange(100)
     labels = (rows % 2).astype(float)
-    return Validation(
-        task="binary",
-        days=np.where(rows < 60, np.datetime64("2024-01-31"), np.datetime64("2024-02-01")),
-        labels=labels,
-        groups={"depot": np.where(rows < 60, "A", "B").astype(object)},
-        model=0.3 + 0.4 * labels,
-        rate_table=0.4 + 0.2 * labels,
-        constant=np.full(100, 0.5),
+    return validation_of(
+        np.where(rows < 60, np.datetime64("2024-01-31"), np.datetime64("2024-02-01")),
+        labels,
+        np.where(rows < 60, "A", "B").astype(object),
+        0.3 + 0.4 * labels,
+        0.4 + 0.2 * labels,
+        np.full(100, 0.5),
     )
 
 
@@ -54,14 +65,13 @@ def test_any_value_of_a_segment_has_its_own_name():
     rows = len(groups)
     labels = (np.arange(rows) % 2).astype(float)
     found = evaluate_training(
-        Validation(
-            task="binary",
-            days=np.full(rows, np.datetime64("2024-01-31")),
-            labels=labels,
-            groups={"depot": groups},
-            model=0.3 + 0.4 * labels,
-            rate_table=np.full(rows, 0.5),
-            constant=np.full(rows, 0.5),
+        validation_of(
+            np.full(rows, np.datetime64("2024-01-31")),
+            labels,
+            groups,
+            0.3 + 0.4 * labels,
+            np.full(rows, 0.5),
+            np.full(rows, 0.5),
         )
     )
     names = {name for name in found.flat() if name.startswith("by_segment/")}

@@ -14,7 +14,7 @@ from contrail.errors import SpecError
 from contrail.methods import fit, trainer
 from contrail.methods.encoded_rows import EncodedRows, Room
 from contrail.methods.fit import Method, booster_params, fit_trees, override, predict_unseen
-from contrail.methods.matrices import TrainingRows
+from contrail.methods.matrices import TrainingRows, predict
 from contrail.methods.trainer import ThisProcess
 
 PARAMS = {"max_depth": 3, "subsample": 0.8, "nthread": 1}  # on a busy machine two threads wait for each other
@@ -73,7 +73,7 @@ def test_the_model_learns_and_the_useful_feature_is_the_important_one(task):
     assert sum(found.importance.values()) == pytest.approx(1)
     name = "logloss" if task == "binary" else "rmse"
     assert found.history["validation"][name][-1] < found.history["validation"][name][0]
-    assert len(found.validation_predictions) == 500
+    assert len(predict(found.checked, made_rows(task), np.arange(2000) >= 1500)) == 500
 
 
 def test_early_stopping_keeps_the_best_rounds_and_refit_uses_all_rows():
@@ -90,7 +90,7 @@ def test_early_stopping_keeps_the_best_rounds_and_refit_uses_all_rows():
 def test_validation_predictions_are_of_the_model_that_did_not_see_those_rows():
     found = fitted()
     labels = made_rows().labels[1500:]
-    p = found.validation_predictions
+    p = predict(found.checked, made_rows(), np.arange(2000) >= 1500)
     loss = -np.mean(labels * np.log(p) + (1 - labels) * np.log(1 - p))
     assert loss == pytest.approx(min(found.history["validation"]["logloss"]), abs=1e-4)
 

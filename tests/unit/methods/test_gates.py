@@ -1,8 +1,9 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 import pytest
+from tests.judged import model_sums
 
 from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
@@ -20,7 +21,40 @@ from contrail.methods.gates import (
 GATE = GateSpec(min_rows=100, bootstrap_samples=500, max_calibration_error=0.1)
 
 
-def made_evidence(days: int = 20, rows: int = 100, **changes) -> Evidence:
+@dataclass(frozen=True)
+class MadeRows:
+    """Rows, each with its day, label and depot, and what every model predicts of it."""
+
+    days: np.ndarray
+    labels: np.ndarray
+    challenger: np.ndarray
+    champion: np.ndarray | None
+    constant: np.ndarray
+    rate_table: np.ndarray | None
+    groups: dict[str, np.ndarray]
+    integrity: tuple[str, ...] = ()
+    shadow: tuple[ShadowDay, ...] = ()
+
+    def evidence(self) -> Evidence:
+        def sums(predictions, groups=None):
+            found = (self.days, self.labels, predictions, groups, GATE.calibration_days)
+            return None if predictions is None else model_sums("binary", *found)
+
+        return Evidence(
+            challenger=sums(self.challenger, self.groups),
+            champion=sums(self.champion, self.groups),
+            constant=sums(self.constant),
+            rate_table=sums(self.rate_table),
+            integrity=self.integrity,
+            shadow=self.shadow,
+        )
+
+
+def judged(rows: MadeRows, gate: GateSpec) -> list[Check]:
+    return judge(rows.evidence(), gate)
+
+
+def made_evidence(days: int = 20, rows: int = 100, **changes) -> MadeRows:
     """Labels with a day effect; the challenger knows the truth, the rate table half of it, the champion nearly it."""
     rng = np.random.default_rng(0)
     day = np.repeat(np.arange(np.datetime64("2024-03-01"), np.datetime64("2024-03-01") + days), rows)
@@ -28,8 +62,7 @@ def made_evidence(days: int = 20, rows: int = 100, **changes) -> Evidence:
     p = 1 / (1 + np.exp(-truth))
     labels = (rng.random(days * rows) < p).astype(float)
     mean = np.full(days * rows, labels.mean())
-    evidence = Evidence(
-        task="binary",
+    evidence = MadeRows(
         days=day,
         labels=labels,
         challenger=p,
@@ -41,12 +74,12 @@ def made_evidence(days: int = 20, rows: int = 100, **changes) -> Evidence:
     return replace(evidence, **changes)
 
 
-def by_name(evidence: Evidence, gate: GateSpec = GATE) -> dict:
-    return {check.name: check for check in judge(evidence, gate)}
+def by_name(evidence: MadeRows, gate: GateSpec = GATE) -> dict:
+    return {check.name: check for check in judged(evidence, gate)}
 
 
 def test_a_better_model_passes_every_check():
-    checks = judge(made_evidence(), GATE)
+    checks = judged(made_evidence(), GATE)
     assert passed(checks)
     assert [check.name for check in checks] == [
         "package_integrity",
@@ -132,21 +165,21 @@ def test_no_rate_table_is_skipped():
 
 
 def test_too_few_rows_or_days_refuse_at_once():
-    few = judge(made_evidence(), GATE.model_copy(update={"min_rows": 5000}))
+    few = judged(made_evidence(), GATE.model_copy(update={"min_rows": 5000}))
     assert [check.name for check in few if check.passed is False] == ["enough_rows"]
     assert len(few) == 2
-    assert not passed(judge(made_evidence(days=4), GATE))
+    assert not passed(judged(made_evidence(days=4), GATE))
 
 
 def test_labels_of_one_class_refuse_without_a_crash():
     evidence = made_evidence()
-    assert not passed(judge(replace(evidence, labels=np.zeros_like(evidence.labels)), GATE))
+    assert not passed(judged(replace(evidence, labels=np.zeros_like(evidence.labels)), GATE))
 
 
 def test_a_damaged_package_and_undefined_predictions_refuse():
     broken = replace(made_evidence(), integrity=("its label differs: x",))
     assert "its label differs" in by_name(broken)["package_integrity"].detail
-    assert not passed(judge(broken, GATE))
+    assert not passed(judged(broken, GATE))
     evidence = made_evidence()
     evidence.challenger[3] = np.nan
     found = by_name(evidence)

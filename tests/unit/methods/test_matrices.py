@@ -1,6 +1,7 @@
 import gc
 import sys
 import tempfile
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import xgboost
 from tests.unit.methods.test_fit import TRAIN, made_rows
 
 from contrail.errors import DataError, SpecError
-from contrail.methods import encoded_rows
+from contrail.methods import encoded_rows, trainer
 from contrail.methods.encoded_rows import Room
 from contrail.methods.encoding import encode
 from contrail.methods.fit import Method, booster_params, fit_trees, predict_unseen
@@ -34,7 +35,7 @@ def test_trees_are_the_same_bytes_in_any_batches_with_rows_and_bins_anywhere(
     found = fit_trees(rows, FIRST, ~FIRST, Method(train, PARAMS))
     assert found.model == whole.model
     assert found.history == whole.history
-    np.testing.assert_array_equal(found.validation_predictions, whole.validation_predictions)
+    np.testing.assert_array_equal(predict(found.checked, rows, ~FIRST), predict(whole.checked, made_rows(), ~FIRST))
 
 
 def test_predictions_of_unseen_parts_are_the_same_with_bins_outside(monkeypatch):
@@ -122,3 +123,19 @@ def test_rows_that_a_gpu_has_room_for_go_there_once_for_all_bins(monkeypatch):
 
 def test_nothing_chosen_is_nothing_predicted():
     assert predict(xgboost.Booster(), made_rows(), np.zeros(2000, bool)).shape == (0,)
+
+
+def test_bins_go_when_nothing_is_grown_on_them_any_more(monkeypatch):
+    made = []
+
+    def watched(*arguments):
+        matrix = binned(*arguments)
+        made.append(weakref.ref(matrix))
+        return matrix
+
+    monkeypatch.setattr(trainer, "binned", watched)
+    with trainer.ThisProcess().holding(made_rows(), FIRST, PARAMS, ~FIRST) as grow:
+        grow(PARAMS, 2, None, ())
+        assert len(made) == 2 and all(ref() for ref in made)
+    gc.collect()
+    assert not any(ref() for ref in made), "the caller still has grow"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ def made_data(task: str) -> PlotData:
     return PlotData(
         title="Late parcels",
         task=task,  # type: ignore[arg-type]
+        rows=500,
         labels=labels,
         predictions=p if task == "binary" else p * 10,
         baseline=np.full(500, labels.mean()),
@@ -39,3 +42,8 @@ def test_the_area_under_the_drawn_curve_is_the_auc():
     won, lost = _curve(data.labels, rounded)
     area = np.trapezoid(won / won[-1], lost / lost[-1])
     assert area == pytest.approx(auc(data.labels, rounded))
+
+
+def test_a_plot_of_some_rows_says_so():
+    assert made_data("binary").shown == "500 validation rows"
+    assert replace(made_data("binary"), rows=9000).shown == "500 of 9,000 validation rows"

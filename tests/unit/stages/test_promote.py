@@ -13,8 +13,9 @@ from contrail.errors import DataError, EngineError, GateRefusedError, MissingInp
 from contrail.lake.labels import labelled_rows
 from contrail.lake.lease import Holder, Leases, LeaseState
 from contrail.methods.gates import judge
+from contrail.stages.judged_rows import judged_rows
 from contrail.stages.promotion.contest import Contest
-from contrail.stages.promotion.evidence import evidence_of
+from contrail.stages.promotion.evidence import evidence_of, predict_rows, segment_features
 
 GATE = ("2024-02-11", "2024-03-09")
 
@@ -261,8 +262,10 @@ def test_a_model_of_another_label_is_refused_by_the_gate(ready):
     other = ready.spec.label.model_copy(update={"expression": "delay > 20"})
     spec = ready.spec.model_copy(update={"label": other})
     contest = Contest(registry.resolve(settings(), "toy", "1"), registry.describe_version(settings(), "toy", "1"), None)
-    with labelled_rows(ready.lake, spec, ready.stage_run("promote", *GATE).partitions) as rows:
-        checks = judge(evidence_of(spec, contest, rows.stream()), spec.gate)
+    with judged_rows(settings(), spec.task, segment_features(spec)) as judged:
+        with labelled_rows(ready.lake, spec, ready.stage_run("promote", *GATE).partitions) as rows:
+            predict_rows(spec, contest, rows.stream(), judged)
+        checks = judge(evidence_of(spec, contest, judged), spec.gate)
     assert [check.passed for check in checks] == [False, True]
     assert "its label differs: delay > 15" in checks[0].detail
     assert package.card.label == "delay > 15"

@@ -1,67 +1,89 @@
 """The evidence for the gate: every model's predictions of the same rows, and the days in shadow."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION
-from contrail.methods.encoding import shared_values
-from contrail.methods.gates import Evidence, ShadowDay
+from contrail.methods.baselines import RateTable
+from contrail.methods.gates import CONSTANT, RATE_TABLE, Evidence, ShadowDay
+from contrail.methods.group_sums import ModelSums
+from contrail.methods.model_package import ModelPackage
 from contrail.methods.splits import out_of_time_window
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun
+from contrail.stages.judged_rows import JudgedRows
 from contrail.stages.options import PromoteOptions
 from contrail.stages.promotion.contest import Contest
 
+_CHALLENGER, _CHAMPION = "challenger", "champion"
 
-def evidence_of(
-    spec: PipelineSpec, contest: Contest, rows: pa.RecordBatchReader, shadow: tuple[ShadowDay, ...] = ()
-) -> Evidence:
-    """Score the rows with both models and the baselines, without stored metrics.
 
-    A batch of rows is in memory at a time. Of each row remain its partition, label, groups and predictions, as numbers.
+class _Field(NamedTuple):
+    """The models that predict the rows, by name, and what is wrong with challenger and champion.
+
+    The gate refuses a package that cannot read the rows for that, not for its predictions.
     """
+
+    models: dict[str, ModelPackage | RateTable]
+    problems: list[str]
+    no_champion: str
+
+
+def _field(spec: PipelineSpec, contest: Contest) -> _Field:
     package = contest.challenger.package.of_today(spec)
     problems = package.differences(spec)
     incumbent = contest.incumbent.package.of_today(spec) if contest.incumbent else None
     outdated = incumbent.differences(spec) if incumbent else []
     why = f"the champion no longer fits the pipeline ({'; '.join(outdated)})" if outdated else contest.why_unread
-    # The gate refuses a package that cannot read the rows for that, not for its predictions.
     models = {
-        "challenger": None if problems else package,
-        "champion": None if outdated else incumbent,
-        "rate_table": package.rate_table if package.rate_table.features and not problems else None,
+        _CHALLENGER: None if problems else package,
+        _CHAMPION: None if outdated else incumbent,
+        RATE_TABLE: package.rate_table if package.rate_table.features and not problems else None,
     }
-    features = dict.fromkeys([*spec.train.segments, *(floor.feature for floor in spec.gate.segments)])
+    return _Field({name: model for name, model in models.items() if model}, problems, why)
 
-    def judged(batch: pa.Table) -> pa.Table:
-        predicted = {name: model.predict(batch) for name, model in models.items() if model}
-        own = {name: batch.column(name) for name in (PARTITION, "label")}
-        groups = {f"group {name}": pc.cast(batch.column(name), pa.string()).dictionary_encode() for name in features}
-        return pa.table({**own, **predicted, **groups})
 
-    batches = (pa.Table.from_batches([batch]) for batch in rows)
-    found = pa.concat_tables([judged(rows.schema.empty_table()), *map(judged, batches)])
-    mean = np.full(found.num_rows, package.card.label_mean)
+def predict_rows(spec: PipelineSpec, contest: Contest, batches: Iterable[pa.RecordBatch], judged: JudgedRows) -> None:
+    """Score rows with both models and the baselines, without stored metrics. A batch of rows is in memory at a time."""
+    models, mean = _field(spec, contest).models, contest.challenger.package.card.label_mean
+    features = segment_features(spec)
+    for batch in batches:
+        rows = pa.Table.from_batches([batch])
+        judged.append(
+            rows.column(PARTITION).to_numpy(),
+            rows.column("label").to_numpy(),
+            {CONSTANT: np.full(len(rows), mean), **{name: model.predict(rows) for name, model in models.items()}},
+            {name: pc.cast(rows.column(name), pa.string()) for name in features},
+        )
 
-    def predictions(name: str) -> npt.NDArray[np.float64] | None:
-        return found.column(name).to_numpy() if models[name] else None
 
-    challenger = predictions("challenger")
+def segment_features(spec: PipelineSpec) -> tuple[str, ...]:
+    """Return the features whose groups are judged."""
+    return tuple(dict.fromkeys([*spec.train.segments, *(floor.feature for floor in spec.gate.segments)]))
+
+
+def evidence_of(
+    spec: PipelineSpec, contest: Contest, judged: JudgedRows, shadow: tuple[ShadowDay, ...] = ()
+) -> Evidence:
+    """Add up what every model predicted of the rows."""
+    models, problems, why = _field(spec, contest)
+
+    def sums(name: str) -> ModelSums | None:
+        grouped = name in (_CHALLENGER, _CHAMPION)
+        return judged.sums(name, grouped, spec.gate.calibration_days) if name in models else None
+
     return Evidence(
-        task=spec.task,
-        days=found.column(PARTITION).to_numpy(),
-        labels=found.column("label").to_numpy(),
-        challenger=mean if challenger is None else challenger,
-        champion=predictions("champion"),
-        constant=mean,
-        rate_table=predictions("rate_table"),
-        groups={name: shared_values(found.column(f"group {name}")) for name in features},
+        challenger=sums(_CHALLENGER) or judged.sums(CONSTANT, True, spec.gate.calibration_days),
+        champion=sums(_CHAMPION),
+        constant=judged.sums(CONSTANT, period_days=spec.gate.calibration_days),
+        rate_table=sums(RATE_TABLE),
         integrity=tuple(problems),
         shadow=shadow,
         **({"no_champion": why} if why else {}),

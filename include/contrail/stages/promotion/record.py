@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from contrail.adapters import registry
 from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel
 from contrail.config.validation_errors import parse_json
@@ -38,7 +36,7 @@ def record_of(
     """The record of a decision; nothing is written yet."""
     spec = run.pipeline.spec
     may_shadow = spec.gate.shadow and contest.incumbent is not None and not contest.again
-    usable = bool(np.isfinite(evidence.challenger).all())
+    usable = evidence.challenger.days.finite
     judgement = judgement_of(checks, contest.challenger.version, contest.against, may_shadow)
     return DecisionRecord(
         pipeline=spec.name,
@@ -56,8 +54,8 @@ def record_of(
         window=DecisionWindow(
             start=run.partitions.start,
             end=run.partitions.end,
-            days=len(np.unique(evidence.days)),
-            rows=len(evidence.labels),
+            days=evidence.days,
+            rows=evidence.rows,
             immature=immature_days(run.lake, spec, run.partitions),
         ),
         gate=spec.gate,
@@ -67,9 +65,9 @@ def record_of(
         metric_names=tuple(METRICS[spec.task]),
         metrics={name: finite(values) for name, values in evidence.metrics().items()},
         intervals=evidence.intervals() if usable else {},
-        calibration=evidence.calibration(spec.gate) if usable else (),
+        calibration=evidence.calibration() if usable else (),
         shadow=evidence.shadow,
-        segments={name: segment_rows(evidence, name) for name in evidence.groups},
+        segments={name: segment_rows(evidence, name) for name in evidence.challenger.groups},
         provenance=_provenance(run, contest),
     )
 

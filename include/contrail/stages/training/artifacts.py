@@ -41,9 +41,10 @@ def _plot_data(trained: Trained) -> PlotData:
     return PlotData(
         title=spec.title,
         task=spec.task,
-        labels=validation.labels,
-        predictions=validation.model,
-        baseline=validation.rate_table,
+        rows=validation.rows,
+        labels=validation.sample.labels,
+        predictions=validation.sample.model,
+        baseline=validation.sample.rate_table,
         baseline_name="rate table" if trained.training.method.settings.rate_table else "constant",
         importance=trained.fitted.importance,
         history={part: values[metric] for part, values in history.items()},

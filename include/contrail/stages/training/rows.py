@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
@@ -22,12 +23,14 @@ from contrail.methods.matrices import TrainingRows
 from contrail.methods.splits import Split
 from contrail.stages.base import StageRun
 from contrail.stages.options import TrainOptions
-from contrail.stages.training.base import TrainingWindow, WindowRows
+from contrail.stages.training.base import DayLabels, TrainingWindow, WindowRows
 
 TRAINING_SET = "training_set"
 _READS = 5
 # PyArrow's own. Other groups would give the training set other bytes, and its receipt another hash.
 _ROW_GROUP = 1 << 20
+# Rows of the window of which, evenly spaced, the model card's findings are. All of them, in most windows.
+_SHOWN_ROWS = 2_000_000
 
 
 def read_window(run: StageRun[TrainOptions]) -> TrainingWindow:
@@ -68,55 +71,96 @@ def _keep(run: StageRun[TrainOptions], labelled: LabelledRows) -> WindowRows | N
     room = Room(settings.memory_bytes // 4, settings.memory_bytes // 2, settings.home_path / "tmp")
     encoded = EncodedRows(tuple(spec.features.columns), categories, room)
     train = override(spec.train, run.options.params)
-    own = [name for name in spec.sensitive if name in spec.features.columns]
-    groups = list(dict.fromkeys((*train.rate_table, *train.segments, *own)))
-    small: list[pa.Table] = []
+    sensitive = [name for name in spec.sensitive if name in spec.features.columns]
+    others = [name for name in spec.sensitive if name not in sensitive]
+    every = max(1, -(-len(labelled) // _SHOWN_ROWS))
     path = _training_set(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    batches = labelled.stream()
+    batches, labels, days = labelled.stream(), [], _Days()
     with pq.ParquetWriter(unfinished, batches.schema, compression="zstd") as file:
         for rows in _row_groups(batches):
             file.write_table(rows, _ROW_GROUP)
             encoded.append(rows)
-            small.append(pa.table({name: _short(rows.column(name)) for name in {PARTITION, *groups, "label"}}))
+            own = rows.column("label").to_numpy()
+            days.add(rows.column(PARTITION).to_numpy(), own)
+            labels.append(own.astype(np.float32))
+            del rows, own  # else they would be there while the next group grows
     unfinished.replace(path)
-    kept = pa.concat_tables(small)
-    others = [name for name in spec.sensitive if name not in own]
-    labels = kept.column("label").to_numpy()
     return WindowRows(
-        data=TrainingRows(encoded, labels.astype(np.float32)),
-        days=kept.column(PARTITION).to_numpy(),
-        labels=labels,
-        groups=_beside(kept.select(groups), labelled.of_entities(others)) if others else kept.select(groups),
+        data=TrainingRows(encoded, np.concatenate(labels)),
+        labels=days.found(),
+        groups=tuple(dict.fromkeys((*train.rate_table, *train.segments, *sensitive))),
+        every=every,
+        beside=_beside(labelled.of_entities(others), every) if others else None,
         file=path,
     )
 
 
+class _Days:
+    """The labels of each day, of rows that come in order."""
+
+    def __init__(self) -> None:
+        self._days: dict[np.datetime64, tuple[int, float, float]] = {}
+
+    def add(self, days: npt.NDArray[np.datetime64], labels: npt.NDArray[np.float64]) -> None:
+        """Add rows."""
+        known, first, counts = np.unique(days, return_index=True, return_counts=True)
+        smallest, largest = np.minimum.reduceat(labels, first), np.maximum.reduceat(labels, first)
+        for day, *own in zip(known, counts.tolist(), smallest.tolist(), largest.tolist(), strict=True):
+            rows, low, high = self._days.get(day, (0, np.inf, -np.inf))
+            self._days[day] = (rows + own[0], min(low, own[1]), max(high, own[2]))
+
+    def found(self) -> DayLabels:
+        """Return the labels of all days."""
+        rows, smallest, largest = zip(*self._days.values(), strict=True)
+        return DayLabels(np.array([*self._days]), np.array(rows), np.array(smallest), np.array(largest))
+
+
 def _row_groups(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """Put batches together. Where a column's pieces begin decides on its pages, so each column is one piece."""
-    held = batches.schema.empty_table()
+    """Put batches together. Where a column's pieces begin decides on its pages, so each column is one piece.
+
+    A group has up to a million rows, so no column is twice in memory at a time.
+    """
+    held, rows = [[pa.array([], field.type)] for field in batches.schema], 0
     for batch in batches:
-        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
-        while len(held) >= _ROW_GROUP:
-            yield held.slice(0, _ROW_GROUP).combine_chunks()
-            held = held.slice(_ROW_GROUP)
-    if len(held):
-        yield held.combine_chunks()
+        start = 0
+        while start < len(batch):
+            own = batch.slice(start, _ROW_GROUP - rows)
+            for pieces, column in zip(held, own.columns, strict=True):
+                pieces.append(pa.concat_arrays([pieces[0], column]))  # a copy, so that the batch can go
+            start, rows = start + len(own), rows + len(own)
+            if rows == _ROW_GROUP:
+                yield _joined(held, batches.schema)
+                rows = 0
+    if rows:
+        yield _joined(held, batches.schema)
+
+
+def _joined(held: list[list[pa.Array]], schema: pa.Schema) -> pa.Table:
+    """Join the pieces of each column after its first, which is empty, and forget them."""
+    columns = []
+    for pieces in held:
+        columns.append(pa.concat_arrays(pieces))
+        del pieces[1:]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _beside(more: pa.RecordBatchReader, every: int) -> pa.Table:
+    """Columns that no model reads, of every so-many-th row. Each text is in memory once."""
+    kept, first = [more.schema.empty_table()], 0
+    for batch in more:
+        chosen = pa.array(np.arange(-first % every, len(batch), every))
+        kept.append(pa.Table.from_batches([batch.take(chosen)]))
+        first += len(batch)
+    found = pa.concat_tables(kept)
+    short = {name: _short(found.column(name)) for name in found.column_names}
+    return pa.table(short)
 
 
 def _short(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Keep each text once. The rows have its number."""
     return column.dictionary_encode() if pa.types.is_string(column.type) else column
-
-
-def _beside(rows: pa.Table, more: pa.RecordBatchReader) -> pa.Table:
-    """The rows with columns that no model reads."""
-    tables = (pa.Table.from_batches([batch]) for batch in more)
-    short = [pa.table({name: _short(table.column(name)) for name in table.column_names}) for table in tables]
-    for name in more.schema.names:
-        rows = rows.append_column(name, pa.concat_tables(short).column(name))
-    return rows
 
 
 def _training_set(run: StageRun[TrainOptions]) -> Path:
@@ -131,14 +175,15 @@ def check_labels(spec: PipelineSpec, window: TrainingWindow, split: Split) -> No
         MissingInputError: when it has no labelled rows.
         DataError: when a binary task's labels are all the same.
     """
-    parts = zip(("fit", "validation"), split.masks(window.days), (split.fit, split.validation), strict=True)
-    for name, rows, days in parts:
-        labels = window.labels[rows]
-        if not len(labels):
+    known = window.rows.labels
+    parts = zip(("fit", "validation"), split.masks(known.days), (split.fit, split.validation), strict=True)
+    for name, chosen, days in parts:
+        if not chosen.any():
             raise MissingInputError(f"{spec.name}: no labelled rows in {days}, which is the {name} part of the window")
-        if spec.task == "binary" and len(np.unique(labels)) < 2:
+        smallest, largest = known.smallest[chosen].min(), known.largest[chosen].max()
+        if spec.task == "binary" and smallest == largest:
             raise DataError(
-                f"{spec.name}: all {len(labels):,} labels of the {name} part {days} are {labels[0]:g}; "
+                f"{spec.name}: all {known.rows[chosen].sum():,} labels of the {name} part {days} are {smallest:g}; "
                 f"no model can learn from them. Check label.expression ({spec.label.expression})."
             )
 

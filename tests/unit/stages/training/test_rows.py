@@ -13,8 +13,9 @@ from tests.toy_tables import publish_toy
 
 from contrail.adapters import data_versions
 from contrail.lake.labels import read_training_rows
+from contrail.methods import encoded_rows
 from contrail.methods.matrices import encode_window
-from contrail.stages.training import rows
+from contrail.stages.training import base, rows
 
 
 def test_rows_are_read_again_when_a_table_was_published_meanwhile(toy, monkeypatch):
@@ -65,18 +66,30 @@ def test_the_training_set_has_the_bytes_that_it_would_have_in_one_piece(toy, mon
     assert [path.name for path in window.rows.file.parent.iterdir()] == ["rows.parquet"]
 
 
-def test_the_window_keeps_what_training_asks_for_again(toy):
+@pytest.mark.parametrize("block", [1000, 400])
+def test_the_window_keeps_what_training_asks_for_again(toy, monkeypatch, block):
+    monkeypatch.setattr(encoded_rows, "BLOCK_ROWS", block)
     publish_toy(toy, "2024-01-01", "2024-02-15")
     run = toy.stage_run("train", "2024-01-01", "2024-02-09")
     window = rows.read_window(run)
     whole = read_training_rows(toy.lake, toy.spec, run.partitions, window.labels_as_of)
     data = encode_window(whole, toy.spec)
     assert window.rows.data.categories == data.categories
-    np.testing.assert_array_equal(window.rows.data.encoded.read(0), data.encoded.read(0))
-    np.testing.assert_array_equal(window.labels, whole["label"].to_numpy())
-    np.testing.assert_array_equal(window.days, whole["partition_date"].to_numpy())
-    for name in window.rows.groups.column_names:
-        assert window.rows.groups[name].to_pylist() == whole[name].to_pylist()
+    for number in range(len(data.encoded.blocks)):
+        np.testing.assert_array_equal(window.rows.data.encoded.read(number), data.encoded.read(number))
+    np.testing.assert_array_equal(window.rows.data.labels, whole["label"].to_numpy())
+    monkeypatch.setattr(base, "BLOCK_ROWS", 77)
+    days = window.rows.labels
+    chosen = np.arange(len(days.days)) % 3 == 1
+    found = list(window.rows.batches(window.rows.of_days(chosen)))
+    own = np.isin(whole["partition_date"].to_numpy(), days.days[chosen])
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in found]), whole["label"].to_numpy()[own])
+    for name in ("partition_date", *window.rows.groups):
+        values = [value for rows, _ in found for value in rows[name].to_pylist()]
+        assert values == whole[name].filter(pa.array(own)).to_pylist()
+    of_day = [whole["label"].to_numpy()[whole["partition_date"].to_numpy() == day] for day in days.days]
+    assert days.rows.tolist() == list(map(len, of_day))
+    assert [(own.min(), own.max()) for own in of_day] == list(zip(days.smallest, days.largest, strict=True))
 
 
 @given(sizes=st.lists(st.integers(0, 9), max_size=8))
