@@ -17,7 +17,7 @@ class Reason(Frozen):
 
 def reasons_in(row: Mapping[str, Any]) -> tuple[Reason, ...]:
     """The reasons that a row of predictions has, the first first."""
-    found = []
+    found = list[Reason]()
     while (name := f"reason_{len(found) + 1}") in row and row[name] is not None:
         reason = Reason(feature=row[name], value=row[f"{name}_value"], contribution=row[f"{name}_contribution"])
         found.append(reason)

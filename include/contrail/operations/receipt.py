@@ -217,17 +217,17 @@ def _seen(lake: Lake, spec: PipelineSpec, as_of: datetime | None) -> int | None:
     snapshot = readers.snapshot_at(lake, "predictions", as_of)
     if snapshot is None:
         first = lake.history("predictions")[-1].committed_at if lake.exists("predictions") else None
-        when = f"The first were published at {first}." if first else no_predictions(lake, spec)
-        raise MissingInputError(f"{spec.name} had no predictions at {as_of:%Y-%m-%d %H:%M:%S} UTC. {when}")
+        when = f"the first were published at {first}" if first else no_predictions(lake, spec)
+        raise MissingInputError(f"{spec.name} had no predictions at {as_of:%Y-%m-%d %H:%M:%S} UTC; {when}.")
     return snapshot
 
 
 def _row(lake: Lake, spec: PipelineSpec, day: date, key: Mapping[str, str], snapshot: int | None) -> dict[str, Any]:
     days = Partitions(day, day)
     if not lake.exists("predictions") or not lake.made_of("predictions", days, snapshot):
-        then = "" if snapshot is None else "had then no"
+        had = "has" if snapshot is None else "then had"
         raise MissingInputError(
-            f"{spec.name} {then or 'has no'} predictions of {day}. {no_predictions(lake, spec)} "
+            f"{spec.name} {had} no predictions of {day}; {no_predictions(lake, spec)}. "
             f"Run: contrail score --pipeline {spec.name} --from {day}"
         )
     rows = rows_with(lake, spec, "predictions", key, days, snapshot)

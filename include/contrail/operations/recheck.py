@@ -58,10 +58,10 @@ def recheck(
     """
     spec = pipeline.spec
     if not lake.exists("predictions"):
-        raise MissingInputError(f"{spec.name} has no predictions. {no_predictions(lake, spec)}")
+        raise MissingInputError(f"{spec.name} has no predictions; {no_predictions(lake, spec)}.")
     chosen = rows_with(lake, spec, "predictions", {}, days, sample=(rows, seed)).to_pylist()
     if not chosen:
-        raise MissingInputError(f"{spec.name} has no predictions of {days}. {no_predictions(lake, spec)}")
+        raise MissingInputError(f"{spec.name} has no predictions of {days}; {no_predictions(lake, spec)}.")
     models: dict[str, ModelPackage] = {}
     found: list[tuple[Mapping[str, Any], bool | None]] = []
     for (day, version, snapshot), group in groupby(chosen, _made_of):

@@ -175,13 +175,13 @@ def newest_day(lake: Lake, spec: PipelineSpec, key: Mapping[str, str], snapshot:
             if len(days):
                 found: Any = days[-1].as_py()
                 return found
-    raise MissingInputError(f"{spec.name} has no prediction of any day with {said(key)}. {no_predictions(lake, spec)}")
+    raise MissingInputError(f"{spec.name} has no prediction of any day with {said(key)}; {no_predictions(lake, spec)}.")
 
 
 def no_predictions(lake: Lake, spec: PipelineSpec) -> str:
     """The days that have predictions, or what to do when none has."""
     has = lake.ends("predictions")
-    return f"It has {has}." if has else f"It has none yet: contrail status -p {spec.name} says what comes next."
+    return f"it has {has}" if has else f"it has none yet: contrail status -p {spec.name} says what comes next"
 
 
 def said(key: Mapping[str, object]) -> str:
