@@ -22,7 +22,23 @@ def prediction(pipeline: Seen, day: date, key: Object, changes: Object = "{}") -
 
     asked, other = _object("key", key, _KEY), _object("changes", changes, _CHANGES)
     found = one_prediction(lake_of(pipeline), pipeline, day, asked, other)
-    return {**found.as_dict(), "same": found.receipt.same}
+    return {**found.as_dict(), "same": found.receipt.same, "verdict": found.receipt.verdict}
+
+
+@router.get("/why")
+def why(pipeline: Seen, day: date, key: Object) -> dict[str, Any]:
+    """Every score that was published for a row, and its source rows with file and line. ``key`` is a JSON object."""
+    from contrail.operations.why import why as find_why
+
+    return find_why(lake_of(pipeline), pipeline, _object("key", key, _KEY), day).as_dict()
+
+
+@router.get("/flips")
+def flips(pipeline: Seen, day: date, key: Object) -> dict[str, Any]:
+    """The smallest changes of one or two features that flip a decision. ``key`` is a JSON object."""
+    from contrail.operations.what_if import flips_of
+
+    return flips_of(lake_of(pipeline), pipeline, day, _object("key", key, _KEY)).as_dict()
 
 
 @router.get("/find")
