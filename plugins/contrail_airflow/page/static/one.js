@@ -110,7 +110,7 @@ class View {
     const binary = found.task === "binary";
     const show = binary ? words.rate : words.number;
     const past = h("div", { class: "box" });
-    const [before, flipping, rows] = ["published", "flipping", "rows"].map(() => h("div", { class: "part" }));
+    const [before, flipping, rows] = ["part", "part narrow", "part"].map((name) => h("div", { class: name }));
     this.drawn.abort();
     this.drawn = new AbortController();
     const title = Object.entries(receipt.key).map(([name, value]) => `${name} ${value}`).join(", ");
