@@ -92,7 +92,13 @@ def test_the_commands_work_and_print_what_the_page_shows(page: Path, project: Pa
             assert not lost, f"not printed: {lost}\n{said}"
 
 
-def test_a_thousand_random_flights_are_computed_again_to_the_last_bit(project: Path) -> None:
+def test_a_thousand_random_flights_are_computed_again_to_the_last_bit(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(project).items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
     pipeline = load_pipeline("flight_delay")
     found = recheck(Lake(settings(), pipeline.name), pipeline, 1000)
+    settings.cache_clear()
     assert (found.rows, found.same, found.others) == (1000, 1000, ())
