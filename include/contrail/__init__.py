@@ -25,7 +25,7 @@ def open(pipeline: str | None = None) -> "OpenPipeline":
         >>> import contrail
         >>> parcels = contrail.open("toy")
         >>> parcels
-        toy: Late parcels. Tables: .tables; rows: .table(…), .sql(…); also .model(…), .decision(…), .receipt(…)
+        toy: Late parcels. Tables: .tables; rows: .table(…), .sql(…); also .model(…), .decision(…), .receipt(…), .why(…)
     """
     from contrail.notebook.opened import open_pipeline  # the libraries of the lake take a second and a half
 

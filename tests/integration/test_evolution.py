@@ -20,6 +20,8 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import SchemaError, SpecError
 from contrail.lake.sql import ask
+from contrail.operations.recheck import recheck
+from contrail.operations.why import why
 from contrail.partitions import Partitions
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("evolution")]
@@ -216,6 +218,15 @@ def test_ten_changes_of_the_spec_and_predictions_of_every_age(
             for entry in evolving.toy.lake.history(name)}  # fmt: skip
     receipts = {row[2] for rows in evolving.published.values() for row in rows}
     assert receipts <= kept, "each prediction's features can still be asked"
+
+    # Each is computed again from its own model and snapshot, whatever has changed since, under the key's name of today.
+    again = recheck(evolving.toy.lake, evolving.toy.pipeline, 10_000)
+    assert (again.rows, again.same, again.others) == (sum(map(len, evolving.published.values())), again.rows, ())
+    for day in (READY + timedelta(days=1), evolving.day - timedelta(days=3)):
+        found = why(evolving.toy.lake, evolving.toy.pipeline, {"number": 7}, day)
+        assert found.same, found.verdict
+        own = next(one for one in found.sources if one.table == "parcels").shown[0]
+        assert (own.file, own.line) == (f"parcels/{day}.csv.gz", 9), day
 
 
 def asked(toy: Toy, question: str, moment: datetime) -> list[tuple[Any, ...]]:

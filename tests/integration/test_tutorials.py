@@ -15,6 +15,8 @@ from tests.tutorials import SHELL, SHOWN, blocks, environment, fork_server, make
 
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
+from contrail.lake.lake import Lake
+from contrail.operations.recheck import recheck
 from contrail.partitions import Partitions
 from contrail.stages.runner import run_stage
 
@@ -88,3 +90,15 @@ def test_the_commands_work_and_print_what_the_page_shows(page: Path, project: Pa
         elif purpose == SHOWN:
             lost = missing(text, said)
             assert not lost, f"not printed: {lost}\n{said}"
+
+
+def test_a_thousand_random_flights_are_computed_again_to_the_last_bit(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(project).items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    pipeline = load_pipeline("flight_delay")
+    found = recheck(Lake(settings(), pipeline.name), pipeline, 1000)
+    settings.cache_clear()
+    assert (found.rows, found.same, found.others) == (1000, 1000, ())

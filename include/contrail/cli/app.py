@@ -25,6 +25,7 @@ from contrail.cli import (
     tables,
     unexpected,
     upkeep,
+    whys,
 )
 from contrail.cli.help import help_text
 from contrail.config.settings import settings
@@ -37,7 +38,7 @@ app = typer.Typer(
     help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
-for desk in (stages, backfills, queries, replay, tables, upkeep, forget, models, housekeeping, bills, doctor):
+for desk in (stages, backfills, queries, whys, replay, tables, upkeep, forget, models, housekeeping, bills, doctor):
     app.add_typer(desk.app)
 
 

@@ -58,6 +58,15 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         'contrail query "DESCRIBE predictions"',
         "contrail query -p flight_delay",
     ),
+    "why": (
+        "contrail why UA,15,EWR -p flight_delay --on 2013-12-01",
+        "contrail why carrier=UA,flight=15,origin=EWR -p flight_delay --html why.html",
+        "contrail why UA,15,EWR -p flight_delay --on 2013-12-01 --as-of 2013-12-01T06:00",
+    ),
+    "what-if": (
+        "contrail what-if UA,15,EWR dest_delay_1d=40 carrier=AA -p flight_delay --on 2013-12-01",
+        "contrail what-if UA,15,EWR -p flight_delay --on 2013-12-01",
+    ),
     "attach": ("contrail attach lake.duckdb -p flight_delay",),
     "status": (
         "contrail status -p flight_delay",

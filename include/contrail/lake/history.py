@@ -1,7 +1,7 @@
 """The history of a table: its snapshots, their lineage, and the rollback to an earlier one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -89,19 +89,29 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
     ]
 
 
-def maker(tables: Tables, name: str, snapshot_id: int, day: date) -> HistoryEntry | None:
-    """Return the commit that gave a table the rows of a partition which a snapshot has.
+def makers(tables: Tables, name: str, snapshot_id: int, days: Iterable[date]) -> dict[date, HistoryEntry]:
+    """Return the commit that gave a table the rows of each partition which a snapshot has.
 
-    None: the snapshot or that commit has expired, or the partition had no rows.
+    A day is left out if the snapshot or that commit has expired, or the partition had no rows.
     """
     table = tables.find(name)
     snapshot = table.snapshot_by_id(snapshot_id) if table else None
     if table is None or snapshot is None:
-        return None
+        return {}
     before = [found.snapshot_id for found in ancestors_of(snapshot, table.metadata)]
     known = {entry.snapshot: entry for entry in entries(tables, name)}
-    window = Partitions(day, day)
-    return next((known[found] for found in before if found in known and known[found].commit.changes(window)), None)
+    found: dict[date, HistoryEntry] = {}
+    for day in days:
+        window = Partitions(day, day)
+        maker = next((known[one] for one in before if one in known and known[one].commit.changes(window)), None)
+        if maker:
+            found[day] = maker
+    return found
+
+
+def maker(tables: Tables, name: str, snapshot_id: int, day: date) -> HistoryEntry | None:
+    """Return the commit that made one partition; see ``makers``."""
+    return makers(tables, name, snapshot_id, [day]).get(day)
 
 
 def lineage(tables: Tables, name: str) -> Lineage:

@@ -16,6 +16,7 @@ from contrail.notebook.models import Decision, Model
 from contrail.notebook.rows import Rows
 from contrail.operations.decisions import decision_of
 from contrail.operations.receipt import Receipt, receipt_of
+from contrail.operations.why import Why, why
 from contrail.partitions import Partitions, parse_moment
 from contrail.reports.fragments import table_html
 from contrail.stages.champion import model_of
@@ -178,10 +179,32 @@ class OpenPipeline:
         """
         return receipt_of(self._pipeline, self._lake, _day(day), key, personal)
 
+    def why(
+        self, day: str | date | None = None, *, as_of: Moment | None = None, personal: bool = False, **key: object
+    ) -> Why:
+        """Find all that made a prediction: each score that was published, its parts, and its source rows.
+
+        Args:
+            day: Its partition. None: the newest on which the key has a prediction.
+            as_of: Answer for what readers saw at this time, UTC.
+            personal: Show the values of persons.
+            key: Values of columns of the key, as many as name one prediction.
+
+        Raises:
+            SpecError, MissingInputError: as ``receipt``.
+
+        Example:
+            >>> answer = parcels.why("2024-03-01", parcel=7)
+            >>> len(answer.published), answer.same
+            (1, True)
+        """
+        on = None if day is None else _day(day)
+        return why(self._lake, self._pipeline, key, on, _moment(as_of), personal)
+
     def __repr__(self) -> str:
         return (
             f"{self.name}: {self._spec.title}. Tables: .tables; rows: .table(…), .sql(…); "
-            "also .model(…), .decision(…), .receipt(…)"
+            "also .model(…), .decision(…), .receipt(…), .why(…)"
         )
 
     def _repr_html_(self) -> str:

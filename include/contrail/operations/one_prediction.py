@@ -3,8 +3,9 @@
 The receipt says what made it (``receipt``). Nothing here is published.
 """
 
+import math
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -15,13 +16,13 @@ from contrail.config.problems import hint
 from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
-from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
 from contrail.lake.views import Wanted, create_views
 from contrail.methods.model_package import ModelPackage
-from contrail.operations.receipt import Receipt, rows_with, traced
+from contrail.operations.receipt import Receipt, traced
+from contrail.operations.rows_of_key import entity_columns, rows_with
 from contrail.partitions import Partitions
 
 _FOUND = 50  # predictions that a search names
@@ -110,35 +111,40 @@ def find(lake: Lake, pipeline: Pipeline, day: date, text: str) -> tuple[Found, .
 
 
 def one_prediction(
-    lake: Lake, pipeline: Pipeline, day: date, key: Mapping[str, object], changes: Mapping[str, Any] | None = None
+    lake: Lake,
+    pipeline: Pipeline,
+    day: date | None,
+    key: Mapping[str, object],
+    changes: Mapping[str, Any] | None = None,
+    as_of: datetime | None = None,
 ) -> OnePrediction:
     """Explain a prediction, and compute the score that other values of features would give.
 
     Args:
         lake: The pipeline's tables.
         pipeline: The pipeline.
-        day: Partition of the prediction.
+        day: Partition of the prediction. None: the newest on which the key has one.
         key: Values of columns of the key, as many as name one prediction of the day.
         changes: Other values by feature; null means unknown.
+        as_of: The prediction that readers saw at this moment. Default: that of now.
 
     Raises:
         SpecError: as ``traced``, and for a change of no feature, of a personal one, or to a value that it cannot have.
         MissingInputError: as ``traced``.
     """
     spec = pipeline.spec
-    receipt, package, rows = traced(pipeline, lake, day, key)
-    other = None if rows is None or not changes else _with(rows, spec, package, changes)
-    columns = datasets.predictions(spec).columns
-    entity = {name: value for name, value in receipt.key.items() if columns[name].type not in ("date", "timestamp")}
+    receipt, package, rows = traced(pipeline, lake, day, key, as_of=as_of)
+    other = None if rows is None or not changes else changed_rows(rows, spec, package, changes)
+    entity = {name: receipt.key[name] for name in entity_columns(spec)}
     return OnePrediction(
         receipt=receipt,
         task=spec.task,
         threshold=spec.score.threshold if spec.task == "binary" else None,
-        published=None if rows is None else _explained(rows, spec, package),
-        changed=None if other is None else _explained(other, spec, package),
+        published=None if rows is None else explained(rows, spec, package),
+        changed=None if other is None else explained(other, spec, package),
         choices={name: tuple(values) for name, values in _categories(package).items() if name not in spec.personal},
         entity=entity,
-        past=_past(lake, spec, day, entity) if entity else (),
+        past=_past(lake, spec, receipt.partition, entity) if entity else (),
     )
 
 
@@ -146,7 +152,12 @@ def _categories(package: ModelPackage) -> dict[str, list[str]]:
     return {package.columns.get(name, name): list(values) for name, values in package.card.categories.items()}
 
 
-def _with(rows: pa.Table, spec: PipelineSpec, package: ModelPackage, changes: Mapping[str, Any]) -> pa.Table:
+def changed_rows(rows: pa.Table, spec: PipelineSpec, package: ModelPackage, changes: Mapping[str, Any]) -> pa.Table:
+    """Give a row of features other values.
+
+    Raises:
+        SpecError: for a change of no feature, of a personal one, or to a value that it cannot have.
+    """
     known = _categories(package)
     for name, value in changes.items():
         if name not in package.features:
@@ -155,6 +166,8 @@ def _with(rows: pa.Table, spec: PipelineSpec, package: ModelPackage, changes: Ma
             raise SpecError(f"{name} is personal, so it is neither shown nor changed here")
         if name in known and value is not None and value not in known[name]:
             raise SpecError(f"the model does not know {name}={value!r}; {hint(str(value), known[name], 'values')}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SpecError(f"{name} cannot be {value}; null means unknown")
         at = rows.schema.get_field_index(name)
         try:
             changed = pa.array([value], rows.schema.field(at).type)
@@ -164,17 +177,19 @@ def _with(rows: pa.Table, spec: PipelineSpec, package: ModelPackage, changes: Ma
     return rows
 
 
-def _explained(rows: pa.Table, spec: PipelineSpec, package: ModelPackage) -> Explained:
+def explained(rows: pa.Table, spec: PipelineSpec, package: ModelPackage, personal: bool = False) -> Explained:
+    """Explain the score that a model gives to a row of features, with the values of persons where ``personal``."""
     *parts, base = map(float, package.contributions(rows)[0])
     (values,) = rows.select(package.features).to_pylist()
     categories = _categories(package)
+    hidden = frozenset() if personal else spec.personal
     effects = [
         Effect(
             feature=name,
-            meaning=spec.features.columns[name].doc,
+            meaning=spec.features.columns[name].doc if name in spec.features.columns else "The spec has it no more.",
             kind="category" if name in categories else "number",
-            value=None if name in spec.personal else values[name],
-            hidden=name in spec.personal,
+            value=None if name in hidden else values[name],
+            hidden=name in hidden,
             contribution=part,
         )
         for name, part in zip(package.features, parts, strict=True)
@@ -186,7 +201,8 @@ def _explained(rows: pa.Table, spec: PipelineSpec, package: ModelPackage) -> Exp
 
 def _past(lake: Lake, spec: PipelineSpec, day: date, entity: Mapping[str, Any]) -> tuple[Past, ...]:
     around = Partitions(max(spec.first_partition, day - _AROUND), day + _AROUND)
-    rows = rows_with(lake, spec, "predictions", Wanted(days={"predictions": around}, personal=True), entity)
+    key = {name: str(value) for name, value in entity.items()}
+    rows = rows_with(lake, spec, "predictions", key, around)
     return tuple(
         Past(
             day=row[PARTITION],

@@ -4,40 +4,37 @@ Who may see it is decided where it is shown.
 """
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from contrail.adapters.registry import RegisteredModel
-from contrail.config.names import listed, quoted
 from contrail.config.pipeline import Pipeline
-from contrail.config.problems import hint
 from contrail.config.spec import PipelineSpec
 from contrail.errors import MissingInputError, SpecError
 from contrail.frozen import Frozen
-from contrail.lake import history
+from contrail.lake import history, readers
 from contrail.lake.datasets import PARTITION
 from contrail.lake.history import HistoryEntry
 from contrail.lake.lake import Lake
-from contrail.lake.sessions import session
-from contrail.lake.sql import in_words
-from contrail.lake.views import Wanted, create_views
 from contrail.methods.model_package import ModelPackage
+from contrail.methods.scoring import Receipt as Origin
+from contrail.methods.scoring import Scorer, Scoring
+from contrail.operations.published_reasons import Reason, reasons_in, same_reasons, shown_reasons
+from contrail.operations.rows_of_key import (
+    checked_key,
+    holder_of,
+    newest_day,
+    no_predictions,
+    rows_with,
+    said,
+)
 from contrail.partitions import Partitions
 from contrail.reports.fragments import table_html
 from contrail.stages.champion import model_of
-from contrail.stages.fitting import fitted
 
 _NAMED = 3  # predictions that an ambiguous key names in its error
-
-
-class Reason(Frozen):
-    """A feature that moved a score. ``contribution`` is in log-odds, or in label units."""
-
-    feature: str
-    value: str | None
-    contribution: float
 
 
 class Made(Frozen):
@@ -69,7 +66,8 @@ class Receipt(Frozen):
     """One prediction and what made it.
 
     ``features`` and ``scoring`` are None where their snapshots have expired. ``recomputed`` is the score that the model
-    gives to the same features now; None where their snapshot has expired. It equals ``prediction``.
+    gives to the same features now, and ``same_reasons`` whether it gives the same reasons. Both are None where the
+    features' snapshot has expired. ``device`` is what scored: a card's sums differ from a processor's by rounding.
     """
 
     pipeline: str
@@ -84,12 +82,40 @@ class Receipt(Frozen):
     scoring: Made | None
     scoring_run: str
     scored_at: str
+    device: str
     recomputed: float | None
+    same_reasons: bool | None
+
+    @property
+    def same_score(self) -> bool | None:
+        """Whether the score computed again has the bits of the published one; None when it cannot be computed again."""
+        return None if self.recomputed is None else self.recomputed.hex() == self.prediction.hex()
 
     @property
     def same(self) -> bool | None:
-        """Whether the score computed again is the one that was published; None when it cannot be computed again."""
-        return None if self.recomputed is None else self.recomputed == self.prediction
+        """Whether score and reasons computed again are those that were published; None when they cannot be."""
+        return None if self.recomputed is None else bool(self.same_score and self.same_reasons)
+
+    @property
+    def verdict(self) -> str:
+        """What came of computing it again, in a sentence or two."""
+        if self.recomputed is None:
+            return "Its features have expired, so the score cannot be computed again."
+        if self.same:
+            return "Computed again from its receipt just now: the same score and the same reasons, to the last bit."
+        what = (
+            "the reasons are others"
+            if self.same_score
+            else f"the score is {self.recomputed!r}, not {self.prediction!r}"
+        )
+        if self.device != "cpu":
+            why = f"A card ({self.device}) scored this row, and its sums differ from a processor's by rounding."
+        else:
+            why = (
+                "Somebody changed the table or the model by hand, or another XGBoost computes. "
+                f"Run: contrail verify -p {self.pipeline}"
+            )
+        return f"Computed again from its receipt, {what}. {why}"
 
     def _repr_html_(self) -> str:
         values = self.as_dict()
@@ -109,98 +135,136 @@ class Traced(NamedTuple):
     features: pa.Table | None
 
 
-def receipt_of(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, object], personal: bool = False) -> Receipt:
+def receipt_of(
+    pipeline: Pipeline,
+    lake: Lake,
+    day: date | None,
+    key: Mapping[str, object],
+    personal: bool = False,
+    as_of: datetime | None = None,
+) -> Receipt:
     """Find one prediction and what made it. Arguments and errors are those of ``traced``."""
-    return traced(pipeline, lake, day, key, personal).receipt
+    return traced(pipeline, lake, day, key, personal, as_of).receipt
 
 
-def traced(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, object], personal: bool = False) -> Traced:
+def traced(
+    pipeline: Pipeline,
+    lake: Lake,
+    day: date | None,
+    key: Mapping[str, object],
+    personal: bool = False,
+    as_of: datetime | None = None,
+) -> Traced:
     """Find one prediction and what made it, and keep its model and features for who asks more of them.
 
     Args:
         pipeline: The pipeline.
         lake: Its tables.
-        day: Partition of the prediction.
+        day: Partition of the prediction. None: the newest on which the key has one.
         key: Values of columns of the key, as many as name one prediction of the day.
         personal: Show the values of reasons that are personal.
+        as_of: The prediction that readers saw at this moment. Default: that of now.
 
     Raises:
-        SpecError: for a column that the key lacks, or values that name several predictions.
+        SpecError: for a column that the key lacks, a value of another type, or values that name several predictions.
         MissingInputError: when there is no such prediction, or its model is gone.
     """
-    spec = pipeline.spec
-    for name in key:
-        if name not in spec.key:
-            raise SpecError(f"'{name}' is no column of the key of {spec.name}; {hint(name, spec.key, 'the key')}")
-    row = _row(pipeline, lake, day, key)
-    model = fitted(spec, model_of(lake.settings, lake, row["model_version"]))
+    spec, found = pipeline.spec, checked_key(lake, pipeline.spec, key)
+    snapshot = _seen(lake, spec, as_of)
+    day = day or newest_day(lake, spec, found, snapshot)
+    row = _row(lake, spec, day, found, snapshot)
+    return trace(pipeline, lake, row, personal)
+
+
+def trace(pipeline: Pipeline, lake: Lake, row: Mapping[str, Any], personal: bool) -> Traced:
+    """Find what made a row of predictions, which ``rows_with`` has read, and compute it again.
+
+    Raises:
+        MissingInputError: when its model is gone.
+    """
+    spec, day, snapshot = pipeline.spec, row[PARTITION], int(row["feature_snapshot"])
+    model = model_of(lake.settings, lake, row["model_version"])
+    package = model.package.of_today(spec)
     found = {name: row[name] for name in spec.key}
-    snapshot = int(row["feature_snapshot"])
-    features = _features(lake, spec, snapshot, day, found)
+    table = holder_of(lake, "features", snapshot)
+    features = features_of(lake, spec, table, snapshot, day, found, package) if table else None
+    scoring = _scoring(lake, day, row["scoring_run"])
+    recomputed, same = (None, None) if features is None else computed_again(spec, package, features, row)
     receipt = Receipt(
         pipeline=spec.name,
         partition=day,
         key=found,
-        prediction=row[spec.prediction_column],
+        prediction=row[score_column(package)],
         decision=row.get("decision"),
-        reasons=_reasons(spec, row, personal),
+        reasons=shown_reasons(spec, reasons_in(row), personal),
         model=_model(model),
         features_snapshot=snapshot,
-        features=_made(history.maker(lake, "features", snapshot, day)),
-        scoring=_made(_scoring(lake, day, row["scoring_run"])),
+        features=_made(history.maker(lake, table, snapshot, day)) if table else None,
+        scoring=_made(scoring),
         scoring_run=row["scoring_run"],
         scored_at=row["scored_at"].isoformat(),
-        recomputed=None if features is None else float(model.package.predict(features)[0]),
+        device=scoring.provenance.extra.get("device", "cpu") if scoring else "cpu",
+        recomputed=recomputed,
+        same_reasons=same,
     )
-    return Traced(receipt, model.package, features)
+    return Traced(receipt, package, features)
 
 
-def _row(pipeline: Pipeline, lake: Lake, day: date, key: Mapping[str, object]) -> dict[str, Any]:
-    spec = pipeline.spec
-    if not lake.partitions("predictions", Partitions(day, day)):
-        has = lake.ends("predictions")
+def _seen(lake: Lake, spec: PipelineSpec, as_of: datetime | None) -> int | None:
+    """The snapshot of predictions that readers saw at a moment."""
+    if as_of is None:
+        return None
+    snapshot = readers.snapshot_at(lake, "predictions", as_of)
+    if snapshot is None:
+        first = lake.history("predictions")[-1].committed_at if lake.exists("predictions") else None
+        when = f"the first were published at {first}" if first else no_predictions(lake, spec)
+        raise MissingInputError(f"{spec.name} had no predictions at {as_of:%Y-%m-%d %H:%M:%S} UTC; {when}.")
+    return snapshot
+
+
+def _row(lake: Lake, spec: PipelineSpec, day: date, key: Mapping[str, str], snapshot: int | None) -> dict[str, Any]:
+    days = Partitions(day, day)
+    if not lake.exists("predictions") or not lake.made_of("predictions", days, snapshot):
+        had = "has" if snapshot is None else "then had"
         raise MissingInputError(
-            f"{spec.name} has no predictions of {day}; {f'it has {has}' if has else 'it has none yet'}. "
+            f"{spec.name} {had} no predictions of {day}; {no_predictions(lake, spec)}. "
             f"Run: contrail score --pipeline {spec.name} --from {day}"
         )
-    rows = rows_with(lake, spec, "predictions", Wanted(days={"predictions": Partitions(day, day)}, personal=True), key)
-    said = ", ".join(f"{name}={value}" for name, value in key.items())
+    rows = rows_with(lake, spec, "predictions", key, days, snapshot)
     if not rows.num_rows:
-        raise MissingInputError(f"{spec.name} has no prediction of {day} with {said}")
+        raise MissingInputError(f"{spec.name} has no prediction of {day} with {said(key)}")
     if rows.num_rows > 1:
-        several = "; ".join(
-            ", ".join(f"{name}={row[name]}" for name in spec.key) for row in rows.slice(0, _NAMED).to_pylist()
-        )
+        several = "; ".join(said({name: row[name] for name in spec.key}) for row in rows.slice(0, _NAMED).to_pylist())
         also = [name for name in spec.key if name not in key]
         raise SpecError(
-            f"{rows.num_rows:,} predictions of {day} have {said or 'no key given'}: {several}… Name also {', '.join(also)}."
+            f"{rows.num_rows:,} predictions of {day} have {said(key)}: {several}… Name also {', '.join(also)}."
         )
     found: dict[str, Any] = rows.to_pylist()[0]
     return found
 
 
-def rows_with(lake: Lake, spec: PipelineSpec, table: str, wanted: Wanted, key: Mapping[str, object]) -> pa.Table:
-    """Read the rows of a table that have these values in columns of the key, in the order of partition and key."""
-    with session(lake.settings) as connection, in_words(lake, spec):
-        create_views(connection, lake, spec, {table}, wanted)
-        shown = connection.table(table)
-        kinds = dict(zip(shown.columns, shown.types, strict=True))
-        same = " AND ".join(f"{quoted(name)} = ${n}::{kinds[name]}" for n, name in enumerate(key, start=1)) or "true"
-        query = f"SELECT * FROM {table} WHERE {same} ORDER BY {listed((PARTITION, *spec.key))}"
-        return connection.sql(query, params=[str(value) for value in key.values()]).to_arrow_table()
+def computed_again(
+    spec: PipelineSpec, package: ModelPackage, features: pa.Table, row: Mapping[str, Any]
+) -> tuple[float, bool]:
+    """Compute a prediction again, as the stage ``score`` would. Return the score, and whether the reasons are the row's.
+
+    Args:
+        spec: The pipeline.
+        package: The row's model.
+        features: The row's features, one row.
+        row: The published row.
+    """
+    published = reasons_in(row)
+    origin = Origin(model_name="", model_version="", feature_snapshot=None, scoring_run="", scored_at=datetime.min)
+    reasons = max(1, len(published))
+    scoring = Scoring(kept=(), threshold=spec.score.threshold, reasons=reasons, receipt=origin)
+    (again,) = Scorer(package, scoring)(features).to_pylist()
+    return again[score_column(package)], same_reasons(spec, published, reasons_in(again))
 
 
-def _reasons(spec: PipelineSpec, row: Mapping[str, Any], personal: bool) -> tuple[Reason, ...]:
-    ranks = range(1, spec.score.reasons + 1)
-    return tuple(
-        Reason(
-            feature=row[f"reason_{rank}"],
-            value=row[f"reason_{rank}_value"] if personal or row[f"reason_{rank}"] not in spec.personal else None,
-            contribution=row[f"reason_{rank}_contribution"],
-        )
-        for rank in ranks
-        if row.get(f"reason_{rank}") is not None
-    )
+def score_column(package: ModelPackage) -> str:
+    """The column of predictions that has a model's scores."""
+    return "probability" if package.card.task == "binary" else "prediction"
 
 
 def _model(model: RegisteredModel) -> ModelReceipt:
@@ -238,10 +302,16 @@ def _made(entry: HistoryEntry | None) -> Made | None:
     )
 
 
-def _features(lake: Lake, spec: PipelineSpec, snapshot: int, day: date, key: Mapping[str, object]) -> pa.Table | None:
-    wanted = Wanted(snapshots={"features": snapshot}, days={"features": Partitions(day, day)}, personal=True)
-    try:
-        rows = rows_with(lake, spec, "features", wanted, key)
-    except MissingInputError:
-        return None
+def features_of(
+    lake: Lake,
+    spec: PipelineSpec,
+    table: str,
+    snapshot: int,
+    day: date,
+    key: Mapping[str, object],
+    package: ModelPackage,
+) -> pa.Table | None:
+    """The rows of features of a day that have these values in the key, as a model reads them; None where there are none."""
+    found = {name: str(value) for name, value in key.items()}
+    rows = rows_with(lake, spec, table, found, Partitions(day, day), snapshot, package.features)
     return rows if rows.num_rows else None

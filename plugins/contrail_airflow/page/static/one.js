@@ -6,6 +6,7 @@ import { get } from "./airflow.js";
 import { chart } from "./charts.js";
 import { command, fill, h } from "./dom.js";
 import { empty, facts, table, tile } from "./pieces.js";
+import { flips, sources, versions } from "./why.js";
 import * as words from "./words.js";
 
 const SHOWN = 12; // features with the largest effect; the others are one line together
@@ -109,6 +110,7 @@ class View {
     const binary = found.task === "binary";
     const show = binary ? words.rate : words.number;
     const past = h("div", { class: "box" });
+    const [before, flipping, rows] = ["part", "part narrow", "part"].map((name) => h("div", { class: name }));
     this.drawn.abort();
     this.drawn = new AbortController();
     const title = Object.entries(receipt.key).map(([name, value]) => `${name} ${value}`).join(", ");
@@ -125,13 +127,34 @@ class View {
         tile("Model", `v${receipt.model.version}`),
         tile("Day", words.day(receipt.partition)),
       ),
-      h("p", { class: found.same === false ? "trouble" : "soft" }, same(found.same)),
+      h("p", { class: found.same === false ? "trouble" : "soft" }, found.verdict),
       published && h("section", { "aria-label": "Reasons" }, h("h2", {}, "What each feature did"), h("p", { class: "soft" }, scale(binary)), this.waterfall(found, changes, show, binary)),
       Object.keys(changes).length > 0 && h("p", {}, h("button", { type: "button", onclick: () => go({ changes: null }) }, "Take the changes back")),
+      binary && published && flipping,
+      before,
       found.past.length > 1 && h("section", { "aria-label": "Other days" }, h("h2", {}, "The same on other days"), past),
       made(receipt),
+      rows,
     );
+    if (binary && published) flips(flipping, this, receipt);
+    this.deeper(before, rows, receipt, show);
     if (found.past.length > 1) this.past(past, found, show);
+  }
+
+  /** What takes longer to find: earlier scores, and source rows. */
+  async deeper(before, rows, receipt, show) {
+    const signal = this.drawn.signal;
+    fill(rows, h("p", { class: "busy" }, "Looking for the source rows …"));
+    try {
+      const asked = new URLSearchParams({ day: receipt.partition, key: JSON.stringify(receipt.key) }).toString();
+      if (this.deep?.asked !== asked) this.deep = { asked, found: get(`${this.base}/why?${asked}`, this.page.signal) };
+      const found = await this.deep.found;
+      if (signal.aborted) return;
+      versions(before, found, show);
+      sources(rows, found);
+    } catch (error) {
+      if (!signal.aborted) fill(rows, h("pre", { class: "trouble" }, error.message));
+    }
   }
 
   waterfall(found, changes, show, binary) {
@@ -192,9 +215,6 @@ class View {
 const moved = (now, before, binary, show) => `${show(now)} (${binary ? `${words.signed(Math.round((now - before) * 1000) / 10)} points` : words.signed(now - before)})`;
 // Six digits are enough to read; the score is computed with all of them until somebody types others.
 const legible = (value) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value);
-
-const same = (equal) =>
-  equal === null ? "Its features have expired, so the score cannot be computed again." : equal ? "Computed again from its receipt just now: the same score, to the last bit." : "Computed again from its receipt, the score is another. The model or the table was changed by hand: run contrail verify.";
 
 const scale = (binary) => (binary ? "Effects add up in log-odds; the last column says what the score is after each." : "Effects add up in units of the label, from the mean of the training to the prediction.");
 

@@ -23,6 +23,8 @@ OURS = {MARK: "1", "sec-fetch-site": "same-origin"}
 # What an endpoint reads, where twelve days without a model are not enough.
 FILLED = {
     "/api/{pipeline}/prediction",
+    "/api/{pipeline}/prediction/why",
+    "/api/{pipeline}/prediction/flips",
     "/api/{pipeline}/models/{version}",
     "/api/{pipeline}/models/{version}/rollback",
     "/reports/{pipeline}/{kind}/{path:path}",
@@ -41,6 +43,11 @@ ENDPOINTS = {
         EVERYBODY,
     ),
     ("GET", "/api/{pipeline}/prediction"): ('api/toy/prediction?day=2024-02-26&key={"parcel":"0"}', EVERYBODY),
+    ("GET", "/api/{pipeline}/prediction/why"): ('api/toy/prediction/why?day=2024-02-26&key={"parcel":"0"}', EVERYBODY),
+    ("GET", "/api/{pipeline}/prediction/flips"): (
+        'api/toy/prediction/flips?day=2024-02-26&key={"parcel":"0"}',
+        EVERYBODY,
+    ),
     ("GET", "/api/{pipeline}/prediction/find"): ("api/toy/prediction/find?day=2024-02-26", EVERYBODY),
     ("GET", "/api/{pipeline}/models"): ("api/toy/models", EVERYBODY),
     ("GET", "/api/{pipeline}/models/{version}"): ("api/toy/models/2", EVERYBODY),

@@ -12,6 +12,8 @@ from tests.conftest import Toy
 from tests.unit.plugins.page.conftest import EVIL, Visit
 
 from contrail.operations.one_prediction import find, one_prediction
+from contrail.operations.what_if import flips_of
+from contrail.operations.why import why
 from contrail.stages.champion import model_of
 from contrail.stages.fitting import fitted
 
@@ -52,6 +54,20 @@ def test_another_value_gives_the_score_of_the_models_own_package(visit: Visit, t
     values = {one["feature"]: one["value"] for one in found["changed"]["effects"]}
     assert (values["weight"], values["depot"]) == (9.5, None)
     assert found["choices"]["depot"] == ["A", "B", "C"]
+
+
+def test_the_page_answers_why_and_what_would_flip_as_the_commands_do(visit: Visit, toy_models: Toy) -> None:
+    asked = {"day": DAY, "key": json.dumps({"parcel": 0})}
+    day = date.fromisoformat(DAY)
+    answer = visit("analyst").get("api/toy/prediction/why", params=asked)
+    found = why(toy_models.lake, toy_models.pipeline, {"parcel": 0}, day).as_dict()
+    assert answer.json()["receipt"].pop("features_snapshot") == str(found["receipt"].pop("features_snapshot"))
+    assert answer.json()["explained"] == found["explained"]
+    assert [one["prediction"] for one in answer.json()["published"]] == [found["receipt"]["prediction"]]
+    assert [one["table"] for one in answer.json()["sources"]] == list(toy_models.spec.tables)
+    answer = visit("analyst").get("api/toy/prediction/flips", params=asked)
+    assert answer.json() == flips_of(toy_models.lake, toy_models.pipeline, day, {"parcel": 0}).as_dict()
+    assert ask(visit, {"parcel": "0"}).json()["verdict"].endswith("to the last bit.")
 
 
 def test_the_same_entity_on_other_days(visit: Visit, toy_models: Toy) -> None:
