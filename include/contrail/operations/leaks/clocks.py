@@ -29,13 +29,17 @@ _RULE = "known_at_in_partition"
 
 @dataclass(frozen=True)
 class _Event:
-    """What rows of a table report: SQL of its instant, null where there is none; ``words`` name it, ``rows`` have it."""
+    """What rows of a table report: SQL of its instant, null where there is none; ``words`` name it, ``rows`` have it.
+
+    ``hidden``: one of the times is of persons.
+    """
 
     table: str
     known_at: str
     at: str
     words: str
     rows: str
+    hidden: bool = False
 
 
 def of_clocks(connection: duckdb.DuckDBPyConnection, lake: Lake, spec: PipelineSpec, partitions: Partitions) -> Told:
@@ -61,7 +65,8 @@ def _events(spec: PipelineSpec) -> Iterator[_Event]:
             continue
         for name, column in source.columns.items():
             if name != source.known_at and (at := _instant(spec, f"t.{quoted(name)}", column.type)):
-                yield _Event(table, source.known_at, at, name, f"clock_{table} t")
+                hidden = bool({name, source.known_at} & source.personal)
+                yield _Event(table, source.known_at, at, name, f"clock_{table} t", hidden)
     label, entities = spec.tables[spec.label.table], spec.tables[spec.entities]
     times = [name for name, c in entities.columns.items() if c.type == "timestamp" and name != entities.known_at]
     if times and not label.known_ahead and spec.label.table != spec.entities:
@@ -73,7 +78,8 @@ def _events(spec: PipelineSpec) -> Iterator[_Event]:
             f"JOIN (SELECT {keys}, {', '.join(map(quoted, times))} FROM clock_{spec.entities}) e USING ({keys})"
         )
         words = f"the first of {' and '.join(times)} in {spec.entities}"
-        yield _Event(spec.label.table, str(label.known_at), first, words, rows)
+        hidden = bool({*times, label.known_at} & spec.personal)
+        yield _Event(spec.label.table, str(label.known_at), first, words, rows, hidden)
 
 
 def _instant(spec: PipelineSpec, column: str, kind: str) -> str | None:
@@ -125,8 +131,8 @@ def _examples(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, event: 
         Row(
             partition=row[PARTITION],
             key={name: MASK if name in source.personal else row[name] for name in shown},
-            value=row["_value"],
-            other=row["_other"],
+            value=MASK if event.hidden else row["_value"],
+            other=MASK if event.hidden else row["_other"],
         )
         for row in found.to_pylist()
     )

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pytest
 from tests.conftest import Toy
 from tests.toy_tables import rows_of
+from tests.unit.lake.test_views import with_personal
 from tests.unit.operations.leaks.conftest import BY_HAND, publish
 
+from contrail.config.personal import MASK
 from contrail.lake import datasets
 from contrail.lake.sessions import session
 from contrail.operations.leaks import clocks
@@ -69,6 +71,13 @@ def test_rows_that_were_known_before_their_day_are_shown(filled: Toy) -> None:
     assert (found.level, found.subject, found.rows) == (WARNING, "deliveries.delivered_at", 60)
     assert found.says == "60 of 660 rows were known before ship_date"
     assert found.examples[0].key == {"ship_date": date(2024, 1, 12), "parcel": 0}
+
+
+def test_times_of_persons_are_not_shown(filled: Toy) -> None:
+    early = published(filled, lambda rows: rows.assign(delivered_at=rows["delivered_at"] - timedelta(days=30)))
+    early.spec = with_personal(early.spec, "deliveries", "delivered_at")
+    (found,) = of(early)
+    assert {(row.value, row.other) for row in found.examples} == {(MASK, MASK)}
 
 
 def test_rows_that_claim_to_be_known_later_than_they_came_are_said(filled: Toy) -> None:
