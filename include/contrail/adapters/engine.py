@@ -184,15 +184,19 @@ def out_of_memory(error: Exception, settings: Settings) -> EngineError | None:
     )
 
 
+def column(name: str) -> "Column":
+    """The column of this name, whatever characters it has."""
+    from pyspark.sql import functions as F
+
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
 def read_files(session: "SparkSession", uris: Sequence[str], schema: "pa.Schema") -> "DataFrame":
     """Read one or more Parquet files. A column is null where a file has none of its names (``lake.parquet``)."""
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
     from contrail.lake.parquet import earlier_of, in_files
-
-    def column(name: str) -> "Column":
-        return F.col("`" + name.replace("`", "``") + "`")
 
     # The engine takes a schema by its names. Without one it would take the columns of one file for all files.
     rows = session.read.schema(from_arrow_schema(in_files(schema))).parquet(*uris)

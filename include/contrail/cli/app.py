@@ -17,6 +17,7 @@ from contrail.cli import (
     doctor,
     forget,
     housekeeping,
+    leaks,
     models,
     printing,
     queries,
@@ -38,7 +39,21 @@ app = typer.Typer(
     help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
-for desk in (stages, backfills, queries, whys, replay, tables, upkeep, forget, models, housekeeping, bills, doctor):
+for desk in (
+    stages,
+    backfills,
+    queries,
+    whys,
+    replay,
+    tables,
+    upkeep,
+    forget,
+    models,
+    leaks,
+    housekeeping,
+    bills,
+    doctor,
+):
     app.add_typer(desk.app)
 
 

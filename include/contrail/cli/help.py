@@ -105,6 +105,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail govern -p flight_delay --on 2013-11-03",
         'contrail govern -p flight_delay --on 2013-11-03 --reason "new carrier"',
     ),
+    "check-leaks": (
+        "contrail check-leaks -p flight_delay",
+        "contrail check-leaks -p flight_delay --from 2013-10-01 --to 2013-10-28 --cutoffs 10 --seed 7",
+    ),
     "pipelines": ("contrail pipelines",),
     "check": ("contrail check -p flight_delay", "contrail check --thorough"),
     "cost": (

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 from upath import UPath
 
+from contrail.adapters.engine import column as named
 from contrail.adapters.engine import forget_kept, out_of_memory, read_files, session_of
 from contrail.adapters.executors import has_executors
 from contrail.adapters.final_files import write_final
@@ -35,7 +36,7 @@ from contrail.stages.results import FeaturesDetails, StageResult
 from contrail.stages.staleness import features_reach
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 # What the embedded engine takes for a feature of a row while it joins and groups. Of 53 features, 300,000 rows fit 512 MiB.
 _BYTES_A_VALUE = 32
@@ -76,20 +77,21 @@ def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
 
 def _build(run: StageRun[Options], snapshots: Mapping[str, int | None]) -> UPath:
     """Build the features of the range on the engine, and return the folder of their files."""
-    parts = _parts(run)
+    parts = parts_of(run)
     session = session_of(run.settings, sparing=len(parts) > 1)
     for number, part in enumerate(parts, start=1):
         of = f": {part}, part {number} of {len(parts)}" if len(parts) > 1 else ""
         run.progress(f"building on {run.settings.engine.kind}{of}")
         try:
-            _build_part(replace(run, partitions=part), snapshots, f"features/{part}" if of else "features")
+            own = replace(run, partitions=part)
+            build_from(own, sources(own, snapshots), f"features/{part}" if of else "features")
         finally:
             forget_kept(session)
     check_asked(run, run.staging / "features", snapshots[f"validated_{run.pipeline.spec.entities}"])
     return run.staging / "features"
 
 
-def _parts(run: StageRun[Options]) -> list[Partitions]:
+def parts_of(run: StageRun[Options]) -> list[Partitions]:
     """Split the range into parts that the embedded engine can build within the memory limit. A day is never split."""
     spec, days = run.pipeline.spec, run.partitions
     if run.settings.engine.kind != "sail":
@@ -107,10 +109,27 @@ def _parts(run: StageRun[Options]) -> list[Partitions]:
     return [Partitions(*part) for part in zip(starts, ends, strict=True)]
 
 
-def _build_part(run: StageRun[Options], snapshots: Mapping[str, int | None], folder: str) -> None:
+def sources(
+    run: StageRun[Options], snapshots: Mapping[str, int | None], earlier: Mapping[str, Mapping[date, int]] | None = None
+) -> "dict[str, DataFrame]":
+    """Read what the pipeline's ``build`` receives for the range: the rows that its last cut-off may see.
+
+    Args:
+        run: Its ``staging`` takes a copy of the rows, where the engine is embedded.
+        snapshots: Of each ``validated_<table>``.
+        earlier: Snapshots of days that are to be read as they were before, by landed table and partition.
+    """
+    then = earlier or {}
+    return {
+        table: _read(run, table, snapshots[f"validated_{table}"], then.get(table, {}))
+        for table in run.pipeline.spec.tables
+    }
+
+
+def build_from(run: StageRun[Options], tables: "dict[str, DataFrame]", folder: str) -> None:
+    """Build the features of the range from these rows, into a folder of the run's ``staging``. Nothing is published."""
     spec = run.pipeline.spec
     window = FeatureWindow(run.partitions, spec.features.lookback_days, spec.timezone, spec.cutoff)
-    tables = {table: _read(run, table, snapshots[f"validated_{table}"]) for table in spec.tables}
     _write(run, run.pipeline.function("features", "build")(tables, window), window, folder)
 
 
@@ -160,7 +179,7 @@ def _holes(run: StageRun[Options]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFrame":
+def _read(run: StageRun[Options], table: str, snapshot: int | None, earlier: Mapping[date, int]) -> "DataFrame":
     """The rows of a validated table that the range's last cut-off may see, as far back as a window may reach."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -170,7 +189,7 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     window = run.partitions.reaching_back(spec.features.lookback_days) if daily else None
     dataset = datasets.validated(spec, table)
     schema = run.lake.schema(dataset.name)
-    files = run.lake.files(dataset.name, window, snapshot)
+    files = _files(run.lake, dataset.name, window, snapshot, earlier)
     columns = from_arrow_schema(schema)
     if not files:
         return session.createDataFrame([], columns)
@@ -187,6 +206,19 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None) -> "DataFram
     rows.write.mode("overwrite").parquet(gathered)
     # Of no rows at all an engine may write no file, which would then say nothing of the columns.
     return session.read.schema(columns).parquet(gathered)
+
+
+def _files(
+    lake: Lake, name: str, window: Partitions | None, snapshot: int | None, earlier: Mapping[date, int]
+) -> list[str]:
+    """The files of a window: of the days in ``earlier`` those of their own snapshots."""
+    if window is None or not earlier:
+        return lake.files(name, window, snapshot)
+    found = []
+    for own in {snapshot, *earlier.values()}:
+        days = as_ranges(day for day in window if earlier.get(day, snapshot) == own)
+        found += [file for each in days for file in lake.files(name, each, own)]
+    return found
 
 
 def _known(rows: "DataFrame", run: StageRun[Options], known_ahead: bool) -> "DataFrame":
@@ -219,12 +251,6 @@ def _first_known(rows: "DataFrame", run: StageRun[Options], window: Partitions, 
     return rows.join(keys, on=later.schema.names, how="left_anti")
 
 
-def _named(name: str) -> "Column":
-    from pyspark.sql import functions as F
-
-    return F.col("`" + name.replace("`", "``") + "`")
-
-
 def _folder(run: StageRun[Options], name: str) -> str:
     folder = run.staging / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -239,9 +265,7 @@ def _write(run: StageRun[Options], built: "DataFrame", window: FeatureWindow, ta
     columns = dataset.columns
     with_cutoff = built.withColumn("cutoff_at", window.cutoff_at(F.col(PARTITION)))
     # Leave out columns that the spec does not list. The list in pipeline.yaml is what the model sees.
-    typed = [
-        _named(name).cast("double") if column.type == "float" else _named(name) for name, column in columns.items()
-    ]
+    typed = [named(name).cast("double") if column.type == "float" else named(name) for name, column in columns.items()]
     rows, folder = with_cutoff.select(*typed), _folder(run, target)
     try:
         if has_executors(run.settings.engine):

@@ -40,6 +40,8 @@ _DAGS = ("daily", "score", "monitor", "train", "backfill")
 _CASCADE = ("daily", "score", "monitor")
 # An asset event becomes a run within 4 s. After this long with nothing running, a missing run is not going to come.
 _SILENT_SECONDS = 120
+# A week shows a leak of the features' code as well as a year, and takes seconds.
+_LEAK_DAYS = 7
 _PARSE_SECONDS = 180
 
 console = Console()
@@ -132,10 +134,10 @@ class MainJob:
     # ---- steps ----
 
     def run(self) -> None:
-        """Do what is left, then print the summary.
+        """Do what is left, then check that no feature knows the future.
 
         Raises:
-            MainJobError: when a run failed.
+            MainJobError: when a run failed, or features know the future.
         """
         steps = self.steps()
         if not steps:
@@ -151,6 +153,7 @@ class MainJob:
             for label, step in steps:
                 self._say(f"[bold]{label}[/]")
                 step(api)
+        self._check_leaks()
 
     @contextmanager
     def _landing(self) -> Iterator[Callable[[], None]]:
@@ -180,6 +183,18 @@ class MainJob:
             self._say(f"  {left} runs that an interrupted job left are marked failed; this job does their work again")
         for dag_id in ids:
             api.pause(dag_id, False)
+
+    def _check_leaks(self) -> None:
+        """Prove on the last week of the stretch that no feature knows the future."""
+        last = self.plan.bulk.end
+        days = Partitions(last - timedelta(days=_LEAK_DAYS - 1), last)
+        self._say(f"[bold]check-leaks {days}[/]: build its features without the future, and with a spoilt one")
+        arguments = ["-p", self.pipeline.name, "--from", str(days.start), "--to", str(days.end), "--cutoffs", "1"]
+        command = [sys.executable, "-m", "contrail", "check-leaks", *arguments]
+        found = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if found.returncode:
+            raise MainJobError(f"check-leaks found a leak, or could not look:\n{found.stdout[-6000:]}")
+        self._say(f"  {escape(found.stdout.strip().splitlines()[-1])}")
 
     def _range(self, api: AirflowApi, partitions: Partitions, stages: tuple[str, ...]) -> None:
         conf = {"from": str(partitions.start), "to": str(partitions.end), "stages": list(stages), "model": "champion"}

@@ -265,22 +265,22 @@ def test_a_range_that_needs_more_memory_is_built_in_parts(toy: Toy, monkeypatch:
     toy.run("features", "2024-01-08", "2024-01-12")
     together, days = built(toy), Partitions.parse("2024-01-08", "2024-01-12")
     run = toy.stage_run("features", str(days.start), str(days.end))
-    assert features._parts(run) == [days]
+    assert features.parts_of(run) == [days]
     # 12 parcels a day: two days fit, and a day is never split.
     for fitting, starts in ((24, (8, 10, 12)), (13, (8, 9, 10, 11, 12)), (1, (8, 9, 10, 11, 12))):
         bytes_a_value = run.settings.memory_bytes // (fitting * len(toy.spec.features.columns))
         monkeypatch.setattr(features, "_BYTES_A_VALUE", bytes_a_value)
-        parts = features._parts(run)
+        parts = features.parts_of(run)
         assert [part.start.day for part in parts] == list(starts)
         assert [day for part in parts for day in part] == list(days)
     asked: list[tuple[date, date]] = []
-    build = features._build_part
+    build = features.build_from
 
     def watched(part: Any, *given: Any) -> None:
         asked.append((part.partitions.start, part.partitions.end))
         build(part, *given)
 
-    monkeypatch.setattr(features, "_build_part", watched)
+    monkeypatch.setattr(features, "build_from", watched)
     publish_all(toy, parcels().assign(delay=99.0))
     toy.run("features", "2024-01-08", "2024-01-12")
     assert asked == [(day, day) for day in days]

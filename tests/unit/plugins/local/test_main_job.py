@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 from tests.conftest import Toy
+from tests.pipelines.toy.source import DEPOTS
+from tests.toy_tables import rows_of
+from tests.unit.operations.leaks.conftest import publish
 
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.errors import ContrailError
 from contrail.partitions import Partitions
 from contrail_airflow.local.cascade import Cascade
-from contrail_airflow.local.main_job import MainJob, make_plan
+from contrail_airflow.local.main_job import MainJob, MainJobError, make_plan
 
 DAYS = Partitions(date(2024, 3, 9), date(2024, 3, 10))
 
@@ -49,6 +52,19 @@ def test_an_empty_home_needs_every_step(toy: Toy) -> None:
         "score 2024-02-25..2024-03-07",
         "day by day 2024-03-08..2024-03-10",
     ]
+
+
+def test_the_last_week_of_the_stretch_is_checked_for_leaks(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    job = MainJob(toy.pipeline)
+    with pytest.raises(MainJobError, match=r"(?s)check-leaks found a leak, or could not look:.*MissingInputError"):
+        job._check_leaks()
+    days = Partitions(date(2024, 2, 20), date(2024, 3, 9))
+    rows = rows_of(days)
+    publish(toy, "parcels", rows.assign(visible_from=rows["ship_date"]), days)
+    publish(toy, "deliveries", rows, days)
+    publish(toy, "depots", DEPOTS, None)
+    job._check_leaks()
+    assert "✓ toy: no leak found in 420 rows of 2024-03-01..2024-03-07" in capsys.readouterr().out
 
 
 class FakeApi:
