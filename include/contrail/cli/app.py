@@ -18,6 +18,7 @@ from contrail.cli import (
     forget,
     housekeeping,
     models,
+    new,
     printing,
     queries,
     replay,
@@ -37,7 +38,7 @@ app = typer.Typer(
     help="Batch machine learning, a partition at a time: landed files in, a prediction table out.",
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
-for desk in (stages, backfills, queries, replay, tables, upkeep, forget, models, housekeeping, bills, doctor):
+for desk in (stages, backfills, queries, replay, tables, upkeep, forget, models, new, housekeeping, bills, doctor):
     app.add_typer(desk.app)
 
 

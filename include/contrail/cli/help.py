@@ -91,6 +91,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail govern -p flight_delay --on 2013-11-03",
         'contrail govern -p flight_delay --on 2013-11-03 --reason "new carrier"',
     ),
+    "new": (
+        "contrail new sales --sample sales.csv",
+        "contrail new sales --sample sales.csv --sample stores.csv --label revenue --timezone Europe/Berlin --yes",
+    ),
     "pipelines": ("contrail pipelines",),
     "check": ("contrail check -p flight_delay", "contrail check --thorough"),
     "cost": (
