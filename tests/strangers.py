@@ -22,6 +22,11 @@ def write(
     return path
 
 
+def always_the_same() -> random.Random:
+    """Numbers of chance that every test run has."""
+    return random.Random(1)  # noqa: S311
+
+
 def days(count: int) -> Iterator[date]:
     """So many days."""
     return (FIRST + timedelta(days=number) for number in range(count))
@@ -29,7 +34,7 @@ def days(count: int) -> Iterator[date]:
 
 def sales(folder: Path, count: int = 150) -> Path:
     """Sales of three shops by day: a regression, as most people begin."""
-    chance = random.Random(1)
+    chance = always_the_same()
 
     def rows() -> Iterator[Sequence[Any]]:
         for day in days(count):
@@ -49,7 +54,7 @@ def stores(folder: Path) -> Path:
 
 def tickets(folder: Path, count: int = 3_000, *, closed: bool = True, rare: bool = False) -> Path:
     """Tickets of customers who leave or stay: binary events, with times of two offsets."""
-    chance = random.Random(1)
+    chance = always_the_same()
 
     def rows() -> Iterator[Sequence[Any]]:
         at = datetime(2024, 1, 1, tzinfo=UTC)
@@ -88,7 +93,7 @@ def tickets(folder: Path, count: int = 3_000, *, closed: bool = True, rare: bool
 
 def umsatz(folder: Path, count: int = 150, encoding: str = "utf-8-sig") -> Path:
     """A spreadsheet from Germany: another dialect, names with blanks, words of SQL, words for nothing."""
-    chance = random.Random(1)
+    chance = always_the_same()
 
     def rows() -> Iterator[Sequence[Any]]:
         for day in days(count):
@@ -111,7 +116,7 @@ def umsatz(folder: Path, count: int = 150, encoding: str = "utf-8-sig") -> Path:
 
 def power(folder: Path, count: int = 100) -> Path:
     """Power by hour, by a clock without a zone."""
-    chance = random.Random(1)
+    chance = always_the_same()
     hours = ((day, hour) for day in days(count) for hour in range(24))
     rows = (
         (f"{day} {hour:02d}:00:00", f"{500 + 200 * math.sin(hour / 4) + chance.gauss(0, 20):.1f}")
@@ -122,7 +127,7 @@ def power(folder: Path, count: int = 100) -> Path:
 
 def people(folder: Path) -> Path:
     """A table without any time."""
-    chance = random.Random(1)
+    chance = always_the_same()
     rows = ((chance.randint(18, 90), chance.choice("ab"), chance.randint(0, 1)) for _ in range(200))
     return write(folder / "people.csv", ("age", "plan", "churned"), rows)
 

@@ -38,6 +38,14 @@ def printed(project: Path) -> list[str]:
     return found
 
 
+def test_the_page_begins_with_predictions_of_a_strangers_file(printed: list[str]) -> None:
+    (table,) = (text for text in printed if "│ 2020-07-07 │" in text)
+    found = re.findall(r"2020-07-07 +│ (\d+) +│ (-?[\d.e+-]+)", table)
+    assert [int(hour) for hour, _ in found] == list(range(24))
+    night, noon = float(found[2][1]), float(found[12][1])
+    assert night < noon / 4, "the sun shines at noon"
+
+
 def test_the_page_ends_with_predictions_of_its_own_data(printed: list[str]) -> None:
     rows = re.findall(r"2018-09-30 +│ (\d+) +│ (-?[\d.e+]+) +│ (\w+)", printed[-1])
     assert [int(hour) for hour, _, _ in rows] == list(range(24))
@@ -57,7 +65,8 @@ def test_the_page_names_dags_that_airflow_loads(printed: list[str], project: Pat
         "from airflow.dag_processing.dagbag import DagBag; bag = DagBag('dags'); "
         "print(bag.import_errors, *sorted(bag.dag_ids))"
     )
-    ids = [f"traffic__{name}" for name in ("backfill", "daily", "maintain", "monitor", "replay", "score", "train")]
+    names = ("backfill", "daily", "maintain", "monitor", "replay", "score", "train")
+    ids = [f"{pipeline}__{name}" for pipeline in ("solar", "traffic") for name in names]
     assert run(f'.venv/bin/python -c "{load}"', project).splitlines()[-1] == " ".join(["{}", *ids])
 
 

@@ -8,7 +8,8 @@ pipeline does not belong here.
 import codecs
 import gzip
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -75,6 +76,7 @@ class Sample:
         files: The files, of one header.
         reader: SQL that reads all their values as text from the files in the variable ``files``.
         dialect: How the files are written, in words.
+        landed: The keys of ``landed`` in a spec with which such files can land as they are.
         rows: Number of rows.
         columns: The columns in the order of the file.
     """
@@ -84,6 +86,7 @@ class Sample:
     files: tuple[Path, ...]
     reader: str
     dialect: str
+    landed: Mapping[str, str]
     rows: int
     columns: tuple[SampleColumn, ...]
 
@@ -93,10 +96,11 @@ class Sample:
 
 
 class Header(NamedTuple):
-    """What the beginning of a file tells: its reader, its dialect in words, and the names of its columns."""
+    """What the beginning of a file tells: its reader, its dialect in words and as a spec has it, and its columns."""
 
     reader: str
     dialect: str
+    landed: Mapping[str, str]
     names: tuple[str, ...]
 
 
@@ -115,8 +119,9 @@ def header_of(connection: duckdb.DuckDBPyConnection, path: Path, given: Path) ->
     try:
         if kind == "parquet":
             reader, dialect = "(SELECT COLUMNS(*)::VARCHAR FROM read_parquet(getvariable('files')))", "Parquet"
+            landed = {"files": "{date}.parquet"}
         elif kind == "csv" or path.suffix.lower() in (".txt", ".tsv"):
-            reader, dialect = _csv_reader(connection, path)
+            reader, dialect, landed = _csv_reader(connection, path)
         else:
             raise DataError(f"{given}: a sample is CSV or Parquet; name it .csv, .csv.gz or .parquet")
         connection.execute("SET VARIABLE files = ?", [[str(path)]])
@@ -125,11 +130,11 @@ def header_of(connection: duckdb.DuckDBPyConnection, path: Path, given: Path) ->
         raise DataError(f"{given}: it cannot be read as {kind or 'csv'}: {_first_line(error, path)}") from error
     if kind != "parquet" and (all(map(_VALUE.fullmatch, names)) or any(map(_DATE.search, names))):
         raise DataError(f"{given}: its first line ({', '.join(names)}) has values. Give each column a name there")
-    return Header(reader, dialect, names)
+    return Header(reader, dialect, landed, names)
 
 
-def _csv_reader(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, str]:
-    """SQL that reads the file, and its dialect in words."""
+def _csv_reader(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, str, dict[str, str]]:
+    """SQL that reads the file, and its dialect in words and as a spec has it."""
     ((delimiter, quote, skipped),) = connection.sql(
         f"SELECT Delimiter, Quote, SkipRows FROM sniff_csv({literal(str(path))}, all_varchar = true, header = true)"
     ).fetchall()
@@ -137,7 +142,8 @@ def _csv_reader(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str,
     options = [f"delim = {literal(delimiter)}", f"quote = {literal(quote)}", f"escape = {literal(quote)}"]
     options += ["header = true", "all_varchar = true", *([f"skip = {skipped}"] if skipped else [])]
     shown = {"\t": "tabs", " ": "blanks"}.get(delimiter, f"'{delimiter}'")
-    return f"read_csv(getvariable('files'), {', '.join(options)})", f"CSV with {shown} between fields"
+    landed = {**({"delimiter": delimiter} if delimiter != "," else {}), **({"quote": quote} if quote != '"' else {})}
+    return f"read_csv(getvariable('files'), {', '.join(options)})", f"CSV with {shown} between fields", landed
 
 
 def read(
@@ -175,7 +181,8 @@ def read(
         for name, given, one in zip(names, header.names, forms, strict=True)
     ]
     connection.execute(f"DROP TABLE {raw}")
-    return Sample(name, relation, tuple(files), header.reader, header.dialect, rows, tuple(columns))
+    landed = {**header.landed, **({"decimal": ","} if any(one.form.comma for one in forms) else {})}
+    return Sample(name, relation, tuple(files), header.reader, header.dialect, landed, rows, tuple(columns))
 
 
 # ---- the form of each column ----
@@ -310,9 +317,11 @@ def copy_as_utf8(path: Path, folder: Path) -> tuple[Path, str]:
     return target, encoding.removesuffix("-sig")
 
 
-def _opened(path: Path) -> IO[bytes]:
-    stream: Any = gzip.open(path, "rb") if compression_of(path.name) == "gz" else path.open("rb")
-    return stream
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as file:
+        stream: Any = gzip.GzipFile(fileobj=file) if compression_of(path.name) == "gz" else file
+        yield stream
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:

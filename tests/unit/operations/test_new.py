@@ -116,6 +116,22 @@ def test_a_messy_spreadsheet_has_names_that_contrail_can_use(new: New, folders: 
     assert spec.tables["asked"].columns["filial_nr"].type == "string", "001 is a name"
 
 
+@pytest.mark.parametrize(
+    ("encoding", "landed"),
+    [
+        ("utf-8-sig", {"delimiter": ";", "decimal": ","}),
+        ("cp1252", {"delimiter": ";", "decimal": ",", "encoding": "cp1252"}),
+    ],
+)
+def test_the_dialect_is_told_as_the_spec_would_have_it(
+    new: New, folders: Path, encoding: str, landed: dict[str, str]
+) -> None:
+    path = new(strangers.umsatz(folders / "theirs", encoding=encoding)).folder / "pipeline.yaml"
+    path.write_text(path.read_text().replace("    # landed:", "    landed:"))
+    found = load_spec(path).tables["outcomes"].landed
+    assert {name: getattr(found, name) for name in found.model_fields_set} == landed
+
+
 def test_hours_of_a_clock_are_a_date_and_an_hour(new: New, folders: Path) -> None:
     spec = spec_of(new(strangers.power(folders / "theirs"), timezone="Europe/Berlin"))
     assert spec.key == ("ts_date", "hour")
@@ -143,7 +159,7 @@ def test_files_of_one_header_are_one_table(new: New, folders: Path) -> None:
 def test_the_task_may_be_named(new: New, folders: Path) -> None:
     made = new(strangers.sales(folders / "theirs"), label="promo", task="regression")
     assert spec_of(made).task == "regression"
-    with pytest.raises(SpecError, match="--task binary: sales has .* values; a binary label has two"):
+    with pytest.raises(SpecError, match=r"--task binary: sales has .* values; a binary label has two"):
         new(strangers.sales(folders / "theirs"), name="other", task="binary")
 
 

@@ -60,6 +60,10 @@ def _context(plan: Plan, choices: Sequence[Choice]) -> dict[str, Any]:
         "open": [choice for choice in choices if choice.decide],
         "files": ", ".join(dict.fromkeys(path.name for sample in plan.samples for path in sample.files)),
         "description": description(plan),
+        "landed": {
+            sample.name: ", ".join(f"{key}: {json.dumps(value)}" for key, value in sample.landed.items())
+            for sample in plan.samples
+        },
         "why": {choice.what: _said(choice) for choice in choices} | {"positive": _why(choices, "positive")},
         "after": _why(choices, "days until known"),
         "references": [table for table in plan.tables if not table.known_at],

@@ -44,6 +44,8 @@ def read_all(
             raise SpecError(f"--sample {path}: another sample has this file name; give each a name of its own")
         copy, encoding = copy_as_utf8(path, folder)
         header = header_of(connection, copy, path)
+        if encoding not in ("", "utf-8"):
+            header = header._replace(landed={**header.landed, "encoding": encoding})
         _, _, files = tables.setdefault((table, *header.names), (table or _table_name(path), header, []))
         files.append(copy)
         choices.made.append(Choice("file", path.name, f"{header.dialect}{f', {encoding}' if encoding else ''}"))

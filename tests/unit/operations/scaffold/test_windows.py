@@ -37,7 +37,7 @@ def test_no_day_is_trained_judged_and_scored(count: int, delay: int) -> None:
 
 def test_a_short_sample_is_refused_with_the_days_that_it_lacks() -> None:
     days = Partitions(FIRST, FIRST + timedelta(days=29))
-    with pytest.raises(DataError, match="30 days, 2020-01-01..2020-01-30, are too few; (\\d+) or more") as refused:
+    with pytest.raises(DataError, match=r"30 days, 2020-01-01..2020-01-30, are too few; (\d+) or more") as refused:
         windows_of("own", days, days, 5)
     needed = int(str(refused.value).split("too few; ")[1].split(" ")[0])
     enough = Partitions(FIRST, FIRST + timedelta(days=needed - 1))
