@@ -159,7 +159,7 @@ def test_files_of_one_header_are_one_table(new: New, folders: Path) -> None:
 def test_the_task_may_be_named(new: New, folders: Path) -> None:
     made = new(strangers.sales(folders / "theirs"), label="promo", task="regression")
     assert spec_of(made).task == "regression"
-    with pytest.raises(SpecError, match=r"--task binary: sales has .* values; a binary label has two"):
+    with pytest.raises(SpecError, match=r"--task binary: sales has .* values; a binary label is 0 or 1, or two texts"):
         new(strangers.sales(folders / "theirs"), name="other", task="binary")
 
 
@@ -225,6 +225,8 @@ def test_a_name_that_no_pipeline_may_have_is_refused(new: New, folders: Path, na
     [
         ({"label": "sale"}, "--label sale: the sample sales has no such column; did you mean 'sales'?"),
         ({"key": ["shop"]}, "--key shop"),
+        ({"key": ["date"]}, "--key date: several rows share it; name more columns"),
+        ({"known_at": "date"}, "--known-at date: it is no date or time later than date"),
         ({"timezone": "Berlin"}, "timezone: .*Berlin"),
         ({"time": "store"}, "time: there is no 'store'"),
     ],

@@ -5,7 +5,7 @@ from itertools import combinations
 
 from contrail.adapters.sample_files import SampleColumn
 from contrail.config.names import listed
-from contrail.errors import DataError
+from contrail.errors import DataError, SpecError
 from contrail.operations.scaffold import words
 from contrail.operations.scaffold.choices import Choice, Rows
 from contrail.operations.scaffold.looked import Looked, local
@@ -25,6 +25,7 @@ def rows_and_key(
 
     Raises:
         DataError: Nothing tells rows apart.
+        SpecError: The key that was named does not.
     """
     out = {label.name, time.name, *([known_at.name] if known_at else [])}
     clock = _clock(looked, time)
@@ -48,6 +49,8 @@ def rows_and_key(
         key = tuple(looked.named("--key", name).name for name in looked.options.key)
         looked.choices.made.append(Choice("key", ", ".join(looked.options.key), "you said so"))
         by_time = rows == "planned" or time.name in key
+        if not _apart(looked, [*([time.name] if by_time else []), *(name for name in key if name != time.name)]):
+            raise SpecError(f"--key {', '.join(key)}: several rows share it; name more columns")
         dims = tuple(name for name in key if name != time.name)
     else:
         dims, by_time = _key(looked, time, rows, ident, grid if grid is not None else _grid(looked, time, out))

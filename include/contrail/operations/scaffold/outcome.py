@@ -70,7 +70,9 @@ def task_of(looked: Looked, label: SampleColumn) -> tuple[Task, str | None]:
     why = f"{label.given} has two values: {', '.join(label.values)}" if binary else f"{label.given} is a number"
     task = looked.choices.settle("", Choice("task", "binary" if binary else "regression", why), looked.options.task)
     if task == "binary" and not binary:
-        raise SpecError(f"--task binary: {label.given} has {label.distinct:,} values; a binary label has two")
+        raise SpecError(
+            f"--task binary: {label.given} has {label.distinct:,} values; a binary label is 0 or 1, or one of two texts"
+        )
     if task == "regression" and not numbers:
         raise SpecError(f"--task regression: {label.given} is {label.type}; a regression predicts a number")
     if task == "regression":

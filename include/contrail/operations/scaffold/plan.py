@@ -4,7 +4,7 @@ How a file is written belongs to the templates.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from contrail.adapters.sample_files import Sample, SampleColumn
 from contrail.config.names import literal, quoted
@@ -93,7 +93,6 @@ class Layout:
     known_ahead: Column
     known: Column
     key: tuple[str, ...]
-    names: set[str] = field(default_factory=set)
 
 
 def layout_of(sample: Sample, roles: Roles) -> Layout:
@@ -129,7 +128,6 @@ def _planned(names: set[str], roles: Roles) -> Layout:
         ahead,
         _outcome_known(names, roles, known, doc),
         (day.name, *(c.name for c in clock), *roles.dims),
-        names,
     )
 
 
@@ -154,7 +152,7 @@ def _events(names: set[str], roles: Roles) -> Layout:
         known = f"timezone(getvariable('zone'), {own})"
     doc = "LABEL_AFTER days after the event: when the outcome is taken as known."
     key = (*((time.name,) if roles.by_time else ()), *roles.dims)
-    return Layout(day, times, ahead, _outcome_known(names, roles, known, doc), key, names)
+    return Layout(day, times, ahead, _outcome_known(names, roles, known, doc), key)
 
 
 def _outcome_known(names: set[str], roles: Roles, local: str, doc: str) -> Column:

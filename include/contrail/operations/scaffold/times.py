@@ -49,15 +49,8 @@ def time_of(looked: Looked) -> SampleColumn:
     )
     if taken.doubt:
         read = f"{taken.given} is read as {taken.form}; all its values fit {taken.doubt} too"
-        looked.choices.made.append(
-            Choice(
-                "dates",
-                taken.form,
-                read,
-                (taken.doubt,),
-                f"whether {taken.given} is {taken.form} or {taken.doubt} (sample.sql)",
-            )
-        )
+        decide = f"whether {taken.given} is {taken.form} or {taken.doubt} (sample.sql)"
+        looked.choices.made.append(Choice("dates", taken.form, read, (taken.doubt,), decide))
     if taken.empty:
         why = f"{taken.empty:,} of {rows:,} rows have none; source.py leaves them out"
         looked.choices.made.append(Choice("rows without a time", taken.given, why))
@@ -79,7 +72,11 @@ def _span(column: SampleColumn) -> int:
 
 
 def known_at_of(looked: Looked, label: SampleColumn, time: SampleColumn) -> SampleColumn | None:
-    """The column of the instant at which the outcome was known: later than the row's time, and there with the label."""
+    """The column of the instant at which the outcome was known: later than the row's time, and there with the label.
+
+    Raises:
+        SpecError: The column that was named is none.
+    """
     found = []
     for column in looked.sample.columns:
         if column is time or column.type not in ("date", "timestamp") or words.says(column.name, words.NEVER_EVENTS):
@@ -93,7 +90,12 @@ def known_at_of(looked: Looked, label: SampleColumn, time: SampleColumn) -> Samp
             found.append(column)
     given = looked.options.known_at
     if given:
-        return looked.named("--known-at", looked.choices.settle("", Choice("known at", given, ""), given))
+        column = looked.named("--known-at", looked.choices.settle("", Choice("known at", given, ""), given))
+        if column not in found:
+            raise SpecError(
+                f"--known-at {given}: it is no date or time later than {time.given} that is there wherever {label.given} is"
+            )
+        return column
     if not found or looked.options.label_after is not None:
         return None
     guess = max(found, key=lambda column: (words.says(column.name, words.ENDS), str(column.most)))
