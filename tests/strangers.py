@@ -125,6 +125,16 @@ def power(folder: Path, count: int = 100) -> Path:
     return write(folder / "power.csv", ("ts", "y"), rows)
 
 
+def odd(folder: Path, count: int = 150) -> Path:
+    """Names and values that mean something to YAML, Python or SQL."""
+    chance = always_the_same()
+    texts = ("it's", '"q"', "a\\b", "{{ x }}")
+    rows = (
+        (day, chance.choice("ab"), chance.randint(0, 3), chance.choice(texts), chance.random()) for day in days(count)
+    )
+    return write(folder / "odd\tname.csv", ("null", "yes", "on", 'it\'s "x" -- # {{ y }}', "select"), rows, "|")
+
+
 def people(folder: Path) -> Path:
     """A table without any time."""
     chance = always_the_same()

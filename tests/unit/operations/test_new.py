@@ -138,6 +138,14 @@ def test_hours_of_a_clock_are_a_date_and_an_hour(new: New, folders: Path) -> Non
     assert {"hour", "hour_y_7d", "weekly_y_14d"} <= set(spec.features.columns)
 
 
+def test_a_date_beside_a_time_is_no_second_time(new: New, folders: Path) -> None:
+    rows = ((day, f"{day} {hour:02d}:00", hour * 1.5) for day in strangers.days(99) for hour in range(24))
+    made = new(strangers.write(folders / "theirs" / "hours.csv", ("date", "ts", "y"), rows))
+    assert taken(made)["time"] == "ts", "it says more than the date"
+    assert "known at" not in taken(made), "the date of a row says nothing of its outcome"
+    assert taken(made)["left out"] == "date"
+
+
 def test_a_second_table_is_joined_by_the_column_that_both_have(new: New, folders: Path) -> None:
     made = new(strangers.stores(folders / "theirs"), strangers.sales(folders / "theirs"))
     spec = spec_of(made)
@@ -300,7 +308,7 @@ def test_a_decision_that_a_person_made_is_open_no_more(new: New, folders: Path) 
 
 # ---- what is written ----
 
-SHAPES = [strangers.sales, strangers.tickets, strangers.umsatz, strangers.power]
+SHAPES = [strangers.sales, strangers.tickets, strangers.umsatz, strangers.power, strangers.odd]
 
 
 @pytest.mark.parametrize("make", SHAPES, ids=lambda make: make.__name__)

@@ -61,7 +61,7 @@ def known_of(looked: Looked, roles: Roles) -> Known:
             left.append((column, "a second time, which no feature uses yet"))
         elif not column.distinct:
             left.append((column, "it has no value"))
-        elif column.distinct == looked.sample.rows and words.says(column.name, words.IDS):
+        elif column.type != "float" and column.distinct == looked.sample.rows and words.says(column.name, words.IDS):
             left.append((column, "it only numbers the rows"))
         elif column.name in said_ahead:
             ahead.append(column)
