@@ -8,6 +8,8 @@ pipeline does not belong here.
 import codecs
 import gzip
 import re
+import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -297,23 +299,26 @@ def copy_as_utf8(path: Path, folder: Path) -> tuple[Path, str]:
     """Copy a sample into a folder, CSV as UTF-8 without a mark. Returns the copy, and the encoding of the file.
 
     Raises:
-        DataError: There is no such file, or it is no whole gzip.
+        DataError: There is no such file, it cannot be read, it is no whole gzip, or the folder has a file of its name.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
     try:
-        if format_of(path.name.lower()) == "parquet" or compression_of(path.name) == "zst":
-            target, encoding = folder / path.name, ""
-            with path.open("rb") as stream, target.open("wb") as out:
-                for chunk in _chunks(stream):
-                    out.write(chunk)
-        else:
-            target, encoding = folder / path.name.removesuffix(".gz"), encoding_of(path)
-            with _opened(path) as stream, target.open("w", encoding="utf-8", newline="") as text:
-                for part in codecs.iterdecode(_chunks(stream), encoding):
-                    text.write(part)
-    except (gzip.BadGzipFile, EOFError) as error:
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file")
+        as_it_is = format_of(path.name.lower()) == "parquet" or compression_of(path.name) == "zst"
+        target = folder / (path.name if as_it_is else path.name.removesuffix(".gz"))
+        if target.exists():
+            raise DataError(f"{path}: another sample has this file name; give each a name of its own")
+        if as_it_is:
+            shutil.copyfile(path, target)
+            return target, ""
+        encoding = encoding_of(path)
+        with _opened(path) as stream, target.open("w", encoding="utf-8", newline="") as text:
+            for part in codecs.iterdecode(_chunks(stream), encoding):
+                text.write(part)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: it is no whole gzip file ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
     return target, encoding.removesuffix("-sig")
 
 

@@ -1,5 +1,6 @@
 """The desk of who begins: ``contrail new`` makes a pipeline of a file. What it takes for what is in ``operations.new``."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -70,7 +71,7 @@ def new(
     asks = sys.stdin.isatty() and not yes
     check_name(name, settings())
     if not sample and asks:
-        sample = [typer.prompt("Which file has the rows, CSV or Parquet?")]
+        sample = [os.path.expanduser(typer.prompt("Which file has the rows, CSV or Parquet?"))]  # noqa: PTH111
     given = {"label": label, "task": task, "time": time, "rows": rows, "known_at": known_at, "label_after": label_after}
     columns = {"key": tuple(key), "known_ahead": tuple(known_ahead), "known_later": tuple(known_later)}
     options = options_of({**given, **columns, "timezone": timezone})

@@ -111,6 +111,7 @@ def test_every_encoding_gives_the_same_rows(
     header = header_of(connection, copy, path)
     found = read(connection, "own", [copy], header, [f"c{n}" for n in range(len(header.names))])
     assert told == encoding.removesuffix("-sig")
+    assert copy.read_bytes().startswith(b"Datum;"), "no mark stands before the first name"
     assert header.names == ("Datum", "Filial Nr", "order", "Umsatz €", "select", "2nd value")
     assert [one.type for one in found.columns] == ["date", "string", "string", "float", "string", "int"]
     assert found.rows == 20

@@ -221,6 +221,12 @@ def test_a_sample_that_makes_no_pipeline_leaves_nothing(
     assert not (folders / "dags").exists()
 
 
+def test_two_files_of_one_name_are_refused(new: New, folders: Path) -> None:
+    (folders / "theirs" / "again").mkdir()
+    with pytest.raises(DataError, match="another sample has this file name"):
+        new(strangers.sales(folders / "theirs"), strangers.sales(folders / "theirs" / "again"))
+
+
 @pytest.mark.parametrize("name", ["Sales", "2nd", "a b", "../up", "landing", "contrail_own", "x" * 41, "a__b", ""])
 def test_a_name_that_no_pipeline_may_have_is_refused(new: New, folders: Path, name: str) -> None:
     with pytest.raises(SpecError):

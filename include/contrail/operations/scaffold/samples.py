@@ -6,7 +6,6 @@ from pathlib import Path
 import duckdb
 
 from contrail.adapters.sample_files import Header, Sample, copy_as_utf8, header_of, read
-from contrail.errors import SpecError
 from contrail.operations.scaffold import words
 from contrail.operations.scaffold.choices import Choice, Choices, NewOptions
 
@@ -33,15 +32,12 @@ def read_all(
         The tables, the one to predict from first.
 
     Raises:
-        DataError: A file cannot be read.
-        SpecError: Two files have one name.
+        DataError: A file cannot be read, or two have one name.
     """
     folder.mkdir()
     tables: dict[tuple[str, ...], tuple[str, Header, list[Path]]] = {}
     for text in samples:
         table, path = _asked_for(text)
-        if (folder / path.name).exists() or (folder / path.name.removesuffix(".gz")).exists():
-            raise SpecError(f"--sample {path}: another sample has this file name; give each a name of its own")
         copy, encoding = copy_as_utf8(path, folder)
         header = header_of(connection, copy, path)
         if encoding not in ("", "utf-8"):
@@ -65,11 +61,9 @@ def _rank(sample: Sample, options: NewOptions) -> tuple[bool, bool, int]:
 
 
 def _asked_for(text: str) -> tuple[str, Path]:
-    """``table=path``, or a path alone."""
+    """``table=path``, or a path alone. A file with such a name is ``./table=path``."""
     table, equals, path = text.partition("=")
-    if equals and table.isidentifier() and not Path(text).exists():
-        return words.name_of(table), Path(path).expanduser()
-    return "", Path(text).expanduser()
+    return (words.name_of(table), Path(path)) if equals and table.isidentifier() else ("", Path(text))
 
 
 def _table_name(path: Path) -> str:
