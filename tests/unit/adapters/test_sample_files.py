@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import duckdb
 import pytest
@@ -31,8 +31,7 @@ def sample(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> Read:
     def found(content: bytes, name: str = "a.csv") -> Sample:
         path = tmp_path / name
         path.write_bytes(content)
-        (tmp_path / "copies").mkdir(exist_ok=True)
-        copy, _ = copy_as_utf8(path, tmp_path / "copies")
+        copy, _ = copy_as_utf8(path, Path(mkdtemp(prefix="copies", dir=tmp_path)))
         header = header_of(connection, copy, path)
         return read(connection, "own", [copy], header, [f"c{n}" for n in range(len(header.names))])
 
