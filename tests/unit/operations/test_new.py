@@ -167,7 +167,9 @@ def test_files_of_one_header_are_one_table(new: New, folders: Path) -> None:
 def test_the_task_may_be_named(new: New, folders: Path) -> None:
     made = new(strangers.sales(folders / "theirs"), label="promo", task="regression")
     assert spec_of(made).task == "regression"
-    with pytest.raises(SpecError, match=r"--task binary: sales has .* values; a binary label is 0 or 1, or two texts"):
+    with pytest.raises(
+        SpecError, match=r"--task binary: sales has .* values; a binary label is 0 or 1, or one of two texts"
+    ):
         new(strangers.sales(folders / "theirs"), name="other", task="binary")
 
 
