@@ -19,6 +19,7 @@ from contrail.cli import (
     housekeeping,
     leaks,
     models,
+    new,
     printing,
     queries,
     replay,
@@ -40,20 +41,8 @@ app = typer.Typer(
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
 for desk in (
-    stages,
-    backfills,
-    queries,
-    whys,
-    replay,
-    tables,
-    upkeep,
-    forget,
-    models,
-    leaks,
-    housekeeping,
-    bills,
-    doctor,
-):
+    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, leaks, new, housekeeping, bills, doctor,
+):  # fmt: skip
     app.add_typer(desk.app)
 
 

@@ -109,6 +109,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail check-leaks -p flight_delay",
         "contrail check-leaks -p flight_delay --from 2013-10-01 --to 2013-10-28 --cutoffs 10 --seed 7",
     ),
+    "new": (
+        "contrail new sales --sample sales.csv",
+        "contrail new sales --sample sales.csv --sample stores.csv --label revenue --timezone Europe/Berlin --yes",
+    ),
     "pipelines": ("contrail pipelines",),
     "check": ("contrail check -p flight_delay", "contrail check --thorough"),
     "cost": (

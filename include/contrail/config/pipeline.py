@@ -130,7 +130,7 @@ def pipeline_file(name: str) -> Path:
     """
     folder = settings().pipelines_path
     if name not in (known := pipeline_names()):
-        near = hint(name, known, "Known") if known else "there is none yet; see docs/add-a-pipeline.md"
+        near = hint(name, known, "Known") if known else "there is none yet; make one: contrail new NAME --sample FILE"
         raise SpecError(f"no pipeline '{name}' in {folder}. {near}")
     return folder / name / "pipeline.yaml"
 

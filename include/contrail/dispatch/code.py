@@ -52,6 +52,8 @@ def build_wheel(settings: Settings, folder: Path) -> Path:
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if found.is_dir() else shutil.copy2
             copy(found, project / name)
+        # The sample of `contrail new` has a stranger's rows, which git ignores too. No job lands files from it.
+        ignore = shutil.ignore_patterns("__pycache__", ".*", "sample")
         shutil.copytree(settings.pipelines_path, project / "include" / "pipelines", ignore=ignore)
         (source / "pyproject.toml").write_text(_PYPROJECT)
         done = subprocess.run(

@@ -23,7 +23,7 @@ DAYS = (
     "0000-00-00", "2024-01-01..2024-01-02", "-2024-01-01", "٢٠٢٤-٠١-٠١", "2024-01-01\x00",
 )  # fmt: skip
 GIVEN = {"pipeline": "toy", "from_": "2024-01-02", "to": "2024-01-02", "on": "2024-01-02", "table": "features",
-         "sql": "SELECT 1", "backfill_id": "b1", "id": "b1"}  # fmt: skip
+         "sql": "SELECT 1", "backfill_id": "b1", "id": "b1", "name": "own"}  # fmt: skip
 pytestmark = pytest.mark.slow
 # Each would wait or read much; a range that no pipeline has must be refused before.
 SECONDS = 20

@@ -40,6 +40,16 @@ def image(current: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return lock
 
 
+def test_no_row_of_a_strangers_sample_leaves_this_machine(current: Settings, tmp_path: Path) -> None:
+    pipelines = tmp_path / "pipelines"
+    (pipelines / "own" / "sample").mkdir(parents=True)
+    (pipelines / "own" / "pipeline.yaml").touch()
+    (pipelines / "own" / "sample" / "people.csv").touch()
+    wheel = build_wheel(current.model_copy(update={"pipelines_path": pipelines}), tmp_path)
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if "/pipelines/" in name]
+    assert names == ["contrail_project/include/pipelines/own/pipeline.yaml"]
+
+
 def test_the_same_checkout_makes_the_same_wheel(current: Settings, tmp_path: Path) -> None:
     wheels = [build_wheel(current, tmp_path / name) for name in ("a", "b")]
     assert wheels[0].read_bytes() == wheels[1].read_bytes()

@@ -107,7 +107,7 @@ def _built(
         run.lake, spec, run.partitions.reaching_back(spec.features.lookback_days)
     )
     snapshots = {f"validated_{table}": run.lake.snapshot_id(f"validated_{table}") for table in spec.tables}
-    engine = session_of(run.settings, threads=1 if len(parts) > 1 else None)
+    engine = session_of(run.settings, sparing=len(parts) > 1)
     for part in parts:
         builds = Builds(replace(run, partitions=part), snapshots)
         try:
