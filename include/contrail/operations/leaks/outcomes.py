@@ -19,7 +19,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import make_labels, mature_days
 from contrail.lake.lake import Lake
 from contrail.methods.fit import Method, booster_params, fit_trees, override
-from contrail.methods.matrices import encode_window
+from contrail.methods.matrices import encode_window, predicted
 from contrail.methods.metrics import Task
 from contrail.methods.splits import within
 from contrail.methods.telling import Floats, Rows, alone, decided, strength
@@ -165,7 +165,7 @@ def of_model(found: Outcomes, published: tuple[float, int] | None) -> Told:
     fit, check = found.fit[found.labelled], found.check[found.labelled]
     model = fit_trees(rows, fit, check, Method(fitted, booster_params(task, fitted)))
     labels = found.labels[found.check]
-    own = strength(task, labels, model.validation_predictions)
+    own = strength(task, labels, np.concatenate([*predicted(model.checked, rows, check)]))
     first = max(model.importance, key=lambda name: model.importance[name])
     judged = {f"a model of all features, most of all {first}": own}
     if published:
