@@ -43,6 +43,7 @@ _VIEWS = {
     "monitor": "predictions",
     "train": "models",
     "backfill": "board",
+    "replay": "data",
     "rollback": "models",
     "maintain": "data",
 }
