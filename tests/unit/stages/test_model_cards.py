@@ -154,6 +154,27 @@ def test_a_sensitive_column_need_not_be_a_feature_and_changes_no_byte_of_the_mod
     assert of(ready).findings.fairness == ()
 
 
+def test_of_a_very_large_window_rows_evenly_spaced_are_shown(ready, monkeypatch):
+    monkeypatch.setattr("contrail.stages.training.rows._SHOWN_ROWS", of(ready).card.training.rows // 3)
+    monkeypatch.setattr("contrail.methods.segments.FEWEST_ROWS", 5)
+    columns = {name: column for name, column in ready.spec.features.columns.items() if name != "weight"}
+    features = ready.spec.features.model_copy(update={"columns": columns})
+    found = []
+    for more in ({"features": features}, {}):
+        change(monkeypatch, ready, sensitive=("weight",), **more)
+        ready.run("train", *WINDOW, params={"nthread": 1})
+        found.append(of(ready, str(3 + len(found))).findings)
+    beside, read = found
+    whole, every = of(ready).findings.checked.rows, read.checked.every
+    assert every > 2 and abs(read.checked.rows - whole / every) <= len(range(every))
+    assert f"rows, evenly one in {every}." in kept("4")[1]
+    groups = [
+        {group.name: (group.rows, group.measures["label_mean"]) for group in one.fairness[0].groups} for one in found
+    ]
+    assert groups[0] == groups[1] and len(groups[0]) > 1, "each row keeps the weight that is its own"
+    assert beside.checked.rows == read.checked.rows
+
+
 def test_a_regression_has_a_card(ready, monkeypatch):
     label = ready.spec.label.model_copy(update={"expression": "delay"})
     gate = ready.spec.gate.model_copy(update={"metric": "rmse", "segments": ()})
