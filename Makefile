@@ -66,6 +66,9 @@ test: $(VENV)/.dev $(DOCS)/.installed .venv-bigquery/.installed  ## Run all test
 test-fast: $(VENV)/.dev  ## Run the tests that take seconds
 	@$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
+screenshots: $(VENV)/.dev  ## Make the pictures of docs/screenshots again, by the tests that drive a browser
+	@CONTRAIL_TEST_BROWSER=required CONTRAIL_TEST_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -n 1 tests/e2e
+
 test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain in prod, through Airflow, against a Google Cloud on this machine
 	@$(BIN)/python -m pytest -n 1 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
 
@@ -117,4 +120,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow compose-env test test-fast test-gcp check check-leaks docs check-infra bench lock clean
+.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp check check-leaks docs check-infra bench lock clean

@@ -23,15 +23,17 @@ _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 # A wide diagram scrolls on a narrow screen: `.diagram` in theme/assets/site.css.
 _DIAGRAM = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
+_PICTURES = (".png", ".svg")
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".sh": "bash", ".tf": "terraform", ".toml": "toml"}
 
 
 class Site:
-    """The pages that the navigation names, and all that they link to."""
+    """The pages that the navigation names, and all that they link to. ``pictures`` are the images on them."""
 
     def __init__(self, project: Path, nav: Any) -> None:
         self.project = project
         self.pages: dict[PurePosixPath, str] = {}
+        self.pictures: set[Path] = set()
         self._waiting = [self._page(project / path) for path in paths(nav)]
         while self._waiting:
             page, place = self._waiting.pop()
@@ -70,6 +72,9 @@ class Site:
         place = (folder / parts.path).resolve()
         if parts.scheme or not parts.path or not place.exists():  # the builder reports what does not exist
             return link
+        if place.suffix in _PICTURES:
+            self.pictures.add(place)
+            return f"{up}{PurePosixPath(place.relative_to(self.project))}"
         found = self._page(place)
         self._waiting.append(found)
         return f"{up}{found[0]}" + (f"#{parts.fragment}" if parts.fragment else "")
@@ -118,10 +123,15 @@ def write(project: Path, site: Path) -> None:
     """Write the pages and the configuration."""
     found = configuration(project)
     shutil.rmtree(site, ignore_errors=True)
-    for page, text in Site(project, found["nav"]).pages.items():
+    gathered = Site(project, found["nav"])
+    for page, text in gathered.pages.items():
         path = site / "pages" / page
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    for picture in gathered.pictures:
+        copy = site / "pages" / picture.relative_to(project)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, copy)
     found["theme"]["custom_dir"] = str(project / "docs" / "theme")
     (site / "mkdocs.yml").write_text(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

@@ -19,6 +19,7 @@ from contrail_airflow.local.embedded import Embedded
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
 DAGS = ("daily", "score", "monitor", "train", "backfill", "replay", "rollback", "maintain")
+_SCREENSHOTS = "CONTRAIL_TEST_SCREENSHOTS"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _BROWSER_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -100,7 +101,10 @@ def chromium() -> Iterator[Browser]:
 
 
 class Person:
-    """Somebody at the browser, logged in to Airflow; ``shoot`` keeps what is on the screen."""
+    """Somebody at the browser, logged in to Airflow.
+
+    ``shoot`` keeps what is on the screen. ``show`` does too, also for the documentation, where ``make screenshots`` asks.
+    """
 
     def __init__(self, page: Page, url: str, screenshots: Path) -> None:
         self.page = page
@@ -126,6 +130,10 @@ class Person:
     def shoot(self, name: str) -> None:
         """Save the window as an image."""
         self.page.screenshot(path=self._screenshots / f"{name}.png")
+
+    def show(self, name: str) -> None:
+        """Save the window as an image of ``docs/screenshots``."""
+        self.page.screenshot(path=Path(os.environ.get(_SCREENSHOTS, self._screenshots)) / f"{name}.png")
 
 
 @pytest.fixture

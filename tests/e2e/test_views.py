@@ -68,7 +68,7 @@ def test_an_approver_answers_a_promotion_with_its_evidence_in_view(airflow: Embe
     approve = question.get_by_role("button", name="Approve")
     expect(approve).to_be_disabled()
     question.get_by_label("Reason").fill("better in every depot")
-    approver.shoot("question")
+    approver.show("question")
     with approver.page.expect_response(lambda answer: answer.url.endswith("/hitlDetails") and answer.ok) as sent:
         steps.click(approve)
     assert sent.value.json()["responded_by"]["name"] == "approver"
@@ -79,7 +79,7 @@ def test_an_approver_answers_a_promotion_with_its_evidence_in_view(airflow: Embe
     approver.page.reload()
     expect(steps.frame.get_by_role("heading", name="Models")).to_be_visible()
     expect(steps.frame.get_by_role("region", name="A promotion waits")).to_have_count(0)
-    approver.shoot("models")
+    approver.show("models")
     assert "stolen" not in approver.page.title()
 
 
@@ -143,7 +143,7 @@ def test_an_analyst_finds_where_quality_fell(airflow: Embedded, log_in: LogIn, t
     expect(steps.frame.get_by_role("heading", name="Predictions: depot C")).to_be_visible()
     expect(steps.frame.get_by_role("figure").filter(has_text="Realised quality")).to_be_visible()
     analyst.page.wait_for_url("**only=depot*C*")
-    analyst.shoot("segment")
+    analyst.show("segment")
     steps.click(steps.frame.get_by_role("button", name="All predictions"))
     expect(steps.frame.get_by_role("heading", name="Predictions", exact=True)).to_be_visible()
 
@@ -195,7 +195,7 @@ def test_an_engineer_finds_the_quarantined_rows_of_a_refused_day(airflow: Embedd
     for words in (EVIL, "2024-03-06.2.csv.gz, line 2"):
         expect(rule).to_contain_text(words)
     expect(engineer.page).to_have_url(re.compile("view=data.*part=aside.*first=2024-03-06"))
-    engineer.shoot("quarantine")
+    engineer.show("quarantine")
 
     steps.click(steps.frame.get_by_role("button", name="Reports"))
     steps.click(steps.frame.get_by_role("region", name="Data docs").get_by_role("link").first)

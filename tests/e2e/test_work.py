@@ -36,13 +36,13 @@ def test_a_scientist_backfills_fourteen_days_with_another_model_and_reads_the_di
     steps.click(plan.get_by_role("checkbox", name="Features"))
     plan.get_by_label("Model").select_option(label=f"Version {version}")
     expect(plan.get_by_text(re.compile(r"How scores would shift: on \d+ days? tried, .* would change"))).to_be_visible()
-    scientist.shoot("plan-of-fourteen-days")
+    scientist.show("plan-of-fourteen-days")
     steps.click(plan.get_by_role("button", name="Start this backfill of 14 days"))
     steps.click(plan.get_by_role("link", name="Read the difference"))
 
     report = steps.frame.frame_locator("iframe.report")
     expect(report.get_by_text(f"Backfill of Late parcels, {FIRST} to {LAST}")).to_be_visible()
     expect(report.get_by_text(re.compile("(better|worse) on .* rows with known outcomes: log loss"))).to_be_visible()
-    scientist.shoot("difference")
+    scientist.show("difference")
     by_version = f"SELECT DISTINCT model_version FROM predictions WHERE partition_date BETWEEN '{FIRST}' AND '{LAST}'"
     assert toy.sql(by_version) == [(version,)]

@@ -1,5 +1,6 @@
 """The pages of the site: what the navigation names, and all that they link to."""
 
+import re
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -47,6 +48,23 @@ def test_a_source_file_shows_its_text_and_a_folder_its_files(project: Path) -> N
     assert found["lib/x.py.md"] == "# `x.py`\n\n````python\nx = 1\n````\n"
     assert found["lib/README.md"] == "# `lib`\n\n- [`x.py`](../lib/x.py.md)\n"
     assert "- [1. First](../../docs/adr/0001-first.md)" in found["docs/adr/README.md"]
+
+
+def test_a_picture_is_copied_and_stays_a_picture(project: Path) -> None:
+    (project / "docs" / "shots").mkdir()
+    (project / "docs" / "shots" / "board.png").write_bytes(b"\x89PNG")
+    (project / "docs" / "a.md").write_text("# A\n\n![The board](shots/board.png)\n")
+    write(project, project / "site")
+    assert "![The board](../docs/shots/board.png)" in (project / "site" / "pages" / "docs" / "a.md").read_text()
+    assert (project / "site" / "pages" / "docs" / "shots" / "board.png").read_bytes() == b"\x89PNG"
+
+
+def test_every_picture_is_made_by_a_test_and_stands_on_a_page() -> None:
+    kept = {path.stem for path in (PROJECT / "docs" / "screenshots").iterdir()}
+    tests = [path.read_text() for path in (PROJECT / "tests" / "e2e").glob("test_*.py")]
+    assert kept == {name for text in tests for name in re.findall(r"""\.show\("([\w-]+)"\)""", text)}
+    pages = "".join(path.read_text() for path in (PROJECT / "docs").glob("*.md"))
+    assert kept == set(re.findall(r"\(screenshots/([\w-]+)\.png\)", pages))
 
 
 def test_decisions_are_in_the_navigation_by_their_titles(project: Path) -> None:
