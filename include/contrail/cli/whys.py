@@ -172,7 +172,8 @@ def _print_sources(found: "Why") -> None:
         say(f"  [bold]{escape(source.table)}[/]: {source.gone or f'{source.rows:,} rows{when}{files}'}")
         for row in source.shown[:_ROWS]:
             where = f"{row.file}, line {row.line}" if row.file else "its landed row is no longer kept"
-            say(f"    {escape(where)}: {escape(_values(row.values))}")
+            mended = f" ({row.mended})" if row.mended else ""
+            say(f"    {escape(where)}{escape(mended)}: {escape(_values(row.values))}")
 
 
 def _values(values: Mapping[str, object]) -> str:

@@ -67,10 +67,16 @@ def create_newest(
     # Two machines may have mended a row at once. Then the later one counts, for every reader alike.
     connection.execute(
         f"INSERT INTO mends SELECT {PARTITION}, file, line, mend, row, mended, "
-        "printf('%s mended it on %s (%s)', person, strftime(mended_at, '%Y-%m-%d %H:%M UTC'), reason) FROM all_mends "
+        f"{said('all_mends')} FROM all_mends "
         f"WHERE table_name = {literal(table)} "
         "QUALIFY row_number() OVER (PARTITION BY file, line ORDER BY mend DESC, mended_at DESC, replay DESC) = 1"
     )
+
+
+def said(row: str) -> str:
+    """SQL that says of a row of this table who mended it, when and why."""
+    when = f"strftime({row}.mended_at, '%Y-%m-%d %H:%M UTC')"
+    return f"printf('%s mended it on %s (%s)', {row}.person, {when}, {row}.reason)"
 
 
 def laid_over(source: TableSpec) -> str:

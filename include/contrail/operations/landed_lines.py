@@ -1,7 +1,8 @@
 """The landed file and line of validated rows.
 
 A validated row does not name them. Its landed row has the same values, so it is found by all of them, in the snapshot
-that its validation read. Of landed rows that are alike, validation keeps the first, which is the one that is found.
+that its validation read. Of landed rows that are alike, validation keeps the first, which is the one that is found. A row
+that a person mended has the values of its mend.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,16 +10,17 @@ from datetime import date
 
 import duckdb
 
-from contrail.config.names import quoted
+from contrail.config.names import literal, quoted
 from contrail.config.table_spec import TableSpec
 from contrail.errors import DamagedError, MissingInputError
+from contrail.lake import mended
 from contrail.lake.datasets import PARTITION
 from contrail.lake.history import HistoryEntry
 from contrail.lake.lake import Lake
 from contrail.methods.casting import cast_sql
 from contrail.partitions import Partitions
 
-FILE, LINE = "_file", "_line"
+FILE, LINE, MENDED = "_file", "_line", "_mended"
 
 
 def add_lines(
@@ -30,6 +32,8 @@ def add_lines(
     made: Mapping[date | None, HistoryEntry],
 ) -> str:
     """Make a query for rows with ``_file`` and ``_line``, which are null where the landed row is no longer kept.
+
+    ``_mended`` says who mended the row, when and why; null where nobody did.
 
     Args:
         lake: Has the landed rows.
@@ -45,14 +49,20 @@ def add_lines(
     parts = (
         [_landed(lake, connection, raw, source, columns, *each) for each in _read(lake, raw, made)] if columns else []
     )
+    if columns and lake.exists(mended.NAME):
+        parts.append(_mended(lake, connection, table, source, columns, None if None in made else made))
     found = [part for part in parts if part]
     if not found:
-        return f"SELECT *, NULL::VARCHAR AS {FILE}, NULL::BIGINT AS {LINE} FROM {quoted(rows)}"
+        nothing = f"NULL::VARCHAR AS {FILE}, NULL::BIGINT AS {LINE}, NULL::VARCHAR AS {MENDED}"
+        return f"SELECT *, {nothing} FROM {quoted(rows)}"
     named = [*([PARTITION] if source.kind == "daily" else []), *columns]
     keys = ", ".join(map(quoted, named))
-    first = f"SELECT {keys}, min(ROW({FILE}, {LINE})) AS at FROM ({' UNION ALL '.join(found)}) GROUP BY {keys}"
+    first = (
+        f"SELECT {keys}, min(ROW({FILE}, {LINE}, {MENDED})) AS at FROM ({' UNION ALL '.join(found)}) GROUP BY {keys}"
+    )
     same = " AND ".join(f"v.{quoted(name)} IS NOT DISTINCT FROM l.{quoted(name)}" for name in named)
-    return f"SELECT v.*, l.at[1] AS {FILE}, l.at[2] AS {LINE} FROM {quoted(rows)} v LEFT JOIN ({first}) l ON {same}"
+    at = f"l.at[1] AS {FILE}, l.at[2] AS {LINE}, l.at[3] AS {MENDED}"
+    return f"SELECT v.*, {at} FROM {quoted(rows)} v LEFT JOIN ({first}) l ON {same}"
 
 
 def _read(lake: Lake, raw: str, made: Mapping[date | None, HistoryEntry]) -> list[tuple[int | None, list[date] | None]]:
@@ -86,4 +96,22 @@ def _landed(
     except (MissingInputError, DamagedError):
         return None
     typed = ", ".join(f"{cast_sql(name, source.columns[name].type)} AS {quoted(name)}" for name in columns)
-    return f"SELECT {f'{PARTITION}, ' if days else ''}{typed}, {FILE}, {LINE} FROM {quoted(view)}"
+    return f"SELECT {f'{PARTITION}, ' if days else ''}{typed}, {FILE}, {LINE}, NULL::VARCHAR AS {MENDED} FROM {quoted(view)}"
+
+
+def _mended(
+    lake: Lake,
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    source: TableSpec,
+    columns: Iterable[str],
+    days: Iterable[date | None] | None,
+) -> str:
+    """A query for rows as people mended them, typed, with each mend of a row."""
+    view, names = f"mends_of_{table}", list(columns)
+    lake.view(connection, view, mended.NAME, None if days is None else [day for day in days if day])
+    texts = ", ".join(f"{mended.value_in('m.mended', source, name, 'NULL')} AS {quoted(name)}" for name in names)
+    typed = ", ".join(f"{cast_sql(name, source.columns[name].type)} AS {quoted(name)}" for name in names)
+    own = f"m.{PARTITION}, m.file AS {FILE}, m.line AS {LINE}, {mended.said('m')} AS {MENDED}"
+    rows = f"SELECT {own}, {texts} FROM {quoted(view)} m WHERE m.table_name = {literal(table)}"
+    return f"SELECT {'' if days is None else f'{PARTITION}, '}{typed}, {FILE}, {LINE}, {MENDED} FROM ({rows})"

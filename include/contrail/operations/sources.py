@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 import duckdb
+from pydantic import Field
 
 from contrail.config.names import listed, literal, quoted
 from contrail.config.spec import PipelineSpec
@@ -23,7 +24,7 @@ from contrail.lake.labels import later_outcomes
 from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
 from contrail.methods.windows import VISIBLE
-from contrail.operations.landed_lines import FILE, LINE, add_lines
+from contrail.operations.landed_lines import FILE, LINE, MENDED, add_lines
 from contrail.operations.receipt import Receipt
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.fingerprint import Fingerprint
@@ -36,7 +37,7 @@ _MOST_VALUES = 1_000
 class SourceRow(Frozen):
     """A source row. ``shares`` has the columns that it has in common with the entity.
 
-    ``file`` and ``line`` are None where the landed rows are no longer kept.
+    ``file`` and ``line`` are None where the landed rows are no longer kept. ``mended`` says who mended the row, when and why.
     """
 
     day: date | None
@@ -44,6 +45,7 @@ class SourceRow(Frozen):
     values: Mapping[str, Any]
     file: str | None
     line: int | None
+    mended: str | None = Field(default=None, exclude_if=lambda said: said is None)
 
 
 class SourceGroup(Frozen):
@@ -85,8 +87,8 @@ class Source(Frozen):
 class Given:
     """What ``build`` was given for one day, in a DuckDB session: a table ``given_<table>`` for each of ``tables``.
 
-    Beside the validated columns they have ``_file`` and ``_line``, ``_shared`` (the columns in common with the entity), and
-    ``_row``: the number of the row from 0 on, the nearest last. ``gone`` says why another table has no rows.
+    Beside the validated columns they have ``_file``, ``_line`` and ``_mended``; ``_shared``, the columns in common with the
+    entity; and ``_row``, the number of the row from 0 on, the nearest last. ``gone`` says why another table has no rows.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -273,7 +275,8 @@ def _source(lake: Lake, spec: PipelineSpec, receipt: Receipt, found: Given, tabl
 
 def _row(spec: PipelineSpec, table: str, row: Mapping[str, Any], hidden: frozenset[str]) -> SourceRow:
     values = {name: None if name in hidden else row[name] for name in spec.tables[table].columns if name in row}
-    return SourceRow(day=row["_day"], shares=tuple(row[SHARED]), values=values, file=row[FILE], line=row[LINE])
+    shares, mended = tuple(row[SHARED]), row[MENDED]
+    return SourceRow(day=row["_day"], shares=shares, values=values, file=row[FILE], line=row[LINE], mended=mended)
 
 
 def _checked(made: Mapping[date | None, HistoryEntry]) -> tuple[Checked, ...]:

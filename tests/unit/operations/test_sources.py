@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from tests.conftest import Toy
-from tests.landed import landed_path
+from tests.landed import landed_path, set_field, write_lines
+from tests.landed import lines_of as landed
 from tests.unit.lake.test_views import with_personal
 from tests.unit.operations.explained import CORRECTED, DAY
+from tests.unit.operations.test_replay import replay
 
 from contrail.operations.receipt import receipt_of
 from contrail.operations.sources import ROW, SHARED, Source, given, sources_of
@@ -35,7 +37,7 @@ def test_they_are_those_that_the_stage_gives_to_build(answered: Toy) -> None:
     with given(answered.lake, answered.spec, receipt) as found:
         assert set(found.tables) == set(answered.spec.tables)
         for table in found.tables:
-            read = features._read(run, table, receipt.features.inputs[f"validated_{table}"]).toArrow()
+            read = features._read(run, table, receipt.features.inputs[f"validated_{table}"], {}).toArrow()
             own = found.connection.sql(f"SELECT * FROM given_{table}").to_arrow_table().select(read.column_names)
             assert own.num_rows
             utc = [{n: v.replace(tzinfo=None) if hasattr(v, "tzinfo") and v.tzinfo else v for n, v in row.items()}
@@ -113,6 +115,28 @@ def test_of_an_earlier_version_they_are_the_rows_of_then(answered: Toy) -> None:
     (own, *_) = sources_of(answered.lake, answered.spec, receipt)[0].shown
     assert (own.file, own.line) == (f"parcels/{DAY}.csv.gz", CORRECTED + 2)
     assert own.values["weight"] != 19.5
+
+
+def test_a_row_that_somebody_mended_has_the_line_of_the_file_and_who_mended_it(answered: Toy) -> None:
+    parcel, line = 3, 3 + 2
+    before = landed(answered, "parcels", DAY)
+    set_field(answered, "parcels", DAY, line, "weight", "1x5")
+    spoilt = landed(answered, "parcels", DAY)
+    write_lines(answered, "parcels", DAY, before)
+    write_lines(answered, "parcels", DAY, spoilt, revision=3)
+    for verb in ("ingest", "validate", "features"):
+        answered.run(verb, DAY)
+    file = f"parcels/{DAY}.3.csv.gz"
+    replay(answered, f"_file,_line,weight\n{file},{line},1.25\n").run()
+    answered.run("score", DAY, model="1")
+    receipt = receipt_of(answered.pipeline, answered.lake, ON, {"parcel": parcel})
+    (parcels,) = [one for one in sources_of(answered.lake, answered.spec, receipt) if one.table == "parcels"]
+    own = parcels.shown[0]
+    assert (own.values["parcel"], own.values["weight"]) == (parcel, 1.25)
+    assert (own.file, own.line) == (file, line)
+    assert own.mended is not None and own.mended.startswith("eve mended it on ")
+    assert own.mended.endswith("(slips of the pen)")
+    assert all(row.file and not row.mended for row in parcels.shown[1:])
 
 
 def test_values_of_persons_are_not_shown(answered: Toy) -> None:

@@ -51,7 +51,7 @@ function source(one) {
     "section", { class: "source", "aria-label": `Rows of ${one.table}` },
     h("h3", {}, h("code", {}, one.table), ` ${words.so(one.rows, "row")}`),
     one.gone && h("p", {}, `Not to be seen any more: ${one.gone}`),
-    one.shown.length > 0 && table(["Landed file", { label: "Line", number: true }, ...names, "In common"], one.shown.map((row) => [h("code", {}, row.file ?? "no longer kept"), row.line === null ? "–" : words.count(row.line), ...names.map((name) => said(row.values[name])), row.shares.join(", ")]), { label: `Nearest rows of ${one.table}` }),
+    one.shown.length > 0 && table(["Landed file", { label: "Line", number: true }, ...names, "In common"], one.shown.map((row) => [[h("code", {}, row.file ?? "no longer kept"), row.mended && h("span", { class: "soft" }, ` ${row.mended}`)], row.line === null ? "–" : words.count(row.line), ...names.map((name) => said(row.values[name])), row.shares.join(", ")]), { label: `Nearest rows of ${one.table}` }),
     one.groups.length > 0 &&
       h(
         "details", {},
