@@ -102,7 +102,7 @@ def test_an_analyst_asks_why_a_score_is_what_it_is_and_what_would_change_it(log_
     analyst.open("plugin/contrail/contrail/?pipeline=toy&view=one&day=2024-03-05")
     frame = analyst.page.frame_locator("iframe[title=Contrail]")
     frame.get_by_role("button", name="Explain").first.click()
-    expect(frame.get_by_text("the same score, to the last bit")).to_be_visible()
+    expect(frame.get_by_text("the same score and the same reasons, to the last bit")).to_be_visible()
     expect(frame.get_by_role("region", name="Receipt")).to_contain_text("version 1, trained on")
     weight = frame.get_by_label(re.compile("^weight"))
     weight.fill("9.5")
