@@ -17,7 +17,6 @@ from openlineage.client import event_v2, facet_v2
 from openlineage.client.uuid import generate_new_uuid
 
 from contrail.config.settings import lineage_parent
-from contrail.errors import ContrailError
 from contrail.lake.datasets import Dataset
 from contrail.lake.lineage import Commit
 from contrail.lake.records import all_datasets
@@ -28,6 +27,7 @@ from contrail.stages.results import PublishDetails, StageResult, TrainDetails
 
 JOBS = "contrail"  # the namespace of jobs; Airflow's provider has one of its own
 _FACETS = facet_v2
+_WORDS = {"person", "reason"}  # of people, for the records in the lake
 Run = StageRun[StageOptions]
 
 
@@ -100,7 +100,7 @@ def _run_facets(
             runId=run.run_id,
             environment=run.settings.name,
             partitions=str(run.partitions),
-            options=run.options.model_dump(mode="json", exclude_defaults=True),
+            options=run.options.model_dump(mode="json", exclude_defaults=True, exclude=_WORDS),
             pipelineHash=run.pipeline.hash,
             codeRevision=code_revision(project),
             codeHash=code_hash(),
@@ -117,9 +117,8 @@ def _run_facets(
             ),
         )
     if error:
-        # The words of another library's error may hold what rows say.
-        said = str(error) if isinstance(error, ContrailError) else type(error).__name__
-        yield "errorMessage", _FACETS.error_message_run.ErrorMessageRunFacet(said, "PYTHON")
+        # Its words may hold what rows say, which would then outlive the rows.
+        yield "errorMessage", _FACETS.error_message_run.ErrorMessageRunFacet(type(error).__name__, "PYTHON")
 
 
 def _nominal(run: Run) -> tuple[str, str]:

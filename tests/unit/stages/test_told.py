@@ -54,23 +54,25 @@ def test_a_row_can_be_followed_from_the_landed_file_to_the_validated_table(toy: 
     assert fields["visible_from"]["description"] == "First partition whose features may use the row."
 
 
-def test_a_run_that_fails_says_why_and_names_no_output(toy: Toy) -> None:
-    with pytest.raises(MissingInputError) as raised:
-        toy.run("features", "2024-01-05")
-    _, failed = _events(toy)
-    assert failed["eventType"] == "FAIL"
-    assert failed["run"]["facets"]["errorMessage"]["message"] == str(raised.value)
-    assert (failed["inputs"], failed["outputs"]) == ([], [])
-
-
-def test_the_words_of_an_error_that_is_not_ours_stay_out(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_names_the_kind_of_error_and_no_output(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
-        raise RuntimeError("the row says: Jane Doe")
+        raise MissingInputError("the row says: Jane Doe")
 
     monkeypatch.setattr("contrail.stages.ingest.execute", broken)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(MissingInputError):
         toy.run("ingest", "2024-01-01")
-    assert _events(toy)[-1]["run"]["facets"]["errorMessage"]["message"] == "RuntimeError"
+    _, failed = _events(toy)
+    assert failed["eventType"] == "FAIL"
+    assert failed["run"]["facets"]["errorMessage"]["message"] == "MissingInputError"
+    assert (failed["inputs"], failed["outputs"]) == ([], [])
+    assert "Jane" not in json.dumps(failed), "the words of an error may hold values of rows"
+
+
+def test_the_words_of_people_are_in_no_event(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contrail.stages.train.execute", lambda _: pytest.fail("stop here"))
+    with pytest.raises(BaseException, match="stop here"):
+        toy.run("train", "2024-01-01", person="ann", reason="Jane Doe asked", registered=False)
+    assert _events(toy)[0]["run"]["facets"]["contrail_run"]["options"] == {"registered": False}
 
 
 def test_a_run_that_is_stopped_ends_as_aborted(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

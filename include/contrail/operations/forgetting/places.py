@@ -243,6 +243,7 @@ PLACES: tuple[Place, ...] = (
 # No row of a person is here. Why not is beside each.
 WITHOUT_ROWS: Mapping[str, str] = {
     "locks": "names of locks",
+    "lineage": "names of tables, snapshots and hashes; no words of people or errors",
     "models": "copies of models; a personal column is no category of a model",
     "mlflow": "parameters, metrics, plots and models; a personal column is no category of a model",
     ".dvcignore": "patterns of names",
