@@ -130,7 +130,7 @@ def test_after_it_the_files_on_disk_are_those_that_something_refers_to(toy: Toy)
     age(home)
     before = partition_status(toy.lake, toy.pipeline, SCORED.start, SCORED.end)
     would = upkeep(toy, HOUR, dry_run=True)
-    assert would.keys() == {"staging", "tmp", "pages", "features", "trials, into MLflow's trash"}
+    assert would.keys() == {"staging", "tmp", "pages", "lineage", "features", "trials, into MLflow's trash"}
     assert all(files and size for files, size in would.values())
     there = {path for path in home.rglob("*") if path.is_file()}
     assert upkeep(toy, HOUR) == would

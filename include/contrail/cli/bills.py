@@ -7,15 +7,12 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.table import Table
-from upath import UPath
 
 from contrail.cli import printing
 from contrail.cli.help import HOUSEKEEPING, command
 from contrail.cli.options import NAME
-from contrail.cli.printing import done
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
-from contrail.files import write_whole
 
 app = typer.Typer()
 _NAMED = 3  # libraries of a rare licence, which somebody may want to look at
@@ -48,8 +45,7 @@ def sbom(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        write_whole(UPath(output), text.encode())
-        done(f"{output} has {len(found.get('components', ()))} components")
+        printing.write_asked(output, text, "--output")
 
 
 def _print_licences(bill: dict[str, Any]) -> None:

@@ -113,8 +113,7 @@ def model_card(
     loaded = load_pipeline(pipeline)
     records = card_records(lake_of(loaded), loaded, version)
     if html is not None:
-        html.write_text(render_model_card(records), encoding="utf-8")
-        done(f"the card of version {records.version} is in {escape(str(html))}", printing.err)
+        printing.write_asked(html, render_model_card(records), "--html")
     if markdown or (html is None and not printing.out.is_terminal):
         typer.echo(model_card_text(records), nl=False)
     elif html is None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,6 +19,8 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from contrail.errors import SpecError
 
 # A landed text must not move the cursor, change colours or name the window.
 _WIDEST = 1_000_000
@@ -64,6 +67,19 @@ def indented(lines: Iterable[str], console: Console | None = None) -> None:
     """Print lines that belong to the one before, as they are."""
     for line in lines:
         say(f"  {escape(line)}", console)
+
+
+def write_asked(path: Path, text: str, option: str) -> None:
+    """Write what a person asked to have in a file, and say where it is.
+
+    Raises:
+        SpecError: when it cannot be written there, naming the option.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise SpecError(f"{option} {path} cannot be written: {error}. Give a file in a folder that exists") from error
+    done(f"it is in {escape(str(path))}", err)
 
 
 def print_json(value: Any) -> None:

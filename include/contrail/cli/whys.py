@@ -12,7 +12,7 @@ from rich.table import Table
 from contrail.cli import printing
 from contrail.cli.help import TABLES, command
 from contrail.cli.options import DATE, SWITCH, JsonOption, PipelineOption, lake_of
-from contrail.cli.printing import cell, done, print_json, say
+from contrail.cli.printing import cell, print_json, say
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.errors import DataError, SpecError
 from contrail.partitions import Partitions, parse_moment
@@ -79,7 +79,7 @@ def why(
     moment = parse_moment(as_of, "--as-of")
     found = find(lake_of(loaded), loaded, parse_key(loaded.spec, key), _day(on), moment, personal)
     if html is not None:
-        _write(html, render(found))
+        printing.write_asked(html, render(found), "--html")
     if as_json:
         print_json(found.as_dict())
     elif html is None:
@@ -107,14 +107,6 @@ def _recheck(pipeline: Pipeline, rows: int, on: str | None, as_json: bool) -> No
 
 def _day(on: str | None) -> date | None:
     return None if on is None else Partitions.parse(on).start
-
-
-def _write(path: Path, page: str) -> None:
-    try:
-        path.write_text(page)
-    except (OSError, ValueError) as error:
-        raise SpecError(f"--html {path} cannot be written: {error}") from error
-    done(f"the page is in {escape(str(path))}", printing.err)
 
 
 def _print(found: "Why") -> None:

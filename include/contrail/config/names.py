@@ -24,7 +24,7 @@ PATTERN_WORDS = {
 # delete by age, and rights of jobs, go by such names. BigQuery and Iceberg catalogs know the last two.
 _RESERVED_PIPELINES = frozenset(
     {
-        *("landing", "refused", "staging", "reports", "jobs", "code", "costs", "dvc", "mlflow", "lake"),
+        *("landing", "refused", "staging", "reports", "jobs", "code", "costs", "dvc", "mlflow", "lake", "lineage"),
         *("default", "information_schema"),
     }
 )

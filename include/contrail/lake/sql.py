@@ -54,9 +54,8 @@ class Answer:
 
     def batches(self) -> pa.RecordBatchReader:
         """Ask once more, and return all rows as a stream of Arrow. They need not fit into memory."""
-        return self._connection.sql(self._question).to_arrow_reader(
-            _ROWS
-        )  # of what was executed it would copy the rows
+        self._connection.abort()  # of what was executed it would copy the rows
+        return self._connection.sql(self._question).to_arrow_reader(_ROWS)
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield all rows. They need not fit into memory."""

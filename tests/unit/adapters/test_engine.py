@@ -65,18 +65,29 @@ def test_the_embedded_engine_spills_within_its_limit_and_says_what_to_do_beyond_
     assert "CONTRAIL_MEMORY_LIMIT" in said
 
 
-def test_the_embedded_engine_joins_more_than_its_limit_where_it_is_sparing(tmp_path: Path) -> None:
+def test_the_sparing_engine_exchanges_rows_through_files_and_leaves_none(tmp_path: Path) -> None:
     code = """
+        import threading
         from pyspark.sql import functions as F
         from contrail.adapters import engine
         from contrail.config.settings import settings
-        session = engine.session_of(settings(), sparing=True)
+        session, seen, done = engine.session_of(settings(), sparing=True), set(), threading.Event()
+
+        def watch():
+            while not done.wait(0.01):
+                seen.update(path.name for path in (settings().home_path / "tmp").glob("exchange-*/**/*"))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
         rows = session.range(1_000_000).select("id", F.sha2(F.col("id").cast("string"), 256).alias("text"))
         print(rows.join(rows.withColumnRenamed("text", "other"), on="id").where("text = other").count())
+        done.set()
+        watcher.join()
+        print(len(seen) > 8)
     """
-    environment = {**os.environ, "CONTRAIL_HOME": str(tmp_path / "home"), "CONTRAIL_MEMORY_LIMIT": "64MiB"}
+    environment = {**os.environ, "CONTRAIL_HOME": str(tmp_path / "home"), "CONTRAIL_MEMORY_LIMIT": "512MiB"}
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["1000000"]
+    assert done.stdout.splitlines() == ["1000000", "True"]
     assert list((tmp_path / "home" / "tmp").iterdir()) == []

@@ -27,6 +27,7 @@ FILLED = {
     "/api/{pipeline}/prediction/flips",
     "/api/{pipeline}/models/{version}",
     "/api/{pipeline}/models/{version}/rollback",
+    "/api/{pipeline}/models/{version}/card",
     "/reports/{pipeline}/{kind}/{path:path}",
 }
 # Every endpoint, with an address that works, and those who may use it.
@@ -52,6 +53,7 @@ ENDPOINTS = {
     ("GET", "/api/{pipeline}/models"): ("api/toy/models", EVERYBODY),
     ("GET", "/api/{pipeline}/models/{version}"): ("api/toy/models/2", EVERYBODY),
     ("GET", "/api/{pipeline}/models/{version}/rollback"): ("api/toy/models/2/rollback", EVERYBODY),
+    ("GET", "/api/{pipeline}/models/{version}/card"): ("api/toy/models/2/card", EVERYBODY),
     ("GET", "/api/{pipeline}/tables"): ("api/toy/tables", EVERYBODY),
     ("GET", "/api/{pipeline}/tables/{table}"): ("api/toy/tables/features", EVERYBODY),
     ("GET", "/api/{pipeline}/quarantine"): ("api/toy/quarantine", EVERYBODY),
