@@ -10,7 +10,8 @@ from contrail.errors import SpecError
 from contrail.lake.lake import Lake
 from contrail.operations.board import board
 from contrail.operations.card import card
-from contrail.operations.prediction_days import prediction_days, segment
+from contrail.operations.prediction_days import prediction_days
+from contrail.operations.prediction_segments import groups
 from contrail.operations.status import STAGES, partition_status
 from contrail.partitions import Partitions
 
@@ -73,4 +74,4 @@ def test_without_predictions_there_is_nothing_to_draw(filled: Toy) -> None:
     found = prediction_days(filled.lake, filled.pipeline)
     assert (found.scored, found.measured, found.drift, found.marks, found.first) == ((), (), (), (), None)
     with pytest.raises(SpecError, match=r"no segment 'weight'\. Segments: depot"):
-        segment(filled.lake, filled.pipeline, "weight", Partitions(LAST, LAST))
+        groups(filled.lake, filled.pipeline, "weight", Partitions(LAST, LAST))
