@@ -79,7 +79,7 @@ def test_an_engineer_finds_on_the_board_why_a_day_stopped(airflow: Embedded, log
     card = frame.get_by_role("dialog")
     for words in ("Refused", "the gzip stream ends too early, after 400 bytes", "2024-03-08.2.csv.gz", "What to do"):
         expect(card).to_contain_text(words)
-    engineer.show("card")
+    engineer.shoot("card")
     card.get_by_role("link", name="Log in Airflow").click()
     expect(engineer.page.get_by_test_id("virtualized-list")).to_contain_text("truncated_gzip")
     broken.unlink()
