@@ -68,7 +68,7 @@ def test_an_approver_answers_a_promotion_with_its_evidence_in_view(airflow: Embe
     approve = question.get_by_role("button", name="Approve")
     expect(approve).to_be_disabled()
     question.get_by_label("Reason").fill("better in every depot")
-    approver.show("question")
+    approver.shoot("question")
     with approver.page.expect_response(lambda answer: answer.url.endswith("/hitlDetails") and answer.ok) as sent:
         steps.click(approve)
     assert sent.value.json()["responded_by"]["name"] == "approver"
@@ -79,7 +79,7 @@ def test_an_approver_answers_a_promotion_with_its_evidence_in_view(airflow: Embe
     approver.page.reload()
     expect(steps.frame.get_by_role("heading", name="Models")).to_be_visible()
     expect(steps.frame.get_by_role("region", name="A promotion waits")).to_have_count(0)
-    approver.show("models")
+    approver.shoot("models")
     assert "stolen" not in approver.page.title()
 
 
@@ -195,7 +195,7 @@ def test_an_engineer_finds_the_quarantined_rows_of_a_refused_day(airflow: Embedd
     for words in (EVIL, "2024-03-06.2.csv.gz, line 2"):
         expect(rule).to_contain_text(words)
     expect(engineer.page).to_have_url(re.compile("view=data.*part=aside.*first=2024-03-06"))
-    engineer.show("quarantine")
+    engineer.shoot("quarantine")
 
     steps.click(steps.frame.get_by_role("button", name="Reports"))
     steps.click(steps.frame.get_by_role("region", name="Data docs").get_by_role("link").first)
