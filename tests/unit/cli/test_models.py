@@ -24,7 +24,7 @@ def test_a_card_is_printed_or_written_to_a_file(
     assert contrail(monkeypatch, f"contrail model-card -p toy latest --html {page}") == 0
     told = capsys.readouterr()
     assert (told.out, page.read_text().startswith("<!doctype html>")) == ("", True)
-    assert f"the card of version 1 is in {page}" in told.err
+    assert f"it is in {page}" in told.err
     assert contrail(monkeypatch, "contrail model-card -p toy 1 --markdown") == 0
     printed = capsys.readouterr().out
     assert printed.startswith("# Late parcels, version 1\n")
