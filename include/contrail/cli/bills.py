@@ -45,7 +45,7 @@ def sbom(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        printing.write_asked(output, text, "--output")
+        printing.write_asked(output, text, "--output", in_new_folder=True)
 
 
 def _print_licences(bill: dict[str, Any]) -> None:

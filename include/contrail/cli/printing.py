@@ -19,8 +19,10 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from upath import UPath
 
 from contrail.errors import SpecError
+from contrail.files import write_whole
 
 # A landed text must not move the cursor, change colours or name the window.
 _WIDEST = 1_000_000
@@ -69,16 +71,20 @@ def indented(lines: Iterable[str], console: Console | None = None) -> None:
         say(f"  {escape(line)}", console)
 
 
-def write_asked(path: Path, text: str, option: str) -> None:
-    """Write what a person asked to have in a file, and say where it is.
+def write_asked(path: Path, text: str, option: str, *, in_new_folder: bool = False) -> None:
+    """Write what a person asked to have in a file, whole or not at all, and say where it is.
+
+    Only with ``in_new_folder`` a missing folder is made.
 
     Raises:
         SpecError: when it cannot be written there, naming the option.
     """
     try:
-        path.write_text(text, encoding="utf-8")
+        if not in_new_folder and not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent}")
+        write_whole(UPath(path), text.encode())
     except (OSError, ValueError) as error:
-        raise SpecError(f"{option} {path} cannot be written: {error}. Give a file in a folder that exists") from error
+        raise SpecError(f"{option} {path} cannot be written: {error}") from error
     done(f"it is in {escape(str(path))}", err)
 
 
