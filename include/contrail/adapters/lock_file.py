@@ -49,15 +49,15 @@ def libraries(text: str) -> Iterator[Library]:
 def lock_text(project: Path, digest: str, revision: str) -> str | None:
     """The lock whose SHA-256 this is: today's, or the one of a kept revision. None: neither is."""
     path = project / "requirements.txt"
-    kept = subprocess.run(
-        ["git", "-C", str(project), "show", f"{revision.removesuffix('+dirty')}:{path.name}"],
-        capture_output=True,
-        check=False,
-    )
-    for content in (path.read_bytes() if path.exists() else b"", kept.stdout):
-        if hashlib.sha256(content).hexdigest() == digest:
-            return content.decode()
-    return None
+    if path.exists() and _is(content := path.read_bytes(), digest):
+        return content.decode()
+    show = ["git", "-C", str(project), "show", f"{revision.removesuffix('+dirty')}:{path.name}"]
+    kept = subprocess.run(show, capture_output=True, check=False).stdout
+    return kept.decode() if _is(kept, digest) else None
+
+
+def _is(content: bytes, digest: str) -> bool:
+    return hashlib.sha256(content).hexdigest() == digest
 
 
 def licence_of(library: Library) -> str | None:

@@ -26,7 +26,6 @@ from contrail.stages.options import StageOptions
 from contrail.stages.results import PublishDetails, StageResult, TrainDetails
 
 JOBS = "contrail"  # the namespace of jobs; Airflow's provider has one of its own
-_FACETS = facet_v2
 _WORDS = {"person", "reason"}  # of people, for the records in the lake
 Run = StageRun[StageOptions]
 
@@ -92,8 +91,8 @@ def _run_facets(
     run: Run, result: StageResult[Any] | None, error: BaseException | None
 ) -> Iterator[tuple[str, facet_v2.RunFacet]]:
     project, (start, end) = run.settings.project_path, _nominal(run)
-    yield "nominalTime", _FACETS.nominal_time_run.NominalTimeRunFacet(start, end)
-    yield "processing_engine", _FACETS.processing_engine_run.ProcessingEngineRunFacet(version("contrail"), "Contrail")
+    yield "nominalTime", facet_v2.nominal_time_run.NominalTimeRunFacet(start, end)
+    yield "processing_engine", facet_v2.processing_engine_run.ProcessingEngineRunFacet(version("contrail"), "Contrail")
     yield (
         "contrail_run",
         ContrailRunFacet(
@@ -112,17 +111,17 @@ def _run_facets(
         namespace, name, parent_run = parent
         yield (
             "parent",
-            _FACETS.parent_run.ParentRunFacet(
-                _FACETS.parent_run.Run(parent_run), _FACETS.parent_run.Job(namespace, name)
+            facet_v2.parent_run.ParentRunFacet(
+                facet_v2.parent_run.Run(parent_run), facet_v2.parent_run.Job(namespace, name)
             ),
         )
     if error:
         # Its words may hold what rows say, which would then outlive the rows.
-        yield "errorMessage", _FACETS.error_message_run.ErrorMessageRunFacet(type(error).__name__, "PYTHON")
+        yield "errorMessage", facet_v2.error_message_run.ErrorMessageRunFacet(type(error).__name__, "PYTHON")
 
 
 def _nominal(run: Run) -> tuple[str, str]:
-    """The first and the last cut-off of the range, or of a day the cut-off and the next one."""
+    """From the first moment of the first day to that of the day after the last, in the pipeline's zone, as UTC."""
     spec = run.pipeline.spec
     zone = ZoneInfo(spec.timezone)
     days = run.partitions.start, run.partitions.end + timedelta(days=1)
@@ -132,9 +131,9 @@ def _nominal(run: Run) -> tuple[str, str]:
 
 def _job_facets(run: Run) -> Iterator[tuple[str, facet_v2.JobFacet]]:
     spec = run.pipeline.spec
-    yield "jobType", _FACETS.job_type_job.JobTypeJobFacet("BATCH", "CONTRAIL", "STAGE")
-    yield "documentation", _FACETS.documentation_job.DocumentationJobFacet(f"{spec.title}: {spec.description}")
-    yield "ownership", _FACETS.ownership_job.OwnershipJobFacet([_FACETS.ownership_job.Owner(spec.owner)])
+    yield "jobType", facet_v2.job_type_job.JobTypeJobFacet("BATCH", "CONTRAIL", "STAGE")
+    yield "documentation", facet_v2.documentation_job.DocumentationJobFacet(f"{spec.title}: {spec.description}")
+    yield "ownership", facet_v2.ownership_job.OwnershipJobFacet([facet_v2.ownership_job.Owner(spec.owner)])
 
 
 # ---- what it read and published ----
@@ -173,7 +172,7 @@ def _place(run: Run, name: str) -> tuple[str, str]:
 
 
 def _version(of: object) -> dict[str, facet_v2.DatasetFacet]:
-    return {"version": _FACETS.dataset_version_dataset.DatasetVersionDatasetFacet(str(of))}
+    return {"version": facet_v2.dataset_version_dataset.DatasetVersionDatasetFacet(str(of))}
 
 
 def _input(run: Run, name: str, snapshot: int) -> event_v2.InputDataset:
@@ -181,12 +180,12 @@ def _input(run: Run, name: str, snapshot: int) -> event_v2.InputDataset:
 
 
 def _output(run: Run, dataset: Dataset, commits: list[Commit]) -> event_v2.OutputDataset:
-    schema = _FACETS.schema_dataset
+    schema = facet_v2.schema_dataset
     fields = [schema.SchemaDatasetFacetFields(n, c.type, c.doc or None) for n, c in dataset.columns.items()]
     facets: dict[str, facet_v2.DatasetFacet] = {
         **_version(commits[0].snapshot),
         "schema": schema.SchemaDatasetFacet(fields),
-        "documentation": _FACETS.documentation_dataset.DocumentationDatasetFacet(dataset.doc),
+        "documentation": facet_v2.documentation_dataset.DocumentationDatasetFacet(dataset.doc),
         "contrail_commit": ContrailCommitFacet(
             partitions=[one.label for one in commits],
             same=[one.same_label for one in commits if one.same_label],
@@ -194,7 +193,7 @@ def _output(run: Run, dataset: Dataset, commits: list[Commit]) -> event_v2.Outpu
         ),
     }
     rows = [one.job_rows for one in commits if one.job_rows is not None]
-    statistics = _FACETS.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+    statistics = facet_v2.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
         rowCount=max(rows, default=None)
     )
     return event_v2.OutputDataset(
