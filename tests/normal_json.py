@@ -27,6 +27,7 @@ class Normal:
         (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{6}\b"), "<run>"),
         (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
         (re.compile(r"\b[0-9a-f]{32}\b"), "<32 hex digits>"),
+        (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<uuid>"),
         (re.compile(r"\bin [\d,]+\.\d s\b"), "in <seconds> s"),
     )
     TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?P<fraction>\.\d+)?(?P<zone>Z|\+00:00|)")

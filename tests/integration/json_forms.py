@@ -126,6 +126,15 @@ def _questions(life: Life) -> None:
     life.command("champions", "-p", "toy", "--on", "2024-02-26", "--json", name="champion-of-a-day")
     life.command("history", "predictions", "-p", "toy", "--json", name="history")
     life.command("summary", "-p", "toy", "--json", name="summary")
+    day = ("-p", "toy", "--on", "2024-02-26", "--json")
+    life.command("why", "1", *day, name="why")
+    life.command("why", *day, "--sample", "5", name="why-of-a-sample")
+    life.command("what-if", "1", "weight=9", "depot=C", *day, name="what-if")
+    life.command("what-if", "1", *day, name="what-if-nothing")
+    leaks = ("--from", "2024-02-25", "--to", "2024-03-05", "--cutoffs", "1")
+    life.command("check-leaks", "-p", "toy", *leaks, "--json", name="check-leaks", code=DataError.exit_code)
+    life.command("sbom", "3", "-p", "toy", "--output", str(life.home / "bill.cdx.json"))
+    life.file("sbom", "bill.cdx.json")
 
 
 def _rollback(life: Life) -> None:
