@@ -105,6 +105,14 @@ $(INFRA)/.installed: $(VENV)/.uv requirements-infra.txt
 check-infra: $(INFRA)/.installed  ## Check terraform/ against the real provider's schema, and the workflows, offline
 	@CONTRAIL_TEST_INFRA=required $(INFRA)/bin/python -m pytest -n 2 --confcutdir=tests/terraform tests/terraform
 
+# `--strict`: a library that the index does not know fails, too. AUDIT may name another index, as `--vulnerability-service osv`.
+LOCKS = $(wildcard requirements*.txt)
+audit: $(INFRA)/.installed  ## Ask an index for known weaknesses of all locked libraries; needs the network
+	@accepted=$$(sed 's/ *#.*//; /^$$/d; s/^/--ignore-vuln /' .ci/accepted-weaknesses); failed=0; \
+	for lock in $(LOCKS); do echo "$$lock"; \
+	  $(INFRA)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off $(AUDIT) $$accepted -r $$lock || failed=1; \
+	done; exit $$failed
+
 bench: $(VENV)/.dev  ## Measure; prints ratios side by side and writes benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py
 
@@ -120,4 +128,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp check check-leaks docs check-infra bench lock clean
+.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp check check-leaks docs check-infra audit bench lock clean

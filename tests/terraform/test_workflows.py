@@ -76,7 +76,9 @@ def test_every_rule_holds() -> None:
     assert Repository(PROJECT).faults() == []
 
 
-CI, DEPLOY, PLAN = (f".github/workflows/{name}.yaml" for name in ("ci", "deploy-environment", "plan-environment"))
+CI, AUDIT, DEPLOY, PLAN = (
+    f".github/workflows/{name}.yaml" for name in ("ci", "audit", "deploy-environment", "plan-environment")
+)
 SCAN = ".github/actions/scan/action.yaml"
 PLANTED = {
     "a job that may fail": (
@@ -196,6 +198,30 @@ PLANTED = {
         "      CONTRAIL_TEST_SERVERS: wanted",
         "skips the tests that need servers",
     ),
+    "no audit by night": (AUDIT, '  schedule:\n    - cron: "17 4 * * *"\n', "", "no job makes audit on schedule"),
+    "no audit of a change": (
+        AUDIT,
+        "  pull_request:\n",
+        "  workflow_dispatch:\n",
+        "no job makes audit on pull_request",
+    ),
+    "an audit that may fail": (AUDIT, "run: make audit", "run: make audit || true", "swallows"),
+    "an audit of what could be asked": ("Makefile", "pip-audit --strict", "pip-audit", "make audit: without --strict"),
+    "an audit of one lock": ("Makefile", "$(wildcard requirements*.txt)", "requirements.txt", "leaves a lock out"),
+    "a weak lock that the next one hides": ("Makefile", "exit $$failed", "true", "make audit: without exit"),
+    "a weakness accepted without a reason": (
+        ".ci/accepted-weaknesses",
+        "# Known",
+        "GHSA-aaaa-bbbb-cccc\n# Known",
+        "without a reason: GHSA",
+    ),
+    "no bill of materials": (
+        AUDIT,
+        "      - run: .venv/bin/contrail sbom --output environment.cdx.json\n",
+        "",
+        "no job writes the bill",
+    ),
+    "a bill that nobody keeps": (AUDIT, "path: environment.cdx.json", "path: bill.json", "nobody keeps environment"),
     "no check of terraform": (".ci/run", "make check-infra\n", "", "does not make check-infra"),
     "a failure before the end": (".ci/run", "set -euo pipefail", "set -u", "goes on after a failure"),
 }

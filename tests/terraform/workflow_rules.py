@@ -4,7 +4,7 @@ zizmor looks for holes through which others get in. These rules look for failure
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,13 @@ class Repository:
         """A line for each rule that does not hold somewhere."""
         rules = (_failures_count, _conditions_can_hold, _scans_can_fail, _references_exist, _deployments_wait)
         more = (_terraform_applies_what_was_shown, _images_are_built_once, _tests_are_not_skipped)
-        return [fault for rule in (*rules, *more) for fault in rule(self)]
+        libraries = (_libraries_are_audited, _the_bill_is_kept)
+        return [fault for rule in (*rules, *more, *libraries) for fault in rule(self)]
+
+    def recipes(self) -> dict[str, str]:
+        """What each target of the Makefile runs."""
+        text = (self.root / "Makefile").read_text()
+        return dict(re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)*)", text, re.MULTILINE))
 
 
 def _failures_count(repository: Repository) -> Iterator[str]:
@@ -80,7 +86,7 @@ def _conditions_can_hold(repository: Repository) -> Iterator[str]:
     for name, file in repository.files.items():
         triggers = file[True] or {}  # YAML reads the key `on` as true
         for event, said in triggers.items():
-            if set(said or {}) & {"paths", "paths-ignore", "branches-ignore"}:
+            if event != "schedule" and set(said or {}) & {"paths", "paths-ignore", "branches-ignore"}:
                 yield f"{name}: {event} leaves changes out by their paths"
             if event == "push" and (said or {}).get("branches") != ["main"]:
                 yield f"{name}: a push to main must run it"
@@ -168,15 +174,16 @@ def _terraform_applies_what_was_shown(repository: Repository) -> Iterator[str]:
                 yield f"{job.place}: apply makes a plan of its own"
             if " destroy" in line:
                 yield f"{job.place}: destroys"
-    kept, taken = _artifacts(repository, "upload-artifact"), _artifacts(repository, "download-artifact")
+    planners = [job for job in repository.jobs if "terraform" in job.script]
+    kept, taken = (_artifacts(planners, f"{way}-artifact") for way in ("upload", "download"))
     if {said["name"] for said in kept} != {said["name"] for said in taken} or not kept:
         yield "the plan that is applied is not the one that was kept"
     if any(said.get("if-no-files-found") != "error" for said in kept):
         yield "a plan that is missing is not noticed"
 
 
-def _artifacts(repository: Repository, action: str) -> list[dict[str, Any]]:
-    steps = [step for job in repository.jobs for step in job.steps]
+def _artifacts(jobs: Iterable[Job], action: str) -> list[dict[str, Any]]:
+    steps = [step for job in jobs for step in job.steps]
     return [step["with"] for step in steps if f"actions/{action}@" in step.get("uses", "")]
 
 
@@ -202,8 +209,7 @@ def _images_are_built_once(repository: Repository) -> Iterator[str]:
 
 
 def _tests_are_not_skipped(repository: Repository) -> Iterator[str]:
-    ran, makefile = ((repository.root / name).read_text() for name in (".ci/run", "Makefile"))
-    recipes = dict(re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)*)", makefile, re.MULTILINE))
+    ran, recipes = (repository.root / ".ci/run").read_text(), repository.recipes()
     made = "".join(recipes.get(target, "") for target in re.findall(r"^make ([a-z-]+)$", ran, re.MULTILINE))
     text = "\n".join(path.read_text() for path in (repository.root / "tests").rglob("*.py"))
     for name in set(REQUIRED.findall(text)):
@@ -219,3 +225,32 @@ def _tests_are_not_skipped(repository: Repository) -> Iterator[str]:
     for job in repository.jobs:
         if "make test-gcp" in job.script and job.said.get("env", {}).get("CONTRAIL_TEST_SERVERS") != "required":
             yield f"{job.place}: skips the tests that need servers"
+
+
+def _libraries_are_audited(repository: Repository) -> Iterator[str]:
+    """A weakness becomes known without a change of ours, so a night must look for it as a pull request does."""
+    audits = [job for job in repository.jobs if "make audit" in job.script]
+    for event in ("pull_request", "schedule"):
+        if not any(event in repository.files[job.place.partition(":")[0]][True] for job in audits):
+            yield f"no job makes audit on {event}"
+    for needed in ("--strict", "--require-hashes", "--disable-pip", "for lock in $(LOCKS)", "exit $$failed"):
+        if needed not in repository.recipes().get("audit", ""):
+            yield f"make audit: without {needed}"
+    if "\nLOCKS = $(wildcard requirements*.txt)\n" not in (repository.root / "Makefile").read_text():
+        yield "make audit: leaves a lock out"
+    for line in (repository.root / ".ci/accepted-weaknesses").read_text().splitlines():
+        if not re.fullmatch(r"(\S+ +)?# \S.{20,}", line):
+            yield f".ci/accepted-weaknesses: without a reason: {line}"
+
+
+def _the_bill_is_kept(repository: Repository) -> Iterator[str]:
+    written = {
+        found: job for job in repository.jobs for found in re.findall(r"contrail sbom --output (\S+)", job.script)
+    }
+    if not written:
+        yield "no job writes the bill of materials"
+    for path, job in written.items():
+        if path not in {
+            said["path"] for said in _artifacts([job], "upload-artifact") if said["if-no-files-found"] == "error"
+        }:
+            yield f"{job.place}: nobody keeps {path}"
