@@ -1,5 +1,6 @@
 """Pages that are followed to the letter: their fenced blocks, and their commands as a shell runs them."""
 
+import io
 import os
 import re
 import shlex
@@ -7,18 +8,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
 from markdown_it import MarkdownIt
 
+from contrail.config.settings import settings
 from contrail_airflow.local.processes import wait_until
 from contrail_airflow.operators.fork_server import SOCKET
 from contrail_airflow.operators.forked_process import forked
+from tests.commands import contrail
 from tests.conftest import PROJECT
 
 SHELL, SHOWN = "shell", "text"
+HOME = "practice"  # as docs/tutorials/practice.md has it
 _CONTRAIL = ".venv/bin/contrail"
+_FAILS = ' || echo "exit status $?"'
 _ONLY_A_SHELL_KNOWS = {"|", "||", "&&", ";", ">", "<", "&"}
 
 
@@ -47,7 +53,7 @@ def environment(project: Path) -> dict[str, str]:
     """The environment of its commands."""
     own = {
         "CONTRAIL_PROJECT": str(project),
-        "CONTRAIL_HOME": str(project / ".contrail"),
+        "CONTRAIL_HOME": str(project / HOME),
         "AIRFLOW_HOME": str(project / "airflow"),
         "COLUMNS": "200",
         "PYTHONPATH": os.pathsep.join([str(PROJECT / "include"), str(PROJECT / "plugins")]),
@@ -76,6 +82,20 @@ def run(command: str, project: Path) -> str:
     return printed
 
 
+def run_here(command: str, project: Path) -> str:
+    """The same in this process, where it is a command of Contrail alone; the caller has set the environment."""
+    line = command.removesuffix(_FAILS)
+    words = shlex.split(line)
+    if words[0] != _CONTRAIL or _ONLY_A_SHELL_KNOWS & set(words) or "$" in line:
+        return run(command, project)
+    printed = io.StringIO()
+    settings.cache_clear()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed), chdir(project):
+        code = contrail(patch, line)
+    assert bool(code) is (line != command), f"$ {command}\n{printed.getvalue()}"
+    return printed.getvalue() + (f"exit status {code}\n" if code else "")
+
+
 def _in_a_shell(command: str, project: Path) -> tuple[int, str]:
     shell = ["bash", "-c", command]
     done = subprocess.run(
@@ -99,16 +119,29 @@ def _forked(words: list[str], project: Path) -> tuple[int, str] | None:
 
 
 def missing(shown: str, printed: str) -> list[str]:
-    """The lines of a page that a command did not print. A number stands for any, ``…`` for anything."""
+    """The lines of a page that a command did not print; ``…`` stands for anything.
+
+    Whole numbers are compared as they are. A fraction may differ in its last digits, as it does on another processor.
+    """
     printed = " ".join(printed.split())
-    return [line for line in shown.splitlines() if line.strip() and not re.search(_pattern(line), printed)]
+    return [line for line in shown.splitlines() if line.strip() and not _printed(line, printed)]
 
 
-def _pattern(line: str) -> str:
-    signs = {"…": ".*"}
-    parts = re.split(r"(\d[\d,.]*|…|\s+)", line.strip())
-    numbers = (r"\d[\d,.]*" if part[:1].isdigit() else part for part in parts)
-    return "".join(
-        part if part.startswith(r"\d") else r"\s+" if part.isspace() else signs.get(part, re.escape(part))
-        for part in numbers
-    )
+def _printed(line: str, printed: str) -> bool:
+    parts = re.split(r"(\d[\d,]*\.\d+|\d+|…|\s+)", line.strip())
+    wanted = [float(part.replace(",", "")) for part in parts if "." in part and part[:1].isdigit()]
+    found = re.finditer("".join(map(_pattern, parts)), printed)
+    return any(all(map(_near, wanted, (float(one.replace(",", "")) for one in each.groups()))) for each in found)
+
+
+def _pattern(part: str) -> str:
+    if part == "…":
+        return ".*?"
+    if part[:1].isdigit():
+        number = r"(\d[\d,]*\.\d+)" if "." in part else part
+        return rf"(?<!\d)(?<!\d\.){number}(?!\d)"
+    return r"\s+" if part.isspace() else re.escape(part)
+
+
+def _near(wanted: float, found: float) -> bool:
+    return abs(wanted - found) <= max(0.02 * abs(wanted), 0.0005)
