@@ -97,7 +97,7 @@ def judged_before(state: State) -> Iterator[Claim]:
     yield state.cited(
         "whole", not bare and after,
         f"champion without a gate: version {', '.join(bare)}" if bare
-        else f"each of {len(moves)} champions passed a gate, this one on days after its training" if after
+        else f"each champion so far passed a gate ({len(moves)}), this one on days after its training" if after
         else f"version {state.version} was judged on days of its own training",
         f"contrail promote -p {state.spec.name}", f"contrail champions -p {state.spec.name}", move.moved_at.isoformat(),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from contrail.methods.metrics import HEADLINE
 from contrail.operations.score_card.claims import Claim, Needed, RubricTest
 from contrail.operations.score_card.state import RECENT_DAYS, State
 from contrail.partitions import Partitions
+from contrail.stages.refusals import counted
 
 NAME = "Model development"
 _OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
@@ -139,8 +140,8 @@ def tuned(state: State) -> Iterator[Claim]:
     remedy = f"try others: contrail train -p {state.spec.name} --no-register --set NAME=VALUE"
     yield state.cited(
         "half", some,
-        f"{len(runs)} runs tried other values of {len(params) - len(left)} of {len(params)} parameters" if some
-        else f"MLflow has {len(runs)} runs of it, which tried other values of {len(params) - len(left)} parameters",
+        f"{counted(len(runs), 'run')} tried other values of {len(params) - len(left)} of {len(params)} parameters" if some
+        else f"MLflow has {counted(len(runs), 'run')} of it, and other values of {len(params) - len(left)} parameters were tried",
         remedy, f"MLflow, experiment {state.spec.name}",
     )  # fmt: skip
     made = state.records.made_at
@@ -150,7 +151,7 @@ def tuned(state: State) -> Iterator[Claim]:
         "whole", all_of_them,
         f"all parameters were tried, {since} runs since version {state.version}" if all_of_them
         else f"not tried: {', '.join(left)}" if left
-        else f"{since} runs since version {state.version} was trained",
+        else f"{counted(since, 'run')} since version {state.version} was trained",
         remedy, f"MLflow, experiment {state.spec.name}",
     )  # fmt: skip
 

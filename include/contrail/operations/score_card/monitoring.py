@@ -48,7 +48,7 @@ def dependencies(state: State) -> Iterator[Claim]:
         "validate 14 days or more", link, at,
     )  # fmt: skip
     told = "tests/unit/notify/test_messages.py"
-    yield state.repository.test(told, "whole", "CI checks that people are told of refused and unusual days")
+    yield state.repository.test(told, "whole", "CI checks the messages to people about refused and unusual days")
 
 
 def invariants(state: State) -> Iterator[Claim]:
@@ -252,7 +252,7 @@ def quality(state: State) -> Iterator[Claim]:
 TESTS = (
     RubricTest(
         "4.1", "Changes of inputs", "Do people learn when something that the pipeline depends on changes?",
-        "Each feed is measured up to the newest day.", "It has usual ranges, and CI checks that people are told.", dependencies,
+        "Each feed is measured up to the newest day.", "It has usual ranges, and CI checks the messages to people.", dependencies,
     ),
     RubricTest(
         "4.2", "Invariants", "Do inputs of training and scoring keep what must always hold?",

@@ -77,7 +77,7 @@ def _section(section: Section) -> Iterator[Block]:
         texts=4,
     )
     yield Rows(
-        ["Test", "", "Evidence", "Where", "When (UTC)", "Of"],
+        ["Test", "Needed", "Evidence", "Where", "When (UTC)", "Of"],
         [_claim(test, claim) for test in section.tests for claim in test.claims],
         title="Evidence",
         texts=6,
@@ -88,5 +88,6 @@ def _section(section: Section) -> Iterator[Block]:
 
 def _claim(test: Scored, claim: Claim) -> list[str | Cell]:
     mark = Cell(_MARKS[claim.holds], _NEEDED[claim.needed], loud=not claim.holds)
-    found = Cell(claim.says, "tried now" if claim.how == "run" else "cited")
+    how = "tried now" if claim.how == "run" else "cited" if claim.link else "looked for"
+    found = Cell(claim.says, how)
     return [test.number, mark, found, claim.link or "–", when(claim), claim.of]
