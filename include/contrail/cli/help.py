@@ -109,6 +109,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail check-leaks -p flight_delay",
         "contrail check-leaks -p flight_delay --from 2013-10-01 --to 2013-10-28 --cutoffs 10 --seed 7",
     ),
+    "score-card": (
+        "contrail score-card -p flight_delay",
+        "contrail score-card -p flight_delay --output card.html",
+    ),
     "new": (
         "contrail new sales --sample sales.csv",
         "contrail new sales --sample sales.csv --sample stores.csv --label revenue --timezone Europe/Berlin --yes",

@@ -7,6 +7,7 @@ import difflib
 import re
 import zoneinfo
 from datetime import date, datetime, time, timedelta
+from itertools import pairwise
 
 # Airflow's own; croniter knows others, which Airflow does not.
 _PRESETS = {
@@ -18,6 +19,7 @@ _PRESETS = {
     "@yearly": "0 0 1 1 *",
 }
 _UNUSABLE = {"localtime", "Factory"}  # they mean something else on each machine
+_YEAR = 366
 _DAYS_TRIED = 35  # a month and each of its weekdays
 _DAILY = "it must run once each day, at the cut-off or later"
 
@@ -62,6 +64,17 @@ def daily_problem(cron: str, cutoff: time, start: date) -> str | None:
     if early:
         return f"'{cron}' runs at {early:%H:%M}, before the cut-off at {cutoff:%H:%M}; {_DAILY}, as {right} does"
     return None
+
+
+def longest_pause(cron: str, start: date) -> int:
+    """The longest time between two runs in the year from ``start``, in whole days; a year when it runs less often.
+
+    Raises:
+        ValueError: as ``cron_problem`` says.
+    """
+    runs = _runs(cron, start, _YEAR)
+    pauses = [later - run for run, later in pairwise(runs)]
+    return max(pauses).days if pauses else _YEAR
 
 
 def _times(count: int) -> str:

@@ -117,12 +117,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A page: its title, the sentence that matters most, how good or bad that is, and its sections."""
+    """A page: its title, the sentence that matters most, how good or bad that is, its sections, and what it is."""
 
     title: str
     lead: str
     tone: str
     sections: Sequence[Section]
+    kind: str
 
 
 def as_cell(value: "str | Cell | Measured | None", loud: bool = False) -> Cell:
@@ -142,11 +143,11 @@ def number(value: float | None) -> str:
     return f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
-def to_html(document: Document, name: str) -> str:
-    """Fill the template ``name``, whose blocks are ours, and protect the page."""
+def to_html(document: Document) -> str:
+    """Make the page, and protect it."""
     # Compiled each time: it takes 15 ms, and a card is rendered once a run.
-    page = template(name, prose=prose_html).render(document=document, kind=lambda block: type(block).__name__.lower())
-    return protected(page)
+    filled = template("document.html.j2", prose=prose_html)
+    return protected(filled.render(document=document, kind=lambda block: type(block).__name__.lower()))
 
 
 def prose_html(text: str) -> "Markup":

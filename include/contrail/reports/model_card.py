@@ -32,7 +32,7 @@ _MOST_NAMED = 8
 
 def render_model_card(records: CardRecords) -> str:
     """The card as a page of its own."""
-    return to_html(_document(records), "model_card.html.j2")
+    return to_html(_document(records))
 
 
 def model_card_text(records: CardRecords) -> str:
@@ -52,7 +52,7 @@ def _document(records: CardRecords) -> Document:
         Section("Cost and carbon of the training", list(card_made.cost(records))),
         Section("Training and provenance", list(card_made.training(records))),
     ]
-    return Document(f"{records.title}, version {records.version}", lead, tone, sections)
+    return Document(f"{records.title}, version {records.version}", lead, tone, sections, "model card")
 
 
 def _standing(records: CardRecords) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from tests.conftest import Prepare, Toy
 from tests.unit.cli.test_cli import run
 from tests.unit.operations.leaks.conftest import validated
 
+from contrail.operations import kept_checks
 from contrail.operations.leaks.findings import CHECKS
 
 ASKED = ("check-leaks", "-p", "toy", "--from", "2024-01-16", "--to", "2024-01-20", "--cutoffs", "1")
@@ -52,6 +53,11 @@ def test_a_leak_is_named_with_rows_and_ends_with_the_code_of_bad_data(
     assert code == 3
     assert {one["subject"] for one in found["findings"] if one["level"] == "leak"} == {"weight"}
     assert found["findings"][0]["examples"][0]["other"] is None
+    kept = kept_checks.kept(filled.settings, "toy", kept_checks.LEAKS)
+    assert kept is not None
+    days = f"300 rows of 2024-01-16..2024-01-20, cut off on {found['cutoffs'][0]}"
+    assert not kept.passed
+    assert kept.says == f"weight leaks in {days}; not checked: alone, model, encoding"
 
 
 @pytest.mark.parametrize(

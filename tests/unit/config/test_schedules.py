@@ -8,7 +8,7 @@ from airflow.sdk import CronTriggerTimetable
 from airflow.timetables.trigger import CronPartitionTimetable
 from airflow.utils.dates import cron_presets
 
-from contrail.config.schedules import _PRESETS, cron_problem, daily_problem, zone_problem
+from contrail.config.schedules import _PRESETS, cron_problem, daily_problem, longest_pause, zone_problem
 
 START = date(2024, 1, 1)
 
@@ -86,3 +86,10 @@ def test_the_presets_are_those_of_airflow() -> None:
 def test_the_daily_dag_runs_once_a_day_after_the_cutoff(cron: str, words: str | None) -> None:
     said = daily_problem(cron, time(6), START)
     assert said is None if words is None else words in str(said)
+
+
+@pytest.mark.parametrize(
+    ("cron", "days"), [("0 6 1 * *", 31), ("0 0 * * 1", 7), ("@daily", 1), ("0 0 29 2 *", 366), ("0 0 1,10 * *", 22)]
+)
+def test_the_longest_pause_between_two_runs(cron: str, days: int) -> None:
+    assert longest_pause(cron, START) == days

@@ -1,6 +1,7 @@
 """Check a pipeline for leaks: does anything that was not known at the cut-off reach its features or its models?
 
-Features are built again in a scratch folder, by the pipeline's own code. Nothing is published.
+Features are built again in a scratch folder, by the pipeline's own code. Nothing is published. The verdict is kept among the
+pipeline's reports, so that it can be cited.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
+from contrail.operations import kept_checks
 from contrail.operations.leaks import clocks, futures, outcomes, trainings
 from contrail.operations.leaks.builds import Builds
 from contrail.operations.leaks.findings import LEAK, Leaks, Told, checked
@@ -85,7 +87,7 @@ def check_leaks(
         told = dict(_told(run, connection, found, seed))
         ((rows,),) = connection.sql("SELECT count(*) FROM built").fetchall()
     findings = sorted((one for own in told.values() for one in own.findings), key=lambda one: one.level != LEAK)
-    return Leaks(
+    leaks = Leaks(
         pipeline=pipeline.name,
         partitions=str(partitions),
         cutoffs=tuple(days),
@@ -94,6 +96,8 @@ def check_leaks(
         checks=tuple(checked(check, own) for check, own in told.items()),
         findings=tuple(findings),
     )
+    kept_checks.keep(pipeline, lake.settings, kept_checks.LEAKS, passed=not leaks.of(LEAK), says=leaks.sentence)
+    return leaks
 
 
 def _built(

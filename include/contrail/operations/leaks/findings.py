@@ -71,6 +71,15 @@ class Leaks(Frozen):
         """The findings of one level."""
         return tuple(one for one in self.findings if one.level == level)
 
+    @property
+    def sentence(self) -> str:
+        """What was checked, and what leaks, without a value of a row."""
+        leaking = ", ".join(dict.fromkeys(one.subject for one in self.of(LEAK))) or "nothing"
+        left = [one.check for one in self.checks if one.state == "not checked"]
+        without = f"; not checked: {', '.join(left)}" if left else ""
+        cuts = ", ".join(map(str, self.cutoffs))
+        return f"{leaking} leaks in {self.rows:,} rows of {self.partitions}, cut off on {cuts}{without}"
+
 
 class Told(Frozen):
     """What one check says: what it looked at, and its findings; or why it could not look."""

@@ -11,6 +11,7 @@ from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.settings import settings
 from contrail.lake.lake import Lake
 from contrail.methods.splits import Split
+from contrail.operations import kept_checks
 from contrail.operations.leaks.check import check_leaks, days_to_check
 from contrail.operations.leaks.findings import CHECKS, LEAK, Leaks
 from contrail.partitions import Partitions
@@ -47,6 +48,10 @@ def test_the_real_pipeline_has_no_leak_and_nothing_is_left_of_its_check(home: Pa
     assert [one.check for one in found.checks if one.state != "clean"] == ["encoding"], "there is no champion"
     assert found.rows > 4_000
     assert {name: lake.snapshot_id(name) for name in lake.table_names()} == before
+    kept = kept_checks.kept(settings(), clean.name, kept_checks.LEAKS)
+    assert kept is not None
+    assert (kept.passed, kept.outdated(clean, settings())) == (True, "")
+    assert kept.says.startswith(f"nothing leaks in {found.rows:,} rows of {CHECKED}, cut off on {found.cutoffs[0]}")
     assert [path for path in (home / "staging").rglob("*") if path.is_file()] == []
 
 
