@@ -23,6 +23,7 @@ from contrail.cli import (
     printing,
     queries,
     replay,
+    reproduce,
     stages,
     tables,
     unexpected,
@@ -41,7 +42,7 @@ app = typer.Typer(
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
 for desk in (
-    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, leaks, new, housekeeping, bills, doctor,
+    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, reproduce, leaks, new, housekeeping, bills, doctor,
 ):  # fmt: skip
     app.add_typer(desk.app)
 
