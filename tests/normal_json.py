@@ -22,7 +22,7 @@ class Normal:
 
     MEASURED = ("seconds", "predict_seconds", "estimated_seconds", "estimated_minutes")
     # The labels are of the folder of the jobs. Each change of a stage's code or libraries changes what it is made of.
-    OTHERS = ("xgboost_version", "contrailrun", "contrailtask", "made_of")
+    OTHERS = ("xgboost_version", "processor", "contrailrun", "contrailtask", "made_of")
     TEXTS = (
         (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{6}\b"), "<run>"),
         (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),

@@ -51,7 +51,7 @@ def lock_text(project: Path, digest: str, revision: str) -> str | None:
     path = project / "requirements.txt"
     if path.exists() and _is(content := path.read_bytes(), digest):
         return content.decode()
-    show = ["git", "-C", str(project), "show", f"{revision.removesuffix('+dirty')}:{path.name}"]
+    show = ["git", "-C", str(project), "show", f"{revision.removesuffix('+dirty')}:./{path.name}"]
     kept = subprocess.run(show, capture_output=True, check=False).stdout
     return kept.decode() if _is(kept, digest) else None
 

@@ -97,6 +97,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail model-card -p flight_delay 2 --html card.html",
         "contrail model-card -p flight_delay latest --markdown",
     ),
+    "reproduce": (
+        "contrail reproduce -p flight_delay",
+        "contrail reproduce -p flight_delay 1 --environment",
+    ),
     "rollback-model": (
         'contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed" --dry-run',
         'contrail rollback-model -p flight_delay --to 2 --reason "wrong weather feed"',

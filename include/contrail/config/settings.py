@@ -340,6 +340,12 @@ def knows_airflow_database() -> bool:
     return any(name.startswith("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") for name in os.environ)
 
 
+def openmp_thread_limit() -> int | None:
+    """The number of threads that a person allows every program that uses OpenMP; None without a limit."""
+    limit = os.environ.get("OMP_THREAD_LIMIT", "").strip()
+    return int(limit) if limit.isdigit() and int(limit) else None
+
+
 def java_command() -> str:
     """The Java that Spark starts."""
     home = os.environ.get("JAVA_HOME")

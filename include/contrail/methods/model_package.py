@@ -45,7 +45,8 @@ class TrainingRecord(Frozen):
 
     ``start`` and ``end`` bound the window. Its labels were known at the cut-off of ``labels_as_of``. ``params`` has all of
     XGBoost's parameters, including threads and seed. ``options`` has the effective training settings. More than one of
-    ``workers`` means executors of Spark, which chose their threads.
+    ``workers`` means executors of Spark, which chose their threads. ``threads`` are those that XGBoost took, which a control
+    group or OpenMP may have limited. ``code_hash`` is of Contrail's own files. Older records lack the last three.
     """
 
     start: date
@@ -65,6 +66,9 @@ class TrainingRecord(Frozen):
     lock_hash: str
     pipeline_hash: str
     xgboost_version: str
+    code_hash: str = ""
+    processor: str = ""
+    threads: int = 0
 
     @property
     def partitions(self) -> Partitions:

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
+import pytest
 from tests.conftest import PROJECT
 
 from contrail.adapters.lock_file import Library, libraries, licence_of, lock_text
@@ -41,21 +42,25 @@ def test_our_own_lock_is_read_whole() -> None:
     assert {needed for one in found for needed in one.needed_by} <= names
 
 
-def test_a_lock_of_an_older_revision_is_found_by_its_hash(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [".", "part"])
+def test_a_lock_of_an_older_revision_is_found_by_its_hash(tmp_path: Path, place: str) -> None:
+    project = tmp_path / place
+    project.mkdir(exist_ok=True)
+
     def git(*arguments: str) -> str:
         own = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(tmp_path)]
         return subprocess.run(["git", *own, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
     git("init", "-q")
-    path = tmp_path / "requirements.txt"
+    path = project / "requirements.txt"
     path.write_text("old==1\n")
     git("add", "."), git("commit", "-qm", "old")
     revision, digest = git("rev-parse", "HEAD"), hashlib.sha256(b"old==1\n").hexdigest()
     path.write_text("new==1\n")
-    assert lock_text(tmp_path, digest, revision + "+dirty") == "old==1\n"
-    assert lock_text(tmp_path, hashlib.sha256(b"new==1\n").hexdigest(), revision) == "new==1\n"
-    assert lock_text(tmp_path, digest, "unknown") is None
-    assert lock_text(tmp_path, digest, "--output=/etc/passwd") is None
+    assert lock_text(project, digest, revision + "+dirty") == "old==1\n"
+    assert lock_text(project, hashlib.sha256(b"new==1\n").hexdigest(), revision) == "new==1\n"
+    assert lock_text(project, digest, "unknown") is None
+    assert lock_text(project, digest, "--output=/etc/passwd") is None
 
 
 def test_only_the_installed_version_says_its_licence() -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from contrail.config.processors import processor, usable_threads
 from contrail.lake.columns import Columns
 from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import fit_rate_table
@@ -15,9 +16,12 @@ from contrail.methods.flagged import usual_share
 from contrail.methods.label_drift import ResidualSums, build_label_reference, parts_of
 from contrail.methods.matrices import predicted
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
-from contrail.revision import code_revision, lock_hash
+from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.stages.training.base import Training
 from contrail.stages.training.rows import TRAINING_SET
+
+# The settings, beside the parameters of XGBoost, that the trees depend on.
+_RECORDED = {"validation_days", "early_stopping_rounds", "rounds", "refit", "seed", "checkpoint_rounds"}
 
 
 def package_of(training: Training, fitted: Fitted) -> ModelPackage:
@@ -88,9 +92,12 @@ def _record(training: Training, fitted: Fitted) -> TrainingRecord:
         device=fitted.device,
         workers=fitted.workers,
         params=training.method.params,
-        options=settings.model_dump(include={"validation_days", "early_stopping_rounds", "rounds", "refit", "seed"}),
+        options=settings.model_dump(include=_RECORDED),
         code_revision=code_revision(run.settings.project_path),
         lock_hash=lock_hash(run.settings.project_path),
         pipeline_hash=run.pipeline.hash,
         xgboost_version=xgboost.__version__,
+        code_hash=code_hash(),
+        processor=processor(),
+        threads=usable_threads(int(training.method.params["nthread"])) if fitted.workers == 1 else 0,
     )

@@ -1,0 +1,183 @@
+"""Fit a recorded training again from its frozen rows, in a process of its own, with the code of the training's revision.
+
+``fitting`` starts it by its path. A revision that has this file is fitted by its own, an older one by today's. So it
+imports only what revisions since November 2026 have, and what it is asked and answers may only grow. It prints a line of
+JSON for each answer: first ``facts``, then ``made``; or ``failed``.
+"""
+
+import json
+import os
+import platform
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked: facts about the code and the libraries here and, with a ``training_set``, the model.
+
+    ``changed`` are the parameters that the training's request changed. ``params`` and ``options`` are the recorded ones.
+    ``model`` is the file that the model is written to. ``memory_bytes`` limit the rows in memory; the others are in files
+    in ``room``.
+    """
+
+    pipeline_file: str
+    start: str
+    end: str
+    embargo_days: int
+    changed: Values
+    params: Values
+    options: Values
+    device: str
+    threads: int
+    memory_bytes: int
+    room: str
+    model: str
+    training_set: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known before the fit. ``loaded`` names the libraries that the fit needs, of all that are ``installed``.
+
+    ``params`` and ``options`` are those that this code makes of the pipeline's file and the request.
+    """
+
+    package: str = ""
+    code_hash: str = ""
+    pipeline_hash: str = ""
+    python: str = ""
+    installed: Mapping[str, str] = field(default_factory=dict)
+    loaded: tuple[str, ...] = ()
+    params: Values = field(default_factory=dict)
+    options: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """The model that was made: its features and their categories, as the fit encoded them, and its rounds."""
+
+    rounds: int = 0
+    features: tuple[str, ...] = ()
+    categories: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def known(kind: type, values: Values) -> Any:
+    """Make one of these of JSON. A key that this revision does not know is left out."""
+    names = {one.name for one in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in names})
+
+
+def main(path: str) -> None:
+    """Answer what the file asks."""
+    threading.Thread(target=_end_with_the_asker, daemon=True).start()
+    asked: Asked = known(Asked, json.loads(Path(path).read_text()))
+    try:
+        from contrail.config.spec import load_spec
+        from contrail.methods.fit import booster_params, override
+
+        spec = load_spec(Path(asked.pipeline_file))
+        settings = override(spec.train, dict(asked.changed))
+        _say("facts", _facts(asked, settings, booster_params(spec.task, settings)))
+        if asked.training_set:
+            _say("made", _fit(asked, spec, settings))
+    except Exception as error:  # the code may be of any revision; the asker tells what it said
+        _say("failed", f"{type(error).__name__}: {error}")
+
+
+def _end_with_the_asker() -> None:
+    """Its end of the pipe closes when it dies. Then nobody wants the model, and its folder will be removed."""
+    os.read(0, 1)  # not sys.stdin, whose lock this thread would hold when Python ends
+    os._exit(1)
+
+
+def _say(kind: str, answer: Any) -> None:
+    said = json.dumps({kind: answer if isinstance(answer, str) else asdict(answer)}, default=str)
+    sys.stdout.write(f"{said}\n")
+    sys.stdout.flush()
+
+
+def _facts(asked: Asked, settings: Any, params: Values) -> Facts:
+    from contrail import revision
+    from contrail.config.spec import spec_hash
+
+    installed = {_plain(one.metadata["Name"]): one.version for one in metadata.distributions() if one.metadata["Name"]}
+    # A package without a file is shared by libraries, of which others may be loaded.
+    modules = [name for name, module in sys.modules.items() if "." not in name and getattr(module, "__file__", None)]
+    owners = metadata.packages_distributions()
+    return Facts(
+        package=str(Path(revision.__file__).parent),
+        code_hash=revision.code_hash() if hasattr(revision, "code_hash") else "",
+        pipeline_hash=spec_hash(Path(asked.pipeline_file).parent),
+        python=platform.python_version(),
+        installed=installed,
+        loaded=tuple(sorted({_plain(name) for module in modules for name in owners.get(module, ())})),
+        params=params,
+        options={name: getattr(settings, name) for name in asked.options if hasattr(settings, name)},
+    )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _fit(asked: Asked, spec: Any, settings: Any) -> Made:
+    import pyarrow.parquet as pq
+
+    from contrail.lake.datasets import PARTITION
+    from contrail.methods.fit import Method, fit_trees
+    from contrail.methods.splits import split_window
+    from contrail.partitions import Partitions
+
+    recorded = {**asked.options, "embargo_days": asked.embargo_days, "device": asked.device}
+    settings = settings.model_copy(update={name: value for name, value in recorded.items() if hasattr(settings, name)})
+    window = Partitions.parse(asked.start, asked.end)
+    split = split_window(window, settings.validation_days, settings.embargo_days)
+    days = pq.read_table(asked.training_set, columns=[PARTITION]).column(PARTITION).to_numpy()
+    rows = _rows(asked, spec, settings)
+    method = Method(settings, {**asked.params, "nthread": asked.threads})
+    fitted = fit_trees(rows, *split.masks(days), method)
+    Path(asked.model).write_bytes(fitted.model)
+    return Made(fitted.rounds, tuple(rows.names), {name: list(values) for name, values in rows.categories.items()})
+
+
+def _rows(asked: Asked, spec: Any, settings: Any) -> Any:
+    """The frozen rows as XGBoost reads them, a row group at a time."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from contrail.methods import matrices
+
+    try:
+        from contrail.methods.encoded_rows import EncodedRows, Room
+    except ImportError:  # a revision from before rows were encoded as a stream
+        return matrices.encode_window(pq.read_table(asked.training_set), spec, settings.external_memory_rows)
+    from contrail.methods.encoding import category_table
+
+    names, categories, labels = tuple(spec.features.columns), spec.features.categories, []
+    with pq.ParquetFile(asked.training_set) as file:
+        groups = range(file.num_row_groups)
+        values = {
+            name: pa.chunked_array([file.read_row_group(n, [name]).column(name).unique() for n in groups])
+            for name in categories
+        }
+        room = Room(asked.memory_bytes // 4, asked.memory_bytes // 2, Path(asked.room))
+        encoded = EncodedRows(names, category_table(values, categories), room)
+        for n in groups:
+            own = file.read_row_group(n, [*names, "label"])
+            encoded.append(own)
+            labels.append(own.column("label").to_numpy().astype(np.float32))
+    most = settings.external_memory_rows
+    return matrices.TrainingRows(encoded, np.concatenate(labels), 0 < most < len(encoded))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
