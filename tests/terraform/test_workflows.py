@@ -196,7 +196,7 @@ PLANTED = {
         "      CONTRAIL_TEST_SERVERS: wanted",
         "skips the tests that need servers",
     ),
-    "no check of terraform": (".ci/run", "make check-infra\n", "", "does not make check-infra"),
+    "no check of terraform": (".ci/run", " check-infra\n", "\n", "does not make check-infra"),
     "a failure before the end": (".ci/run", "set -euo pipefail", "set -u", "goes on after a failure"),
 }
 
