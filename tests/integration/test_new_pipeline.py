@@ -8,15 +8,33 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests import strangers
 from tests.conftest import PROJECT
-from tests.tutorials import environment, make_project, run
+from tests.tutorials import environment, fork_server, make_project, run
+
+from contrail_airflow.operators.fork_server import SOCKET
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("new-pipeline")]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a server that forks for each command, of whatever project."""
+    folder = make_project(tmp_path_factory.mktemp("server"))
+    with fork_server(folder):
+        yield folder / SOCKET
+
+
+@pytest.fixture
+def project(tmp_path: Path, server: Path) -> Path:
+    """A project without pipelines. Its commands are forks: each would take seconds to load its libraries."""
+    made = make_project(tmp_path)
+    (made / SOCKET).symlink_to(server)
+    return made
 
 
 def made(project: Path, sample: Path, *options: str) -> list[str]:
@@ -43,10 +61,9 @@ def champion(project: Path) -> str:
     ids=["sales", "tickets", "umsatz"],
 )
 def test_a_file_becomes_predictions_without_an_edit(
-    tmp_path: Path, make: Callable[[Path], Path], column: str, rows: int
+    project: Path, make: Callable[[Path], Path], column: str, rows: int
 ) -> None:
-    project = make_project(tmp_path)
-    commands = made(project, make(tmp_path))
+    commands = made(project, make(project))
     for command in commands:
         printed = run(command, project)
     assert "No rows" not in printed
@@ -60,9 +77,8 @@ def test_a_file_becomes_predictions_without_an_edit(
     assert "2 passed" in run(pytest_own, project)
 
 
-def test_one_named_edit_is_enough_where_a_person_decides(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    commands = made(project, strangers.tickets(tmp_path, closed=False))
+def test_one_named_edit_is_enough_where_a_person_decides(project: Path) -> None:
+    commands = made(project, strangers.tickets(project, closed=False))
     source = project / "include" / "pipelines" / "own" / "source.py"
     assert "DECIDE: when churned is really known: LABEL_AFTER in" in " ".join(
         source.read_text().replace("#", "").split()
@@ -79,14 +95,13 @@ def test_one_named_edit_is_enough_where_a_person_decides(tmp_path: Path) -> None
     assert predictions(project)
 
 
-def test_what_is_written_has_types(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
+def test_what_is_written_has_types(project: Path) -> None:
     for name, make in (("shop", strangers.sales), ("tickets", strangers.tickets), ("power", strangers.power)):
-        sample = make(tmp_path)
+        sample = make(project)
         run(f".venv/bin/contrail new {name} --sample '{sample}'", project)
     own = {**environment(project), "MYPYPATH": os.pathsep.join([str(project / "include"), str(PROJECT / "plugins")])}
-    check = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache")]
-    check += ["--config-file", str(PROJECT / "pyproject.toml")]
+    # With what `make check` has found of the libraries, if it has run: a cache of this test's own would take a minute.
+    check = [sys.executable, "-m", "mypy", "--config-file", str(PROJECT / "pyproject.toml")]
     files = [project / "include" / "pipelines", project / "dags"]
     done = subprocess.run([*check, *files], cwd=PROJECT, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

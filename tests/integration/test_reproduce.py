@@ -20,6 +20,7 @@ from contrail.adapters import registry
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import Settings, settings
 from contrail.methods.model_package import CARD, MODEL
+from contrail.operations.kept_checks import REPRODUCED, kept
 from contrail.operations.reproduce import reproduce
 from contrail.operations.reproducing.results import Reproduction
 from contrail.operations.reproducing.workplace import scratch_folder
@@ -137,7 +138,9 @@ def test_each_version_is_made_again_by_its_own_code_beside_a_tree_that_is_being_
     assert state_of(world.project) == before
     assert registry.versions(world.settings, "toy") == aliases
     assert not list((tmp_path / "home" / "tmp").iterdir())
-    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["locks", "models", "tmp"]
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["locks", "models", "reports", "tmp"]
+    record = kept(current, "toy", REPRODUCED)
+    assert record and (record.version, record.passed) == ("2", True), "a score card cites it"
 
 
 def planted(world: World, change: dict[str, object], model: bytes | None = None) -> Callable[[], None]:

@@ -222,7 +222,7 @@ PLANTED = {
         "no job writes the bill",
     ),
     "a bill that nobody keeps": (AUDIT, "path: environment.cdx.json", "path: bill.json", "nobody keeps environment"),
-    "no check of terraform": (".ci/run", "make check-infra\n", "", "does not make check-infra"),
+    "no check of terraform": (".ci/run", " check-infra\n", "\n", "does not make check-infra"),
     "a failure before the end": (".ci/run", "set -euo pipefail", "set -u", "goes on after a failure"),
 }
 

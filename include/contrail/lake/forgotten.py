@@ -7,9 +7,9 @@ removes the rows, and from where, does not belong here.
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 
 import duckdb
 import pyarrow as pa
@@ -89,17 +89,26 @@ class Columns:
         return cls(names, tuple(types[name] for name in names))
 
 
+@cache
+def _session() -> duckdb.DuckDBPyConnection:
+    """One session of this process, for all marks. To open one takes longer than to look through a landed file."""
+    return duckdb.connect(config={"threads": 1})
+
+
+@contextmanager
+def asking() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a session in UTC to ask about rows in memory. What is registered in it goes with it."""
+    with _session().cursor() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
 @dataclass(frozen=True)
 class Marks:
     """The marks of a pipeline: the digests of each set of columns."""
 
     key: str
     digests: Mapping[Columns, frozenset[str]] = field(default_factory=dict)
-
-    @cached_property
-    def _session(self) -> duckdb.DuckDBPyConnection:
-        """One session for all masks. To open one takes longer than to look through a landed file."""
-        return duckdb.connect(config={"threads": 1})
 
     def __or__(self, other: "Marks") -> "Marks":
         both = {*self.digests, *other.digests}
@@ -135,8 +144,7 @@ class Marks:
         wanted = self.condition(schema or rows.schema)
         if wanted is None or not rows.num_rows:
             return None
-        with self._session.cursor() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with asking() as connection:
             numbered = rows.append_column(_ROW, pa.array(range(rows.num_rows), pa.int64()))
             connection.register("rows", numbered)
             found = connection.sql(f"SELECT {_ROW} FROM rows WHERE {wanted}").to_arrow_table()[_ROW]

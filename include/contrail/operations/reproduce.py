@@ -1,12 +1,14 @@
 """Make a registered model again from its receipt, and say whether the bytes are the same, or what differs first.
 
-It needs the registry, the remote of data versions and the git history, and publishes nothing.
+It needs the registry, the remote of data versions and the git history. It publishes nothing, and keeps its outcome beside
+the reports, for a score card to cite.
 """
 
 import hashlib
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +16,15 @@ import yaml
 
 from contrail.adapters.lock_file import lock_text
 from contrail.adapters.registry import RegisteredModel, VersionInfo, describe_version, resolve
+from contrail.config.pipeline import load_pipeline
 from contrail.config.processors import usable_threads
 from contrail.config.settings import Settings
+from contrail.errors import SpecError
 from contrail.methods.cost import so_many
 from contrail.methods.decision_record import REQUEST, TrainingRequest
 from contrail.methods.model_package import MODEL
 from contrail.methods.tree_difference import first_difference
+from contrail.operations.kept_checks import REPRODUCED, keep
 from contrail.operations.reproducing.comparing import Kept, compare, threads_of
 from contrail.operations.reproducing.fitting import Answer, answers
 from contrail.operations.reproducing.refit import Asked, Facts
@@ -81,7 +86,17 @@ def reproduce(
         if answer.failed:
             found = (*found, failed_fit(answer.failed))
         made = Path(asked.model).read_bytes() if answer.made else None
-        return _concluded(model, found, answer, made, seconds, environment)
+        concluded = _concluded(model, found, answer, made, seconds, environment)
+    _keep(settings, concluded)
+    return concluded
+
+
+def _keep(settings: Settings, found: Reproduction) -> None:
+    """Keep the outcome, for a score card to cite. A pipeline whose spec is broken today has no place for it."""
+    with suppress(SpecError):
+        says = f"version {found.version} was fitted again: {found.outcome}"
+        pipeline, passed = load_pipeline(found.pipeline), found.outcome == "same bytes"
+        keep(pipeline, settings, REPRODUCED, passed=passed, says=says, version=found.version)
 
 
 def _installed_then(model: RegisteredModel) -> dict[str, str]:

@@ -23,13 +23,19 @@ rules = [
 words = [_words(rule) for rule in rules]
 own = RendererConfiguration._get_renderer_value_base_model_type.__wrapped__
 RendererConfiguration._get_renderer_value_base_model_type = staticmethod(own)
-print(json.dumps([found, scipy.stats.norm.cdf(0), words, [_words(rule) for rule in rules]]))
+import jinja2
+from great_expectations.render.view import DefaultJinjaPageView
+compiled, compile_one = [], jinja2.Environment.compile
+jinja2.Environment.compile = lambda *args: compiled.append(args[2]) or compile_one(*args)
+for _ in range(2):
+    DefaultJinjaPageView().env.get_template("page.j2")
+print(json.dumps([found, scipy.stats.norm.cdf(0), words, [_words(rule) for rule in rules], compiled]))
 """
 
 
 def test_it_loads_neither_engines_nor_clouds_and_its_words_stay() -> None:
     done = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True, check=True)
-    found, half, words, own = json.loads(done.stdout.splitlines()[-1])
+    found, half, words, own, compiled = json.loads(done.stdout.splitlines()[-1])
     assert found == []
     assert half == 0.5
     assert words == own
@@ -37,3 +43,4 @@ def test_it_loads_neither_engines_nor_clouds_and_its_words_stay() -> None:
         "b values must be greater than or equal to -3.0.",
         "a values must belong to this set: x 1 True.",
     ]
+    assert compiled == ["page.j2"], "the second page finds it compiled"

@@ -85,3 +85,13 @@ def test_without_the_key_nothing_goes_on(lake: Lake) -> None:
     (Path(settings().landing_uri) / ".forgotten" / "shop.key").unlink()
     with pytest.raises(DamagedError, match=r"shop\.key is missing"):
         lake.publish(ITEMS, rows([DAY1], count=1), [DAY1], provenance())
+
+
+def test_rows_to_ask_about_are_gone_with_the_question() -> None:
+    with forgotten.asking() as connection:
+        connection.register("given", pa.table({"customer": ["44"]}))
+        assert connection.execute("SELECT customer, current_setting('TimeZone') FROM given").fetchall() == [
+            ("44", "UTC")
+        ]
+    with forgotten.asking() as connection, pytest.raises(duckdb.CatalogException, match="given does not exist"):
+        connection.execute("FROM given")

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import duckdb
-
 from contrail.config.names import listed, literal
 from contrail.config.problems import hint
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import ColumnType
 from contrail.errors import SpecError
-from contrail.lake.forgotten import Columns, value_sql
+from contrail.lake.forgotten import Columns, asking, value_sql
 
 _MOST = 10_000
 _HOW = "write \"column = 'value'\", \"column IN ('one', 'other')\", or several of them with AND"
@@ -66,7 +64,7 @@ def parse(where: str, spec: PipelineSpec) -> Asked:
 
 
 def _tree(where: str) -> Mapping[str, Any]:
-    with duckdb.connect() as connection:
+    with asking() as connection:
         whole, plain = (
             json.loads(connection.execute("SELECT json_serialize_sql(?)", [f"SELECT 1 WHERE {text}"]).fetchall()[0][0])
             for text in (where, "true")
@@ -127,8 +125,7 @@ def types_of(spec: PipelineSpec) -> dict[str, ColumnType]:
 
 
 def _check_values(asked: Asked) -> None:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with asking() as connection:
         for (name, value), kind in zip(asked.texts, asked.columns.types * len(asked.values), strict=True):
             found = connection.execute(f"SELECT {value_sql(literal(value), kind, True)}").fetchall()[0][0]
             if found is None:

@@ -11,7 +11,6 @@ from datetime import timedelta
 from functools import cached_property, partial
 from typing import IO, TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 from upath import UPath
 
@@ -91,8 +90,7 @@ class Search:
         if asked is not None:
             self.asked_words = frozenset(asked.texts)
             self.words |= self.asked_words
-            with duckdb.connect() as connection:
-                connection.execute("SET TimeZone = 'UTC'")
+            with forgotten.asking() as connection:
                 own = forgotten.of_rows(self.marks, connection, asked.query, asked.columns)
             self.asked_marks = frozenset(digest for digests in own.digests.values() for digest in digests)
             self.marks |= own
@@ -112,8 +110,7 @@ class Search:
         }
         key = self.spec.key if table == self.spec.entities else source.key if source.kind == "reference" else ()
         if key and set(key) <= set(rows.column_names):
-            with duckdb.connect() as connection:
-                connection.execute("SET TimeZone = 'UTC'")
+            with forgotten.asking() as connection:
                 connection.register("found", rows)
                 self.marks |= forgotten.of_rows(
                     self.marks, connection, "SELECT * FROM found", forgotten.columns_in(types, key)

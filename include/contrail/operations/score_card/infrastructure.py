@@ -40,7 +40,7 @@ def reproducible(state: State) -> Iterator[Claim]:
         )  # fmt: skip
     yield state.cited(
         "whole", not wrong, wrong or (record.says if record else ""),
-        f"train version {state.version} again from its record, and compare the bytes",
+        f"contrail reproduce -p {state.spec.name} {state.version}",
         state.link_of(REPRODUCED) if record else "", record.checked_at.isoformat() if record else "",
     )  # fmt: skip
 
