@@ -34,6 +34,13 @@ def code_revision(project: Path) -> str:
     return commit + ("+dirty" if _git(project, "status", "--porcelain", "--untracked-files=no") else "")
 
 
+def uncommitted(folder: Path) -> list[str]:
+    """List the files of a folder that no commit has as they are; the folder itself, where there is no checkout of it."""
+    if not _git(folder, "rev-parse", "HEAD"):
+        return [str(folder)]
+    return [line.split(maxsplit=1)[1] for line in _git(folder, "status", "--porcelain", "--", ".").splitlines()]
+
+
 @cache
 def lock_hash(project: Path) -> str:
     """SHA-256 of ``requirements.txt``, the lock of every library; empty without that file."""

@@ -1,5 +1,6 @@
 """The name of the code that ran."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,3 +32,17 @@ def test_the_code_hash_is_of_every_python_file_and_its_name(package: Path) -> No
     renamed = hashed()
     (package / "stages" / "drift.py").write_text("x = 2\n")
     assert len({first, renamed, hashed()}) == 3
+
+
+def test_files_that_no_commit_has_are_named(tmp_path: Path) -> None:
+    assert revision.uncommitted(tmp_path) == [str(tmp_path)]
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    (folder / "features.py").write_text("x = 1\n")
+    for line in ("init -q", "add -A", "-c user.name=a -c user.email=a@b.c commit -qm a"):
+        subprocess.run(["git", "-C", str(tmp_path), *line.split()], check=True)
+    assert revision.uncommitted(folder) == []
+    (tmp_path / "beside.py").write_text("x = 1\n")
+    assert revision.uncommitted(folder) == []
+    (folder / "features.py").write_text("x = 2\n")
+    assert revision.uncommitted(folder) == ["pipelines/features.py"]

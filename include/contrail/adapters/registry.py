@@ -1,7 +1,7 @@
 """The registry: versions of models in MLflow, and which of them is champion.
 
-The registered model has the pipeline's name. ``resolve`` fetches a version once, into a local folder. This module does not
-decide which model is good.
+The registered model has the pipeline's name, or a sandbox's for it (``Settings.stored``). ``resolve`` fetches a version
+once, into a local folder. This module does not decide which model is good.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contrail.adapters.mlflow_store import ask_database, client, is_database, mlflow_errors, no_database
-from contrail.adapters.training_runs import LoggedRun
+from contrail.adapters.training_runs import LoggedRun, own_run
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
 from contrail.methods.model_package import ModelPackage
@@ -62,11 +62,11 @@ def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str
 
     mlflow = client(settings)
     with suppress(MlflowException):  # it exists already
-        mlflow.create_registered_model(name)
+        mlflow.create_registered_model(settings.stored(name))
     source = f"models:/{logged.model_id}"
     with mlflow_errors(f"register the run {logged.run_id} as a version of '{name}'"):
         made = mlflow.create_model_version(
-            name,
+            settings.stored(name),
             source,
             logged.run_id,
             tags={**tags, CARD_DIGEST: logged.card_sha256},
@@ -96,7 +96,8 @@ def versions(settings: Settings, name: str) -> list[VersionInfo]:
     every = _versions_in_database(settings, name)
     if every is None:
         with mlflow_errors(f"read the versions of '{name}'"):
-            found = client(settings).search_model_versions(f"name = '{name}'", max_results=_VERSIONS)
+            stored = settings.stored(name)
+            found = client(settings).search_model_versions(f"name = '{stored}'", max_results=_VERSIONS)
         every = [
             VersionInfo(name, str(one.version), str(one.run_id), dict(one.tags), _moment(one.creation_timestamp))
             for one in found
@@ -110,7 +111,7 @@ def _versions_in_database(settings: Settings, name: str) -> list[VersionInfo] | 
         "SELECT v.version, v.run_id, v.creation_time, t.key, t.value FROM model_versions v LEFT JOIN model_version_tags t "
         f"ON t.name = v.name AND t.version = v.version WHERE v.name = :name AND v.current_stage <> '{_DELETED}'"
     )
-    rows = ask_database(settings, query, {"name": name})
+    rows = ask_database(settings, query, {"name": settings.stored(name)})
     if rows is None:
         return None
     found: dict[str, VersionInfo] = {}
@@ -126,10 +127,14 @@ def _moment(milliseconds: int | None) -> datetime | None:
 
 
 def log_files(settings: Settings, version: VersionInfo, folder: Path, artifact_path: str) -> str:
-    """Store the files of a folder with the run of a version, and return their URI."""
+    """Store the files of a folder with the run of a version, and return their URI.
+
+    In a sandbox, a version of the main lake gets a run of the sandbox's: its own run stays as it is.
+    """
     with mlflow_errors(f"keep {artifact_path} with {version.name} version {version.version}"):
-        client(settings).log_artifacts(version.run_id, str(folder), artifact_path)
-    return f"runs:/{version.run_id}/{artifact_path}"
+        run = own_run(settings, version.name, version.run_id, f"records of version {version.version}")
+        client(settings).log_artifacts(run, str(folder), artifact_path)
+    return f"runs:/{run}/{artifact_path}"
 
 
 def read_file(settings: Settings, version: VersionInfo, uri: str) -> bytes:
@@ -150,13 +155,13 @@ def tag_version(settings: Settings, version: VersionInfo, tags: Mapping[str, str
     mlflow = client(settings)
     with mlflow_errors(f"tag {version.name} version {version.version}"):
         for key, value in tags.items():
-            mlflow.set_model_version_tag(version.name, version.version, key, value)
+            mlflow.set_model_version_tag(settings.stored(version.name), version.version, key, value)
 
 
 def set_alias(settings: Settings, version: VersionInfo, alias: str) -> None:
     """Point an alias at a version."""
     with mlflow_errors(f"make {version.name} version {version.version} {alias}"):
-        client(settings).set_registered_model_alias(version.name, alias, version.version)
+        client(settings).set_registered_model_alias(settings.stored(version.name), alias, version.version)
 
 
 def alias_version(settings: Settings, name: str, alias: str) -> str | None:
@@ -179,7 +184,8 @@ def training_windows_of(settings: Settings, name: str) -> dict[str, str]:
     """Return the training window (``2013-01-01..2013-08-31``) of every version, by its number."""
     found = _windows_in_database(settings, name)
     if found is None:
-        versions = client(settings).search_model_versions(f"name = '{name}'", max_results=_VERSIONS)
+        stored = settings.stored(name)
+        versions = client(settings).search_model_versions(f"name = '{stored}'", max_results=_VERSIONS)
         found = {str(v.version): v.tags[_WINDOW] for v in versions if _WINDOW in v.tags}
     return dict(sorted(found.items(), key=lambda entry: int(entry[0])))
 
@@ -188,7 +194,7 @@ def _windows_in_database(settings: Settings, name: str) -> dict[str, str] | None
     if no_database(settings.registry.tracking_uri):
         return {}
     query = f"SELECT version, value FROM model_version_tags WHERE name = :name AND key = '{_WINDOW}'"
-    rows = ask_database(settings, query, {"name": name})
+    rows = ask_database(settings, query, {"name": settings.stored(name)})
     return None if rows is None else {str(version): str(value) for version, value in rows}
 
 
@@ -230,7 +236,7 @@ def resolve(settings: Settings, name: str, ref: str) -> RegisteredModel:
 
 def _place_of(settings: Settings, name: str, version: str) -> str:
     with mlflow_errors(f"find the files of {name} version {version}"):
-        return str(client(settings).get_model_version_download_uri(name, version))
+        return str(client(settings).get_model_version_download_uri(settings.stored(name), version))
 
 
 def _instead(settings: Settings, name: str, version: str) -> str:
@@ -247,7 +253,7 @@ def _fetch(settings: Settings, name: str, found: "_Found", folder: Path) -> None
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{found.version}-") as place:
-        uri = f"models:/{name}/{found.version}"
+        uri = f"models:/{settings.stored(name)}/{found.version}"
         fetched = Path(place) / "package"
         fetched.mkdir()
         with mlflow_errors(f"fetch the files of {name} version {found.version}"):
@@ -300,7 +306,7 @@ def _find_in_database(settings: Settings, name: str, ref: str) -> _Found | None:
         f"ON t.name = v.name AND t.version = v.version AND t.key = '{CARD_DIGEST}' "
         f"WHERE v.name = :name AND v.{there} AND {chosen}"
     )
-    rows = ask_database(settings, query, {"name": name, "ref": ref})
+    rows = ask_database(settings, query, {"name": settings.stored(name), "ref": ref})
     return _Found(str(rows[0][0]), str(rows[0][1]), rows[0][2]) if rows and len(rows) == 1 else None
 
 
@@ -309,7 +315,7 @@ def _find_with_client(settings: Settings, name: str, ref: str) -> _Found | None:
 
     mlflow = client(settings)
     try:
-        found = _asked(mlflow, name, ref)
+        found = _asked(mlflow, settings.stored(name), ref)
     except MlflowException as error:
         if error.error_code in _ABSENT:
             return None

@@ -109,15 +109,36 @@ def name_run(settings: Settings, logged: LoggedRun, name: str) -> None:
         client(settings).update_run(logged.run_id, name=name)
 
 
+def own_run(settings: Settings, name: str, run_id: str, new_name: str) -> str:
+    """Return a run that may be written to: this one, or in a sandbox a new one in place of one of the main lake.
+
+    Args:
+        settings: Say where MLflow is.
+        name: The pipeline.
+        run_id: The run.
+        new_name: The name of a new one in MLflow's tables.
+    """
+    if not settings.sandbox:
+        return run_id
+    mlflow = client(settings)
+    experiment = _experiment(mlflow, settings, name)
+    if mlflow.get_run(run_id).info.experiment_id == experiment:
+        return run_id
+    made = mlflow.create_run(experiment, run_name=new_name)
+    mlflow.set_terminated(made.info.run_id)
+    return str(made.info.run_id)
+
+
 def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = mlflow.get_experiment_by_name(name)
+    stored = settings.stored(name)
+    found = mlflow.get_experiment_by_name(stored)
     if found is None:
         try:
-            return mlflow.create_experiment(name, artifact_location=f"{settings.registry.artifact_uri}/{name}")
+            return mlflow.create_experiment(stored, artifact_location=f"{settings.registry.artifact_uri}/{stored}")
         except MlflowException:  # another run made it after our check
-            found = mlflow.get_experiment_by_name(name)
+            found = mlflow.get_experiment_by_name(stored)
             if found is None:
                 raise
     return str(found.experiment_id)

@@ -146,7 +146,7 @@ def _unregistered(settings: Settings, name: str, view: str, named: Collection[st
 
     mlflow = client(settings)
     with mlflow_errors(f"read the runs of '{name}' in {settings.registry.tracking_uri}"):
-        experiment = mlflow.get_experiment_by_name(name)
+        experiment = mlflow.get_experiment_by_name(settings.stored(name))
         if experiment is None:
             return []
         every = {run.info.run_id: run for run in _runs(mlflow, [experiment.experiment_id], ViewType.ALL)}

@@ -24,6 +24,7 @@ from contrail.cli import (
     queries,
     replay,
     reproduce,
+    sandboxes,
     score_cards,
     stages,
     tables,
@@ -43,8 +44,8 @@ app = typer.Typer(
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
 for desk in (
-    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, reproduce, leaks, score_cards, new, housekeeping,
-    bills, doctor,
+    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, reproduce, sandboxes, leaks, score_cards, new,
+    housekeeping, bills, doctor,
 ):  # fmt: skip
     app.add_typer(desk.app)
 

@@ -31,7 +31,7 @@ from contrail.stages import RANGE_STAGES, Commits
 if TYPE_CHECKING:
     from contrail.operations.backfill import Backfills
     from contrail.operations.backfill_plan import Plan
-    from contrail.operations.backfill_result import PlanSummary
+    from contrail.operations.backfill_result import BackfillResult, PlanSummary
     from contrail.reports.backfill_record import Record
 
 app = typer.Typer()
@@ -66,7 +66,8 @@ PartOption = Annotated[
 ]
 
 
-def _backfills(pipeline: str) -> "Backfills":
+def backfills_of(pipeline: str) -> "Backfills":
+    """The backfills of a pipeline."""
     from contrail.operations.backfill import Backfills
 
     loaded = load_pipeline(pipeline)
@@ -100,26 +101,44 @@ def backfill(
 
     partitions = Partitions.parse(from_, to)
     named = tuple(name.strip() for name in stages.split(",") if name.strip())
-    backfills = _backfills(pipeline)
+    backfills = backfills_of(pipeline)
     if not dry_run:
         end_changes("backfill", backfills.pipeline)
     plan = backfills.plan(Request(partitions, named, model, commits, chunk_days))
     console = printing.err if as_json else printing.out
-    _print_plan(plan, console)
+    print_plan(plan, console)
     result = BackfillResult(plan=plan.summary())
-    if not dry_run and not (plan.nothing_to_do and backfill_id is None and not backfills.interrupted(plan)):
-        with progress(f"backfill {pipeline} {partitions}") as show:
-            record = backfills.open(plan, backfill_id, show)
-            jobs = [] if begin else backfills.run(plan, record, show)
-            reports: tuple[str, ...] = ()
-            if report and not begin:
-                record = backfills.finish(record)
-                reports = backfills.reports(record)
-                show_analysts(pipeline, partitions, show)
-        result = BackfillResult(plan=plan.summary(), jobs=tuple(jobs), reports=reports, id=record.id)
-        _print_backfill(record, f": {len(jobs)} job(s)", reports, console)
+    if not dry_run:
+        result = run_plan(backfills, plan, console, backfill_id, begin=begin, report=report)
     if as_json:
         print_json(result.as_dict())
+
+
+def run_plan(
+    backfills: "Backfills",
+    plan: "Plan",
+    console: Console,
+    backfill_id: str | None = None,
+    *,
+    begin: bool = False,
+    report: bool = True,
+) -> "BackfillResult":
+    """Run a plan that leaves something to do, and print what it did. The options are those of ``backfill``."""
+    from contrail.operations.backfill_result import BackfillResult
+
+    if plan.nothing_to_do and backfill_id is None and not backfills.interrupted(plan):
+        return BackfillResult(plan=plan.summary())
+    pipeline, partitions = backfills.pipeline.name, plan.request.partitions
+    with progress(f"backfill {pipeline} {partitions}") as show:
+        record = backfills.open(plan, backfill_id, show)
+        jobs = [] if begin else backfills.run(plan, record, show)
+        reports: tuple[str, ...] = ()
+        if report and not begin:
+            record = backfills.finish(record)
+            reports = backfills.reports(record)
+            show_analysts(pipeline, partitions, show)
+    _print_backfill(record, f": {len(jobs)} job(s)", reports, console)
+    return BackfillResult(plan=plan.summary(), jobs=tuple(jobs), reports=reports, id=record.id)
 
 
 @command(app, "difference", BACKFILL)
@@ -131,7 +150,7 @@ def difference(
     """Write the difference report of a backfill: what readers see now against what they saw before it."""
     from contrail.operations.backfill_result import DifferenceResult
 
-    backfills = _backfills(pipeline)
+    backfills = backfills_of(pipeline)
     record = backfills.record(backfill_id)
     with progress(f"difference {pipeline} {record.partitions}") as show:
         show("comparing with what was published before")
@@ -155,7 +174,7 @@ def late(pipeline: PipelineOption, on: OnOption, run_id: RunOption = None, as_js
 
     day = Partitions.parse(on)
     with progress(f"late {pipeline} {day}") as show:
-        found = correct(_backfills(pipeline), day.start, run_id, show)
+        found = correct(backfills_of(pipeline), day.start, run_id, show)
     if as_json:
         print_json(LateResult(details=found).as_dict())
         return
@@ -170,7 +189,8 @@ def late(pipeline: PipelineOption, on: OnOption, run_id: RunOption = None, as_js
         indented([f"for analysts: {publish_command(pipeline, days)}"])
 
 
-def _print_plan(plan: "Plan", console: Console) -> None:
+def print_plan(plan: "Plan", console: Console) -> None:
+    """Print what a backfill would do."""
     from contrail.reports.difference import sentence
 
     shown = plan.summary()

@@ -12,6 +12,8 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand
 
+from contrail.cli.in_sandbox import in_sandbox
+
 CHAIN, BACKFILL, TABLES, MODELS, HOUSEKEEPING = "Chain", "Backfill", "Tables", "Models", "Housekeeping"
 PANELS = (CHAIN, BACKFILL, TABLES, MODELS, HOUSEKEEPING)
 
@@ -127,6 +129,13 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail cost -p flight_delay --month 2026-11",
         "contrail cost -p flight_delay --assume features=30x4 --assume train=1x10",
     ),
+    "sandbox": (
+        "contrail features -p flight_delay --from 2013-10-01 --to 2013-10-31 --sandbox deeper_trees",
+        "contrail sandbox list",
+        "contrail sandbox compare deeper_trees",
+        "contrail sandbox apply deeper_trees --yes",
+        "contrail sandbox drop deeper_trees",
+    ),
     "sbom": ("contrail sbom --output environment.cdx.json", "contrail sbom champion -p flight_delay"),
     "doctor": ("contrail doctor", "contrail doctor --json"),
 }
@@ -150,7 +159,8 @@ def command(app: typer.Typer, name: str, panel: str) -> Callable[[Function], Fun
 
     def register(function: Function) -> Function:
         text, examples = help_text(function.__doc__ or ""), _epilog(EXAMPLES[name])
-        app.command(name, cls=_Command, rich_help_panel=panel, help=text, epilog=examples)(function)
+        made = in_sandbox(name, function)
+        app.command(name, cls=_Command, rich_help_panel=panel, help=text, epilog=examples)(made)
         return function
 
     return register

@@ -91,9 +91,10 @@ def recover(pipeline: PipelineOption) -> None:
 
     name = load_pipeline(pipeline).name
     catalog, of = open_catalog(settings()), settings().catalog
+    own, leases = (settings().stored(one) for one in (name, NAMESPACE))
     count = 0
     # What a killed change of models has left to do is in the lease.
-    for found in chain(recovery.recover(catalog, of, name), recovery.recover(catalog, of, NAMESPACE)):
+    for found in chain(recovery.recover(catalog, of, own), recovery.recover(catalog, of, leases)):
         count += 1
         older = f"; newer metadata cannot be read: {', '.join(found.unreadable)}" if found.unreadable else ""
         done(f"{found.name}: snapshot {found.snapshot}, {found.rows:,} rows{older}")

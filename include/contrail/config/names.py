@@ -26,9 +26,14 @@ _RESERVED_PIPELINES = frozenset(
     {
         *("landing", "refused", "staging", "reports", "jobs", "code", "costs", "dvc", "mlflow", "lake", "lineage"),
         *("default", "information_schema"),
+        *("sandbox", "sandboxes"),
     }
 )
 _OWN = "contrail"
+_SANDBOX = "sandbox_"  # begins the namespaces of sandboxes, so no pipeline's name does
+_SANDBOX_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_LONGEST_SANDBOX = 30
+_NO_SANDBOXES = frozenset({"main", "none", "all", *_RESERVED_PIPELINES})
 # Columns that Contrail adds to landed rows, on their way from the file to the validated table.
 OF_LANDED = frozenset({"partition_date", "visible_from", "_file", "_line", "_sha256", "_row", "_known_day"})
 # Columns that Contrail adds to the entities' key: in features, predictions, labels and their comparison.
@@ -65,12 +70,43 @@ def folded(name: str) -> str:
 
 def pipeline_problem(name: str) -> str | None:
     """What is wrong with the name of a pipeline; None when nothing is."""
-    if name in _RESERVED_PIPELINES or name == _OWN or name.startswith(f"{_OWN}_"):
+    if name in _RESERVED_PIPELINES or name == _OWN or name.startswith((f"{_OWN}_", _SANDBOX)):
         return (
             f"'{name}' is reserved for folders, tables and catalogs that are no pipeline's, as is every name that begins with "
-            f"{_OWN}; choose another name, and name the folder so"
+            f"{_OWN} or {_SANDBOX}; choose another name, and name the folder so"
         )
     return None
+
+
+def sandbox_problem(name: str, pipelines: Iterable[str]) -> str | None:
+    """What is wrong with the name of a sandbox; None when nothing is. ``pipelines`` are the names of all pipelines."""
+    if not _SANDBOX_NAME.fullmatch(name) or len(name) > _LONGEST_SANDBOX:
+        return (
+            f"it has at most {_LONGEST_SANDBOX} lower-case letters and digits, with single underscores between them, and "
+            "begins with a letter"
+        )
+    if name in _NO_SANDBOXES or name == _OWN or name.startswith((f"{_OWN}_", _SANDBOX)):
+        return f"the name is reserved, as is every name that begins with {_OWN} or {_SANDBOX}"
+    if name in pipelines:
+        return "a pipeline has this name"
+    return None
+
+
+def in_sandbox(sandbox: str, name: str) -> str:
+    """The name of a sandbox's own namespace, experiment and registered model, for those of the main lake."""
+    return f"{_SANDBOX}{sandbox}__{name}"
+
+
+def of_sandbox(stored: str) -> tuple[str, str] | None:
+    """The sandbox and the name that ``in_sandbox`` has joined; None for a name of the main lake."""
+    sandbox, found, name = stored.removeprefix(_SANDBOX).partition("__")
+    return (sandbox, name) if found and stored.startswith(_SANDBOX) else None
+
+
+def without_sandbox(stored: str) -> str:
+    """The name of a namespace, experiment or registered model as people know it."""
+    found = of_sandbox(stored)
+    return found[1] if found else stored
 
 
 def column_problem(name: str) -> str | None:

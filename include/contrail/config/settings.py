@@ -9,16 +9,17 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import ByteSize, Field, ValidationError, model_validator
+from pydantic import ByteSize, Field, PrivateAttr, ValidationError, model_validator
 from upath import UPath
 
 from contrail.config.energy import EnergySettings
+from contrail.config.environment_file import EnvironmentFile
 from contrail.config.memory import usable
+from contrail.config.names import in_sandbox, sandbox_problem
 from contrail.config.targets import LOCAL, DispatchSettings
 from contrail.config.validation_errors import explain, hint
-from contrail.config.yaml_file import read_text, read_yaml
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
 
@@ -35,22 +36,12 @@ _LIBRARY_DEFAULTS = {
 }
 
 
-_BRACES = re.compile(r"\{([a-z_]+)\}")
+_SANDBOX = "CONTRAIL_SANDBOX"
 
 
 # Letters of any language are fine. Each of the others was misread by a library: # ? % by Iceberg's URIs, {} * [] by
 # file patterns, quotes and $ by configuration files.
 _NOT_IN_HOMES = re.compile(r"[^\w /.+=@~,-]|[\n\r\t\f\v]")
-
-
-class UnsetError(SpecError):
-    """An environment file names variables that are not set. ``variables`` has all of those of the file at ``path``."""
-
-    def __init__(self, path: Path, names: list[str]) -> None:
-        self.path, self.variables = path, [variable_of(name) for name in names]
-        braces = ", ".join(f"{{{name}}}" for name in names)
-        what = "variable" if len(names) == 1 else "variables"
-        super().__init__(f"{path} says {braces}: set the environment {what} {', '.join(self.variables)}")
 
 
 class CatalogSettings(Frozen):
@@ -123,7 +114,8 @@ class Settings(Frozen):
     A file that ``extends`` another one holds only what differs. ``variables`` are the environment variables that a
     remote job needs to read the same file. ``memory_limit`` (``8GiB``) is for the rows that a process works on; without
     it, half of the memory that the process may use. ``docs_url`` is where people find the documentation's site. Without it,
-    Airflow's page serves the one that ``make docs`` has built, if it is there.
+    Airflow's page serves the one that ``make docs`` has built, if it is there. ``sandbox`` names the place of an
+    experiment that everything is published to.
     """
 
     name: str
@@ -150,6 +142,8 @@ class Settings(Frozen):
     connections: dict[str, ConnectionSettings] = Field(default={})
     energy: EnergySettings = EnergySettings()
     variables: dict[str, str] = Field(default={})
+    sandbox: str | None = None
+    _main: "Settings | None" = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _promotes_here(self) -> Self:
@@ -167,6 +161,41 @@ class Settings(Frozen):
                     f"(registry.login, user '{self.registry.login.user}')"
                 )
         return self
+
+    def inside(self, sandbox: str) -> "Settings":
+        """These settings in a sandbox: what is written lies in folders of its own, and no cloud is told.
+
+        The catalog, MLflow and the landing zone are the same. ``stored`` has the names of what is a sandbox's own there.
+        """
+        own = f"sandboxes/{sandbox}"
+        uris = ("staging_uri", "reports_uri", "refused_uri", "data_versions_remote_uri", "lineage_uri")
+        moved = {name: f"{uri.rstrip('/')}/{own}" for name in uris if (uri := getattr(self, name))}
+        outside = {"home_path": self.home_path / own, "cloud_log": None, "analysts": None}
+        made = self.model_copy(update={**moved, **outside, "sandbox": sandbox})
+        made._main = self
+        return made
+
+    @property
+    def main(self) -> "Settings":
+        """These settings outside every sandbox."""
+        return self._main or self
+
+    def outside(self, what: str) -> "Settings":
+        """These settings, for ``what`` happens in the main lake alone.
+
+        Raises:
+            SpecError: in a sandbox.
+        """
+        if self.sandbox:
+            raise SpecError(
+                f"{what} only in the main lake, and this process is in the sandbox '{self.sandbox}'. Nothing was done. "
+                f"Leave --sandbox away, or unset {_SANDBOX}."
+            )
+        return self
+
+    def stored(self, name: str) -> str:
+        """The name of a pipeline's namespace, experiment and registered model in the stores that sandboxes share."""
+        return in_sandbox(self.sandbox, name) if self.sandbox else name
 
     @property
     def memory_bytes(self) -> int:
@@ -205,62 +234,17 @@ def _load(environment: str, project: Path, home: Path, engine: str | None, memor
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise SpecError(f"CONTRAIL_ENV={environment}: there is no {path}. Known environments: {known}.")
-    variables = {"CONTRAIL_ENV": environment}
-    values = _read(path, {"home": home, "project": project}, variables, (environment,))
+    file = EnvironmentFile({"home": home, "project": project}, os.environ, {"CONTRAIL_ENV": environment})
+    values = file.read(path, (environment,))
     if engine:
         chosen = {"kind": engine} if engine in ("sail", "spark") else {"kind": "spark", "master": engine}
         values["engine"] = {**values.get("engine", {}), **chosen}
     if memory:
         values["memory_limit"] = memory
     try:
-        return Settings(name=environment, project_path=project, home_path=home, variables=variables, **values)
+        return Settings(name=environment, project_path=project, home_path=home, variables=file.used, **values)
     except ValidationError as error:
         raise SpecError(explain(path, error, Settings)) from error
-
-
-def _read(path: Path, own: dict[str, Path], used: dict[str, str], seen: tuple[str, ...]) -> dict[str, Any]:
-    """The values of a file, over those of the environment that it extends."""
-    # Filled in after YAML has been read: a quote or a backslash in a folder's name is no syntax.
-    unset: list[str] = []
-    values = _with_names(read_yaml(path, read_text(path)).values, own, used, unset)
-    if unset:
-        raise UnsetError(path, sorted(set(unset)))
-    base = values.pop("extends", None)
-    if base in seen:
-        raise SpecError(f"{path}: extends: {' → '.join([*seen, base])} goes in a circle")
-    return _merged(_read(path.with_name(f"{base}.yaml"), own, used, (*seen, base)), values) if base else values
-
-
-def _with_names(value: Any, own: dict[str, Path], used: dict[str, str], unset: list[str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_names(each, own, used, unset) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_with_names(each, own, used, unset) for each in value]
-    if isinstance(value, str):
-        return _BRACES.sub(lambda found: _filled(found[1], own, used, unset), value)
-    return value
-
-
-def _merged(base: Any, over: Any) -> Any:
-    if not (isinstance(base, dict) and isinstance(over, dict)):
-        return over
-    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
-
-
-def _filled(name: str, own: dict[str, Path], used: dict[str, str], unset: list[str]) -> str:
-    """What stands for ``{name}``: a folder of this process, or the environment variable ``CONTRAIL_NAME``."""
-    if name in own:
-        return str(own[name])
-    if (variable := variable_of(name)) not in os.environ:
-        unset.append(name)
-        return ""
-    used[variable] = os.environ[variable]
-    return used[variable]
-
-
-def variable_of(name: str) -> str:
-    """The environment variable that fills ``{name}``."""
-    return f"CONTRAIL_{name.upper()}"
 
 
 @cache
@@ -275,10 +259,12 @@ def settings() -> Settings:
         CONTRAIL_DAGS: The folder of DAG files.
         CONTRAIL_ENGINE: ``sail``, ``spark``, or a Spark master or Connect address.
         CONTRAIL_MEMORY_LIMIT: Memory for rows, for example ``8GiB``.
+        CONTRAIL_SANDBOX: The sandbox that everything is published to; by default the environment's, or none.
         CONTRAIL_<NAME>: What the environment's file names in braces.
 
     Raises:
-        SpecError: for an unknown environment, a wrong key in its file, or a pipeline there that does not exist.
+        SpecError: for an unknown environment, a wrong key in its file, a pipeline there that does not exist, or a wrong
+            name of a sandbox.
     """
     for key, value in _LIBRARY_DEFAULTS.items():
         os.environ.setdefault(key, value)
@@ -290,7 +276,29 @@ def settings() -> Settings:
     folders = {"pipelines_path": "CONTRAIL_PIPELINES", "dags_path": "CONTRAIL_DAGS"}
     current = loaded.model_copy(update={field: Path(path) for field, name in folders.items() if (path := given(name))})
     _check_pipelines(current)
-    return current
+    sandbox = current.sandbox if (named := given(_SANDBOX)) is None else named
+    return current if sandbox is None else _in_sandbox(current, sandbox)
+
+
+def enter_sandbox(name: str) -> None:
+    """Let this process, and those that it starts, work in a sandbox. Nothing may have asked for settings to keep them.
+
+    Raises:
+        SpecError: for a wrong name.
+    """
+    os.environ[_SANDBOX] = name
+    settings.cache_clear()
+    settings()
+
+
+def _in_sandbox(main: Settings, name: str) -> Settings:
+    known = [found.parent.name for found in main.pipelines_path.glob("*/pipeline.yaml")]
+    if wrong := sandbox_problem(name, known):
+        raise SpecError(
+            f"'{name}' cannot be the name of a sandbox (--sandbox, {_SANDBOX}): {wrong}. Nothing was written. "
+            "Choose another, for example: --sandbox deeper_trees"
+        )
+    return main.inside(name)
 
 
 def _check_home(home: Path) -> None:

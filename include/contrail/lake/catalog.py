@@ -22,7 +22,7 @@ from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import DamagedError, MissingInputError, SchemaError
-from contrail.lake import conflicts, evolution, moving, recovery
+from contrail.lake import conflicts, evolution, moving, recovery, sandbox_records
 from contrail.lake.conflicts import Made
 from contrail.lake.datasets import Dataset
 from contrail.lake.rest_catalog import PatientRestCatalog
@@ -45,12 +45,13 @@ _PROPERTIES = {
 
 
 class Tables:
-    """The Iceberg tables of one pipeline. Their namespace in the catalog is the pipeline's name."""
+    """The Iceberg tables of one pipeline. Their namespace in the catalog is the pipeline's name, or a sandbox's for it."""
 
     def __init__(self, settings: Settings, namespace: str, pipeline: str | None = None) -> None:
         self.settings = settings
         self.namespace = namespace
         self.pipeline = pipeline or namespace  # whom the commands that messages name are for
+        self.stored = settings.stored(namespace)
         self._opened: Catalog | None = None
 
     @property
@@ -59,17 +60,19 @@ class Tables:
 
         Raises:
             DamagedError: It lacks tables of which the warehouse has published rows.
+            MissingInputError: There is no such sandbox of the pipeline.
         """
         if self._opened is None:
+            sandbox_records.check(self.settings, self.pipeline)
             opened = open_catalog(self.settings)
-            recovery.check(opened, self.settings.catalog, self.namespace, self.pipeline)
+            recovery.check(opened, self.settings.catalog, self.stored, self.pipeline)
             self._opened = opened
         return self._opened
 
     def table_names(self) -> list[str]:
         """List the names of the tables that exist."""
         try:
-            return sorted(identifier[-1] for identifier in self.catalog.list_tables(self.namespace))
+            return sorted(identifier[-1] for identifier in self.catalog.list_tables(self.stored))
         except NoSuchNamespaceError:
             return []
 
@@ -99,7 +102,7 @@ class Tables:
             DamagedError: The table's metadata file is missing or damaged.
         """
         try:
-            return self.catalog.load_table((self.namespace, name))
+            return self.catalog.load_table((self.stored, name))
         except NoSuchTableError:
             return None
         except recovery.UNREADABLE as error:
@@ -173,10 +176,10 @@ class Tables:
         ]
         # Another run may make either after our check. The SQL catalog then raises the database's own error.
         with suppress(NamespaceAlreadyExistsError, IntegrityError):
-            self.catalog.create_namespace_if_not_exists(self.namespace)
+            self.catalog.create_namespace_if_not_exists(self.stored)
         with suppress(TableAlreadyExistsError, IntegrityError):
             self.catalog.create_table(
-                (self.namespace, dataset.name),
+                (self.stored, dataset.name),
                 schema,
                 partition_spec=PartitionSpec(*fields),
                 properties={

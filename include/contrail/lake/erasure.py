@@ -18,7 +18,7 @@ from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.config.names import literal
-from contrail.lake import data_files, history, integrity, manifests, orphans, publisher, readers, writing
+from contrail.lake import data_files, history, integrity, manifests, orphans, publisher, readers, sandboxes, writing
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
 from contrail.lake.forgotten import Marks
@@ -136,7 +136,7 @@ def find(tables: Tables, name: str, rule: Rule) -> Found:
     wanted = rule.condition(readers.schema_of(table))
     if wanted is None or table.current_snapshot() is None:
         return Found()
-    known, left = _Manifests.read(table), orphans.unreferenced(table)
+    known, left = _Manifests.read(table), orphans.unreferenced(table, sandboxes.borrowed(tables, table))
     store = UPath(table.location()).fs
     loose = {store.unstrip_protocol(one.path): one for one in left if one.path.endswith(".parquet")}
     torn = {file for file, one in loose.items() if _is_torn(store, one.path)}
@@ -224,8 +224,9 @@ def erase(
         tables.commit(name, lambda: _expire(tables, name, rule))
     table = tables.table(name)
     for path in (*sorted(found.named), *sorted(found.files)):
-        _remove(table, path)
-    return _remove_strays(table, found, grace) if before or found else 0
+        if orphans.is_own(table, path):
+            _remove(table, path)
+    return _remove_strays(tables, table, found, grace) if before or found else 0
 
 
 def _take_out(tables: Tables, name: str, rule: Rule, summary: Mapping[str, str]) -> int | None:
@@ -277,10 +278,11 @@ def _remove(table: Table, location: str) -> None:
         return  # an earlier attempt removed it
 
 
-def _remove_strays(table: Table, found: Found, grace: timedelta) -> int:
+def _remove_strays(tables: Tables, table: Table, found: Found, grace: timedelta) -> int:
     """Remove what no snapshot refers to: files with such rows, and the manifests that may name them."""
     before = datetime.now(UTC) - grace
-    loose = [one for one in orphans.unreferenced(table) if one.path.endswith(".avro")]
+    left = orphans.unreferenced(table, sandboxes.borrowed(tables, table))
+    loose = [one for one in left if one.path.endswith(".avro")]
     old = [one for one in (*found.strays, *loose) if one.modified < before or not grace]
     orphans.remove(table, old)
     return sum(one not in old for one in found.strays)

@@ -22,6 +22,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from contrail.config.names import without_sandbox
 from contrail.errors import SchemaError
 from contrail.lake.datasets import Dataset
 
@@ -67,7 +68,7 @@ def evolved(dataset: Dataset, table: Table) -> Schema:
             )
         )
     if problems:
-        namespace, name = table.name()[-2:]
+        namespace, name = without_sandbox(table.name()[0]), table.name()[-1]
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise SchemaError(
             f"the table {name} cannot become what pipeline.yaml asks for:\n{listed}\n"

@@ -13,6 +13,7 @@ from functools import partial
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError
 from contrail.lake import data_files
 from contrail.lake.datasets import PARTITION
@@ -125,7 +126,7 @@ def check(table: Table, files: Iterable[DataFile], *, current: bool = True) -> N
 
 def described(table: Table, found: Sequence[Damage], *, current: bool = True) -> str:
     """Tell a table's damages and their remedy."""
-    pipeline, name = table.name()
+    pipeline, name = without_sandbox(table.name()[0]), table.name()[-1]
     lines = [f"  {damage}" for damage in found[:_SHOWN]]
     if len(found) > _SHOWN:
         lines.append(f"  and {len(found) - _SHOWN} more; contrail verify -p {pipeline} lists all")
@@ -136,7 +137,7 @@ def described(table: Table, found: Sequence[Damage], *, current: bool = True) ->
 
 def _remedy(table: Table, found: Sequence[Damage]) -> list[str]:
     """The commands that heal a table."""
-    pipeline, name = table.name()
+    pipeline, name = without_sandbox(table.name()[0]), table.name()[-1]
     verb = "ingest" if name.startswith("raw_") else "validate" if name.startswith("validated_") else _MADE_BY.get(name)
     if verb is None:
         return [

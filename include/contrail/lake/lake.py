@@ -92,7 +92,9 @@ class Lake(Tables):
         """Open a DuckDB session with a view for each table; see ``readers.connect``."""
         return readers.connect(self, names, partitions)
 
-    def made_of(self, name: str, partitions: Partitions, snapshot_id: int | None = None) -> dict[date, list[str]]:
+    def made_of(
+        self, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None
+    ) -> dict[date, list[str]]:
         """Name the data files of each day that has rows; see ``readers.made_of``."""
         return readers.made_of(self, name, partitions, snapshot_id)
 

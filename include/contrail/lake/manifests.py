@@ -13,6 +13,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import DateType
 
+from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError
 
 
@@ -96,7 +97,7 @@ def _whole(table: Table, location: str) -> Iterator[None]:
 
 def damaged(table: Table, what: str) -> DamagedError:
     """Say what is wrong with a manifest, and what a person can do."""
-    namespace, name = table.name()[-2:]
+    namespace, name = without_sandbox(table.name()[0]), table.name()[-1]
     return DamagedError(
         f"{what}, so nobody knows which files it refers to. Nothing was changed. Restore it from a backup, or go back to a "
         f"snapshot of before, and make the days since again:\n  contrail history {name} -p {namespace}\n"

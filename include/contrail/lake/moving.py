@@ -40,7 +40,7 @@ def move_away(tables: "Tables", name: str, today: date) -> str:
     if tables.settings.catalog.type == "rest":
         tables.commit(name, lambda: _move(tables, name, free))
     else:
-        tables.catalog.rename_table((tables.namespace, name), (tables.namespace, free))
+        tables.catalog.rename_table((tables.stored, name), (tables.stored, free))
     return free
 
 
@@ -49,12 +49,12 @@ def _move(tables: "Tables", name: str, free: str) -> None:
     if not tables.exists(name):
         return  # an earlier attempt, whose answer was lost
     if tables.exists(free):
-        tables.catalog.drop_table((tables.namespace, free))
+        tables.catalog.drop_table((tables.stored, free))
     location = tables.table(name).metadata_location
-    tables.catalog.register_table((tables.namespace, free), location)
+    tables.catalog.register_table((tables.stored, free), location)
     if tables.table(name).metadata_location != location:
         raise CommitFailedException(f"{name} was changed while it was moved away")
-    tables.catalog.drop_table((tables.namespace, name))
+    tables.catalog.drop_table((tables.stored, name))
 
 
 def _name(table: "Table", name: str) -> None:

@@ -18,6 +18,7 @@ from upath import UPath
 from contrail.errors import DamagedError
 from contrail.lake.manifests import damaged, files_of, manifests
 from contrail.lake.recovery import UNREADABLE
+from contrail.lake.sandbox_records import BASE
 
 _METADATA = ".metadata.json"
 _KEPT = "Nothing was removed."
@@ -32,13 +33,14 @@ class Orphan:
     modified: datetime
 
 
-def orphans(table: Table, grace: timedelta) -> list[Orphan]:
+def orphans(table: Table, grace: timedelta, borrowed: Collection[str] = ()) -> list[Orphan]:
     """List the files of a table that nothing refers to, and that nobody has begun to use within the grace period.
 
     Args:
         table: As it is now.
         grace: A file younger than this is kept, because a publication may be about to commit it. What the table referred
             to at any time within this period is kept too.
+        borrowed: What others need of its files.
 
     Raises:
         DamagedError: when a metadata file or a manifest cannot be read, or when a file that the table needs is not in the
@@ -47,9 +49,9 @@ def orphans(table: Table, grace: timedelta) -> list[Orphan]:
     store: AbstractFileSystem = UPath(table.location()).fs
     before = datetime.now(UTC) - grace
     there = list(files_under(store, table.location()))
-    needed = _needed(table)
-    _check_listed(store, needed, there)
-    kept = needed | {entry.metadata_file for entry in table.metadata.metadata_log}
+    needed = leads_to(table)
+    _check_listed(store, [path for path in needed if is_own(table, path)], there)
+    kept = needed | {entry.metadata_file for entry in table.metadata.metadata_log} | set(borrowed)
     for path, content in _read_lately(store, table, there, before):
         kept.add(path)
         _follow(table, content, kept)
@@ -62,17 +64,17 @@ def orphans(table: Table, grace: timedelta) -> list[Orphan]:
     return found
 
 
-def unreferenced(table: Table) -> list[Orphan]:
-    """List the files of a table's folder that its current metadata does not lead to, however young.
+def unreferenced(table: Table, borrowed: Collection[str] = ()) -> list[Orphan]:
+    """List the files of a table's folder that nobody needs, however young; arguments as ``orphans``.
 
     Raises:
         DamagedError: as ``orphans``.
     """
     store: AbstractFileSystem = UPath(table.location()).fs
     there = list(files_under(store, table.location()))
-    needed = _needed(table)
-    _check_listed(store, needed, there)
-    names = {store._strip_protocol(path) for path in needed}
+    needed = leads_to(table)
+    _check_listed(store, [path for path in needed if is_own(table, path)], there)
+    names = {store._strip_protocol(path) for path in (*needed, *borrowed)}
     return [one for one in there if one.path not in names]
 
 
@@ -136,8 +138,14 @@ def _read(table: Table, location: str) -> TableMetadata:
     return found
 
 
-def _needed(table: Table) -> set[str]:
-    """The table's metadata file, and every file that it leads to."""
+def is_own(table: Table, path: str) -> bool:
+    """Say whether a file that a table leads to is its own; a sandbox's table begins with files of the main lake."""
+    base = table.properties.get(BASE)
+    return base is None or not path.startswith(f"{base}/")
+
+
+def leads_to(table: Table) -> set[str]:
+    """Return the table's metadata file, and every file that it leads to. Errors are those of ``orphans``."""
     found = {table.metadata_location}
     try:
         _follow(table, table.metadata, found, missing=())

@@ -89,7 +89,9 @@ def files(
     return sorted(file.file_path for file in found)
 
 
-def made_of(tables: Tables, name: str, partitions: Partitions, snapshot_id: int | None = None) -> dict[date, list[str]]:
+def made_of(
+    tables: Tables, name: str, partitions: Partitions | None = None, snapshot_id: int | None = None
+) -> dict[date, list[str]]:
     """Name the data files of each day that has rows, sorted. No file is opened.
 
     A name has the digest of the file's bytes, so the same names are the same rows.

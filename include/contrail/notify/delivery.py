@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,8 @@ Channel = tuple[str, Callable[[Message], bool]]
 def deliver(message: Message, more: Iterable[Channel] = ()) -> list[str]:
     """Hand a message to the file, the log and ``more`` channels. Return the names of the channels that took it."""
     taken = []
+    if sandbox := settings().sandbox:
+        message = replace(message, where=f"{message.where} (sandbox {sandbox})")
     for name, send in (("file", _to_file), ("cloud log", _to_cloud_log), *more):
         try:
             if send(message):

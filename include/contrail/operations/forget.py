@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
-from contrail.errors import EngineError
-from contrail.lake import forgotten
+from contrail.errors import EngineError, SpecError
+from contrail.lake import forgotten, sandbox_records, sandboxes
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
 from contrail.locks import locked
 from contrail.operations.forgetting.asked import Asked, parse
-from contrail.operations.forgetting.places import PLACES, ROWS, Count
+from contrail.operations.forgetting.places import PLACES, ROWS, SHARED, Count
 from contrail.operations.forgetting.search import Search
 from contrail.revision import code_revision, lock_hash
 from contrail.stages.base import silent
@@ -101,7 +101,9 @@ class Forget:
             self._record_marks(found, search)
             self._record(found, search, UNDER_WAY)
             progress("the record is made: no run publishes such rows from here on")
-            if left := self._remove(search, progress):
+            # Sandboxes first: files of the main lake that they need no more go then.
+            inside = [one for own in self._in_sandboxes(search) for one in self._reach(own, found, progress)]
+            if left := [*inside, *_remove(search, progress)]:
                 raise EngineError(_left(name, left))
             # What another request had left to do is done too.
             for one in (found, *(other for other in begun if other.request != found.request)):
@@ -109,6 +111,7 @@ class Forget:
             return found
 
     def _search(self, request: str) -> Search:
+        self.lake.settings.outside("A person is forgotten, in every sandbox too,")
         project = settings().project_path
         made_by = Provenance(request, "forget", self.pipeline.hash, code_revision(project), lock_hash(project))
         search = Search(self.pipeline, self.lake, forgotten.begin(self.lake), self.grace, made_by)
@@ -117,20 +120,32 @@ class Forget:
 
     def _found(self, search: Search, request: str, person: str, reason: str) -> Forgetting:
         counts = [count for place in PLACES for count in place.visit(search, False)]
+        for own in self._in_sandboxes(search):
+            counts += [one.inside(own) for place in PLACES if place not in SHARED for one in place.visit(own, False)]
         return Forgetting(self.pipeline.name, request, person, reason, datetime.now(UTC), tuple(_merged(counts)))
 
-    def _remove(self, search: Search, progress: Callable[[str], None]) -> list[Count]:
-        for _ in range(_ROUNDS):
-            gone = []
-            for place in PLACES:
-                own = list(place.visit(search, True))
-                gone += own
-                if own:
-                    progress(f"{place.name}: {_said(own)}")
-            left = [one for one in gone if one.left]
-            if left or not gone:
-                return left
-        return [one for place in PLACES for one in place.visit(search, False)]
+    # ---- sandboxes ----
+
+    def _in_sandboxes(self, search: Search) -> list[Search]:
+        """The same search, for the same marks, in each sandbox of the pipeline."""
+        main, name = self.lake.settings, self.pipeline.name
+        known = {one.name for one in sandbox_records.every(main, name)}
+        if left := sorted({sandbox for sandbox, own in sandboxes.names_in_catalog(main) if own == name} - known):
+            raise SpecError(
+                f"{', '.join(left)}: a sandbox that was made or dropped half may have the person's rows. Nothing was removed. "
+                f"Drop it, then forget again: contrail sandbox drop {left[0]}"
+            )
+        return [replace(search, lake=Lake(main.inside(one), name)) for one in sorted(known)]
+
+    def _reach(self, search: Search, found: Forgetting, progress: Callable[[str], None]) -> list[Count]:
+        """Remove the rows from a sandbox, and let it know the marks, so that no run there publishes them again."""
+        inside = Forget(self.pipeline, search.lake, None, self.grace)
+        inside._record_marks(found, search)
+        inside._record(found, search, UNDER_WAY)
+        left = _remove(search, lambda line: progress(f"sandbox {search.settings.sandbox}: {line}"))
+        if not left:
+            inside._record(found, search, DONE)
+        return [one.inside(search) for one in left]
 
     # ---- the record ----
 
@@ -182,6 +197,22 @@ class Forget:
         ]
         table = pa.Table.from_pylist(rows, dataset.arrow_schema())
         self.lake.publish(dataset, table, [day], search.made_by, {"request": found.request})
+
+
+def _remove(search: Search, progress: Callable[[str], None]) -> list[Count]:
+    """Remove what is found, and look again. Return what stays for now."""
+    places = [place for place in PLACES if not (search.settings.sandbox and place in SHARED)]
+    for _ in range(_ROUNDS):
+        gone = []
+        for place in places:
+            own = list(place.visit(search, True))
+            gone += own
+            if own:
+                progress(f"{place.name}: {_said(own)}")
+        left = [one for one in gone if one.left]
+        if left or not gone:
+            return left
+    return [one for place in places for one in place.visit(search, False)]
 
 
 def _merged(counts: Iterable[Count], most: bool = False) -> list[Count]:

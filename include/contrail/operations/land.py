@@ -50,6 +50,7 @@ def land_files(pipeline: Pipeline, settings: Settings, partitions: Partitions, s
         SpecError: There is neither a ``source.py`` nor a table with a source, or a connection or query is wrong.
         EngineError: A database does not answer now. What was written before stays.
     """
+    settings.outside("Files are landed")  # every sandbox has the same landing zone
     landing = settings.landing / pipeline.name
     landing.mkdir(parents=True, exist_ok=True)
     sources = [name for name, table in pipeline.spec.tables.items() if table.source]

@@ -14,7 +14,7 @@ from contrail.config.model_spec import RetentionSpec
 from contrail.config.validation_errors import parse_json
 from contrail.errors import CommitConflictError, DamagedError
 from contrail.files import remove_folder
-from contrail.lake import compaction, orphans
+from contrail.lake import compaction, orphans, sandboxes
 from contrail.lake.catalog import Tables
 from contrail.lake.lake import Lake
 from contrail.lake.lease import NAMESPACE
@@ -52,7 +52,7 @@ def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run:
         try:
             # Loaded now: an hour ago it may have been another.
             table = place.table(name)
-            found = orphans.orphans(table, grace)
+            found = orphans.orphans(table, grace, sandboxes.borrowed(place, table))
         except DamagedError as error:
             damaged.append(str(error))
             continue

@@ -77,7 +77,7 @@ def event_of(
         eventType=event_v2.RunState[state],
         eventTime=datetime.now(UTC).isoformat(timespec="milliseconds"),
         run=event_v2.Run(run_id, dict(_run_facets(run, result, error))),
-        job=event_v2.Job(JOBS, f"{run.pipeline.name}.{run.stage}", dict(_job_facets(run))),
+        job=event_v2.Job(JOBS, f"{run.settings.stored(run.pipeline.name)}.{run.stage}", dict(_job_facets(run))),
         inputs=inputs,
         outputs=outputs,
         producer=f"urn:contrail:{version('contrail')}",
@@ -168,7 +168,7 @@ def _read(read: dict[str, set[int]], inputs: Mapping[str, int | None]) -> None:
 
 
 def _place(run: Run, name: str) -> tuple[str, str]:
-    return run.settings.catalog.warehouse_uri, f"{run.pipeline.name}.{name}"
+    return run.settings.catalog.warehouse_uri, f"{run.settings.stored(run.pipeline.name)}.{name}"
 
 
 def _version(of: object) -> dict[str, facet_v2.DatasetFacet]:
@@ -210,7 +210,8 @@ def _landed(run: Run) -> Iterable[event_v2.InputDataset]:
 def _models_read(run: Run, result: StageResult[Any]) -> list[event_v2.InputDataset]:
     if isinstance(result.details, TrainDetails):
         return []
-    return [event_v2.InputDataset(_registry(run), run.pipeline.name, facets=_version(one)) for one in _versions(result)]
+    name = run.settings.stored(run.pipeline.name)
+    return [event_v2.InputDataset(_registry(run), name, facets=_version(one)) for one in _versions(result)]
 
 
 def _models_made(run: Run, result: StageResult[Any]) -> list[event_v2.OutputDataset]:
@@ -221,7 +222,7 @@ def _models_made(run: Run, result: StageResult[Any]) -> list[event_v2.OutputData
     facets = {"contrail_model": model} | {
         key: one for number in _versions(result) for key, one in _version(number).items()
     }
-    return [event_v2.OutputDataset(_registry(run), made.model_name, facets=facets)]
+    return [event_v2.OutputDataset(_registry(run), run.settings.stored(made.model_name), facets=facets)]
 
 
 def _versions(result: StageResult[Any]) -> list[str]:

@@ -23,7 +23,7 @@ from contrail.files import remove_folder
 from contrail.imports import quick_imports
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
-from contrail.stages import changes
+from contrail.stages import changes, sandboxed
 from contrail.stages.base import StageRun, silent
 from contrail.stages.options import OPTIONS, ScoreOptions, StageOptions, options_of
 from contrail.stages.results import StageResult
@@ -109,6 +109,7 @@ def run_stage(
         ContrailError: as the stage does.
     """
     _stage(verb)
+    sandboxed.begin(settings(), load_pipeline(pipeline_name), progress or silent)
     run = make_run(verb, pipeline_name, partitions, run_id=run_id, options=options, progress=progress)
     if verb in _READ_MODELS:
         changes.finish(run, scoring(run))

@@ -63,6 +63,7 @@ def dag(
         room: The time that a run may take beyond the usual.
         arguments: As for Airflow's ``DAG``.
     """
+    settings().outside("DAGs run")
     words = words_of(name, spec)
     attempts = sum((there(spec, verb) * (1 + retries(spec, verb)) for verb in stages), timedelta())
     with DAG(

@@ -15,6 +15,7 @@ _AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.Si
 
 def airflow_environment(settings: Settings, home: Path) -> dict[str, str]:
     """The environment with Airflow's home at ``home``. Secrets are made once, and only their owner can read them."""
+    settings.outside("Airflow runs")
     project = settings.project_path
     own = {
         "AIRFLOW_HOME": str(home),

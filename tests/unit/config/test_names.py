@@ -153,3 +153,22 @@ def test_nothing_that_lasts_of_any_pipeline_is_deleted_by_age_or_kept_from_its_j
         path = f"{folder}/{name}/x".removeprefix("/")
         assert not [rule for rule in deleted_by_age() if rule[0] == bucket and path.startswith(rule[1])], path
         assert not [own for own in airflows_own() if path.startswith(own)], path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "../x", "A", "Deeper", "a b", "a__b", "_a", "a_", "1a", "a/b", "a.b", "ä", "a" * 31, "main", "sandbox", "sandboxes",
+     "default", "staging", "contrail", "contrail_x", "sandbox_a", "flight_delay"],
+)  # fmt: skip
+def test_a_sandbox_has_no_such_name(name: str) -> None:
+    assert names.sandbox_problem(name, ["flight_delay"])
+
+
+@given(st.from_regex(names._PIPELINE, fullmatch=True), st.from_regex(names._NAME, fullmatch=True))
+def test_a_sandboxs_names_are_told_from_every_pipelines(sandbox: str, name: str) -> None:
+    assume(names.sandbox_problem(sandbox, []) is None)
+    stored = names.in_sandbox(sandbox, name)
+    assert names.of_sandbox(stored) == (sandbox, name)
+    assert names.without_sandbox(stored) == name
+    assert names.pipeline_problem(stored)
+    assert names.of_sandbox(name) is None or names.pipeline_problem(name)

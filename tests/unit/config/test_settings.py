@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from contrail.adapters import engine
+from contrail.config.environment_file import UnsetError
 from contrail.config.prices import load_prices
 from contrail.config.runtimes import RUNTIMES, unfit
-from contrail.config.settings import Settings, UnsetError, settings
+from contrail.config.settings import Settings, settings
 from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import SpecError
 from contrail.methods.cost import expected_cost
@@ -192,3 +193,24 @@ def test_a_home_in_any_language_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatc
 def test_a_quote_in_a_variable_is_no_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
     found = load(monkeypatch, "prod", CONTRAIL_CATALOG_URI='https://catalog/"a": b\\n')
     assert found.catalog.uri == 'https://catalog/"a": b\\n'
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_a_sandbox_shares_stores_and_landing_zone_and_writes_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, environment: str
+) -> None:
+    main = load(monkeypatch, environment)
+    own = load(monkeypatch, environment, CONTRAIL_SANDBOX="deeper")
+    assert (own.catalog, own.registry, own.landing_uri) == (main.catalog, main.registry, main.landing_uri)
+    for place in ("home_path", "staging_uri", "reports_uri", "refused_uri", "data_versions_remote_uri"):
+        assert str(getattr(own, place)) == f"{getattr(main, place)}/sandboxes/deeper"
+    assert str(own.lineage) != str(main.lineage)
+    assert (own.analysts, own.cloud_log) == (None, None)
+    assert (main.stored("flight_delay"), own.stored("flight_delay")) == ("flight_delay", "sandbox_deeper__flight_delay")
+    assert own.main == main.main == main
+
+
+@pytest.mark.parametrize("name", ["", "../x", "Deeper", "flight_delay", "main"])
+def test_a_wrong_name_of_a_sandbox_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(SpecError, match=rf"'{re.escape(name)}' cannot be the name of a sandbox .* Nothing was written"):
+        load(monkeypatch, "dev", CONTRAIL_SANDBOX=name)

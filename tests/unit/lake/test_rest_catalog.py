@@ -5,7 +5,7 @@ PyIceberg's and Google's clients are real, and speak HTTP to tests/loopback. The
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from contrail.adapters.google_errors import google_errors
 from contrail.config.settings import CatalogSettings, Settings, settings
 from contrail.config.table_spec import ColumnSpec
 from contrail.errors import EngineError, SchemaError, SpecError
-from contrail.lake import conflicts, rest_catalog
+from contrail.lake import conflicts, orphans, rest_catalog, sandbox_records, sandboxes
 from contrail.lake.lake import Lake
 from contrail.lake.moving import move_away
+from contrail.lake.sandbox_records import Sandbox
 
 TABLE = r"/namespaces/shop/tables/items$"
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -282,3 +283,30 @@ def test_moving_away_that_was_stopped_between_its_steps_goes_on(filled: Lake, se
     assert filled.scan("items").num_rows == 3
     assert move_away(filled, "items", date(2024, 3, 2)) == "items_before_2024_03_01"
     assert filled.table_names() == ["items_before_2024_03_01"]
+
+
+def test_a_sandbox_lies_beside_the_main_lake(filled: Lake) -> None:
+    own = Lake(filled.settings.inside("deeper"), "shop")
+    pinned = sandboxes.begin(own.settings, "shop")
+    record = Sandbox(
+        name="deeper",
+        pipeline="shop",
+        made_at=datetime.now(UTC),
+        made_by="ann",
+        code_revision="",
+        pipeline_hash="",
+        tables=pinned,
+        versions=0,
+    )
+    sandbox_records.write(own.settings, record)
+    assert contents(own) == contents(filled)
+    publish(own, DAY1, "green")
+    publish(filled, DAY2, "blue")
+    assert contents(own) == [(DAY1, "green", 3)]
+    assert contents(filled) == [(DAY1, "red", 3), (DAY2, "blue", 3)]
+    assert orphans.orphans(filled.table("items"), timedelta(0), sandboxes.borrowed(filled, filled.table("items"))) == []
+    sandbox_records.remove(own.settings, "shop")
+    sandboxes.drop(filled.settings, "deeper")
+    assert sandboxes.names_in_catalog(filled.settings) == set()
+    assert contents(filled) == [(DAY1, "red", 3), (DAY2, "blue", 3)]
+    assert not filled.verify("items").damages

@@ -1,7 +1,8 @@
 """All checks of an environment, in the order in which a person mends what they find."""
 
 from contrail.adapters.google_api import GoogleApi
-from contrail.config.settings import Settings, UnsetError, settings
+from contrail.config.environment_file import UnsetError
+from contrail.config.settings import Settings, settings
 from contrail.errors import ContrailError
 from contrail.operations.doctor import environment, machine, project, stores
 from contrail.operations.doctor.findings import Check, Finding, examine

@@ -38,6 +38,10 @@ class Count:
     partition: str = ""
     left: int = 0
 
+    def inside(self, search: Search) -> "Count":
+        """The same, named as of the sandbox that a search is in."""
+        return replace(self, place=f"sandbox {search.settings.sandbox}: {self.place}")
+
 
 # Looks through a place, and removes what it finds if it is told to.
 Visit = Callable[[Search, bool], Iterator[Count]]
@@ -240,6 +244,8 @@ PLACES: tuple[Place, ...] = (
     Place("tables", ("lake",), _tables),
     Place("landing zone", ("landing",), _landing),
 )
+# What a sandbox has in common with the main lake.
+SHARED = tuple(place for place in PLACES if place.name == "landing zone")
 # No row of a person is here. Why not is beside each.
 WITHOUT_ROWS: Mapping[str, str] = {
     "locks": "names of locks",
@@ -247,4 +253,5 @@ WITHOUT_ROWS: Mapping[str, str] = {
     "models": "copies of models; a personal column is no category of a model",
     "mlflow": "parameters, metrics, plots and models; a personal column is no category of a model",
     ".dvcignore": "patterns of names",
+    "sandboxes": "each is a home of its own, in which all of these places are looked through",
 }

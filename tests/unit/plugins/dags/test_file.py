@@ -127,3 +127,11 @@ def test_airflow_shows_the_refusal_and_keeps_the_dags_of_the_original(folder: Pa
     assert refused["dags"] == {}
     (error,) = refused["errors"].values()
     assert "dags/old/copy.py makes the DAG flight_delay__daily, which dags/flight_delay.py makes already" in error
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_dag_runs_in_a_sandbox(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("CONTRAIL_SANDBOX", "deeper")
+    settings.cache_clear()
+    with pytest.raises(SpecError, match="DAGs run only in the main lake, and this process is in the sandbox 'deeper'"):
+        getattr(write(folder / "flight_delay.py", name), name)("flight_delay")

@@ -1,0 +1,88 @@
+"""Which sandboxes there are: a record for each, by which every process knows that a sandbox is whole.
+
+A record is written last when a sandbox is made, and removed first when it is dropped. What is between has no record, and
+nobody reads it. Making and dropping belong to ``sandboxes``.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from upath import UPath
+
+from contrail.config.settings import Settings
+from contrail.config.validation_errors import parse_json
+from contrail.errors import MissingInputError
+from contrail.files import write_whole
+from contrail.frozen import Frozen
+
+FOLDER = "sandboxes"
+_FILE = "sandbox.json"
+# The property of a sandbox's table with the folder of the main lake's table whose files it began with.
+BASE = "contrail.sandbox_of"
+
+
+class Pinned(Frozen):
+    """A table of the main lake when the sandbox was made: its snapshot, None where it had none, and its folder."""
+
+    snapshot: int | None
+    location: str
+
+
+class Sandbox(Frozen):
+    """A sandbox of one pipeline. ``versions`` is the number of the newest model version that was there already, or 0."""
+
+    name: str
+    pipeline: str
+    made_at: datetime
+    made_by: str
+    code_revision: str
+    pipeline_hash: str
+    tables: Mapping[str, Pinned]
+    versions: int
+
+    @property
+    def snapshots(self) -> dict[str, int | None]:
+        """The pinned snapshot of each table."""
+        return {name: one.snapshot for name, one in self.tables.items()}
+
+
+def check(settings: Settings, pipeline: str) -> None:
+    """Refuse to work in a sandbox that is not there.
+
+    Raises:
+        MissingInputError: naming the sandboxes of the pipeline, and the command that makes one.
+    """
+    if settings.sandbox and find(settings, pipeline) is None:
+        known = ", ".join(one.name for one in every(settings, pipeline)) or "none yet"
+        raise MissingInputError(
+            f"pipeline '{pipeline}' has no sandbox '{settings.sandbox}'. Sandboxes: {known}. A stage makes one when it runs "
+            f"in it, for example: contrail features --pipeline {pipeline} --sandbox {settings.sandbox} --from DATE"
+        )
+
+
+def find(settings: Settings, pipeline: str) -> Sandbox | None:
+    """Read the record of a pipeline in the sandbox that these settings are in."""
+    path = _path(settings, pipeline)
+    return parse_json(Sandbox, path.read_bytes(), str(path)) if path.exists() else None
+
+
+def every(settings: Settings, pipeline: str = "*") -> list[Sandbox]:
+    """Read the records of all sandboxes, or of those of one pipeline, by their names."""
+    folder = settings.main.reports / FOLDER
+    found = sorted(folder.glob(f"*/{pipeline}/{_FILE}"), key=str) if folder.exists() else []
+    return [parse_json(Sandbox, path.read_bytes(), str(path)) for path in found]
+
+
+def write(settings: Settings, record: Sandbox) -> None:
+    """Write a record: from here on the sandbox is there. ``settings`` are in it."""
+    write_whole(_path(settings, record.pipeline), record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def remove(settings: Settings, pipeline: str) -> None:
+    """Remove a record: from here on nobody reads the sandbox."""
+    if (path := _path(settings, pipeline)).exists():
+        path.unlink()
+
+
+def _path(settings: Settings, pipeline: str) -> UPath:
+    return settings.reports / pipeline / _FILE
