@@ -30,7 +30,7 @@ _SESSION = {"spark.sql.session.timeZone": "UTC"}
 _SAIL_IDLE_SECONDS = 7 * 24 * 3600
 # Into how many parts rows are exchanged through files, and how many tasks there may be at once. A query of the pipelines
 # here needs 5 at once or more.
-_PARTS, _TASKS = 4, 32
+_PARTS, _TASKS = 2, 16
 _NO_MEMORY = re.compile("Resources exhausted|Failed to allocate additional")
 _NO_BAR = {"spark.ui.showConsoleProgress": "false"}  # the bar would appear between the lines of a log
 _LOCAL_SPARK = {
@@ -75,8 +75,11 @@ def session_of(settings: Settings, sparing: bool = False) -> "SparkSession":
 def _through_files(folder: Path) -> dict[str, str]:
     """Return the settings with which the embedded engine cuts its work into tasks, as a cluster would.
 
-    A task reads one part of its rows from files, so a join holds that part alone. In one piece, threads exchange rows in
-    memory. When two of them spill what they exchange, both may wait for ever (apache/datafusion#24883).
+    A task reads one part of its rows from files, and sorts what it joins, on disk if it must. In one piece, threads
+    exchange rows in memory. When two of them spill what they exchange, both may wait for ever (apache/datafusion#24883).
+
+    The engine's allocator (mimalloc) keeps what is freed for four seconds, and reserves 1 GiB at a time. Both would count
+    as memory of this process: 0.7 GB of resident memory for a million rows. It reads its settings when pysail is loaded.
     """
     exchanged = tempfile.mkdtemp(prefix="exchange-", dir=folder)
     atexit.register(shutil.rmtree, exchanged, ignore_errors=True)
@@ -88,6 +91,10 @@ def _through_files(folder: Path) -> dict[str, str]:
         "SAIL_CLUSTER__WORKER_TASK_SLOTS": str(_TASKS),
         "SAIL_CLUSTER__SHUFFLE_BACKEND__TYPE": "storage",
         "SAIL_CLUSTER__SHUFFLE_BACKEND__STORAGE__PATH": Path(exchanged).as_uri(),
+        "SAIL_CLUSTER__SHUFFLE_BACKEND__STORAGE__COMPRESSION": "lz4",
+        "SAIL_OPTIMIZER__PREFER_HASH_JOIN": "false",
+        "MIMALLOC_PURGE_DELAY": "0",
+        "MIMALLOC_ARENA_EAGER_COMMIT": "0",
     }
 
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # What the embedded engine takes for a feature of a row while it joins and groups. Of 53 features, 300,000 rows fit 512 MiB.
 _BYTES_A_VALUE = 32
+# A part that is joined and grouped through files has so many times the rows that fit.
+_ON_DISK = 4
 
 
 def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
@@ -78,7 +80,7 @@ def execute(run: StageRun[Options]) -> StageResult[FeaturesDetails]:
 def _build(run: StageRun[Options], snapshots: Mapping[str, int | None]) -> UPath:
     """Build the features of the range on the engine, and return the folder of their files."""
     parts = parts_of(run)
-    session = session_of(run.settings, sparing=len(parts) > 1)
+    session = session_of(run.settings, sparing=exceeds_memory(run))
     for number, part in enumerate(parts, start=1):
         of = f": {part}, part {number} of {len(parts)}" if len(parts) > 1 else ""
         run.progress(f"building on {run.settings.engine.kind}{of}")
@@ -91,22 +93,34 @@ def _build(run: StageRun[Options], snapshots: Mapping[str, int | None]) -> UPath
     return run.staging / "features"
 
 
+def exceeds_memory(run: StageRun[Options]) -> bool:
+    """Say whether the embedded engine must join and group the range's rows through files."""
+    return run.settings.engine.kind == "sail" and sum(_entities(run).values()) > _fitting(run)
+
+
 def parts_of(run: StageRun[Options]) -> list[Partitions]:
     """Split the range into parts that the embedded engine can build within the memory limit. A day is never split."""
-    spec, days = run.pipeline.spec, run.partitions
-    if run.settings.engine.kind != "sail":
+    days = run.partitions
+    if not exceeds_memory(run):
         return [days]
-    most = run.settings.memory_bytes // (_BYTES_A_VALUE * len(spec.features.columns))
-    states = run.lake.partitions(f"validated_{spec.entities}", days)
-    starts, rows = [days.start], 0
+    starts, rows, found = [days.start], 0, _entities(run)
     for day in days:
-        own = states[day].rows if day in states else 0
-        if rows and rows + own > most:
+        if rows and rows + found[day] > _ON_DISK * _fitting(run):
             starts.append(day)
             rows = 0
-        rows += own
+        rows += found[day]
     ends = [*(start - timedelta(days=1) for start in starts[1:]), days.end]
     return [Partitions(*part) for part in zip(starts, ends, strict=True)]
+
+
+def _fitting(run: StageRun[Options]) -> int:
+    """The rows of features that the embedded engine can join and group in memory."""
+    return run.settings.memory_bytes // (_BYTES_A_VALUE * len(run.pipeline.spec.features.columns))
+
+
+def _entities(run: StageRun[Options]) -> dict[date, int]:
+    states = run.lake.partitions(f"validated_{run.pipeline.spec.entities}", run.partitions)
+    return {day: states[day].rows if day in states else 0 for day in run.partitions}
 
 
 def sources(

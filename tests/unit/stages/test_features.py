@@ -265,11 +265,16 @@ def test_a_range_that_needs_more_memory_is_built_in_parts(toy: Toy, monkeypatch:
     toy.run("features", "2024-01-08", "2024-01-12")
     together, days = built(toy), Partitions.parse("2024-01-08", "2024-01-12")
     run = toy.stage_run("features", str(days.start), str(days.end))
+    one_day = toy.stage_run("features", str(days.start))
     assert features.parts_of(run) == [days]
-    # 12 parcels a day: two days fit, and a day is never split.
-    for fitting, starts in ((24, (8, 10, 12)), (13, (8, 9, 10, 11, 12)), (1, (8, 9, 10, 11, 12))):
+    assert not features.exceeds_memory(run)
+    # 12 parcels a day: a part has four times the rows that fit in memory, and a day is never split.
+    for fitting, starts in ((20, (8,)), (6, (8, 10, 12)), (4, (8, 9, 10, 11, 12)), (1, (8, 9, 10, 11, 12))):
         bytes_a_value = run.settings.memory_bytes // (fitting * len(toy.spec.features.columns))
         monkeypatch.setattr(features, "_BYTES_A_VALUE", bytes_a_value)
+        assert features.exceeds_memory(run)
+        assert features.exceeds_memory(one_day) == (fitting < 12)
+        assert features.parts_of(one_day) == [one_day.partitions]
         parts = features.parts_of(run)
         assert [part.start.day for part in parts] == list(starts)
         assert [day for part in parts for day in part] == list(days)

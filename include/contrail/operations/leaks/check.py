@@ -22,7 +22,7 @@ from contrail.operations.leaks.findings import LEAK, Leaks, Told, checked
 from contrail.operations.leaks.futures import Futures
 from contrail.partitions import Partitions
 from contrail.stages.base import StageRun, silent
-from contrail.stages.features import check_entities, parts_of
+from contrail.stages.features import check_entities, exceeds_memory, parts_of
 from contrail.stages.options import FeaturesOptions
 from contrail.stages.runner import new_run_id
 
@@ -111,7 +111,7 @@ def _built(
         run.lake, spec, run.partitions.reaching_back(spec.features.lookback_days)
     )
     snapshots = {f"validated_{table}": run.lake.snapshot_id(f"validated_{table}") for table in spec.tables}
-    engine = session_of(run.settings, sparing=len(parts) > 1)
+    engine = session_of(run.settings, sparing=exceeds_memory(run))
     for part in parts:
         builds = Builds(replace(run, partitions=part), snapshots)
         try:
