@@ -22,10 +22,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, ValidationError
 
+from contrail.config.model_spec import ScoreSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.frozen import Frozen
 from contrail.methods.baselines import RateTable
+from contrail.methods.decisions import Deciding, DecisionRule
 from contrail.methods.drift_reference import DriftReference
 from contrail.methods.encoding import encode, feature_types
 from contrail.methods.flagged import UsualShare
@@ -80,6 +82,7 @@ class ModelCard(Frozen):
     """Everything about a model except its trees.
 
     ``flagged`` is the usual share of flagged predictions. A regression has none, nor has a short training window.
+    ``decision`` is the threshold that the training chose by the spec's costs; None where the spec had none.
     """
 
     format: Literal[1] = 1
@@ -91,6 +94,7 @@ class ModelCard(Frozen):
     categories: dict[str, list[str]]
     rate_table: RateTable
     flagged: UsualShare | None = None
+    decision: DecisionRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     training: TrainingRecord
     sha256: dict[str, str] = Field(default_factory=dict)
 
@@ -172,6 +176,28 @@ class ModelPackage:
         """The table of group means."""
         table = self.card.rate_table
         return table.model_copy(update={"features": tuple(self.columns.get(name, name) for name in table.features)})
+
+    def threshold(self, score: ScoreSpec) -> float:
+        """Return the probability from which on the model flags a row.
+
+        What its training chose stays with it. A model that was trained without costs has the threshold of the spec, or the
+        ratio of its costs.
+        """
+        if self.card.decision is not None:
+            return self.card.decision.threshold
+        return score.threshold if score.costs is None else score.costs.ratio
+
+    def threshold_reason(self, score: ScoreSpec) -> str | None:
+        """Say why the threshold is what it is; None where the spec states it."""
+        if self.card.decision is not None:
+            return self.card.decision.sentence
+        if score.costs is None:
+            return None
+        return f"threshold {score.costs.ratio:.4g} because {score.costs.sentence}; the model was trained without costs"
+
+    def deciding(self, score: ScoreSpec) -> Deciding | None:
+        """Return how the model flags rows and what that costs today; None without costs in the spec."""
+        return None if score.costs is None else Deciding(score.costs, self.threshold(score))
 
     @cached_property
     def digest(self) -> str:

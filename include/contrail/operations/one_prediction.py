@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
 from contrail.config.names import listed, quoted
 from contrail.config.pipeline import Pipeline
@@ -77,6 +78,7 @@ class OnePrediction(Frozen):
     receipt: Receipt
     task: Literal["binary", "regression"]
     threshold: float | None
+    threshold_reason: str | None = Field(default=None, exclude_if=lambda reason: reason is None)
     published: Explained | None
     changed: Explained | None
     choices: Mapping[str, tuple[str, ...]]
@@ -139,7 +141,8 @@ def one_prediction(
     return OnePrediction(
         receipt=receipt,
         task=spec.task,
-        threshold=spec.score.threshold if spec.task == "binary" else None,
+        threshold=package.threshold(spec.score) if spec.task == "binary" else None,
+        threshold_reason=package.threshold_reason(spec.score),
         published=None if rows is None else explained(rows, spec, package),
         changed=None if other is None else explained(other, spec, package),
         choices={name: tuple(values) for name, values in _categories(package).items() if name not in spec.personal},

@@ -71,6 +71,8 @@ def join(
         run.lake.view(connection, name, name, days, snapshot_id=inputs[name])
     by = listed((PARTITION, *spec.key))
     columns = f"{by}, model_name, model_version, {quoted(spec.prediction_column)} AS prediction"
+    decided = ", decision" if spec.score.costs else ""
+    columns += decided
     query = f"SELECT {columns}, false AS shadow FROM predictions"
     if SHADOW in tables:
         # Do not measure a challenger twice that became champion and scored its day again.
@@ -80,7 +82,7 @@ def join(
             f"USING ({PARTITION}, model_version)"
         )
     connection.execute(
-        f"CREATE TEMP TABLE joined AS SELECT {PARTITION}, {_MODEL}, prediction, label "
+        f"CREATE TEMP TABLE joined AS SELECT {PARTITION}, {_MODEL}, prediction, label{decided} "
         f"FROM ({query}) LEFT JOIN labels USING ({by})"
     )
 

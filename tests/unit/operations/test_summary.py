@@ -11,6 +11,7 @@ from rich.console import Console
 from contrail.methods.calibration import Period
 from contrail.methods.flagged import UsualShare
 from contrail.methods.intervals import Interval
+from contrail.operations.decided import Decided
 from contrail.operations.realised import Flagged, Realised
 from contrail.operations.summary import Extent, Summary, UnusualDays, print_summary
 
@@ -45,6 +46,7 @@ SUMMARY = Summary(
         months=(month(10, 0.01), month(12, 0.08), month(11, 0.02)),
     ),
     flagged=Flagged(date(2024, 12, 29), 0.016, UsualShare(threshold=0.35, low=0.02, high=0.4)),
+    decided=None,
     drift=None,
     reports="reports",
 )
@@ -80,6 +82,19 @@ def test_a_share_flagged_outside_its_usual_range_is_told(share, unusual):
     text = printed(replace(SUMMARY, flagged=replace(SUMMARY.flagged, share=share)))
     assert f"{share:.1%} of the predictions in the 28 days to 2024-12-29" in text
     assert ("unusual: usually 2.0% to 40.0%" in text) == unusual
+
+
+def test_what_decisions_were_worth_is_told_with_the_reason_of_the_threshold():
+    assert "Decisions" not in printed(SUMMARY)
+    interval = Interval(estimate=812, low=600, high=1010.5, confidence=0.95)
+    reason = "threshold 0.31 because a miss costs 4 EUR and a false alarm 1.8 EUR"
+    worth = Decided(92, 790, 812, interval, 0.61, "EUR", reason)
+    text = " ".join(printed(replace(SUMMARY, decided=worth)).split())
+    assert (
+        "saved 812 EUR a day [600, 1,010.5] beside flagging none, 790 expected, on 92 days; a row costs 0.61 EUR"
+        in text
+    )
+    assert reason in text
 
 
 def test_unusual_days_are_counted_and_the_newest_is_told():
