@@ -58,6 +58,11 @@ class TrainSpec(Frozen):
     params: dict[str, int | float | str | bool] = Field(
         default={}, description="Parameters of XGBoost, by its own names."
     )
+    calibration: Literal["none", "isotonic", "beta"] = Field(
+        default="none",
+        description="A step after the trees that makes probabilities mean what they say (binary tasks), fitted on rows "
+        "that the trees had not seen. isotonic takes any shape; beta has three numbers.",
+    )
     rate_table: tuple[str, ...] = Field(default=(), description="Features whose group means are the simple baseline.")
     segments: tuple[str, ...] = Field(default=(), description="Features by which metrics are split.")
 
@@ -150,6 +155,13 @@ class ScoreSpec(Frozen):
     )
     costs: CostSpec | None = Field(
         default=None, description="What a wrong decision costs, instead of a threshold. Each training finds it."
+    )
+    interval: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=0.99,
+        description="Share of labels that shall lie between lower and upper, which each prediction then has "
+        "(regression). Each training finds how wide that is.",
     )
     reasons: int = Field(default=3, ge=0, le=10, description="How many reasons each prediction has.")
     device: Literal["auto", "cpu", "cuda"] = Field(

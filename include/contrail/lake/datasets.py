@@ -210,6 +210,14 @@ def predictions(spec: PipelineSpec) -> Dataset:
         }
     else:
         outcome = {"prediction": documented("float", f"Predicted {spec.label.expression}.")}
+    if spec.score.interval is not None:
+        within = (
+            f"The interval has a share of {spec.score.interval:g} of the labels, or what its model was trained with."
+        )
+        outcome |= {
+            "lower": documented("float", f"Lower end. {within} Null for a model without intervals.", required=False),
+            "upper": documented("float", "Upper end of the interval. Null where lower is.", required=False),
+        }
     reasons: dict[str, ColumnSpec] = {}
     for rank in range(1, spec.score.reasons + 1):
         reasons |= {

@@ -101,6 +101,11 @@ def performance(spec: PipelineSpec) -> Dataset:
             "expected_value": f"What flagging would save on the labelled rows beside flagging none, by the probabilities{unit}.",
             "realised_value": f"What flagging saved beside flagging none, by the labels{unit}.",
         }
+    if spec.score.interval is not None:
+        metrics |= {
+            "coverage": f"Share of labelled rows with an interval whose label lies in it; {spec.score.interval:g} is wanted.",
+            "interval_width": "Mean distance of upper from lower, in label units.",
+        }
     return Dataset(
         name="performance",
         doc="Quality of the predictions of each day and model version, computed when the day's labels are mature.",

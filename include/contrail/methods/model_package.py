@@ -27,6 +27,8 @@ from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.frozen import Frozen
 from contrail.methods.baselines import RateTable
+from contrail.methods.calibrator import Calibrator
+from contrail.methods.conformal import IntervalRule
 from contrail.methods.decisions import Deciding, DecisionRule
 from contrail.methods.drift_reference import DriftReference
 from contrail.methods.encoding import encode, feature_types
@@ -83,6 +85,7 @@ class ModelCard(Frozen):
 
     ``flagged`` is the usual share of flagged predictions. A regression has none, nor has a short training window.
     ``decision`` is the threshold that the training chose by the spec's costs; None where the spec had none.
+    ``calibration`` is applied after the trees, and ``interval`` says how wide intervals are, where the spec asked for them.
     """
 
     format: Literal[1] = 1
@@ -95,6 +98,8 @@ class ModelCard(Frozen):
     rate_table: RateTable
     flagged: UsualShare | None = None
     decision: DecisionRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
+    calibration: Calibrator | None = Field(default=None, exclude_if=lambda step: step is None)
+    interval: IntervalRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     training: TrainingRecord
     sha256: dict[str, str] = Field(default_factory=dict)
 
@@ -204,6 +209,7 @@ class ModelPackage:
         """What identifies all that predictions and their drift depend on, with today's names: 64 hex digits."""
         files = [hashlib.sha256(content).hexdigest() for content in (self.booster_bytes, self.reference_bytes)]
         known = [*files, self.features, dict(self.card.categories)]
+        known += [self.card.calibration.as_dict()] if self.card.calibration else []
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @cached_property
@@ -273,10 +279,17 @@ class ModelPackage:
         """Predict rows that ``matrix`` has encoded."""
         if not len(matrix):
             return np.empty(0)
-        return np.asarray(self.booster.inplace_predict(matrix), np.float64)
+        return self.calibrated(np.asarray(self.booster.inplace_predict(matrix), np.float64))
+
+    def calibrated(self, predictions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Apply the calibration step to what the trees predict, where there is one."""
+        return predictions if self.card.calibration is None else self.card.calibration.apply(predictions)
 
     def contributions(self, features: pa.Table) -> npt.NDArray[np.float32]:
-        """Compute exact SHAP values, shape (rows, features + 1). The last is the mean. They sum to the raw score."""
+        """Compute exact SHAP values, shape (rows, features + 1). The last is the mean. They sum to the raw score.
+
+        That is what the trees say, before any calibration step.
+        """
         return self.contributions_matrix(self.matrix(features))
 
     def contributions_matrix(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

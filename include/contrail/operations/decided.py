@@ -33,6 +33,16 @@ class Decided:
     unit: str
     reason: str
 
+    @property
+    def sentence(self) -> str:
+        """What decisions were worth, in words."""
+        unit, interval = f" {self.unit}" if self.unit else "", self.interval
+        over = f" [{interval.low:,.6g}, {interval.high:,.6g}]" if interval else ""
+        return (
+            f"saved {self.realised:,.6g}{unit} a day{over} beside flagging none, {self.expected:,.6g} expected, on "
+            f"{self.days:,} days; a row costs {self.cost_per_row:,.4g}{unit}; {self.reason}"
+        )
+
 
 def decided(spec: PipelineSpec, lake: Lake, champion: RegisteredModel) -> Decided | None:
     """Add up the days of the champion's published predictions. None without costs, or before a day is measured."""

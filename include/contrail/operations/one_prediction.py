@@ -50,7 +50,10 @@ class Effect(Frozen):
 
 
 class Explained(Frozen):
-    """A score and its parts. ``base`` and all contributions sum to ``raw``: log-odds of the score, or the score itself."""
+    """A score and its parts. ``base`` and all contributions sum to ``raw``: log-odds of the score, or the score itself.
+
+    Where the model has a calibration step, they are the log-odds before it.
+    """
 
     score: float
     raw: float

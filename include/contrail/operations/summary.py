@@ -22,6 +22,7 @@ from contrail.lake.lake import Lake
 from contrail.methods.calibration import worst
 from contrail.methods.intervals import Interval
 from contrail.methods.label_drift import LABEL
+from contrail.operations.covered import Covered, covered
 from contrail.operations.decided import Decided, decided
 from contrail.operations.realised import Flagged, Realised, flagged, realised
 from contrail.operations.unusual import unusual_days
@@ -85,7 +86,7 @@ class Summary:
     """The facts. Landed rows are counted by table, quarantined rows and refusals by rule.
 
     ``flagged`` is the share of recent predictions that are flagged, beside its usual range. ``decided`` is what the
-    champion's decisions were worth, where the spec states costs.
+    champion's decisions were worth, where the spec states costs. ``covered`` is how often labels lay within intervals.
     """
 
     pipeline: str
@@ -100,6 +101,7 @@ class Summary:
     realised: Realised | None
     flagged: Flagged | None
     decided: Decided | None
+    covered: Covered | None
     drift: DriftSummary | None
     reports: str
 
@@ -125,6 +127,7 @@ def summarise(pipeline: Pipeline, lake: Lake) -> Summary:
         realised=realised(pipeline, lake, champion) if champion else None,
         flagged=flagged(lake, champion) if champion else None,
         decided=decided(pipeline.spec, lake, champion) if champion else None,
+        covered=covered(pipeline.spec, lake, champion) if champion else None,
         drift=_drift(lake),
         reports=str(settings().reports / pipeline.name),
     )
@@ -281,17 +284,10 @@ def _quality_lines(found: Summary) -> list[tuple[str, str]]:
         what = usual if flagged.is_usual else f"[bold red]unusual: {usual}[/]"
         lines.append(("Flagged", f"{flagged.share:.1%} of the predictions in the 28 days to {flagged.day}; {what}"))
     if found.decided:
-        lines.append(("Decisions", _decided_line(found.decided)))
+        lines.append(("Decisions", escape(found.decided.sentence)))
+    if found.covered:
+        lines.append(("Intervals", escape(found.covered.sentence)))
     return lines
-
-
-def _decided_line(decided: Decided) -> str:
-    unit, interval = f" {escape(decided.unit)}" if decided.unit else "", decided.interval
-    over = rf" \[{interval.low:,.6g}, {interval.high:,.6g}]" if interval else ""
-    return (
-        f"saved {decided.realised:,.6g}{unit} a day{over} beside flagging none, {decided.expected:,.6g} expected, on "
-        f"{decided.days:,} days; a row costs {decided.cost_per_row:,.4g}{unit}; {escape(decided.reason)}"
-    )
 
 
 def _print_next(found: Summary, console: Console) -> None:

@@ -42,7 +42,7 @@ _DOCS: dict[str, Any] = {
 _PARTS: Mapping[str, dict[str, Any]] = {
     "drift": {"features": {**_DOCS["features"], "lookback_days": True}},
     "features": {"label": {"expression"}},
-    "performance": {"score": {*ScoreSpec.model_fields} - {"costs"}},
+    "performance": {"score": {*ScoreSpec.model_fields} - {"costs", "interval"}},
 }
 # The file of the pipeline that a stage runs. All other files of the folder may be its helpers.
 _ENTRIES = {"validate": "expectations", "features": "features"}

@@ -102,6 +102,15 @@ class JudgedRows:
             found.add(np.searchsorted(positions, of_day.astype("datetime64[D]")), labels, predictions, codes)
         return found.finish()
 
+    def in_order(self, model: str) -> Iterator[tuple[npt.NDArray[np.datetime64], Floats, Floats]]:
+        """Return day, label and prediction of the rows, in batches, as they came. Then no rows can be added."""
+        self.close()
+        for batch in pq.ParquetFile(self._path).iter_batches(_ROWS, columns=[_DAY, _LABEL, _model(model)]):
+            of_day, labels, predictions = (
+                batch.column(n).to_numpy(zero_copy_only=False) for n in (_DAY, _LABEL, _model(model))
+            )
+            yield of_day.astype("datetime64[D]"), labels, predictions
+
     def by_prediction(self, model: str) -> Iterator[tuple[npt.NDArray[np.datetime64], Floats, Floats]]:
         """Return day, label and prediction of the rows, in batches, sorted by prediction. Then no rows can be added."""
         self.close()

@@ -57,7 +57,7 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
     with session(run.settings) as connection:
         join(run, connection, mature, inputs)
         found = list(_qualities(run, connection))
-        values = values_of_days(connection, spec.score.costs)
+        values = values_of_days(connection, spec.score)
     rows = _rows(run, found, values)
     published = lake.publish(records.performance(spec), rows, mature, run.provenance(inputs))
     measured = set(rows.column(PARTITION).to_pylist())

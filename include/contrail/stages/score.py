@@ -183,6 +183,7 @@ def _scoring(run: StageRun[Options], model: RegisteredModel, inputs: _Inputs, sc
     return Scoring(
         kept=_kept(run.pipeline.spec),
         threshold=model.package.threshold(score),
+        interval=score.interval is not None,
         reasons=score.reasons,
         receipt=receipt,
         device=inputs.device,

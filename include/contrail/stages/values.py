@@ -1,6 +1,6 @@
-"""What decisions cost and brought on each day, from published predictions with their labels.
+"""What decisions cost and brought on each day, and what intervals held, from published predictions with their labels.
 
-A day's sums are of whole numbers, so the order of its rows changes no digit. What a model decides does not belong here.
+The order of a day's rows changes no digit: its sums are of whole numbers, or sorted. What a model decides does not belong here.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from datetime import date
 
 import duckdb
 
-from contrail.config.model_spec import CostSpec
+from contrail.config.model_spec import CostSpec, ScoreSpec
 from contrail.lake.datasets import PARTITION
 from contrail.lake.sessions import session
 from contrail.methods.decisions import COST
@@ -21,27 +21,43 @@ DayValues = Mapping[tuple[date, str, bool], Mapping[str, float]]
 _PARTS = 10**12
 
 
-def values_of_days(connection: duckdb.DuckDBPyConnection, costs: CostSpec | None) -> DayValues:
-    """Compute the values of each day, version and shadow, from the table ``joined`` of ``stages.quality``.
+def values_of_days(connection: duckdb.DuckDBPyConnection, score: ScoreSpec) -> DayValues:
+    """Compute what only some specs ask for of each day, version and shadow, from the table ``joined`` of ``stages.quality``.
 
     Args:
         connection: The session with the table.
-        costs: Those of the spec. Without them there is nothing to compute.
+        score: Says what is asked for.
 
     Returns:
-        ``cost_per_row``, ``expected_value`` and ``realised_value`` of the labelled rows.
+        Of the labelled rows: ``cost_per_row``, ``expected_value`` and ``realised_value`` with costs; ``coverage`` and
+        ``interval_width`` with intervals.
     """
-    if costs is None:
-        return {}
+    if score.costs is not None:
+        return _worth(connection, score.costs)
+    return {} if score.interval is None else _covered(connection)
+
+
+def _worth(connection: duckdb.DuckDBPyConnection, costs: CostSpec) -> DayValues:
     counted = connection.sql(
         f"SELECT {PARTITION}, model_version, shadow, count(*), count(*) FILTER (decision), "
         "count(*) FILTER (decision AND label > 0.5), count(*) FILTER (NOT decision AND label > 0.5), "
-        f"sum({_likely('prediction')}) FILTER (decision) "
-        "FROM joined WHERE label IS NOT NULL GROUP BY ALL"
+        f"sum({_whole('prediction')}) FILTER (decision) FROM joined WHERE label IS NOT NULL GROUP BY ALL"
     ).fetchall()
     return {
         (day, version, shadow): _values(costs, rows, flagged, found, missed, int(likely or 0) / _PARTS)
         for day, version, shadow, rows, flagged, found, missed, likely in counted
+    }
+
+
+def _covered(connection: duckdb.DuckDBPyConnection) -> DayValues:
+    counted = connection.sql(
+        f"SELECT {PARTITION}, model_version, shadow, count(*), count(*) FILTER (label BETWEEN lower AND upper), "
+        "fsum(upper - lower ORDER BY upper - lower) FROM joined "
+        "WHERE label IS NOT NULL AND lower IS NOT NULL GROUP BY ALL"
+    ).fetchall()
+    return {
+        (day, version, shadow): {"coverage": inside / rows, "interval_width": width / rows}
+        for day, version, shadow, rows, inside, width in counted
     }
 
 
@@ -53,7 +69,7 @@ def expected_of(run: StageRun[StageOptions], snapshot: int | None) -> float | No
     with session(run.settings) as connection:
         run.lake.view(connection, "predictions", "predictions", run.partitions, snapshot_id=snapshot)
         ((flagged, likely),) = connection.sql(
-            f"SELECT count(*), sum({_likely('probability')}) FROM predictions WHERE decision"
+            f"SELECT count(*), sum({_whole('probability')}) FROM predictions WHERE decision"
         ).fetchall()
     found = saved(costs, flagged, int(likely or 0) / _PARTS)
     run.progress(f"flagging {flagged:,} rows saves an expected {costs.amount(found)} beside flagging none")
@@ -73,5 +89,5 @@ def saved(costs: CostSpec, flagged: int, found: float) -> float:
     return costs.miss * found - costs.false_alarm * (flagged - found)
 
 
-def _likely(column: str) -> str:
+def _whole(column: str) -> str:
     return f"CAST(round({column} * {_PARTS}) AS BIGINT)"

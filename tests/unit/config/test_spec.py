@@ -264,8 +264,11 @@ def test_an_experiment_begins_with_the_parameters_of_the_pipeline() -> None:
     assert given == {name: spec.train.params[name] for name in given}
 
 
-def test_a_regression_has_no_costs() -> None:
+def test_a_regression_has_no_costs_and_no_calibration_step() -> None:
     spec = load_spec(TOY / "pipeline.yaml")
     costs = spec.score.model_copy(update={"costs": CostSpec(false_alarm=1, miss=2)})
     found = problems(spec.model_copy(update={"task": "regression", "score": costs}))
     assert (("score", "costs"), "a regression decides nothing; costs are for a binary task") in found
+    steps = spec.train.model_copy(update={"calibration": "beta"})
+    found = problems(spec.model_copy(update={"task": "regression", "train": steps}))
+    assert (("train", "calibration"), "only probabilities are calibrated; it is for a binary task") in found

@@ -11,6 +11,7 @@ from rich.console import Console
 from contrail.methods.calibration import Period
 from contrail.methods.flagged import UsualShare
 from contrail.methods.intervals import Interval
+from contrail.operations.covered import Coverage, Covered
 from contrail.operations.decided import Decided
 from contrail.operations.realised import Flagged, Realised
 from contrail.operations.summary import Extent, Summary, UnusualDays, print_summary
@@ -47,6 +48,7 @@ SUMMARY = Summary(
     ),
     flagged=Flagged(date(2024, 12, 29), 0.016, UsualShare(threshold=0.35, low=0.02, high=0.4)),
     decided=None,
+    covered=None,
     drift=None,
     reports="reports",
 )
@@ -109,3 +111,11 @@ def test_it_is_plain_json_too():
     assert found["realised"]["intervals"]["champion"]["log_loss"] == INTERVAL.model_dump()
     assert found["flagged"]["usual"] == {"threshold": 0.35, "low": 0.02, "high": 0.4}
     assert found["realised"]["months"][1]["start"] == "2024-12-01"
+
+
+def test_the_coverage_of_intervals_is_told_by_quarter():
+    quarter = Coverage("2024 Q4", 0.93, None, 510.0)
+    whole = Coverage("all", 0.9, Interval(estimate=0.9, low=0.88, high=0.921, confidence=0.95), 520.5)
+    text = " ".join(printed(replace(SUMMARY, covered=Covered(0.9, whole, (quarter,)))).split())
+    wanted = "90.0% [88.0%, 92.1%] of the labels lie within, where 90% is wanted; 520.5 wide on average. 2024 Q4 93.0%"
+    assert wanted in text

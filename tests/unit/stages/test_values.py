@@ -1,6 +1,7 @@
 """A spec that states costs: one chain of the toy pipeline, and what each stage and each person's answer say of them."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from contrail.operations.one_prediction import one_prediction
 from contrail.operations.summary import summarise
 from contrail.operations.what_if import flips_of
 from contrail.operations.why import why
+from contrail.partitions import Partitions
 
 COSTS = CostSpec(false_alarm=1.5, miss=4, unit="EUR")
 DAYS = ("2024-02-10", "2024-03-09")
@@ -54,6 +56,8 @@ def world(tmp_path_factory):
         registry.set_alias(settings(), registry.describe_version(settings(), "toy", "2"), "champion")
         promoted = toy.run("promote", *DAYS, model="2")
         results = {verb: toy.run(verb, "2024-02-11", "2024-02-16") for verb in ("score", "performance")}
+        toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1, "calibration": "beta"})
+        toy.run("score", "2024-02-17", model="3")
         yield toy, results, Path(promoted.reports[1])
     settings.cache_clear()
 
@@ -152,3 +156,35 @@ def test_people_are_told_why_a_row_is_flagged_and_what_it_was_worth(world):
 def test_deciding_costs_what_wrong_decisions_cost():
     losses = Deciding(COSTS, 0.5).losses(np.array([0.0, 1, 0, 1]), np.array([0.5, 0.5, 0.4, 0.4]))
     assert losses.tolist() == [1.5, 0, 0, 4]
+
+
+def test_a_calibration_step_follows_the_same_trees_in_every_score(world):
+    toy, _, _ = world
+    plain, stepped = package("2"), package("3")
+    assert plain.booster_bytes == stepped.booster_bytes
+    assert "calibration" not in json.loads(plain.files()["model.json"])
+    assert stepped.card.training.options["calibration"] == "beta"
+    assert "calibration" not in plain.card.training.options
+    assert plain.digest != stepped.digest, "a day's residuals are counted anew"
+    rows = toy.lake.scan("features", Partitions.parse("2024-02-17")).sort_by("parcel")
+    published = toy.sql("SELECT probability FROM predictions WHERE partition_date = '2024-02-17' ORDER BY parcel")
+    expected = stepped.card.calibration.apply(plain.predict(rows))
+    assert [probability for (probability,) in published] == expected.tolist()
+    assert (stepped.contributions(rows) == plain.contributions(rows)).all(), "reasons explain the trees"
+
+
+def test_a_calibrated_score_is_computed_again_to_the_last_bit(world):
+    toy, _, _ = world
+    lake, threshold = Lake(settings(), "toy"), package("3").card.decision.threshold
+    query = (
+        "SELECT parcel, probability, decision FROM predictions WHERE partition_date = '2024-02-17' ORDER BY ALL LIMIT 5"
+    )
+    for parcel, probability, decision in toy.sql(query):
+        found = why(lake, toy.pipeline, {"parcel": parcel}, date(2024, 2, 17))
+        assert found.same
+        assert found.receipt.recomputed == probability
+        assert found.explained.score == probability
+        assert (probability >= threshold) == decision
+        flips = flips_of(lake, toy.pipeline, date(2024, 2, 17), {"parcel": parcel})
+        assert flips.flagged == decision
+        assert all((one.score >= threshold) != decision for one in flips.single)

@@ -36,6 +36,8 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
         rate_table=rate_table,
         flagged=usual_share(window.rows.labels.rows, learned.flagged, threshold) if spec.task == "binary" else None,
         decision=learned.decision,
+        calibration=learned.calibration,
+        interval=learned.interval,
         training=_record(training, fitted),
     )
     reference = build_reference(features, spec, build_label_reference(learned.residuals.means(), spec.drift))
@@ -59,7 +61,7 @@ def _record(training: Training, fitted: Fitted) -> TrainingRecord:
         device=fitted.device,
         workers=fitted.workers,
         params=training.method.params,
-        options=settings.model_dump(include=_RECORDED),
+        options=settings.model_dump(include=_RECORDED | ({"calibration"} if settings.calibration != "none" else set())),
         code_revision=code_revision(run.settings.project_path),
         lock_hash=lock_hash(run.settings.project_path),
         pipeline_hash=run.pipeline.hash,
