@@ -117,6 +117,8 @@ def _print(found: "Why") -> None:
     say(f"[bold]{escape(key)}[/], {receipt.partition}: [bold]{score}[/]{decided}, by version {receipt.model.version}")
     mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]–[/]"}[found.same]
     say(f"{mark} {escape(found.verdict)}")
+    if found.threshold_reason:
+        say(f"Its decision: {escape(found.threshold_reason)}.")
     _print_published(found)
     _print_effects(found)
     _print_sources(found)
@@ -244,6 +246,8 @@ def _print_change(found: "OnePrediction", wanted: Mapping[str, object]) -> None:
 
     key = ", ".join(f"{name}={value}" for name, value in receipt.key.items())
     say(f"[bold]{escape(key)}[/], {receipt.partition}: {receipt.prediction:.6g}{decided(receipt.prediction)}")
+    if found.threshold_reason:
+        say(f"Its decision: {escape(found.threshold_reason)}.")
     if wanted and (before is None or after is None):
         say("Its features have expired, so no other score can be computed.")
     elif before and after:

@@ -8,6 +8,8 @@ from contrail.config.table_spec import LONGEST_DAYS
 from contrail.frozen import Frozen
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# Sums over many rows stay exact enough, and a cost of nothing leaves nothing to decide.
+Cost = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 _MOST_ROUNDS = 1_000_000
 
 
@@ -55,6 +57,11 @@ class TrainSpec(Frozen):
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Start of the random numbers of a training.")
     params: dict[str, int | float | str | bool] = Field(
         default={}, description="Parameters of XGBoost, by its own names."
+    )
+    calibration: Literal["none", "isotonic", "beta"] = Field(
+        default="none",
+        description="A step after the trees that makes probabilities mean what they say (binary tasks), fitted on rows "
+        "that the trees had not seen. isotonic takes any shape; beta has three numbers.",
     )
     rate_table: tuple[str, ...] = Field(default=(), description="Features whose group means are the simple baseline.")
     segments: tuple[str, ...] = Field(default=(), description="Features by which metrics are split.")
@@ -118,11 +125,43 @@ class GateSpec(Frozen):
     )
 
 
+class CostSpec(Frozen):
+    """What a wrong decision costs, both in one unit. Each training then finds the threshold (binary tasks)."""
+
+    false_alarm: Cost = Field(description="Cost of a flagged row whose label is false.")
+    miss: Cost = Field(description="Cost of a row that is not flagged whose label is true.")
+    unit: str = Field(default="", max_length=20, description="What people read behind an amount, as EUR.")
+
+    @property
+    def ratio(self) -> float:
+        """The threshold that costs least where probabilities mean what they say, 0 to 1."""
+        return self.false_alarm / (self.false_alarm + self.miss)
+
+    def amount(self, value: float) -> str:
+        """Say an amount with its unit."""
+        return f"{value:,.6g} {self.unit}".rstrip()
+
+    @property
+    def sentence(self) -> str:
+        """The costs in words."""
+        return f"a miss costs {self.amount(self.miss)} and a false alarm {self.amount(self.false_alarm)}"
+
+
 class ScoreSpec(Frozen):
-    """How rows are scored; ``threshold`` turns a probability into a decision (binary tasks)."""
+    """How rows are scored. ``threshold`` or ``costs`` turns a probability into a decision (binary tasks)."""
 
     threshold: float = Field(
         default=0.5, gt=0, lt=1, description="Probability from which on the decision is true (binary tasks)."
+    )
+    costs: CostSpec | None = Field(
+        default=None, description="What a wrong decision costs, instead of a threshold. Each training finds it."
+    )
+    interval: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=0.99,
+        description="Share of labels that shall lie between lower and upper, which each prediction then has "
+        "(regression). Each training finds how wide that is.",
     )
     reasons: int = Field(default=3, ge=0, le=10, description="How many reasons each prediction has.")
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -31,6 +31,8 @@ def problems(spec: "PipelineSpec") -> list[Problem]:
         *_sensitive(spec),
         *_windows(spec),
         *_model(spec),
+        *_costs(spec),
+        *_after_the_trees(spec),
         *_drift(spec.drift),
         *_retrain(spec.retrain),
         *_schedule(spec),
@@ -192,6 +194,22 @@ def _model(spec: "PipelineSpec") -> Iterator[Problem]:
             yield Problem(
                 ("train", "params", name), f"this is a setting of train: move it out of params, to train.{name}"
             )
+
+
+def _after_the_trees(spec: "PipelineSpec") -> Iterator[Problem]:
+    if spec.score.interval is not None and spec.task != "regression":
+        yield Problem(("score", "interval"), "a probability has no interval; it is for a regression")
+    if spec.train.calibration != "none" and spec.task != "binary":
+        yield Problem(("train", "calibration"), "only probabilities are calibrated; it is for a binary task")
+
+
+def _costs(spec: "PipelineSpec") -> Iterator[Problem]:
+    if spec.score.costs is None:
+        return
+    if spec.task != "binary":
+        yield Problem(("score", "costs"), "a regression decides nothing; costs are for a binary task")
+    if "threshold" in spec.score.model_fields_set:
+        yield Problem(("score", "costs"), "the threshold follows from the costs; keep score.threshold or score.costs")
 
 
 def _metrics(spec: "PipelineSpec") -> Iterator[tuple[tuple[int | str, ...], str]]:

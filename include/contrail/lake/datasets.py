@@ -201,12 +201,23 @@ def predictions(spec: PipelineSpec) -> Dataset:
     """``predictions``: the analysts' table, with one row per entity and partition."""
     key_columns = {name: spec.tables[spec.entities].columns[name] for name in spec.key}
     if spec.task == "binary":
+        least = (
+            f"{spec.score.threshold}" if spec.score.costs is None else "the model's threshold, which follows from costs"
+        )
         outcome = {
             "probability": documented("float", f"Probability that {spec.label.expression}, 0 to 1."),
-            "decision": documented("bool", f"True when probability is at least {spec.score.threshold}."),
+            "decision": documented("bool", f"True when probability is at least {least}."),
         }
     else:
         outcome = {"prediction": documented("float", f"Predicted {spec.label.expression}.")}
+    if spec.score.interval is not None:
+        within = (
+            f"The interval has a share of {spec.score.interval:g} of the labels, or what its model was trained with."
+        )
+        outcome |= {
+            "lower": documented("float", f"Lower end. {within} Null for a model without intervals.", required=False),
+            "upper": documented("float", "Upper end of the interval. Null where lower is.", required=False),
+        }
     reasons: dict[str, ColumnSpec] = {}
     for rank in range(1, spec.score.reasons + 1):
         reasons |= {

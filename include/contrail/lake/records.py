@@ -94,6 +94,18 @@ def performance(spec: PipelineSpec) -> Dataset:
             "baseline_rmse": "rmse of the same rows when every prediction is the training mean.",
         }
     )
+    if spec.score.costs is not None:
+        unit = f", in {spec.score.costs.unit}" if spec.score.costs.unit else ""
+        metrics |= {
+            "cost_per_row": f"Mean cost of a labelled row's decision{unit}: false alarms and misses at the spec's costs.",
+            "expected_value": f"What flagging would save on the labelled rows beside flagging none, by the probabilities{unit}.",
+            "realised_value": f"What flagging saved beside flagging none, by the labels{unit}.",
+        }
+    if spec.score.interval is not None:
+        metrics |= {
+            "coverage": f"Share of labelled rows with an interval whose label lies in it; {spec.score.interval:g} is wanted.",
+            "interval_width": "Mean distance of upper from lower, in label units.",
+        }
     return Dataset(
         name="performance",
         doc="Quality of the predictions of each day and model version, computed when the day's labels are mature.",

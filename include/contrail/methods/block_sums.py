@@ -11,6 +11,7 @@ from datetime import date
 import numpy as np
 
 from contrail.methods.calibration import Period, spread_of
+from contrail.methods.decisions import COST, Deciding
 from contrail.methods.intervals import Interval, resampled_intervals
 from contrail.methods.metrics import (
     HEADLINE,
@@ -38,6 +39,7 @@ class BlockSums(RowSums):
         rows: The labelled rows of each day.
         constant: What the baseline predicts of every row. None: there is no baseline.
         periods: The number of each day's period. By default each calendar month is one.
+        deciding: How rows are flagged, and what that costs. None: no cost is measured.
     """
 
     def __init__(
@@ -47,10 +49,11 @@ class BlockSums(RowSums):
         rows: Sequence[int],
         constant: float | None = None,
         periods: Codes | None = None,
+        deciding: Deciding | None = None,
     ) -> None:
         super().__init__(task, rows)
-        self.days, self._constant = tuple(days), constant
-        self._sums[_BASELINE] = np.zeros(len(days))
+        self.days, self._constant, self._deciding = tuple(days), constant, deciding
+        self._sums |= {name: np.zeros(len(days)) for name in (_BASELINE, COST)}
         count, counts = len(days), np.array(rows, np.int64)
         _, months = np.unique(np.array(days, "datetime64[M]"), return_inverse=True)
         self._period = months if periods is None else periods
@@ -60,7 +63,9 @@ class BlockSums(RowSums):
         self._negatives, self._won = np.zeros(count), np.zeros((count, count))
 
     def _losses(self, labels: Floats, predictions: Floats) -> Mapping[str, Floats]:
-        losses = super()._losses(labels, predictions)
+        losses = {**super()._losses(labels, predictions)}
+        if self._deciding is not None:
+            losses[COST] = self._deciding.losses(labels, predictions)
         if self._constant is None:
             return losses
         constant = np.full(len(labels), self._constant)
@@ -119,6 +124,15 @@ class BlockSums(RowSums):
         """Return the function from weights of the days to a metric of all days."""
         return self._of_all_days()[metric]
 
+    def cost(self, weights: Floats) -> Floats:
+        """Compute the mean cost of a row's decision on resamples of the days, from their weights."""
+        return resampled_mean(COST, self._sums[COST], self.rows)(weights)
+
+    @property
+    def decides(self) -> bool:
+        """Say whether the cost of decisions was measured."""
+        return self._deciding is not None
+
     @property
     def finite(self) -> bool:
         """Say whether every prediction is finite."""
@@ -162,7 +176,11 @@ class BlockSums(RowSums):
         found["calibration_error"] = resampled_calibration(bins.errors[chosen], rows)
         if self.task == "binary":
             found["auc"] = resampled_auc(positives, rows - positives, self._won[np.ix_(chosen, chosen)])
-        return {name: found[name] for name in METRICS[self.task]}
+        names = METRICS[self.task]
+        if self._deciding is not None:
+            found[COST] = resampled_mean(COST, self._sums[COST][chosen], rows)
+            return {name: found[name] for name in (*names, COST)}
+        return {name: found[name] for name in names}
 
 
 def _values(metrics: dict[str, Resampled], days: int) -> dict[str, float]:

@@ -62,7 +62,7 @@ def explain(
     with _CARD:
         booster = package.booster_on(kind)
         data = xgboost.DMatrix(_to_card(kind)(matrix), feature_names=list(own.features), feature_types=kinds)
-        predicted = np.asarray(booster.predict(data), np.float64)
+        predicted = package.calibrated(np.asarray(booster.predict(data), np.float64))
         margins = booster.predict(data, output_margin=True)
         contributions: npt.NDArray[np.float32] = booster.predict(data, pred_contribs=True)
     missed = np.abs(contributions.sum(axis=1, dtype=np.float64) - margins) > _MISS * np.maximum(1, np.abs(margins))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from contrail.config.model_spec import GateSpec
 from contrail.frozen import Frozen
@@ -43,13 +43,17 @@ class DecisionWindow(Frozen):
 
 
 class JudgedModel(Frozen):
-    """A version and its training. ``training_window`` looks like ``2013-01-01..2013-08-31``."""
+    """A version and its training. ``training_window`` looks like ``2013-01-01..2013-08-31``.
+
+    ``decides_by`` is its threshold with the reason, where the spec states costs.
+    """
 
     version: str
     training_window: str
     training_rows: int
     rounds: int
     model_sha256: str
+    decides_by: str | None = Field(default=None, exclude_if=lambda reason: reason is None)
 
 
 class TrainingRequest(Frozen):

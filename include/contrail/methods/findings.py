@@ -71,7 +71,7 @@ class Findings(Frozen):
     """What a training found out, and what its pipeline said of itself at the time.
 
     ``immature`` names the days without rows, because not all of their labels were known. ``threshold`` is None for a
-    regression. ``fairness`` has the columns that the pipeline calls sensitive.
+    regression; its reason, where the spec has none. ``fairness`` has the columns that the pipeline calls sensitive.
     """
 
     format: Literal[1] = 1
@@ -83,6 +83,7 @@ class Findings(Frozen):
     features: tuple[FeatureRead, ...]
     immature: tuple[str, ...]
     threshold: float | None
+    threshold_reason: str | None = Field(default=None, exclude_if=lambda reason: reason is None)
     checked: Checked
     segments: tuple[Grouped, ...]
     explanations: Explanations

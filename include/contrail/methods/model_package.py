@@ -22,10 +22,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, ValidationError
 
+from contrail.config.model_spec import ScoreSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.frozen import Frozen
 from contrail.methods.baselines import RateTable
+from contrail.methods.calibrator import Calibrator
+from contrail.methods.conformal import IntervalRule
+from contrail.methods.decisions import Deciding, DecisionRule
 from contrail.methods.drift_reference import DriftReference
 from contrail.methods.encoding import encode, feature_types
 from contrail.methods.flagged import UsualShare
@@ -80,6 +84,8 @@ class ModelCard(Frozen):
     """Everything about a model except its trees.
 
     ``flagged`` is the usual share of flagged predictions. A regression has none, nor has a short training window.
+    ``decision`` is the threshold that the training chose by the spec's costs; None where the spec had none.
+    ``calibration`` is applied after the trees, and ``interval`` says how wide intervals are, where the spec asked for them.
     """
 
     format: Literal[1] = 1
@@ -91,6 +97,9 @@ class ModelCard(Frozen):
     categories: dict[str, list[str]]
     rate_table: RateTable
     flagged: UsualShare | None = None
+    decision: DecisionRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
+    calibration: Calibrator | None = Field(default=None, exclude_if=lambda step: step is None)
+    interval: IntervalRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     training: TrainingRecord
     sha256: dict[str, str] = Field(default_factory=dict)
 
@@ -173,11 +182,34 @@ class ModelPackage:
         table = self.card.rate_table
         return table.model_copy(update={"features": tuple(self.columns.get(name, name) for name in table.features)})
 
+    def threshold(self, score: ScoreSpec) -> float:
+        """Return the probability from which on the model flags a row.
+
+        What its training chose stays with it. A model that was trained without costs has the threshold of the spec, or the
+        ratio of its costs.
+        """
+        if self.card.decision is not None:
+            return self.card.decision.threshold
+        return score.threshold if score.costs is None else score.costs.ratio
+
+    def threshold_reason(self, score: ScoreSpec) -> str | None:
+        """Say why the threshold is what it is; None where the spec states it."""
+        if self.card.decision is not None:
+            return self.card.decision.sentence
+        if score.costs is None:
+            return None
+        return f"threshold {score.costs.ratio:.4g} because {score.costs.sentence}; the model was trained without costs"
+
+    def deciding(self, score: ScoreSpec) -> Deciding | None:
+        """Return how the model flags rows and what that costs today; None without costs in the spec."""
+        return None if score.costs is None else Deciding(score.costs, self.threshold(score))
+
     @cached_property
     def digest(self) -> str:
         """What identifies all that predictions and their drift depend on, with today's names: 64 hex digits."""
         files = [hashlib.sha256(content).hexdigest() for content in (self.booster_bytes, self.reference_bytes)]
         known = [*files, self.features, dict(self.card.categories)]
+        known += [self.card.calibration.as_dict()] if self.card.calibration else []
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @cached_property
@@ -247,10 +279,17 @@ class ModelPackage:
         """Predict rows that ``matrix`` has encoded."""
         if not len(matrix):
             return np.empty(0)
-        return np.asarray(self.booster.inplace_predict(matrix), np.float64)
+        return self.calibrated(np.asarray(self.booster.inplace_predict(matrix), np.float64))
+
+    def calibrated(self, predictions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Apply the calibration step to what the trees predict, where there is one."""
+        return predictions if self.card.calibration is None else self.card.calibration.apply(predictions)
 
     def contributions(self, features: pa.Table) -> npt.NDArray[np.float32]:
-        """Compute exact SHAP values, shape (rows, features + 1). The last is the mean. They sum to the raw score."""
+        """Compute exact SHAP values, shape (rows, features + 1). The last is the mean. They sum to the raw score.
+
+        That is what the trees say, before any calibration step.
+        """
         return self.contributions_matrix(self.matrix(features))
 
     def contributions_matrix(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

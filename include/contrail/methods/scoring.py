@@ -18,6 +18,7 @@ from pydantic import ConfigDict
 
 from contrail.frozen import Frozen
 from contrail.methods import card
+from contrail.methods.conformal import IntervalRule
 from contrail.methods.model_package import ModelPackage
 from contrail.methods.reasons import reason_columns
 from contrail.methods.trainer import Device
@@ -53,6 +54,7 @@ class Scoring(Frozen):
 
     kept: tuple[str, ...]
     threshold: float
+    interval: bool = False
     reasons: int
     receipt: Receipt
     device: Device = "cpu"
@@ -75,6 +77,8 @@ class Scorer:
         predicted, contributions = self._predicted(package.matrix(rows))
         columns = {name: rows.column(name) for name in scoring.kept}
         columns |= outcome_columns(package.card.task, predicted, scoring.threshold)
+        if scoring.interval:
+            columns |= interval_columns(package.card.interval, predicted)
         if contributions is not None:
             columns |= reason_columns(rows, package.features, contributions, scoring.reasons)
         return pa.table({**columns, **scoring.receipt.columns(rows.num_rows)})
@@ -108,6 +112,14 @@ class Scorer:
         """
         package = replace(ModelPackage.from_files(files, Path()), columns=json.loads(files[_COLUMNS]))
         return cls(package, Scoring.model_validate_json(files[_SCORING]))
+
+
+def interval_columns(rule: IntervalRule | None, predicted: npt.NDArray[np.float64]) -> dict[str, pa.Array]:
+    """Return the ends of each prediction's interval. They are null for a model that was trained without."""
+    if rule is None:
+        return dict.fromkeys(("lower", "upper"), pa.nulls(len(predicted), pa.float64()))
+    lower, upper = rule.around(predicted)
+    return {"lower": pa.array(lower, pa.float64()), "upper": pa.array(upper, pa.float64())}
 
 
 def outcome_columns(task: str, predicted: npt.NDArray[np.float64], threshold: float) -> dict[str, pa.Array]:

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
 from contrail.config.names import listed, quoted
 from contrail.config.pipeline import Pipeline
@@ -49,7 +50,10 @@ class Effect(Frozen):
 
 
 class Explained(Frozen):
-    """A score and its parts. ``base`` and all contributions sum to ``raw``: log-odds of the score, or the score itself."""
+    """A score and its parts. ``base`` and all contributions sum to ``raw``: log-odds of the score, or the score itself.
+
+    Where the model has a calibration step, they are the log-odds before it.
+    """
 
     score: float
     raw: float
@@ -77,6 +81,7 @@ class OnePrediction(Frozen):
     receipt: Receipt
     task: Literal["binary", "regression"]
     threshold: float | None
+    threshold_reason: str | None = Field(default=None, exclude_if=lambda reason: reason is None)
     published: Explained | None
     changed: Explained | None
     choices: Mapping[str, tuple[str, ...]]
@@ -139,7 +144,8 @@ def one_prediction(
     return OnePrediction(
         receipt=receipt,
         task=spec.task,
-        threshold=spec.score.threshold if spec.task == "binary" else None,
+        threshold=package.threshold(spec.score) if spec.task == "binary" else None,
+        threshold_reason=package.threshold_reason(spec.score),
         published=None if rows is None else explained(rows, spec, package),
         changed=None if other is None else explained(other, spec, package),
         choices={name: tuple(values) for name, values in _categories(package).items() if name not in spec.personal},

@@ -257,7 +257,7 @@ def computed_again(
     published = reasons_in(row)
     origin = Origin(model_name="", model_version="", feature_snapshot=None, scoring_run="", scored_at=datetime.min)
     reasons = max(1, len(published))
-    scoring = Scoring(kept=(), threshold=spec.score.threshold, reasons=reasons, receipt=origin)
+    scoring = Scoring(kept=(), threshold=package.threshold(spec.score), reasons=reasons, receipt=origin)
     (again,) = Scorer(package, scoring)(features).to_pylist()
     return again[score_column(package)], same_reasons(spec, published, reasons_in(again))
 

@@ -22,6 +22,8 @@ from contrail.lake.lake import Lake
 from contrail.methods.calibration import worst
 from contrail.methods.intervals import Interval
 from contrail.methods.label_drift import LABEL
+from contrail.operations.covered import Covered, covered
+from contrail.operations.decided import Decided, decided
 from contrail.operations.realised import Flagged, Realised, flagged, realised
 from contrail.operations.unusual import unusual_days
 from contrail.partitions import as_ranges
@@ -83,7 +85,8 @@ class UnusualDays:
 class Summary:
     """The facts. Landed rows are counted by table, quarantined rows and refusals by rule.
 
-    ``flagged`` is the share of recent predictions that are flagged, beside its usual range.
+    ``flagged`` is the share of recent predictions that are flagged, beside its usual range. ``decided`` is what the
+    champion's decisions were worth, where the spec states costs. ``covered`` is how often labels lay within intervals.
     """
 
     pipeline: str
@@ -97,6 +100,8 @@ class Summary:
     champion: Champion | None
     realised: Realised | None
     flagged: Flagged | None
+    decided: Decided | None
+    covered: Covered | None
     drift: DriftSummary | None
     reports: str
 
@@ -121,6 +126,8 @@ def summarise(pipeline: Pipeline, lake: Lake) -> Summary:
         champion=_about(champion),
         realised=realised(pipeline, lake, champion) if champion else None,
         flagged=flagged(lake, champion) if champion else None,
+        decided=decided(pipeline.spec, lake, champion) if champion else None,
+        covered=covered(pipeline.spec, lake, champion) if champion else None,
         drift=_drift(lake),
         reports=str(settings().reports / pipeline.name),
     )
@@ -276,6 +283,10 @@ def _quality_lines(found: Summary) -> list[tuple[str, str]]:
         usual = f"usually {flagged.usual.low:.1%} to {flagged.usual.high:.1%}"
         what = usual if flagged.is_usual else f"[bold red]unusual: {usual}[/]"
         lines.append(("Flagged", f"{flagged.share:.1%} of the predictions in the 28 days to {flagged.day}; {what}"))
+    if found.decided:
+        lines.append(("Decisions", escape(found.decided.sentence)))
+    if found.covered:
+        lines.append(("Intervals", escape(found.covered.sentence)))
     return lines
 
 

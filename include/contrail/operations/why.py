@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from pydantic import Field
+
 from contrail.config.pipeline import Pipeline
 from contrail.errors import DataError, SpecError
 from contrail.frozen import Frozen
@@ -53,6 +55,7 @@ class Why(Frozen):
     same: bool | None
     verdict: str
     threshold: float | None
+    threshold_reason: str | None = Field(default=None, exclude_if=lambda reason: reason is None)
     published: tuple[Published, ...]
     older_expired: bool
     explained: Explained | None
@@ -91,7 +94,8 @@ def why(
         receipt=receipt,
         same=receipt.same,
         verdict=receipt.verdict,
-        threshold=spec.score.threshold if spec.task == "binary" else None,
+        threshold=package.threshold(spec.score) if spec.task == "binary" else None,
+        threshold_reason=package.threshold_reason(spec.score),
         published=tuple(_published(lake, pipeline, receipt, as_of, personal)),
         older_expired=not lake.lineage("predictions").complete,
         explained=None if features is None else explained(features, spec, package, personal),

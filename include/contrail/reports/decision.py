@@ -43,7 +43,7 @@ def decision_text(record: DecisionRecord) -> str:
         if any(values.get(name) is not None for name in names)
     ]
     checks = [[{True: "✓", False: "✗", None: "–"}[check.passed], check.title, check.detail] for check in record.checks]
-    window = record.window
+    window, models = record.window, {"challenger": record.challenger, "champion": record.champion}
     left_out = f" Left out, as not all outcomes are known: {', '.join(window.immature)}." if window.immature else ""
     return "\n\n".join(
         [
@@ -52,6 +52,11 @@ def decision_text(record: DecisionRecord) -> str:
             f"Judged on {window.start} to {window.end}, {_count(window.rows)} rows with known outcomes.{left_out} "
             f"In brackets is each metric's {CONFIDENCE:.0%} interval over days.",
             _markdown(["", *names], rows),
+            *(
+                f"The {who} decides by {model.decides_by}."
+                for who, model in models.items()
+                if model and model.decides_by
+            ),
             _markdown(["", "check", "found"], checks),
         ]
     )

@@ -86,7 +86,9 @@ def _purpose(records: CardRecords) -> Iterator[Block]:
         ("Mean label of the training", number(card.label_mean)),
     ]
     if found and found.threshold is not None:
-        facts.append(("Flags a row", f"from a probability of {found.threshold:g} on"))
+        facts.append(("Flags a row", f"from a probability of {found.threshold:.4g} on"))
+        if found.threshold_reason:
+            facts.append(("Because", found.threshold_reason))
     yield Facts([*facts, ("Answers for it", found.owner if found else spec.owner)])
     yield from _of_readme(records, INTENDED_USE, found.readme.intended_use if found else "")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from contrail.config.model_spec import ScoreSpec
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.config.spec import PipelineSpec
@@ -28,7 +29,7 @@ _UNREAD: Mapping[str, tuple[str, ...]] = {
     # Features reach these through their own table.
     "score": (*_NOBODY, *_MODEL, "timezone", "cutoff", "tables", "entities", "label", "features", "drift"),
     "drift": (*_NOBODY, *_MODEL, "timezone", "cutoff", "tables", "score"),
-    "performance": (*_NOBODY, *_MODEL, "timezone", "cutoff", "tables", "features", "score", "drift"),
+    "performance": (*_NOBODY, *_MODEL, "timezone", "cutoff", "tables", "features", "drift"),
 }
 _DOCS: dict[str, Any] = {
     # How rows land reaches a stage through the raw table.
@@ -37,9 +38,11 @@ _DOCS: dict[str, Any] = {
     "score": {"late_data"},
 }
 # Drift reads the names of the features, not how far back they reach. Features read which outcome counts, not its label.
+# Performance reads what wrong decisions cost, not how rows are scored.
 _PARTS: Mapping[str, dict[str, Any]] = {
     "drift": {"features": {**_DOCS["features"], "lookback_days": True}},
     "features": {"label": {"expression"}},
+    "performance": {"score": {*ScoreSpec.model_fields} - {"costs", "interval"}},
 }
 # The file of the pipeline that a stage runs. All other files of the folder may be its helpers.
 _ENTRIES = {"validate": "expectations", "features": "features"}

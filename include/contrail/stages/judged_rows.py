@@ -19,6 +19,7 @@ from contrail.config.settings import Settings
 from contrail.lake.sessions import session, spare_threads, spill_folder
 from contrail.methods.block_sums import BlockSums
 from contrail.methods.calibration import stretches
+from contrail.methods.decisions import Deciding
 from contrail.methods.group_sums import GroupCodes, GroupSums, ModelSums
 from contrail.methods.metrics import Task
 from contrail.methods.ties import Floats
@@ -72,20 +73,27 @@ class JudgedRows:
             self._writer = pq.ParquetWriter(self._path, rows.schema, use_dictionary=False)
         self._writer.write_table(rows)
 
-    def sums(self, model: str, grouped: bool = False, period_days: int | None = None) -> ModelSums:
+    def sums(
+        self,
+        model: str,
+        grouped: bool = False,
+        period_days: int | None = None,
+        deciding: Deciding | None = None,
+    ) -> ModelSums:
         """Add up all rows in one pass, sorted by the predictions of a model. Afterwards no rows can be added.
 
         Args:
             model: The name of the model.
             grouped: Add up the groups of the features too.
             period_days: About so many days are a period. By default a calendar month is one.
+            deciding: How the model flags rows, and what that costs. None: no cost is measured.
         """
         self.close()
         groups = self._groups if grouped else {}
         days, counts = [*self._days], [*self._days.values()]
         periods = None if period_days is None else stretches(len(days), period_days)
         found = ModelSums(
-            BlockSums(self.task, days, counts, periods=periods),
+            BlockSums(self.task, days, counts, periods=periods, deciding=deciding),
             {name: GroupSums(self.task, codes.rows) for name, codes in groups.items()},
         )
         positions = np.array(days, "datetime64[D]")
@@ -93,6 +101,22 @@ class JudgedRows:
             predictions, of_day, labels, *codes = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
             found.add(np.searchsorted(positions, of_day.astype("datetime64[D]")), labels, predictions, codes)
         return found.finish()
+
+    def in_order(self, model: str) -> Iterator[tuple[npt.NDArray[np.datetime64], Floats, Floats]]:
+        """Return day, label and prediction of the rows, in batches, as they came. Then no rows can be added."""
+        self.close()
+        for batch in pq.ParquetFile(self._path).iter_batches(_ROWS, columns=[_DAY, _LABEL, _model(model)]):
+            of_day, labels, predictions = (
+                batch.column(n).to_numpy(zero_copy_only=False) for n in (_DAY, _LABEL, _model(model))
+            )
+            yield of_day.astype("datetime64[D]"), labels, predictions
+
+    def by_prediction(self, model: str) -> Iterator[tuple[npt.NDArray[np.datetime64], Floats, Floats]]:
+        """Return day, label and prediction of the rows, in batches, sorted by prediction. Then no rows can be added."""
+        self.close()
+        for batch in self._sorted([_model(model), _DAY, _LABEL]):
+            predictions, of_day, labels = (column.to_numpy(zero_copy_only=False) for column in batch.columns)
+            yield of_day.astype("datetime64[D]"), labels, predictions
 
     def sample(self, most: int, models: Sequence[str]) -> list[Floats]:
         """Return labels and predictions of at most so many rows, evenly spaced: the labels, and then each model's."""

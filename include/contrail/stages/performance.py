@@ -26,6 +26,7 @@ from contrail.stages.options import PerformanceOptions as Options
 from contrail.stages.quality import SHADOW, Quality, join, quality_of, scored_days
 from contrail.stages.results import PerformanceDetails, PeriodCalibration, PooledQuality, StageResult
 from contrail.stages.staleness import OK, Staleness
+from contrail.stages.values import DayValues, values_of_days
 
 
 def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
@@ -56,7 +57,8 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
     with session(run.settings) as connection:
         join(run, connection, mature, inputs)
         found = list(_qualities(run, connection))
-    rows = _rows(run, found)
+        values = values_of_days(connection, spec.score)
+    rows = _rows(run, found, values)
     published = lake.publish(records.performance(spec), rows, mature, run.provenance(inputs))
     measured = set(rows.column(PARTITION).to_pylist())
     run.progress(f"partitions measured: {len(measured)}, waiting for labels: {waiting}")
@@ -108,7 +110,7 @@ def _qualities(run: StageRun[Options], connection: duckdb.DuckDBPyConnection) ->
         yield quality_of(connection, run.pipeline.spec, scored, means[version])
 
 
-def _rows(run: StageRun[Options], qualities: Iterable[Quality]) -> pa.Table:
+def _rows(run: StageRun[Options], qualities: Iterable[Quality], values: DayValues) -> pa.Table:
     """A row for each mature day and model version that predicted it."""
     dataset = records.performance(run.pipeline.spec)
     entries = [
@@ -121,6 +123,7 @@ def _rows(run: StageRun[Options], qualities: Iterable[Quality]) -> pa.Table:
             "labelled": labelled,
             "label_coverage": labelled / rows,
             **(each.of_day(day) if labelled else {}),
+            **values.get((day, each.scored.model_version, each.scored.shadow), {}),
         }
         for each in qualities
         for day, (rows, labelled) in each.scored.days.items()

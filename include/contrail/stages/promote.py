@@ -7,6 +7,7 @@ may stay as challenger, which scores in shadow. The steps are in ``contrail.stag
 
 from contrail.errors import GateRefusedError
 from contrail.lake.labels import immature_days, labelled_rows
+from contrail.methods.cost_checks import cost_checks
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import Check, approval_check, check_metrics, judge
 from contrail.reports.decision import decision_text
@@ -55,7 +56,9 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
         if immature:
             run.progress(f"left out {', '.join(immature)}: not all of their labels are known yet")
         evidence = evidence_of(spec, contest, judged, shadow_days(run, contest))
-    record = record_of(run, contest, evidence, [*judge(evidence, spec.gate), *_approval(run)])
+    checks = judge(evidence, spec.gate)
+    checks += cost_checks(evidence, spec.gate, spec.score.costs, checks)
+    record = record_of(run, contest, evidence, [*checks, *_approval(run)])
     reports = keep_record(run, contest, record)
     if record.verdict == "refused":
         after_refusal(held, run, contest, record)

@@ -71,6 +71,8 @@ def join(
         run.lake.view(connection, name, name, days, snapshot_id=inputs[name])
     by = listed((PARTITION, *spec.key))
     columns = f"{by}, model_name, model_version, {quoted(spec.prediction_column)} AS prediction"
+    more = "".join(f", {name}" for name in extra_columns(spec))
+    columns += more
     query = f"SELECT {columns}, false AS shadow FROM predictions"
     if SHADOW in tables:
         # Do not measure a challenger twice that became champion and scored its day again.
@@ -80,9 +82,14 @@ def join(
             f"USING ({PARTITION}, model_version)"
         )
     connection.execute(
-        f"CREATE TEMP TABLE joined AS SELECT {PARTITION}, {_MODEL}, prediction, label "
+        f"CREATE TEMP TABLE joined AS SELECT {PARTITION}, {_MODEL}, prediction, label{more} "
         f"FROM ({query}) LEFT JOIN labels USING ({by})"
     )
+
+
+def extra_columns(spec: PipelineSpec) -> tuple[str, ...]:
+    """Name the columns of predictions that only some specs have, and whose quality is measured."""
+    return (*(["decision"] if spec.score.costs else []), *(["lower", "upper"] if spec.score.interval else []))
 
 
 def scored_days(connection: duckdb.DuckDBPyConnection) -> list[ScoredDays]:

@@ -93,13 +93,18 @@ class ShadowScoring(Sparse):
 
 
 class ScoreDetails(StageDetails):
-    """The model and what it scored. ``model_version`` joins several with commas, if the champion changed."""
+    """The model and what it scored. ``model_version`` joins several with commas, if the champion changed.
+
+    ``expected_value`` is what flagging would save over the range beside flagging none, by the probabilities and the
+    spec's costs; None without costs.
+    """
 
     model_name: str
     model_version: str
     feature_snapshot: int | None
     without_entities: tuple[str, ...]
     predict_seconds: float
+    expected_value: float | None = Field(default=None, exclude_if=_is_none)
     shadow: ShadowScoring
 
 

@@ -35,6 +35,7 @@ from contrail.stages.fitting import fitted
 from contrail.stages.options import ScoreOptions as Options
 from contrail.stages.profiles import decisions_of, histograms_of
 from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
+from contrail.stages.values import expected_of
 
 
 def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
@@ -67,6 +68,7 @@ def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
     made = run.lake.publish(dataset, scored, run.partitions, provenance, each_partition=run.options.each_partition)
     run.progress(f"{rows:,} rows predicted and explained in {clock.seconds:.1f} s")
     _count(run, models, snapshot)
+    expected = expected_of(run, made)
     shadow, made_in_shadow = _shadow(run, models, inputs)
     return result_of(
         run,
@@ -78,6 +80,7 @@ def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
             feature_snapshot=snapshot,
             without_entities=tuple(str(days) for days in as_ranges(empty)),
             predict_seconds=round(clock.seconds, 3),
+            expected_value=expected,
             shadow=shadow,
         ),
     )
@@ -179,7 +182,8 @@ def _scoring(run: StageRun[Options], model: RegisteredModel, inputs: _Inputs, sc
     )
     return Scoring(
         kept=_kept(run.pipeline.spec),
-        threshold=score.threshold,
+        threshold=model.package.threshold(score),
+        interval=score.interval is not None,
         reasons=score.reasons,
         receipt=receipt,
         device=inputs.device,
@@ -263,5 +267,5 @@ def outcomes(spec: PipelineSpec, lake: Lake, model: RegisteredModel, partitions:
     parts = chain([rows.schema.empty_table()], (pa.Table.from_batches([batch]) for batch in rows))
     for part in parts:
         columns = {name: part.column(name) for name in kept}
-        columns |= outcome_columns(spec.task, package.predict(part), spec.score.threshold)
+        columns |= outcome_columns(spec.task, package.predict(part), package.threshold(spec.score))
         yield pa.table({**columns, "model_version": pa.repeat(pa.scalar(model.version), part.num_rows)})

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from contrail.config.model_spec import CostSpec
+from contrail.config.rules import problems
 from contrail.config.spec import load_spec, spec_hash
 from contrail.errors import SpecError
 
@@ -24,7 +26,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         *parents, last = path.split(".")
         target = values
         for parent in parents:
-            target = target[parent]
+            target = target.setdefault(parent, {})
         target[last] = value
         file = tmp_path / "pipeline.yaml"
         file.write_text(yaml.safe_dump(values))
@@ -52,6 +54,26 @@ def test_a_personal_text_makes_no_groups_but_a_personal_number_does(write: Calla
             "tables.parcels.columns.depot.personal",
             True,
             "features.columns.depot.kind: 'depot' is personal, and a model keeps every value of a category",
+        ),
+        (
+            "score.costs",
+            {"false_alarm": -1, "miss": 4},
+            "score.costs.false_alarm: Input should be greater than 0 (got -1)",
+        ),
+        ("score.costs", {"false_alarm": 0, "miss": 0}, "score.costs.miss: Input should be greater than 0 (got 0)"),
+        ("score.costs", {"false_alarm": float("nan"), "miss": 1}, "score.costs.false_alarm: Input should be "),
+        (
+            "score.costs",
+            {"false_alarm": 1e308, "miss": 1},
+            "score.costs.false_alarm: Input should be less than or equal",
+        ),
+        ("score.costs", {"false_alarm": "dear", "miss": 1}, "score.costs.false_alarm: Input should be a valid number"),
+        ("score.costs", {"false_alarm": 1}, "score.costs.miss: Field required"),
+        ("score.costs", {"false_alarm": 1, "mis": 1}, "score.costs.mis: unknown key; did you mean 'miss'?"),
+        (
+            "score",
+            {"threshold": 0.5, "costs": {"false_alarm": 1, "miss": 2}},
+            "score.costs: the threshold follows from",
         ),
         ("onwer", "me", "onwer: unknown key; did you mean 'owner'?"),
         ("train.max_rounds", 3, "train.max_rounds: unknown key; did you mean 'rounds'?"),
@@ -240,3 +262,13 @@ def test_an_experiment_begins_with_the_parameters_of_the_pipeline() -> None:
     given = yaml.safe_load((project / "params.yaml").read_text())["train"]
     spec = load_spec(project / "include" / "pipelines" / "flight_delay" / "pipeline.yaml")
     assert given == {name: spec.train.params[name] for name in given}
+
+
+def test_a_regression_has_no_costs_and_no_calibration_step() -> None:
+    spec = load_spec(TOY / "pipeline.yaml")
+    costs = spec.score.model_copy(update={"costs": CostSpec(false_alarm=1, miss=2)})
+    found = problems(spec.model_copy(update={"task": "regression", "score": costs}))
+    assert (("score", "costs"), "a regression decides nothing; costs are for a binary task") in found
+    steps = spec.train.model_copy(update={"calibration": "beta"})
+    found = problems(spec.model_copy(update={"task": "regression", "train": steps}))
+    assert (("train", "calibration"), "only probabilities are calibrated; it is for a binary task") in found

@@ -11,6 +11,8 @@ from rich.console import Console
 from contrail.methods.calibration import Period
 from contrail.methods.flagged import UsualShare
 from contrail.methods.intervals import Interval
+from contrail.operations.covered import Coverage, Covered
+from contrail.operations.decided import Decided
 from contrail.operations.realised import Flagged, Realised
 from contrail.operations.summary import Extent, Summary, UnusualDays, print_summary
 
@@ -45,6 +47,8 @@ SUMMARY = Summary(
         months=(month(10, 0.01), month(12, 0.08), month(11, 0.02)),
     ),
     flagged=Flagged(date(2024, 12, 29), 0.016, UsualShare(threshold=0.35, low=0.02, high=0.4)),
+    decided=None,
+    covered=None,
     drift=None,
     reports="reports",
 )
@@ -82,6 +86,19 @@ def test_a_share_flagged_outside_its_usual_range_is_told(share, unusual):
     assert ("unusual: usually 2.0% to 40.0%" in text) == unusual
 
 
+def test_what_decisions_were_worth_is_told_with_the_reason_of_the_threshold():
+    assert "Decisions" not in printed(SUMMARY)
+    interval = Interval(estimate=812, low=600, high=1010.5, confidence=0.95)
+    reason = "threshold 0.31 because a miss costs 4 EUR and a false alarm 1.8 EUR"
+    worth = Decided(92, 790, 812, interval, 0.61, "EUR", reason)
+    text = " ".join(printed(replace(SUMMARY, decided=worth)).split())
+    assert (
+        "saved 812 EUR a day [600, 1,010.5] beside flagging none, 790 expected, on 92 days; a row costs 0.61 EUR"
+        in text
+    )
+    assert reason in text
+
+
 def test_unusual_days_are_counted_and_the_newest_is_told():
     assert re.search(r"Unusual +none", printed(SUMMARY))
     unusual = UnusualDays(2, "2024-12-27", ("parcels: rows is 3, usually 8 to 12", "depots: rows [x]"))
@@ -94,3 +111,11 @@ def test_it_is_plain_json_too():
     assert found["realised"]["intervals"]["champion"]["log_loss"] == INTERVAL.model_dump()
     assert found["flagged"]["usual"] == {"threshold": 0.35, "low": 0.02, "high": 0.4}
     assert found["realised"]["months"][1]["start"] == "2024-12-01"
+
+
+def test_the_coverage_of_intervals_is_told_by_quarter():
+    quarter = Coverage("2024 Q4", 0.93, None, 510.0)
+    whole = Coverage("all", 0.9, Interval(estimate=0.9, low=0.88, high=0.921, confidence=0.95), 520.5)
+    text = " ".join(printed(replace(SUMMARY, covered=Covered(0.9, whole, (quarter,)))).split())
+    wanted = "90.0% [88.0%, 92.1%] of the labels lie within, where 90% is wanted; 520.5 wide on average. 2024 Q4 93.0%"
+    assert wanted in text

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import RateTable
+from contrail.methods.decisions import Deciding
 from contrail.methods.gates import CONSTANT, RATE_TABLE, Evidence, ShadowDay
 from contrail.methods.group_sums import ModelSums
 from contrail.methods.model_package import ModelPackage
@@ -75,14 +76,23 @@ def evidence_of(
     """Add up what every model predicted of the rows."""
     models, problems, why = _field(spec, contest)
 
+    def deciding(name: str) -> Deciding | None:
+        """Every model decides at its own threshold, a baseline at the ratio of the costs."""
+        model, costs = models.get(name), spec.score.costs
+        if isinstance(model, ModelPackage):
+            return model.deciding(spec.score)
+        return Deciding(costs, costs.ratio) if costs else None
+
+    def added(name: str, grouped: bool = False) -> ModelSums:
+        return judged.sums(name, grouped, spec.gate.calibration_days, deciding(name))
+
     def sums(name: str) -> ModelSums | None:
-        grouped = name in (_CHALLENGER, _CHAMPION)
-        return judged.sums(name, grouped, spec.gate.calibration_days) if name in models else None
+        return added(name, name in (_CHALLENGER, _CHAMPION)) if name in models else None
 
     return Evidence(
-        challenger=sums(_CHALLENGER) or judged.sums(CONSTANT, True, spec.gate.calibration_days),
+        challenger=sums(_CHALLENGER) or added(CONSTANT, grouped=True),
         champion=sums(_CHAMPION),
-        constant=judged.sums(CONSTANT, period_days=spec.gate.calibration_days),
+        constant=added(CONSTANT),
         rate_table=sums(RATE_TABLE),
         integrity=tuple(problems),
         shadow=shadow,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from contrail.adapters import registry
 from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel
+from contrail.config.model_spec import ScoreSpec
 from contrail.config.validation_errors import parse_json
 from contrail.lake.labels import immature_days
 from contrail.methods.decision_record import (
@@ -19,6 +20,7 @@ from contrail.methods.decision_record import (
     TrainingRequest,
     segment_rows,
 )
+from contrail.methods.decisions import COST
 from contrail.methods.gates import Check, Evidence
 from contrail.methods.metrics import METRICS, finite
 from contrail.methods.model_package import MODEL
@@ -59,10 +61,10 @@ def record_of(
             immature=immature_days(run.lake, spec, run.partitions),
         ),
         gate=spec.gate,
-        challenger=_judged(contest.challenger),
-        champion=_judged(contest.incumbent) if contest.incumbent else None,
+        challenger=_judged(contest.challenger, spec.score),
+        champion=_judged(contest.incumbent, spec.score) if contest.incumbent else None,
         checks=tuple(checks),
-        metric_names=tuple(METRICS[spec.task]),
+        metric_names=(*METRICS[spec.task], *([COST] if evidence.challenger.days.decides else [])),
         metrics={name: finite(values) for name, values in evidence.metrics().items()},
         intervals=evidence.intervals() if usable else {},
         calibration=evidence.calibration() if usable else (),
@@ -115,7 +117,7 @@ def _request(contest: Contest) -> TrainingRequest | None:
     return parse_json(TrainingRequest, kept, f"the tag {REQUEST}") if kept else None
 
 
-def _judged(model: RegisteredModel) -> JudgedModel:
+def _judged(model: RegisteredModel, score: ScoreSpec) -> JudgedModel:
     card = model.package.card
     return JudgedModel(
         version=model.version,
@@ -123,6 +125,7 @@ def _judged(model: RegisteredModel) -> JudgedModel:
         training_rows=card.training.rows,
         rounds=card.training.rounds,
         model_sha256=card.sha256[MODEL],
+        decides_by=model.package.threshold_reason(score) if score.costs else None,
     )
 
 

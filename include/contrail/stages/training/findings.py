@@ -41,11 +41,12 @@ def findings_of_training(trained: Trained, package: ModelPackage) -> Findings:
             for name, column in spec.features.columns.items()
         ),
         immature=training.window.immature,
-        threshold=spec.score.threshold if spec.task == "binary" else None,
+        threshold=package.threshold(spec.score) if spec.task == "binary" else None,
+        threshold_reason=package.threshold_reason(spec.score),
         checked=_checked(trained, rows),
         segments=tuple(_segments(rows)),
         explanations=explain_model(package, training.data, spec.personal),
-        fairness=tuple(_fairness(rows, spec.score.threshold)),
+        fairness=tuple(_fairness(rows, package.threshold(spec.score))),
     )
 
 

@@ -1,24 +1,18 @@
 """The package of a trained model: its trees, its card, and the reference for drift."""
 
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
-
 from contrail.config.processors import processor, usable_threads
 from contrail.lake.columns import Columns
-from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.drift_reference import build_reference
 from contrail.methods.encoded_rows import EveryRow
-from contrail.methods.fit import Fitted, fit_unseen
+from contrail.methods.fit import Fitted
 from contrail.methods.flagged import usual_share
-from contrail.methods.label_drift import ResidualSums, build_label_reference, parts_of
-from contrail.methods.matrices import predicted
+from contrail.methods.label_drift import build_label_reference
 from contrail.methods.model_package import ModelCard, ModelPackage, TrainingRecord
 from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.stages.training.base import Training
 from contrail.stages.training.rows import TRAINING_SET
+from contrail.stages.training.unseen import unseen
 
 # The settings, beside the parameters of XGBoost, that the trees depend on.
 _RECORDED = {"validation_days", "early_stopping_rounds", "rounds", "refit", "seed", "checkpoint_rounds"}
@@ -30,7 +24,8 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
     # Drift is measured on every row of a day, labelled or not. So its reference needs every row too.
     features = Columns(run.lake, "features", run.partitions, window.snapshots["features"])
     rate_table = fit_rate_table(window.rows.batches(EveryRow()), training.method.settings.rate_table)
-    unseen = _unseen(training, fitted)
+    learned = unseen(training, fitted)
+    threshold = spec.score.threshold if learned.decision is None else learned.decision.threshold
     card = ModelCard(
         pipeline=spec.name,
         task=spec.task,
@@ -39,40 +34,14 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
         features=training.data.names,
         categories=dict(training.data.categories),
         rate_table=rate_table,
-        flagged=usual_share(window.rows.labels.rows, unseen.flagged, spec.score.threshold)
-        if spec.task == "binary"
-        else None,
+        flagged=usual_share(window.rows.labels.rows, learned.flagged, threshold) if spec.task == "binary" else None,
+        decision=learned.decision,
+        calibration=learned.calibration,
+        interval=learned.interval,
         training=_record(training, fitted),
     )
-    reference = build_reference(features, spec, build_label_reference(unseen.residuals.means(), spec.drift))
+    reference = build_reference(features, spec, build_label_reference(learned.residuals.means(), spec.drift))
     return ModelPackage(card, fitted.model, reference.to_json())
-
-
-class _Unseen(NamedTuple):
-    """What the predictions of rows by trees that had not seen them add up to.
-
-    ``flagged`` counts those at the threshold or above, of each day.
-    """
-
-    residuals: ResidualSums
-    flagged: npt.NDArray[np.int64]
-
-
-def _unseen(training: Training, fitted: Fitted) -> _Unseen:
-    """Predict each part of the window by trees of the other parts, as the model will predict later days."""
-    rows, data, method = training.window.rows, training.data, training.method
-    params, threshold = {**method.params, "device": fitted.device}, training.spec.score.threshold
-    days, parts = rows.labels.days, parts_of(rows.labels.days)
-    residuals, flagged = ResidualSums(), np.zeros(len(days), np.int64)
-    for part in np.unique(parts):
-        own, others = rows.of_days(parts == part), rows.of_days(parts != part)
-        booster = fit_unseen(data, others, params, fitted.rounds, method.trainer)
-        batches = zip(rows.batches(own), predicted(booster, data, own), strict=True)
-        for (table, labels), predictions in batches:
-            of_day = table.column(PARTITION).to_numpy()
-            residuals.add(of_day, labels, predictions)
-            flagged += np.bincount(np.searchsorted(days, of_day[predictions >= threshold]), minlength=len(days))
-    return _Unseen(residuals, flagged)
 
 
 def _record(training: Training, fitted: Fitted) -> TrainingRecord:
@@ -92,7 +61,7 @@ def _record(training: Training, fitted: Fitted) -> TrainingRecord:
         device=fitted.device,
         workers=fitted.workers,
         params=training.method.params,
-        options=settings.model_dump(include=_RECORDED),
+        options=settings.model_dump(include=_RECORDED | ({"calibration"} if settings.calibration != "none" else set())),
         code_revision=code_revision(run.settings.project_path),
         lock_hash=lock_hash(run.settings.project_path),
         pipeline_hash=run.pipeline.hash,

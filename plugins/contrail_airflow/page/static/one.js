@@ -128,6 +128,7 @@ class View {
         tile("Day", words.day(receipt.partition)),
       ),
       h("p", { class: found.same === false ? "trouble" : "soft" }, found.verdict),
+      found.threshold_reason && h("p", { class: "soft" }, `Its decision: ${found.threshold_reason}.`),
       published && h("section", { "aria-label": "Reasons" }, h("h2", {}, "What each feature did"), h("p", { class: "soft" }, scale(binary)), this.waterfall(found, changes, show, binary)),
       Object.keys(changes).length > 0 && h("p", {}, h("button", { type: "button", onclick: () => go({ changes: null }) }, "Take the changes back")),
       binary && published && flipping,
