@@ -173,7 +173,7 @@ class ScoreSpec(Frozen):
 
 
 class DriftSpec(Frozen):
-    """Features of a day are unusual at ``false_alarm_rate``; drift is raised at ``raise_days`` of ``of_days`` such days.
+    """Drift is raised when a feature is unusual on ``raise_days`` of ``of_days`` days, as seldom as ``false_alarm_rate`` says.
 
     Drift of the label is raised when the mean residual of its last ``raise_days`` labelled days is unusual at
     ``label_false_alarm_rate``. At the defaults, days like those of the training window raise each less than once a
@@ -181,12 +181,17 @@ class DriftSpec(Frozen):
     """
 
     false_alarm_rate: float = Field(
-        default=0.05, gt=0, lt=0.5, description="Share of usual days that are called unusual by chance."
+        default=0.02,
+        gt=0,
+        lt=0.5,
+        description="Share of usual runs of days that raise drift of the features by chance.",
     )
     label_false_alarm_rate: float = Field(
         default=0.01, gt=0, lt=0.5, description="Share of usual runs of days that raise drift of the label by chance."
     )
-    raise_days: int = Field(default=3, ge=1, le=LONGEST_DAYS, description="So many unusual days raise drift…")
+    raise_days: int = Field(
+        default=3, ge=1, le=LONGEST_DAYS, description="So many unusual days of one feature raise drift…"
+    )
     of_days: int = Field(default=5, ge=1, le=LONGEST_DAYS, description="… among so many last days.")
     clear_days: int = Field(default=1, ge=0, description="Drift is cleared at this number of unusual days, or fewer.")
     bins: int = Field(

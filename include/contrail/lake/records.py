@@ -12,7 +12,7 @@ def drift(_: PipelineSpec) -> Dataset:
     """``drift``: one row per feature and day. Row ``*`` has the features' verdict, row ``label`` the label's."""
     return Dataset(
         name="drift",
-        doc="Drift of a day against the model's training window: one row for each feature, one for all of them "
+        doc="Drift of a day from the days before it: one row for each feature, one for all of them "
         "(feature *), and one for the newest mature labels (feature label).",
         columns={
             **PARTITION_COLUMN,
@@ -28,15 +28,40 @@ def drift(_: PipelineSpec) -> Dataset:
                 "the mean prediction over the last raise_days days, as the distance from its usual value. Each day "
                 "counts at most as its usual range allows.",
             ),
-            "value": documented("float", "Value of the statistic on this day.", required=False),
-            "threshold": documented("float", "Value that a usual day of the training window rarely passes."),
-            "unusual": documented("bool", "True when value is above threshold."),
-            "unusual_days": documented("int", "Unusual days among the last of_days days (row * only).", required=False),
+            "value": documented(
+                "float",
+                "Value of the statistic on this day. earth_mover is the distance of the feature's distribution from that of the "
+                "days before. Its unit is a rank of the training window. max_exceedance is how far the feature that stands "
+                "out most is from its usual distances.",
+                required=False,
+            ),
+            "threshold": documented("float", "Value that usual days rarely pass."),
+            "effect": documented(
+                "float",
+                "Distance of the feature's contributions to predictions from those of the days before, in standard deviations "
+                "of the predictions. Null in rows * and label, and of days measured before Contrail knew effects.",
+                required=False,
+            ),
+            "effect_threshold": documented("float", "Effect that usual days rarely pass.", required=False),
+            "from_window": documented(
+                "float",
+                "Distance of the feature's distribution from that of the whole training window, in its ranks.",
+                required=False,
+            ),
+            "from_window_threshold": documented("float", "Distance that usual days rarely pass.", required=False),
+            "unusual": documented(
+                "bool",
+                "A feature: value, effect and from_window are all above their thresholds. Row *: a feature is unusual. Row "
+                "label: value is above threshold.",
+            ),
+            "unusual_days": documented(
+                "int", "The most unusual days that one feature has among the last of_days (row * only).", required=False
+            ),
             "verdict": documented(
                 "string", "ok, watch or drift in row *; ok or drift in row label; null in the others.", required=False
             ),
             "rows": documented("int", "Rows of the partition. In row label: labelled rows of the measured day."),
-            "model_name": documented("string", "Model whose training window is the reference."),
+            "model_name": documented("string", "Model whose training window says what is usual."),
             "model_version": documented("string", "Version of that model."),
         },
         key=("feature",),

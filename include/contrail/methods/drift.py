@@ -1,22 +1,26 @@
-"""Drift of features: how far each day lies from the model's training window, and whether that is unusual.
+"""Drift of features: how far each day moved from the days before it, and whether that is unusual.
 
-The earth mover's distance says how far a day's rows must move, in ranks of the window, to look like the window.
-``contrail.methods.drift_reference`` learns from the window's own days which distances are unusual.
-``contrail.methods.drift_verdicts`` judges several days.
+A feature is unusual when it moved from the days before, predictions moved with it, and it is far from the training window.
+So a season is no drift, nor is a change that matters to no prediction, nor the end of a fault.
+``contrail.methods.drift_reference`` learns from the window which distances are usual. ``contrail.methods.drift_verdicts``
+judges several days.
 
 A day's rows count only through its histograms, so a day that has them is judged without its rows. These are pure
 functions: no files, no lake, no reports.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from contrail.errors import DataError
-from contrail.methods.drift_reference import DriftReference, exceedances
+from contrail.methods.days_before import enough_before, pooled
+from contrail.methods.drift_effects import effect_distances
+from contrail.methods.drift_reference import DriftReference, Scale, exceedances
 from contrail.methods.histograms import Floats, days_of
 
 DAY_STATISTIC = "max_exceedance"
@@ -28,24 +32,35 @@ Histograms = Mapping[str, Floats]
 
 @dataclass(frozen=True)
 class DayStatistics:
-    """The distance of each day from a reference.
+    """How far each feature of each day moved from the days before, all of shape (days, features).
 
-    ``values`` has shape (days, features). ``day_values`` has each day's largest exceedance over its features: 0 is a
-    feature's median distance, and 1 lies a little above its own threshold.
+    ``values`` are distances of distributions, in ranks of the training window. ``effects`` are distances of contributions,
+    in standard deviations of predictions. ``from_window`` has distances of distributions from the whole training window.
+    ``exceedances`` has the smallest of the three on a common scale: 0 is usual, and beyond ``day_threshold`` the feature is
+    unusual. The thresholds, of shape (features,), have what each distance must exceed for that.
     """
 
     days: tuple[date, ...]
     rows: tuple[int, ...]
     features: tuple[str, ...]
     values: Floats
-    thresholds: Floats
-    day_values: Floats
+    effects: Floats
+    from_window: Floats
+    exceedances: Floats
     day_threshold: float
+    thresholds: Floats
+    effect_thresholds: Floats
+    from_window_thresholds: Floats
 
     @property
-    def unusual_days(self) -> list[bool]:
-        """Whether each day as a whole is unusual."""
-        return [bool(value > self.day_threshold) for value in self.day_values]
+    def unusual(self) -> npt.NDArray[np.bool_]:
+        """Whether each feature of each day is unusual."""
+        return self.exceedances > self.day_threshold
+
+    @property
+    def unusual_features(self) -> list[frozenset[str]]:
+        """The features of each day that are unusual."""
+        return [frozenset(np.array(self.features)[flags].tolist()) for flags in self.unusual]
 
 
 def day_histograms(batches: Iterable[pa.Table], reference: DriftReference) -> dict[date, Histograms]:
@@ -75,28 +90,48 @@ def day_histograms(batches: Iterable[pa.Table], reference: DriftReference) -> di
     return dict(sorted(found.items()))
 
 
-def day_statistics(histograms: Mapping[date, Histograms], reference: DriftReference) -> DayStatistics:
-    """Measure days against a reference, all at once.
+def day_statistics(
+    histograms: Mapping[date, Histograms], reference: DriftReference, wanted: Container[date]
+) -> DayStatistics:
+    """Measure days against the days before them, all at once.
 
     Args:
-        histograms: The histograms of each day, in the bins of the reference. A day without rows has no statistics.
+        histograms: The histograms of each day that has rows, in the bins of the reference: of the days that are wanted, and
+            of ``REACH_DAYS`` days before them. A day with too few days before it is compared with the training window.
         reference: The reference of the model's training window.
+        wanted: The days to measure. One without rows has no statistics.
     """
     days, names, stored = sorted(histograms), tuple(reference.features), reference.features.values()
-    weekdays = np.array([day.weekday() for day in days], dtype=np.int64)
-    values = np.empty((len(days), len(names)))
+    own = np.array([day in wanted for day in days], dtype=np.bool_)
+    enough = {same: enough_before(days, same_weekday=same)[own, None] for same in (False, True)}
+    values, effects, from_window = np.empty((3, int(own.sum()), len(names)))
     rows = np.zeros(len(days))
     for i, (name, usual) in enumerate(reference.features.items()):
         counts = np.array([histograms[day][name] for day in days]).reshape(len(days), usual.size)
-        values[:, i] = usual.distances(counts, usual.others(weekdays))
+        window = np.array(usual.histogram, dtype=np.float64)
+        before = pooled(days, counts, same_weekday=usual.same_weekday)[own]
+        before = np.where(enough[usual.same_weekday], before, window)
+        values[:, i] = usual.distances(counts[own], before)
+        effects[:, i] = effect_distances(np.array(usual.effects), counts[own], before)
+        from_window[:, i] = usual.distances(counts[own], window[None, :])
         rows = counts.sum(axis=1)  # every row is in one bin of each feature
-    medians, thresholds = np.array([f.median for f in stored]), np.array([f.threshold for f in stored])
+    scales = [[f.distance for f in stored], [f.effect for f in stored], [f.from_window for f in stored]]
+    measured = zip((values, effects, from_window), scales, strict=True)
+    limits = [np.array([scale.at(reference.day_threshold) for scale in each]) for each in scales]
     return DayStatistics(
-        days=tuple(days),
-        rows=tuple(rows.astype(int).tolist()),
+        days=tuple(np.array(days, dtype=object)[own].tolist()),
+        rows=tuple(rows[own].astype(int).tolist()),
         features=names,
         values=values,
-        thresholds=thresholds,
-        day_values=exceedances(values, medians, thresholds).max(axis=1),
+        effects=effects,
+        from_window=from_window,
+        exceedances=np.min([_exceedances(*each) for each in measured], axis=0),
         day_threshold=reference.day_threshold,
+        thresholds=limits[0],
+        effect_thresholds=limits[1],
+        from_window_thresholds=limits[2],
     )
+
+
+def _exceedances(values: Floats, scales: Sequence[Scale]) -> Floats:
+    return exceedances(values, np.array([s.median for s in scales]), np.array([s.spread for s in scales]))

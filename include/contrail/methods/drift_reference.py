@@ -1,13 +1,14 @@
-"""The reference for a model's drift: the distributions of its training window, and the distances that are usual there.
+"""The reference for a model's drift: what its training window shows to be usual.
 
-Drift compares a day's distribution of a feature with the training window's. The window itself shows which distance is
-large: each of its days is compared with all others, and a share ``false_alarm_rate`` of these distances exceeds the
-threshold. So each feature has its own threshold. A feature with a handful of values a day would drift by any fixed one.
+Drift measures three distances of a feature's day: how far its distribution moved from the days just before
+(``contrail.methods.days_before``), how far its contributions to predictions moved with it, and how far its distribution is
+from the window's. The window's own days show which of them are large. A feature is unusual only when all three are.
 
 The reference is stored with the model as JSON. ``contrail.methods.drift`` measures later days against it.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Annotated, Final, Literal, NamedTuple, Protocol
 
@@ -16,42 +17,56 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, ValidationError
 
+from contrail.config.model_spec import DriftSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.frozen import Frozen
-from contrail.methods.histograms import Bins, CategoryBins, Codes, Floats, NumberBins, bins_of, days_of
+from contrail.methods.days_before import Flags, enough_before, pooled
+from contrail.methods.drift_effects import Contributions, effect_distances
+from contrail.methods.histograms import Bins, CategoryBins, Floats, NumberBins, bins_of, days_of
 from contrail.methods.label_drift import LabelReference
 
 STATISTIC: Final = "earth_mover"
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _PARTITION = "partition_date"
 _MIN_DAYS = 8
-_MIN_DAYS_OF_A_WEEKDAY = 3
-# The day's statistic counts a feature's distance in multiples of its threshold, which rests on two or three days of the
-# window. Without this added share the feature with the luckiest threshold would decide. A feature that went missing was
-# found for 54 % of the features without it, and for 84 % with it.
-_SCALE_ADDED = 0.05
+_MIN_COMPARED = 5
+# One day in twenty lies beyond this quantile of a distance. Beside the median it sets the scale of the distance.
+_LARGE = 0.05
+# A scale rests on two or three days of the window. Without this added share the feature with the luckiest scale would
+# decide. Chosen on January to August of flight_delay and a year of bike_demand: see ``benchmarks/drift_calibration.py``.
+_SCALE_ADDED = 0.02
+# A short window has too few runs to tell what is rare. Below this exceedance none is.
+_LEAST_THRESHOLD = 0.5
 _FOLDS = 10
 
 
-class Usual(Frozen):
-    """The histogram to compare a feature's days with, and the usual distances.
+class Scale(Frozen):
+    """The usual distances of a window's days: their median, and how far above it a large one lies."""
 
-    ``histogram`` has the window's count in each bin. ``by_weekday`` has the counts of Monday to Sunday. It is None unless a
-    weekday's own histogram predicts its days better. ``median`` and ``threshold`` are distances.
+    median: float
+    spread: float
+
+    def at(self, exceedance: float) -> float:
+        """Return the distance with this exceedance."""
+        return self.median + exceedance * self.spread
+
+
+class Usual(Frozen):
+    """What is usual of a feature in the training window.
+
+    ``histogram`` has the window's count in each bin. ``effects`` has each bin's mean contribution to the predictions, in
+    their standard deviations. With ``same_weekday`` a day is compared with days of its own weekday, because that predicted
+    the window's days better.
     """
 
     histogram: tuple[int, ...]
-    by_weekday: tuple[tuple[int, ...], ...] | None
-    median: float
-    threshold: float
-
-    def others(self, weekdays: Codes) -> Floats:
-        """Return the counts to compare days of these weekdays with, shape (days or 1, bins)."""
-        if self.by_weekday:
-            return np.array(self.by_weekday, dtype=np.float64)[weekdays]
-        return np.array(self.histogram, dtype=np.float64)[None, :]
+    effects: tuple[float, ...]
+    same_weekday: bool
+    distance: Scale
+    effect: Scale
+    from_window: Scale
 
 
 class NumberReference(NumberBins, Usual):
@@ -68,11 +83,11 @@ FeatureReference = Annotated[NumberReference | CategoryReference, Field(discrimi
 class DriftReference(Frozen):
     """The drift reference of a training window: for each feature, for a whole day, and for the label.
 
-    ``days`` counts the days with rows from ``first_day`` to ``last_day``. ``day_threshold`` applies to a day's largest
-    exceedance.
+    ``days`` counts the days with rows from ``first_day`` to ``last_day``. A feature with a larger exceedance than
+    ``day_threshold`` is unusual.
     """
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     statistic: Literal["earth_mover"] = STATISTIC
     false_alarm_rate: float
     first_day: date
@@ -101,8 +116,8 @@ class DriftReference(Frozen):
             wrong = f"it is damaged: {error}" if found == FORMAT else f"it has format {found}"
             raise DataError(
                 f"the model's drift reference cannot be read: {wrong}; this version of Contrail reads format {FORMAT}, "
-                "which also says what labels are usual. Its predictions are not affected. Train and promote a model, then "
-                "run drift again."
+                "which compares a day with the days before it. Its predictions are not affected. Train and promote a model, "
+                "then run drift again."
             ) from error
 
 
@@ -113,7 +128,9 @@ class Columns(Protocol):
         """Return the values of a column."""
 
 
-def build_reference(features: Columns, spec: PipelineSpec, label: LabelReference) -> DriftReference:
+def build_reference(
+    features: Columns, spec: PipelineSpec, label: LabelReference, contributions: Contributions
+) -> DriftReference:
     """Build the drift reference of a training window, to store with the model.
 
     It leaves out the first ``lookback_days`` of a pipeline when enough other days remain. Features of these first days rest
@@ -121,8 +138,9 @@ def build_reference(features: Columns, spec: PipelineSpec, label: LabelReference
 
     Args:
         features: Rows of the window: ``partition_date`` and every column of ``spec.features``, in its order.
-        spec: Gives the features, ``drift.bins`` and ``drift.false_alarm_rate``.
+        spec: Gives the features, and the keys of ``drift``.
         label: The label's reference, from ``build_label_reference``.
+        contributions: Of the features to predictions of rows of the window.
 
     Raises:
         DataError: if the window has too few days to learn a threshold.
@@ -135,26 +153,26 @@ def build_reference(features: Columns, spec: PipelineSpec, label: LabelReference
             f"a drift reference needs {_MIN_DAYS} days or more; the training window has {len(days)} with rows. "
             "Train on a longer range of partitions."
         )
-    rate = spec.drift.false_alarm_rate
-    weekdays = np.array([day.weekday() for day in days])
-    compared: dict[str, tuple[Bins, _Pools]] = {}
-    distances = np.empty((len(days), len(spec.features.columns)))
+    compared = _Compared.of(days)
+    measured = np.empty((3, len(compared.days), len(spec.features.columns)))
+    found: dict[str, _Feature] = {}
     for i, (name, feature) in enumerate(spec.features.columns.items()):
         column = features.column(name).filter(kept)
         bins = bins_of(column, feature.kind, spec.drift.bins, codes)
-        pools, distances[:, i] = _calibrate(bins, bins.histograms(column, codes, len(days)), weekdays)
-        compared[name] = bins, pools
-    medians, thresholds = _usual(distances, rate)
+        effects = contributions.effects(name, bins)
+        found[name], measured[:, :, i] = compared.best(bins, bins.histograms(column, codes, len(days)), effects)
+    scales = [_scales(distances) for distances in measured]
     return DriftReference(
-        false_alarm_rate=rate,
+        false_alarm_rate=spec.drift.false_alarm_rate,
         first_day=days[0],
         last_day=days[-1],
         days=len(days),
         rows=len(codes),
         features={
-            name: _feature(*compared[name], float(medians[i]), float(thresholds[i])) for i, name in enumerate(compared)
+            name: _stored(feature, *(Scale(median=float(m[i]), spread=float(s[i])) for m, s in scales))
+            for i, (name, feature) in enumerate(found.items())
         },
-        day_threshold=_day_threshold(distances, rate),
+        day_threshold=_day_threshold(compared.days, measured, spec.drift),
         label=label,
     )
 
@@ -167,62 +185,107 @@ def _with_history(partitions: pa.ChunkedArray, spec: PipelineSpec) -> pa.Chunked
     return later if enough else pc.is_valid(partitions)
 
 
-class _Pools(NamedTuple):
-    """The counts to compare a feature's days with: of the window, and of each weekday if that is better."""
+class _Feature(NamedTuple):
+    """A feature as it is compared."""
 
+    bins: Bins
     histogram: tuple[int, ...]
-    by_weekday: tuple[tuple[int, ...], ...] | None
+    effects: tuple[float, ...]
+    same_weekday: bool
 
 
-def _calibrate(bins: Bins, counts: Floats, weekdays: Codes) -> tuple[_Pools, Floats]:
-    """Return the histograms to compare with, and each day's distance from the other days."""
-    total = counts.sum(axis=0)
-    whole = _Pools(tuple(total.astype(int).tolist()), None)
-    distances = bins.distances(counts, total - counts)
-    if np.bincount(weekdays, minlength=7).min() < _MIN_DAYS_OF_A_WEEKDAY:
-        return whole, distances
-    by_weekday = np.stack([counts[weekdays == weekday].sum(axis=0) for weekday in range(7)])
-    like = bins.distances(counts, by_weekday[weekdays] - counts)
-    if like.mean() >= distances.mean():
-        return whole, distances
-    return whole._replace(by_weekday=tuple(map(tuple, by_weekday.astype(int).tolist()))), like
+class _Compared(NamedTuple):
+    """How the days of a window may be compared: ``ways`` says whether with the own weekday. ``own`` are the days to compare.
+
+    Without a way there are too few days before most days: each is compared with all others.
+    """
+
+    window: Sequence[date]
+    ways: tuple[bool, ...]
+    own: Flags
+
+    @classmethod
+    def of(cls, days: Sequence[date]) -> "_Compared":
+        last, weekday = (enough_before(days, same_weekday=same) for same in (False, True))
+        if (last & weekday).sum() >= _MIN_DAYS:
+            return cls(days, (False, True), last & weekday)
+        if last.sum() >= _MIN_COMPARED:
+            return cls(days, (False,), last)
+        return cls(days, (), np.ones(len(days), np.bool_))
+
+    @property
+    def days(self) -> list[date]:
+        """The days to compare."""
+        return [day for day, own in zip(self.window, self.own, strict=True) if own]
+
+    def best(self, bins: Bins, counts: Floats, effects: tuple[float, ...]) -> tuple[_Feature, Floats]:
+        """Return a feature in the way in which its days differ least from those before, and the three distances of each."""
+        own, total = counts[self.own], counts.sum(axis=0)
+        others = {same: pooled(self.window, counts, same_weekday=same)[self.own] for same in self.ways}
+        others = others or {False: total - own}
+        distances = {same: bins.distances(own, pool) for same, pool in others.items()}
+        # Of equals the first, which has more days.
+        same_weekday = min(distances, key=lambda same: float(distances[same].mean()))
+        feature = _Feature(bins, tuple(total.astype(int).tolist()), effects, same_weekday)
+        moved = effect_distances(np.array(effects), own, others[same_weekday])
+        return feature, np.array([distances[same_weekday], moved, bins.distances(own, total - own)])
 
 
-def _feature(bins: Bins, pools: _Pools, median: float, threshold: float) -> FeatureReference:
-    usual = {**pools._asdict(), "median": median, "threshold": threshold}
+def _stored(
+    feature: _Feature, distance: Scale, effect: Scale, from_window: Scale
+) -> NumberReference | CategoryReference:
+    bins = feature.bins
+    usual = {**feature._asdict(), "distance": distance, "effect": effect, "from_window": from_window}
+    del usual["bins"]
     if isinstance(bins, NumberBins):
         return NumberReference(edges=bins.edges, gaps=bins.gaps, **usual)
     return CategoryReference(values=bins.values, **usual)
 
 
-def _usual(distances: Floats, rate: float) -> tuple[Floats, Floats]:
-    """Return the median and the threshold of each column."""
-    return np.median(distances, axis=0), _upper_quantile(distances, rate)
+def _scales(distances: Floats) -> tuple[Floats, Floats]:
+    """Return the median of each column, and how far above it a large distance lies."""
+    medians = np.median(distances, axis=0)
+    return medians, _upper_quantile(distances, _LARGE) - medians + _SCALE_ADDED
 
 
 def _upper_quantile(values: Floats, rate: float) -> Floats:
-    """Return the value that one more day of the same kind exceeds with probability ``rate``, over the first axis.
+    """Return the value that one more of the same kind exceeds with probability ``rate``, over the first axis.
 
-    It has rank (n + 1)(1 - rate) among n days. With too few days for the rate, it is the largest value.
+    It has rank (n + 1)(1 - rate) among n. With too few for the rate, it is the largest value.
     """
     found: Floats = np.quantile(values, 1 - rate, axis=0, method="weibull")
     return found
 
 
-def exceedances(distances: Floats, medians: Floats, thresholds: Floats) -> Floats:
-    """Put distances on a common scale: 0 is a feature's median distance, 1 a little above its own threshold."""
-    return (distances - medians) / (thresholds - medians + _SCALE_ADDED)
+def exceedances(values: Floats, medians: Floats, spreads: Floats) -> Floats:
+    """Put distances on a common scale: 0 is a feature's median distance, 1 a little above a large one."""
+    return (values - medians) / spreads
 
 
-def _day_threshold(distances: Floats, rate: float) -> float:
-    """Return the threshold of a day's largest exceedance.
+def _day_threshold(days: Sequence[date], measured: Floats, drift: DriftSpec) -> float:
+    """Return the exceedance that ``raise_days`` of ``of_days`` days of one feature seldom pass.
 
-    Each day is judged by thresholds from the other folds' days, because thresholds have not seen a later day either. With
-    thresholds that had seen the day, false alarms were twice as frequent as the rate (forty simulated years).
+    Each day is judged by scales from other days, because scales have not seen a later day either.
+
+    Args:
+        days: Days in order.
+        measured: Their distances, shape (3, days, features).
+        drift: How many days are a run, and how seldom one is unusual.
     """
-    fold = np.arange(len(distances)) % min(_FOLDS, len(distances))
-    largest = np.empty(len(distances))
+    fold = np.arange(len(days)) * _FOLDS // len(days)
+    largest = np.empty(len(days))
     for k in np.unique(fold):
-        usual = _usual(distances[fold != k], rate)
-        largest[fold == k] = exceedances(distances[fold == k], *usual).max(axis=1)
-    return float(_upper_quantile(largest, rate))
+        passed = np.min([exceedances(distances, *_scales(distances[fold != k])) for distances in measured], axis=0)
+        largest[fold == k] = _runs(days, passed, drift).max(axis=1)[fold == k]
+    runs = largest[np.isfinite(largest)]
+    return max(_LEAST_THRESHOLD, float(_upper_quantile(runs, drift.false_alarm_rate)) if len(runs) else 0.0)
+
+
+def _runs(days: Sequence[date], passed: Floats, drift: DriftSpec) -> Floats:
+    """Return what ``raise_days`` of the ``of_days`` days up to each day pass, shape (days, features)."""
+    numbers = np.array([day.toordinal() for day in days]) - days[0].toordinal()
+    calendar = np.full((numbers[-1] + drift.of_days, passed.shape[1]), -np.inf)
+    calendar[numbers + drift.of_days - 1] = passed
+    windows = np.lib.stride_tricks.sliding_window_view(calendar, drift.of_days, axis=0)
+    found: Floats = np.sort(windows, axis=2)[numbers, :, -min(drift.raise_days, drift.of_days)]
+    return found

@@ -1,11 +1,14 @@
-"""The verdict on a day: hysteresis turns a sequence of unusual days into ok, watch or drift.
+"""The verdict on a day: hysteresis turns the unusual features of several days into ok, watch or drift.
 
-``contrail.methods.drift`` decides which days are unusual.
+``contrail.methods.drift`` decides which features are unusual.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
+from itertools import chain
 from typing import Literal
 
 from contrail.config.model_spec import DriftSpec
@@ -18,7 +21,7 @@ _MEMORY = 4
 
 @dataclass(frozen=True)
 class DayVerdict:
-    """The verdict of a day. ``unusual_days`` counts the unusual days among the last ``of_days``."""
+    """The verdict of a day. One feature was unusual on ``unusual_days`` of the last ``of_days``, and none on more."""
 
     day: date
     unusual_days: int
@@ -30,27 +33,31 @@ def history_days(drift: DriftSpec) -> int:
     return (_MEMORY + 1) * drift.of_days
 
 
-def verdicts(unusual: Sequence[tuple[date, bool]], drift: DriftSpec) -> list[DayVerdict]:
+def verdicts(unusual: Sequence[tuple[date, Collection[str]]], drift: DriftSpec) -> list[DayVerdict]:
     """Turn a sequence of days into verdicts.
 
-    Drift is raised when ``raise_days`` of the last ``of_days`` days are unusual. It clears when only ``clear_days`` of them
-    are unusual. It also ends when it was not raised again for ``_MEMORY`` times ``of_days`` days. So one strange day neither
-    raises nor prolongs it. Without drift, a day is on watch when one of the last ``of_days`` days is unusual.
+    Drift is raised when the same feature is unusual on ``raise_days`` of the last ``of_days`` days. It clears when none is
+    unusual on more than ``clear_days`` of them. It also ends when it was not raised again for ``_MEMORY`` times ``of_days``
+    days. So one strange day neither raises nor prolongs it, nor do strange days of different features. Without drift, a day
+    is on watch when a feature is unusual on half of ``raise_days``, or on more.
 
     A verdict depends only on the day and the ``history_days`` days before it. So runs over any split of a range, in any
     order, reach the same verdicts.
 
     Args:
-        unusual: Days that have rows, in any order, and whether each is unusual.
+        unusual: Days that have rows, in any order, and the features of each that are unusual.
         drift: ``raise_days``, ``of_days`` and ``clear_days``.
 
     Returns:
         One verdict for each given day, in the order of days.
     """
-    strange = {day for day, flag in unusual if flag}
+    strange = dict(unusual)
+    watched = (drift.raise_days + 1) // 2
 
+    @cache
     def count(day: date) -> int:
-        return sum(day - timedelta(days=back) in strange for back in range(drift.of_days))
+        days = (strange.get(day - timedelta(days=back), ()) for back in range(drift.of_days))
+        return max(Counter(chain.from_iterable(days)).values(), default=0)
 
     def raised(day: date) -> bool:
         for back in range(_MEMORY * drift.of_days + 1):
@@ -59,10 +66,7 @@ def verdicts(unusual: Sequence[tuple[date, bool]], drift: DriftSpec) -> list[Day
                 return found >= drift.raise_days
         return False
 
-    return [_verdict(day, count(day), raised(day)) for day in sorted(day for day, _ in unusual)]
+    def verdict(day: date) -> Verdict:
+        return "drift" if raised(day) else "watch" if count(day) >= watched else "ok"
 
-
-def _verdict(day: date, unusual_days: int, raised: bool) -> DayVerdict:
-    if raised:
-        return DayVerdict(day, unusual_days, "drift")
-    return DayVerdict(day, unusual_days, "watch" if unusual_days else "ok")
+    return [DayVerdict(day, count(day), verdict(day)) for day in sorted(strange)]

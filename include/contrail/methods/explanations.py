@@ -76,12 +76,9 @@ def explain_model(package: ModelPackage, rows: TrainingRows, hidden: frozenset[s
         rows: The rows of its training window.
         hidden: Features whose values people may not see. They have no dependence.
     """
-    chosen = np.zeros(len(rows.labels), np.bool_)
     draw = np.random.default_rng(_SEED)
-    chosen[draw.choice(len(chosen), min(SUMMARY_ROWS, len(chosen)), replace=False)] = True
-    matrix = np.concatenate([np.array(batch) for batch, _ in rows.batches(chosen)])
     names = package.card.features
-    parts = package.contributions_matrix(matrix)[:, : len(names)].astype(np.float64)
+    matrix, parts = explained_sample(package, rows, draw)
     sizes = np.abs(parts).mean(axis=0)
     order = [int(at) for at in np.argsort(-sizes, kind="stable")]
     shown = [at for at in order if sizes[at] > 0][:_SHOWN]
@@ -97,6 +94,17 @@ def explain_model(package: ModelPackage, rows: TrainingRows, hidden: frozenset[s
         dependences=tuple(_dependence(package, few, at) for at in top),
         dependence_rows=len(few),
     )
+
+
+def explained_sample(
+    package: ModelPackage, rows: TrainingRows, draw: np.random.Generator | None = None
+) -> tuple[Matrix, Floats]:
+    """Draw rows, and compute their contributions; both have shape (rows, features)."""
+    draw = draw or np.random.default_rng(_SEED)
+    chosen = np.zeros(len(rows.labels), np.bool_)
+    chosen[draw.choice(len(chosen), min(SUMMARY_ROWS, len(chosen)), replace=False)] = True
+    matrix = np.concatenate([np.array(batch) for batch, _ in rows.batches(chosen)])
+    return matrix, package.contributions_matrix(matrix)[:, : len(package.card.features)].astype(np.float64)
 
 
 def _range(parts: Floats) -> tuple[float, float]:

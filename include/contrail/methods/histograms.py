@@ -42,11 +42,14 @@ class NumberBins(Frozen):
         """The number of bins: one more than edges, and one for missing values."""
         return len(self.edges) + 2
 
+    def places(self, column: pa.ChunkedArray) -> Codes:
+        """Return the bin of each value."""
+        numbers = _numbers(column)
+        return np.where(np.isnan(numbers), self.size - 1, np.searchsorted(self.edges, numbers, side="left"))
+
     def histograms(self, column: pa.ChunkedArray, codes: Codes, days: int) -> Floats:
         """Counts, shape (days, bins); ``codes`` has each row's day."""
-        numbers = _numbers(column)
-        binned = np.where(np.isnan(numbers), self.size - 1, np.searchsorted(self.edges, numbers, side="left"))
-        return _counts(binned, self.size, codes, days)
+        return _counts(self.places(column), self.size, codes, days)
 
     def distances(self, counts: Floats, others: Floats) -> Floats:
         """Measure the distance between the rows of two arrays of counts. It is 0 for the same distribution.
@@ -55,9 +58,9 @@ class NumberBins(Frozen):
         the missing shares is added, as if a missing value were 1 away.
         """
         others = np.broadcast_to(others, counts.shape)
-        missing = np.abs(_shares(counts)[:, -1] - _shares(others)[:, -1])
+        missing = np.abs(shares_of(counts)[:, -1] - shares_of(others)[:, -1])
         known, known_others = counts[:, :-1], others[:, :-1]
-        ahead = np.abs(np.cumsum(_shares(known) - _shares(known_others), axis=1))[:, :-1]
+        ahead = np.abs(np.cumsum(shares_of(known) - shares_of(known_others), axis=1))[:, :-1]
         # A matrix product would not do: its last digits depend on the number of days in the call.
         moved = (ahead * np.array(self.gaps)).sum(axis=1)
         comparable = (known.sum(axis=1) > 0) & (known_others.sum(axis=1) > 0)
@@ -76,16 +79,19 @@ class CategoryBins(Frozen):
         """The number of bins: one for each value, one for unknown and one for missing values."""
         return len(self.values) + 2
 
-    def histograms(self, column: pa.ChunkedArray, codes: Codes, days: int) -> Floats:
-        """Counts, shape (days, bins); ``codes`` has each row's day."""
+    def places(self, column: pa.ChunkedArray) -> Codes:
+        """Return the bin of each value."""
         unknown = len(self.values)
         found = pc.index_in(pc.cast(column, pa.string()), value_set=pa.array(self.values, pa.string()))
-        binned = np.where(column.is_null().to_numpy(), unknown + 1, found.fill_null(unknown).to_numpy())
-        return _counts(binned, self.size, codes, days)
+        return np.where(column.is_null().to_numpy(), unknown + 1, found.fill_null(unknown).to_numpy())
+
+    def histograms(self, column: pa.ChunkedArray, codes: Codes, days: int) -> Floats:
+        """Counts, shape (days, bins); ``codes`` has each row's day."""
+        return _counts(self.places(column), self.size, codes, days)
 
     def distances(self, counts: Floats, others: Floats) -> Floats:
         """Measure the share of rows that differ between two arrays of counts. It is 0 for the same distribution."""
-        return np.abs(_shares(counts) - _shares(np.broadcast_to(others, counts.shape))).sum(axis=1) / 2
+        return np.abs(shares_of(counts) - shares_of(np.broadcast_to(others, counts.shape))).sum(axis=1) / 2
 
 
 Bins = NumberBins | CategoryBins
@@ -144,7 +150,7 @@ def _usual_range(numbers: Floats, codes: Codes) -> tuple[float, float]:
 
 def _gaps(total: Floats) -> tuple[float, ...]:
     """Return the distance of each bin from the next, by the window's own histogram of shape (1, bins)."""
-    shares = _shares(total[:, len(_OUTSIDE) : -len(_OUTSIDE) - 1])[0]
+    shares = shares_of(total[:, len(_OUTSIDE) : -len(_OUTSIDE) - 1])[0]
     ranks = np.cumsum(shares) - shares / 2
     outside = np.array(_OUTSIDE)
     return tuple(np.diff([*-outside[::-1], *ranks, *(1 + outside)]).tolist())
@@ -158,6 +164,7 @@ def _counts(binned: Codes, size: int, codes: Codes, days: int) -> Floats:
     return np.bincount(codes * size + binned, minlength=days * size).reshape(days, size).astype(np.float64)
 
 
-def _shares(counts: Floats) -> Floats:
+def shares_of(counts: Floats) -> Floats:
+    """Return each row's share in each bin, of counts of shape (days, bins). A day without rows has none."""
     totals = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, totals, out=np.zeros_like(counts, dtype=np.float64), where=totals > 0)

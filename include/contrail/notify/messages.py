@@ -162,7 +162,7 @@ def _of_unusual(where: str, pipeline: str, details: ValidateDetails, link: str) 
 
 def _of_drift(where: str, pipeline: str, details: DriftDetails, link: str) -> Message | None:
     begun = {
-        "the features began to differ from the training window": details.drift_begins,
+        "the features began to differ from the days before": details.drift_begins,
         "the labels known by then began to differ from what the model expects": details.label_drift_begins,
     }
     found = [f"{what} on {', '.join(days)}" for what, days in begun.items() if days]

@@ -3,8 +3,9 @@
 It reads what the stages published, and aggregates rows in DuckDB. What a number means belongs to the stages.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from typing import Any
 
 from contrail.config.pipeline import Pipeline
 from contrail.frozen import Frozen
@@ -25,6 +26,9 @@ from contrail.partitions import Partitions
 
 _SPAN = 92
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+_DRIFT = (("value", "threshold"), ("effect", "effect_threshold"), ("from_window", "from_window_threshold"))
 
 
 class ScoredDay(Frozen):
@@ -169,15 +173,20 @@ def _drift(lake: Lake, window: Partitions | None) -> tuple[tuple[str, ...], tupl
     """The features by their largest drift, and their drift on each day."""
     if window is None or not lake.exists("drift"):
         return (), ()
-    rows = lake.scan("drift", window, [PARTITION, "feature", "value", "threshold", "verdict"]).to_pylist()
+    rows = lake.scan("drift", window).to_pylist()
     verdicts = {row[PARTITION]: row["verdict"] or "" for row in rows if row["feature"] == "*"}
     found: dict[str, dict[date, float]] = {}
     for row in rows:
-        if row["feature"] != "*" and row["value"] is not None and row["threshold"]:
-            multiple = abs(row["value"]) / row["threshold"]
+        if row["feature"] != "*" and (multiple := _multiple(row)) is not None:
             found.setdefault(row["feature"], {})[row[PARTITION]] = round(multiple, 3)
     names = sorted(found, key=lambda name: (name != LABEL, -max(found[name].values()), name))
     return tuple(names), tuple(
         DriftDay(day=day, verdict=verdicts[day], values=tuple(found[name].get(day) for name in names))
         for day in sorted(verdicts)
     )
+
+
+def _multiple(row: Mapping[str, Any]) -> float | None:
+    """How far a feature or the label is beyond what is usual. A feature is unusual when all that is measured of it is."""
+    pairs = [(row.get(what), row.get(limit)) for what, limit in _DRIFT]
+    return min((abs(value) / usual for value, usual in pairs if value is not None and usual), default=None)

@@ -32,10 +32,11 @@ _STYLE = """
 """
 _NOTE = (
     "Below are the distributions of the features that moved most on these days, drawn by Evidently from {current} of these "
-    "days and {reference} of the training window. The verdict above decides, and counts all rows. Its threshold for each "
-    "feature comes from the days of the training window."
+    "days and {reference} of the four weeks before. The verdict above decides, and counts all rows. Its threshold for each "
+    "feature comes from the days of the training window. The effect is how far the contributions of a feature to predictions "
+    "moved, in standard deviations of the predictions."
 )
-_NOTHING = "No feature passed its threshold on these days, so no distribution is drawn."
+_NOTHING = "No feature was unusual on these days, so no distribution is drawn."
 # Evidently's judgement of a column, by one limit for all. It would contradict the verdict.
 _JUDGEMENTS = ("Data drift detected. ", "Data drift not detected. ")
 
@@ -70,7 +71,7 @@ class DriftPage:
     """What the page shows.
 
     ``verdict`` is the last day's, ``finding`` the sentence beside it. ``summary`` says what was compared with what.
-    ``lines`` are the days to list. ``reference`` has rows of the training window, ``current`` of the reported days.
+    ``lines`` are the days to list. ``reference`` has rows of the days before, ``current`` of the reported days.
     ``categories`` are the features that are no numbers.
     """
 
@@ -149,7 +150,7 @@ def _head(page: DriftPage, left_out: Sequence[str]) -> str:
     )
     table = (
         "<table><tr><th>day</th><th>verdict</th><th>unusual days</th><th>exceedance</th>"
-        f"<th>features past their threshold</th></tr>{rows}</table>"
+        f"<th>unusual features</th></tr>{rows}</table>"
     )
     empty = f" Left out, because they have no values: {', '.join(left_out)}." if left_out else ""
     drawn = page.reference.rows.num_columns > len(left_out)

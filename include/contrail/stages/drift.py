@@ -1,8 +1,9 @@
-"""Measure how unusual each day's features, and the labels known by then, are against the training window.
+"""Measure how unusual each day's features, and the labels known by then, are.
 
-The stage compares profiles of the days with the drift reference stored with the model, and publishes ``drift``. It reads a
-day's rows only when their profile is missing (``stages.profiles``). It never trains. Others decide what follows from a
-verdict. The statistics are in ``contrail.methods.drift`` and ``contrail.methods.label_drift``.
+The stage compares profiles of the days with those of the days before, by the drift reference stored with the model, and
+publishes ``drift``. It reads a day's rows only when their profile is missing (``stages.profiles``). It never trains.
+Others decide what follows from a verdict. The statistics are in ``contrail.methods.drift`` and
+``contrail.methods.label_drift``.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,6 +12,7 @@ from datetime import date, timedelta
 from contrail.adapters.registry import RegisteredModel
 from contrail.errors import MissingInputError
 from contrail.lake import records
+from contrail.methods.days_before import REACH_DAYS
 from contrail.methods.drift import day_statistics
 from contrail.methods.drift_verdicts import history_days, verdicts
 from contrail.methods.flagged import RUN_DAYS, unusual_days
@@ -60,7 +62,7 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     details = DriftDetails(
         model_name=name,
         model_version=version,
-        unusual_days=sum(measured.statistics.unusual_days[i] for i in measured.inside),
+        unusual_days=sum(bool(measured.statistics.unusual_features[i]) for i in measured.inside),
         drift_days=drifting,
         drift_begins=tuple(map(str, measured.begins)),
         verdict=own[-1].verdict,
@@ -122,8 +124,9 @@ def _measure(run: StageRun[Options], inputs: Mapping[str, int | None]) -> Measur
     model = fitted(spec, model_of(run.settings, run.lake, run.options.model))
     # One more day: whether drift begins on the first day depends on the verdict of the day before it.
     window = run.partitions.reaching_back(history_days(spec.drift) + 1)
-    statistics = day_statistics(histograms_of(run, model, window, inputs), model.package.reference)
-    found = verdicts(list(zip(statistics.days, statistics.unusual_days, strict=True)), spec.drift)
+    histograms = histograms_of(run, model, window.reaching_back(REACH_DAYS), inputs)
+    statistics = day_statistics(histograms, model.package.reference, window)
+    found = verdicts(list(zip(statistics.days, statistics.unusual_features, strict=True)), spec.drift)
     measured = Measured(model, statistics, found, _labels(run, model, inputs), run.partitions)
     if not measured.inside:
         raise MissingInputError(

@@ -15,6 +15,7 @@ from contrail.config.spec import PipelineSpec
 from contrail.lake import mended
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
+from contrail.methods.days_before import REACH_DAYS
 from contrail.methods.drift_verdicts import history_days
 from contrail.partitions import Partitions
 from contrail.stages.fingerprint import Fingerprint, fingerprint
@@ -79,7 +80,7 @@ def reads(
         case _:
             newest = day - mature - timedelta(days=1)  # the newest day whose labels the cut-off of ``day`` sees
             first = newest - timedelta(days=spec.drift.raise_days - 1)
-            earliest = min(first, day - timedelta(days=history_days(spec.drift)))
+            earliest = min(first, day - timedelta(days=history_days(spec.drift) + REACH_DAYS))
             return {
                 "features": Partitions(earliest, day),
                 entities: Partitions(first, newest),

@@ -1,9 +1,9 @@
 import pytest
 from tests.conftest import TOY_PIPELINES
-from tests.unit.methods.made_days import COLUMNS, LABEL, START, TRAINED, features
+from tests.unit.methods.made_days import COLUMNS, START, TRAINED, features, reference_of
 
 from contrail.config.spec import PipelineSpec, load_spec
-from contrail.methods.drift_reference import DriftReference, build_reference
+from contrail.methods.drift_reference import DriftReference
 
 
 @pytest.fixture(scope="module")
@@ -17,4 +17,4 @@ def spec() -> PipelineSpec:
 
 @pytest.fixture(scope="module")
 def reference(spec: PipelineSpec) -> DriftReference:
-    return build_reference(features(START, TRAINED), spec, LABEL)
+    return reference_of(features(START, TRAINED), spec)

@@ -1,14 +1,16 @@
 """Made-up days of features, all alike but for weekends, and what labels are usual beside them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contrail.config.spec import PipelineSpec
 from contrail.methods.drift import DayStatistics, day_histograms, day_statistics
-from contrail.methods.drift_reference import DriftReference
+from contrail.methods.drift_effects import Contributions
+from contrail.methods.drift_reference import DriftReference, build_reference
 from contrail.methods.label_drift import LabelReference
 
 START = date(2024, 1, 1)
@@ -62,7 +64,28 @@ def one_feature(spec: PipelineSpec, kind: str, days: list[list[object]]) -> tupl
     return narrow, pa.table({"partition_date": pa.array(dates, pa.date32()), "only": values})
 
 
-def measured(rows: pa.Table, reference: DriftReference) -> DayStatistics:
+def contributions(rows: pa.Table, spec: PipelineSpec) -> Contributions:
+    """What a model that adds up its features would give: the standard deviations of a number, and a category's code."""
+    names, texts = tuple(spec.features.columns), {}
+    matrix = np.full((len(rows), len(names)), np.nan, np.float32)
+    for at, name in enumerate(names):
+        column = rows[name].combine_chunks()
+        if spec.features.columns[name].kind == "category":
+            texts[name] = sorted(set(column.drop_null().cast(pa.string()).to_pylist()))
+            column = pc.index_in(column.cast(pa.string()), value_set=pa.array(texts[name], pa.string()))
+        matrix[:, at] = pc.cast(column, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    known = np.nan_to_num(matrix.astype(np.float64))
+    spread = known.std(axis=0)
+    return Contributions(names, texts, matrix, (known - known.mean(axis=0)) / np.where(spread > 0, spread, 1))
+
+
+def reference_of(rows: pa.Table, spec: PipelineSpec, label: LabelReference = LABEL) -> DriftReference:
+    """The reference of a window, with a model that adds up its features."""
+    return build_reference(rows, spec, label, contributions(rows, spec))
+
+
+def measured(rows: pa.Table, reference: DriftReference, wanted: Container[date] | None = None) -> DayStatistics:
     """The statistics of days, from their rows in two batches that share a day."""
     half = len(rows) // 2
-    return day_statistics(day_histograms([rows.slice(0, half), rows.slice(half)], reference), reference)
+    histograms = day_histograms([rows.slice(0, half), rows.slice(half)], reference)
+    return day_statistics(histograms, reference, histograms if wanted is None else wanted)

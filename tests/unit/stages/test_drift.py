@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.conftest import Toy
+from tests.unit.methods.made_days import contributions
 from tests.unit.stages.test_performance import publish
 
 from contrail.adapters.registry import RegisteredModel
@@ -82,7 +84,9 @@ class Model:
 
     def __init__(self, toy: Toy) -> None:
         self.asked: list[str] = []
-        self.reference = build_reference(features(TRAINED), toy.spec, USUAL_LABELS)
+        self.reference = build_reference(
+            features(TRAINED), toy.spec, USUAL_LABELS, contributions(features(TRAINED), toy.spec)
+        )
         self.model = RegisteredModel("toy", "3", Path(), Package(self.reference.to_json()))
 
     def model_of(self, _: Any, lake: Any, ref: str) -> Any:
@@ -150,8 +154,8 @@ def test_a_planted_shift_is_raised_and_cleared_and_a_strange_day_is_watched(
     result = run("2024-02-12", "2024-03-10")
     assert result.details.drift_begins == ("2024-02-22",)
     found = verdicts(toy)
-    assert [found[f"02-{day}"] for day in range(15, 28)] == ["ok", *["watch"] * 6, *["drift"] * 6]
-    assert found["03-01"] == "watch"
+    assert [found[f"02-{day}"] for day in range(15, 28)] == [*["ok"] * 5, *["watch"] * 2, *["drift"] * 6]
+    assert found["03-04"] == "ok", "days like those before the shift are not new again"
     assert found["03-06"] == "ok"
 
 
@@ -171,7 +175,10 @@ def test_rows_say_which_feature_and_against_which_model(
         ("weight", "earth_mover", True),
     ]
     assert [row[3:5] for row in rows[1:]] == [(None, None)] * 4
-    assert toy.sql("SELECT bool_and(unusual = (value > threshold)) FROM drift") == [(True,)]
+    large = "value > threshold AND coalesce(effect > effect_threshold AND from_window > from_window_threshold, true)"
+    assert toy.sql(f"SELECT bool_and(unusual = ({large})) FROM drift") == [(True,)]
+    measured = "effect IS NOT NULL AND effect_threshold > 0 AND from_window IS NOT NULL AND from_window_threshold > 0"
+    assert toy.sql(f"SELECT bool_and(({measured}) = (feature NOT IN ('*', 'label'))) FROM drift") == [(True,)]
 
 
 @pytest.mark.slow
@@ -214,7 +221,7 @@ def test_a_day_reads_a_bounded_history(
 
     monkeypatch.setattr(type(toy.lake), "view", spy)
     run("2024-03-10")
-    assert read == [("features", Partitions(date(2024, 2, 13), date(2024, 3, 10)))]
+    assert read == [("features", Partitions(date(2024, 1, 16), date(2024, 3, 10)))]
     read.clear()
     publish_labels(toy)
     run("2024-03-10")
@@ -415,20 +422,22 @@ def test_the_report_of_a_day_shows_the_days_that_raised_drift(
     assert page.title == "Late parcels: drift 2024-02-22"
     assert (
         page.summary
-        == "Days 2024-02-18..2024-02-22 against the training window 2024-01-08..2024-02-09 of toy version 3."
+        == "Each of the days 2024-02-18..2024-02-22 against the days before it. What is usual comes from the training window "
+        "2024-01-08..2024-02-09 of toy version 3."
     )
     assert page.verdict == "drift"
     assert page.finding == (
-        "the state of the features on 2024-02-22. Of 5 days, 1 have drift of the features, 4 are watched, and 0 have drift "
+        "the state of the features on 2024-02-22. Of 5 days, 1 have drift of the features, 2 are watched, and 0 have drift "
         "of the label."
     )
-    assert [(line.day, line.verdict, line.features) for line in page.lines[-3:]] == [
-        ("2024-02-20", "watch", "weight"),
-        ("2024-02-21", "watch", "weight"),
-        ("2024-02-22", "drift", "weight"),
+    assert [(line.day, line.verdict) for line in page.lines] == [
+        ("2024-02-20", "watch"),
+        ("2024-02-21", "watch"),
+        ("2024-02-22", "drift"),
     ]
+    assert all(re.fullmatch(r"weight \(effect \d\.\d\d\)", line.features) for line in page.lines)
     assert page.reference.rows.column_names == page.current.rows.column_names == ["weight"], "only what moved is drawn"
-    assert (page.reference.words, page.current.words) == ("all 1,980 rows", "all 300 rows")
+    assert (page.reference.words, page.current.words) == ("all 1,680 rows", "all 300 rows")
     assert page.categories == ["depot"]
 
 
@@ -439,7 +448,7 @@ def test_the_report_draws_a_sample_that_is_the_same_of_the_same_rows(
     run("2024-02-22", report="alarm")
     run("2024-02-22", report="alarm")
     (_, first), (_, second) = drawn
-    assert first.reference.words == "a sample of 100 of 1,980 rows"
+    assert first.reference.words == "a sample of 100 of 1,680 rows"
     assert first.current.words == "a sample of 100 of 300 rows"
     assert (first.reference.rows, first.current.rows) == (second.reference.rows, second.current.rows)
     heavier = np.mean(first.current.rows["weight"].to_numpy() > 12.5)

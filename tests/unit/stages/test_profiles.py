@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.unit.stages.counted import counted_in
 from tests.unit.stages.test_drift import (
     EXPECTED,
     LAST,
+    ROWS,
     TRAINED,
     Model,
     Package,
@@ -47,8 +49,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 # ---- the same as from the rows ----
 
 
-def distance(rows: pa.ChunkedArray, usual: Any, weekday: int) -> float:
-    """The distance of a day from its reference, value by value: the plain words of the definition."""
+def places(rows: pa.ChunkedArray, usual: Any) -> list[int]:
+    """How many values lie in each bin, value by value."""
     bins = [0] * len(usual.histogram)
     for value in rows.to_pylist():
         if isinstance(usual, NumberReference):
@@ -56,7 +58,11 @@ def distance(rows: pa.ChunkedArray, usual: Any, weekday: int) -> float:
         else:
             place = [*usual.values].index(value) if value in usual.values else len(usual.values) + (value is None)
         bins[place] += 1
-    others = usual.by_weekday[weekday] if usual.by_weekday else usual.histogram
+    return bins
+
+
+def distance(bins: list[int], others: list[int], usual: Any) -> float:
+    """How far a day's rows lie from others: the plain words of the definition."""
     if not isinstance(usual, NumberReference):
         return sum(abs(a / sum(bins) - b / sum(others)) for a, b in zip(bins, others, strict=True)) / 2
     missing = abs(bins[-1] / sum(bins) - others[-1] / sum(others))
@@ -67,21 +73,44 @@ def distance(rows: pa.ChunkedArray, usual: Any, weekday: int) -> float:
     return missing + moved
 
 
+def effect(bins: list[int], others: list[int], usual: Any) -> float:
+    """How far the contributions of a day's rows lie from those of others."""
+    ahead = moved = 0.0
+    order = sorted(range(len(bins)), key=lambda place: usual.effects[place])
+    for place, following in pairwise(order):
+        ahead += bins[place] / sum(bins) - others[place] / sum(others)
+        moved += abs(ahead) * (usual.effects[following] - usual.effects[place])
+    return moved
+
+
 def test_the_rows_of_drift_are_those_that_its_definition_gives(toy: Toy, model: Model, run: Run) -> None:
     run(*DAYS)
     reference: DriftReference = model.reference
     rows = toy.lake.scan("drift").to_pylist()
     measured = {(row["partition_date"], row["feature"]): row for row in rows}
-    by_day = {day: features(Partitions(day, day)) for day in Partitions(date(2024, 2, 12), LAST)}
-    for day, table in by_day.items():
+    counted = {
+        (day, name): places(features(Partitions(day, day))[name], usual)
+        for day in Partitions(TRAINED.start, LAST)
+        for name, usual in reference.features.items()
+    }
+    for day in Partitions(date(2024, 2, 12), LAST):
         beyond = []
         for name, usual in reference.features.items():
-            expected = distance(table[name], usual, day.weekday())
-            assert measured[day, name]["value"] == pytest.approx(expected, abs=1e-12)
-            assert measured[day, name]["unusual"] == (expected > usual.threshold)
-            beyond.append((expected - usual.median) / (usual.threshold - usual.median + 0.05))
+            assert not usual.same_weekday
+            before = [counted[day - timedelta(days=back), name] for back in range(1, 15)]
+            others, own = [sum(bins) for bins in zip(*before, strict=True)], counted[day, name]
+            expected = {
+                "value": distance(own, others, usual),
+                "effect": effect(own, others, usual),
+                "from_window": distance(own, [*usual.histogram], usual),
+            }
+            scales = {"value": usual.distance, "effect": usual.effect, "from_window": usual.from_window}
+            row = measured[day, name]
+            assert {what: row[what] for what in expected} == pytest.approx(expected, abs=1e-12)
+            beyond.append(min((expected[what] - scale.median) / scale.spread for what, scale in scales.items()))
+            assert row["unusual"] == (beyond[-1] > reference.day_threshold)
         assert measured[day, "*"]["value"] == pytest.approx(max(beyond), abs=1e-12)
-        assert measured[day, "*"]["rows"] == table.num_rows
+        assert measured[day, "*"]["rows"] == ROWS
 
 
 def test_residuals_are_those_of_the_labelled_rows(toy: Toy, labelled: Run) -> None:
@@ -216,4 +245,4 @@ def test_a_day_with_features_and_no_label_is_not_counted_for_ever(
 def test_days_are_bounded(toy: Toy, run: Run) -> None:
     run("2024-03-10")
     ((first, last),) = toy.sql("SELECT min(partition_date), max(partition_date) FROM drift_profiles")
-    assert (first, last) == (LAST - timedelta(days=26), LAST)
+    assert (first, last) == (LAST - timedelta(days=26 + 28), LAST)

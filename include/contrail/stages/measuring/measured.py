@@ -13,6 +13,7 @@ from contrail.methods import label_drift
 from contrail.methods.drift import DAY_STATISTIC, WHOLE_DAY, DayStatistics
 from contrail.methods.drift_reference import STATISTIC
 from contrail.methods.drift_verdicts import DayVerdict
+from contrail.methods.histograms import Floats
 from contrail.methods.label_drift import LABEL
 from contrail.partitions import Partitions
 
@@ -82,6 +83,10 @@ def _label_rows(measured: Measured, schema: pa.Schema) -> pa.Table:
             "statistic": [label_drift.STATISTIC] * count,
             "value": [label.value for label in labels],
             "threshold": [label.threshold for label in labels],
+            "effect": [None] * count,
+            "effect_threshold": [None] * count,
+            "from_window": [None] * count,
+            "from_window_threshold": [None] * count,
             "unusual": [label.verdict == "drift" for label in labels],
             "unusual_days": [None] * count,
             "verdict": [label.verdict for label in labels],
@@ -96,7 +101,6 @@ def _label_rows(measured: Measured, schema: pa.Schema) -> pa.Table:
 def _feature_rows(measured: Measured) -> pa.Table:
     """For each day, one row a feature and then one row with the verdict."""
     statistics, inside = measured.statistics, measured.inside
-    values, thresholds = statistics.values[inside], statistics.thresholds
     days, names = [statistics.days[i] for i in inside], [*statistics.features, WHOLE_DAY]
     own, width = [measured.verdicts[i] for i in inside], len(names)
 
@@ -104,8 +108,14 @@ def _feature_rows(measured: Measured) -> pa.Table:
         """Null in the rows of features, then the day's entry."""
         return [cell for entry in entries for cell in (*[None] * (width - 1), entry)]
 
-    value = np.column_stack([values, statistics.day_values[inside]]).ravel()
-    threshold = np.tile([*thresholds, statistics.day_threshold], len(days))
+    def of_feature(values: Floats) -> pa.Array:
+        """A cell for each feature, then null in the row of the day."""
+        cells = np.column_stack([values, np.full(len(days), np.nan)])
+        return pa.array(cells.ravel(), from_pandas=True)
+
+    exceedances = statistics.exceedances[inside]
+    value = np.column_stack([statistics.values[inside], exceedances.max(axis=1)]).ravel()
+    unusual = statistics.unusual[inside]
     rows = [statistics.rows[i] for i in inside]
     return pa.table(
         {
@@ -113,8 +123,12 @@ def _feature_rows(measured: Measured) -> pa.Table:
             "feature": names * len(days),
             "statistic": ([STATISTIC] * (width - 1) + [DAY_STATISTIC]) * len(days),
             "value": value,
-            "threshold": threshold,
-            "unusual": value > threshold,
+            "threshold": np.tile([*statistics.thresholds, statistics.day_threshold], len(days)),
+            "effect": of_feature(statistics.effects[inside]),
+            "effect_threshold": of_feature(np.broadcast_to(statistics.effect_thresholds, exceedances.shape)),
+            "from_window": of_feature(statistics.from_window[inside]),
+            "from_window_threshold": of_feature(np.broadcast_to(statistics.from_window_thresholds, exceedances.shape)),
+            "unusual": np.column_stack([unusual, unusual.any(axis=1)]).ravel(),
             "unusual_days": pa.array(of_day([verdict.unusual_days for verdict in own]), pa.int64()),
             "verdict": pa.array(of_day([verdict.verdict for verdict in own]), pa.string()),
             "rows": np.repeat(rows, width),

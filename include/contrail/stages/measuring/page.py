@@ -8,6 +8,7 @@ from upath import UPath
 from contrail.config.names import listed
 from contrail.lake.datasets import PARTITION
 from contrail.lake.sessions import session
+from contrail.methods.days_before import REACH_DAYS
 from contrail.partitions import Partitions
 from contrail.reports.drift import DriftPage, ReportLine, Sample, shortened, write_drift_report
 from contrail.stages.base import StageRun
@@ -34,7 +35,8 @@ def draw(run: StageRun[Options], measured: Measured, snapshot: int | None) -> li
     first = min(run.partitions.start, run.partitions.end - timedelta(days=spec.drift.of_days - 1))
     shown = Partitions(first, run.partitions.end)
     recorded = measured.model.package.reference
-    window = Partitions(recorded.first_day, recorded.last_day)
+    trained = Partitions(recorded.first_day, recorded.last_day)
+    before = Partitions(shown.start, shown.start).shift(-1).reaching_back(REACH_DAYS - 1)
     days = _strange_days(measured, shown)
     names = _moved(measured, days)
     path: UPath = run.report_folder("drift") / f"{shown.start}_{shown.end}_model-{measured.model.version}.html"
@@ -47,10 +49,10 @@ def draw(run: StageRun[Options], measured: Measured, snapshot: int | None) -> li
         finding=f"the state of the features on {measured.verdicts[-1].day}. Of {len(verdicts_shown)} days, "
         f"{verdicts_shown.count('drift')} have drift of the features, {verdicts_shown.count('watch')} are watched, and "
         f"{of_label} have drift of the label.",
-        summary=f"Days {shown} against the training window {window} of {measured.model.name} version "
-        f"{measured.model.version}.",
+        summary=f"Each of the days {shown} against the days before it. What is usual comes from the training window {trained} of "
+        f"{measured.model.name} version {measured.model.version}.",
         lines=_lines(measured, days),
-        reference=_sample(run, names, window, snapshot),
+        reference=_sample(run, names, before, snapshot),
         current=_sample(run, names, shown, snapshot),
         categories=spec.features.categories,
     )
@@ -80,25 +82,28 @@ def _strange_days(measured: Measured, shown: Partitions) -> list[int]:
 
 
 def _moved(measured: Measured, days: list[int]) -> list[str]:
-    """The features that passed their threshold on most of the days, so many that a page shows."""
+    """The features that were unusual on most of the days, so many that a page shows."""
     statistics = measured.statistics
-    count = (statistics.values[days] > statistics.thresholds).sum(axis=0)
+    count = statistics.unusual[days].sum(axis=0)
     order = np.argsort(-count, kind="stable")[:_FEATURES]
     return [statistics.features[j] for j in order if count[j]]
 
 
 def _lines(measured: Measured, days: list[int]) -> list[ReportLine]:
     statistics, of_label = measured.statistics, measured.label_drift
-    past = statistics.values > statistics.thresholds
-    excess = np.where(past, statistics.values / np.maximum(statistics.thresholds, 1e-6), 0)
+    order = np.argsort(-statistics.exceedances, axis=1, kind="stable")
+
+    def moved(i: int) -> list[str]:
+        found = [j for j in order[i] if statistics.unusual[i, j]]
+        return [f"{statistics.features[j]} (effect {statistics.effects[i, j]:.2f})" for j in found]
+
     return [
         ReportLine(
             day=str(measured.verdicts[i].day),
             verdict=measured.verdicts[i].verdict,
             unusual_days=str(measured.verdicts[i].unusual_days),
-            exceedance=f"{statistics.day_values[i]:.2f} (limit {statistics.day_threshold:.2f})",
-            features=shortened([statistics.features[j] for j in np.argsort(-excess[i], kind="stable") if past[i, j]])
-            + (" · drift of the label" if measured.verdicts[i].day in of_label else ""),
+            exceedance=f"{statistics.exceedances[i].max():.2f} (limit {statistics.day_threshold:.2f})",
+            features=shortened(moved(i)) + (" · drift of the label" if measured.verdicts[i].day in of_label else ""),
         )
         for i in days
     ]

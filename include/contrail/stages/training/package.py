@@ -3,8 +3,10 @@
 from contrail.config.processors import processor, usable_threads
 from contrail.lake.columns import Columns
 from contrail.methods.baselines import fit_rate_table
+from contrail.methods.drift_effects import Contributions
 from contrail.methods.drift_reference import build_reference
 from contrail.methods.encoded_rows import EveryRow
+from contrail.methods.explanations import explained_sample
 from contrail.methods.fit import Fitted
 from contrail.methods.flagged import usual_share
 from contrail.methods.label_drift import build_label_reference
@@ -40,7 +42,10 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
         interval=learned.interval,
         training=_record(training, fitted),
     )
-    reference = build_reference(features, spec, build_label_reference(learned.residuals.means(), spec.drift))
+    matrix, parts = explained_sample(ModelPackage(card, fitted.model, b""), training.data)
+    contributions = Contributions(card.features, card.categories, matrix, parts)
+    usual_labels = build_label_reference(learned.residuals.means(), spec.drift)
+    reference = build_reference(features, spec, usual_labels, contributions)
     return ModelPackage(card, fitted.model, reference.to_json())
 
 

@@ -185,7 +185,7 @@ const nothing = ({ name, value }) => h("section", { class: "empty" }, h("h2", {}
 const empty = (name) =>
   h("div", { class: "ready" }, h("h1", {}, "No predictions yet"), h("p", { class: "soft" }, "Train a model and promote it; then score the days after its training window:"), [`contrail train -p ${name}`, `contrail promote -p ${name}`, `contrail status -p ${name}`].map(command));
 
-/** Features × days: how far each is from its training window, in thresholds. Above 1 is unusual. */
+/** Features × days: how far each moved from the days before, in thresholds. Above 1 is unusual. */
 function drift(found, open) {
   if (!found.drift.length) return null;
   const verdict = (day) => ({ ok: "ok", watch: "stale", drift: "refused" })[day.verdict] ?? "unknown";
@@ -207,7 +207,7 @@ function drift(found, open) {
   return h(
     "section", {},
     h("h2", {}, "Drift", " ", doc("docs/drift.html", "What it means", { class: "doc beside" })),
-    h("p", { class: "soft" }, "Each column is a day. A filled cell lies above the threshold that a usual day of the training window rarely passes; a dark one above twice of it."),
+    h("p", { class: "soft" }, "Each column is a day. A filled cell is a feature that moved from the days before and from the training window, and moved predictions, more than on nearly all days of the window. A dark one did so twice as far."),
     h("div", { class: "table" }, table),
     rest > 0 && h("p", { class: "soft" }, `${words.so(rest, "feature")} with less drift ${rest === 1 ? "is" : "are"} not shown.`),
   );

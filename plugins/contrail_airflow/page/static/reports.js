@@ -9,7 +9,7 @@ import * as words from "./words.js";
 
 const KINDS = {
   data_docs: ["Data docs", "What each validation checked, and what broke."],
-  drift: ["Drift", "How the features of scored days differ from the training window."],
+  drift: ["Drift", "How the features of scored days differ from the days before them."],
   decisions: ["Decisions", "The records of the gate, as approvers read them."],
   backfills: ["Backfills", "What each backfill did, and how scores changed."],
 };
