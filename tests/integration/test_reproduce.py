@@ -126,7 +126,8 @@ def test_each_version_is_made_again_by_its_own_code_beside_a_tree_that_is_being_
 ) -> None:
     before, current = state_of(world.project), world.elsewhere(tmp_path / "home")
     aliases = registry.versions(world.settings, "toy")
-    own = world.elsewhere(tmp_path / "other").inside("lab")  # which has the main lake's versions, and no remote of its own with their rows
+    # It has the main lake's versions, and no remote of its own with their rows.
+    own = world.elsewhere(tmp_path / "other").inside("lab")
     sandboxed.begin(own, load_pipeline("toy"))
     for place, version, revision in ((own, "1", world.revisions[0]), (current, "2", world.revisions[1])):
         found = made_again(place, version)

@@ -179,6 +179,8 @@ def _apply(inside: "Inside", model: str, yes: bool, as_json: bool) -> None:
         _tell(inside.work())
     if plan is None:
         say("The main lake would recompute nothing.", console)
+        if as_json:
+            print_json({"plan": None})
         return
     print_plan(plan, console)
     if not yes:

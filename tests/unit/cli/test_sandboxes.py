@@ -159,8 +159,10 @@ def test_what_is_applied_waits_for_a_change_of_models_that_was_killed(
     assert contrail(monkeypatch, "contrail sandbox apply deeper --yes") == 0
     assert done == ["check", "backfill toy", "plan"]
     done.clear()
-    assert contrail(monkeypatch, "contrail sandbox apply deeper") == 0
+    capsys.readouterr()
+    assert contrail(monkeypatch, "contrail sandbox apply deeper --json") == 0
     assert done == ["plan"]
+    assert json.loads(capsys.readouterr().out) == {"plan": None}
 
 
 def test_without_git_nothing_is_applied(
