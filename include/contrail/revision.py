@@ -6,15 +6,11 @@ Other provenance does not belong here.
 import ast
 import hashlib
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-
-def _git(project: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+from contrail import git
 
 
 @cache
@@ -25,20 +21,17 @@ def code_revision(project: Path) -> str:
     """
     if (travelled := project / "REVISION").exists():
         return travelled.read_text().strip()
-    try:
-        commit = _git(project, "rev-parse", "HEAD")
-    except FileNotFoundError:  # no git on this machine
-        return "unknown"
+    commit = git.said(project, "rev-parse", "HEAD")
     if not commit:
         return "unknown"
-    return commit + ("+dirty" if _git(project, "status", "--porcelain", "--untracked-files=no") else "")
+    return commit + ("+dirty" if git.said(project, "status", "--porcelain", "--untracked-files=no") else "")
 
 
 def uncommitted(folder: Path) -> list[str]:
     """List the files of a folder that no commit has as they are; the folder itself, where there is no checkout of it."""
-    if not _git(folder, "rev-parse", "HEAD"):
+    if not git.said(folder, "rev-parse", "HEAD"):
         return [str(folder)]
-    return [line.split(maxsplit=1)[1] for line in _git(folder, "status", "--porcelain", "--", ".").splitlines()]
+    return [line.split(maxsplit=1)[1] for line in git.said(folder, "status", "--porcelain", "--", ".").splitlines()]
 
 
 @cache

@@ -25,6 +25,7 @@ from contrail.operations.reproduce import reproduce
 from contrail.operations.reproducing.results import Reproduction
 from contrail.operations.reproducing.workplace import scratch_folder
 from contrail.revision import code_revision
+from contrail.stages import sandboxed
 from contrail.stages.training import artifacts
 
 pytestmark = pytest.mark.slow
@@ -125,8 +126,11 @@ def test_each_version_is_made_again_by_its_own_code_beside_a_tree_that_is_being_
 ) -> None:
     before, current = state_of(world.project), world.elsewhere(tmp_path / "home")
     aliases = registry.versions(world.settings, "toy")
-    for version, revision in (("1", world.revisions[0]), ("2", world.revisions[1])):
-        found = made_again(current, version)
+    # It has the main lake's versions, and no remote of its own with their rows.
+    own = world.elsewhere(tmp_path / "other").inside("lab")
+    sandboxed.begin(own, load_pipeline("toy"))
+    for place, version, revision in ((own, "1", world.revisions[0]), (current, "2", world.revisions[1])):
+        found = made_again(place, version)
         assert found.outcome == "same bytes", found
         assert found.made_sha256 == found.recorded_sha256
         assert found.cause is None

@@ -169,17 +169,26 @@ def objects(settings: Settings) -> Iterator[UPath]:
         yield from sorted((path for path in folder.glob("*/*") if path.is_file()), key=str) if folder.exists() else ()
 
 
+def kept(settings: Settings, md5: str) -> UPath | None:
+    """Find one versioned file by its hash. In a sandbox, the main lake's are its own too, as models are."""
+    return next((place for place in _places(settings, md5) if place.exists()), None)
+
+
+def _places(settings: Settings, md5: str) -> list[UPath]:
+    both = dict.fromkeys((*folders(settings), *folders(settings.main)))
+    return [folder / md5[:2] / md5[2:] for folder in both]
+
+
 def fetch(settings: Settings, md5: str, path: Path) -> Path:
     """Fetch one versioned file by its hash from the home's cache or the remote, and check it.
 
     Raises:
-        MissingInputError: when neither has the file.
+        MissingInputError: when none of the places in which ``kept`` looks has the file.
         DataError: when the kept file is damaged.
     """
-    places = [folder / md5[:2] / md5[2:] for folder in folders(settings)]
-    found = next((place for place in places if place.exists()), None)
+    found = kept(settings, md5)
     if found is None:
-        raise MissingInputError(f"no data with MD5 {md5} in {' or '.join(str(place) for place in places)}")
+        raise MissingInputError(f"no data with MD5 {md5} in {' or '.join(map(str, _places(settings, md5)))}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with found.open("rb") as source, path.open("wb") as target:
         shutil.copyfileobj(source, target)

@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
+
+from contrail.git import git
 
 _ENTRY = re.compile(
     r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)(?:\s*;\s*([^\\\n]+?))?\s*(?:\\)?$", re.MULTILINE
@@ -51,9 +52,8 @@ def lock_text(project: Path, digest: str, revision: str) -> str | None:
     path = project / "requirements.txt"
     if path.exists() and _is(content := path.read_bytes(), digest):
         return content.decode()
-    show = ["git", "-C", str(project), "show", f"{revision.removesuffix('+dirty')}:./{path.name}"]
-    kept = subprocess.run(show, capture_output=True, check=False).stdout
-    return kept.decode() if _is(kept, digest) else None
+    kept = git(project, "show", f"{revision.removesuffix('+dirty')}:./{path.name}").stdout
+    return kept if _is(kept.encode(), digest) else None
 
 
 def _is(content: bytes, digest: str) -> bool:

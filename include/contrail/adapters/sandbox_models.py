@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from upath import UPath
 
 from contrail.adapters.mlflow_store import client, is_database, mlflow_errors, no_database
+from contrail.config.names import of_sandbox
 from contrail.config.settings import Settings
 from contrail.files import remove_folder
 
@@ -86,6 +87,7 @@ def drop(settings: Settings, name: str) -> None:
     if no_database(uri):
         return
     mlflow, own = client(settings), settings.stored(name)
+    assert of_sandbox(own), own
     with mlflow_errors(f"remove the models of the sandbox '{settings.sandbox}'"):
         drop_model(mlflow, own)
         experiment = mlflow.get_experiment_by_name(own)

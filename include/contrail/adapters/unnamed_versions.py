@@ -7,7 +7,6 @@ So what is named is collected here. A name is an MD5, and every text that has on
 import json
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -18,6 +17,7 @@ from fsspec import AbstractFileSystem
 from contrail.adapters.data_versions import alone, folders, marks
 from contrail.config.settings import Settings
 from contrail.errors import DamagedError, EngineError
+from contrail.git import git
 from contrail.lake.orphans import Orphan, files_under
 
 _MD5 = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
@@ -128,14 +128,10 @@ def _in_history(project: Path) -> Iterator[str]:
 
 
 def _git(project: Path, *arguments: str, given: str = "") -> str:
-    # In a container the project may belong to somebody else, whose hooks do not run here.
-    command = ["git", "-c", "safe.directory=*", "-C", str(project), *arguments]
-    try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, errors="replace", check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", "") or str(error)).strip()
+    done = git(project, *arguments, given=given)
+    if done.returncode:
         raise EngineError(
-            f"Git does not say which data versions the history of {project} names: {said}. No version was removed. Mend it, or "
-            "leave retention.data_versions of every pipeline empty."
-        ) from error
+            f"Git does not say which data versions the history of {project} names: {done.stderr.strip()}. No version was "
+            "removed. Mend it, or leave retention.data_versions of every pipeline empty."
+        )
     return done.stdout

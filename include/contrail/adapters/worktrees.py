@@ -1,25 +1,21 @@
 """Git worktrees: a kept revision of the code in a folder of its own. Nothing here touches the user's working tree."""
 
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from contrail.errors import EngineError
+from contrail.git import git
 
 # A worktree's folder, in a scratch folder whose name no person gives.
 _OURS = re.compile(r"/reproduce-[0-9a-f]{32}/code$")
-_NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
-# Git gives them to its hooks. They would lead to another repository than the project's.
-_OF_HOOKS = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"})
 
 
 def has_revision(project: Path, revision: str) -> bool:
     """Say whether the repository has a commit. A shallow clone has only the newest."""
     return bool(re.fullmatch(r"[0-9a-f]{7,64}", revision)) and (
-        _git(project, "cat-file", "-e", f"{revision}^{{commit}}").returncode == 0
+        git(project, "cat-file", "-e", f"{revision}^{{commit}}").returncode == 0
     )
 
 
@@ -31,20 +27,20 @@ def checked_out(project: Path, revision: str, scratch: Path) -> Iterator[Path]:
         EngineError: when git cannot, with its words.
     """
     folder = scratch / "code"
-    made = _git(project, *_NO_HOOKS, "worktree", "add", "--detach", "--force", str(folder), revision)
+    made = git(project, "worktree", "add", "--detach", "--force", str(folder), revision)
     try:
         if made.returncode:
             raise EngineError(
                 f"git could not check {revision} out to {folder}: {made.stderr.strip()}. Your working tree is as it was."
             )
-        yield folder / _git(project, "rev-parse", "--show-prefix").stdout.strip()
+        yield folder / git(project, "rev-parse", "--show-prefix").stdout.strip()
     finally:
         _remove(project, folder)
 
 
 def remove_left(project: Path, scratch: Path) -> None:
     """Remove the worktrees that killed runs left below a folder of scratch folders, or whose folders are gone."""
-    listed = _git(project, "worktree", "list", "--porcelain").stdout.splitlines()
+    listed = git(project, "worktree", "list", "--porcelain").stdout.splitlines()
     for line in listed:
         folder = Path(line.removeprefix("worktree "))
         if _OURS.search(line) and (folder.is_relative_to(scratch.resolve()) or not folder.exists()):
@@ -52,13 +48,4 @@ def remove_left(project: Path, scratch: Path) -> None:
 
 
 def _remove(project: Path, folder: Path) -> None:
-    _git(project, "worktree", "remove", "--force", "--force", str(folder))
-
-
-def _git(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    own = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
-    command = ["git", "-C", str(project), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=own)
-    except FileNotFoundError:  # no git on this machine
-        return subprocess.CompletedProcess(command, 127, "", "there is no git on this machine")
+    git(project, "worktree", "remove", "--force", "--force", str(folder))

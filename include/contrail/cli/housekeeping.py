@@ -124,7 +124,7 @@ def cost(
     from contrail.dispatch.receipts import Receipts, month_of, utc_now
     from contrail.methods.cost import Assumption
 
-    receipts = Receipts.of(settings(), load_pipeline(pipeline).name)
+    receipts = Receipts.of(settings().main, load_pipeline(pipeline).name)  # no job runs in a sandbox
     if receipts is None:
         raise SpecError(
             f"the environment {settings().name} has no price table; name one in its file, under dispatch.prices"

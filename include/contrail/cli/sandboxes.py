@@ -1,5 +1,6 @@
 """The desk of experiments: which sandboxes there are, what they changed, and what of them is applied or dropped."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from rich.table import Table
 from contrail.cli import printing
 from contrail.cli.backfills import backfills_of, print_plan, run_plan
 from contrail.cli.help import MODELS, command
-from contrail.cli.options import NAME, SWITCH, JsonOption
+from contrail.cli.options import NAME, SWITCH, JsonOption, end_changes
 from contrail.cli.printing import done, indented, print_json, progress, say
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import Settings, settings
@@ -31,6 +32,15 @@ class Action(StrEnum):
     drop = "drop"
 
 
+_OF_APPLY = frozenset({NAME, "--pipeline", "--model", "--yes"})
+_TAKES = {
+    Action.list: frozenset[str](),
+    Action.compare: frozenset({NAME, "--pipeline"}),
+    Action.apply: _OF_APPLY,
+    Action.drop: frozenset({NAME}),
+}
+
+
 @command(app, "sandbox", MODELS)
 def sandbox(
     action: Annotated[Action, typer.Argument(help="What to do.", show_default=False)],
@@ -40,8 +50,9 @@ def sandbox(
         typer.Option("--pipeline", "-p", metavar=NAME, help="For compare and apply. Default: the sandbox's only one."),
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar=NAME, help="For apply: the model that scores in the main lake.")
-    ] = "champion",
+        str | None,
+        typer.Option(metavar=NAME, help="For apply: the model that scores in the main lake.", show_default="champion"),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", metavar=SWITCH, help="For apply: do what the plan says.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,23 +63,44 @@ def sandbox(
     `drop` removes all that is the sandbox's own.
     """
     main = settings().outside("contrail sandbox works")
+    _check_options(action, {NAME: name, "--pipeline": pipeline, "--model": model, "--yes": yes or None})
     if action == Action.list:
         _list(main, as_json)
         return
     if name is None:
         raise SpecError(f"contrail sandbox {action}: name the sandbox; contrail sandbox list shows all")
     if action == Action.drop:
-        from contrail.operations.sandboxes import drop
-
-        with progress(f"sandbox drop {name}") as show:
-            drop(main, name, show)
-        done(f"sandbox {escape(name)} is gone; the main lake is as it was")
+        _drop(main, name, as_json)
         return
     inside = _inside(main, name, pipeline)
     if action == Action.compare:
         _compare(inside, as_json)
     else:
-        _apply(inside, model, yes, as_json)
+        _apply(inside, model or "champion", yes, as_json)
+
+
+def _check_options(action: Action, given: Mapping[str, object]) -> None:
+    """Refuse what an action does not take, so that nobody believes it was heard.
+
+    Raises:
+        SpecError: naming the options and the action.
+    """
+    if refused := [option for option, value in given.items() if value is not None and option not in _TAKES[action]]:
+        taken = " and ".join(sorted(_TAKES[action])) or "only --json"
+        raise SpecError(
+            f"contrail sandbox {action} does not take {' or '.join(refused)}; it takes {taken}. Nothing was changed"
+        )
+
+
+def _drop(main: Settings, name: str, as_json: bool) -> None:
+    from contrail.operations.sandboxes import drop
+
+    with progress(f"sandbox drop {name}") as show:
+        pipelines = drop(main, name, show)
+    if as_json:
+        print_json({"name": name, "pipelines": pipelines})
+    else:
+        done(f"sandbox {escape(name)} is gone; the main lake is as it was")
 
 
 def _inside(main: Settings, name: str, pipeline: str | None) -> "Inside":
@@ -96,6 +128,7 @@ def _list(main: Settings, as_json: bool) -> None:
     table = Table(*columns, header_style="bold", title="sandboxes")
     for one in found:
         state = "[yellow]unfinished: drop it[/]" if one.unfinished else escape(one.pipeline)
+        state += f" [red]damaged: {escape(', '.join(one.damaged))}[/]" if one.damaged else ""
         shown = (one.made_at[:16].replace("T", " "), one.made_by, ", ".join(one.changed), ", ".join(one.versions))
         table.add_row(
             escape(one.name), state, *map(escape, shown), "" if one.unfinished else f"{one.bytes / 1e6:,.1f} MB"
@@ -117,7 +150,7 @@ def _compare(inside: "Inside", as_json: bool) -> None:
         show("comparing with the snapshots that it began with")
         found = inside.compare()
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_json({**work.model_dump(mode="json"), **found.model_dump(mode="json")})
         return
     _tell(work)
     indented(summary(found))
@@ -138,18 +171,22 @@ def _apply(inside: "Inside", model: str, yes: bool, as_json: bool) -> None:
     from contrail.operations.sandboxes import check_committed
 
     main = backfills_of(inside.pipeline.name)
+    if yes:
+        check_committed(main.settings, main.pipeline)
+        end_changes("backfill", main.pipeline)
     plan, console = inside.plan(main, model), printing.err if as_json else printing.out
     if not as_json:
         _tell(inside.work())
     if plan is None:
         say("The main lake would recompute nothing.", console)
+        if as_json:
+            print_json({"plan": None})
         return
     print_plan(plan, console)
     if not yes:
         say("Nothing was changed. To do it: the same command with --yes, once the code is committed", console)
         result = BackfillResult(plan=plan.summary())
     else:
-        check_committed(main.settings, main.pipeline)
         result = run_plan(main, plan, console)
     if as_json:
         print_json(result.as_dict())

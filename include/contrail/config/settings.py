@@ -7,6 +7,7 @@ does not belong here but in the pipeline's spec.
 import getpass
 import os
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
@@ -166,13 +167,17 @@ class Settings(Frozen):
         """These settings in a sandbox: what is written lies in folders of its own, and no cloud is told.
 
         The catalog, MLflow and the landing zone are the same. ``stored`` has the names of what is a sandbox's own there.
+
+        Raises:
+            SpecError: for a name that is no sandbox's. So no folder or namespace is ever made from one.
         """
+        _check_sandbox(sandbox)
         own = f"sandboxes/{sandbox}"
         uris = ("staging_uri", "reports_uri", "refused_uri", "data_versions_remote_uri", "lineage_uri")
         moved = {name: f"{uri.rstrip('/')}/{own}" for name in uris if (uri := getattr(self, name))}
         outside = {"home_path": self.home_path / own, "cloud_log": None, "analysts": None}
         made = self.model_copy(update={**moved, **outside, "sandbox": sandbox})
-        made._main = self
+        made._main = self.model_copy(update={"sandbox": None})  # an environment's file can name one
         return made
 
     @property
@@ -189,7 +194,7 @@ class Settings(Frozen):
         if self.sandbox:
             raise SpecError(
                 f"{what} only in the main lake, and this process is in the sandbox '{self.sandbox}'. Nothing was done. "
-                f"Leave --sandbox away, or unset {_SANDBOX}."
+                f"Leave --sandbox away, and set the variable to nothing: {_SANDBOX}="
             )
         return self
 
@@ -259,7 +264,8 @@ def settings() -> Settings:
         CONTRAIL_DAGS: The folder of DAG files.
         CONTRAIL_ENGINE: ``sail``, ``spark``, or a Spark master or Connect address.
         CONTRAIL_MEMORY_LIMIT: Memory for rows, for example ``8GiB``.
-        CONTRAIL_SANDBOX: The sandbox that everything is published to; by default the environment's, or none.
+        CONTRAIL_SANDBOX: The sandbox that everything is published to; by default the environment's, or none. Empty means
+            none, whatever the environment's file says.
         CONTRAIL_<NAME>: What the environment's file names in braces.
 
     Raises:
@@ -277,7 +283,8 @@ def settings() -> Settings:
     current = loaded.model_copy(update={field: Path(path) for field, name in folders.items() if (path := given(name))})
     _check_pipelines(current)
     sandbox = current.sandbox if (named := given(_SANDBOX)) is None else named
-    return current if sandbox is None else _in_sandbox(current, sandbox)
+    main = current.model_copy(update={"sandbox": None})
+    return _in_sandbox(main, sandbox) if sandbox else main
 
 
 def enter_sandbox(name: str) -> None:
@@ -286,19 +293,24 @@ def enter_sandbox(name: str) -> None:
     Raises:
         SpecError: for a wrong name.
     """
+    _check_sandbox(name)  # an empty variable would be no sandbox
     os.environ[_SANDBOX] = name
     settings.cache_clear()
     settings()
 
 
 def _in_sandbox(main: Settings, name: str) -> Settings:
-    known = [found.parent.name for found in main.pipelines_path.glob("*/pipeline.yaml")]
-    if wrong := sandbox_problem(name, known):
-        raise SpecError(
-            f"'{name}' cannot be the name of a sandbox (--sandbox, {_SANDBOX}): {wrong}. Nothing was written. "
-            "Choose another, for example: --sandbox deeper_trees"
-        )
+    _check_sandbox(name, [found.parent.name for found in main.pipelines_path.glob("*/pipeline.yaml")])
     return main.inside(name)
+
+
+def _check_sandbox(name: str, pipelines: Iterable[str] = ()) -> None:
+    """Refuse a wrong name. Where no pipelines are given, a sandbox that is older than a pipeline of its name can be seen."""
+    if wrong := sandbox_problem(name, pipelines):
+        raise SpecError(
+            f"'{name}' cannot be the name of a sandbox (--sandbox, {_SANDBOX}): {wrong}. Nothing was written or removed. "
+            "Choose another, for example deeper_trees"
+        )
 
 
 def _check_home(home: Path) -> None:

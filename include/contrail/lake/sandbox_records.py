@@ -9,6 +9,7 @@ from datetime import datetime
 
 from upath import UPath
 
+from contrail.config.names import sandbox_problem
 from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
 from contrail.errors import MissingInputError
@@ -63,14 +64,22 @@ def check(settings: Settings, pipeline: str) -> None:
 def find(settings: Settings, pipeline: str) -> Sandbox | None:
     """Read the record of a pipeline in the sandbox that these settings are in."""
     path = _path(settings, pipeline)
-    return parse_json(Sandbox, path.read_bytes(), str(path)) if path.exists() else None
+    return _read(path) if path.exists() else None
 
 
 def every(settings: Settings, pipeline: str = "*") -> list[Sandbox]:
-    """Read the records of all sandboxes, or of those of one pipeline, by their names."""
-    folder = settings.main.reports / FOLDER
-    found = sorted(folder.glob(f"*/{pipeline}/{_FILE}"), key=str) if folder.exists() else []
-    return [parse_json(Sandbox, path.read_bytes(), str(path)) for path in found]
+    """Read the records of all sandboxes, or of those of one pipeline, by their names.
+
+    Raises:
+        DataError: when one is damaged.
+    """
+    return [_read(path) for path in _records(settings, pipeline)]
+
+
+def names(settings: Settings) -> list[tuple[str, str]]:
+    """List each sandbox with each of its pipelines, also where the record is damaged."""
+    found = [(path.parent.parent.name, path.parent.name) for path in _records(settings)]
+    return [one for one in found if not sandbox_problem(one[0], ())]
 
 
 def write(settings: Settings, record: Sandbox) -> None:
@@ -82,6 +91,15 @@ def remove(settings: Settings, pipeline: str) -> None:
     """Remove a record: from here on nobody reads the sandbox."""
     if (path := _path(settings, pipeline)).exists():
         path.unlink()
+
+
+def _records(settings: Settings, pipeline: str = "*") -> list[UPath]:
+    folder = settings.main.reports / FOLDER
+    return sorted(folder.glob(f"*/{pipeline}/{_FILE}"), key=str) if folder.exists() else []
+
+
+def _read(path: UPath) -> Sandbox:
+    return parse_json(Sandbox, path.read_bytes(), str(path))
 
 
 def _path(settings: Settings, pipeline: str) -> UPath:

@@ -16,8 +16,9 @@ from pyiceberg.table import Table
 from pyiceberg.table.refs import SnapshotRef, SnapshotRefType
 from upath import UPath
 
-from contrail.config.names import in_sandbox, of_sandbox
+from contrail.config.names import in_sandbox, of_sandbox, sandbox_problem
 from contrail.config.settings import Settings
+from contrail.errors import DamagedError, SpecError
 from contrail.files import remove_folder
 from contrail.lake import moving, orphans, sandbox_records
 from contrail.lake.catalog import Tables, open_catalog
@@ -25,6 +26,7 @@ from contrail.lake.recovery import UNREADABLE
 from contrail.lake.sandbox_records import BASE, Pinned
 
 PIN = "sandbox_pin"  # the tag that keeps the pinned snapshot of a sandbox's table from expiring
+_PASSING = frozenset({"tmp", "locks"})  # what a command makes that asks for a sandbox which nobody has made
 
 
 def begin(settings: Settings, pipeline: str) -> dict[str, Pinned]:
@@ -95,10 +97,16 @@ def borrowed(tables: Tables, table: Table) -> set[str]:
     return found
 
 
-def changed(tables: Tables, record: sandbox_records.Sandbox) -> list[str]:
-    """List the tables that a sandbox has published to, or made."""
-    pinned = record.snapshots
-    return [name for name in tables.table_names() if tables.snapshot_id(name) != pinned.get(name)]
+def changed(tables: Tables, record: sandbox_records.Sandbox) -> tuple[list[str], list[str]]:
+    """List the tables that a sandbox has published to, or made, and then those that cannot be read."""
+    pinned, found, damaged = record.snapshots, [], []
+    for name in tables.table_names():
+        try:
+            if tables.snapshot_id(name) != pinned.get(name):
+                found.append(name)
+        except DamagedError:
+            damaged.append(name)
+    return found, damaged
 
 
 def names_in_catalog(main: Settings) -> set[tuple[str, str]]:
@@ -128,9 +136,48 @@ def own_bytes(main: Settings, sandbox: str) -> int:
 
 def folders(main: Settings, sandbox: str) -> list[UPath]:
     """List the folders beside the lake that are a sandbox's alone."""
-    own = main.inside(sandbox)
-    uris = (own.staging_uri, own.refused_uri, own.data_versions_remote_uri, own.lineage_uri, own.reports_uri)
-    return [*(UPath(uri) for uri in uris if uri), UPath(own.home_path)]
+    return _beside(main.inside(sandbox))
+
+
+def removable(main: Settings, sandbox: str) -> list[UPath]:
+    """List those of a sandbox's folders that exist, for they are to be removed.
+
+    Raises:
+        SpecError: for one that is not directly in a folder of sandboxes, whatever led there.
+    """
+    found = []
+    for folder, above in zip(folders(main, sandbox), _of_all(main), strict=True):
+        if folder.exists():
+            if folder.resolve().parent != above.resolve():
+                raise SpecError(
+                    f"the sandbox '{sandbox}' would lie in {folder}, which is not a folder directly in {above}. Nothing was "
+                    "removed. A link there has to be removed by hand"
+                )
+            found.append(folder)
+    return found
+
+
+def names_in_folders(main: Settings) -> set[str]:
+    """List the sandboxes that have anything in their folders beside the lake, whole or not."""
+    places = [one for above in _of_all(main) if above.exists() for one in above.iterdir()]
+    return {
+        one.name
+        for one in places
+        if not sandbox_problem(one.name, ()) and one.is_dir() and any(it.name not in _PASSING for it in one.iterdir())
+    }
+
+
+def _of_all(main: Settings) -> list[UPath]:
+    """The folders that have the folders of all sandboxes, in the order of ``folders``."""
+    return [folder / sandbox_records.FOLDER for folder in _beside(main)]
+
+
+def _beside(settings: Settings) -> list[UPath]:
+    uris = (
+        settings.staging_uri, settings.refused_uri, settings.data_versions_remote_uri, settings.lineage_uri,
+        settings.reports_uri,
+    )  # fmt: skip
+    return [*(UPath(uri) for uri in uris if uri), UPath(settings.home_path)]
 
 
 def _clear(catalog: Catalog, settings: Settings, spaces: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from contrail.adapters import registry, sandbox_models
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
-from contrail.errors import MissingInputError, SpecError
+from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.files import remove_folder
 from contrail.frozen import Frozen
 from contrail.lake import sandbox_records, sandboxes
@@ -36,7 +36,7 @@ class SandboxLine(Frozen):
     """A sandbox of one pipeline, as a list shows it.
 
     ``bytes`` counts the files of the whole sandbox that are its own. ``unfinished`` has no record: dropping it was stopped,
-    or making it.
+    or making it. ``damaged`` are the tables that cannot be read, or why nothing can.
     """
 
     name: str
@@ -47,6 +47,7 @@ class SandboxLine(Frozen):
     pinned: dict[str, int | None] = {}  # noqa: RUF012 - a frozen model copies it
     changed: tuple[str, ...] = ()
     versions: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     bytes: int = 0
     unfinished: bool = False
 
@@ -173,58 +174,64 @@ def check_committed(settings: Settings, pipeline: Pipeline) -> None:
 
 
 def listed(main: Settings) -> list[SandboxLine]:
-    """Every sandbox, also what is left of one that was half made or dropped."""
-    records = sandbox_records.every(main)
-    found = [_line(main, record) for record in records]
-    whole = {one.name for one in records}
-    left = {name for name, _ in sandboxes.names_in_catalog(main)} | _folders(main)
-    found += [SandboxLine(name=name, pipeline="", unfinished=True) for name in sorted(left - whole)]
+    """Every sandbox, also a damaged one, and what is left of one that was half made or dropped."""
+    whole = sandbox_records.names(main)
+    found = [_line(main, *one) for one in whole]
+    left = {name for name, _ in sandboxes.names_in_catalog(main)} | sandboxes.names_in_folders(main)
+    found += [SandboxLine(name=name, pipeline="", unfinished=True) for name in left - {name for name, _ in whole}]
     return sorted(found, key=lambda one: (one.name, one.pipeline))
 
 
-def _folders(main: Settings) -> set[str]:
-    folder = main.home_path / sandbox_records.FOLDER
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()
-
-
-def _line(main: Settings, record: Sandbox) -> SandboxLine:
-    lake = Lake(main.inside(record.name), record.pipeline)
-    versions = [one.version for one in registry.versions(lake.settings, record.pipeline)]
+def _line(main: Settings, name: str, pipeline: str) -> SandboxLine:
+    own = main.inside(name)
+    try:
+        record = sandbox_records.find(own, pipeline)
+        changed, damaged = sandboxes.changed(Lake(own, pipeline), record) if record else ([], [])
+    except DataError as error:
+        return SandboxLine(name=name, pipeline=pipeline, damaged=(str(error).splitlines()[0],))
+    if record is None:  # dropped just now
+        return SandboxLine(name=name, pipeline=pipeline, unfinished=True)
+    versions = [one.version for one in registry.versions(own, pipeline)]
     return SandboxLine(
-        name=record.name,
-        pipeline=record.pipeline,
+        name=name,
+        pipeline=pipeline,
         made_at=record.made_at.isoformat(timespec="seconds"),
         made_by=record.made_by,
         revision=record.code_revision,
         pinned=record.snapshots,
-        changed=tuple(sandboxes.changed(lake, record)),
+        changed=tuple(changed),
+        damaged=tuple(damaged),
         versions=tuple(version for version in versions if int(version) > record.versions),
-        bytes=sandboxes.own_bytes(main, record.name),
+        bytes=sandboxes.own_bytes(main, name),
     )
 
 
-def drop(main: Settings, name: str, progress: Callable[[str], None] = silent) -> None:
+def drop(main: Settings, name: str, progress: Callable[[str], None] = silent) -> tuple[str, ...]:
     """Remove a sandbox, in all pipelines: its records first, then all that is its own. Again is harmless.
 
     Files of the main lake stay, whoever refers to them.
 
+    Returns:
+        The pipelines that it was of.
+
     Raises:
+        SpecError: for a name that is no sandbox's, before anything is removed.
         MissingInputError: when there is no such sandbox, nor anything left of one.
         EngineError: when the catalog or MLflow does not answer. The same command goes on.
     """
-    own = main.inside(name)
-    pipelines = {one.pipeline for one in sandbox_records.every(main) if one.name == name}
-    pipelines |= {pipeline for sandbox, pipeline in sandboxes.names_in_catalog(main) if sandbox == name}
-    folders = [folder for folder in sandboxes.folders(main, name) if folder.exists()]
+    own, folders = main.inside(name), sandboxes.removable(main, name)
+    known = {*sandbox_records.names(main), *sandboxes.names_in_catalog(main)}
+    pipelines = sorted(pipeline for sandbox, pipeline in known if sandbox == name)
     if not pipelines and not folders:
-        known = ", ".join(sorted({one.name for one in listed(main)})) or "none"
-        raise MissingInputError(f"there is no sandbox '{name}'. Sandboxes: {known}")
-    for pipeline in sorted(pipelines):
+        there = ", ".join(sorted({one.name for one in listed(main)})) or "none"
+        raise MissingInputError(f"there is no sandbox '{name}'. Sandboxes: {there}")
+    for pipeline in pipelines:
         sandbox_records.remove(own, pipeline)
-    for pipeline in sorted(pipelines):
+    for pipeline in pipelines:
         progress(f"models of {pipeline}")
         sandbox_models.drop(own, pipeline)
     progress("tables")
     sandboxes.drop(main, name)
     for folder in folders:
         remove_folder(folder)
+    return tuple(pipelines)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contrail.adapters import data_versions
-from contrail.adapters.data_versions import add_and_push, fetch
+from contrail.adapters.data_versions import add_and_push, fetch, objects
 from contrail.config.settings import Settings, settings
 from contrail.errors import DataError, MissingInputError
 
@@ -185,3 +185,12 @@ def test_four_that_begin_at_once_all_version_their_files(current):
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0] * 4
+
+
+def test_a_sandbox_fetches_what_the_main_lake_has_and_owns_none_of_it(current: Settings, landed: Path) -> None:
+    md5 = add_and_push(current, [landed / "0.csv"])[landed / "0.csv"]
+    own = current.inside("deeper")
+    assert fetch(own, md5, current.home_path / "fetched").read_text() == "a\n0\n"
+    assert list(objects(own)) == []
+    with pytest.raises(MissingInputError, match=rf"no data with MD5 {'0' * 32} in .*deeper.* or "):
+        fetch(own, "0" * 32, current.home_path / "none")

@@ -9,7 +9,7 @@ from contrail.adapters import engine
 from contrail.config.environment_file import UnsetError
 from contrail.config.prices import load_prices
 from contrail.config.runtimes import RUNTIMES, unfit
-from contrail.config.settings import Settings, settings
+from contrail.config.settings import Settings, enter_sandbox, settings
 from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.errors import SpecError
 from contrail.methods.cost import expected_cost
@@ -210,7 +210,65 @@ def test_a_sandbox_shares_stores_and_landing_zone_and_writes_elsewhere(
     assert own.main == main.main == main
 
 
-@pytest.mark.parametrize("name", ["", "../x", "Deeper", "flight_delay", "main"])
+NO_SANDBOXES = [
+    "..",
+    ".",
+    "a/b",
+    "/",
+    "/tmp",
+    "lab/../..",
+    "lab ",
+    " lab",
+    "lab\n",
+    " ",
+    "Deeper",
+    "main",
+    "lab__x",
+    "ä",
+]
+
+
+@pytest.mark.parametrize("name", [*NO_SANDBOXES, "flight_delay"])
 def test_a_wrong_name_of_a_sandbox_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with pytest.raises(SpecError, match=rf"'{re.escape(name)}' cannot be the name of a sandbox .* Nothing was written"):
         load(monkeypatch, "dev", CONTRAIL_SANDBOX=name)
+
+
+@pytest.mark.parametrize("name", ["", *NO_SANDBOXES])
+def test_no_folder_is_ever_named_by_what_is_no_sandbox(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    main = load(monkeypatch, "dev")
+    with pytest.raises(SpecError, match="cannot be the name of a sandbox"):
+        main.inside(name)
+    with pytest.raises(SpecError, match="cannot be the name of a sandbox"):
+        enter_sandbox(name)
+
+
+def test_a_sandbox_older_than_a_pipeline_of_its_name_can_still_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, "dev").inside("flight_delay").sandbox == "flight_delay"
+
+
+@pytest.fixture
+def of_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A project whose environment ``dev`` is in a sandbox."""
+    folder = tmp_path / "include" / "environments"
+    folder.mkdir(parents=True)
+    text = (PROJECT / "include" / "environments" / "dev.yaml").read_text()
+    (folder / "dev.yaml").write_text(f"{text}\nsandbox: of_file\n")
+    monkeypatch.setenv("CONTRAIL_PIPELINES", str(PROJECT / "include" / "pipelines"))
+    monkeypatch.setenv("CONTRAIL_PROJECT", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("variable", "sandbox"), [(None, "of_file"), ("other", "other"), ("", None)])
+def test_an_environments_sandbox_has_a_main_lake_too(
+    monkeypatch: pytest.MonkeyPatch, of_file: Path, variable: str | None, sandbox: str | None
+) -> None:
+    own = load(monkeypatch, "dev", **({} if variable is None else {"CONTRAIL_SANDBOX": variable}))
+    assert own.sandbox == sandbox
+    assert (own.main.sandbox, own.main.stored("toy"), own.main.main) == (None, "toy", own.main)
+    assert own.home_path == own.main.home_path / (f"sandboxes/{sandbox}" if sandbox else "")
+
+
+def test_an_environments_own_settings_know_a_main_lake_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = load(monkeypatch, "dev").model_copy(update={"sandbox": "of_file"})
+    assert named.inside("other").main.sandbox is None

@@ -10,6 +10,7 @@ from tests.conftest import PROJECT, Prepare, Toy
 from tests.scan import holding
 from tests.toy_tables import publish_heavier, publish_toy
 
+from contrail.config import settings as configured
 from contrail.config.model_spec import RetentionSpec
 from contrail.config.settings import settings
 from contrail.errors import MissingInputError, SpecError
@@ -133,6 +134,63 @@ def test_code_that_no_commit_has_is_not_applied(main: Toy, monkeypatch: pytest.M
     monkeypatch.setattr(sandboxes, "uncommitted", lambda _: ["features.py"])
     with pytest.raises(SpecError, match=r"of no commit: features\.py"):
         sandboxes.check_committed(main.settings, main.pipeline)
+
+
+def everything(home: Path) -> set[str]:
+    return {str(path) for path in home.rglob("*") if "tmp" not in path.parts}
+
+
+@pytest.mark.parametrize("checked", [True, False], ids=["checked", "were the name not checked"])
+def test_no_name_makes_a_drop_remove_what_is_no_sandbox(
+    main: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checked: bool
+) -> None:
+    inside(main, "lab")
+    home, other = main.settings.home_path, tmp_path / "other"
+    other.mkdir()
+    before = everything(home)
+    if not checked:
+        monkeypatch.setattr(configured, "sandbox_problem", lambda *_: None)
+    for name in ("..", ".", "", "a/b", str(other), "lab/../..", "lab/..", "lab/../../sandboxes", "lab ", "Lab"):
+        with pytest.raises((SpecError, MissingInputError) if not checked else SpecError):
+            sandboxes.drop(main.settings, name)
+        assert everything(home) == before, name
+        assert other.exists(), name
+
+
+def test_a_link_in_the_place_of_a_sandbox_is_not_followed(main: Toy, tmp_path: Path) -> None:
+    inside(main, "lab")
+    (tmp_path / "other" / "rows").mkdir(parents=True)
+    link = main.settings.home_path / "reports" / "sandboxes" / "linked"
+    link.symlink_to(tmp_path / "other")
+    before = everything(main.settings.home_path)
+    with pytest.raises(SpecError, match=r"the sandbox 'linked' would lie in .*linked, .* Nothing was removed"):
+        sandboxes.drop(main.settings, "linked")
+    assert everything(main.settings.home_path) == before
+    assert (tmp_path / "other" / "rows").exists()
+    link.unlink()
+
+
+def test_a_list_has_no_sandbox_that_nobody_made_and_drops_what_is_there(main: Toy) -> None:
+    inside(main, "lab")
+    for left in ("typo/tmp", "typo/locks", ".hidden/tables", "No Name/tables"):
+        (main.settings.home_path / "sandboxes" / left).mkdir(parents=True)
+    assert [one.name for one in sandboxes.listed(main.settings)] == ["lab"]
+    assert sandboxes.drop(main.settings, "lab") == ("toy",)
+
+
+@pytest.mark.parametrize(("what", "said"), [("features", "features"), ("record", "sandbox.json")])
+def test_a_list_says_what_is_damaged_and_has_the_others(main: Toy, what: str, said: str) -> None:
+    own = inside(main)
+    inside(main, "whole")
+    if what == "features":
+        Path(own.lake.table("features").metadata_location.removeprefix("file://")).write_bytes(b"torn")
+    else:
+        (Path(str(own.settings.reports)) / "toy" / "sandbox.json").write_bytes(b"torn")
+    damaged, whole = sandboxes.listed(main.settings)
+    assert (damaged.name, len(damaged.damaged), whole.name, whole.damaged) == ("deeper", 1, "whole", ())
+    assert said in damaged.damaged[0]
+    sandboxes.drop(main.settings, "deeper")
+    assert [one.name for one in sandboxes.listed(main.settings)] == ["whole"]
 
 
 class Killed(BaseException):

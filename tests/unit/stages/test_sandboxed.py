@@ -91,7 +91,7 @@ def test_a_publication_of_either_is_not_seen_by_the_other(main: Toy) -> None:
     assert len(shared) == len(DAYS) - 2
     record = sandbox_records.find(own.settings, "toy")
     assert record
-    assert sandboxes.changed(own.lake, record) == ["features"]
+    assert sandboxes.changed(own.lake, record) == (["features"], [])
 
 
 def test_two_sandboxes_know_nothing_of_each_other(main: Toy) -> None:

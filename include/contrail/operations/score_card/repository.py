@@ -5,7 +5,6 @@ Files are read, never run. Without a repository, as in an installed wheel, nothi
 
 import ast
 import re
-import subprocess
 import tomllib
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from contrail import git
 from contrail.operations.score_card.claims import Claim, Needed
 
 _CI, _SCRIPT, _MAKEFILE = ".github/workflows/ci.yaml", ".ci/run", "Makefile"
@@ -107,19 +107,11 @@ class Repository:
 
     def is_committed(self, path: Path) -> bool:
         """Whether git has a file or folder as it is now."""
-        return bool(self._git("ls-files", "--", str(path))) and not self._git("status", "--porcelain", "--", str(path))
+        there = git.said(self.root, "ls-files", "--", str(path))
+        return bool(there) and not git.said(self.root, "status", "--porcelain", "--", str(path))
 
     def _committed_at(self, path: str) -> str:
-        return self._git("log", "-1", "--format=%cI", "--", path)
-
-    def _git(self, *arguments: str) -> str:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(self.root), *arguments], capture_output=True, text=True, check=False
-            )
-        except FileNotFoundError:  # no git on this machine
-            return ""
-        return done.stdout.strip() if done.returncode == 0 else ""
+        return git.said(self.root, "log", "-1", "--format=%cI", "--", path)
 
 
 def _yaml(text: str) -> dict[Any, Any]:
