@@ -50,7 +50,7 @@ def measure() -> str:
             "",
             "CPU seconds and peak memory of whole processes, imports included; one run each. The first verdict of a day counts "
             "its features, and predicts and joins the rows of the day whose labels became mature. After a day was scored, its "
-            "features are counted already. No verdict reads the rows of the 26 days before.",
+            "features are counted already. No verdict reads the rows of the days before.",
             "",
         ]
     )

@@ -1,5 +1,6 @@
 """Modules loaded in less time than ``import`` alone needs. Which modules does not belong here."""
 
+import atexit
 import gc
 import sys
 from collections.abc import Collection, Iterator
@@ -22,6 +23,8 @@ def quick_imports(absent: Collection[str] = (), late: Collection[str] = ()) -> I
         late: Modules that load when somebody first uses them.
     """
     finder, collects, before = _Finder(absent, late), gc.isenabled(), len(sys.modules)
+    # What DuckDB has made by now must be freed before it is, or it writes a page about leaks when the process ends.
+    used = "duckdb" in sys.modules
     gc.disable()
     sys.meta_path.insert(0, finder)
     try:
@@ -30,6 +33,8 @@ def quick_imports(absent: Collection[str] = (), late: Collection[str] = ()) -> I
         sys.meta_path.remove(finder)
         if len(sys.modules) > before:
             gc.freeze()
+            if used:
+                atexit.register(gc.unfreeze)
         if collects:
             gc.enable()
 

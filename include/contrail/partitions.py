@@ -78,7 +78,9 @@ def _day(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise SpecError(f"not a date: {error}. Write dates as YYYY-MM-DD, for example 2013-11-01.") from error
+        raise SpecError(
+            f"'{text}' is not a date: {error}. Write dates as YYYY-MM-DD, for example 2013-11-01."
+        ) from error
     if not FIRST_DAY <= day <= LAST_DAY:
         raise SpecError(f"{day} is outside {FIRST_DAY} to {LAST_DAY}. No partition can lie there; is the year right?")
     return day

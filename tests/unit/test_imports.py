@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,3 +62,12 @@ def test_an_error_leaves_everything_as_it_was(module: str) -> None:
         raise RuntimeError
     assert sys.meta_path == before
     assert gc.isenabled()
+
+
+def test_duckdb_that_was_used_before_ends_without_a_word() -> None:
+    """DuckDB counts its objects when the process ends. Those that the collector leaves out were there still."""
+    used = "import duckdb\nwith duckdb.connect() as one:\n    one.sql('SELECT 1').fetchall()\n"
+    then = "from contrail.imports import quick_imports\nwith quick_imports():\n    import colorsys\n"
+    loaded = "from contrail.config.pipeline import load_pipeline\n"
+    ended = subprocess.run([sys.executable, "-c", loaded + used + then], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""

@@ -41,7 +41,9 @@ StagesOption = Annotated[
 ]
 ModelOption = Annotated[
     str,
-    typer.Option(metavar=NAME, help="champion, challenger, a version, or as-of: the champion as of each partition."),
+    typer.Option(
+        metavar=NAME, help="champion, challenger, latest, a version, or as-of: the champion as of each partition."
+    ),
 ]
 CommitsOption = Annotated[
     Commits, typer.Option(help="whole: one job, one commit. chunk: a commit a chunk. partition: a commit a day.")

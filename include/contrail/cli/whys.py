@@ -253,7 +253,7 @@ def _print_change(found: "OnePrediction", wanted: Mapping[str, object]) -> None:
     elif before and after:
         say(f"With your changes: [bold]{after.score:.6g}[/]{decided(after.score)}")
         then = {effect.feature: effect for effect in before.effects}
-        table = _table("feature", "value", "becomes", "effect", "becomes")
+        table = _table("feature", "value", "new value", "effect", "new effect")
         for effect in after.effects:
             if effect.feature in wanted:
                 old = then[effect.feature]

@@ -181,7 +181,7 @@ class DriftSpec(Frozen):
     """
 
     false_alarm_rate: float = Field(
-        default=0.02,
+        default=0.05,
         gt=0,
         lt=0.5,
         description="Share of usual runs of days that raise drift of the features by chance.",

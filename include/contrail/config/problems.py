@@ -14,6 +14,7 @@ from contrail.config.names import PATTERN_WORDS
 from contrail.config.yaml_file import Place, YamlFile
 
 _LONGEST = 300
+_SHOWN = 20  # of the known names, where none is near
 _OF_KEY = "[key]"  # how pydantic names the key of a mapping itself
 
 
@@ -25,9 +26,10 @@ class Problem(NamedTuple):
 
 
 def hint(name: str, known: Sequence[str], what: str) -> str:
-    """The known name that is nearest to a wrong one, or all of them, which are ``what``."""
+    """The known name that is nearest to a wrong one, or the first of them, which are ``what``."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(known)}"
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(known[:_SHOWN])}{more}"
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:

@@ -36,7 +36,7 @@ class Contributions:
         """
         at, spread = self.names.index(name), float(self.parts.sum(axis=1).std())
         parts = self.parts[:, at] / spread if spread else np.zeros(len(self.parts))
-        codes = bins.places(self._column(name, at))
+        codes = _rounded(bins).places(self._column(name, at))
         rows = np.bincount(codes, minlength=bins.size)
         means = np.bincount(codes, parts, bins.size) / np.maximum(rows, 1)
         known = np.flatnonzero(rows)
@@ -56,6 +56,13 @@ class Contributions:
         texts = np.array([*self.categories[name], None], dtype=object)
         codes = np.where(np.isfinite(values), values, len(texts) - 1).astype(np.int64)
         return pa.chunked_array([pa.array(texts[codes], pa.string())])
+
+
+def _rounded(bins: Bins) -> Bins:
+    """The bins of values that were rounded as the sample's were. A value at an edge stays in its bin."""
+    if not isinstance(bins, NumberBins):
+        return bins
+    return bins.model_copy(update={"edges": tuple(map(float, np.array(bins.edges, np.float32)))})
 
 
 def effect_distances(effects: Floats, counts: Floats, others: Floats) -> Floats:

@@ -37,8 +37,10 @@ _LARGE = 0.05
 # A scale rests on two or three days of the window. Without this added share the feature with the luckiest scale would
 # decide. Chosen on January to August of flight_delay and a year of bike_demand: see ``benchmarks/drift_calibration.py``.
 _SCALE_ADDED = 0.02
-# A short window has too few runs to tell what is rare. Below this exceedance none is.
-_LEAST_THRESHOLD = 0.5
+# Some windows have too few runs, or too quiet ones, to tell what is rare. Below this exceedance no run is: of many days, and
+# of few. Of few days, each day of a run must be a large one.
+_MANY_DAYS = 56
+_LEAST_OF_MANY, _LEAST_OF_FEW = 0.5, 1.0
 _FOLDS = 10
 
 
@@ -277,8 +279,8 @@ def _day_threshold(days: Sequence[date], measured: Floats, drift: DriftSpec) -> 
     for k in np.unique(fold):
         passed = np.min([exceedances(distances, *_scales(distances[fold != k])) for distances in measured], axis=0)
         largest[fold == k] = _runs(days, passed, drift).max(axis=1)[fold == k]
-    runs = largest[np.isfinite(largest)]
-    return max(_LEAST_THRESHOLD, float(_upper_quantile(runs, drift.false_alarm_rate)) if len(runs) else 0.0)
+    runs, least = largest[np.isfinite(largest)], _LEAST_OF_FEW if len(days) < _MANY_DAYS else _LEAST_OF_MANY
+    return max(least, float(_upper_quantile(runs, drift.false_alarm_rate)) if len(runs) else 0.0)
 
 
 def _runs(days: Sequence[date], passed: Floats, drift: DriftSpec) -> Floats:

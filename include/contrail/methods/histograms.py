@@ -136,7 +136,9 @@ def _edges(numbers: Floats, bins: int, codes: Codes) -> tuple[float, ...]:
     width = max(high - low, abs(high) / 10, 1e-9)
     below = [low - far * width for far in reversed(_RANGES_AWAY)]
     above = [high + far * width for far in _RANGES_AWAY]
-    return tuple(float(edge) for edge in np.unique([*below, np.nextafter(low, -np.inf), *inner, *above]))
+    # A little less than the lowest value, also for one that was rounded to 32 bits, as a model's are.
+    less = low - max(abs(low) * float(np.finfo(np.float32).eps), float(np.finfo(np.float32).tiny))
+    return tuple(float(edge) for edge in np.unique([*below, less, *inner, *above]))
 
 
 def _usual_range(numbers: Floats, codes: Codes) -> tuple[float, float]:

@@ -52,12 +52,13 @@ class Effect(Frozen):
 class Explained(Frozen):
     """A score and its parts. ``base`` and all contributions sum to ``raw``: log-odds of the score, or the score itself.
 
-    Where the model has a calibration step, they are the log-odds before it.
+    Where the model has a calibration step (``calibrated``), they are the log-odds before it.
     """
 
     score: float
     raw: float
     base: float
+    calibrated: bool
     effects: tuple[Effect, ...]
 
 
@@ -202,7 +203,8 @@ def explained(rows: pa.Table, spec: PipelineSpec, package: ModelPackage, persona
     ]
     effects.sort(key=lambda effect: (-abs(effect.contribution), effect.feature))
     score = float(package.predict(rows)[0])
-    return Explained(score=score, raw=base + sum(parts), base=base, effects=tuple(effects))
+    calibrated = package.card.calibration is not None
+    return Explained(score=score, raw=base + sum(parts), base=base, calibrated=calibrated, effects=tuple(effects))
 
 
 def _past(lake: Lake, spec: PipelineSpec, day: date, entity: Mapping[str, Any]) -> tuple[Past, ...]:

@@ -89,7 +89,7 @@ def flips_of(
     try:
         steps = [steps_of(package, name, own[name]) for name in free]
     except DataError as error:  # the profile of the training window is of another version of Contrail
-        return _nothing(f"Nothing was tried: {error}")
+        return _nothing(f"What would flip the decision was not looked for: {error}")
     threshold = package.threshold(spec.score)
     single, double = counterfactuals.flips(package, package.matrix(rows), steps, threshold, _MOST)
     flagged = bool(receipt.prediction >= threshold)

@@ -111,7 +111,7 @@ class ScoreOptions(StageOptions):
 
     model: str = Field(
         default="champion",
-        description="champion, challenger, a version number, or as-of: the champion as of each partition.",
+        description="champion, challenger, latest, a version number, or as-of: the champion as of each partition.",
     )
     each_partition: Annotated[bool, INTERNAL] = Field(
         default=False, description="Make one commit a partition instead of one for the range."

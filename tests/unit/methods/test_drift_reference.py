@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.unit.methods.made_days import LATER, START, TRAINED, features, measured, one_feature, reference_of
+from tests.unit.methods.made_days import LABEL, LATER, START, TRAINED, features, measured, one_feature, reference_of
 
 from contrail.config.model_spec import DriftSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.methods import drift_reference
 from contrail.methods.days_before import enough_before, pooled
-from contrail.methods.drift_reference import DriftReference, exceedances
+from contrail.methods.drift_effects import Contributions
+from contrail.methods.drift_reference import DriftReference, build_reference, exceedances
 from contrail.methods.label_drift import build_label_reference
 
 
@@ -52,15 +53,15 @@ def test_days_far_apart_are_compared_with_all_others(spec: PipelineSpec) -> None
 
 def test_the_scales_of_a_day_come_from_other_days(spec: PipelineSpec) -> None:
     """Thirty features with long tails. Judged by scales that had seen them, the window's days would promise too much."""
-    rates = []
+    rates, drift = [], DriftSpec(false_alarm_rate=0.02)
     for seed in range(20):
         rng = np.random.default_rng(seed)
         days = [START + timedelta(days=i) for i in range(700)]
         values = rng.lognormal(size=(700, 30)) / 10
         window, later = values[:200], values[200:]
-        threshold = drift_reference._day_threshold(days[:200], np.stack([window] * 3), DriftSpec())
+        threshold = drift_reference._day_threshold(days[:200], np.stack([window] * 3), drift)
         passed = exceedances(later, *drift_reference._scales(window))
-        rates.append((drift_reference._runs(days[200:], passed, DriftSpec()).max(axis=1) > threshold).mean())
+        rates.append((drift_reference._runs(days[200:], passed, drift).max(axis=1) > threshold).mean())
     assert 0.005 < np.mean(rates) < 0.03
 
 
@@ -126,3 +127,14 @@ def test_a_damaged_reference_is_refused_with_what_is_wrong(reference: DriftRefer
     content = json.dumps({**json.loads(reference.to_json()), "surprise": 1}).encode()
     with pytest.raises(DataError, match=r"(?s)is damaged: .*surprise"):
         DriftReference.from_json(content)
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2, 0.3, 0.7], [-0.3, 0.0, 0.1, 1e6], [16777217.0, 16777219.5, 2e9, 3.1e9]])
+def test_a_value_has_the_effect_of_its_own_bin_though_models_round_it(spec: PipelineSpec, values: list[float]) -> None:
+    narrow, window = one_feature(spec, "number", [values] * 20)
+    sample = np.array(values * 5, np.float32)[:, None]
+    own = np.arange(4.0) - 1.5
+    known = Contributions(("only",), {}, sample, np.tile(own, 5)[:, None])
+    usual = build_reference(window, narrow, LABEL, known).features["only"]
+    places = usual.places(pa.chunked_array([values]))
+    assert np.array(usual.effects)[places] == pytest.approx(own / own.std())

@@ -9,7 +9,7 @@ import * as words from "./words.js";
 
 /** What the gate said, in words. */
 export const VERDICTS = { pass: "Passed", waits: "Waits for an approver", refused: "Refused" };
-const LOWER_IS_BETTER = new Set(["log_loss", "brier", "calibration_error", "rmse", "mae"]);
+const LOWER_IS_BETTER = new Set(["log_loss", "brier", "calibration_error", "rmse", "mae", "cost_per_row"]);
 const NAMES = { auc: "AUC", log_loss: "Log loss", brier: "Brier score", calibration_error: "Calibration error", rmse: "RMSE", mae: "MAE", bias: "Bias" };
 const metricName = (name) => NAMES[name] ?? words.capital(name.replaceAll("_", " "));
 const SHOWN = 12; // features, by importance

@@ -159,7 +159,7 @@ class View {
   }
 
   waterfall(found, changes, show, binary) {
-    const { effects, base, raw, score } = found.changed ?? found.published;
+    const { effects, base, raw, score, calibrated } = found.changed ?? found.published;
     const before = new Map(found.published.effects.map((one) => [one.feature, one]));
     const first = effects.filter((one, at) => at < SHOWN || one.feature in changes);
     const rest = effects.filter((one) => !first.includes(one));
@@ -169,7 +169,8 @@ class View {
     const ends = [base, raw, ...steps.map((one) => one.to)];
     const [least, most] = [Math.min(...ends), Math.max(...ends)];
     const place = (value) => (100 * (value - least)) / (most - least || 1);
-    const means = (value) => (binary ? words.rate(1 / (1 + Math.exp(-value))) : words.number(value));
+    // A calibration step follows the trees. What it makes of a part of their sum says nothing.
+    const means = (value) => (binary && !calibrated ? words.rate(1 / (1 + Math.exp(-value))) : words.number(value));
     const bar = (from, to) => h("span", { class: "step", data: { way: to > from ? "up" : "down" } }, h("i", { style: { left: `${place(Math.min(from, to))}%`, width: `${Math.max(0.4, Math.abs(place(to) - place(from)))}%` } }));
     const line = (name, value, step, sum, attributes = {}) => ({ ...attributes, cells: [name, value, step, sum] });
     const rows = [
@@ -184,9 +185,10 @@ class View {
         ),
       ),
       rest.length > 0 && line(h("span", { class: "soft" }, words.so(rest.length, "other feature")), "", h("span", { class: "effect" }, h("b", {}, words.signed(others)), bar(at, raw)), means(raw)),
+      calibrated && line(h("span", { class: "soft" }, "Before the calibration step"), "", "", means(raw)),
       line(h("strong", {}, found.changed ? "With your changes" : "Score"), "", "", h("strong", {}, show(score))),
     ].filter(Boolean);
-    return table(["Feature", "Value: change it to see what if", binary ? "Effect, in log-odds" : "Effect", { label: "Then", number: true }], rows, { label: "What each feature did to the score" });
+    return table(["Feature", "Value: change it to see what if", binary ? "Effect, in log-odds" : "Effect", { label: binary && calibrated ? "Then, in log-odds" : "Then", number: true }], rows, { label: "What each feature did to the score" });
   }
 
   /** A field with the value of a feature. Empty means unknown. */
