@@ -72,6 +72,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CONTRAIL_HOME", str(path))
     monkeypatch.setenv("CONTRAIL_PROJECT", str(PROJECT))
     monkeypatch.delenv("CONTRAIL_PIPELINES", raising=False)
+    monkeypatch.setenv("CONTRAIL_SANDBOX", "")  # a command may set it, and it is as before when the test ends
     settings.cache_clear()
     yield path
     settings.cache_clear()

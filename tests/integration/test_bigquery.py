@@ -28,7 +28,7 @@ from contrail.adapters.bigquery import Warehouse
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import ContrailError, DataError, MissingInputError, SpecError
-from contrail.lake import datasets, records
+from contrail.lake import datasets, drift_records, records
 from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.stages.results import CopiedTable
@@ -411,7 +411,7 @@ def test_a_table_gains_columns_and_loses_none(cloud: Cloud) -> None:
     cloud.publish()
     assert settings().analysts
     warehouse = Warehouse(settings().analysts, "toy", {})  # type: ignore[arg-type]
-    old = records.drift(cloud.toy.spec)
+    old = drift_records.drift(cloud.toy.spec)
     gained = {**old.columns, "note": old.columns["verdict"].model_copy(update={"doc": "What to do.", "required": True})}
     warehouse.ensure(datasets.Dataset("drift", "Another description.", gained, old.key))
     table = cloud.client.get_table(warehouse.name_of("drift"))
@@ -475,7 +475,7 @@ def test_files_of_a_bucket_are_loaded_by_bigquery_itself(cloud: Cloud, monkeypat
 
 def test_the_fingerprint_is_the_same_in_both(cloud: Cloud) -> None:
     """Of values that engines write in different ways."""
-    drift = records.drift(cloud.toy.spec)
+    drift = drift_records.drift(cloud.toy.spec)
     values = [0.0, -0.0, 1e-9, 0.1 + 0.2, -1.5, 123456.789, 2.5e-10, 1e300, -1e300, float("nan"), None]
     rows = [
         {

@@ -13,7 +13,7 @@ import duckdb
 
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import ColumnSpec
-from contrail.lake import datasets, records
+from contrail.lake import datasets, drift_records, records
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.partitions import Partitions, as_ranges
 
@@ -133,7 +133,7 @@ def views(spec: PipelineSpec) -> list[View]:
         View(predictions, "predictions", "", spec.personal),
         View(latest, "predictions", newest, spec.personal),
         View(performance, "performance", " WHERE t.shadow IS NOT TRUE"),
-        View(records.drift(spec), "drift", ""),
+        View(drift_records.drift(spec), "drift", ""),
     ]
 
 

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from contrail.adapters.registry import RegisteredModel
 from contrail.errors import MissingInputError
-from contrail.lake import records
+from contrail.lake import drift_records
 from contrail.methods.days_before import REACH_DAYS
 from contrail.methods.drift import day_statistics
 from contrail.methods.drift_verdicts import history_days, verdicts
@@ -55,7 +55,7 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     rows = published_rows(measured)
     name, version = measured.model.name, str(measured.model.version)
     provenance = run.provenance(inputs, model_name=name, model_version=version)
-    published = run.lake.publish(records.drift(run.pipeline.spec), rows, run.partitions, provenance)
+    published = run.lake.publish(drift_records.drift(run.pipeline.spec), rows, run.partitions, provenance)
     unusual = _unusually_flagged(run, measured.model)
     if unusual:
         run.progress(f"the share of predictions that are flagged was outside its usual range on {', '.join(unusual)}")

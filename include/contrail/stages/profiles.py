@@ -20,7 +20,7 @@ import pyarrow as pa
 from contrail.adapters.registry import RegisteredModel
 from contrail.config.names import listed
 from contrail.errors import DamagedError
-from contrail.lake import records
+from contrail.lake import drift_records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.flagged import flagged_counts
 from contrail.lake.labels import make_labels, mature_days
@@ -152,7 +152,7 @@ class _Profiles:
         return _by_day(row for row in rows if row["made_of"] == made_of.get(row[PARTITION]))
 
     def _publish(self, days: list[date], rows: list[Row]) -> None:
-        dataset = records.drift_profiles(self.run.pipeline.spec)
+        dataset = drift_records.drift_profiles(self.run.pipeline.spec)
         table = pa.Table.from_pylist(rows, schema=dataset.staged_schema())
         made_by = {"model_name": self.model.name, "model_version": str(self.model.version)}
         self.run.lake.publish(dataset, table, days, self.run.provenance(self.inputs, **made_by), self._scope)

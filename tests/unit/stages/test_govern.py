@@ -13,7 +13,7 @@ from tests.unit.cli.test_cli import run
 from tests.unit.stages.test_performance import publish
 
 from contrail.errors import SpecError
-from contrail.lake import records
+from contrail.lake import drift_records, records
 from contrail.lake.evolution import KEY
 from contrail.partitions import Partitions
 from contrail.stages import govern
@@ -50,7 +50,7 @@ def publish_drift(
             ("weight", None),
         )
     ]
-    publish(toy, records.drift(toy.spec), verdicts, DAYS)
+    publish(toy, drift_records.drift(toy.spec), verdicts, DAYS)
 
 
 def publish_performance(toy: Toy, improvement: float = 0.1, labelled: int = 57, version: str = "1") -> None:

@@ -29,7 +29,7 @@ from tests.unit.stages.test_drift import (
     run,
 )
 
-from contrail.lake import datasets, records
+from contrail.lake import datasets, drift_records
 from contrail.methods.drift_reference import DriftReference, NumberReference
 from contrail.partitions import Partitions
 from contrail.stages.results import DriftDetails, StageResult
@@ -193,10 +193,10 @@ def test_a_label_that_changes_is_counted_again(toy: Toy, labelled: Run, counted:
 def test_a_run_that_was_killed_loses_nothing(toy: Toy, labelled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     labelled(*DAYS)
     expected = toy.sql("SELECT * FROM drift ORDER BY ALL")
-    nothing = records.drift_profiles(toy.spec).staged_schema().empty_table()
+    nothing = drift_records.drift_profiles(toy.spec).staged_schema().empty_table()
     window = Partitions(TRAINED.start, LAST)
     provenance = toy.stage_run("drift", *DAYS).provenance({})
-    toy.lake.publish(records.drift_profiles(toy.spec), nothing, window, provenance)
+    toy.lake.publish(drift_records.drift_profiles(toy.spec), nothing, window, provenance)
     publish = type(toy.lake).publish
 
     def killed(self: Any, dataset: datasets.Dataset, rows: pa.Table, *rest: Any) -> int:
