@@ -12,6 +12,7 @@ from contrail.config.model_spec import GateSpec
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.config.spec import load_spec
+from contrail.errors import SpecError
 from contrail.operations.covered import covered
 from contrail.operations.summary import summarise
 from contrail.partitions import Partitions
@@ -70,6 +71,11 @@ def test_days_before_the_option_and_models_without_it_have_no_interval(intervals
     )
     assert found == [("1", 180, 0, 0), ("2", 24 * 60, 24 * 60, 24 * 60)]
     assert intervals.sql("SELECT count(coverage) FROM performance WHERE partition_date < '2024-02-14'") == [(0,)]
+
+
+def test_a_calibration_step_that_a_request_asks_for_is_refused(intervals):
+    with pytest.raises(SpecError, match="calibration=isotonic: only probabilities are calibrated"):
+        intervals.run("train", *WINDOW, params={"calibration": "isotonic"})
 
 
 def test_an_interval_changes_neither_trees_nor_predictions(intervals):
