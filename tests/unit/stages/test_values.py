@@ -16,9 +16,12 @@ from contrail.config.settings import settings
 from contrail.config.spec import load_spec
 from contrail.lake.lake import Lake
 from contrail.methods.decisions import Deciding
+from contrail.methods.findings import Findings
 from contrail.methods.model_package import FINDINGS
 from contrail.operations.decided import decided
 from contrail.operations.one_prediction import one_prediction
+from contrail.operations.score_card.model import _gains
+from contrail.operations.score_card.state import State
 from contrail.operations.summary import summarise
 from contrail.operations.what_if import flips_of
 from contrail.operations.why import why
@@ -171,6 +174,27 @@ def test_a_calibration_step_follows_the_same_trees_in_every_score(world):
     expected = stepped.card.calibration.apply(plain.predict(rows))
     assert [probability for (probability,) in published] == expected.tolist()
     assert (stepped.contributions(rows) == plain.contributions(rows)).all(), "reasons explain the trees"
+
+
+def test_the_findings_are_of_the_scores_that_are_published(world):
+    plain, stepped = (Findings.model_validate_json(package(version).files()[FINDINGS]) for version in ("2", "3"))
+    assert stepped.checked.metrics["auc"] == plain.checked.metrics["auc"], "beta keeps the order"
+    assert stepped.checked.metrics["log_loss"] != plain.checked.metrics["log_loss"]
+    for before, after in zip(plain.checked.calibration, stepped.checked.calibration, strict=True):
+        moved = package("3").card.calibration.apply(np.array([before.predicted]))
+        assert after.predicted == pytest.approx(moved[0], abs=0.02)
+        assert after.found == before.found
+
+
+def test_the_score_card_weighs_decisions_by_the_costs(world):
+    toy, _, _ = world
+    days, what = _gains(State(toy.lake, toy.pipeline))
+    wanted = toy.sql(
+        "SELECT avg(CASE WHEN decision THEN label - (1 - label) * 1.5 / 4 ELSE 0 END) FROM predictions_with_outcomes "
+        "WHERE label IS NOT NULL AND partition_date BETWEEN '2024-02-11' AND '2024-02-16' GROUP BY partition_date ORDER BY 1"
+    )
+    assert what == "the net benefit of decisions"
+    assert sorted(worth for _, worth in days) == pytest.approx([worth for (worth,) in wanted])
 
 
 def test_a_calibrated_score_is_computed_again_to_the_last_bit(world):
