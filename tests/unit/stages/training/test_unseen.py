@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
+from tests.unit.stages.refitting import refitted
 
 from contrail.adapters import registry
 from contrail.config.model_spec import GateSpec
@@ -92,6 +93,14 @@ def test_rows_have_the_interval_of_their_model(intervals):
     rows = intervals.lake.scan("predictions", Partitions.parse("2024-02-14", "2024-03-08"))
     columns = [rows.column(name).to_numpy() for name in ("lower", "upper", "prediction")]
     assert [column.tobytes() for column in rule.around(columns[2])] == [column.tobytes() for column in columns[:2]]
+
+
+def test_what_follows_the_trees_is_made_again_from_the_frozen_rows(intervals, tmp_path):
+    model = registry.resolve(settings(), "toy", "2")
+    made = refitted(model, intervals.spec, tmp_path)
+    assert made.not_after == ""
+    assert made.after == {"interval": model.package.card.interval.model_dump(mode="json")}
+    assert (tmp_path / "model.ubj").read_bytes() == model.package.booster_bytes
 
 
 def test_coverage_is_measured_by_day_and_near_what_was_promised(intervals):
