@@ -83,7 +83,7 @@ def requested(spec: PipelineSpec, values: Mapping[str, Any]) -> TrainSpec:
         raise SpecError("training settings are wrong: params: name the parameters of XGBoost themselves, as eta=0.1")
     settings = override(spec.train, values)
     found = training_problems(spec.model_copy(update={"train": settings}))
-    if wrong := [f"{name}={values[name]}: {one.said}" for one in found for name in one.place if name in values]:
+    if wrong := [f"{n}={values[n]}: {one.said}" for one in found for n in map(str, one.place) if n in values]:
         raise SpecError(f"training settings are wrong: {'; '.join(dict.fromkeys(wrong))}")
     return settings
 
