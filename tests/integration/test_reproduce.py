@@ -86,9 +86,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         copy_empty_registry(settings())
         toy.run("train", *WINDOW, params={"nthread": 1, "max_depth": 2})
         text = (project / SPEC).read_text()
-        (project / SPEC).write_text(text.replace("eta: 0.2", "eta: 0.3"))
-        second = commit(project, "Learn faster")
-        Toy(load_pipeline("toy"), settings()).run("train", *WINDOW, params={"nthread": 1})
+        costly = f"{text}\nscore:\n  costs: {{false_alarm: 1.5, miss: 4}}\n"
+        (project / SPEC).write_text(costly.replace("eta: 0.2", "eta: 0.3"))
+        second = commit(project, "Learn faster, and decide by costs")
+        Toy(load_pipeline("toy"), settings()).run("train", *WINDOW, params={"nthread": 1, "calibration": "beta"})
         code = (project / FIT).read_text()
         assert '"seed": train.seed' in code
         (project / FIT).write_text(
@@ -129,11 +130,16 @@ def test_each_version_is_made_again_by_its_own_code_beside_a_tree_that_is_being_
     # It has the main lake's versions, and no remote of its own with their rows.
     own = world.elsewhere(tmp_path / "other").inside("lab")
     sandboxed.begin(own, load_pipeline("toy"))
-    for place, version, revision in ((own, "1", world.revisions[0]), (current, "2", world.revisions[1])):
+    follows = ("calibration step", "threshold")
+    for place, version, revision, after in (
+        (own, "1", world.revisions[0], ()),
+        (current, "2", world.revisions[1], follows),
+    ):
         found = made_again(place, version)
         assert found.outcome == "same bytes", found
         assert found.made_sha256 == found.recorded_sha256
         assert found.cause is None
+        assert (found.after, found.left_out, found.whole) == (after, (), True), found
         assert {one.what: one.state for one in found.compared} == dict.fromkeys(
             ("data", "code", "pipeline's files", "parameters", "threads", "lock", "libraries", "hardware"), "same"
         )

@@ -12,7 +12,7 @@ from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contrail.adapters.mlflow_store import client, mlflow_errors
+from contrail.adapters.mlflow_store import ask_database, client, mlflow_errors, no_database
 from contrail.config.settings import Settings
 from contrail.methods.model_package import CARD, ModelPackage
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LOADER = "contrail.methods.model_package"
 _MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
 _METRICS_A_BATCH, _PARAMS_A_BATCH = 900, 90
+_PAGE = 1000  # runs that the client reads at a time
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,14 @@ class LoggedRun:
     run_id: str
     model_id: str
     card_sha256: str
+
+
+@dataclass(frozen=True)
+class TriedRun:
+    """A run that nobody has removed: when it began, in milliseconds since 1970, and the parameters that it logged."""
+
+    started: int
+    params: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,39 @@ def _log(
             mlflow.set_terminated(run.id, "FAILED")
         raise
     return LoggedRun(run.id, model_id, hashlib.sha256((package / CARD).read_bytes()).hexdigest())
+
+
+def runs_of(settings: Settings, name: str) -> list[TriedRun]:
+    """Read the runs of a pipeline that logged parameters, from MLflow's database or, where it takes no query, by its client.
+
+    Raises:
+        EngineError: when MLflow does not answer.
+    """
+    if no_database(settings.registry.tracking_uri):
+        return []
+    query = (
+        "SELECT r.run_uuid, r.start_time, p.key, p.value FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id "
+        "JOIN params p ON p.run_uuid = r.run_uuid WHERE e.name = :name AND r.lifecycle_stage = 'active'"
+    )
+    rows = ask_database(settings, query, {"name": settings.stored(name)})
+    if rows is None:
+        return _runs_of_client(settings, name)
+    found: dict[str, TriedRun] = {}
+    for run, started, key, value in rows:
+        found.setdefault(run, TriedRun(int(started), {})).params[key] = value
+    return list(found.values())
+
+
+def _runs_of_client(settings: Settings, name: str) -> list[TriedRun]:
+    with mlflow_errors(f"read the runs of '{name}' in {settings.registry.tracking_uri}"):
+        mlflow, token, found = client(settings), None, list[TriedRun]()
+        experiment = mlflow.get_experiment_by_name(settings.stored(name))
+        while experiment is not None:
+            page = mlflow.search_runs([experiment.experiment_id], max_results=_PAGE, page_token=token)
+            found += [TriedRun(run.info.start_time, dict(run.data.params)) for run in page if run.data.params]
+            if not (token := page.token):
+                break
+        return found
 
 
 def name_run(settings: Settings, logged: LoggedRun, name: str) -> None:

@@ -68,6 +68,11 @@ def _print(found: "Reproduction") -> None:
     if found.outcome == "same bytes":
         digest = found.recorded_sha256[:_SHORT]
         done(f"{name}: the same bytes again (SHA-256 {digest}…), {found.rounds} rounds in {found.seconds} s")
+        if found.after:
+            say(f"  The {' and the '.join(found.after)} after the trees: the same again.")
+        if found.left_out:
+            say(f"  [yellow]The trees only.[/] The {' and the '.join(found.left_out)} after them: not made again.")
+            say(f"  {escape(found.left_out_why)}")
         return
     how = "other bytes" if found.outcome == "other bytes" else "there can be no fit"
     cause = f"the first difference is in {found.cause.what}" if found.cause else "nothing that was recorded differs"

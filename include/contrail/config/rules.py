@@ -30,13 +30,20 @@ def problems(spec: "PipelineSpec") -> list[Problem]:
         *_features(spec),
         *_sensitive(spec),
         *_windows(spec),
-        *_model(spec),
+        *training_problems(spec),
         *_costs(spec),
-        *_after_the_trees(spec),
         *_drift(spec.drift),
         *_retrain(spec.retrain),
         *_schedule(spec),
     ]
+
+
+def training_problems(spec: "PipelineSpec") -> list[Problem]:
+    """List what is wrong with how the model is trained and judged. A request's changes of ``train`` keep these rules too.
+
+    The days of the window are no part of it: a request may name its own.
+    """
+    return [*_named_features(spec), *_model(spec), *_after_the_trees(spec)]
 
 
 def _own_names(spec: "PipelineSpec") -> Iterator[Problem]:
@@ -134,7 +141,6 @@ def _features(spec: "PipelineSpec") -> Iterator[Problem]:
     for name in sorted(spec.personal & set(spec.features.categories)):
         said = f"'{name}' is personal, and a model keeps every value of a category; make a group of it, or leave it out"
         yield Problem(("features", "columns", name, "kind"), said)
-    yield from _named_features(spec)
 
 
 def _named_features(spec: "PipelineSpec") -> Iterator[Problem]:

@@ -201,9 +201,7 @@ def predictions(spec: PipelineSpec) -> Dataset:
     """``predictions``: the analysts' table, with one row per entity and partition."""
     key_columns = {name: spec.tables[spec.entities].columns[name] for name in spec.key}
     if spec.task == "binary":
-        least = (
-            f"{spec.score.threshold}" if spec.score.costs is None else "the model's threshold, which follows from costs"
-        )
+        least = "its model's threshold (see `contrail why`)"
         outcome = {
             "probability": documented("float", f"Probability that {spec.label.expression}, 0 to 1."),
             "decision": documented("bool", f"True when probability is at least {least}."),

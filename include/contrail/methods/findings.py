@@ -49,7 +49,7 @@ class CalibrationBin(Frozen):
 
 
 class Checked(Frozen):
-    """The quality on the validation rows. Trees that had not seen them predicted them.
+    """The quality on the validation rows. Trees that had not seen them predicted them, with the model's calibration step.
 
     ``baselines`` has the same metrics of the rate table and of the training mean. ``every`` is more than 1 where the rows of a
     very large window are every so-many-th.

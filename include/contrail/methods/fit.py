@@ -15,6 +15,8 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from contrail.config.model_spec import TrainSpec
+from contrail.config.rules import training_problems
+from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
 from contrail.methods.boosting import Boosting, Checkpoints, History, NoCheckpoints, Params, best_round, boost
 from contrail.methods.encoded_rows import EveryRow, Rows
@@ -69,6 +71,21 @@ def override(train: TrainSpec, values: Mapping[str, Any]) -> TrainSpec:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SpecError(f"training settings are wrong: {wrong}") from error
+
+
+def requested(spec: PipelineSpec, values: Mapping[str, Any]) -> TrainSpec:
+    """Apply a scientist's changes to a pipeline's training settings, by the rules that its file keeps.
+
+    Raises:
+        SpecError: for a value of the wrong type, or one that does not fit the rest of the spec, with its name.
+    """
+    if "params" in values:
+        raise SpecError("training settings are wrong: params: name the parameters of XGBoost themselves, as eta=0.1")
+    settings = override(spec.train, values)
+    found = training_problems(spec.model_copy(update={"train": settings}))
+    if wrong := [f"{n}={values[n]}: {one.said}" for one in found for n in map(str, one.place) if n in values]:
+        raise SpecError(f"training settings are wrong: {'; '.join(dict.fromkeys(wrong))}")
+    return settings
 
 
 def booster_params(task: str, train: TrainSpec) -> Params:

@@ -43,7 +43,8 @@ def model_bill(settings: Settings, pipeline: Pipeline, ref: str) -> dict[str, An
     """
     from contrail.adapters.cyclonedx_bill import bill, component
 
-    info, model = describe_version(settings, pipeline.name, ref), resolve(settings, pipeline.name, ref)
+    info = describe_version(settings, pipeline.name, ref)
+    model = resolve(settings, pipeline.name, info.version)  # an alias may have moved meanwhile
     card, record = model.package.card, model.package.card.training
     text = lock_text(settings.project_path, record.lock_hash, record.code_revision)
     about = component(

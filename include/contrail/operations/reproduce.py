@@ -22,18 +22,27 @@ from contrail.config.settings import Settings
 from contrail.errors import SpecError
 from contrail.methods.cost import so_many
 from contrail.methods.decision_record import REQUEST, TrainingRequest
-from contrail.methods.model_package import MODEL
+from contrail.methods.model_package import MODEL, ModelCard
 from contrail.methods.tree_difference import first_difference
 from contrail.operations.kept_checks import REPRODUCED, keep
 from contrail.operations.reproducing.comparing import Kept, compare, threads_of
 from contrail.operations.reproducing.fitting import Answer, answers
 from contrail.operations.reproducing.refit import Asked, Facts
-from contrail.operations.reproducing.results import DIFFERS, Compared, Outcome, Reproduction, cause_of, failed_fit
+from contrail.operations.reproducing.results import (
+    AFTER,
+    DIFFERS,
+    Compared,
+    Outcome,
+    Reproduction,
+    cause_of,
+    failed_fit,
+)
 from contrail.operations.reproducing.workplace import Code, code_of, fetch_rows, install, scratch_folder
 
 Progress = Callable[[str], None]
 # Files of MLflow beside the model, with the libraries of its training as they were installed.
 _REQUIREMENTS, _MLMODEL = "requirements.txt", "MLmodel"
+_OLDER = "the code of the training's revision cannot make it apart from a training"
 
 
 def reproduce(
@@ -56,7 +65,8 @@ def reproduce(
         DataError: when its package is damaged in the registry.
         EngineError: when git, uv or the process of the fit fails.
     """
-    info, model = describe_version(settings, pipeline, ref), resolve(settings, pipeline, ref)
+    info = describe_version(settings, pipeline, ref)
+    model = resolve(settings, pipeline, info.version)  # an alias may have moved meanwhile
     record = model.package.card.training
     with scratch_folder(settings) as scratch, code_of(settings, record, scratch) as code:
         progress(f"version {model.version}, code {code.revision}")
@@ -94,9 +104,8 @@ def reproduce(
 def _keep(settings: Settings, found: Reproduction) -> None:
     """Keep the outcome, for a score card to cite. A pipeline whose spec is broken today has no place for it."""
     with suppress(SpecError):
-        says = f"version {found.version} was fitted again: {found.outcome}"
-        pipeline, passed = load_pipeline(found.pipeline), found.outcome == "same bytes"
-        keep(pipeline, settings, REPRODUCED, passed=passed, says=says, version=found.version)
+        says = f"version {found.version} was fitted again: {found.says}"
+        keep(load_pipeline(found.pipeline), settings, REPRODUCED, passed=found.whole, says=says, version=found.version)
 
 
 def _installed_then(model: RegisteredModel) -> dict[str, str]:
@@ -132,7 +141,22 @@ def _asked(settings: Settings, model: RegisteredModel, info: VersionInfo, code: 
         memory_bytes=settings.memory_bytes,
         room=str(scratch / "rows"),
         model=str(scratch / MODEL),
+        score=_score(model.package.card),
     )
+
+
+def _score(card: ModelCard) -> dict[str, object] | None:
+    """What the training read of the spec to learn what follows the trees; None where nothing does."""
+    if not _after(card):
+        return None
+    costs = card.decision.costs.model_dump() if card.decision else None
+    return {"costs": costs, "interval": card.interval.share if card.interval else None}
+
+
+def _after(card: ModelCard) -> dict[str, object]:
+    """What follows the trees, by its name in the card."""
+    learned = {name: getattr(card, name) for name in AFTER}
+    return {name: one.model_dump(mode="json") for name, one in learned.items() if one is not None}
 
 
 def _concluded(
@@ -144,13 +168,17 @@ def _concluded(
     environment: bool,
 ) -> Reproduction:
     card, package = model.package.card, model.package
-    difference = ""
+    difference, recorded, again = "", _after(model.package.card), answer.made.after if answer.made else None
     if made is not None and answer.made is not None:
         encoding = card.features, {name: list(values) for name, values in card.categories.items()}
         difference = first_difference(package.booster_bytes, made)
         if not difference and encoding != (tuple(answer.made.features), dict(answer.made.categories)):
             difference = "the trees are the same, but their features or the values of their categories are not"
+        others = [words for name, words in AFTER.items() if again is not None and again.get(name) != recorded.get(name)]
+        if not difference and others:
+            difference = f"the trees are the same, but what follows them differs: {', '.join(others)}"
     outcome: Outcome = "not fitted" if made is None else "other bytes" if difference else "same bytes"
+    names = tuple(words for name, words in AFTER.items() if name in recorded)
     return Reproduction(
         pipeline=model.name,
         version=model.version,
@@ -166,4 +194,7 @@ def _concluded(
         rounds=answer.made.rounds if answer.made else None,
         seconds=seconds if made is not None else None,
         environment=environment,
+        after=names if again is not None else (),
+        left_out=names if answer.made is not None and again is None else (),
+        left_out_why=answer.made.not_after or _OLDER if answer.made is not None and again is None and names else "",
     )

@@ -9,7 +9,7 @@ VERBS = {
     "train": "Fit a model on a range of partitions and register it as a candidate.",
     "promote": "Put a candidate through the gate on later rows; make it champion if it passes.",
     "score": "Predict every entity of the range with the champion or a pinned model, with reasons.",
-    "drift": "Compare each day's features, and the labels known by then, with the training window; raise drift when it lasts.",
+    "drift": "Compare each day's features with the days before it, and known labels with predictions; raise drift when it lasts.",
     "performance": "Measure realised quality of the partitions whose labels have arrived.",
 }
 

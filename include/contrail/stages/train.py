@@ -17,7 +17,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.boosting import Checkpoints
 from contrail.methods.evaluation import MONTH, Sample, Validation, evaluate_training
-from contrail.methods.fit import Fitted, Method, booster_params, fit_trees, override
+from contrail.methods.fit import Fitted, Method, booster_params, fit_trees, requested
 from contrail.methods.matrices import predicted
 from contrail.methods.model_package import MODEL, ModelCard, ModelPackage
 from contrail.methods.splits import split_window
@@ -76,7 +76,7 @@ def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
 
 def _method(run: StageRun[Options]) -> Method:
     spec = run.pipeline.spec
-    settings = override(spec.train, run.options.params)
+    settings = requested(spec, run.options.params)
     together = settings.workers > 1 and has_executors(run.settings.engine)
     load_xgboost(whole=together)
     params = booster_params(spec.task, settings)

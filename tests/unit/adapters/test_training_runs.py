@@ -40,3 +40,21 @@ def test_a_database_that_takes_no_experiment_is_an_error_to_retry(current, packa
     log = TrainingLog("a run", {}, {}, {}, tmp_path / "artifacts")
     with pytest.raises(EngineError, match=r"could not log the training of 'new' in sqlite:.*disk is full"):
         training_runs.log_training(current, "new", log, tmp_path / "package", "probability")
+
+
+@pytest.mark.parametrize("sandbox", [None, "mine"])
+def test_runs_are_read_by_the_client_where_no_database_takes_queries(current, monkeypatch, sandbox):
+    monkeypatch.setattr(training_runs, "_PAGE", 2)
+    client = mlflow_store.client(current)
+    for place, eta in ((None, "0.1"), ("mine", "0.2")):
+        experiment = client.create_experiment(current.model_copy(update={"sandbox": place}).stored("own"))
+        made = [client.create_run(experiment) for _ in range(4)]
+        for run in made[1:]:
+            client.log_param(run.info.run_id, "eta", eta)
+        client.delete_run(made[3].info.run_id)
+    own = current.model_copy(update={"sandbox": sandbox})
+    asked = training_runs.runs_of(own, "own")
+    assert [run.params for run in asked] == [{"eta": "0.2" if sandbox else "0.1"}] * 2
+    monkeypatch.setattr(training_runs, "ask_database", lambda *_: None)
+    assert sorted(training_runs.runs_of(own, "own"), key=str) == sorted(asked, key=str)
+    assert training_runs.runs_of(own, "nobody") == []

@@ -1,4 +1,5 @@
 import hashlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -9,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contrail.config.model_spec import TrainSpec
+from contrail.config.model_spec import GateSpec, TrainSpec
 from contrail.errors import SpecError
 from contrail.methods import fit, trainer
 from contrail.methods.encoded_rows import EncodedRows, Room
-from contrail.methods.fit import Method, booster_params, fit_trees, override, predict_unseen
+from contrail.methods.fit import Method, booster_params, fit_trees, override, predict_unseen, requested
 from contrail.methods.matrices import TrainingRows, predict
 from contrail.methods.trainer import ThisProcess
 
@@ -116,6 +117,28 @@ def test_a_scientists_changes_go_to_settings_or_to_xgboost_by_their_name():
     assert TRAIN.params == PARAMS
     with pytest.raises(SpecError, match="rounds"):
         override(TRAIN, {"rounds": 0})
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "said"),
+    [
+        ("regression", {"calibration": "isotonic"}, "calibration=isotonic: only probabilities are calibrated"),
+        (
+            "binary",
+            {"objective": "reg:squarederror"},
+            "objective=reg:squarederror: a binary task needs binary:logistic",
+        ),
+        ("binary", {"rate_table": ["sise"]}, "'sise' is not in features.columns; did you mean 'size'"),
+        ("binary", {"segments": ["sise"]}, "'sise' is not in features.columns; did you mean 'size'"),
+        ("binary", {"eta": float("nan")}, "eta=nan: nan is no number"),
+        ("binary", {"params": {"eta": 0.1}}, "name the parameters of XGBoost themselves"),
+    ],
+)
+def test_a_scientists_changes_keep_the_rules_of_the_pipelines_file(spec, task, values, said):
+    spec = spec.model_copy(update={"task": task, "gate": GateSpec(metric="rmse" if task == "regression" else "auc")})
+    assert requested(spec, {"eta": 0.1, "rounds": 7}).rounds == 7
+    with pytest.raises(SpecError, match=re.escape(said)):
+        requested(spec, {"eta": 0.1, **values})
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest():

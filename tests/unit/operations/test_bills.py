@@ -11,6 +11,8 @@ from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_tr
 
 from contrail.adapters import registry
 from contrail.config.settings import settings
+from contrail.errors import EngineError
+from contrail.operations import bills, reproduce
 from contrail.operations.bills import environment_bill, licences, model_bill
 from contrail.revision import locked_versions
 
@@ -49,6 +51,24 @@ def test_the_environments_bill_has_each_locked_library(home: object) -> None:
         one["name"] for one in bill["components"]
     )
     assert "pygit2" in found["GPLv2 with linking exception"]
+
+
+def test_a_promotion_meanwhile_mixes_no_two_versions(trained: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command that asks for an entry and its model asks for the model by its number."""
+    asked = list[str]()
+
+    def promoted(*given: object) -> None:
+        asked.append(str(given[-1]))
+        raise EngineError("another version is champion by now")
+
+    registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
+    for room in (bills, reproduce):
+        monkeypatch.setattr(room, "resolve", promoted)
+    with pytest.raises(EngineError):
+        model_bill(settings(), trained.pipeline, "champion")
+    with pytest.raises(EngineError):
+        reproduce.reproduce(settings(), "toy", "champion")
+    assert asked == ["1", "1"]
 
 
 def test_a_models_bill_says_what_made_it(trained: Toy) -> None:

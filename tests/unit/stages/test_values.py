@@ -1,6 +1,7 @@
 """A spec that states costs: one chain of the toy pipeline, and what each stage and each person's answer say of them."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
+from tests.unit.stages.refitting import refitted
 
 from contrail.adapters import registry
 from contrail.config.model_spec import CostSpec, ScoreSpec
@@ -16,9 +18,15 @@ from contrail.config.settings import settings
 from contrail.config.spec import load_spec
 from contrail.lake.lake import Lake
 from contrail.methods.decisions import Deciding
+from contrail.methods.findings import Findings
 from contrail.methods.model_package import FINDINGS
 from contrail.operations.decided import decided
 from contrail.operations.one_prediction import one_prediction
+from contrail.operations.reproduce import _concluded
+from contrail.operations.reproducing.fitting import Answer
+from contrail.operations.reproducing.refit import Facts, Made
+from contrail.operations.score_card.model import _gains
+from contrail.operations.score_card.state import State
 from contrail.operations.summary import summarise
 from contrail.operations.what_if import flips_of
 from contrail.operations.why import why
@@ -171,6 +179,58 @@ def test_a_calibration_step_follows_the_same_trees_in_every_score(world):
     expected = stepped.card.calibration.apply(plain.predict(rows))
     assert [probability for (probability,) in published] == expected.tolist()
     assert (stepped.contributions(rows) == plain.contributions(rows)).all(), "reasons explain the trees"
+
+
+def test_the_findings_are_of_the_scores_that_are_published(world):
+    plain, stepped = (Findings.model_validate_json(package(version).files()[FINDINGS]) for version in ("2", "3"))
+    assert stepped.checked.metrics["auc"] == plain.checked.metrics["auc"], "beta keeps the order"
+    assert stepped.checked.metrics["log_loss"] != plain.checked.metrics["log_loss"]
+    for before, after in zip(plain.checked.calibration, stepped.checked.calibration, strict=True):
+        moved = package("3").card.calibration.apply(np.array([before.predicted]))
+        assert after.predicted == pytest.approx(moved[0], abs=0.02)
+        assert after.found == before.found
+
+
+def test_step_and_threshold_are_made_again_from_the_frozen_rows(world, tmp_path):
+    toy, _, _ = world
+    model = registry.resolve(settings(), "toy", "3")
+    made, card = refitted(model, toy.spec, tmp_path), model.package.card
+    assert made.not_after == ""
+    assert made.after == {name: getattr(card, name).model_dump(mode="json") for name in ("calibration", "decision")}
+
+
+def test_a_reproduction_says_whether_step_and_threshold_were_made_again(world):
+    model = registry.resolve(settings(), "toy", "3")
+    card, booster = model.package.card, model.package.booster_bytes
+    recorded = {name: getattr(card, name).model_dump(mode="json") for name in ("calibration", "decision")}
+    made = Made(1, card.features, card.categories, after=recorded)
+
+    def concluded(made: Made):
+        return _concluded(model, (), Answer(Facts(), made, ""), booster, 1.0, False)
+
+    same, names = concluded(made), ("calibration step", "threshold")
+    assert (same.whole, same.after, same.left_out) == (True, names, ())
+    assert same.says == "same bytes, and the same calibration step and threshold"
+    trees = concluded(replace(made, after=None, not_after="ImportError: no unseen"))
+    assert (trees.outcome, trees.whole, trees.after, trees.left_out) == ("same bytes", False, (), names)
+    assert (
+        trees.says == "same bytes, of the trees only; the calibration step and the threshold after them: not made again"
+    )
+    assert trees.left_out_why == "ImportError: no unseen"
+    other = concluded(replace(made, after={**recorded, "decision": {**recorded["decision"], "threshold": 0.9}}))
+    assert (other.outcome, other.whole) == ("other bytes", False)
+    assert other.difference == "the trees are the same, but what follows them differs: threshold"
+
+
+def test_the_score_card_weighs_decisions_by_the_costs(world):
+    toy, _, _ = world
+    days, what = _gains(State(toy.lake, toy.pipeline))
+    wanted = toy.sql(
+        "SELECT avg(CASE WHEN decision THEN label - (1 - label) * 1.5 / 4 ELSE 0 END) FROM predictions_with_outcomes "
+        "WHERE label IS NOT NULL AND partition_date BETWEEN '2024-02-11' AND '2024-02-16' GROUP BY partition_date ORDER BY 1"
+    )
+    assert what == "the net benefit of decisions"
+    assert sorted(worth for _, worth in days) == pytest.approx([worth for (worth,) in wanted])
 
 
 def test_a_calibrated_score_is_computed_again_to_the_last_bit(world):

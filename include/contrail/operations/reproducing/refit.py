@@ -11,7 +11,7 @@ import platform
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class Asked:
 
     ``changed`` are the parameters that the training's request changed. ``params`` and ``options`` are the recorded ones.
     ``model`` is the file that the model is written to. ``memory_bytes`` limit the rows in memory; the others are in files
-    in ``room``.
+    in ``room``. ``score`` has the costs and the share of intervals that the training read; None: nothing follows the trees.
     """
 
     pipeline_file: str
@@ -41,6 +41,7 @@ class Asked:
     room: str
     model: str
     training_set: str | None = None
+    score: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Made:
-    """The model that was made: its features and their categories, as the fit encoded them, and its rounds."""
+    """The model that was made: its features and their categories, as the fit encoded them, and its rounds.
+
+    ``after`` is what follows the trees, by the names of the card. ``not_after`` says why this code could not make it.
+    """
 
     rounds: int = 0
     features: tuple[str, ...] = ()
     categories: Mapping[str, list[str]] = field(default_factory=dict)
+    after: Values | None = None
+    not_after: str = ""
 
 
 def known(kind: type, values: Values) -> Any:
@@ -145,7 +151,44 @@ def _fit(asked: Asked, spec: Any, settings: Any) -> Made:
     method = Method(settings, {**asked.params, "nthread": asked.threads})
     fitted = fit_trees(rows, *split.masks(days), method)
     Path(asked.model).write_bytes(fitted.model)
-    return Made(fitted.rounds, tuple(rows.names), {name: list(values) for name, values in rows.categories.items()})
+    categories = {name: list(values) for name, values in rows.categories.items()}
+    made = Made(fitted.rounds, tuple(rows.names), categories)
+    if asked.score is None:
+        return made
+    try:
+        return replace(made, after=_after(asked, spec, method, rows, days, fitted))
+    except Exception as error:  # the trees are made all the same
+        return replace(made, not_after=f"{type(error).__name__}: {error}")
+
+
+def _after(asked: Asked, spec: Any, method: Any, rows: Any, days: Any, fitted: Any) -> Values:
+    """What follows the trees: the calibration step, the threshold and the interval, as the training learned them."""
+    import numpy as np
+
+    from contrail.config.model_spec import CostSpec
+    from contrail.config.pipeline import Pipeline
+    from contrail.config.settings import settings
+    from contrail.lake.lake import Lake
+    from contrail.methods.splits import split_window
+    from contrail.partitions import Partitions
+    from contrail.stages.base import StageRun
+    from contrail.stages.options import TrainOptions
+    from contrail.stages.training.base import DayLabels, Training, TrainingWindow, WindowRows
+    from contrail.stages.training.unseen import unseen
+
+    score, window = dict(asked.score or {}), Partitions.parse(asked.start, asked.end)
+    score["costs"] = CostSpec(**score["costs"]) if score["costs"] else None
+    spec = spec.model_copy(update={"score": spec.score.model_copy(update=score)})
+    here = settings().model_copy(update={"memory_limit": asked.memory_bytes})
+    pipeline = Pipeline(Path(asked.pipeline_file).parent, spec)
+    run = StageRun("train", pipeline, window, here, Lake(here, spec.name), "reproduce", TrainOptions())
+    known_days, first, counts = np.unique(days, return_index=True, return_counts=True)
+    labels = DayLabels(known_days, counts, *(part.reduceat(rows.labels, first) for part in (np.minimum, np.maximum)))
+    read = TrainingWindow(WindowRows(rows, labels, (), Path(str(asked.training_set))), {}, window.end)
+    split = split_window(window, method.settings.validation_days, method.settings.embargo_days)
+    found = unseen(Training(run, method, split, read, {}), fitted)
+    learned = {"calibration": found.calibration, "decision": found.decision, "interval": found.interval}
+    return {name: one.model_dump(mode="json") for name, one in learned.items() if one is not None}
 
 
 def _rows(asked: Asked, spec: Any, settings: Any) -> Any:

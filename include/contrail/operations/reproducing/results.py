@@ -11,6 +11,8 @@ SAME: State = "same"
 DIFFERS: State = "differs"
 UNKNOWN: State = "unknown"
 Outcome = Literal["same bytes", "other bytes", "not fitted"]
+# What a training may learn after the trees, by the names of the card, as people read it.
+AFTER = {"calibration": "calibration step", "decision": "threshold", "interval": "interval"}
 
 
 class Compared(Frozen):
@@ -43,7 +45,10 @@ class Reproduction(Frozen):
     """A version that was trained again, or that could not be.
 
     ``compared`` is in the order in which a cause is looked for. ``cause`` is the first thing that differs; it is None for the
-    same bytes. ``difference`` says where the bytes of the two models part. ``seconds`` are those of the process that fits.
+    same bytes. ``difference`` says where the two models part. ``seconds`` are those of the process that fits.
+
+    ``after`` names what follows the trees of the version and was made again. ``left_out`` names what was not, and
+    ``left_out_why`` says why: then the outcome speaks of the trees alone.
     """
 
     pipeline: str
@@ -60,6 +65,25 @@ class Reproduction(Frozen):
     rounds: int | None
     seconds: float | None
     environment: bool
+    after: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    left_out_why: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that predictions depend on was made again, and is the same."""
+        return self.outcome == "same bytes" and not self.left_out
+
+    @property
+    def says(self) -> str:
+        """The outcome in words, as a score card cites it."""
+        if self.outcome != "same bytes" or not (self.after or self.left_out):
+            return self.outcome
+        if self.left_out:
+            return (
+                f"{self.outcome}, of the trees only; the {' and the '.join(self.left_out)} after them: not made again"
+            )
+        return f"{self.outcome}, and the same {' and '.join(self.after)}"
 
     @property
     def libraries_differ(self) -> bool:

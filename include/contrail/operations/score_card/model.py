@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
-from contrail.adapters.mlflow_store import ask_database
+from contrail.adapters.training_runs import runs_of
 from contrail.config.names import listed, quoted
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import labelled_rows
@@ -95,8 +95,8 @@ def _gains(state: State) -> tuple[list[tuple[float, float]], str]:
         return [], "the worth of decisions"
     window, keys = Partitions(min(offline), max(offline)), listed((PARTITION, *spec.key))
     if spec.task == "binary":
-        # A flag costs as much as the threshold says: net benefit, Vickers and Elkin 2006.
-        odds = spec.score.threshold / (1 - spec.score.threshold)
+        # A false alarm costs so many misses: net benefit, Vickers and Elkin 2006.
+        odds = _odds(state)
         worth, what = f"CASE WHEN decision THEN label - (1 - label) * {odds} ELSE 0 END", "the net benefit of decisions"
     else:
         worth, what = f"-abs(label - {quoted(spec.prediction_column)})", "how near predictions are"
@@ -106,6 +106,13 @@ def _gains(state: State) -> tuple[list[tuple[float, float]], str]:
             f"SELECT {PARTITION}, avg({worth}) FROM labelled JOIN predictions USING ({keys}) GROUP BY ALL"
         ).fetchall()
     return [(offline[day], value) for day, value in rows if day in offline and value is not None], what
+
+
+def _odds(state: State) -> float:
+    """How many misses a false alarm costs: by today's costs or those of the model's training, else as the threshold says."""
+    score, decided = state.spec.score, state.records.card.decision
+    costs = score.costs or (decided.costs if decided else None)
+    return costs.false_alarm / costs.miss if costs else score.threshold / (1 - score.threshold)
 
 
 def _rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
@@ -124,16 +131,14 @@ def _ranks(values: Sequence[float]) -> npt.NDArray[np.float64]:
 
 def tuned(state: State) -> Iterator[Claim]:
     """Other parameters were tried, in runs that MLflow has."""
-    sql = (
-        "SELECT r.run_uuid, r.start_time, p.key, p.value FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id "
-        "JOIN params p ON p.run_uuid = r.run_uuid WHERE e.name = :name AND r.lifecycle_stage = 'active'"
+    runs, where = (
+        runs_of(state.settings, state.spec.name),
+        f"MLflow, experiment {state.settings.stored(state.spec.name)}",
     )
-    rows = ask_database(state.settings, sql, {"name": state.spec.name}) or ()
     tried: dict[str, set[str]] = {}
-    runs: dict[str, int] = {}
-    for run, started, key, value in rows:
-        runs[run] = started
-        tried.setdefault(key.rpartition(".")[2], set()).add(value)
+    for run in runs:
+        for key, value in run.params.items():
+            tried.setdefault(key.rpartition(".")[2], set()).add(value)
     params = [*state.spec.train.params]
     left = [name for name in params if len(tried.get(name, ())) < 2]
     some = len(runs) >= _FEWEST_TRIALS and len(left) < len(params)
@@ -142,17 +147,17 @@ def tuned(state: State) -> Iterator[Claim]:
         "half", some,
         f"{counted(len(runs), 'run')} tried other values of {len(params) - len(left)} of {len(params)} parameters" if some
         else f"MLflow has {counted(len(runs), 'run')} of it, and other values of {len(params) - len(left)} parameters were tried",
-        remedy, f"MLflow, experiment {state.spec.name}",
+        remedy, where,
     )  # fmt: skip
     made = state.records.made_at
-    since = sum(made is not None and started >= made.timestamp() * 1000 for started in runs.values())
+    since = sum(made is not None and run.started >= made.timestamp() * 1000 for run in runs)
     all_of_them = not left and since >= _FEWEST_TRIALS
     yield state.cited(
         "whole", all_of_them,
         f"all parameters were tried, {since} runs since version {state.version}" if all_of_them
         else f"not tried: {', '.join(left)}" if left
         else f"{counted(since, 'run')} since version {state.version} was trained",
-        remedy, f"MLflow, experiment {state.spec.name}",
+        remedy, where,
     )  # fmt: skip
 
 

@@ -56,8 +56,7 @@ def invariants(state: State) -> Iterator[Claim]:
     days, table = state.recent, f"validated_{state.spec.entities}"
     training = state.records.card.training
     missing, before = (
-        [day for day in window if day not in state.lake.partitions(table, window)]
-        for window in (days, training.partitions)
+        sorted({*window} - state.lake.partitions(table, window).keys()) for window in (days, training.partitions)
     )
     commit = state.commit(table, days.end)
     yield state.cited(
@@ -111,7 +110,7 @@ def skew(state: State) -> Iterator[Claim]:
     usual = verdict in ("ok", "watch")
     yield state.cited(
         "whole", usual,
-        f"drift of {state.newest} against the training of version {state.version}: {verdict or 'not measured'}",
+        f"drift of {state.newest} for version {state.version}, against the days before it: {verdict or 'not measured'}",
         "look at the report of drift, and train again if it lasts" if verdict
         else f"contrail drift -p {state.spec.name} --from {state.newest}",
         f"drift of {state.newest}", commit.committed_at if commit else "",
@@ -262,7 +261,7 @@ TESTS = (
     RubricTest(
         "4.3", "Skew", "Do training and scoring see the same features?",
         "Random scores come out again from the table of features, which one definition made.",
-        "Drift against the training was measured on the newest day, and is not raised.", skew,
+        "Drift was measured on the newest day, for this champion, and is not raised.", skew,
     ),
     RubricTest(
         "4.4", "Age", "Is the model young enough?",

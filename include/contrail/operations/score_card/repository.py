@@ -16,7 +16,7 @@ from contrail import git
 from contrail.operations.score_card.claims import Claim, Needed
 
 _CI, _SCRIPT, _MAKEFILE = ".github/workflows/ci.yaml", ".ci/run", "Makefile"
-_MADE = re.compile(r"^\s*make ([a-z-]+)", re.MULTILINE)
+_MADE = re.compile(r"^\s*make((?:[ \t]+[\w=./-]+)+)", re.MULTILINE)
 _RECIPE = re.compile(r"^([a-z-]+):.*\n((?:\t.*\n?|\n)*)", re.MULTILINE)
 _EVERY_CHANGE = {"pull_request", "push"}
 
@@ -45,7 +45,8 @@ class Repository:
         steps = [step for job in said.get("jobs", {}).values() for step in job.get("steps", ())]
         scripts = [str(step.get("run", "")) for step in steps]
         scripts += [self.text(_SCRIPT) for script in scripts if _SCRIPT in script]
-        return frozenset(target for script in scripts for target in _MADE.findall(script))
+        words = (word for script in scripts for made in _MADE.findall(script) for word in made.split())
+        return frozenset(word for word in words if not word.startswith("-") and "=" not in word)
 
     @cached_property
     def recipes(self) -> dict[str, str]:

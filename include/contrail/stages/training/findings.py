@@ -29,7 +29,7 @@ def with_findings(trained: Trained, package: ModelPackage) -> ModelPackage:
 def findings_of_training(trained: Trained, package: ModelPackage) -> Findings:
     """Gather the findings. Equal trainings have equal ones."""
     training = trained.training
-    spec, rows = training.spec, _shown(trained)
+    spec, rows = training.spec, _shown(trained, package)
     return Findings(
         title=spec.title,
         description=" ".join(spec.description.split()),
@@ -61,7 +61,8 @@ class _Shown(NamedTuple):
     sensitive: dict[str, Texts]
 
 
-def _shown(trained: Trained) -> _Shown:
+def _shown(trained: Trained, package: ModelPackage) -> _Shown:
+    """The rows as the trees of the first fit and the calibration step predict them, as scores are published."""
     training, (_, check) = trained.training, trained.training.masks
     rows, segments = training.window.rows, training.method.settings.segments
     tables, labels, predictions, places = [], [], [], []
@@ -70,7 +71,7 @@ def _shown(trained: Trained) -> _Shown:
         chosen = place % rows.every == 0
         tables.append(table.filter(pa.array(chosen)))
         labels.append(own[chosen])
-        predictions.append(model[chosen])
+        predictions.append(package.calibrated(model[chosen]))
         places.append(place[chosen] // rows.every)
     table = pa.concat_tables(tables)
     beside = rows.beside.take(pa.array(np.concatenate(places))) if rows.beside is not None else None

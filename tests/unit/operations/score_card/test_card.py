@@ -186,6 +186,22 @@ def test_a_number_that_is_none_and_a_feature_that_is_not_used_are_named(shown: T
     assert of("1.2", state).missing == "version 1 does not use distance"
 
 
+def test_the_judged_days_of_a_window_are_read_once(
+    shown: Toy, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, asked = state_of(shown, repository), list[Any]()
+    read = state.lake.partitions
+
+    def counted(table: str, *window: Any) -> Any:
+        asked.append((table, *map(str, window)))
+        return read(table, *window)
+
+    monkeypatch.setattr(state.lake, "partitions", counted)
+    assert of("4.2", state).points == 1
+    windows = (str(state.recent), str(state.records.card.training.partitions))
+    assert [asked.count(("validated_parcels", window)) for window in windows] == [1, 1]
+
+
 def test_the_card_has_the_least_section_and_pages_with_all_evidence(
     shown: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from tests.conftest import TOY_PIPELINES, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
+from tests.unit.stages.refitting import refitted
 
 from contrail.adapters import registry
 from contrail.config.model_spec import GateSpec
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.config.spec import load_spec
+from contrail.errors import SpecError
 from contrail.operations.covered import covered
 from contrail.operations.summary import summarise
 from contrail.partitions import Partitions
@@ -72,6 +74,11 @@ def test_days_before_the_option_and_models_without_it_have_no_interval(intervals
     assert intervals.sql("SELECT count(coverage) FROM performance WHERE partition_date < '2024-02-14'") == [(0,)]
 
 
+def test_a_calibration_step_that_a_request_asks_for_is_refused(intervals):
+    with pytest.raises(SpecError, match="calibration=isotonic: only probabilities are calibrated"):
+        intervals.run("train", *WINDOW, params={"calibration": "isotonic"})
+
+
 def test_an_interval_changes_neither_trees_nor_predictions(intervals):
     before, after = (package(version).files() for version in ("1", "2"))
     assert before["model.ubj"] == after["model.ubj"]
@@ -86,6 +93,14 @@ def test_rows_have_the_interval_of_their_model(intervals):
     rows = intervals.lake.scan("predictions", Partitions.parse("2024-02-14", "2024-03-08"))
     columns = [rows.column(name).to_numpy() for name in ("lower", "upper", "prediction")]
     assert [column.tobytes() for column in rule.around(columns[2])] == [column.tobytes() for column in columns[:2]]
+
+
+def test_what_follows_the_trees_is_made_again_from_the_frozen_rows(intervals, tmp_path):
+    model = registry.resolve(settings(), "toy", "2")
+    made = refitted(model, intervals.spec, tmp_path)
+    assert made.not_after == ""
+    assert made.after == {"interval": model.package.card.interval.model_dump(mode="json")}
+    assert (tmp_path / "model.ubj").read_bytes() == model.package.booster_bytes
 
 
 def test_coverage_is_measured_by_day_and_near_what_was_promised(intervals):
