@@ -116,9 +116,9 @@ def _publish(last: date, sizes: dict[date, int]) -> None:
 def _recount(*days: date) -> None:
     """Forget what was counted of these days."""
     from contrail.config.pipeline import load_pipeline
-    from contrail.lake import records
+    from contrail.lake import drift_records
     from contrail.lake.provenance import Provenance
 
-    dataset = records.drift_profiles(load_pipeline(PIPELINE).spec)
+    dataset = drift_records.drift_profiles(load_pipeline(PIPELINE).spec)
     with _lake() as (lake, _):
         lake.publish(dataset, dataset.staged_schema().empty_table(), days, Provenance("bench", "bench", "", "", ""))
