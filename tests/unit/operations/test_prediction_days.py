@@ -53,7 +53,8 @@ def test_quality_and_drift_are_those_that_the_stages_measured(scored: Toy) -> No
     one = found.measured[0]
     assert (one.day, one.labelled, one.metric, one.baseline) == (day, labelled, log_loss, baseline)
     assert [one.day for one in found.drift] == list(DAYS)
-    sql = "SELECT value / threshold FROM drift WHERE feature = 'weight' AND partition_date = '2024-02-01'"
+    smallest = "least(value / threshold, effect / effect_threshold, from_window / from_window_threshold)"
+    sql = f"SELECT {smallest} FROM drift WHERE feature = 'weight' AND partition_date = '2024-02-01'"
     assert found.drift[0].values[found.features.index("weight")] == pytest.approx(scored.sql(sql)[0][0], abs=1e-3)
     assert {one.verdict for one in found.drift} <= {"ok", "watch", "drift"}
 

@@ -44,7 +44,7 @@ def test_the_page_has_the_decision_above_the_charts(tmp_path: Path) -> None:
     assert "<td>delay, a&lt;b</td>" in head
     assert "Left out, because they have no values: empty." in head
     assert (
-        "by Evidently from all 300 rows of these days and a sample of 300 of 218,436 rows of the training window"
+        "by Evidently from all 300 rows of these days and a sample of 300 of 218,436 rows of the four weeks before"
         in head
     )
     assert page.index("<body") < page.index(head)
@@ -69,7 +69,7 @@ def test_a_page_without_a_feature_that_moved_is_small_and_says_so(tmp_path: Path
     path = UPath(tmp_path / "report.html")
     write_drift_report(path, replace(PAGE, verdict="ok", reference=Sample(), current=Sample()))
     page = path.read_text(encoding="utf-8")
-    assert "No feature passed its threshold on these days" in page
+    assert "No feature was unusual on these days" in page
     assert len(page) < 5_000
 
 
