@@ -6,7 +6,7 @@
 import logging
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,16 @@ def client(settings: Settings) -> "MlflowClient":
         # On a server, the first of several processes makes the tables, and the others wait for it.
         with locked(settings.home_path / "locks" / "registry", _MAKES):
             return mlflow.MlflowClient(uri, uri)
+
+
+def pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """Yield all that a search of MLflow finds, asked page by page. Who removes what it finds takes the whole list first."""
+    token = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 def _log_in(settings: Settings) -> None:

@@ -5,14 +5,13 @@ aliases begin where the main lake's are, and move alone.
 """
 
 import io
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from contrail.adapters.mlflow_store import client, is_database, mlflow_errors, no_database
+from contrail.adapters.mlflow_store import client, is_database, mlflow_errors, no_database, pages
 from contrail.config.names import of_sandbox
 from contrail.config.settings import Settings
 from contrail.files import remove_folder
@@ -43,7 +42,7 @@ def begin(settings: Settings, name: str) -> int:
     with mlflow_errors(f"begin the models of the sandbox '{settings.sandbox}'"):
         drop_model(mlflow, own)
         search = partial(mlflow.search_model_versions, f"name = '{name}'", max_results=_PAGE)
-        known = sorted(_pages(search), key=lambda one: int(one.version))
+        known = sorted(pages(search), key=lambda one: int(one.version))
         if not known:
             return 0
         mlflow.create_registered_model(own)
@@ -63,16 +62,6 @@ def _begin_version(mlflow: "MlflowClient", own: str, one: Any) -> None:
         if int(made.version) >= int(one.version):
             return
         mlflow.delete_model_version(own, made.version)
-
-
-def _pages(search: Callable[..., Any]) -> list[Any]:
-    """Everything that a search of MLflow finds, page by page."""
-    found, token = [], None
-    while True:
-        page = search(page_token=token)
-        found += page
-        if not (token := page.token):
-            return found
 
 
 def drop(settings: Settings, name: str) -> None:
@@ -96,7 +85,7 @@ def drop(settings: Settings, name: str) -> None:
             if is_database(uri):
                 _remove_experiment(mlflow, uri, experiment)
             else:
-                for run in _pages(partial(mlflow.search_runs, [experiment.experiment_id])):
+                for run in [*pages(partial(mlflow.search_runs, [experiment.experiment_id]))]:
                     mlflow.delete_run(run.info.run_id)
         remove_folder(UPath(settings.registry.artifact_uri) / own)
 
@@ -122,8 +111,8 @@ def _remove_experiment(mlflow: "MlflowClient", uri: str, experiment: Any) -> Non
     # Without an id, MLflow's collection would take every run, or every model, that lies in its trash.
     runs = [mlflow.create_run(number).info.run_id]
     models = [mlflow.create_logged_model(number).model_id]
-    runs += [one.info.run_id for one in _pages(partial(mlflow.search_runs, [number], run_view_type=ViewType.ALL))]
-    models += [one.model_id for one in _pages(partial(mlflow.search_logged_models, [number], max_results=_MODELS))]
+    runs += [one.info.run_id for one in pages(partial(mlflow.search_runs, [number], run_view_type=ViewType.ALL))]
+    models += [one.model_id for one in pages(partial(mlflow.search_logged_models, [number], max_results=_MODELS))]
     for model in dict.fromkeys(models):
         mlflow.delete_logged_model(model)
     mlflow.delete_experiment(number)

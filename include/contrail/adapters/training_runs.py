@@ -8,11 +8,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contrail.adapters.mlflow_store import ask_database, client, mlflow_errors, no_database
+from contrail.adapters.mlflow_store import ask_database, client, mlflow_errors, no_database, pages
 from contrail.config.settings import Settings
 from contrail.methods.model_package import CARD, ModelPackage
 
@@ -135,14 +136,12 @@ def runs_of(settings: Settings, name: str) -> list[TriedRun]:
 
 def _runs_of_client(settings: Settings, name: str) -> list[TriedRun]:
     with mlflow_errors(f"read the runs of '{name}' in {settings.registry.tracking_uri}"):
-        mlflow, token, found = client(settings), None, list[TriedRun]()
+        mlflow = client(settings)
         experiment = mlflow.get_experiment_by_name(settings.stored(name))
-        while experiment is not None:
-            page = mlflow.search_runs([experiment.experiment_id], max_results=_PAGE, page_token=token)
-            found += [TriedRun(run.info.start_time, dict(run.data.params)) for run in page if run.data.params]
-            if not (token := page.token):
-                break
-        return found
+        if experiment is None:
+            return []
+        runs = pages(partial(mlflow.search_runs, [experiment.experiment_id], max_results=_PAGE))
+        return [TriedRun(run.info.start_time, dict(run.data.params)) for run in runs if run.data.params]
 
 
 def name_run(settings: Settings, logged: LoggedRun, name: str) -> None:

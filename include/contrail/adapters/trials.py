@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from contrail.adapters.mlflow_store import client, is_database, mlflow_errors, no_database
+from contrail.adapters.mlflow_store import client, is_database, mlflow_errors, no_database, pages
 from contrail.config.settings import Settings
 from contrail.lake.orphans import files_under
 
@@ -182,18 +183,9 @@ def _removed(run: "Run", before: datetime) -> bool:
 
 
 def _runs(mlflow: "MlflowClient", experiments: list[str], view: Any) -> Iterator["Run"]:
-    token = None
-    while experiments:
-        page = mlflow.search_runs(experiments, run_view_type=view, max_results=_PAGE, page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
+    if experiments:
+        yield from pages(partial(mlflow.search_runs, experiments, run_view_type=view, max_results=_PAGE))
 
 
 def _versions(mlflow: "MlflowClient") -> Iterator[Any]:
-    token = None
-    while True:
-        page = mlflow.search_model_versions(max_results=_PAGE, page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
+    return pages(partial(mlflow.search_model_versions, max_results=_PAGE))

@@ -6,6 +6,7 @@ standard deviation of the predictions, in the trees' own scale, so features and 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +35,8 @@ class Contributions:
         as a new category or a first missing value, nobody knows. It counts as the known bin that is furthest from the mean,
         so it is not called harmless.
         """
-        at, spread = self.names.index(name), float(self.parts.sum(axis=1).std())
-        parts = self.parts[:, at] / spread if spread else np.zeros(len(self.parts))
+        at = self.names.index(name)
+        parts = self.parts[:, at] / self._spread if self._spread else np.zeros(len(self.parts))
         codes = _rounded(bins).places(self._column(name, at))
         rows = np.bincount(codes, minlength=bins.size)
         means = np.bincount(codes, parts, bins.size) / np.maximum(rows, 1)
@@ -48,6 +49,11 @@ class Contributions:
             nearest = numbers[np.abs(every[:, None] - numbers).argmin(axis=1)]
             found[every] = means[nearest]
         return tuple(found.tolist())
+
+    @cached_property
+    def _spread(self) -> float:
+        """The standard deviation of the predictions."""
+        return float(self.parts.sum(axis=1).std())
 
     def _column(self, name: str, at: int) -> pa.ChunkedArray:
         values = self.matrix[:, at]

@@ -4,7 +4,7 @@ Drift of the label, the usual share flagged and the threshold of decisions come 
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -55,7 +55,8 @@ def unseen(training: Training, fitted: Fitted) -> Unseen:
         return _added(days, rows, score.threshold)
     with _kept(training, rows) as kept:
         step = _calibration(kept, training.method.settings.calibration)
-        with _kept(training, kept.in_order(_MODEL), step) as calibrated:
+        calibrating = nullcontext(kept) if step is None else _kept(training, kept.in_order(_MODEL), step)
+        with calibrating as calibrated:
             decision = None if score.costs is None else decide(calibrated, score.costs)
             threshold = score.threshold if decision is None else decision.threshold
             found = _added(days, calibrated.in_order(_MODEL), threshold)
