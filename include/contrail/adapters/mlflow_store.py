@@ -3,11 +3,12 @@
 ``registry`` (versions, aliases) and ``training_runs`` read and write the contents.
 """
 
+import io
 import logging
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -65,6 +66,23 @@ def pages(search: Callable[..., Any]) -> Iterator[Any]:
         yield from page
         if not (token := page.token):
             return
+
+
+def collect(settings: Settings, chosen: Mapping[str, Sequence[str]]) -> None:
+    """Remove what lies in MLflow's trash for good, with its files, by ``mlflow gc``.
+
+    Args:
+        settings: Say where MLflow is.
+        chosen: The ids to remove, by the option that takes them. Without one, everything of that kind would go.
+    """
+    from mlflow.cli import gc
+
+    uri = settings.registry.tracking_uri
+    arguments = ["--backend-store-uri", uri, "--tracking-uri", uri]
+    for option, ids in chosen.items():
+        arguments += [option, ",".join(dict.fromkeys(ids))]
+    with redirect_stdout(io.StringIO()):
+        gc.main(arguments, standalone_mode=False)
 
 
 def _log_in(settings: Settings) -> None:

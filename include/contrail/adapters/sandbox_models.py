@@ -4,14 +4,12 @@ The versions have the same numbers and refer to the same files, so that what nam
 aliases begin where the main lake's are, and move alone.
 """
 
-import io
-from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from contrail.adapters.mlflow_store import client, is_database, mlflow_errors, no_database, pages
+from contrail.adapters.mlflow_store import client, collect, is_database, mlflow_errors, no_database, pages
 from contrail.config.names import of_sandbox
 from contrail.config.settings import Settings
 from contrail.files import remove_folder
@@ -83,7 +81,7 @@ def drop(settings: Settings, name: str) -> None:
         if experiment is not None:
             # An experiment in the trash would keep the upkeep of trials from emptying it, so it does not stay there.
             if is_database(uri):
-                _remove_experiment(mlflow, uri, experiment)
+                _remove_experiment(mlflow, settings, experiment)
             else:
                 for run in [*pages(partial(mlflow.search_runs, [experiment.experiment_id]))]:
                     mlflow.delete_run(run.info.run_id)
@@ -101,8 +99,7 @@ def drop_model(mlflow: "MlflowClient", own: str) -> None:
             raise
 
 
-def _remove_experiment(mlflow: "MlflowClient", uri: str, experiment: Any) -> None:
-    from mlflow.cli import gc
+def _remove_experiment(mlflow: "MlflowClient", settings: Settings, experiment: Any) -> None:
     from mlflow.entities import ViewType
 
     number = experiment.experiment_id
@@ -116,9 +113,4 @@ def _remove_experiment(mlflow: "MlflowClient", uri: str, experiment: Any) -> Non
     for model in dict.fromkeys(models):
         mlflow.delete_logged_model(model)
     mlflow.delete_experiment(number)
-    chosen = {"--experiment-ids": [number], "--run-ids": runs, "--logged-model-ids": models}
-    arguments = ["--backend-store-uri", uri, "--tracking-uri", uri]
-    for option, ids in chosen.items():
-        arguments += [option, ",".join(dict.fromkeys(ids))]
-    with redirect_stdout(io.StringIO()):
-        gc.main(arguments, standalone_mode=False)
+    collect(settings, {"--experiment-ids": [number], "--run-ids": runs, "--logged-model-ids": models})

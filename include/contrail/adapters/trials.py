@@ -4,9 +4,7 @@ MLflow's client moves a run into its trash, from which a person can restore it. 
 (``mlflow gc``) removes it with its files. Which trials are old enough is for others to say.
 """
 
-import io
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from contrail.adapters.mlflow_store import client, is_database, mlflow_errors, no_database, pages
+from contrail.adapters.mlflow_store import client, collect, is_database, mlflow_errors, no_database, pages
 from contrail.config.settings import Settings
 from contrail.lake.orphans import files_under
 
@@ -108,26 +106,13 @@ def empty_trash(settings: Settings, trials: Sequence[Trial]) -> None:
     """Remove trials in the trash for good, with their files, by ``mlflow gc``."""
     if not trials:
         return
-    from mlflow.cli import gc
-
     mlflow = client(settings)
-    uri = settings.registry.tracking_uri
-    runs, models = (",".join(ids) for ids in zip(*((one.run_id, ",".join(one.models)) for one in trials), strict=True))
-    arguments = [
-        "--backend-store-uri",
-        uri,
-        "--tracking-uri",
-        uri,
-        "--run-ids",
-        runs,
-        "--logged-model-ids",
-        models.strip(","),
-    ]
-    with mlflow_errors("empty the trash"), redirect_stdout(io.StringIO()):
+    models = [model for one in trials for model in one.models]
+    with mlflow_errors("empty the trash"):
         # Only now: MLflow has no way to restore a model.
-        for model in (model for one in trials for model in one.models):
+        for model in models:
             _delete_model(mlflow, model)
-        gc.main(arguments, standalone_mode=False)
+        collect(settings, {"--run-ids": [one.run_id for one in trials], "--logged-model-ids": models})
 
 
 def _delete_model(mlflow: "MlflowClient", model: str) -> None:
