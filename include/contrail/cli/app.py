@@ -76,6 +76,8 @@ def main() -> None:
         raise SystemExit(0) from None
     except Exception as error:
         if hasattr(error, "show"):  # click's usage errors
+            usage: Any = error
+            usage.message = getattr(error, "message", "").replace("Value error, ", "")  # a word of Typer's own library
             error.show()
             raise SystemExit(getattr(error, "exit_code", 2)) from None
         printing.say(f"[red]✗[/] {escape(unexpected.tell(error))}", printing.err)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from contrail.cli import printing
-from contrail.config.pipeline import default_pipeline, load_pipeline
+from contrail.config.pipeline import default_pipeline, load_pipeline, pipeline_file
 from contrail.config.settings import enter_sandbox, settings
 from contrail.imports import quick_imports
 
@@ -76,11 +76,19 @@ def in_sandbox(name: str, function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _tell(pipeline: str, makes: bool) -> None:
-    """Say where the command works, and make the sandbox if that is its part."""
+    """Say where the command works, and make the sandbox if that is its part.
+
+    Raises:
+        SpecError: for an unknown pipeline.
+        MissingInputError: where there is no such sandbox and the command makes none, before it makes any file.
+    """
     from contrail.lake import sandbox_records
 
     current = settings()
-    if makes and sandbox_records.find(current, pipeline) is None:
+    pipeline_file(pipeline)
+    if not makes:
+        sandbox_records.check(current, pipeline)
+    elif sandbox_records.find(current, pipeline) is None:
         with quick_imports():
             from contrail.stages import sandboxed
         with printing.progress(f"sandbox {current.sandbox}") as show:

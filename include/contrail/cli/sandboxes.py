@@ -104,16 +104,14 @@ def _drop(main: Settings, name: str, as_json: bool) -> None:
 
 
 def _inside(main: Settings, name: str, pipeline: str | None) -> "Inside":
-    from contrail.lake.sandbox_records import every
+    from contrail.lake.sandbox_records import absent, every
     from contrail.operations.sandboxes import Inside
 
     own = [one.pipeline for one in every(main) if one.name == name]
-    if pipeline is None and len(own) != 1:
-        raise SpecError(
-            f"sandbox {name}: it has {len(own)} pipelines ({', '.join(own)}); choose one with --pipeline"
-            if own
-            else f"there is no sandbox '{name}'; contrail sandbox list shows all"
-        )
+    if pipeline is None and not own:
+        raise absent(main.inside(name), name)  # inside: refuses what can be no name
+    if pipeline is None and len(own) > 1:
+        raise SpecError(f"sandbox {name}: it has {len(own)} pipelines ({', '.join(own)}); choose one with --pipeline")
     return Inside.of(main, load_pipeline(pipeline or own[0]), name)
 
 

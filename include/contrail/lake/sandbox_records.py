@@ -54,11 +54,17 @@ def check(settings: Settings, pipeline: str) -> None:
         MissingInputError: naming the sandboxes of the pipeline, and the command that makes one.
     """
     if settings.sandbox and find(settings, pipeline) is None:
-        known = ", ".join(one.name for one in every(settings, pipeline)) or "none yet"
-        raise MissingInputError(
-            f"pipeline '{pipeline}' has no sandbox '{settings.sandbox}'. Sandboxes: {known}. A stage makes one when it runs "
-            f"in it, for example: contrail features --pipeline {pipeline} --sandbox {settings.sandbox} --from DATE"
-        )
+        raise absent(settings, settings.sandbox, pipeline)
+
+
+def absent(settings: Settings, name: str, pipeline: str = "") -> MissingInputError:
+    """The error that says that there is no sandbox of this name, of one pipeline or of any."""
+    known = ", ".join(sorted({one[0] for one in names(settings) if pipeline in ("", one[1])})) or "none yet"
+    of, example = (f" of pipeline '{pipeline}'", pipeline) if pipeline else ("", "NAME")
+    return MissingInputError(
+        f"there is no sandbox '{name}'{of}. Sandboxes: {known}. A stage makes one when it runs in it, for example: "
+        f"contrail features --pipeline {example} --sandbox {name} --from DATE"
+    )
 
 
 def find(settings: Settings, pipeline: str) -> Sandbox | None:

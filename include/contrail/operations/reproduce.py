@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 
 from contrail.adapters.lock_file import lock_text
-from contrail.adapters.registry import RegisteredModel, VersionInfo, describe_version, resolve
-from contrail.config.pipeline import load_pipeline
+from contrail.adapters.registry import RegisteredModel, VersionInfo, describe_version, resolve, versions
+from contrail.config.pipeline import load_pipeline, pipeline_file
 from contrail.config.processors import usable_threads
 from contrail.config.settings import Settings
 from contrail.errors import SpecError
@@ -61,10 +61,13 @@ def reproduce(
         progress: Told what happens.
 
     Raises:
+        SpecError: for a pipeline that has neither a folder nor a registered version.
         MissingInputError: when there is no such version, or ``environment`` has no lock.
         DataError: when its package is damaged in the registry.
         EngineError: when git, uv or the process of the fit fails.
     """
+    if not versions(settings, pipeline):
+        pipeline_file(pipeline)  # a registered model can be made again without its folder, but a misspelt name cannot
     info = describe_version(settings, pipeline, ref)
     model = resolve(settings, pipeline, info.version)  # an alias may have moved meanwhile
     record = model.package.card.training

@@ -13,7 +13,7 @@ from contrail.adapters import registry, sandbox_models
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
-from contrail.errors import DataError, MissingInputError, SpecError
+from contrail.errors import DataError, SpecError
 from contrail.files import remove_folder
 from contrail.frozen import Frozen
 from contrail.lake import sandbox_records, sandboxes
@@ -223,8 +223,7 @@ def drop(main: Settings, name: str, progress: Callable[[str], None] = silent) ->
     known = {*sandbox_records.names(main), *sandboxes.names_in_catalog(main)}
     pipelines = sorted(pipeline for sandbox, pipeline in known if sandbox == name)
     if not pipelines and not folders:
-        there = ", ".join(sorted({one.name for one in listed(main)})) or "none"
-        raise MissingInputError(f"there is no sandbox '{name}'. Sandboxes: {there}")
+        raise sandbox_records.absent(main, name)
     for pipeline in pipelines:
         sandbox_records.remove(own, pipeline)
     for pipeline in pipelines:

@@ -69,7 +69,7 @@ def test_a_stage_makes_the_sandbox_and_says_where_it_works(
 
 def test_a_reader_makes_none(toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert contrail(monkeypatch, "contrail history features -p toy --sandbox deeper") == 3
-    assert "pipeline 'toy' has no sandbox 'deeper'. Sandboxes: none yet" in capsys.readouterr().err
+    assert "there is no sandbox 'deeper' of pipeline 'toy'. Sandboxes: none yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["../x", "''", "Deeper", "toy", "main"])
@@ -121,7 +121,8 @@ def test_it_is_listed_compared_planned_and_dropped(
     assert json.loads(capsys.readouterr().out) == {"name": "deeper", "pipelines": ["toy"]}
     assert contrail(monkeypatch, "contrail sandbox drop deeper") == 3
     assert "there is no sandbox 'deeper'" in capsys.readouterr().err
-    assert contrail(monkeypatch, "contrail sandbox compare deeper") == 2
+    assert contrail(monkeypatch, "contrail sandbox compare deeper") == 3
+    assert "there is no sandbox 'deeper'. Sandboxes: none yet" in capsys.readouterr().err
     assert contrail(monkeypatch, "contrail sandbox compare") == 2
 
 

@@ -216,13 +216,13 @@ def test_a_killed_drop_goes_on(main: Toy, monkeypatch: pytest.MonkeyPatch, after
         with pytest.raises(Killed):
             sandboxes.drop(main.settings, "deeper")
     assert [one.unfinished for one in sandboxes.listed(main.settings)] == [True]
-    with pytest.raises(MissingInputError, match="has no sandbox 'deeper'"):
+    with pytest.raises(MissingInputError, match="there is no sandbox 'deeper' of pipeline 'toy'"):
         Lake(main.settings.inside("deeper"), "toy").table_names()
     sandboxes.drop(main.settings, "deeper")
     assert sandboxes.listed(main.settings) == []
     assert not [path for path in main.settings.home_path.rglob("*") if "deeper" in path.name]
     assert {name: main.lake.scan(name) for name in main.lake.table_names()} == before
-    with pytest.raises(MissingInputError, match=r"there is no sandbox 'deeper'. Sandboxes: none"):
+    with pytest.raises(MissingInputError, match=r"there is no sandbox 'deeper'. Sandboxes: none yet"):
         sandboxes.drop(main.settings, "deeper")
 
 

@@ -117,7 +117,7 @@ def test_what_a_killed_making_has_left_is_made_anew(main: Toy, monkeypatch: pyte
         patch.setattr(sandboxed.sandbox_models, "begin", killed)
         with pytest.raises(KeyboardInterrupt):
             inside(main)
-    with pytest.raises(MissingInputError, match=r"has no sandbox 'deeper'. Sandboxes: none yet"):
+    with pytest.raises(MissingInputError, match=r"there is no sandbox 'deeper' of pipeline 'toy'. Sandboxes: none yet"):
         Lake(main.settings.inside("deeper"), "toy").table_names()
     publish_heavier(main, "2024-03-20")  # the second making begins with what there is by then
     assert inside(main).lake.scan("features").equals(main.lake.scan("features"))
