@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import ValidationInfo, field_validator
+
 from contrail.errors import ContrailError
 from contrail.frozen import Frozen
 
@@ -40,6 +42,12 @@ class Claim(Frozen):
     link: str = ""
     at: str = ""
     remedy: str = ""
+
+    @field_validator("remedy")
+    @classmethod
+    def _only_where_it_does_not_hold(cls, remedy: str, seen: ValidationInfo) -> str:
+        """Who makes a claim words the remedy for what is missing; where nothing is, the words would have a gap."""
+        return "" if seen.data.get("holds") else remedy
 
 
 Look = Callable[["State"], Iterator[Claim]]

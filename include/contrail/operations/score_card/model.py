@@ -42,17 +42,28 @@ def review(state: State) -> Iterator[Claim]:
         f"contrail train -p {name}", f"version {state.version}, code {training.code_revision[:12]}",
         state.trained_at,
     )  # fmt: skip
-    owners = next((path for path in _OWNERS if "pipelines" in state.repository.text(path)), "")
-    says = (
-        "changes of pipelines need a reviewer"
-        if owners
-        else "nothing in the repository asks for a reviewer of pipelines"
+    path, owners = next(
+        ((path, found) for path in _OWNERS if (found := _reviewers(state.repository.text(path), name))), ("", "")
     )
     yield Claim(
-        holds=bool(owners), says=says, needed="whole", how="cited", of="project", link=owners,
-        at=state.repository.committed_at(owners) if owners else "",
-        remedy="name reviewers of include/pipelines in .github/CODEOWNERS",
+        holds=bool(owners),
+        says=f"{path} asks {owners} to review changes of the pipeline" if owners
+        else "nothing in the repository asks for a reviewer of pipelines",
+        needed="whole", how="cited", of="project", link=path,
+        at=state.repository.committed_at(path) if path else "",
+        remedy=f"name reviewers in {_OWNERS[0]}: a line /include/pipelines/ with the names of people or teams, each after an @",
     )  # fmt: skip
+
+
+def _reviewers(text: str, pipeline: str) -> str:
+    """Whom a file CODEOWNERS asks to review changes of a pipeline's folder. Its last line that fits decides."""
+    folders = {"*", "**", "include", "pipelines", "include/pipelines", f"include/pipelines/{pipeline}"}
+    found = ""
+    for line in text.splitlines():
+        pattern, *owners = line.partition("#")[0].split() or [""]
+        if pattern.rstrip("*").strip("/") in folders or pattern in folders:
+            found = " and ".join(one for one in owners if "@" in one)
+    return found
 
 
 def promised(state: State) -> Iterator[Claim]:

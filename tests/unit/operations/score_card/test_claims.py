@@ -46,3 +46,8 @@ def test_only_what_gives_the_next_half_is_asked_for() -> None:
         yield claim(False, "whole", "then")
 
     assert scored(RubricTest("9.9", "name", "asks?", "half", "whole", look), None).raises == ("first",)  # type: ignore[arg-type]
+
+
+def test_what_holds_has_no_remedy_whose_words_would_have_a_gap() -> None:
+    assert claim(True, "half", f"give {', '.join([])} a contract").remedy == ""
+    assert claim(False, "half", "give parcels a contract").remedy
