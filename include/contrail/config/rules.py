@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 METRICS = {"binary": ("auc", "log_loss"), "regression": ("rmse", "mae")}
 _OBJECTIVES = {"binary": ("binary:logistic",), "regression": ("reg:", "count:poisson")}
+# Parameters of XGBoost by their second name. With both it reads one, and says nothing.
+_TWO_NAMES = {
+    "learning_rate": "eta", "reg_lambda": "lambda", "reg_alpha": "alpha", "min_split_loss": "gamma", "random_state": "seed",
+    "n_jobs": "nthread",
+}  # fmt: skip
+_ALWAYS = ("seed", "nthread")  # each training has them
 
 
 def problems(spec: "PipelineSpec") -> list[Problem]:
@@ -192,6 +198,10 @@ def _model(spec: "PipelineSpec") -> Iterator[Problem]:
     if objective is not None and not str(objective).startswith(_OBJECTIVES[spec.task]):
         fitting = " or ".join(f"{one}…" if one.endswith(":") else one for one in _OBJECTIVES[spec.task])
         yield Problem(("train", "params", "objective"), f"a {spec.task} task needs {fitting}, not {objective}")
+    yield from _params(spec)
+
+
+def _params(spec: "PipelineSpec") -> Iterator[Problem]:
     own = type(spec.train).model_fields
     for name, value in spec.train.params.items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -200,6 +210,12 @@ def _model(spec: "PipelineSpec") -> Iterator[Problem]:
             yield Problem(
                 ("train", "params", name), f"this is a setting of train: move it out of params, to train.{name}"
             )
+    for name, other in _TWO_NAMES.items():
+        if name in spec.train.params and (other in spec.train.params or other in _ALWAYS):
+            said = (
+                f"'{name}' and '{other}' are two names of one parameter, of which XGBoost reads one; use only '{other}'"
+            )
+            yield from (Problem(("train", "params", each), said) for each in (name, other))
 
 
 def _after_the_trees(spec: "PipelineSpec") -> Iterator[Problem]:

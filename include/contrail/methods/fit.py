@@ -33,6 +33,11 @@ _OBJECTIVES = {
 }
 # Parameters that XGBoost knows but does not list in its configuration.
 _UNLISTED = {"eval_metric", "objective", "verbosity", "base_score"}
+# Settings of train that a request's own choices stand in for.
+_UNHEARD = {
+    "params": "name the parameters of XGBoost themselves, as eta=0.1",
+    "window_days": "it is for scheduled trainings; give this one its first and last day, as --from and --to",
+}
 
 
 @dataclass(frozen=True)
@@ -77,10 +82,15 @@ def requested(spec: PipelineSpec, values: Mapping[str, Any]) -> TrainSpec:
     """Apply a scientist's changes to a pipeline's training settings, by the rules that its file keeps.
 
     Raises:
-        SpecError: for a value of the wrong type, or one that does not fit the rest of the spec, with its name.
+        SpecError: for a value of the wrong type, or one that does not fit the rest of the spec, with its name; and for a
+            setting that this training would not read.
     """
-    if "params" in values:
-        raise SpecError("training settings are wrong: params: name the parameters of XGBoost themselves, as eta=0.1")
+    if refused := [f"{name}: {why}" for name, why in _UNHEARD.items() if name in values]:
+        raise SpecError(f"training settings are wrong: {'; '.join(refused)}")
+    if "seed" in values and "seed" in spec.train.params:
+        raise SpecError(
+            "training settings are wrong: seed: train.params.seed of pipeline.yaml decides; use train.seed there"
+        )
     settings = override(spec.train, values)
     found = training_problems(spec.model_copy(update={"train": settings}))
     if wrong := [f"{n}={values[n]}: {one.said}" for one in found for n in map(str, one.place) if n in values]:

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost
 
+from contrail.config import rules
 from contrail.config.model_spec import GateSpec, TrainSpec
 from contrail.errors import SpecError
 from contrail.methods import fit, trainer
@@ -132,6 +134,14 @@ def test_a_scientists_changes_go_to_settings_or_to_xgboost_by_their_name():
         ("binary", {"segments": ["sise"]}, "'sise' is not in features.columns; did you mean 'size'"),
         ("binary", {"eta": float("nan")}, "eta=nan: nan is no number"),
         ("binary", {"params": {"eta": 0.1}}, "name the parameters of XGBoost themselves"),
+        (
+            "binary",
+            {"window_days": 30},
+            "window_days: it is for scheduled trainings; give this one its first and last day",
+        ),
+        ("binary", {"learning_rate": 0.1}, "'learning_rate' and 'eta' are two names of one parameter"),
+        ("binary", {"n_jobs": 1}, "'n_jobs' and 'nthread' are two names of one parameter"),
+        ("binary", {"random_state": 1}, "'random_state' and 'seed' are two names of one parameter"),
     ],
 )
 def test_a_scientists_changes_keep_the_rules_of_the_pipelines_file(spec, task, values, said):
@@ -139,6 +149,21 @@ def test_a_scientists_changes_keep_the_rules_of_the_pipelines_file(spec, task, v
     assert requested(spec, {"eta": 0.1, "rounds": 7}).rounds == 7
     with pytest.raises(SpecError, match=re.escape(said)):
         requested(spec, {"eta": 0.1, **values})
+
+
+def test_a_seed_that_the_file_has_among_the_parameters_cannot_be_changed(spec):
+    spec = spec.model_copy(update={"train": spec.train.model_copy(update={"params": {"seed": 1}})})
+    with pytest.raises(SpecError, match=re.escape("seed: train.params.seed of pipeline.yaml decides")):
+        requested(spec, {"seed": 2})
+
+
+def test_each_second_name_is_one_that_xgboost_reads_as_the_first():
+    """The rule is true of the XGBoost that is installed: the configuration has one value for both."""
+    for name, other in rules._TWO_NAMES.items():
+        booster = xgboost.Booster({name: 3, "tree_method": "hist"}, [xgboost.DMatrix(np.zeros((2, 1)), label=[0, 1])])
+        text = booster.save_config()
+        found = {one: set(re.findall(rf'"{one}":"([^"]*)"', text)) for one in (name, other)}
+        assert found[name] == found[other] == {"3"}, found
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest():
