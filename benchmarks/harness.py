@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
-HOME = PROJECT / ".contrail" / "bench"
+HOME = Path(os.environ.get("CONTRAIL_BENCH_HOME", PROJECT / ".contrail" / "bench"))
 PIPELINE = "flight_delay"
 YEAR = ("2013-01-01", "2013-12-31")
 RUNS = int(os.environ.get("CONTRAIL_BENCH_RUNS", "3"))
