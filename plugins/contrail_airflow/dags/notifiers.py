@@ -70,6 +70,15 @@ class FailureNotifier(BaseNotifier):
         deliver(message)
 
 
+class DecisionNotifier(BaseNotifier):
+    """Report a decision against what a task was to do; for ``on_skipped_callback``. Other skipped tasks are no news."""
+
+    def notify(self, context: "Context") -> None:
+        """Send the message of this task, if a stage of it decided."""
+        if message := getattr(context["task"], "refusal", None):
+            deliver(message)
+
+
 class RunNotifier(BaseNotifier):
     """Report a run that took too long as a whole; for a DAG's ``on_failure_callback``, in the DAG processor.
 

@@ -25,7 +25,13 @@ from contrail.config.settings import settings
 from contrail.config.spec import PipelineSpec
 from contrail.config.targets import DataprocTarget, VertexTarget
 from contrail.partitions import Partitions
-from contrail_airflow.dags.notifiers import DeadlineNotifier, FailureNotifier, RunNotifier, StageNotifier
+from contrail_airflow.dags.notifiers import (
+    DeadlineNotifier,
+    DecisionNotifier,
+    FailureNotifier,
+    RunNotifier,
+    StageNotifier,
+)
 from contrail_airflow.dags.words import Words, words_of
 from contrail_airflow.operators.day import PublishOperator
 from contrail_airflow.operators.stage import StageOperator
@@ -125,6 +131,7 @@ def _of_every_task(spec: PipelineSpec) -> dict[str, Any]:
         "pool": HEAVY_POOL,
         "on_success_callback": StageNotifier(),
         "on_failure_callback": FailureNotifier(),
+        "on_skipped_callback": DecisionNotifier(),
     }
 
 

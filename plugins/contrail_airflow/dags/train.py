@@ -68,9 +68,9 @@ def train(pipeline: str) -> DAG:
             options={"model": _CANDIDATE, "approval": "awaited"}, required=_HAS_CANDIDATE,
         )  # fmt: skip
         promote = stage(
-            spec, "promote", operator=PromoteOperator, skip_unless=_ALLOWED, **_GATE,
+            spec, "promote", operator=PromoteOperator, skip_unless=_if_promotable(spec), **_GATE,
             options={"model": _CANDIDATE}, required=_HAS_CANDIDATE,
-            trigger_rule="none_failed",  # where the gate needs no person, judge is skipped
+            trigger_rule="none_failed",  # judge is skipped where the gate needs no person, or has refused the candidate
             ask_if=_if_awaited(spec),
             subject=f"{spec.title}: may version {_CANDIDATE} become champion?",
             body="{{ record(ti) }}",
@@ -127,8 +127,16 @@ def _settings(spec: PipelineSpec) -> str:
 
 
 def _if_awaited(spec: PipelineSpec) -> str:
-    always = "true" if spec.gate.approval == "person" else "false"
-    return "{{ 'yes' if " + always + " or params.approval else '' }}"
+    return "{{ 'yes' if " + _awaited(spec) + " else '' }}"
+
+
+def _if_promotable(spec: PipelineSpec) -> str:
+    """Where a person is asked, only with the record of a candidate that passed the other checks."""
+    return "{{ 'yes' if is_allowed(ti) and (record(ti) or not (" + _awaited(spec) + ")) else '' }}"
+
+
+def _awaited(spec: PipelineSpec) -> str:
+    return f"{'true' if spec.gate.approval == 'person' else 'false'} or params.approval"
 
 
 def _room(spec: PipelineSpec) -> timedelta:

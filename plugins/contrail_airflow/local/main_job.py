@@ -43,6 +43,10 @@ _SILENT_SECONDS = 120
 # A week shows a leak of the features' code as well as a year, and takes seconds.
 _LEAK_DAYS = 7
 _PARSE_SECONDS = 180
+_ENDED = {
+    "failed": "failed",
+    "skipped": "was skipped: the governor or the gate has refused the training or its candidate",
+}
 
 console = Console()
 
@@ -202,12 +206,15 @@ class MainJob:
 
     def _train(self, api: AirflowApi) -> None:
         as_of = self.plan.windows.gate.end + timedelta(days=1)
-        self._watch(api, "train", {"as_of": str(as_of), "why": "the first champion"})
+        dag_id, run_id = self._watch(api, "train", {"as_of": str(as_of), "why": "the first champion"})
+        if not _promoted(api, dag_id, run_id):
+            self._fail(api, dag_id, run_id)
 
-    def _watch(self, api: AirflowApi, suffix: str, conf: dict[str, Any]) -> None:
+    def _watch(self, api: AirflowApi, suffix: str, conf: dict[str, Any]) -> tuple[str, str]:
         dag_id = f"{self.pipeline.name}__{suffix}"
         run_id = api.trigger(dag_id, conf)
         self._follow(api, dag_id, run_id)
+        return dag_id, run_id
 
     def _follow(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
         def told(task: dict[str, Any]) -> None:
@@ -248,7 +255,8 @@ class MainJob:
         for run in reversed(api.runs(dag_id, state=["queued", "running"])):
             self._say(f"[bold]the governor has started a training: {run['dag_run_id']}[/]")
             state = api.wait(dag_id, run["dag_run_id"], lambda _: None, self.embedded.check)
-            told = "[green]done[/]" if state == "success" else "[yellow]refused or failed[/]; the champion stays"
+            made = state == "success" and _promoted(api, dag_id, run["dag_run_id"])
+            told = "[green]done[/]" if made else "[yellow]refused or failed[/]; the champion stays"
             self._say(f"  {'train':<12} {told}")
 
     def _pause(self) -> None:
@@ -256,8 +264,11 @@ class MainJob:
         time.sleep(1)
 
     def _fail(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
-        failed = [task for task in api.tasks(dag_id, run_id) if task["state"] == "failed"]
-        lines = [f"{dag_id}, run {run_id}: task {task['task_id']} failed." for task in failed]
+        tasks = api.tasks(dag_id, run_id)
+        failed = [task for task in tasks if task["state"] == "failed"]
+        # A refusal of the governor or of the gate skips the task, and the run ends well.
+        failed = failed or [task for task in tasks if task["task_id"] == "promote" and task["state"] == "skipped"]
+        lines = [f"{dag_id}, run {run_id}: task {task['task_id']} {_ENDED[task['state']]}." for task in failed]
         lines = lines or [f"{dag_id}, run {run_id} failed without a failed task (it was stopped, or took too long)."]
         for task in failed[:1]:
             lines += ["  " + line for line in api.log_tail(dag_id, run_id, task)]
@@ -267,6 +278,11 @@ class MainJob:
 
     def _say(self, line: str) -> None:
         _say(self.started, line)
+
+
+def _promoted(api: AirflowApi, dag_id: str, run_id: str) -> bool:
+    """Whether a training made a champion: neither the governor nor the gate has refused it."""
+    return any(task["task_id"] == "promote" and task["state"] == "success" for task in api.tasks(dag_id, run_id))
 
 
 def _say(started: float, line: str) -> None:

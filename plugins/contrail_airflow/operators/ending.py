@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from contrail.errors import CommitConflictError, ContrailError, SpecError
+from contrail.errors import CommitConflictError, ContrailError, GateRefusedError, SpecError
 from contrail.notify.messages import Message
 
 RETRYABLE = CommitConflictError.exit_code
@@ -29,6 +29,11 @@ class StageStopped(SystemExit):
         self.said = said
         self.again = again
         self.message: Message | None = None
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether the stage did its work, and decided against what it was asked for."""
+        return self.code == GateRefusedError.exit_code
 
     def __str__(self) -> str:
         return f"{self.verb} stopped with code {self.code}: {self.said}"

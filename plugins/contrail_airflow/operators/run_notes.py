@@ -53,7 +53,11 @@ def note(days: str, ended: Iterable[tuple[str, str, Any]]) -> str:
         ended: Task, state and returned value of each task, in the order in which they ended.
     """
     # One paragraph: Airflow's page shows the first one alone.
-    found = [_of_task(task, state, returned) for task, state, returned in ended]
+    every = [*ended]
+    found = [_of_task(task, state, returned) for task, state, returned in every]
+    states = {task: state for task, state, _ in every}
+    if (states.get("train"), states.get("promote")) == ("success", "skipped"):
+        found.append("the gate refused the candidate; the champion stays")
     return " · ".join([*([f"**{days}**"] if days else []), *filter(None, found)])[:_LONGEST]
 
 

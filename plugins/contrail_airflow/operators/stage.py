@@ -4,6 +4,7 @@ The environment file says which stage runs where. A stage's own work does not be
 processes and remote jobs.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import wraps
@@ -17,7 +18,7 @@ from contrail.config.targets import LocalTarget, SparkTarget
 from contrail.dispatch.payload import Job, job_folder
 from contrail.errors import DataError
 from contrail.files import as_name
-from contrail.notify.messages import of_failure
+from contrail.notify.messages import Message, of_failure
 from contrail.stages.flags import check_names, flags
 from contrail.stages.results import parse_result
 from contrail.stages.sentences import sentence
@@ -38,7 +39,10 @@ NEW_RUN = "trigger a new run; a cleared task would be given the same again"
 
 
 def tells(method: Method) -> Method:
-    """Have a method of an operator say in the task's log what was kept and what to do, when its stage stops."""
+    """Have a method of an operator say in the task's log what was kept and what to do, when its stage stops.
+
+    A refusal of the gate is a decision, and no failure: it is on record, and the task is skipped.
+    """
 
     @wraps(method)
     def told(self: "StageOperator", *arguments: Any, **named: Any) -> Any:
@@ -47,6 +51,9 @@ def tells(method: Method) -> Method:
         except StageStopped as stopped:
             context = next(one for one in [*arguments, *named.values()] if isinstance(one, Mapping) and "ti" in one)
             self.tell_failure(context["ti"], stopped)
+            if stopped.is_decision:
+                self.refusal = stopped.message
+                raise AirflowSkipException("the gate refused the candidate; the champion stays") from None
             raise
 
     return told  # type: ignore[return-value]
@@ -95,6 +102,7 @@ class StageOperator(BaseOperator):
         self.required = dict(required or {})
         self.skip_unless = skip_unless
         self.no_partition = no_partition
+        self.refusal: Message | None = None  # what people are told of a decision against what the task was to do
         self._attempt: LocalRun | RemoteRun | None = None
         self._killed = False
 
@@ -112,8 +120,8 @@ class StageOperator(BaseOperator):
         """Run the command, stream its progress into the task's log, and return its result.
 
         Raises:
-            AirflowSkipException: if ``skip_unless`` rendered to nothing.
-            StageRefused: for an error that the same call would meet again (data, spec, gate).
+            AirflowSkipException: if ``skip_unless`` rendered to nothing, or the gate refused a candidate.
+            StageRefused: for an error that the same call would meet again (data, spec).
             StageStopped: for an error that may pass (a lost commit, a killed process). Airflow retries.
         """
         if not self.skip_unless.strip():
@@ -155,8 +163,9 @@ class StageOperator(BaseOperator):
         )
         retried = not stopped.refused and task_instance.try_number <= (getattr(task_instance, "max_tries", 0) or 0)
         to_do = "nothing yet; Airflow tries the task again" if retried else stopped.message.to_do
-        self.log.error("What was kept: %s", stopped.message.kept)
-        self.log.error("What to do: %s", to_do)
+        level = logging.WARNING if stopped.is_decision else logging.ERROR
+        self.log.log(level, "What was kept: %s", stopped.message.kept)
+        self.log.log(level, "What to do: %s", to_do)
 
     def finished(self, context: "Context", result: dict[str, Any]) -> dict[str, Any]:
         """Say in one line what was done. Name the partition of an outlet in a run to which Airflow gave none."""

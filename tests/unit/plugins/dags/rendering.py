@@ -73,7 +73,7 @@ def _returned(decision: Any) -> dict[str, Any]:
 
 def render(
     dag: Any, decision: str = "retrain", answered: Any = None, run_id: str = "scheduled__x", person: str = "scientist",
-    **params: Any,
+    judged: bool = True, **params: Any,
 ) -> str:  # fmt: skip
     """A line for each task: its id, and its command or that it is skipped.
 
@@ -92,6 +92,8 @@ def render(
         returned["plan"] = ROLLBACK.as_dict()
     if run_id.startswith("governor__"):
         del returned["govern"]
+    if not judged:
+        del returned["judge"]
     context = {
         "partition_key": day,
         "run_id": run_id,
@@ -110,7 +112,7 @@ def render(
             jobs = task.task_id in chosen["stages"] and not chosen["dry_run"]
             task = task.unmap({"partition_from": day, "partition_to": day, "skip_unless": "yes" if jobs else ""})
         task.render_template_fields(context)
-        if isinstance(task, AskingOperator) and task.ask_if.strip():
+        if isinstance(task, AskingOperator) and task.ask_if.strip() and task.skip_unless.strip():
             lines.append(_question(task))
             task.options |= task.by_answer(answered) if answered else {}
         command = _SHOWN[task.task_id](task) if task.task_id in _SHOWN else " ".join(["contrail", *task.command("RUN")])

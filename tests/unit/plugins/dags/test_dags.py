@@ -390,6 +390,13 @@ def test_an_approver_gets_the_record_and_the_answer_reaches_the_gate(dags: dict[
     assert lines[4].endswith("--json --model 3 --approval refused --person nobody, in time")
 
 
+def test_a_candidate_that_the_judge_has_refused_is_put_before_nobody(dags: dict[str, Any]) -> None:
+    """Its task `judge` was skipped, as a refusal is a decision, so there is no record to read."""
+    lines = render(dags["flight_delay__train"], approval=True, judged=False).splitlines()
+    assert lines[2].endswith("--run-id RUN --json --model 3 --approval awaited")
+    assert lines[3:] == ["promote: (skipped)"]
+
+
 def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_pipeline("flight_delay")
     gate = loaded.spec.gate.model_copy(update={"approval": "person", "approval_hours": 2})

@@ -12,12 +12,17 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowTaskTimeout, TaskDeferralTimeout
+from airflow.sdk.exceptions import (
+    AirflowNotFoundException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+)
 
 from contrail.config.settings import CloudLogSettings, settings
 from contrail.errors import DataError
 from contrail.notify import delivery
-from contrail.notify.messages import Message, of_deadline
+from contrail.notify.messages import Message, of_deadline, of_failure
 from contrail.stages.results import (
     IngestDetails,
     ScoreDetails,
@@ -31,6 +36,7 @@ from contrail_airflow.dags.notifiers import (
     SLACK,
     SMTP,
     DeadlineNotifier,
+    DecisionNotifier,
     FailureNotifier,
     RunNotifier,
     StageNotifier,
@@ -85,6 +91,16 @@ def test_a_refused_task_is_told_with_what_it_said(home: Path, connections: dict[
     assert line["where"] == "toy validate 2024-01-05"
     assert line["happened"] == "weight: 40 rows are negative"
     assert line["link"] == "http://airflow/log"
+
+
+def test_a_skipped_task_is_told_only_where_it_decided(home: Path, connections: dict[str, Any]) -> None:
+    given = context(exception=AirflowSkipException("this run leaves promote out"))
+    DecisionNotifier()(given)
+    assert lines(home) == []
+    given["task"].refusal = of_failure("toy promote 2024-01-05", 4, "version 2 is refused")
+    DecisionNotifier()(given)
+    (line,) = lines(home)
+    assert (line["kind"], line["happened"]) == ("refusal", "version 2 is refused")
 
 
 def failed(home: Path, error: BaseException | None, task: Any = None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The main job: how it divides the days, and what it does about the runs that it watches."""
 
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,14 +139,38 @@ class TrainingApi:
 
     def wait(self, dag_id: str, run_id: str, *_: Any) -> str:
         self.asked.append(run_id)
-        return self.states[run_id]
+        return "failed" if self.states[run_id] == "failed" else "success"
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        return next(iter(self.states))
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return [{"task_id": "train", "state": "success"}, {"task_id": "promote", "state": self.states[run_id]}]
+
+    def log_tail(self, dag_id: str, run_id: str, task: dict[str, Any]) -> list[str]:
+        return [f"the log of {task['task_id']}"]
 
 
 def test_a_training_that_the_governor_started_is_waited_for_and_may_be_refused(
     toy: Toy, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api: Any = TrainingApi(governor_1="success", governor_2="failed")
-    MainJob(toy.pipeline)._retrainings(api)
-    assert api.asked == [("toy__train", {"state": ["queued", "running"]}), "governor_1", "governor_2"]
-    said = capsys.readouterr().out
-    assert said.index("governor_1") < said.index("done") < said.index("governor_2") < said.index("the champion stays")
+    for state in ("failed", "skipped"):
+        api: Any = TrainingApi(governor_1="success", governor_2=state)
+        MainJob(toy.pipeline)._retrainings(api)
+        assert api.asked == [("toy__train", {"state": ["queued", "running"]}), "governor_1", "governor_2"]
+        said = capsys.readouterr().out
+        assert (
+            said.index("governor_1") < said.index("done") < said.index("governor_2") < said.index("the champion stays")
+        )
+
+
+def test_a_first_champion_that_is_refused_ends_the_job_with_the_reason(toy: Toy) -> None:
+    """Airflow calls the run a success, because a refusal is a decision."""
+    api: Any = TrainingApi(run="skipped")
+    job: Any = MainJob(toy.pipeline)
+    job.embedded = SimpleNamespace(check=lambda: None)
+    api.url = "http://airflow"
+    with pytest.raises(
+        MainJobError, match=r"(?s)task promote was skipped: the governor or the gate.*the log of promote"
+    ):
+        job._train(api)

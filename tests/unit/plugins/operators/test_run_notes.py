@@ -23,6 +23,12 @@ def test_a_result_of_another_version_is_named_without_its_sentence() -> None:
     assert note("", [("ingest", "success", {"rows": 7}), ("plan", "success", {"plan": {}})]) == "✓ ingest"
 
 
+def test_a_candidate_that_the_gate_refused_is_told_and_one_that_nobody_trained_is_not() -> None:
+    trained = [("train", "success", None), ("judge", "skipped", None), ("promote", "skipped", None)]
+    assert note("2024-01-05", trained) == "**2024-01-05** · the gate refused the candidate; the champion stays"
+    assert note("", [("govern", "success", None), ("train", "skipped", None), ("promote", "skipped", None)]) == ""
+
+
 def test_a_long_note_is_cut_to_what_airflow_keeps() -> None:
     assert len(note("", [(f"task_{number}", "failed", None) for number in range(200)])) == 1000
 

@@ -20,6 +20,7 @@ from contrail.config.targets import LocalTarget
 from contrail.dispatch.payload import render_process
 from contrail.errors import (
     AuditError,
+    BudgetError,
     CommitConflictError,
     ContrailError,
     EngineError,
@@ -27,6 +28,7 @@ from contrail.errors import (
     PartitionRefusedError,
     SpecError,
 )
+from contrail.notify.messages import Kind
 from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 from contrail_airflow.operators.backfill import BackfillOperator
 from contrail_airflow.operators.ending import StageRefused, StageStopped
@@ -156,7 +158,23 @@ def test_an_error_that_may_pass_is_retried(run: Any, error: type[ContrailError])
     assert raised.value.said == "lost"
 
 
-@pytest.mark.parametrize("error", [SpecError, PartitionRefusedError, AuditError, GateRefusedError])
+def test_a_refusal_of_the_gate_is_a_decision_and_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["1.0 s  reading", "✗ GateRefusedError: toy version 2 is refused", "  - Better than the champion: no"]
+    script = f"import sys; sys.stderr.write({chr(10).join(lines)!r}); sys.exit({GateRefusedError.exit_code})"
+    _replace_stage(monkeypatch, script)
+    task = operator()
+    with pytest.raises(AirflowSkipException, match="the gate refused the candidate; the champion stays"):
+        task.execute(CONTEXT)
+    assert task.refusal
+    assert (task.refusal.kind, task.refusal.happened) == (Kind.refusal, "\n".join(lines[1:]))
+    logged = capsys.readouterr().out
+    assert "What was kept: the champion stays; the decision record is with the refused version" in logged
+    assert "What to do: read the record; train another candidate" in logged
+
+
+@pytest.mark.parametrize("error", [SpecError, PartitionRefusedError, AuditError, BudgetError])
 def test_an_error_that_would_come_again_is_not_retried(run: Any, error: type[ContrailError]) -> None:
     with pytest.raises(StageRefused) as raised:
         run(f"import sys; print('raw rows are bad', file=sys.stderr); sys.exit({error.exit_code})")
