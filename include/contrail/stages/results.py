@@ -96,13 +96,14 @@ class ScoreDetails(StageDetails):
     """The model and what it scored. ``model_version`` joins several with commas, if the champion changed.
 
     ``expected_value`` is what flagging would save over the range beside flagging none, by the probabilities and the
-    spec's costs; None without costs.
+    spec's costs; None without costs. ``learned_from`` are days whose outcomes the model was trained on.
     """
 
     model_name: str
     model_version: str
     feature_snapshot: int | None
     without_entities: tuple[str, ...]
+    learned_from: tuple[str, ...] = Field(default=(), exclude_if=lambda days: not days)
     predict_seconds: float
     expected_value: float | None = Field(default=None, exclude_if=_is_none)
     shadow: ShadowScoring

@@ -60,6 +60,9 @@ def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
     where = device(spec.score.device, rows)
     run.progress(f"scoring {rows:,} rows with {run.pipeline.name} version {versions} on {where}")
 
+    learned_from = tuple(str(days) for days in as_ranges(chain.from_iterable(_learned(*one) for one in models)))
+    if learned_from:
+        run.progress(f"the model has learned from {', '.join(learned_from)}: its quality there looks better than it is")
     inputs = _Inputs(snapshot, rows, where)
     clock = _Clock()
     dataset = datasets.predictions(spec)
@@ -79,11 +82,17 @@ def execute(run: StageRun[Options]) -> StageResult[ScoreDetails]:
             model_version=versions,
             feature_snapshot=snapshot,
             without_entities=tuple(str(days) for days in as_ranges(empty)),
+            learned_from=learned_from,
             predict_seconds=round(clock.seconds, 3),
             expected_value=expected,
             shadow=shadow,
         ),
     )
+
+
+def _learned(days: Partitions, model: RegisteredModel) -> list[date]:
+    """The days of a range that the model was trained on."""
+    return [day for day in days if day in model.package.card.training.partitions]
 
 
 class _Inputs(NamedTuple):

@@ -11,6 +11,7 @@ from contrail.stages.results import (
     PublishDetails,
     Result,
     RollbackModelResult,
+    ScoreDetails,
     StageDetails,
     TrainDetails,
 )
@@ -27,11 +28,11 @@ def sentence(verb: str, result: Result) -> str:
     if isinstance(result, RollbackModelResult):
         return f"{verb}: {_rolled_back(result)}"
     quarantined = f", {result.quarantined:,} in quarantine" if result.quarantined else ""
-    done = _done(result.details) or ("unchanged" if result.unchanged else f"{result.rows:,} rows")
+    done = _done(result.details, result.rows) or ("unchanged" if result.unchanged else f"{result.rows:,} rows")
     return f"{result.stage} {result.partitions}: {done}{quarantined} in {result.seconds:.1f} s"
 
 
-def _done(details: StageDetails) -> str:
+def _done(details: StageDetails, rows: int) -> str:
     match details:
         case TrainDetails():
             version = f"version {details.model_version}" if details.model_version else "a model that is not registered"
@@ -44,6 +45,8 @@ def _done(details: StageDetails) -> str:
             return f"version {details.model_version} {waits}"
         case GovernDetails():
             return f"{details.decision}; {'; '.join(details.reasons)}" if details.reasons else str(details.decision)
+        case ScoreDetails(learned_from=(_, *_)):
+            return f"{rows:,} rows; the model has learned from {', '.join(details.learned_from)}"
         case PublishDetails():
             replaced = {name: len(one.partitions) for name, one in details.tables.items() if one.partitions}
             return ", ".join(f"{name} {days:,} days" for name, days in replaced.items()) or "unchanged"

@@ -17,6 +17,7 @@ from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.partitions import Partitions
 from contrail.stages import score
+from contrail.stages.sentences import sentence
 
 DAYS = ("2024-02-10", "2024-02-14")
 
@@ -144,6 +145,19 @@ def test_a_day_without_entities_between_others_is_empty_not_missing(ready):
     result = ready.run("score", *DAYS)
     assert result.rows == 4 * 60
     assert result.details.without_entities == ("2024-02-12",)
+
+
+def test_days_that_the_model_was_trained_on_are_told(ready, collect):
+    run = ready.stage_run("score", "2024-01-30", "2024-02-02", model="1")
+    object.__setattr__(run, "progress", collect)
+    result = score.execute(run)
+    assert result.details.learned_from == ("2024-01-30..2024-01-31",)
+    said = "the model has learned from 2024-01-30..2024-01-31"
+    assert f"{said}: its quality there looks better than it is" in collect.lines
+    assert said in sentence("score", result)
+    later = ready.run("score", "2024-02-01", "2024-02-02", model="1")
+    assert "learned_from" not in later.as_dict()["details"], "as before"
+    assert "learned from" not in sentence("score", later)
 
 
 def test_a_version_can_be_pinned(ready):
