@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _SQL_STORES = ("sqlite:", "postgresql", "mysql")
 _REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+_STAND_IN, _MODELS = "contrail_trash", 50
 _MAKES = "is making the model registry's database"
 
 
@@ -68,21 +70,43 @@ def pages(search: Callable[..., Any]) -> Iterator[Any]:
             return
 
 
-def collect(settings: Settings, chosen: Mapping[str, Sequence[str]]) -> None:
-    """Remove what lies in MLflow's trash for good, with its files, by ``mlflow gc``.
+def collect(
+    settings: Settings, runs: Sequence[str] = (), models: Sequence[str] = (), experiments: Sequence[str] = ()
+) -> None:
+    """Remove these from MLflow's trash for good, with their files, by ``mlflow gc``. What else lies there stays.
 
-    Args:
-        settings: Say where MLflow is.
-        chosen: The ids to remove, by the option that takes them. Without one, everything of that kind would go.
+    Where it is given no id of a kind, MLflow takes everything of that kind. So each list also has one that was made for it.
     """
     from mlflow.cli import gc
 
-    uri = settings.registry.tracking_uri
-    arguments = ["--backend-store-uri", uri, "--tracking-uri", uri]
-    for option, ids in chosen.items():
-        arguments += [option, ",".join(dict.fromkeys(ids))]
-    with redirect_stdout(io.StringIO()):
-        gc.main(arguments, standalone_mode=False)
+    uri, mlflow = settings.registry.tracking_uri, client(settings)
+    with locked(settings.main.home_path / "locks" / "mlflow-trash", "is emptying MLflow's trash"):
+        number, run, own = _stand_ins(mlflow)
+        arguments = ["--backend-store-uri", uri, "--tracking-uri", uri]
+        for option, ids in (
+            ("--run-ids", [*runs, run]),
+            ("--logged-model-ids", [*models, *own]),
+            ("--experiment-ids", [*experiments, number]),
+        ):
+            arguments += [option, ",".join(dict.fromkeys(ids))]
+        with redirect_stdout(io.StringIO()):
+            gc.main(arguments, standalone_mode=False)
+
+
+def _stand_ins(mlflow: "MlflowClient") -> tuple[str, str, list[str]]:
+    """Put an experiment with a run and a model into the trash, where a killed call may have left them already."""
+    known = mlflow.get_experiment_by_name(_STAND_IN)
+    if known is not None and known.lifecycle_stage == "deleted":
+        mlflow.restore_experiment(known.experiment_id)
+    number = known.experiment_id if known is not None else mlflow.create_experiment(_STAND_IN)
+    run = mlflow.create_run(number).info.run_id
+    made = mlflow.create_logged_model(number).model_id
+    left = [one.model_id for one in pages(partial(mlflow.search_logged_models, [number], max_results=_MODELS))]
+    models = list(dict.fromkeys([made, *left]))
+    for model in models:
+        mlflow.delete_logged_model(model)
+    mlflow.delete_experiment(number)
+    return number, run, models
 
 
 def _log_in(settings: Settings) -> None:

@@ -79,7 +79,6 @@ def drop(settings: Settings, name: str) -> None:
         drop_model(mlflow, own)
         experiment = mlflow.get_experiment_by_name(own)
         if experiment is not None:
-            # An experiment in the trash would keep the upkeep of trials from emptying it, so it does not stay there.
             if is_database(uri):
                 _remove_experiment(mlflow, settings, experiment)
             else:
@@ -105,12 +104,9 @@ def _remove_experiment(mlflow: "MlflowClient", settings: Settings, experiment: A
     number = experiment.experiment_id
     if experiment.lifecycle_stage == "deleted":  # a removal was killed
         mlflow.restore_experiment(number)
-    # Without an id, MLflow's collection would take every run, or every model, that lies in its trash.
-    runs = [mlflow.create_run(number).info.run_id]
-    models = [mlflow.create_logged_model(number).model_id]
-    runs += [one.info.run_id for one in pages(partial(mlflow.search_runs, [number], run_view_type=ViewType.ALL))]
-    models += [one.model_id for one in pages(partial(mlflow.search_logged_models, [number], max_results=_MODELS))]
-    for model in dict.fromkeys(models):
+    runs = [one.info.run_id for one in pages(partial(mlflow.search_runs, [number], run_view_type=ViewType.ALL))]
+    models = [one.model_id for one in pages(partial(mlflow.search_logged_models, [number], max_results=_MODELS))]
+    for model in models:
         mlflow.delete_logged_model(model)
     mlflow.delete_experiment(number)
-    collect(settings, {"--experiment-ids": [number], "--run-ids": runs, "--logged-model-ids": models})
+    collect(settings, runs, models, [number])

@@ -76,19 +76,13 @@ def old_trials(settings: Settings, name: str, before: datetime, named: Collectio
 def trash(settings: Settings, name: str, before: datetime, named: Collection[str]) -> list[Trial]:
     """List the trials in MLflow's trash that ``put_into_trash`` moved there before a time. Arguments as ``old_trials``.
 
-    There are none where MLflow's garbage collection cannot be told to remove exactly these: on a server, whose database
-    is not ours, and while a whole experiment lies in the trash.
+    There are none on a server, whose database is not ours to collect from.
     """
     from mlflow.entities import ViewType
 
-    if not is_database(settings.registry.tracking_uri) or no_database(settings.registry.tracking_uri):
+    if not is_database(settings.registry.tracking_uri):
         return []
-    with mlflow_errors(f"read the experiments in {settings.registry.tracking_uri}"):
-        if client(settings).search_experiments(view_type=ViewType.DELETED_ONLY, max_results=1):
-            return []
-    found = _unregistered(settings, name, ViewType.DELETED_ONLY, named, lambda run: _removed(run, before))
-    # Without a model's id it would collect every model in the trash.
-    return found if any(one.models for one in found) else []
+    return _unregistered(settings, name, ViewType.DELETED_ONLY, named, lambda run: _removed(run, before))
 
 
 def put_into_trash(settings: Settings, trials: Sequence[Trial]) -> None:
@@ -112,7 +106,7 @@ def empty_trash(settings: Settings, trials: Sequence[Trial]) -> None:
         # Only now: MLflow has no way to restore a model.
         for model in models:
             _delete_model(mlflow, model)
-        collect(settings, {"--run-ids": [one.run_id for one in trials], "--logged-model-ids": models})
+        collect(settings, runs=[one.run_id for one in trials], models=models)
 
 
 def _delete_model(mlflow: "MlflowClient", model: str) -> None:

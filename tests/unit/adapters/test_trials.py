@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from mlflow.entities import ViewType
 
 from contrail.adapters import mlflow_store, registry, trials
 from contrail.adapters.training_runs import LoggedRun
@@ -73,16 +74,36 @@ def test_a_run_that_was_registered_from_the_trash_stays(current: Settings, logge
     assert files(current)
 
 
-def test_a_whole_experiment_in_the_trash_keeps_it_from_being_emptied(current: Settings, logged: LoggedRun) -> None:
-    """MLflow's garbage collection would take that experiment too."""
+def test_what_else_lies_in_the_trash_stays_there(current: Settings, logged: LoggedRun) -> None:
+    """MLflow's garbage collection takes everything of a kind where it is given no id of that kind."""
     mlflow = mlflow_store.client(current)
     other = mlflow.create_experiment("a scientist's")
+    run = mlflow.create_run(other).info.run_id
+    model = mlflow.create_logged_model(other).model_id
+    mlflow.delete_logged_model(model)
     mlflow.delete_experiment(other)
+    plain = mlflow.create_run(mlflow.get_experiment_by_name("toy").experiment_id).info.run_id
+    mlflow.set_terminated(plain)
+    trials.put_into_trash(current, [trials.Trial(plain, (), 0, 0)])
+    assert empty(current) == [plain], "a trial without a model"
     assert go(current) == [logged.run_id]
-    assert empty(current) == []
-    mlflow.restore_experiment(other)
     assert empty(current) == [logged.run_id]
-    assert mlflow.get_experiment(other).lifecycle_stage == "active"
+    mlflow.restore_experiment(other)
+    assert mlflow.get_run(run).info.run_id == run
+    store = mlflow._tracking_client.store
+    assert store.get_logged_model(model, allow_deleted=True).model_id == model
+    assert {one.name for one in mlflow.search_experiments(view_type=ViewType.ALL)} == {
+        "Default",
+        "toy",
+        "a scientist's",
+    }
+
+
+def test_a_collection_that_was_killed_leaves_nothing_that_stops_the_next(current: Settings, logged: LoggedRun) -> None:
+    mlflow_store._stand_ins(mlflow_store.client(current))
+    go(current)
+    assert empty(current) == [logged.run_id]
+    assert mlflow_store.client(current).get_experiment_by_name(mlflow_store._STAND_IN) is None
 
 
 def test_other_pipelines_trials_and_an_empty_registry(current: Settings, logged: LoggedRun) -> None:
