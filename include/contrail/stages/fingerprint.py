@@ -82,11 +82,15 @@ class Fingerprint(Frozen):
         """The fingerprint as a snapshot's provenance keeps it."""
         return json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
 
-    def differs(self, then: Self) -> str:
-        """What has changed since, in a person's words; empty when nothing has."""
+    def differs(self, then: Self, same_folder: bool = False) -> str:
+        """What has changed since, in a person's words; empty when nothing has.
+
+        ``same_folder`` says that the pipeline's files have not. What the spec says is then different by a default alone.
+        """
         parts = []
         if keys := _changed(then.spec, self.spec):
-            parts.append(f"{', '.join(keys)} in pipeline.yaml changed")
+            where = "by Contrail's defaults" if same_folder else "in pipeline.yaml"
+            parts.append(f"{', '.join(keys)} {where} changed")
         if files := _changed(then.files, self.files):
             parts.append(f"{', '.join(files)} changed")
         if self.code != then.code:

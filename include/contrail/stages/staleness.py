@@ -141,7 +141,7 @@ class Staleness:
         """What has changed in the definition of a result since it was made; empty when nothing has."""
         now, then = self._fingerprint(stage, table), Fingerprint.read(made)
         if now and then:
-            return now.differs(then)
+            return now.differs(then, made.pipeline_hash == self.pipeline.hash)
         # Older records say only which files the pipeline had.
         return "" if made.pipeline_hash == self.pipeline.hash else "the pipeline's files have changed"
 

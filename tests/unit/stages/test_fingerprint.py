@@ -83,6 +83,14 @@ def test_the_reason_names_what_is_different(folder: Path) -> None:
     assert newer.differs(before) == f"pyspark {before.libraries['pyspark']} → 9.0"
 
 
+def test_a_default_that_moved_is_no_change_of_the_file(folder: Path) -> None:
+    """A key that the file has, equal to the default of then, counts as soon as the default is another."""
+    now = taken(folder)["drift"]
+    then = now.model_copy(update={"spec": {**now.spec, "drift": "written as the default was"}})
+    assert now.differs(then, same_folder=True) == "drift by Contrail's defaults changed"
+    assert now.differs(then) == "drift in pipeline.yaml changed"
+
+
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
