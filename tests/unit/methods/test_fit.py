@@ -159,11 +159,10 @@ def test_a_seed_that_the_file_has_among_the_parameters_cannot_be_changed(spec):
 
 def test_each_second_name_is_one_that_xgboost_reads_as_the_first():
     """The rule is true of the XGBoost that is installed: the configuration has one value for both."""
+    rows = xgboost.DMatrix(np.zeros((2, 1)), label=[0, 1])
     for name, other in rules._TWO_NAMES.items():
         value = 2 if name == "reg_lambda" else 1  # no default
-        booster = xgboost.Booster(
-            {name: value, "tree_method": "hist"}, [xgboost.DMatrix(np.zeros((2, 1)), label=[0, 1])]
-        )
+        booster = xgboost.Booster({name: value, "tree_method": "hist"}, [rows])
         text = booster.save_config()
         found = {one: set(re.findall(rf'"{one}":"([^"]*)"', text)) for one in (name, other)}
         assert found[name] == found[other] == {str(value)}, found
