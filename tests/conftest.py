@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,18 @@ class Toy:
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         with ask(self.lake, self.spec, query) as answer:
             return list(answer.rows())
+
+
+@contextmanager
+def toy_in(home: Path) -> Iterator[tuple[Toy, pytest.MonkeyPatch]]:
+    """The toy pipeline in a home that the tests of a module share, with what undoes a fixture's changes at its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        given = {"CONTRAIL_HOME": home, "CONTRAIL_PROJECT": PROJECT, "CONTRAIL_PIPELINES": TOY_PIPELINES}
+        for name, path in given.items():
+            patch.setenv(name, str(path))
+        settings.cache_clear()
+        yield Toy(load_pipeline("toy"), settings()), patch
+    settings.cache_clear()
 
 
 @pytest.fixture

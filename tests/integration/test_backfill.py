@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowSkipException
-from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+from tests.conftest import PROJECT, Toy, toy_in
 
 from contrail.adapters import registry
-from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backfill")]
@@ -29,13 +28,8 @@ FEATURES = "SELECT * FROM features ORDER BY partition_date, parcel"
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A toy home with validated tables, and two versions; the first is champion. Nothing is scored."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTRAIL_HOME", str(tmp_path_factory.mktemp("backfill")))
-        patch.setenv("CONTRAIL_PROJECT", str(PROJECT))
-        patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
+    with toy_in(tmp_path_factory.mktemp("backfill")) as (toy, patch):
         patch.setenv("PYTHONPATH", f"{PROJECT / 'include'}{os.pathsep}{PROJECT / 'plugins'}")
-        settings.cache_clear()
-        toy = Toy(load_pipeline("toy"), settings())
         toy.land(FIRST, LAST)
         for verb in ("ingest", "validate"):
             toy.run(verb, FIRST, LAST)
@@ -44,7 +38,6 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
             toy.run("train", FIRST, "2024-02-09", params={"max_depth": depth, "nthread": 1})
         registry.set_alias(settings(), registry.describe_version(settings(), "toy", "1"), "champion")
         yield toy
-    settings.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+from tests.conftest import Toy, toy_in
 
-from contrail.config.pipeline import load_pipeline
-from contrail.config.settings import settings
 from contrail.lake.records import all_datasets
 from contrail.operations.summary import print_summary, summarise
 
@@ -33,15 +31,9 @@ def run_chain(toy: Toy) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A toy home in which the chain has run once, with each stage's result."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTRAIL_HOME", str(tmp_path_factory.mktemp("chain")))
-        patch.setenv("CONTRAIL_PROJECT", str(PROJECT))
-        patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
-        settings.cache_clear()
-        toy = Toy(load_pipeline("toy"), settings())
+    with toy_in(tmp_path_factory.mktemp("chain")) as (toy, _):
         toy.land(FIRST, LAST)
         yield toy, run_chain(toy)
-    settings.cache_clear()
 
 
 def test_every_row_arrives(done: tuple[Toy, dict[str, Any]]) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import xgboost
-from tests.conftest import TOY_PIPELINES, Toy
+from tests.conftest import toy_in
 from tests.toy_tables import copy_empty_registry, publish_toy
 
 from contrail.adapters import mlflow_store, registry
 from contrail.adapters.data_versions import fetch
-from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.lake.datasets import PARTITION
@@ -42,16 +41,11 @@ def ready(prepared):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A home in which version 1 was trained; for tests that only look."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTRAIL_HOME", str(tmp_path_factory.mktemp("world")))
-        patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
-        settings.cache_clear()
-        toy = Toy(load_pipeline("toy"), settings())
+    with toy_in(tmp_path_factory.mktemp("world")) as (toy, _):
         publish_toy(toy, "2024-01-01", "2024-02-15")
         toy.land("2024-01-01", "2024-01-03")
         copy_empty_registry(toy.settings)
         yield toy, trained(toy, params={"max_depth": 2})
-    settings.cache_clear()
 
 
 @pytest.fixture

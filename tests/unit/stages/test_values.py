@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import TOY_PIPELINES, Toy
+from tests.conftest import TOY_PIPELINES, Toy, toy_in
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.stages.refitting import refitted
 
@@ -46,12 +46,8 @@ def use(patch: pytest.MonkeyPatch, score: ScoreSpec):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Days before and after the spec states costs, with a champion of each time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTRAIL_HOME", str(tmp_path_factory.mktemp("costs")))
-        patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
-        settings.cache_clear()
+    with toy_in(tmp_path_factory.mktemp("costs")) as (toy, patch):
         skip_what_only_train_needs(patch)
-        toy = Toy(load_pipeline("toy"), settings())
         publish_toy(toy, "2024-01-01", "2024-03-10")
         copy_empty_registry(toy.settings)
         toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
@@ -67,7 +63,6 @@ def world(tmp_path_factory):
         toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1, "calibration": "beta"})
         toy.run("score", "2024-02-17", model="3")
         yield toy, results, Path(promoted.reports[1])
-    settings.cache_clear()
 
 
 def package(version: str):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tests.conftest import TOY_PIPELINES, Toy
+from tests.conftest import TOY_PIPELINES, Toy, toy_in
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 from tests.unit.stages.refitting import refitted
 
@@ -23,16 +23,11 @@ WINDOW = ("2024-01-01", "2024-02-09")
 
 @pytest.fixture(scope="module")
 def prepared_rows(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTRAIL_HOME", str(tmp_path_factory.mktemp("unseen")))
-        patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
-        settings.cache_clear()
+    with toy_in(tmp_path_factory.mktemp("unseen")) as (toy, patch):
         skip_what_only_train_needs(patch)
-        toy = Toy(load_pipeline("toy"), settings())
         publish_toy(toy, "2024-01-01", "2024-03-10")
         copy_empty_registry(toy.settings)
         yield patch
-    settings.cache_clear()
 
 
 @pytest.fixture(scope="module")
