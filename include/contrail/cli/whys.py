@@ -70,8 +70,8 @@ def why(
 
     loaded = load_pipeline(pipeline)
     if sample is not None:
-        if key is not None or as_of is not None or html is not None:
-            raise SpecError("--sample chooses random rows: it takes no key, no --as-of and no --html")
+        if key is not None or as_of is not None or html is not None or personal:
+            raise SpecError("--sample chooses random rows: it takes no key, no --as-of, no --html and no --personal")
         _recheck(loaded, sample, on, as_json)
         return
     if key is None:

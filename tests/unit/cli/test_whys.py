@@ -53,7 +53,8 @@ def test_a_sample_is_computed_again(
     assert contrail(monkeypatch, "contrail why -p toy --sample 20") == 0
     assert "20 random rows" in (said := capsys.readouterr().out)
     assert "20 computed again to the same score and reasons" in said
-    assert contrail(monkeypatch, "contrail why 7 -p toy --sample 20") == 2
+    for more in ("7", "--personal", "--as-of 2024-02-12", "--html x.html"):
+        assert contrail(monkeypatch, f"contrail why {more} -p toy --sample 20") == 2
     assert contrail(monkeypatch, "contrail why -p toy") == 2
     assert "there is no key. Write <parcel> or <ship_date>,<parcel>" in capsys.readouterr().err
 
