@@ -10,8 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from uuid import uuid4
 
 from upath import UPath
@@ -181,6 +183,21 @@ def write_report(
     return [str(page), _replace_site(folder / _SITE, checks)]
 
 
+def _index(site: Path) -> str:
+    """A list of the site's pages. The index of Great Expectations is made by a script, and none may run."""
+    lists = []
+    for kind, title in (("validations", "Results"), ("expectations", "Rules")):
+        pages = sorted((site / kind).rglob("*.html"))
+        links = (f'<li><a href="{quote(str(one.relative_to(site)))}">{escape(_suite(one))}</a></li>' for one in pages)
+        lists.append(f"<h2>{title}</h2><ul>{''.join(links)}</ul>")
+    head = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Great Expectations</title></head>'
+    return f'{head}<body><div class="container-fluid"><h1>Great Expectations</h1>{"".join(lists)}</div></body></html>'
+
+
+def _suite(page: Path) -> str:
+    return page.stem.removeprefix("landed-")
+
+
 def _replace_site(site: UPath, checks: Checks | None) -> str:
     """Put the newest site in place. Runs of other days write theirs at the same time; the last one stays, complete."""
     with tempfile.TemporaryDirectory() as made:
@@ -188,6 +205,7 @@ def _replace_site(site: UPath, checks: Checks | None) -> str:
             (Path(made) / "index.html").write_text(_UNQUOTED, encoding="utf-8")
         else:
             checks.write_site(Path(made))
+            (Path(made) / "index.html").write_text(_index(Path(made)), encoding="utf-8")
         for page in Path(made).rglob("*.html"):
             page.write_text(protected(page.read_text(encoding="utf-8"), needs="styles of others"), encoding="utf-8")
         fresh = site.parent / f".{site.name}-{uuid4().hex}"

@@ -4,6 +4,7 @@ What a page says belongs to its own module.
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -52,7 +53,14 @@ def protected(page: str, needs: Literal["none", "own", "styles of others"] = "no
             for a page of Great Expectations.
     """
     at = page.index(">", page.index("<head")) + 1
-    return f'{page[:at]}<meta http-equiv="Content-Security-Policy" content="{_POLICIES[needs]}">{page[at:]}'
+    own = f"<style>{_of_others()}</style>" if needs == "styles of others" else ""
+    return f'{page[:at]}<meta http-equiv="Content-Security-Policy" content="{_POLICIES[needs]}">{own}{page[at:]}'
+
+
+@cache
+def _of_others() -> str:
+    """Styles for pages of Great Expectations, whose own are read from the network, and often are not to be had."""
+    return (_TEMPLATES / "great_expectations.css").read_text(encoding="utf-8")
 
 
 def harmless(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:

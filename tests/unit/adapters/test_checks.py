@@ -1,8 +1,10 @@
 """Checks through Great Expectations: which rows break a rule, in which words, and what cannot be a rule."""
 
 import os
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -188,6 +190,10 @@ def test_the_page_needs_no_network_and_escapes_what_was_landed(tmp_path: Path) -
     assert Path(page).name == "run_1.html" and Path(site).exists()
     assert "speed=1048.0" in text and "too many" in text and "&lt;script&gt;" in text
     assert "://" not in text and "<script" not in text
+    index = Path(site) if Path(site).is_file() else Path(site) / "index.html"
+    links = re.findall(r'href="([^"]+)"', index.read_text())
+    assert len(links) == 2, "the results and the rules of parcels"
+    assert all((index.parent / unquote(link)).exists() for link in links)
 
 
 def test_only_the_newest_pages_stay(tmp_path: Path) -> None:

@@ -11,6 +11,13 @@ def test_the_policy_comes_before_anything_that_could_run() -> None:
     assert "script-src" not in page, "none, as all that is not named"
 
 
+def test_a_page_of_great_expectations_has_styles_that_need_no_network() -> None:
+    page = protected("<html><head><link href='https://cdn/x.css'></head></html>", needs="styles of others")
+    assert page.index("<style>") < page.index("<link"), "its own decide where they can be read"
+    assert ".fa-check-circle::before" in page
+    assert "<style>" not in protected("<html><head></head></html>")
+
+
 def test_a_page_without_a_head_is_not_taken_for_protected() -> None:
     with pytest.raises(ValueError, match="substring not found"):
         protected("<p>no head</p>")
