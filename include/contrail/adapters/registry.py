@@ -4,6 +4,7 @@ The registered model has the pipeline's name, or a sandbox's for it (``Settings.
 once, into a local folder. This module does not decide which model is good.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ _DELETED = "Deleted_Internal"  # how MLflow marks a version that a person delete
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _WINDOW = "training_window"
 _VERSIONS = 10_000
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")  # MLflow's database keeps 31 bits
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,7 @@ class _Found:
 
 def _find(settings: Settings, name: str, ref: str) -> _Found:
     """Find the version that a reference means, the place of its package, and its card's digest."""
-    if ref not in (CHAMPION, CHALLENGER, LATEST) and not ref.isdigit():
+    if ref not in (CHAMPION, CHALLENGER, LATEST) and not _NUMBER.fullmatch(ref):
         raise MissingInputError(
             f"'{ref}' names no model of '{name}': use champion, challenger, latest or a version number"
         )

@@ -126,6 +126,11 @@ def test_tags_and_files_are_kept_with_a_version(current, logged, tmp_path):
         ("latest", r"pipeline 'toy' has no model in the registry. Run: contrail train --pipeline toy"),
         ("4", "no model version 4"),
         ("best", "'best' names no model of 'toy'"),
+        ("99999999999999999999999", "'9+' names no model of 'toy'"),
+        ("2147483648", "names no model of 'toy'"),
+        ("²", "names no model of 'toy'"),
+        ("007", "names no model of 'toy'"),
+        ("", "names no model of 'toy'"),
     ],
 )
 def test_a_model_that_is_not_there_says_what_to_run(home, ref, message):
