@@ -89,18 +89,24 @@ def _table(asked: Sequence[_Asked], found: dict[str, list[Measured]], rows: str)
         cpu = [each.cpu for each in found[one.name]]
         ratio = f"{median(one.name, _cpu) / median(one.beside, _cpu):.2f} of {one.beside}" if one.beside else ""
         lines.append(
-            f"| {one.name} | {statistics.median(cpu):.1f} s | {min(cpu):.1f}–{max(cpu):.1f} | "
+            f"| {one.name} | {_range(cpu)} | "
             f"{median(one.name, lambda taken: taken.wall):.1f} s | "
             f"{median(one.name, lambda taken: taken.memory) / 1e6:,.0f} MB | {ratio} |"
         )
     return "\n".join([
         "## What a question to a number costs", "",
-        "| command | CPU, median | min–max | wall, median | peak memory | CPU |", "|" + "---|" * 6, *lines, "",
-        f"Whole processes, imports included; {RUNS} runs each, the training, `reproduce` and the scoring of three months one. "
+        "| command | CPU | wall | peak memory | CPU beside other work |", "|" + "---|" * 5, *lines, "",
+        f"Whole processes, imports included. Medians of {RUNS} runs, with their range; the training, `reproduce` and the scoring "
+        "of three months ran once. `reproduce` leaves out a training's evaluation, findings, plots and registration. "
         f"The peak is that of the largest process. The three months have {rows} rows. "
         f"`why` of {_ROWS:,} rows fetches the features of each from its own snapshot, and compares score and reasons to the "
         "last bit.", "",
     ])  # fmt: skip
+
+
+def _range(cpu: Sequence[float]) -> str:
+    median = f"{statistics.median(cpu):.1f} s"
+    return f"{median} ({min(cpu):.1f}–{max(cpu):.1f})" if len(cpu) > 1 else median
 
 
 def _cpu(taken: Measured) -> float:
