@@ -4,7 +4,6 @@ The registered model has the pipeline's name, or a sandbox's for it (``Settings.
 once, into a local folder. This module does not decide which model is good.
 """
 
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -34,7 +33,6 @@ _DELETED = "Deleted_Internal"  # how MLflow marks a version that a person delete
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _WINDOW = "training_window"
 _VERSIONS = 10_000
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}")  # MLflow's database keeps 31 bits
 
 
 @dataclass(frozen=True)
@@ -276,7 +274,8 @@ class _Found:
 
 def _find(settings: Settings, name: str, ref: str) -> _Found:
     """Find the version that a reference means, the place of its package, and its card's digest."""
-    if ref not in (CHAMPION, CHALLENGER, LATEST) and not _NUMBER.fullmatch(ref):
+    number = ref.isascii() and ref.isdigit() and ref[0] != "0" and len(ref) < 10  # MLflow's database keeps 31 bits
+    if ref not in (CHAMPION, CHALLENGER, LATEST) and not number:
         raise MissingInputError(
             f"'{ref}' names no model of '{name}': use champion, challenger, latest or a version number"
         )
