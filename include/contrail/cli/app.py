@@ -17,6 +17,7 @@ from contrail.cli import (
     doctor,
     forget,
     housekeeping,
+    inspecting,
     leaks,
     models,
     new,
@@ -44,8 +45,8 @@ app = typer.Typer(
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
 for desk in (
-    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, reproduce, sandboxes, leaks, score_cards, new,
-    housekeeping, bills, doctor,
+    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, reproduce, sandboxes, leaks, inspecting,
+    score_cards, new, housekeeping, bills, doctor,
 ):  # fmt: skip
     app.add_typer(desk.app)
 

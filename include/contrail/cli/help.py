@@ -115,6 +115,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail check-leaks -p flight_delay",
         "contrail check-leaks -p flight_delay --from 2013-10-01 --to 2013-10-28 --cutoffs 10 --seed 7",
     ),
+    "inspect-features": (
+        "contrail inspect-features -p flight_delay --html features.html",
+        "contrail inspect-features -p flight_delay --model 2 --from 2013-12-01 --drop weather_humid",
+    ),
     "score-card": (
         "contrail score-card -p flight_delay",
         "contrail score-card -p flight_delay --output card.html",

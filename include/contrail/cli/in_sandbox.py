@@ -39,7 +39,7 @@ USE = frozenset(
             "recover",
         ),
         *("difference", "quarantine", "replay", "why", "what-if", "champions", "model-card", "rollback-model"),
-        *("check-leaks", "score-card", "reproduce", "attach"),
+        *("check-leaks", "inspect-features", "score-card", "reproduce", "attach"),
     }
 )
 

@@ -145,3 +145,22 @@ class EncodedRows:
             weakref.finalize(self, folder.cleanup)
             self._folder = Path(folder.name)
         return self._folder
+
+
+class ChosenColumns(EncodedRows):
+    """Some columns of encoded rows, in their order. Nothing is copied until it is read.
+
+    Args:
+        rows: The rows. They grow no more.
+        names: The columns to keep.
+    """
+
+    def __init__(self, rows: EncodedRows, names: tuple[str, ...]) -> None:
+        kept = {name: values for name, values in rows.categories.items() if name in names}
+        super().__init__(names, kept, rows.room)
+        self.blocks = rows.blocks
+        self._rows, self._columns = rows, [rows.names.index(name) for name in names]
+
+    def read(self, number: int) -> Matrix:
+        """Return the rows of a block, with these columns alone."""
+        return np.asfortranarray(self._rows.read(number)[:, self._columns])

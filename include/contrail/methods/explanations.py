@@ -5,7 +5,7 @@ time. Contributions are XGBoost's own, and exact. Nothing is drawn here.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,22 +68,27 @@ class Explanations(Frozen):
     dependence_rows: int
 
 
-def explain_model(package: ModelPackage, rows: TrainingRows, hidden: frozenset[str] = frozenset()) -> Explanations:
+class Explained(NamedTuple):
+    """Rows of a training window with their contributions, both of shape (rows, features); and ``few`` of these rows."""
+
+    matrix: Matrix
+    parts: Floats
+    few: Matrix
+
+
+def explain_model(package: ModelPackage, sample: Explained, hidden: frozenset[str] = frozenset()) -> Explanations:
     """Explain a model on a sample of its training rows.
 
     Args:
         package: The model.
-        rows: The rows of its training window.
+        sample: What ``explained_sample`` drew for it.
         hidden: Features whose values people may not see. They have no dependence.
     """
-    draw = np.random.default_rng(_SEED)
-    names = package.card.features
-    matrix, parts = explained_sample(package, rows, draw)
+    names, (matrix, parts, few) = package.card.features, sample
     sizes = np.abs(parts).mean(axis=0)
     order = [int(at) for at in np.argsort(-sizes, kind="stable")]
     shown = [at for at in order if sizes[at] > 0][:_SHOWN]
     low, high = _range(parts[:, shown])
-    few = matrix[np.sort(draw.choice(len(matrix), min(DEPENDENCE_ROWS, len(matrix)), replace=False))]
     top = [at for at in shown if names[at] not in hidden and np.isfinite(few[:, at]).any()][:_DEPENDENCES]
     return Explanations(
         rows=len(matrix),
@@ -96,15 +101,15 @@ def explain_model(package: ModelPackage, rows: TrainingRows, hidden: frozenset[s
     )
 
 
-def explained_sample(
-    package: ModelPackage, rows: TrainingRows, draw: np.random.Generator | None = None
-) -> tuple[Matrix, Floats]:
-    """Draw rows, and compute their contributions; both have shape (rows, features)."""
-    draw = draw or np.random.default_rng(_SEED)
+def explained_sample(package: ModelPackage, rows: TrainingRows) -> Explained:
+    """Draw rows of a training window, and compute their contributions."""
+    draw = np.random.default_rng(_SEED)
     chosen = np.zeros(len(rows.labels), np.bool_)
     chosen[draw.choice(len(chosen), min(SUMMARY_ROWS, len(chosen)), replace=False)] = True
     matrix = np.concatenate([np.array(batch) for batch, _ in rows.batches(chosen)])
-    return matrix, package.contributions_matrix(matrix)[:, : len(package.card.features)].astype(np.float64)
+    parts = package.contributions_matrix(matrix)[:, : len(package.card.features)].astype(np.float64)
+    few = matrix[np.sort(draw.choice(len(matrix), min(DEPENDENCE_ROWS, len(matrix)), replace=False))]
+    return Explained(matrix, parts, few)
 
 
 def _range(parts: Floats) -> tuple[float, float]:

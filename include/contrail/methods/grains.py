@@ -93,6 +93,13 @@ def described(rows: DataFrame, parts: Sequence[Planned]) -> Iterator[DataFrame]:
             yield _newest(part)
 
 
+def columns_together(parts: Sequence[Planned]) -> Iterator[tuple[str, ...]]:
+    """The columns of each frame of ``described``."""
+    if windows := [part for part in parts if isinstance(part, Windowed)]:
+        yield tuple(name for part in windows for name in part.columns)
+    yield from (tuple(part.columns) for part in parts if isinstance(part, Latest))
+
+
 def keep_shared(rows: DataFrame, parts: Sequence[Planned]) -> None:
     """Let the engine keep the frames that several grains read, so that each is read and joined once.
 

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from contrail.errors import SpecError
 from contrail.methods import grains
+from contrail.methods.feature_groups import Group, watcher
 from contrail.methods.grains import ROWS, Latest, Part, Windowed
 from contrail.partitions import Partitions
 
@@ -131,11 +132,26 @@ def describe(rows: DataFrame, *parts: Part) -> DataFrame:
     grains.keep_shared(rows, planned)
     found = rows
     for by in dict.fromkeys(part.by for part in parts):
-        frames = [*grains.described(rows, [part for part in planned if part.by == by])]
-        frames += [part.frame for part in parts if isinstance(part, Described) and part.by == by]
-        for frame in frames:
+        own = [part for part in planned if part.by == by]
+        given = [part.frame for part in parts if isinstance(part, Described) and part.by == by]
+        frames = [*grains.described(rows, own), *given]
+        for frame in _left(by, own, frames) if watcher() else frames:
             found = found.join(frame, on=[PARTITION, *by], how="left")
     return found
+
+
+def _left(by: tuple[str, ...], parts: Sequence[grains.Planned], frames: Sequence[DataFrame]) -> list[DataFrame]:
+    """The frames of a key, where somebody asks what groups of columns cost: without the rows of those to be left out."""
+    columns = [*grains.columns_together(parts)]
+    columns += [
+        tuple(name for name in frame.columns if name not in (PARTITION, *by)) for frame in frames[len(columns) :]
+    ]
+    asked = watcher()
+    return [
+        # An engine sees that no row can be left, and computes nothing.
+        frame.where(F.lit(False)) if asked and asked.leaves_out(Group(by, own)) else frame
+        for own, frame in zip(columns, frames, strict=True)
+    ]
 
 
 def rolling(

@@ -62,9 +62,9 @@ def execute(run: StageRun[Options]) -> StageResult[TrainDetails]:
     checkpoints = CheckpointFolder(run, method, training.md5[TRAINING_SET])
     with effort.fitting():
         trained = _fit_and_evaluate(training, checkpoints)
-        package = package_of(training, trained.fitted)
+        package, explained = package_of(training, trained.fitted)
     if run.options.registered:
-        package = with_findings(trained, package)
+        package = with_findings(trained, package, explained)
     card, logged = _log(trained, package)
     version = register(trained, card, logged, effort.cost(trained)) if run.options.registered else None
     if version:

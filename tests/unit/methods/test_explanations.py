@@ -3,7 +3,7 @@ import pytest
 from tests.unit.methods.test_model_package import CATEGORIES, NAMES, made_features, package
 
 from contrail.methods.encoded_rows import EncodedRows
-from contrail.methods.explanations import LINES, explain_model
+from contrail.methods.explanations import LINES, explain_model, explained_sample
 from contrail.methods.matrices import TrainingRows
 
 __all__ = ["package"]  # a fixture
@@ -17,12 +17,16 @@ def rows() -> TrainingRows:
     return TrainingRows(encoded, np.zeros(1200, np.float32))
 
 
+def explained(package, rows, hidden=frozenset()):
+    return explain_model(package, explained_sample(package, rows), hidden)
+
+
 def test_the_same_model_and_rows_give_the_same_numbers(package, rows):
-    assert explain_model(package, rows) == explain_model(package, rows)
+    assert explained(package, rows) == explained(package, rows)
 
 
 def test_effects_are_the_mean_absolute_contributions_largest_first(package, rows):
-    found = explain_model(package, rows)
+    found = explained(package, rows)
     sizes = np.abs(package.contributions(made_features())[:, :4]).mean(axis=0)
     assert found.rows == 1200, "all of them, as there are fewer than the sample"
     assert {one.feature: pytest.approx(one.size, rel=1e-5) for one in found.effects} == {
@@ -34,15 +38,15 @@ def test_effects_are_the_mean_absolute_contributions_largest_first(package, rows
 
 
 def test_the_level_says_whether_the_feature_was_high(package, rows):
-    weight = next(one for one in explain_model(package, rows).effects if one.feature == "weight")
+    weight = next(one for one in explained(package, rows).effects if one.feature == "weight")
     known = [level for level in weight.levels if level is not None]
     assert known[0] < 0.5 < known[-1], "a heavier parcel has the label more often"
-    depot = [one for one in explain_model(package, rows).effects if one.feature == "depot"]
+    depot = [one for one in explained(package, rows).effects if one.feature == "depot"]
     assert all(level is None for one in depot for level in one.levels)
 
 
 def test_dependence_is_the_mean_prediction_with_one_feature_set(package, rows):
-    found = {one.feature: one for one in explain_model(package, rows).dependences}
+    found = {one.feature: one for one in explained(package, rows).dependences}
     weight = found["weight"]
     assert list(weight.points) == sorted(weight.points)
     assert weight.mean[-1] > weight.mean[0]
@@ -59,14 +63,14 @@ def test_dependence_is_the_mean_prediction_with_one_feature_set(package, rows):
 
 
 def test_what_people_may_not_see_has_no_dependence(package, rows):
-    found = explain_model(package, rows, frozenset({"weight"}))
+    found = explained(package, rows, frozenset({"weight"}))
     assert "weight" not in {one.feature for one in found.dependences}
     assert "weight" in {one.feature for one in found.effects}, "its size tells no value"
 
 
 def test_a_model_that_uses_nothing_is_explained(package, rows, monkeypatch):
     monkeypatch.setattr(type(package), "contributions_matrix", lambda _, matrix: np.zeros((len(matrix), 5), np.float32))
-    found = explain_model(package, rows)
+    found = explained(package, rows)
     assert (found.effects, found.dependences, found.others) == ((), (), 4)
 
 
@@ -74,5 +78,5 @@ def test_a_feature_without_a_value_in_the_sample_has_no_dependence(package):
     encoded = EncodedRows(NAMES, CATEGORIES)
     features = made_features()
     encoded.append(features.set_column(1, "weight", [[None] * 400]))
-    found = explain_model(package, TrainingRows(encoded, np.zeros(400, np.float32)))
+    found = explained(package, TrainingRows(encoded, np.zeros(400, np.float32)))
     assert "weight" not in {one.feature for one in found.dependences}

@@ -18,6 +18,7 @@ from contrail.lake.labels import read_training_rows
 from contrail.methods.fit import predict_unseen
 from contrail.methods.label_drift import build_label_reference, day_residuals, parts_of
 from contrail.methods.matrices import encode_window
+from contrail.methods.model_package import ModelPackage
 from contrail.partitions import Partitions
 from contrail.stages import train
 from contrail.stages.training import rows as training_rows
@@ -163,6 +164,16 @@ def test_the_same_rows_give_the_same_bytes(ready):
     folders = [registry.resolve(settings(), "toy", version).folder for version in ("1", "2")]
     for name in ("model.ubj", "model.json", "reference.json"):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+def test_the_rows_of_a_training_are_explained_once(ready, monkeypatch):
+    """Drift and the model card need the same contributions."""
+    explained, explain = [], ModelPackage.contributions_matrix
+    monkeypatch.setattr(
+        ModelPackage, "contributions_matrix", lambda own, matrix: explained.append(len(matrix)) or explain(own, matrix)
+    )
+    trained(ready)
+    assert len(explained) == 1
 
 
 def test_an_experiment_writes_its_metrics_and_registers_nothing(ready, tmp_path):

@@ -10,7 +10,7 @@ from contrail.config.readme import read_sections
 from contrail.lake.datasets import PARTITION
 from contrail.methods.calibration import by_month
 from contrail.methods.encoding import shared_values
-from contrail.methods.explanations import explain_model
+from contrail.methods.explanations import Explained, explain_model
 from contrail.methods.fairness import fairness_by_group
 from contrail.methods.findings import CalibrationBin, Checked, FeatureRead, Findings, TableRead
 from contrail.methods.intervals import Days, day_intervals
@@ -21,12 +21,12 @@ from contrail.methods.segments import Grouped, Measured, Texts, group_names, mea
 from contrail.stages.training.base import Trained
 
 
-def with_findings(trained: Trained, package: ModelPackage) -> ModelPackage:
+def with_findings(trained: Trained, package: ModelPackage, explained: Explained) -> ModelPackage:
     """The package with its findings."""
-    return replace(package, findings_bytes=findings_of_training(trained, package).to_json())
+    return replace(package, findings_bytes=findings_of_training(trained, package, explained).to_json())
 
 
-def findings_of_training(trained: Trained, package: ModelPackage) -> Findings:
+def findings_of_training(trained: Trained, package: ModelPackage, explained: Explained) -> Findings:
     """Gather the findings. Equal trainings have equal ones."""
     training = trained.training
     spec, rows = training.spec, _shown(trained, package)
@@ -45,7 +45,7 @@ def findings_of_training(trained: Trained, package: ModelPackage) -> Findings:
         threshold_reason=package.threshold_reason(spec.score),
         checked=_checked(trained, rows),
         segments=tuple(_segments(rows)),
-        explanations=explain_model(package, training.data, spec.personal),
+        explanations=explain_model(package, explained, spec.personal),
         fairness=tuple(_fairness(rows, package.threshold(spec.score))),
     )
 

@@ -6,7 +6,7 @@ from contrail.methods.baselines import fit_rate_table
 from contrail.methods.drift_effects import Contributions
 from contrail.methods.drift_reference import build_reference
 from contrail.methods.encoded_rows import EveryRow
-from contrail.methods.explanations import explained_sample
+from contrail.methods.explanations import Explained, explained_sample
 from contrail.methods.fit import Fitted
 from contrail.methods.flagged import usual_share
 from contrail.methods.label_drift import build_label_reference
@@ -20,8 +20,8 @@ from contrail.stages.training.unseen import unseen
 _RECORDED = {"validation_days", "early_stopping_rounds", "rounds", "refit", "seed", "checkpoint_rounds"}
 
 
-def package_of(training: Training, fitted: Fitted) -> ModelPackage:
-    """The model with all that is needed to score with it and to make it again."""
+def package_of(training: Training, fitted: Fitted) -> tuple[ModelPackage, Explained]:
+    """The model with all that is needed to score with it and to make it again; and the rows that explain it."""
     run, spec, window = training.run, training.spec, training.window
     # Drift is measured on every row of a day, labelled or not. So its reference needs every row too.
     features = Columns(run.lake, "features", run.partitions, window.snapshots["features"])
@@ -42,11 +42,11 @@ def package_of(training: Training, fitted: Fitted) -> ModelPackage:
         interval=learned.interval,
         training=_record(training, fitted),
     )
-    matrix, parts = explained_sample(ModelPackage(card, fitted.model, b""), training.data)
-    contributions = Contributions(card.features, card.categories, matrix, parts)
+    explained = explained_sample(ModelPackage(card, fitted.model, b""), training.data)
+    contributions = Contributions(card.features, card.categories, explained.matrix, explained.parts)
     usual_labels = build_label_reference(learned.residuals.means(), spec.drift)
     reference = build_reference(features, spec, usual_labels, contributions)
-    return ModelPackage(card, fitted.model, reference.to_json())
+    return ModelPackage(card, fitted.model, reference.to_json()), explained
 
 
 def _record(training: Training, fitted: Fitted) -> TrainingRecord:

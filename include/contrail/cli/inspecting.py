@@ -1,0 +1,136 @@
+"""The command for features: what each brings to a model, what it costs, and which to drop."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from contrail.cli import printing
+from contrail.cli.help import MODELS, command
+from contrail.cli.options import DATE, NAME, SWITCH, JsonOption, PipelineOption, lake_of
+from contrail.cli.printing import cell, print_json, progress, say
+from contrail.config.pipeline import load_pipeline
+from contrail.imports import quick_imports
+from contrail.partitions import Partitions
+
+if TYPE_CHECKING:
+    from contrail.operations.inspecting.results import InspectedFeature, Inspection
+
+app = typer.Typer()
+_STYLES = {"drop": "yellow", "uncertain": "dim", "keep": "green"}
+_ROWS = 12  # a longer table is for --all, the page and JSON
+
+
+@command(app, "inspect-features", MODELS)
+def inspect_features(
+    pipeline: PipelineOption,
+    model: Annotated[
+        str, typer.Option("--model", metavar="<version>", help="champion, challenger, latest or a version number.")
+    ] = "champion",
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar=DATE, help="First partition. Default: the newest days after the training."),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar=DATE, help="Last partition. Default: the newest day with all labels.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar=NAME, help="Grow trees without this feature too. Give it again for others."),
+    ] = None,
+    thorough: Annotated[
+        bool,
+        typer.Option("--thorough", metavar=SWITCH, help="Grow trees without each feature, with three seeds for each."),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", metavar=SWITCH, help="Measure anew what earlier calls have kept.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", metavar=SWITCH, help="List every feature, also the useful ones.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="<file>", help="Write a page with all of it.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what each feature brings to a model, what it costs, and which to drop.
+
+    It looks at labelled days after the training. For each feature it has the gain, the SHAP importance, and the loss that is
+    added while the feature is shuffled. Trees grow again without features that look useless, and without all but one of
+    those that say nearly the same. Each loss has an interval over days. The seconds are those of building a day.
+
+    It ends with the features that may all go, and what that costs. Nothing is published. What was done is kept, so a second
+    call only prints it. What it finds out of the champion counts on the score card.
+    """
+    with quick_imports():
+        from contrail.operations.inspect_features import InspectOptions
+        from contrail.operations.inspect_features import inspect_features as look
+        from contrail.operations.inspecting.page import render
+
+    loaded = load_pipeline(pipeline)
+    first, last = (None if text is None else Partitions.parse(text).start for text in (from_, to))
+    options = InspectOptions(
+        model=model, first=first, last=last, drop=tuple(drop or ()), thorough=thorough, again=again
+    )
+    with progress(f"inspect-features {pipeline}") as show:
+        found = look(loaded, lake_of(loaded), options, show)
+    if html is not None:
+        printing.write_asked(html, render(found), "--html")
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _print(found, every)
+
+
+def _print(found: "Inspection", every: bool) -> None:
+    features = [*found.by_worth()]
+    shown = features if every else [one for one in features if one.verdict != "keep"] or features
+    first = [one for one in features if one.verdict == "keep"][:_ROWS] if not every else []
+    title = f"{found.pipeline} version {found.version}: what features bring, {found.partitions}"
+    table = Table(title=title, header_style="bold")
+    for name in ("feature", "shuffled", "without it", "SHAP", "gain", "cost", "odd days", "missing", "verdict"):
+        table.add_column(name, justify="left" if name in ("feature", "verdict") else "right")
+    for one in [*first, *(row for row in shown if row not in first)]:
+        table.add_row(*_row(one))
+    printing.out.print(table)
+    _print_rest(found, len(features) - len({one.name for one in [*first, *shown]}))
+
+
+def _row(one: "InspectedFeature") -> list[object]:
+    from contrail.operations.inspecting.results import signed
+
+    without = "–" if one.without is None else f"{signed(one.without.estimate)}"
+    return [
+        cell(one.name),
+        signed(one.shuffled.estimate),
+        without,
+        f"{one.size:.3g}",
+        f"{one.gain:.1%}",
+        f"{one.seconds:.2f} s",
+        f"{one.unusual_days}/{one.measured_days}" if one.measured_days else "–",
+        f"{one.missing:.0%}",
+        f"[{_STYLES[one.verdict]}]{one.verdict}[/]",
+    ]
+
+
+def _print_rest(found: "Inspection", hidden: int) -> None:
+    if hidden:
+        say(f"{hidden} more to keep: --all lists them")
+    for one in found.features:
+        if one.verdict == "drop":
+            say(f"[yellow]drop[/] [bold]{escape(one.name)}[/]: {escape(one.because)}")
+    mark = "[yellow]![/]" if found.drop else "[green]✓[/]"
+    say(f"{mark} {escape(found.pipeline)}: {escape(found.sentence)}")
+    of_rows = f"{found.rows:,} rows" + (f", one of {found.every}" if found.every > 1 else "")
+    say(
+        f"Loss: {found.metric_name} {found.loss:.4f} on {of_rows} of {found.days} days; predicting the mean has "
+        f"{found.loss_of_mean:.4f}. What may go may add {found.margin:.2g} at most."
+    )
+    say(
+        f"Trees grew {found.refits} times, {found.refit_seconds:.0f} processor seconds. Cost: {found.costs.unit} of the "
+        f"feature's whole group in a build of {found.day}, which takes {found.costs.whole:.2f} s."
+    )
+    if found.left and not found.thorough:
+        say(f"Not tried alone: {escape(', '.join(found.left))}. --thorough tries every feature.")

@@ -1,0 +1,113 @@
+"""From losses to verdicts: which trees grow without which features, and what is said of each feature in one sentence."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from contrail.methods.feature_verdicts import Drop, Evidence, covered, doubtful, harmless, representative, together
+from contrail.methods.intervals import Interval
+from contrail.operations.inspecting.results import DROP, KEEP, UNCERTAIN, TriedDrop, Verdict, of
+
+# Features that are tried alone because shuffling them costs nothing to be seen. A thorough inspection tries all.
+MOST_ALONE = 30
+Added = Callable[[Drop], Interval]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What was tried, and what follows: the features that may go together, and those that nobody tried."""
+
+    tried: tuple[TriedDrop, ...]
+    drop: Drop
+    together: Interval | None
+    left: tuple[str, ...]
+
+    def alone(self, name: str) -> Interval | None:
+        """The loss that trees without this feature alone add, where they were grown."""
+        return next((one.added for one in self.tried if one.without == (name,)), None)
+
+    def of_feature(self, one: Evidence, margin: float) -> tuple[Verdict, str]:
+        """The verdict on a feature, and why."""
+        alone, partner = self.alone(one.name), self._partner(one)
+        stays = f"it says nearly the same as {partner}" if partner else "shuffled, it costs nothing that can be seen"
+        if one.name in self.drop:
+            return DROP, f"{stays}; {self._proof(one.name)}"
+        if alone is not None and alone.low > 0:
+            return KEEP, f"without it the loss rises by {of(alone)}"
+        if alone is not None and not harmless(alone, margin):
+            return UNCERTAIN, f"without it the loss changes by {of(alone)}, which may be more than {margin:.2g}"
+        if one.shuffled.low > 0:
+            return KEEP, self._kept(one)
+        if one.name in self.left:
+            return UNCERTAIN, "shuffled, it costs nothing that can be seen; trees without it were not grown"
+        return UNCERTAIN, f"{stays}; it could go alone, but not with all the others"
+
+    def _kept(self, one: Evidence) -> str:
+        worth = f"while it tells nothing, the loss rises by {of(one.shuffled)}"
+        others = [name for name in one.cluster if name in self.drop]
+        return f"{worth}; it covers {', '.join(others)}" if others else worth
+
+    def _partner(self, one: Evidence) -> str | None:
+        tried = next((t for t in self.tried if t.why == "covered" and one.name in t.without), None)
+        return tried.covered_by if tried and tried.covered_by not in self.drop else None
+
+    def _proof(self, name: str) -> str:
+        own = next(one for one in self.tried if one.harmless and name in one.without)
+        without = "it" if own.without == (name,) else ", ".join(own.without)
+        return f"without {without} the loss changes by {of(own.added)}"
+
+
+def verdicts(
+    found: Mapping[str, Evidence], added: Added, margin: float, extra: Iterable[str], thorough: bool
+) -> Verdicts:
+    """Grow trees without features, as far as it may tell what to drop.
+
+    Args:
+        found: The evidence of each feature.
+        added: Grows trees without features, and computes the loss that they add.
+        margin: What may be lost.
+        extra: Features to try alone, whatever is known of them.
+        thorough: Try every feature alone.
+    """
+    candidates = sorted(doubtful(found), key=lambda name: (-found[name].seconds, found[name].shuffled.estimate))
+    alone = [*found] if thorough else [*dict.fromkeys([*extra, *candidates[:MOST_ALONE]])]
+    tried = [_tried(added, margin, "covered", drop, _staying(found, drop)) for drop in covered(found)]
+    clusters = dict.fromkeys(one.cluster for one in found.values() if one.cluster)
+    tried += [_tried(added, margin, "cluster", cluster) for cluster in clusters]
+    tried += [_tried(added, margin, "alone", (name,)) for name in alone if (name,) not in {t.without for t in tried}]
+    seconds = {name: one.seconds for name, one in found.items()}
+    drop, sets = together(_candidates(found, tried), seconds, added, margin)
+    known = {one.without for one in tried}
+    tried += [
+        TriedDrop(why="together", without=names, added=of_set, harmless=harmless(of_set, margin))
+        for names, of_set in sets
+        if names not in known
+    ]
+    of_drop = next((of_set for names, of_set in sets if names == drop), None) if drop else None
+    return Verdicts(tuple(tried), drop, of_drop, tuple(name for name in candidates if name not in alone))
+
+
+def _staying(found: Mapping[str, Evidence], drop: Drop) -> str:
+    return representative([found[name] for name in found[drop[0]].cluster]).name
+
+
+def _tried(added: Added, margin: float, why: str, without: Drop, covered_by: str | None = None) -> TriedDrop:
+    own = tuple(sorted(without))
+    loss = added(own)
+    return TriedDrop.model_validate(
+        {"why": why, "without": own, "covered_by": covered_by, "added": loss, "harmless": harmless(loss, margin)}
+    )
+
+
+def _candidates(found: Mapping[str, Evidence], tried: Iterable[TriedDrop]) -> dict[Drop, Interval]:
+    """The drops that are harmless alone, none within another. Of a cluster, one feature stays unless all may go."""
+    usable = [one for one in tried if one.harmless]
+    whole = {name for one in usable if one.why == "cluster" for name in one.without}
+    chosen: dict[Drop, Interval] = {}
+    for why in ("cluster", "covered", "alone"):
+        for one in usable:
+            taken = {name for drop in chosen for name in drop}
+            # A member of a cluster may be harmless alone only because the others are there.
+            stays = why == "alone" and found[one.without[0]].cluster and _staying(found, one.without) == one.without[0]
+            if one.why == why and not taken & {*one.without} and not (stays and one.without[0] not in whole):
+                chosen[one.without] = one.added
+    return chosen
