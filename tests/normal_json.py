@@ -20,7 +20,18 @@ class Normal:
     invented: bool = False
     snapshots: dict[str, int] = field(default_factory=dict)
 
-    MEASURED = ("seconds", "predict_seconds", "estimated_seconds", "estimated_minutes")
+    MEASURED = (
+        *("seconds", "predict_seconds", "estimated_seconds", "estimated_minutes"),
+        *(
+            "least_seconds",
+            "most_seconds",
+            "whole_seconds",
+            "none_seconds",
+            "noise_seconds",
+            "saved_seconds",
+            "refit_seconds",
+        ),
+    )
     # The labels are of the folder of the jobs. Each change of a stage's code or libraries changes what it is made of.
     OTHERS = ("xgboost_version", "processor", "contrailrun", "contrailtask", "made_of")
     TEXTS = (

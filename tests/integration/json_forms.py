@@ -6,6 +6,7 @@ keys too.
 """
 
 import json
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,8 +134,23 @@ def _questions(life: Life) -> None:
     life.command("what-if", "1", *day, name="what-if-nothing")
     leaks = ("--from", "2024-02-25", "--to", "2024-03-05", "--cutoffs", "1")
     life.command("check-leaks", "-p", "toy", *leaks, "--json", name="check-leaks", code=DataError.exit_code)
+    _inspection(life)
     life.command("sbom", "3", "-p", "toy", "--output", str(life.home / "bill.cdx.json"))
     life.file("sbom", "bill.cdx.json")
+
+
+def _inspection(life: Life) -> None:
+    """The training set is in no remote here, and one repeat of each build is enough for the form."""
+
+    def fetch(_: Any, md5: str, path: Path) -> Path:
+        kept = life.home / "training_sets" / "toy" / f"{FIRST}_{TRAINED}" / "rows.parquet"
+        return Path(shutil.copy(kept, path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("contrail.adapters.data_versions.fetch", fetch)
+        patch.setattr("contrail.operations.inspecting.build_costs.REPEATS", 1)
+        days = ("--from", "2024-02-25", "--to", "2024-03-05")
+        life.command("inspect-features", "-p", "toy", *days, "--json", name="inspect-features")
 
 
 def _rollback(life: Life) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -86,27 +88,28 @@ def inspect_features(
 
 def _print(found: "Inspection", every: bool) -> None:
     features = [*found.by_worth()]
-    shown = features if every else [one for one in features if one.verdict != "keep"] or features
-    first = [one for one in features if one.verdict == "keep"][:_ROWS] if not every else []
-    title = f"{found.pipeline} version {found.version}: what features bring, {found.partitions}"
-    table = Table(title=title, header_style="bold")
-    for name in ("feature", "shuffled", "without it", "SHAP", "gain", "cost", "odd days", "missing", "verdict"):
+    useful = [one for one in features if one.verdict == "keep"]
+    shown = useful if every else useful[:_ROWS]
+    title = f"{found.pipeline} version {found.version}, {found.partitions}: {found.metric_name} added by each loss of a feature"
+    table = Table(title=title, header_style="bold", box=SIMPLE)
+    for name in ("feature", "shuffled", "without", "SHAP", "gain", "cost", "odd", "missing", "verdict"):
         table.add_column(name, justify="left" if name in ("feature", "verdict") else "right")
-    for one in [*first, *(row for row in shown if row not in first)]:
+    for one in [*shown, *(one for one in features if one.verdict != "keep")]:
         table.add_row(*_row(one))
     printing.out.print(table)
-    _print_rest(found, len(features) - len({one.name for one in [*first, *shown]}))
+    if len(shown) < len(useful):
+        say(f"{len(useful) - len(shown)} more to keep: --all lists them")
+    _print_rest(found)
 
 
-def _row(one: "InspectedFeature") -> list[object]:
+def _row(one: "InspectedFeature") -> list[RenderableType]:
     from contrail.operations.inspecting.results import signed
 
-    without = "–" if one.without is None else f"{signed(one.without.estimate)}"
     return [
         cell(one.name),
         signed(one.shuffled.estimate),
-        without,
-        f"{one.size:.3g}",
+        "–" if one.without is None else signed(one.without.estimate),
+        f"{one.size:.3f}",
         f"{one.gain:.1%}",
         f"{one.seconds:.2f} s",
         f"{one.unusual_days}/{one.measured_days}" if one.measured_days else "–",
@@ -115,9 +118,7 @@ def _row(one: "InspectedFeature") -> list[object]:
     ]
 
 
-def _print_rest(found: "Inspection", hidden: int) -> None:
-    if hidden:
-        say(f"{hidden} more to keep: --all lists them")
+def _print_rest(found: "Inspection") -> None:
     for one in found.features:
         if one.verdict == "drop":
             say(f"[yellow]drop[/] [bold]{escape(one.name)}[/]: {escape(one.because)}")
@@ -130,7 +131,7 @@ def _print_rest(found: "Inspection", hidden: int) -> None:
     )
     say(
         f"Trees grew {found.refits} times, {found.refit_seconds:.0f} processor seconds. Cost: {found.costs.unit} of the "
-        f"feature's whole group in a build of {found.day}, which takes {found.costs.whole:.2f} s."
+        f"feature's whole group in a build of {found.day}, which takes {found.costs.whole_seconds:.2f} s."
     )
     if found.left and not found.thorough:
         say(f"Not tried alone: {escape(', '.join(found.left))}. --thorough tries every feature.")

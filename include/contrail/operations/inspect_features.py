@@ -6,13 +6,14 @@ Nothing is published. What was measured of the champion is kept, for the score c
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import date
+from typing import Any
 
 from contrail.config.pipeline import Pipeline
 from contrail.config.problems import hint
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
 from contrail.lake.lake import Lake
-from contrail.methods.feature_verdicts import Drop, margin_of
+from contrail.methods.feature_verdicts import Drop
 from contrail.methods.intervals import Interval
 from contrail.operations.inspecting.build_costs import BuildCosts, build_costs
 from contrail.operations.inspecting.done import Done
@@ -82,11 +83,24 @@ def inspect_features(
         refits = _refits(subject, sample, done, stack, progress)
         verdict = _verdicts(subject, measures, costs, refits, options, progress)
         noise = refits.seed_noise(options.seeds[0])
-    features = tuple(
-        _feature(subject, measures, costs, verdict, done.parts.missing_trained[at], at)
-        for at in range(len(subject.names))
+    shares = done.parts.missing_trained
+    features = [_feature(subject, measures, costs, verdict, shares[at], at) for at in range(len(subject.names))]
+    found = Inspection(
+        **_judged_by(subject, sample, measures),
+        features=tuple(features),
+        tried=verdict.tried,
+        drop=verdict.drop,
+        together=verdict.together,
+        saved_seconds=_saved(costs, verdict.drop),
+        costs=costs,
+        left=verdict.left,
+        usual_seeds=options.seeds[0],
+        seeds=options.seeds[1],
+        seed_noise=noise,
+        refits=refits.count,
+        refit_seconds=round(refits.seconds, 1),
+        thorough=options.thorough,
     )
-    found = _found(subject, sample, measures, costs, verdict, features, options, refits, noise)
     if subject.is_champion:
         _keep(pipeline, lake, found)
     return found
@@ -134,9 +148,8 @@ def _verdicts(
         return found
 
     progress(f"growing trees with all features, {usual_seeds} seeds")
-    margin = margin_of(measures.loss, measures.loss_of_mean)
     evidence = measures.evidence(subject.names, costs)
-    return verdicts(evidence, added, margin, options.drop, options.thorough)
+    return verdicts(evidence, added, measures.margin, options.drop, options.thorough)
 
 
 def _few(names: Drop) -> str:
@@ -150,7 +163,7 @@ def _feature(
     partner, alike = measures.partner(names, at)
     evidence = measures.evidence(names, costs)[name]
     unusual, measured = measures.drift.get(name, (0, 0))
-    said, because = verdict.of_feature(evidence, margin_of(measures.loss, measures.loss_of_mean))
+    said, because = verdict.of_feature(evidence, measures.margin)
     return InspectedFeature(
         name=name,
         kind="category" if subject.package.card.features[at] in subject.package.card.categories else "number",
@@ -172,47 +185,24 @@ def _feature(
     )
 
 
-def _found(
-    subject: Subject,
-    sample: Sample,
-    measures: Measures,
-    costs: BuildCosts,
-    verdict: Verdicts,
-    features: tuple[InspectedFeature, ...],
-    options: InspectOptions,
-    refits: Refits,
-    noise: float,
-) -> Inspection:
-    usual_seeds, seeds = options.seeds
-    return Inspection(
-        pipeline=subject.pipeline.name,
-        version=subject.model.version,
-        is_champion=subject.is_champion,
-        partitions=str(subject.partitions),
-        days=len(sample.days),
-        rows=len(sample.labels),
-        every=sample.every,
-        trained_rows=subject.record.rows,
-        trained_every=subject.trained_every,
-        metric=sample.judged.metric,
-        loss=measures.loss,
-        loss_of_mean=measures.loss_of_mean,
-        margin=margin_of(measures.loss, measures.loss_of_mean),
-        repeats=REPEATS,
-        usual_seeds=usual_seeds,
-        seeds=seeds,
-        seed_noise=noise,
-        features=features,
-        tried=verdict.tried,
-        drop=verdict.drop,
-        together=verdict.together,
-        saved_seconds=_saved(costs, verdict.drop),
-        costs=costs,
-        left=verdict.left,
-        refits=refits.count,
-        refit_seconds=round(refits.seconds, 1),
-        thorough=options.thorough,
-    )
+def _judged_by(subject: Subject, sample: Sample, measures: Measures) -> dict[str, Any]:
+    """The fields of an inspection that say what was looked at, and by which loss."""
+    return {
+        "pipeline": subject.pipeline.name,
+        "version": subject.model.version,
+        "is_champion": subject.is_champion,
+        "partitions": str(subject.partitions),
+        "days": len(sample.days),
+        "rows": len(sample.labels),
+        "every": sample.every,
+        "trained_rows": subject.record.rows,
+        "trained_every": subject.trained_every,
+        "metric": sample.judged.metric,
+        "loss": measures.loss,
+        "loss_of_mean": measures.loss_of_mean,
+        "margin": measures.margin,
+        "repeats": REPEATS,
+    }
 
 
 def _saved(costs: BuildCosts, drop: Drop) -> float:

@@ -37,31 +37,32 @@ OF_THE_ROW = "the row itself"
 
 
 class GroupCost(Frozen):
-    """What a group of features costs: the median of ``seconds`` that a day's build takes more with it than without any.
+    """What a group of features costs: the seconds that a day's build takes more with it than without any.
 
-    ``low`` and ``high`` are the least and the most among the repeats.
+    ``seconds`` is the median of the repeats, between the least and the most.
     """
 
     name: str
     features: tuple[str, ...]
     seconds: float
-    low: float
-    high: float
+    least_seconds: float
+    most_seconds: float
 
 
 class BuildCosts(Frozen):
-    """The costs of a day. ``whole`` and ``none`` are seconds of its build with all groups, and with none of them.
+    """The costs of a day, of the groups in the order in which they were built.
 
-    ``unit`` says whose seconds: of processors where the engine runs in this process, else of a clock. ``noise`` is the
-    most that equal builds differ; a group below it costs nothing that can be measured.
+    ``whole_seconds`` and ``none_seconds`` are those of its build with all groups, and with none of them. ``unit`` says whose
+    seconds: of processors where the engine runs in this process, else of a clock. Equal builds differ by
+    ``noise_seconds`` at most; a group below that costs nothing that can be measured.
     """
 
     day: date
     repeats: int
     unit: Literal["processor seconds", "seconds"]
-    whole: float
-    none: float
-    noise: float
+    whole_seconds: float
+    none_seconds: float
+    noise_seconds: float
     groups: tuple[GroupCost, ...]
 
     def of(self, feature: str) -> tuple[GroupCost, ...]:
@@ -73,9 +74,7 @@ class BuildCosts(Frozen):
         return sum(one.seconds for one in self.of(feature))
 
 
-def build_costs(
-    pipeline: Pipeline, lake: Lake, day: date, progress: Callable[[str], None], repeats: int = REPEATS
-) -> BuildCosts:
+def build_costs(pipeline: Pipeline, lake: Lake, day: date, progress: Callable[[str], None]) -> BuildCosts:
     """Measure what building each group of features of a day costs.
 
     Raises:
@@ -86,7 +85,7 @@ def build_costs(
     check_entities(pipeline, lake, days)
     run = StageRun(VERB, pipeline, days, lake.settings, lake, new_run_id(), FeaturesOptions(), progress)
     with _built(run) as built:
-        return costs_of(tuple(pipeline.spec.features.columns), day, built, progress, repeats, _unit(run))
+        return costs_of(tuple(pipeline.spec.features.columns), day, built, progress, REPEATS, _unit(run))
 
 
 def costs_of(
@@ -122,10 +121,10 @@ def costs_of(
         day=day,
         repeats=repeats,
         unit=unit,
-        whole=round(median(seconds["whole"]), 3),
-        none=round(median(seconds["none"]), 3),
-        noise=round(noise, 3),
-        groups=tuple(sorted(of_groups, key=lambda one: -one.seconds)),
+        whole_seconds=round(median(seconds["whole"]), 3),
+        none_seconds=round(median(seconds["none"]), 3),
+        noise_seconds=round(noise, 3),
+        groups=tuple(of_groups),
     )
 
 
@@ -152,7 +151,7 @@ def features_of(
 def _cost(name: str, features: tuple[str, ...], taken: list[float], usual: list[float]) -> GroupCost:
     more = [one - other for one, other in zip(taken, usual, strict=True)]
     low, middle, high = (round(max(0.0, one), 3) for one in (min(more), median(more), max(more)))
-    return GroupCost(name=name, features=features, seconds=middle, low=low, high=high)
+    return GroupCost(name=name, features=features, seconds=middle, least_seconds=low, most_seconds=high)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from contrail.lake.datasets import PARTITION
-from contrail.methods.feature_verdicts import Evidence
+from contrail.methods.feature_verdicts import Evidence, margin_of
 from contrail.methods.feature_worth import Floats, permuted_sums
 from contrail.methods.fit import importance_of
 from contrail.methods.intervals import Interval
@@ -32,6 +32,11 @@ class Measures:
     clusters: tuple[tuple[str, ...], ...]
     missing: tuple[float, ...]
     drift: Mapping[str, tuple[int, int]]
+
+    @property
+    def margin(self) -> float:
+        """The most that may be lost."""
+        return margin_of(self.loss, self.loss_of_mean)
 
     def evidence(self, names: tuple[str, ...], costs: BuildCosts) -> dict[str, Evidence]:
         """What verdicts begin with."""

@@ -43,7 +43,7 @@ def _drops(found: Inspection) -> Iterator[Block]:
         [
             ("Could be dropped", f"{len(found.drop)} of {len(found.features)}"),
             (f"{found.metric_name} without all of them", together),
-            ("Saved in a day's build", f"{found.saved_seconds:.2f} s of {found.costs.whole:.2f} s"),
+            ("Saved in a day's build", f"{found.saved_seconds:.2f} s of {found.costs.whole_seconds:.2f} s"),
             (f"{found.metric_name} of the model", f"{found.loss:.4f}"),
         ],
         tiles=True,
@@ -131,27 +131,36 @@ def _why(one: TriedDrop) -> str:
 
 def _costs(found: Inspection) -> Iterator[Block]:
     costs = found.costs
-    rows = [Row(one.name, one.seconds, one.low, one.high, "dot", f"{one.seconds:.2f} s") for one in costs.groups]
+    groups = sorted(costs.groups, key=lambda one: -one.seconds)
+    rows = [
+        Row(one.name, one.seconds, one.least_seconds, one.most_seconds, "dot", f"{one.seconds:.2f} s") for one in groups
+    ]
     yield Picture(
         bars(rows, f"{costs.unit} more than a build without any group; the line has the least and the most"),
-        ", ".join(f"{one.name} {one.seconds:.2f} s" for one in costs.groups),
+        ", ".join(f"{one.name} {one.seconds:.2f} s" for one in groups),
         f"A build of {costs.day}: each group of features alone",
         wide=True,
     )
     yield Rows(
         ["Group", "Features", "Seconds", "Least to most"],
-        [_group(one) for one in costs.groups],
+        [_group(one) for one in groups],
         texts=2,
     )
     yield Note(
-        f"What describes a key is computed together, so seconds belong to a group. The whole day takes {costs.whole:.2f} s, and "
-        f"{costs.none:.2f} s without any group. Equal builds differ by up to {costs.noise:.2f} s.",
+        f"What describes a key is computed together, so seconds belong to a group. The whole day takes "
+        f"{costs.whole_seconds:.2f} s, and {costs.none_seconds:.2f} s without any group. Equal builds "
+        f"differ by up to {costs.noise_seconds:.2f} s.",
         "soft",
     )
 
 
 def _group(one: GroupCost) -> list[str | Cell]:
-    return [one.name, ", ".join(one.features) or "–", f"{one.seconds:.3f}", f"{one.low:.3f} to {one.high:.3f}"]
+    return [
+        one.name,
+        ", ".join(one.features) or "–",
+        f"{one.seconds:.3f}",
+        f"{one.least_seconds:.3f} to {one.most_seconds:.3f}",
+    ]
 
 
 def _how(found: Inspection) -> Iterator[Block]:

@@ -82,7 +82,7 @@ def _of_each(state: State, check: Check, needed: Needed, what: str) -> Claim:
             else ""
         )  # fmt: skip
     return state.cited(
-        needed, not wrong, wrong or f"measured: {what}", f"measure {what}",
+        needed, not wrong, wrong or f"measured: {what}", f"contrail inspect-features -p {state.spec.name}",
         state.link_of(check) if record else "", record.checked_at.isoformat() if record else "",
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from tests.conftest import Toy
 from tests.unit.operations.score_card.conftest import FEATURE_TESTS, evidence_file, state_of
 
 from contrail.adapters import data_versions, mlflow_store
-from contrail.operations.kept_checks import COSTS, LEAKS, REPRODUCED, kept, place_of
+from contrail.operations.kept_checks import BENEFITS, COSTS, LEAKS, REPRODUCED, kept, place_of
 from contrail.operations.score_card import data, infrastructure, model, monitoring
 from contrail.operations.score_card.card import ScoreCard, score_card
 from contrail.operations.score_card.claims import Scored, scored
@@ -82,8 +82,8 @@ def contracts(toy: Toy, root: Path, state: State) -> None:
 
 EVIDENCE: dict[str, tuple[Take, ...]] = {
     "1.1": (contracts, tables("validated_parcels")),
-    "1.2": (of_version(findings=None),),
-    "1.3": (record(COSTS),),
+    "1.2": (of_version(findings=None), record(BENEFITS)),
+    "1.3": (record(COSTS), record(BENEFITS)),
     "1.4": (record(LEAKS), line("Makefile", "toy 2024-01-01")),
     "1.5": (file("tests/integration/test_forget.py"), file("include/pipelines/toy/README.md")),
     "1.6": (file("docs/add-a-pipeline.md"), file("tests/integration/test_evolution.py")),
