@@ -14,6 +14,8 @@ from benchmarks.harness import PROJECT, machine, prepare
 ALL = (
     "validation", "landing", "features", "publishing", "scoring", "scored", "training_size", "memory", "gpu",
     "daily_cost", "airflow_overhead", "model_quality", "december", "drift_calibration", "daily_verdicts", "receipts", "quarter",
+    "daily_cost", "airflow_overhead", "model_quality", "december", "inspected", "drift_calibration", "daily_verdicts",
+    "quarter",
 )  # fmt: skip
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 

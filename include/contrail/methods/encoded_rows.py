@@ -5,7 +5,7 @@ five times. What is made of the rows does not belong here.
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -147,20 +147,21 @@ class EncodedRows:
         return self._folder
 
 
-class ChosenColumns(EncodedRows):
-    """Some columns of encoded rows, in their order. Nothing is copied until it is read.
+class BlankedColumns(EncodedRows):
+    """Encoded rows in which some columns have no value. Nothing is copied until it is read.
 
     Args:
         rows: The rows. They grow no more.
-        names: The columns to keep.
+        names: The columns without a value.
     """
 
-    def __init__(self, rows: EncodedRows, names: tuple[str, ...]) -> None:
-        kept = {name: values for name, values in rows.categories.items() if name in names}
-        super().__init__(names, kept, rows.room)
+    def __init__(self, rows: EncodedRows, names: Collection[str]) -> None:
+        super().__init__(rows.names, rows.categories, rows.room)
         self.blocks = rows.blocks
-        self._rows, self._columns = rows, [rows.names.index(name) for name in names]
+        self._rows, self._blank = rows, [rows.names.index(name) for name in names]
 
     def read(self, number: int) -> Matrix:
-        """Return the rows of a block, with these columns alone."""
-        return np.asfortranarray(self._rows.read(number)[:, self._columns])
+        """Return the rows of a block, with NaN in these columns."""
+        found = np.array(self._rows.read(number), order="F")
+        found[:, self._blank] = np.nan
+        return found

@@ -83,7 +83,7 @@ def together(
     left, tried = sorted(harmless_alone, key=cost), list[tuple[Drop, Interval]]()
     while left:
         every = tuple(sorted(name for drop in left for name in drop))
-        found = harmless_alone[left[0]] if len(left) == 1 else added(every)
+        found = added(every)
         tried.append((every, found))
         if harmless(found, margin):
             return every, tried

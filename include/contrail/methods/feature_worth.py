@@ -83,12 +83,8 @@ def permuted_sums(
     return total / repeats
 
 
-def noise_between(losses: Sequence[float], seeds: int) -> float:
-    """Estimate the noise of a difference of losses that is due to the seeds of trees.
-
-    Args:
-        losses: Of all rows, of the same training with other seeds; the usual loss is their mean.
-        seeds: The number of seeds whose mean is the other loss.
-    """
-    spread = float(np.std(losses, ddof=1)) if len(losses) > 1 else 0.0
-    return spread * float(np.sqrt(1 / len(losses) + 1 / seeds))
+def pooled_spread(differences: Sequence[Sequence[float]]) -> float:
+    """The standard deviation between seeds, pooled over groups that each have a mean of their own; 0 without two seeds."""
+    freedom = sum(len(own) - 1 for own in differences)
+    squares = sum(float(np.square(np.array(own) - np.mean(own)).sum()) for own in differences)
+    return float(np.sqrt(squares / freedom)) if freedom > 0 else 0.0

@@ -3,7 +3,7 @@
 Nothing is published. What was measured of the champion is kept, for the score card to cite.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import date
 from typing import Any
@@ -14,6 +14,7 @@ from contrail.errors import SpecError
 from contrail.frozen import Frozen
 from contrail.lake.lake import Lake
 from contrail.methods.feature_verdicts import Drop
+from contrail.methods.feature_worth import pooled_spread
 from contrail.methods.intervals import Interval
 from contrail.operations.inspecting.build_costs import BuildCosts, build_costs
 from contrail.operations.inspecting.done import Done
@@ -33,7 +34,7 @@ from contrail.operations.inspecting.verdicts import Verdicts, verdicts
 from contrail.operations.kept_checks import BENEFITS, COSTS, keep
 from contrail.stages.base import silent
 
-_SEEDS, _THOROUGH_SEEDS = (3, 1), (5, 3)  # of trees with all features, and of trees without some
+_TOGETHER = 5  # seeds of trees without all that could go
 
 
 class InspectOptions(Frozen):
@@ -48,9 +49,9 @@ class InspectOptions(Frozen):
     rows: int = MOST_ROWS
 
     @property
-    def seeds(self) -> tuple[int, int]:
-        """How many seeds there are of trees with all features, and of trees without some."""
-        return _THOROUGH_SEEDS if self.thorough else _SEEDS
+    def seeds(self) -> int:
+        """How many seeds there are of trees without a feature."""
+        return 4 if self.thorough else 2
 
 
 def inspect_features(
@@ -81,8 +82,9 @@ def inspect_features(
     measures = measures_of(subject, sample, progress)
     with ExitStack() as stack:
         refits = _refits(subject, sample, done, stack, progress)
-        verdict = _verdicts(subject, measures, costs, refits, options, progress)
-        noise = refits.seed_noise(options.seeds[0])
+        losses = _Told(refits, options.seeds, progress)
+        evidence = measures.evidence(subject.names, costs)
+        verdict = verdicts(evidence, losses, measures.margin, options.drop, options.thorough)
     shares = done.parts.missing_trained
     features = [_feature(subject, measures, costs, verdict, shares[at], at) for at in range(len(subject.names))]
     found = Inspection(
@@ -94,9 +96,9 @@ def inspect_features(
         saved_seconds=_saved(costs, verdict.drop),
         costs=costs,
         left=verdict.left,
-        usual_seeds=options.seeds[0],
-        seeds=options.seeds[1],
-        seed_noise=noise,
+        seeds=options.seeds,
+        together_seeds=_TOGETHER,
+        seed_noise=losses.spread,
         refits=refits.count,
         refit_seconds=round(refits.seconds, 1),
         thorough=options.thorough,
@@ -130,26 +132,29 @@ def _refits(subject: Subject, sample: Sample, done: Done, stack: ExitStack, prog
     return Refits(subject, sample, trained, done.parts.refits, done.keep_refits)
 
 
-def _verdicts(
-    subject: Subject,
-    measures: Measures,
-    costs: BuildCosts,
-    refits: Refits,
-    options: InspectOptions,
-    progress: Callable[[str], None],
-) -> Verdicts:
-    usual_seeds, seeds = options.seeds
+class _Told:
+    """The losses of refits, told to a person as they come."""
 
-    def added(names: Drop) -> Interval:
-        before = refits.made
-        found = refits.added(names, usual_seeds, seeds)
-        how = f"trees without {_few(names)}" if refits.made > before else f"kept: without {_few(names)}"
-        progress(f"{how}: loss {found.estimate:+.5f} ({found.low:+.5f} to {found.high:+.5f})")
-        return found
+    def __init__(self, refits: Refits, seeds: int, progress: Callable[[str], None]) -> None:
+        self.spread = 0.0
+        self._refits, self._seeds, self._progress = refits, seeds, progress
 
-    progress(f"growing trees with all features, {usual_seeds} seeds")
-    evidence = measures.evidence(subject.names, costs)
-    return verdicts(evidence, added, measures.margin, options.drop, options.thorough)
+    def grow(self, drops: Sequence[Drop]) -> None:
+        differences = []
+        for number, drop in enumerate(drops, start=1):
+            before = self._refits.grown
+            differences.append(self._refits.differences(drop, self._seeds))
+            how = "trees" if self._refits.grown > before else "kept:"
+            loss = sum(differences[-1]) / self._seeds
+            self._progress(f"{how} without {_few(drop)}: loss {loss:+.5f} ({number} of {len(drops)})")
+        self.spread = pooled_spread(differences)
+
+    def added(self, drop: Drop) -> Interval:
+        return self._refits.added(drop, self._seeds, self.spread)
+
+    def together(self, drop: Drop) -> Interval:
+        self._progress(f"trees without {_few(drop)}, {_TOGETHER} seeds")
+        return self._refits.added(drop, _TOGETHER, self.spread)
 
 
 def _few(names: Drop) -> str:

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from contrail.methods import encoded_rows
-from contrail.methods.encoded_rows import EncodedRows, Room
+from contrail.methods.encoded_rows import BlankedColumns, EncodedRows, Room
 
 CATEGORIES = {"b": ["x", "y"]}
 ROWS = pa.table({"a": pa.array([1, None, 3, 4, 5], pa.int64()), "b": ["y", "x", None, "new", "x"]})
@@ -39,3 +39,15 @@ def test_a_block_moves_once():
     rows.append(ROWS)
     assert rows.moved(0, lambda block: moved.append(block) or block) is rows.moved(0, None)
     assert len(moved) == 1
+
+
+def test_columns_are_blank_in_every_block_and_the_rows_stay_as_they_were(monkeypatch):
+    monkeypatch.setattr(encoded_rows, "BLOCK_ROWS", 2)
+    rows = EncodedRows(("a", "b"), {})
+    rows.append(pa.table({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]}))
+    blank = BlankedColumns(rows, ["b"])
+    assert (len(blank), blank.names, len(blank.blocks)) == (3, ("a", "b"), 2)
+    found = np.concatenate([blank.read(number) for number in range(2)])
+    assert found[:, 0].tolist() == [1, 2, 3]
+    assert np.isnan(found[:, 1]).all()
+    assert np.concatenate([rows.read(number) for number in range(2)])[:, 1].tolist() == [4, 5, 6]

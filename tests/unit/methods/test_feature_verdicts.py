@@ -77,7 +77,8 @@ def test_fewer_go_until_they_are_harmless_the_least_loss_and_the_dearest_first()
     assert [names for names, _ in tried] == [("a", "b", "c", "d"), ("c", "d")]
 
 
-def test_one_that_is_left_was_tried_alone_and_no_tree_grows_again():
-    drop, _ = together({("a",): NOTHING, ("b",): NOTHING}, {}, lambda names: USEFUL, 0.002)
-    assert drop == ("a",)
+def test_the_last_one_is_tried_with_more_seeds_too_and_nothing_may_be_left():
+    drop, tried = together({("a",): NOTHING, ("b",): NOTHING}, {}, lambda names: USEFUL, 0.002)
+    assert drop == ()
+    assert [names for names, _ in tried] == [("a", "b"), ("a",)]
     assert together({}, {}, lambda names: USEFUL, 0.002) == ((), [])

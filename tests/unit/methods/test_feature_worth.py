@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contrail.methods.feature_worth import Judged, noise_between, permuted_sums
+from contrail.methods.feature_worth import Judged, permuted_sums, pooled_spread
 from contrail.methods.metrics import log_loss, rmse
 
 DAYS, EACH = 12, 40
@@ -74,8 +74,7 @@ def test_noise_of_seeds_widens_an_interval_around_the_same_estimate(judged):
     assert found.high == pytest.approx(0.1 + 1.96 * 0.05, abs=0.01)
 
 
-def test_noise_shrinks_with_seeds():
-    losses = [0.5, 0.52, 0.48]
-    assert noise_between(losses, 1) == pytest.approx(0.02 * np.sqrt(1 / 3 + 1))
-    assert noise_between(losses, 3) == pytest.approx(0.02 * np.sqrt(2 / 3))
-    assert noise_between([0.5], 1) == 0
+def test_the_spread_of_seeds_is_pooled_over_groups_with_means_of_their_own():
+    assert pooled_spread([[0.1, 0.3], [5.0, 5.2]]) == pytest.approx(np.std([0.1, 0.3], ddof=1))
+    assert pooled_spread([[0.0, 0.0, 0.0], [1.0, 3.0]]) == pytest.approx(np.sqrt(2 / 3))
+    assert pooled_spread([[1.0], [2.0]]) == pooled_spread([]) == 0

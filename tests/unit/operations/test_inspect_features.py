@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Toy
 from tests.unit.operations.inspecting.conftest import COSTS, NOISE, TWIN, inspected, planted_spec
 
+from contrail.config.pipeline import load_pipeline
 from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.operations import inspect_features as module
 from contrail.operations.inspect_features import InspectOptions, inspect_features
@@ -41,7 +42,8 @@ def test_the_useless_and_the_redundant_could_go_and_the_useful_stay(inspected):
     assert (gone.partner, gone.likeness) == (stays.name, pytest.approx(1.0))
     assert features[NOISE].because.startswith("shuffled, it costs nothing that can be seen; without it the loss")
     assert found.together is not None
-    assert found.together.low <= 0 <= found.together.high <= found.margin
+    assert found.together.low <= 0
+    assert found.together.high <= found.margin
     assert {name: inspected.lake.snapshot_id(name) for name in inspected.lake.table_names()} == before
 
 
@@ -111,7 +113,7 @@ def test_a_feature_is_tried_alone_when_it_is_asked_for(inspected):
 def test_a_thorough_inspection_tries_every_feature(inspected):
     found = look(inspected, thorough=True)
     assert {one.name for one in found.features if one.without is None} == set()
-    assert (found.usual_seeds, found.seeds, found.left) == (5, 3, ())
+    assert (found.seeds, found.left) == (4, ())
 
 
 def test_what_was_measured_of_the_champion_is_kept(inspected):
@@ -169,3 +171,17 @@ def test_the_page_says_what_to_drop_and_escapes_what_it_shows(inspected):
         assert one.name in page
         assert one.because in page or one.verdict != "drop"
     assert str(COSTS.day) in page
+
+
+def test_features_of_a_regression_are_inspected_by_rmse(inspected, planted_spec):
+    label = inspected.spec.label.model_copy(update={"expression": "delay"})
+    gate = inspected.spec.gate.model_copy(update={"metric": "rmse", "segments": ()})
+    planted_spec(task="regression", label=label, gate=gate)
+    inspected.run("train", "2024-01-01", "2024-02-05", params={"nthread": 1})
+    inspected.pipeline = load_pipeline("toy")
+    found = look(inspected, model="2")
+    assert (found.metric, found.metric_name) == ("rmse", "RMSE")
+    assert found.loss < found.loss_of_mean
+    assert NOISE in found.drop
+    assert len({TWIN, "weight"} & {*found.drop}) == 1
+    assert "the RMSE changes by" in found.sentence

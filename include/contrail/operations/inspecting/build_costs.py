@@ -189,8 +189,9 @@ class Built:
     def _digests(self, names: tuple[str, ...]) -> Mapping[str, int]:
         if not names:
             return {}
+        # Hashed twice: of the same value in all rows, once would leave nothing.
         keys = listed((PARTITION, *self.run.pipeline.spec.key))
-        each = ", ".join(f"bit_xor(hash({keys}, {quoted(name)}))" for name in names)
+        each = ", ".join(f"bit_xor(hash(hash({keys}, {quoted(name)})))" for name in names)
         files = sorted(str(path) for path in (self.run.staging / "built").glob("**/*.parquet"))
         with session(self.run.settings) as connection:
             connection.register("built", parquet_files(files))

@@ -173,8 +173,8 @@ def _how(found: Inspection) -> Iterator[Block]:
             f"{found.loss_of_mean:.4f}. What may go may add {found.margin:.2g} at most, which is 2 % of the difference.",
             f"Shuffled: the feature's values are mixed among all rows, {found.repeats} times. The model stays as it is.",
             f"Trees: {found.trained_rows:,} training rows{trained}, {found.refits} fits, {found.refit_seconds:,.0f} processor "
-            f"seconds. With all features they grew with {found.usual_seeds} seeds, without some with {found.seeds}. Between "
-            f"seeds the loss differs by {found.seed_noise:.2g} (standard deviation), and the intervals contain it.",
+            f"seconds. Each set of features was tried with {found.seeds} seeds, all together with {found.together_seeds}. "
+            f"Between seeds an added loss differs by {found.seed_noise:.2g} (standard deviation), and the intervals contain it.",
             "Intervals: 95 %, from resampling whole days, of both losses together.",
             "Odd days: of the days whose drift was measured, those on which the feature was unusual.",
             "Most like: the largest rank correlation with another number, or Cramér's V with another category.",

@@ -60,7 +60,7 @@ class Inspection(Frozen):
     """All of it. Losses are of rows after the training, ``rows`` of them: one of ``every``.
 
     ``margin`` is the most that may be lost: a share of what the model gains over ``loss_of_mean``. ``seed_noise`` is the
-    standard deviation of the loss between seeds, which every interval of trees includes. ``left`` names features that
+    standard deviation of an added loss between seeds, which every interval of trees includes. ``left`` names features that
     were not tried alone, although shuffling them costs nothing that is seen.
     """
 
@@ -78,8 +78,8 @@ class Inspection(Frozen):
     loss_of_mean: float
     margin: float
     repeats: int
-    usual_seeds: int
     seeds: int
+    together_seeds: int
     seed_noise: float
     features: tuple[InspectedFeature, ...]
     tried: tuple[TriedDrop, ...]

@@ -1,15 +1,15 @@
 """From losses to verdicts: which trees grow without which features, and what is said of each feature in one sentence."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from contrail.methods.feature_verdicts import Drop, Evidence, covered, doubtful, harmless, representative, together
 from contrail.methods.intervals import Interval
 from contrail.operations.inspecting.results import DROP, KEEP, UNCERTAIN, TriedDrop, Verdict, of
 
 # Features that are tried alone because shuffling them costs nothing to be seen. A thorough inspection tries all.
-MOST_ALONE = 30
-Added = Callable[[Drop], Interval]
+MOST_ALONE = 20
 
 
 @dataclass(frozen=True)
@@ -56,32 +56,47 @@ class Verdicts:
         return f"without {without} the loss changes by {of(own.added)}"
 
 
+class Losses(Protocol):
+    """Grows trees without features."""
+
+    def grow(self, drops: Sequence[Drop]) -> None:
+        """Grow trees without each of these. What seeds do to all of them widens every interval from now on."""
+
+    def added(self, drop: Drop) -> Interval:
+        """The loss that trees without features add, of those that have grown."""
+
+    def together(self, drop: Drop) -> Interval:
+        """The same of many features at once, with more seeds; they grow now."""
+
+
 def verdicts(
-    found: Mapping[str, Evidence], added: Added, margin: float, extra: Iterable[str], thorough: bool
+    found: Mapping[str, Evidence], losses: Losses, margin: float, extra: Iterable[str], thorough: bool
 ) -> Verdicts:
     """Grow trees without features, as far as it may tell what to drop.
 
     Args:
         found: The evidence of each feature.
-        added: Grows trees without features, and computes the loss that they add.
+        losses: Grows trees without features.
         margin: What may be lost.
         extra: Features to try alone, whatever is known of them.
-        thorough: Try every feature alone.
+        thorough: Try every feature alone, and every cluster.
     """
     candidates = sorted(doubtful(found), key=lambda name: (-found[name].seconds, found[name].shuffled.estimate))
     alone = [*found] if thorough else [*dict.fromkeys([*extra, *candidates[:MOST_ALONE]])]
-    tried = [_tried(added, margin, "covered", drop, _staying(found, drop)) for drop in covered(found)]
-    clusters = dict.fromkeys(one.cluster for one in found.values() if one.cluster)
-    tried += [_tried(added, margin, "cluster", cluster) for cluster in clusters]
-    tried += [_tried(added, margin, "alone", (name,)) for name in alone if (name,) not in {t.without for t in tried}]
+    plan: dict[Drop, tuple[str, str | None]] = {}
+    for drop in covered(found):
+        stays = _staying(found, drop)
+        plan[tuple(sorted(drop))] = "covered", stays
+        # A cluster of which even the representative seems useless may go as a whole.
+        if thorough or found[stays].shuffled.low <= 0:
+            plan[tuple(sorted((*drop, stays)))] = "cluster", None
+    for name in alone:
+        plan.setdefault((name,), ("alone", None))
+    losses.grow([*plan])
+    tried = [_tried(why, drop, stays, losses.added(drop), margin) for drop, (why, stays) in plan.items()]
     seconds = {name: one.seconds for name, one in found.items()}
-    drop, sets = together(_candidates(found, tried), seconds, added, margin)
-    known = {one.without for one in tried}
-    tried += [
-        TriedDrop(why="together", without=names, added=of_set, harmless=harmless(of_set, margin))
-        for names, of_set in sets
-        if names not in known
-    ]
+    drop, sets = together(_candidates(found, tried), seconds, losses.together, margin)
+    tried += [_tried("together", names, None, of_set, margin) for names, of_set in sets if names not in plan]
     of_drop = next((of_set for names, of_set in sets if names == drop), None) if drop else None
     return Verdicts(tuple(tried), drop, of_drop, tuple(name for name in candidates if name not in alone))
 
@@ -90,11 +105,9 @@ def _staying(found: Mapping[str, Evidence], drop: Drop) -> str:
     return representative([found[name] for name in found[drop[0]].cluster]).name
 
 
-def _tried(added: Added, margin: float, why: str, without: Drop, covered_by: str | None = None) -> TriedDrop:
-    own = tuple(sorted(without))
-    loss = added(own)
+def _tried(why: str, drop: Drop, stays: str | None, added: Interval, margin: float) -> TriedDrop:
     return TriedDrop.model_validate(
-        {"why": why, "without": own, "covered_by": covered_by, "added": loss, "harmless": harmless(loss, margin)}
+        {"why": why, "without": drop, "covered_by": stays, "added": added, "harmless": harmless(added, margin)}
     )
 
 
