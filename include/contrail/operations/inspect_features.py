@@ -112,8 +112,8 @@ def _check_names(subject: Subject, names: Iterable[str]) -> None:
     for name in names:
         if name not in subject.names:
             raise SpecError(
-                f"--drop {name}: version {subject.model.version} of {subject.pipeline.name} has no such feature. "
-                f"{hint(name, list(subject.names), 'Its features')}"
+                f"--drop {name}: version {subject.model.version} of {subject.pipeline.name} has no such feature; "
+                f"{hint(name, list(subject.names), 'its features')}"
             )
 
 

@@ -100,8 +100,9 @@ def subject_of(pipeline: Pipeline, lake: Lake, ref: str, first: date | None, las
     start = first or earliest
     if end is not None and first is None:
         start = max(start, end - timedelta(days=MOST_DAYS - 1))
-    if end is None or (end - start).days + 1 < FEWEST_DAYS:
-        raise _too_few(pipeline, found, start, end)
+    days = 0 if end is None else max(0, (end - start).days + 1)
+    if end is None or days < FEWEST_DAYS:
+        raise _too_few(pipeline, found, start, days)
     champion = alias_version(lake.settings, pipeline.name, CHAMPION)
     return Subject(pipeline, lake, found, champion == found.version, Partitions(start, end))
 
@@ -116,13 +117,11 @@ def _newest(pipeline: Pipeline, lake: Lake) -> date | None:
     return min(features, labels - timedelta(days=label.mature_after_days))
 
 
-def _too_few(pipeline: Pipeline, model: RegisteredModel, start: date, end: date | None) -> MissingInputError:
-    days = 0 if end is None else max(0, (end - start).days + 1)
-    until = f"; the newest is {end}" if end else ""
+def _too_few(pipeline: Pipeline, model: RegisteredModel, start: date, days: int) -> MissingInputError:
     return MissingInputError(
-        f"{pipeline.name}: {days} labelled days from {start} on, which version {model.version} has not seen{until}. An "
-        f"interval over days needs {FEWEST_DAYS}. Nothing was inspected. Bring later days, or inspect an older version with "
-        f"--model:\n"
+        f"{pipeline.name}: from {start} on there are {days} labelled days that version {model.version} has not seen, and an "
+        f"interval over days needs {FEWEST_DAYS}. Nothing was inspected. Inspect an older version with --model, or bring later "
+        "days:\n"
         + "\n".join(
             f"  contrail {verb} -p {pipeline.name} --from {start}" for verb in ("ingest", "validate", "features")
         )
@@ -148,8 +147,7 @@ def sample_of(subject: Subject, most: int) -> Sample:
             days.append(own.column(PARTITION).to_numpy().astype("datetime64[D]"))
     known, blocks = np.unique(np.concatenate(days), return_inverse=True) if days else (np.array([]), np.array([]))
     if len(known) < FEWEST_DAYS:
-        end = subject.partitions.end if len(known) else None
-        raise _too_few(subject.pipeline, subject.model, subject.partitions.start, end)
+        raise _too_few(subject.pipeline, subject.model, subject.partitions.start, len(known))
     found = np.concatenate(labels).astype(np.float64)
     judged = Judged(spec.task, found, blocks.astype(np.int64))
     matrix = np.asfortranarray(np.concatenate(matrices))

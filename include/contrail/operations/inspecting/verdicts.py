@@ -9,7 +9,8 @@ from contrail.methods.intervals import Interval
 from contrail.operations.inspecting.results import DROP, KEEP, UNCERTAIN, TriedDrop, Verdict, of
 
 # Features that are tried alone because shuffling them costs nothing to be seen. A thorough inspection tries all.
-MOST_ALONE = 20
+MOST_ALONE = 12
+_NOTHING = "shuffled, it costs nothing that can be seen"
 
 
 @dataclass(frozen=True)
@@ -27,33 +28,40 @@ class Verdicts:
 
     def of_feature(self, one: Evidence, margin: float) -> tuple[Verdict, str]:
         """The verdict on a feature, and why."""
-        alone, partner = self.alone(one.name), self._partner(one)
-        stays = f"it says nearly the same as {partner}" if partner else "shuffled, it costs nothing that can be seen"
+        own, covers = self._tried(one.name), self._covers(one)
+        stays = f"it says nearly the same as {covers}" if covers else _NOTHING
         if one.name in self.drop:
-            return DROP, f"{stays}; {self._proof(one.name)}"
-        if alone is not None and alone.low > 0:
-            return KEEP, f"without it the loss rises by {of(alone)}"
-        if alone is not None and not harmless(alone, margin):
-            return UNCERTAIN, f"without it the loss changes by {of(alone)}, which may be more than {margin:.2g}"
+            return DROP, f"{stays}; {_said(own, one.name)}" if own else stays
+        if own is not None and own.added.low > 0:
+            return KEEP, _said(own, one.name)
         if one.shuffled.low > 0:
             return KEEP, self._kept(one)
-        if one.name in self.left:
-            return UNCERTAIN, "shuffled, it costs nothing that can be seen; trees without it were not grown"
-        return UNCERTAIN, f"{stays}; it could go alone, but not with all the others"
+        if own is None:
+            return UNCERTAIN, f"{_NOTHING}; trees without it were not grown"
+        if not own.harmless:
+            return UNCERTAIN, f"{_NOTHING}; {_said(own, one.name)}, and may rise by more than {margin:.2g}"
+        return UNCERTAIN, f"{stays}; it could go, but not with all the others"
 
     def _kept(self, one: Evidence) -> str:
         worth = f"while it tells nothing, the loss rises by {of(one.shuffled)}"
         others = [name for name in one.cluster if name in self.drop]
         return f"{worth}; it covers {', '.join(others)}" if others else worth
 
-    def _partner(self, one: Evidence) -> str | None:
+    def _tried(self, name: str) -> TriedDrop | None:
+        """What was tried of a feature: what is harmless first, and then it alone."""
+        of_it = [one for one in self.tried if name in one.without and one.why != "together"]
+        return min(of_it, key=lambda one: (not one.harmless, len(one.without)), default=None)
+
+    def _covers(self, one: Evidence) -> str | None:
+        """The feature that stays for this one."""
         tried = next((t for t in self.tried if t.why == "covered" and one.name in t.without), None)
         return tried.covered_by if tried and tried.covered_by not in self.drop else None
 
-    def _proof(self, name: str) -> str:
-        own = next(one for one in self.tried if one.harmless and name in one.without)
-        without = "it" if own.without == (name,) else ", ".join(own.without)
-        return f"without {without} the loss changes by {of(own.added)}"
+
+def _said(tried: TriedDrop, name: str) -> str:
+    without = "it" if tried.without == (name,) else ", ".join(tried.without)
+    verb = "rises" if tried.added.low > 0 else "changes"
+    return f"without {without} the loss {verb} by {of(tried.added)}"
 
 
 class Losses(Protocol):

@@ -1,7 +1,7 @@
 """The toy pipeline with planted features: a useless one, and one that says the same as another."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def with_planted(spec: PipelineSpec, **changes: Any) -> PipelineSpec:
     return spec.model_copy(update={"features": spec.features.model_copy(update={"columns": columns}), **changes})
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def planted_spec(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """The spec with the planted features; a test may change more of it."""
     from contrail.config import pipeline
@@ -83,7 +83,7 @@ def publish_features(toy: Toy, rows: pd.DataFrame, days: Partitions) -> None:
 
 
 @pytest.fixture
-def inspected(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toy]:
+def inspected(planted_spec: Any, prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """The home with a champion. What a build costs is known, and the training set lies where the training wrote it."""
     skip_what_only_train_needs(monkeypatch)
     toy = prepared(trained)
@@ -94,4 +94,4 @@ def inspected(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Iterator[To
     monkeypatch.setattr(data_versions, "fetch", fetch)
     monkeypatch.setattr("contrail.operations.inspect_features.build_costs", lambda *_: COSTS)
     toy.pipeline = load_pipeline("toy")
-    yield toy
+    return toy
