@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from contrail.methods.intervals import Interval
+from contrail.methods.redundancy import ALIKE
 from contrail.operations.inspecting.build_costs import GroupCost
 from contrail.operations.inspecting.results import DROP, InspectedFeature, Inspection, TriedDrop, of, signed
 from contrail.reports import document
@@ -11,6 +12,7 @@ from contrail.reports.feature_pictures import Row, bars, intervals
 
 _KINDS = {"keep": "dot", "uncertain": "none", "drop": "l3"}
 _DRAWN = 30
+_MOVED = 0.05  # a share of missing values that is seen
 _TRIED = {
     "alone": "this feature alone",
     "covered": "all of a cluster but one",
@@ -74,38 +76,31 @@ def _features(found: Inspection) -> Iterator[Block]:
         f"What is lost while a feature tells nothing{more} (blue: keep, red: drop, grey: uncertain)",
         wide=True,
     )
-    head = [
-        "Feature",
-        "Shuffled",
-        "Without it",
-        "SHAP",
-        "Gain",
-        "Cost (s)",
-        "Odd days",
-        "Missing",
-        "Most like",
-        "Verdict",
-    ]
+    head = ["Feature", "Shuffled", "Without it", "SHAP", "Cost (s)", "Odd days", "Missing", "Most like"]
     yield Rows(head, [_feature(one) for one in found.by_worth()], texts=1)
+    yield Rows(
+        ["Feature", "Verdict", "Why"],
+        [[one.name, one.verdict, one.because] for one in found.by_worth()],
+        title="Why each verdict",
+        texts=3,
+        folded=True,
+        code=(0,),
+    )
 
 
 def _feature(one: InspectedFeature) -> list[str | Cell]:
-    partner = Cell(f"{one.likeness:.2f}", one.partner, one.likeness >= 0.9) if one.partner else "–"
-    missing = Cell(
-        f"{one.missing:.1%}", f"trained {one.missing_trained:.1%}", abs(one.missing - one.missing_trained) > 0.05
-    )
+    partner = Cell(f"{one.likeness:.2f}", one.partner, one.likeness >= ALIKE) if one.partner else "–"
+    moved = abs(one.missing - one.missing_trained) > _MOVED
     odd = f"{one.unusual_days} of {one.measured_days}" if one.measured_days else "–"
     return [
-        Cell(one.name, one.because, one.verdict == DROP),
+        Cell(one.name, one.verdict, one.verdict == DROP),
         _interval(one.shuffled),
         "–" if one.without is None else _interval(one.without),
-        f"{one.size:.3g}",
-        f"{one.gain:.1%}",
+        Cell(f"{one.size:.3g}", f"gain {one.gain:.1%}"),
         f"{one.seconds:.2f}",
         odd,
-        missing,
+        Cell(f"{one.missing:.1%}", f"trained {one.missing_trained:.1%}", moved),
         partner,
-        Cell(one.verdict, loud=one.verdict == DROP),
     ]
 
 
