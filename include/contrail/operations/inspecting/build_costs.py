@@ -113,7 +113,7 @@ def costs_of(
             taken, digests[key] = built.build(left_out, columns)
             seconds.setdefault(key, []).append(taken)
     made = features_of(names, groups, digests, lambda group: built.build([group], names)[1])
-    of_groups = [_cost(group.name, made[group], seconds[group], seconds["none"]) for group in groups]
+    of_groups = [_cost(_label(group, groups), made[group], seconds[group], seconds["none"]) for group in groups]
     own = tuple(name for name in names if not any(name in features for features in made.values()))
     of_groups += [_cost(OF_THE_ROW, own, seconds["none"], seconds["bare"])] if own else []
     noise = max(max(own) - min(own) for own in (seconds["none"], seconds["bare"]))
@@ -146,6 +146,12 @@ def features_of(
         then = without(group)
         made[group] += [name for name in joint if then[name] != whole[name]]
     return {group: tuple(own) for group, own in made.items()}
+
+
+def _label(group: Group, groups: Collection[Group]) -> str:
+    """The key of a group, and its first column where a key has several groups."""
+    alike = [one for one in groups if one.by == group.by]
+    return group.name if len(alike) == 1 else f"{group.name}: {group.columns[0]} …"
 
 
 def _cost(name: str, features: tuple[str, ...], taken: list[float], usual: list[float]) -> GroupCost:
