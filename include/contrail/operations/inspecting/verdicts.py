@@ -29,7 +29,8 @@ class Verdicts:
     def of_feature(self, one: Evidence, margin: float) -> tuple[Verdict, str]:
         """The verdict on a feature, and why."""
         own, covers = self._tried(one.name), self._covers(one)
-        stays = f"it says nearly the same as {covers}" if covers else _NOTHING
+        nothing = _NOTHING if one.shuffled.low <= 0 else f"shuffled, it costs {of(one.shuffled)}"
+        stays = f"it says nearly the same as {covers}" if covers else nothing
         if one.name in self.drop:
             return DROP, f"{stays}; {_said(own, one.name)}" if own else stays
         if own is not None and own.added.low > 0:
