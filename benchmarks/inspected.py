@@ -30,11 +30,7 @@ def section(found: dict[str, Any]) -> str:
     margin = f"{found['margin']:.2g}"
     together = "none may go" if found["together"] is None else f"{_interval(found['together'])}"
     costs = found["costs"]
-    tried = "; ".join(
-        f"{', '.join(one['without'])}: {_interval(one['added'])}"
-        for one in found["tried"]
-        if one["why"] in ("covered", "cluster")
-    )
+    alike = [one for one in found["tried"] if one["why"] in ("covered", "cluster")]
     lines += [
         "",
         f"Log loss added, with its 95 % interval over {found['days']} days and over seeds, on {found['rows']:,} flights of "
@@ -45,7 +41,9 @@ def section(found: dict[str, Any]) -> str:
         f"{margin}. It saves {found['saved_seconds']:.2f} of {costs['whole_seconds']:.2f} processor seconds of a day's build "
         f"({costs['none_seconds']:.2f} without any group).",
         "",
-        f"Of features that say nearly the same, trees grew without all but one: {tried or 'there are none'}.",
+        "| trees without features that say nearly the same | added |",
+        "|---|---|",
+        *(f"| {', '.join(one['without'])} | {_interval(one['added'])} |" for one in alike),
         "",
         f"{found['refits']} trees grew, in {found['refit_seconds']:,.0f} processor seconds. Between seeds an added loss "
         f"differs by {found['seed_noise']:.2g} (standard deviation).",

@@ -90,7 +90,7 @@ def _print(found: "Inspection", every: bool) -> None:
     features = [*found.by_worth()]
     useful = [one for one in features if one.verdict == "keep"]
     shown = useful if every else useful[:_ROWS]
-    title = f"{found.pipeline} version {found.version}, {found.partitions}: {found.metric_name} added by each loss of a feature"
+    title = f"{found.pipeline} version {found.version}, {found.partitions}: added {found.metric_name}"
     table = Table(title=title, header_style="bold", box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name in ("feature", "shuffled", "without", "SHAP", "gain", "cost", "odd", "missing", "verdict"):
         table.add_column(name, justify="left" if name in ("feature", "verdict") else "right")
