@@ -54,7 +54,7 @@ def test_a_pipeline_is_built_group_by_group_and_nothing_is_published(filled, mon
     module = filled.pipeline.module("features")
     build = module.build
     columns = {**filled.spec.features.columns}
-    wider = columns | {"of_day": columns["weight"], "planted": columns["weight"]}
+    wider = columns | {"of_day": columns["weight"], "planted": columns["weight"], "all_parcels": columns["weight"]}
     spec = filled.spec.model_copy(update={"features": filled.spec.features.model_copy(update={"columns": wider})})
     pipeline = replace(filled.pipeline, spec=spec)
 
@@ -62,7 +62,8 @@ def test_a_pipeline_is_built_group_by_group_and_nothing_is_published(filled, mon
         rows = build(tables, window)
         planted = rows.groupBy("partition_date", "depot").agg(F.max("weight").alias("planted"))
         part = of_day(rows, by=["depot"], means={"day": F.col("weight")}, prefix="of")
-        return describe(rows, part, Described(planted, by=("depot",)))
+        whole = of_day(rows, by=[], count="parcels", prefix="all")
+        return describe(rows, part, Described(planted, by=("depot",)), whole)
 
     monkeypatch.setattr(module, "build", more)
     before = {name: filled.lake.snapshot_id(name) for name in filled.lake.table_names()}
@@ -76,6 +77,8 @@ def test_a_pipeline_is_built_group_by_group_and_nothing_is_published(filled, mon
         "depot: of_day …": ("of_day",),
         "depot: planted …": ("planted",),
     }
+    whole = [one.features for one in found.groups if one.name == "the whole day"]
+    assert whole == [("all_parcels",)], "although all rows, an even number, have the same value"
     assert found.unit == "processor seconds"
     assert found.whole_seconds > 0
     assert {name: filled.lake.snapshot_id(name) for name in filled.lake.table_names()} == before
