@@ -72,6 +72,9 @@ screenshots: $(VENV)/.dev  ## Make the pictures of docs/screenshots again, by th
 test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain in prod, through Airflow, against a Google Cloud on this machine
 	@$(BIN)/python -m pytest -n 1 -v tests/integration/test_production.py tests/integration/test_google_cloud.py tests/integration/test_bigquery.py
 
+chaos: $(VENV)/.dev  ## Kill commands by the hundred, and fail the machine under them: what is lost? ARGS="--help" has more
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 check: $(VENV)/.dev docs  ## Lint, types, import rules, prose, pipelines, links of the documentation
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -128,4 +131,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp check check-leaks docs check-infra audit bench lock clean
+.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp chaos check check-leaks docs check-infra audit bench lock clean

@@ -1,6 +1,7 @@
 """Commands as a shell runs them, in the process of a test."""
 
 import shlex
+import sys
 
 import pytest
 
@@ -10,6 +11,16 @@ from contrail.cli.app import main
 def contrail(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
     """Run a command as a shell does, and return its exit status."""
     monkeypatch.setattr("sys.argv", shlex.split(line))
+    return _exit_of_main()
+
+
+def exit_of(line: str) -> int:
+    """The same, in a process that does nothing else."""
+    sys.argv = shlex.split(line)
+    return _exit_of_main()
+
+
+def _exit_of_main() -> int:
     try:
         main()
     except SystemExit as ended:

@@ -1,0 +1,94 @@
+"""What a home holds, as plain values that can be compared: rows, models, states, records, and what kinds of files lie there."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contrail.adapters import registry
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
+from contrail.lake.lake import Lake
+from contrail.lake.orphans import unreferenced
+from contrail.lake.records import all_datasets
+from contrail.operations.status import partition_status
+
+# A UUID, a digest, a number, and the random end of a temporary name.
+_VARIES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|\d+|(?<=[._-])[A-Za-z0-9_]{8}(?=/|$)")
+_PARTITIONS = ("partition_date", "landed_date")
+Rows = dict[str, list[Any]]
+
+
+@dataclass
+class Observed:
+    """A home at one moment.
+
+    Attributes:
+        tables: By name, by column: its values, as text, in the order of the rows.
+        facts: Whatever else there is, by a name for it.
+    """
+
+    tables: dict[str, Rows] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def rows(self, table: str, columns: tuple[str, ...]) -> Counter[tuple[Any, ...]]:
+        """The rows of a table with their number, without what is not in ``columns``."""
+        found = self.tables.get(table, {})
+        return Counter(zip(*(found[name] for name in columns), strict=True)) if found else Counter()
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps([self.tables, self.facts]))
+
+    @classmethod
+    def read(cls, path: Path) -> "Observed":
+        return cls(*json.loads(path.read_text()))
+
+
+def kind_of(name: str) -> str:
+    """A name without what is another one in each run."""
+    return _VARIES.sub("#", name)
+
+
+def observe(name: str) -> Observed:
+    """Look at the home of the process."""
+    pipeline, current = load_pipeline(name), settings()
+    lake = Lake(current, name)
+    found = Observed()
+    for table in all_datasets(pipeline.spec):
+        if lake.exists(table) and (rows := lake.scan(table)).num_rows:
+            found.tables[table] = {column: [str(v) for v in rows[column].to_pylist()] for column in rows.column_names}
+    for one in partition_status(lake, pipeline):
+        found.facts[f"state of {one.partition}"] = str(one.stages)
+    if (current.home_path / "mlflow" / "mlflow.db").exists():
+        for version in registry.versions(current, name):
+            found.facts |= {f"version {version.version}: {tag}": value for tag, value in version.tags.items()}
+        for alias in (registry.CHAMPION, registry.CHALLENGER):
+            found.facts[f"alias {alias}"] = str(registry.alias_version(current, name, alias))
+    return found
+
+
+def files(name: str) -> Observed:
+    """Name the kinds of files of the home, and count the files of tables that no snapshot refers to. Do so after upkeep."""
+    home = settings().home_path
+    kinds = {
+        kind_of(str(path.relative_to(home)))
+        for path in home.rglob("*")
+        if path.is_file() and "warehouse" not in path.parts
+    }
+    lake = Lake(settings(), name)
+    left = [str(one) for table in lake.table_names() for one in unreferenced(lake.table(table))]
+    return Observed(facts={f"a file {kind}": "there" for kind in kinds} | {"files of no snapshot": str(len(left))})
+
+
+def partitions_of(observed: Observed, table: str, columns: tuple[str, ...]) -> dict[str, Counter[tuple[Any, ...]]]:
+    """The rows of a table by partition."""
+    found = observed.tables.get(table, {})
+    by = next((name for name in _PARTITIONS if name in found), None)
+    if not found or by is None:
+        return {"": observed.rows(table, columns)}
+    parts: dict[str, Counter[tuple[Any, ...]]] = {}
+    for day, row in zip(found[by], zip(*(found[c] for c in columns), strict=True), strict=True):
+        parts.setdefault(day, Counter())[row] += 1
+    return parts

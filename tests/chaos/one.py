@@ -1,0 +1,57 @@
+"""The trials of one scenario, in a process that has loaded the libraries and then only forks; see ``__main__``."""
+
+import argparse
+import importlib
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.arena import Arena
+from tests.chaos.planted import PLANTED
+from tests.chaos.scenarios import SCENARIOS, make_pipelines
+from tests.chaos.trials import Trials
+from tests.conftest import PROJECT
+
+# What commands would load in every child.
+_LIBRARIES = (
+    "xgboost",
+    "matplotlib.pyplot",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "contrail.adapters.engine",
+    "contrail.adapters.gx",
+    "contrail.operations.forget",
+    "contrail.operations.late",
+    "contrail.operations.replay",
+    *(f"contrail.stages.{verb}" for verb in ("validate", "train", "promote", "score", "drift")),
+)
+
+
+def main() -> None:
+    """Make the trials, and print each as a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=SCENARIOS)
+    parser.add_argument("--kills", type=int, required=True)
+    parser.add_argument("--faults", type=int, default=0)
+    parser.add_argument("--plant", choices=PLANTED)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+    if asked.plant:
+        PLANTED[asked.plant]()
+    scenario = SCENARIOS[asked.name]
+    with tempfile.TemporaryDirectory(prefix="contrail-chaos-") as place, pytest.MonkeyPatch.context() as patch:
+        folder = Path(place)
+        make_pipelines(folder / "pipelines")
+        (folder / "tmp").mkdir()
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        trials = Trials(scenario, Arena(folder, scenario.pipeline, folder / "pipelines", PROJECT), asked.seed)
+        print(json.dumps({"scenario": scenario.name, "steps": trials.steps}), flush=True)
+        for trial in trials.run(asked.kills, asked.faults):
+            print(json.dumps(trial.as_dict()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
