@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO
+from tempfile import TemporaryFile
+from typing import IO, TypeVar
 from uuid import uuid4
 
 from upath import UPath
@@ -20,6 +20,40 @@ from contrail.errors import SpecError
 # A file system keeps 255 bytes of a name, and names of files are made of this one.
 _LONGEST_NAME = 180
 _IN_NAMES = "A-Za-z0-9_.-"
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
+_Path = TypeVar("_Path", UPath, Path)
+
+
+def unfinished_beside(path: _Path) -> _Path:
+    """Name a file or folder beside another one, which it becomes when it is whole. No glob of this project matches it."""
+    return path.with_name(f".{path.name[:_LONGEST_NAME]}.{uuid4().hex}")
+
+
+def is_unfinished(name: str) -> bool:
+    """Say whether ``unfinished_beside`` made a name. Whoever wrote there is at work, or was killed."""
+    return _UNFINISHED.fullmatch(name) is not None
+
+
+@contextmanager
+def becomes(path: Path) -> Iterator[Path]:
+    """Name a file that takes the place of another one in one step when the block has ended without an error."""
+    unfinished = unfinished_beside(path)
+    try:
+        yield unfinished
+        unfinished.rename(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Make such a folder for the length of a block. What is left in it goes."""
+    folder = unfinished_beside(path)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_whole(path: UPath, content: bytes) -> None:
@@ -28,8 +62,7 @@ def write_whole(path: UPath, content: bytes) -> None:
     if path.protocol not in ("", "file"):
         path.write_bytes(content)  # an object appears when it has been uploaded
         return
-    # No glob of this project matches such a name.
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
+    unfinished = unfinished_beside(path)
     unfinished.write_bytes(content)
     unfinished.rename(path)
 
@@ -37,18 +70,16 @@ def write_whole(path: UPath, content: bytes) -> None:
 @contextmanager
 def written_whole(path: UPath) -> Iterator[IO[bytes]]:
     """Write a file of any size as ``write_whole`` does: it appears when the block has ended without an error."""
-    local = path.protocol in ("", "file")
-    if local:
+    if path.protocol in ("", "file"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{path.name[:40]}.", dir=str(path.parent) if local else None) as folder:
-        unfinished = Path(folder, "unfinished")
-        with unfinished.open("wb") as stream:
+        with becomes(Path(str(path))) as unfinished, unfinished.open("wb") as stream:
             yield stream
-        if local:
-            unfinished.replace(str(path))
-        else:
-            with unfinished.open("rb") as stream, path.open("wb") as remote:
-                shutil.copyfileobj(stream, remote, 1 << 20)
+        return
+    with TemporaryFile() as stream:
+        yield stream
+        stream.seek(0)
+        with path.open("wb") as remote:
+            shutil.copyfileobj(stream, remote, 1 << 20)
 
 
 def digest(stream: IO[bytes], method: str = "sha256") -> str:

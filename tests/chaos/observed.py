@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from contrail.lake.records import all_datasets
 from contrail.operations.status import partition_status
 
 # A UUID, a digest, a number, and the random end of a temporary name.
-_VARIES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|\d+|(?<=[._-])[A-Za-z0-9_]{8}(?=/|$)")
-_PARTITIONS = ("partition_date", "landed_date")
+_VARIES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{6,}|\d+|(?<=[._-])[A-Za-z0-9_]{8}(?=/|$)")
 Rows = dict[str, list[Any]]
 
 
@@ -27,10 +27,12 @@ class Observed:
 
     Attributes:
         tables: By name, by column: its values, as text, in the order of the rows.
+        parts: By table, the columns whose values part its rows: a publication replaces such parts.
         facts: Whatever else there is, by a name for it.
     """
 
     tables: dict[str, Rows] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
 
     def rows(self, table: str, columns: tuple[str, ...]) -> Counter[tuple[Any, ...]]:
@@ -39,7 +41,7 @@ class Observed:
         return Counter(zip(*(found[name] for name in columns), strict=True)) if found else Counter()
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps([self.tables, self.facts]))
+        path.write_text(json.dumps([self.tables, self.parts, self.facts]))
 
     @classmethod
     def read(cls, path: Path) -> "Observed":
@@ -56,9 +58,10 @@ def observe(name: str) -> Observed:
     pipeline, current = load_pipeline(name), settings()
     lake = Lake(current, name)
     found = Observed()
-    for table in all_datasets(pipeline.spec):
+    for table, dataset in all_datasets(pipeline.spec).items():
         if lake.exists(table) and (rows := lake.scan(table)).num_rows:
             found.tables[table] = {column: [str(v) for v in rows[column].to_pylist()] for column in rows.column_names}
+            found.parts[table] = [*dataset.partition_by]
     for one in partition_status(lake, pipeline):
         found.facts[f"state of {one.partition}"] = str(one.stages)
     if (current.home_path / "mlflow" / "mlflow.db").exists():
@@ -84,11 +87,10 @@ def files(name: str) -> Observed:
 
 def partitions_of(observed: Observed, table: str, columns: tuple[str, ...]) -> dict[str, Counter[tuple[Any, ...]]]:
     """The rows of a table by partition."""
-    found = observed.tables.get(table, {})
-    by = next((name for name in _PARTITIONS if name in found), None)
-    if not found or by is None:
-        return {"": observed.rows(table, columns)}
+    if (found := observed.tables.get(table)) is None:
+        return {}
+    places = zip(*(found[name] for name in observed.parts[table]), strict=True) if observed.parts[table] else repeat(())
     parts: dict[str, Counter[tuple[Any, ...]]] = {}
-    for day, row in zip(found[by], zip(*(found[c] for c in columns), strict=True), strict=True):
-        parts.setdefault(day, Counter())[row] += 1
+    for place, row in zip(places, zip(*(found[name] for name in columns), strict=True), strict=False):
+        parts.setdefault(" ".join(place), Counter())[row] += 1
     return parts

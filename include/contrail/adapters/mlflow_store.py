@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contrail.adapters.secret_manager import read_secret
 from contrail.config.settings import Settings
 from contrail.errors import EngineError, SpecError
+from contrail.files import unfinished_beside
 from contrail.locks import locked
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _make_database(path: Path) -> None:
             left.unlink()
         if path.exists():  # it holds nothing but empty tables
             path.rename(path.with_name(f"{path.name}.unfinished"))
-        made, copied = (path.with_name(f".{path.name}.{uuid4().hex}") for _ in range(2))
+        made, copied = (unfinished_beside(path) for _ in range(2))
         _make_tables(f"sqlite:///{made}")
         shutil.copyfile(made, copied)  # MLflow keeps the first file open in this process
         copied.rename(path)

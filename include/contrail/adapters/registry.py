@@ -17,6 +17,7 @@ from contrail.adapters.mlflow_store import ask_database, client, is_database, ml
 from contrail.adapters.training_runs import LoggedRun, own_run
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
+from contrail.files import folder_beside
 from contrail.methods.model_package import ModelPackage
 
 if TYPE_CHECKING:
@@ -252,9 +253,9 @@ def _fetch(settings: Settings, name: str, found: "_Found", folder: Path) -> None
     from mlflow.artifacts import download_artifacts
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{found.version}-") as place:
+    with folder_beside(folder) as place:
         uri = f"models:/{settings.stored(name)}/{found.version}"
-        fetched = Path(place) / "package"
+        fetched = place / "package"
         fetched.mkdir()
         with mlflow_errors(f"fetch the files of {name} version {found.version}"):
             download_artifacts(artifact_uri=uri, dst_path=str(fetched), tracking_uri=settings.registry.tracking_uri)

@@ -4,16 +4,22 @@
 and what is too old in ``retention``.
 """
 
+import os
+import shutil
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from upath import UPath
 
 from contrail.config.model_spec import RetentionSpec
+from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
 from contrail.errors import CommitConflictError, DamagedError
-from contrail.files import remove_folder
+from contrail.files import is_unfinished, remove_folder
 from contrail.lake import compaction, orphans, sandboxes
 from contrail.lake.catalog import Tables
 from contrail.lake.lake import Lake
@@ -61,6 +67,7 @@ def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run:
         yield Removed(of=of, files=len(found), size=sum(one.size for one in found))
     yield _over("staging", lake.settings.staging / lake.namespace, grace, dry_run)
     yield _over("tmp", UPath(lake.settings.home_path / "tmp"), grace, dry_run)
+    yield _unfinished(lake.settings, grace, dry_run)
     yield from remove_old(lake.settings, lake.namespace, retention, grace, dry_run=dry_run)
     if damaged:
         raise DamagedError("\n".join([*damaged, f"{len(tables) - len(damaged)} other tables are done."]))
@@ -92,6 +99,38 @@ def _let_expire(lake: Lake, before: datetime) -> None:
         for entry in lake.history(table) if lake.exists(table) else ():
             for tag in old.intersection(entry.tags):
                 lake.untag(table, tag)
+
+
+def _unfinished(settings: Settings, grace: timedelta, dry_run: bool) -> Removed:
+    """Remove what killed runs left under the name of a file that is not whole. Any pipeline's may have left it."""
+    before, files, size = time.time() - grace.total_seconds(), 0, 0
+    for path in [each for folder in (settings.home_path, *_own_folders(settings)) for each in _unfinished_in(folder)]:
+        with suppress(FileNotFoundError):  # its process may end now, and rename it
+            inside = [each.lstat() for each in (path, *path.rglob("*"))]
+            if max(each.st_mtime for each in inside) >= before:
+                continue
+            found = [each for each in inside if not stat.S_ISDIR(each.st_mode)]
+            files, size = files + len(found), size + sum(each.st_size for each in found)
+            if not dry_run:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return Removed(of="unfinished files", files=files, size=size)
+
+
+def _unfinished_in(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        yield from (Path(place, name) for name in (*folders, *names) if is_unfinished(name))
+        folders[:] = [name for name in folders if not is_unfinished(name)]
+
+
+def _own_folders(settings: Settings) -> Iterator[Path]:
+    """The folders of this machine that an environment may have put outside the home."""
+    for place in (settings.landing, settings.reports, settings.staging):
+        if (
+            place.protocol in ("", "file")
+            and not Path(str(place)).is_relative_to(settings.home_path)
+            and place.exists()
+        ):
+            yield Path(str(place))
 
 
 def _over(of: str, folder: UPath, grace: timedelta, dry_run: bool) -> Removed:

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import duckdb
 from pydantic import TypeAdapter, ValidationError
@@ -22,6 +20,7 @@ from contrail.config.schedules import zone_problem
 from contrail.config.settings import Settings, current_person
 from contrail.config.spec import load_spec
 from contrail.errors import SpecError
+from contrail.files import folder_beside, unfinished_beside
 from contrail.lake.sessions import session
 from contrail.operations.scaffold import plan as plans
 from contrail.operations.scaffold.choices import Ask, Choice, Choices, NewOptions
@@ -198,8 +197,8 @@ def _volume(connection: duckdb.DuckDBPyConnection, table: Table) -> tuple[int, i
 def _staged(settings: Settings, name: str) -> Iterator[Path]:
     """A folder beside the pipelines whose name no pattern of the project matches. What is left of it goes."""
     settings.pipelines_path.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{name}.", dir=settings.pipelines_path) as staged:
-        folder = Path(staged, name)
+    with folder_beside(settings.pipelines_path / name) as staged:
+        folder = staged / name
         folder.mkdir()
         yield folder
 
@@ -208,7 +207,7 @@ def _appear(folder: Path, dag: Path, name: str, settings: Settings) -> tuple[Pat
     """Make the folder and the file of DAGs appear. Neither replaces anything: somebody may have been quicker."""
     target, dags = settings.pipelines_path / name, settings.dags_path / f"{name}.py"
     settings.dags_path.mkdir(parents=True, exist_ok=True)
-    staged = dags.with_name(f".{dags.name}.{uuid4().hex}")
+    staged = unfinished_beside(dags)
     staged.write_bytes(dag.read_bytes())
     dag.unlink()
     try:

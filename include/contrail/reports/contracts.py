@@ -14,12 +14,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
-from uuid import uuid4
 
 from upath import UPath
 
 from contrail.adapters.checks import Checks, Verdict
-from contrail.files import remove_folder
+from contrail.files import remove_folder, unfinished_beside
 from contrail.reports.page import protected
 
 if TYPE_CHECKING:
@@ -208,9 +207,9 @@ def _replace_site(site: UPath, checks: Checks | None) -> str:
             (Path(made) / "index.html").write_text(_index(Path(made)), encoding="utf-8")
         for page in Path(made).rglob("*.html"):
             page.write_text(protected(page.read_text(encoding="utf-8"), needs="styles of others"), encoding="utf-8")
-        fresh = site.parent / f".{site.name}-{uuid4().hex}"
+        fresh = unfinished_beside(site)
         site.fs.put(f"{made}/", f"{fresh}/", recursive=True)
-    old = site.parent / f".{site.name}-{uuid4().hex}"
+    old = unfinished_beside(site)
     # Move the old site aside before removing it, so that no run deletes what another one writes.
     with suppress(FileNotFoundError):
         site.rename(old)

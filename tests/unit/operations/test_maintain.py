@@ -11,12 +11,14 @@ from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 from contrail.config.model_spec import RetentionSpec
 from contrail.config.settings import settings
 from contrail.errors import DamagedError
-from contrail.files import remove_folder
+from contrail.files import is_unfinished, remove_folder, unfinished_beside
 from contrail.lake.lake import Lake
 from contrail.operations.maintain import maintain
 
 KEPT = RetentionSpec(trials=None)
-OTHERS = ["staging", "tmp", "pages", "logs", "lineage", "errors and shared logs", "training sets", "data versions"]
+OTHERS = [
+    "staging", "tmp", "unfinished files", "pages", "logs", "lineage", "errors and shared logs", "training sets", "data versions",
+]  # fmt: skip
 
 
 def test_runs_may_begin_and_end_meanwhile(home: Path) -> None:
@@ -73,3 +75,25 @@ def test_a_damaged_table_does_not_keep_the_others_from_it(shop: Lake) -> None:
     assert list(found) == ["items", *OTHERS]
     assert found["items"]
     assert set(shop.scan("items")["colour"].to_pylist()) == {"new"}
+
+
+def test_what_killed_runs_left_unfinished_goes_after_the_grace_period(home: Path) -> None:
+    """Whoever wrote it, and wherever. A name that is only alike is somebody's own."""
+    own = home / "landing" / "shop" / ".items.template"
+    for path in (home / "reports" / "shop" / "page.html", home / "landing" / "shop" / "2024-03-01.csv.gz"):
+        path.parent.mkdir(parents=True)
+        unfinished_beside(path).write_bytes(b"half")
+    package = unfinished_beside(home / "models" / "shop" / "1")
+    package.mkdir(parents=True)
+    (package / "model.ubj").write_bytes(b"12")
+    own.write_bytes(b"1")
+
+    def upkeep(grace: timedelta, *, dry_run: bool = False) -> tuple[int, int]:
+        found = maintain(Lake(settings(), "shop"), KEPT, grace, dry_run=dry_run)
+        return next((one.files, one.size) for one in found if one.of == "unfinished files")
+
+    assert upkeep(timedelta(hours=1)) == (0, 0)
+    assert upkeep(timedelta(0), dry_run=True) == (3, 10)
+    assert upkeep(timedelta(0)) == (3, 10)
+    assert [path for path in home.rglob("*") if is_unfinished(path.name)] == []
+    assert own.exists()

@@ -19,7 +19,7 @@ from upath import UPath
 
 from contrail.adapters import data_versions
 from contrail.adapters.landed_parquet import MARK
-from contrail.files import digest, remove_folder, write_whole, written_whole
+from contrail.files import becomes, digest, remove_folder, write_whole, written_whole
 from contrail.lake import erasure, orphans
 from contrail.lake.forgotten import FORGOTTEN, MARKS
 from contrail.operations.forgetting import texts
@@ -110,14 +110,13 @@ def _count_parquet(search: Search, path: UPath) -> int:
 
 
 def _rewrite_parquet(search: Search, path: Path) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
     with (
+        becomes(path) as unfinished,
         pq.ParquetFile(path) as opened,
         pq.ParquetWriter(unfinished, opened.schema_arrow, compression="zstd") as writer,
     ):
         for batch in opened.iter_batches():
             writer.write_table(search.marks.without(pa.Table.from_batches([batch])))
-    unfinished.replace(path)
 
 
 def _data_versions(search: Search, remove: bool) -> Iterator[Count]:

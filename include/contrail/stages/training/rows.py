@@ -14,6 +14,7 @@ from contrail.adapters import data_versions
 from contrail.adapters.landed_files import first_irregular
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
+from contrail.files import becomes
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import LabelledRows, immature_days, labelled_rows
 from contrail.methods.encoded_rows import EncodedRows, Room
@@ -76,9 +77,8 @@ def _keep(run: StageRun[TrainOptions], labelled: LabelledRows) -> WindowRows | N
     every = max(1, -(-len(labelled) // _SHOWN_ROWS))
     path = _training_set(run)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
     batches, labels, days = labelled.stream(), [], _Days()
-    with pq.ParquetWriter(unfinished, batches.schema, compression="zstd") as file:
+    with becomes(path) as unfinished, pq.ParquetWriter(unfinished, batches.schema, compression="zstd") as file:
         for rows in _row_groups(batches):
             file.write_table(rows, _ROW_GROUP)
             encoded.append(rows)
@@ -86,7 +86,6 @@ def _keep(run: StageRun[TrainOptions], labelled: LabelledRows) -> WindowRows | N
             days.add(rows.column(PARTITION).to_numpy(), own)
             labels.append(own.astype(np.float32))
             del rows, own  # else they would be there while the next group grows
-    unfinished.replace(path)
     return WindowRows(
         data=TrainingRows(encoded, np.concatenate(labels)),
         labels=days.found(),
