@@ -86,10 +86,11 @@ def files(name: str) -> Observed:
 
 
 def partitions_of(observed: Observed, table: str, columns: tuple[str, ...]) -> dict[str, Counter[tuple[Any, ...]]]:
-    """The rows of a table by partition."""
+    """The rows of a table by partition, as far as ``columns`` tell partitions apart."""
     if (found := observed.tables.get(table)) is None:
         return {}
-    places = zip(*(found[name] for name in observed.parts[table]), strict=True) if observed.parts[table] else repeat(())
+    keys = [found[name] for name in observed.parts[table] if name in columns]
+    places = zip(*keys, strict=True) if keys else repeat(())
     parts: dict[str, Counter[tuple[Any, ...]]] = {}
     for place, row in zip(places, zip(*(found[name] for name in columns), strict=True), strict=False):
         parts.setdefault(" ".join(place), Counter())[row] += 1
