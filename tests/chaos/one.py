@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.arena import Arena
 from tests.chaos.planted import PLANTED
 from tests.chaos.scenarios import SCENARIOS, make_pipelines
-from tests.chaos.trials import Trials
+from tests.chaos.trials import ONCE, Trials
 from tests.conftest import PROJECT
 
 # What commands would load in every child.
@@ -32,8 +32,12 @@ def main() -> None:
     """Make the trials, and print each as a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=SCENARIOS)
-    parser.add_argument("--kills", type=int, required=True)
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--faults", type=int, default=0)
+    parser.add_argument(
+        "--at", help="only at these steps: the beginning of what a report names, as $'cut\tlake/turns/toy.'"
+    )
+    parser.add_argument("--how", default=ONCE, help="how such a step goes wrong (default: %(default)s)")
     parser.add_argument("--plant", choices=PLANTED)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
@@ -49,7 +53,8 @@ def main() -> None:
         patch.setenv("TMPDIR", str(folder / "tmp"))
         trials = Trials(scenario, Arena(folder, scenario.pipeline, folder / "pipelines", PROJECT), asked.seed)
         print(json.dumps({"scenario": scenario.name, "steps": trials.steps}), flush=True)
-        for trial in trials.run(asked.kills, asked.faults):
+        chosen = trials.at(asked.at, asked.how) if asked.at else trials.run(asked.kills, asked.faults)
+        for trial in chosen:
             print(json.dumps(trial.as_dict()), flush=True)
 
 

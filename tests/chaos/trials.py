@@ -69,6 +69,12 @@ class Trials:
         """How many steps the undisturbed command takes."""
         return len(self._calm.steps)
 
+    def at(self, place: str, how: str) -> Iterator[Trial]:
+        """Make a trial at each step whose kind and file, as a report names them, begin like this."""
+        for step, line in enumerate(self._calm.steps, start=1):
+            if kind_of(line).startswith(kind_of(place)):
+                yield self._trial(step, how)
+
     def run(self, kills: int, faults: int = 0) -> Iterator[Trial]:
         """Make so many trials, at steps of as many kinds as there are."""
         for number, step in enumerate(self._chosen(kills)):
