@@ -85,7 +85,28 @@ class GateSpec(Frozen):
     metric: Literal["log_loss", "auc", "rmse", "mae"] = Field(
         default="log_loss", description="What is compared: log_loss or auc (binary), rmse or mae (regression)."
     )
-    min_improvement: Finite = Field(default=0.0, description="Over the champion; negative allows non-inferiority.")
+    policy: Literal["superior", "not_worse", "expected"] = Field(
+        default="expected",
+        description="What it weighs against the champion. superior: the lower end of the gain must reach "
+        "min_improvement. not_worse: it may fall short by margin_share. expected: the estimate must reach "
+        "min_improvement, and the expected regret keep max_regret_share.",
+    )
+    min_improvement: Finite = Field(
+        default=0.0, description="Gain over the champion that superior and expected ask for, 0 or more."
+    )
+    margin_share: Finite = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="What not_worse allows, as a share of the challenger's improvement over the training mean.",
+    )
+    max_regret_share: Finite = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Largest expected regret of expected: the mean over resamples of what the challenger is worse by, as "
+        "a share of its improvement over the training mean.",
+    )
     min_improvement_over_baseline: Finite = Field(
         default=0.0, description="Over the training mean, and over the rate table."
     )
@@ -107,7 +128,7 @@ class GateSpec(Frozen):
         default=1000, ge=100, le=100_000, description="Resamples of whole days behind each interval."
     )
     confidence: float = Field(
-        default=0.95, gt=0.5, lt=1, description="Width of an interval. Its lower end counts as the improvement."
+        default=0.95, gt=0.5, lt=1, description="Width of an interval. Its lower end counts, but for policy expected."
     )
     min_rows: int = Field(
         default=1000, ge=1, description="Labelled rows that the gate needs. A pipeline with few rows a day sets fewer."

@@ -13,7 +13,7 @@ from contrail.config.schedules import cron_problem, daily_problem, zone_problem
 from contrail.config.table_rules import earlier_name_problems, table_problems
 
 if TYPE_CHECKING:
-    from contrail.config.model_spec import DriftSpec, RetrainSpec
+    from contrail.config.model_spec import DriftSpec, GateSpec, RetrainSpec
     from contrail.config.spec import PipelineSpec
     from contrail.config.table_spec import TableSpec
 
@@ -49,7 +49,7 @@ def training_problems(spec: "PipelineSpec") -> list[Problem]:
 
     The days of the window are no part of it: a request may name its own.
     """
-    return [*_named_features(spec), *_model(spec), *_after_the_trees(spec)]
+    return [*_named_features(spec), *_model(spec), *_policy(spec.gate), *_after_the_trees(spec)]
 
 
 def _own_names(spec: "PipelineSpec") -> Iterator[Problem]:
@@ -216,6 +216,26 @@ def _params(spec: "PipelineSpec") -> Iterator[Problem]:
                 f"'{name}' and '{other}' are two names of one parameter, of which XGBoost reads one; use only '{other}'"
             )
             yield from (Problem(("train", "params", each), said) for each in (name, other))
+
+
+def _policy(gate: "GateSpec") -> Iterator[Problem]:
+    """Refuse a key that its policy does not read: whoever set it would believe that it counts."""
+    for key, policy in (("margin_share", "not_worse"), ("max_regret_share", "expected")):
+        if key in gate.model_fields_set and gate.policy != policy:
+            yield Problem(
+                ("gate", key), f"only policy {policy} reads it, and the policy is {gate.policy}; leave it out"
+            )
+    if gate.policy == "not_worse" and gate.min_improvement:
+        yield Problem(
+            ("gate", "min_improvement"),
+            "policy not_worse asks for no improvement; say with margin_share what it allows",
+        )
+    elif gate.min_improvement < 0:
+        yield Problem(
+            ("gate", "min_improvement"),
+            f"policy {gate.policy} needs 0 or more; a challenger that may be a little worse passes with policy: not_worse, "
+            "and margin_share says how much",
+        )
 
 
 def _after_the_trees(spec: "PipelineSpec") -> Iterator[Problem]:

@@ -5,7 +5,8 @@ They refuse only a candidate that is surely dearer. That it is better is for the
 
 from contrail.config.model_spec import CostSpec, GateSpec
 from contrail.methods.block_sums import BlockSums
-from contrail.methods.gates import DEARER, Check, Evidence, passed
+from contrail.methods.checks import Check, passed
+from contrail.methods.gates import DEARER, Evidence
 from contrail.methods.intervals import day_weights, interval_of
 
 _BASELINE = "cost_beside_constant"

@@ -14,7 +14,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from contrail.config.model_spec import GateSpec
 from contrail.frozen import Frozen
 from contrail.methods.calibration import Period
-from contrail.methods.gates import Check, Evidence, ShadowDay
+from contrail.methods.checks import Check
+from contrail.methods.gates import Evidence, ShadowDay
 from contrail.methods.intervals import Interval
 from contrail.methods.metrics import METRICS, finite
 
@@ -122,8 +123,9 @@ class DecisionRecord(Frozen):
     ``decided_at`` is ISO 8601 in UTC. ``person`` requested the decision, with their ``reason``. ``request`` says who asked
     for the training; it is None for a version that does not tell. ``metrics`` has the defined metrics of each scored
     model, ``intervals`` the same with their intervals over days. ``calibration`` is the challenger's by period. With
-    ``in_shadow`` the refused version becomes challenger. ``segments`` has the largest groups of each segment feature. A
-    record of an earlier version of Contrail has no intervals and no periods.
+    ``in_shadow`` the refused version becomes challenger. ``segments`` has the largest groups of each segment feature.
+    ``weighed`` says what the gate's policy weighed. A record of an earlier version of Contrail has no such sentence, no
+    intervals and no periods.
     """
 
     format: Literal[1] = 1
@@ -133,6 +135,7 @@ class DecisionRecord(Frozen):
     verdict: Verdict
     in_shadow: bool
     summary: str
+    weighed: str | None = Field(default=None, exclude_if=lambda sentence: sentence is None)
     reasons: tuple[str, ...]
     decided_at: str
     run_id: str
@@ -151,6 +154,15 @@ class DecisionRecord(Frozen):
     shadow: tuple[ShadowDay, ...]
     segments: Mapping[str, tuple[SegmentRow, ...]]
     provenance: DecisionProvenance
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, values: Any) -> Any:
+        """A record from before there were policies was decided as ``superior`` does."""
+        gate = values.get("gate") if isinstance(values, Mapping) else None
+        if isinstance(gate, Mapping) and "policy" not in gate:
+            return {**values, "gate": {**gate, "policy": "superior"}}
+        return values
 
 
 def segment_rows(evidence: Evidence, feature: str) -> tuple[SegmentRow, ...]:

@@ -6,23 +6,32 @@ These are pure functions from evidence to checks. ``improvement`` computes how m
 from dataclasses import dataclass
 from datetime import date
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
-from contrail.frozen import Frozen
 from contrail.methods.block_sums import BlockSums
 from contrail.methods.calibration import Period, worst
+from contrail.methods.checks import Check, passed
 from contrail.methods.group_sums import ModelSums
-from contrail.methods.improvement import Pair, paired_improvement, pooled
-from contrail.methods.intervals import FEWEST_DAYS, Interval
+from contrail.methods.improvement import Pair, paired_gains, pooled
+from contrail.methods.intervals import FEWEST_DAYS, Interval, interval_of
 from contrail.methods.metrics import HIGHER_IS_BETTER, Task, worse_than
+from contrail.methods.policies import (
+    AGAINST_CHAMPION,
+    BEATS_CHAMPION,
+    Gains,
+    champion_checks,
+    improvement_text,
+    least_gain,
+)
 
 # A model whose bins lie apart by no more than this tells nothing.
 _TELLS_APART = 1e-9
-_BEATS_CHAMPION, DEARER = "beats_champion", "cost_beside_champion"
+DEARER = "cost_beside_champion"
 CONSTANT, RATE_TABLE = "constant", "rate table"
 _BASELINE_TITLES = {
     CONSTANT: "Better than always predicting the training mean",
@@ -31,19 +40,6 @@ _BASELINE_TITLES = {
 
 
 Answer = Literal["approved", "refused"]
-
-
-class Check(Frozen):
-    """One condition: ``value`` compared with ``bound``. ``passed`` is None when the condition did not apply."""
-
-    name: str
-    title: str
-    passed: bool | None
-    value: float | None = None
-    comparison: Literal[">", ">=", "<=", "="] = ">="
-    bound: float | None = None
-    interval: Interval | None = None
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ def judge(evidence: Evidence, gate: GateSpec) -> list[Check]:
     checks = [_integrity(evidence), _enough_rows(evidence, gate)]
     if passed(checks):  # the others would measure noise, or an unusable package
         checks += [
-            _against_champion(evidence, gate),
+            *_against_champion(evidence, gate),
             *([_in_shadow(evidence, gate)] if evidence.shadow else []),
             _against_baseline(evidence, gate, RATE_TABLE, evidence.rate_table),
             _against_baseline(evidence, gate, CONSTANT, evidence.constant),
@@ -141,12 +137,7 @@ def judge(evidence: Evidence, gate: GateSpec) -> list[Check]:
 def worth_shadowing(checks: list[Check]) -> bool:
     """Say whether a refused challenger is sound: it failed only against the champion."""
     failed = {check.name for check in checks if check.passed is False}
-    return bool(failed) and failed <= {_BEATS_CHAMPION, DEARER}
-
-
-def passed(checks: list[Check]) -> bool:
-    """Say whether no check failed."""
-    return all(check.passed is not False for check in checks)
+    return bool(failed) and failed <= {*AGAINST_CHAMPION, DEARER}
 
 
 def approval_check(answer: Answer | None, person: str, reason: str) -> Check:
@@ -190,40 +181,22 @@ def _enough_rows(evidence: Evidence, gate: GateSpec) -> Check:
     )
 
 
-class _Bar(NamedTuple):
-    """How much better a challenger must be: at least ``bound``, or more than ``bound`` if ``strict``."""
-
-    name: str
-    title: str
-    bound: float
-    strict: bool
-
-
-def _improvement(evidence: Evidence, gate: GateSpec, other: ModelSums, bar: _Bar) -> Check:
+def _gains(evidence: Evidence, gate: GateSpec, other: ModelSums) -> npt.NDArray[np.float64]:
+    """The challenger's improvement on resamples of the days, that of all days first."""
     own, theirs = (sums.days.resampled(gate.metric) for sums in (evidence.challenger, other))
-    interval = paired_improvement(Pair(evidence.days, own, theirs), gate)
-    ok = interval.low > bar.bound if bar.strict else interval.low >= bar.bound
-    return Check(
-        name=bar.name,
-        title=bar.title,
-        passed=bool(ok),
-        value=interval.low,
-        comparison=">" if bar.strict else ">=",
-        bound=bar.bound,
-        interval=interval,
-        detail=f"{gate.metric.replace('_', ' ')} {'better' if interval.estimate >= 0 else 'worse'} by "
-        f"{abs(interval.estimate):.4f}; {interval.confidence:.0%} interval of the improvement {interval.low:.4f} to "
-        f"{interval.high:.4f}; its lower end counts",
-    )
+    return paired_gains(Pair(evidence.days, own, theirs), gate)
 
 
-def _against_champion(evidence: Evidence, gate: GateSpec) -> Check:
-    name, title = _BEATS_CHAMPION, "Better than the champion"
-    if gate.min_improvement < 0:
-        title = "Not worse than the champion by more than is allowed"
+def _skill(evidence: Evidence, gate: GateSpec) -> float:
+    """The challenger's improvement over the training mean, in the gate's metric."""
+    return float(_gains(evidence, gate, evidence.constant)[0])
+
+
+def _against_champion(evidence: Evidence, gate: GateSpec) -> list[Check]:
     if evidence.champion is None:
-        return Check(name=name, title=title, passed=None, detail=f"skipped: {evidence.no_champion}")
-    return _improvement(evidence, gate, evidence.champion, _Bar(name, title, gate.min_improvement, strict=False))
+        title, detail = "Compared with the champion", f"skipped: {evidence.no_champion}"
+        return [Check(name=BEATS_CHAMPION, title=title, passed=None, detail=detail)]
+    return champion_checks(Gains(_gains(evidence, gate, evidence.champion), _skill(evidence, gate)), gate)
 
 
 def _in_shadow(evidence: Evidence, gate: GateSpec) -> Check:
@@ -234,14 +207,15 @@ def _in_shadow(evidence: Evidence, gate: GateSpec) -> Check:
         pooled(metric, [getattr(day, who) for day in evidence.shadow], rows) for who in ("challenger", "champion")
     )
     gain = own - theirs if metric in HIGHER_IS_BETTER else theirs - own
+    bound = least_gain(gate, _skill(evidence, gate))
     enough = days >= gate.min_shadow_days
     won = sum(not worse_than(metric, day.challenger, day.champion) for day in evidence.shadow)
     return Check(
         name=name,
         title=title,
-        passed=gain >= gate.min_improvement if enough else None,
+        passed=gain >= bound if enough else None,
         value=gain,
-        bound=gate.min_improvement,
+        bound=bound,
         detail=f"{metric.replace('_', ' ')} {own:.4f} beside the champion's {theirs:.4f} on {sum(rows):,} labelled rows; "
         f"not worse on {won} of {days} days" + ("" if enough else f"; skipped: {gate.min_shadow_days} days are needed"),
     )
@@ -251,7 +225,17 @@ def _against_baseline(evidence: Evidence, gate: GateSpec, baseline: str, sums: M
     name, title = f"beats_{baseline.replace(' ', '_')}", _BASELINE_TITLES[baseline]
     if sums is None:
         return Check(name=name, title=title, passed=None, detail="skipped: train.rate_table names no features")
-    return _improvement(evidence, gate, sums, _Bar(name, title, gate.min_improvement_over_baseline, strict=True))
+    interval, bound = interval_of(_gains(evidence, gate, sums), gate.confidence), gate.min_improvement_over_baseline
+    return Check(
+        name=name,
+        title=title,
+        passed=interval.low > bound,
+        value=interval.low,
+        comparison=">",
+        bound=bound,
+        interval=interval,
+        detail=f"{improvement_text(gate.metric, interval)}; its lower end counts",
+    )
 
 
 def _calibration(evidence: Evidence, gate: GateSpec) -> list[Check]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from contrail.config.model_spec import GateSpec
 from contrail.methods.intervals import Interval, day_weights, interval_of
@@ -22,14 +23,23 @@ class Pair:
     other: Resampled
 
 
-def paired_improvement(pair: Pair, gate: GateSpec) -> Interval:
-    """Compute the challenger's improvement. Its interval comes from resampling days for both models together.
+def paired_gains(pair: Pair, gate: GateSpec) -> npt.NDArray[np.float64]:
+    """Compute the challenger's improvement on resamples of the days, drawn for both models together.
 
-    The seed is fixed, so the same rows always give the same interval.
+    The seed is fixed, so the same rows always give the same numbers.
+
+    Returns:
+        Shape (samples + 1,): that of the days as they were comes first.
     """
     weights = day_weights(pair.days, gate.bootstrap_samples)
     sign = 1.0 if gate.metric in HIGHER_IS_BETTER else -1.0
-    return interval_of(sign * (pair.challenger(weights) - pair.other(weights)), gate.confidence)
+    found: npt.NDArray[np.float64] = sign * (pair.challenger(weights) - pair.other(weights))
+    return found
+
+
+def paired_improvement(pair: Pair, gate: GateSpec) -> Interval:
+    """Compute the challenger's improvement with its interval, as ``paired_gains`` resamples it."""
+    return interval_of(paired_gains(pair, gate), gate.confidence)
 
 
 def pooled(metric: str, values: Sequence[float], rows: Sequence[int]) -> float:

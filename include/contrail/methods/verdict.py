@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contrail.methods.checks import Check
 from contrail.methods.decision_record import Verdict
-from contrail.methods.gates import Check, worth_shadowing
+from contrail.methods.gates import worth_shadowing
 
 
 @dataclass(frozen=True)

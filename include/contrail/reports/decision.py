@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from contrail.methods.checks import Check
 from contrail.methods.decision_record import DecisionRecord
-from contrail.methods.gates import Check
 from contrail.methods.intervals import CONFIDENCE, Interval
 from contrail.methods.metrics import HIGHER_IS_BETTER
 from contrail.reports.document import number
@@ -48,6 +48,7 @@ def decision_text(record: DecisionRecord) -> str:
     return "\n\n".join(
         [
             f"**{record.title}, version {record.version}.** {record.summary}",
+            *([record.weighed] if record.weighed else []),
             *([record.request.sentence] if record.request else []),
             f"Judged on {window.start} to {window.end}, {_count(window.rows)} rows with known outcomes.{left_out} "
             f"In brackets is each metric's {CONFIDENCE:.0%} interval over days.",

@@ -7,9 +7,10 @@ may stay as challenger, which scores in shadow. The steps are in ``contrail.stag
 
 from contrail.errors import GateRefusedError
 from contrail.lake.labels import immature_days, labelled_rows
+from contrail.methods.checks import Check
 from contrail.methods.cost_checks import cost_checks
 from contrail.methods.decision_record import DecisionRecord
-from contrail.methods.gates import Check, approval_check, check_metrics, judge
+from contrail.methods.gates import approval_check, check_metrics, judge
 from contrail.reports.decision import decision_text
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.changes import Changing, asked_by, changing

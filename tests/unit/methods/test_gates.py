@@ -8,13 +8,12 @@ from tests.judged import model_sums
 from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.errors import SpecError
 from contrail.methods.calibration import spread
+from contrail.methods.checks import Check, passed
 from contrail.methods.gates import (
-    Check,
     Evidence,
     ShadowDay,
     check_metrics,
     judge,
-    passed,
     worth_shadowing,
 )
 

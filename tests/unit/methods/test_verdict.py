@@ -1,4 +1,5 @@
-from contrail.methods.gates import Check, approval_check
+from contrail.methods.checks import Check
+from contrail.methods.gates import approval_check
 from contrail.methods.verdict import judgement_of
 
 WON = Check(name="beats_champion", title="Better than the champion", passed=True, value=0.1, bound=0.0, detail="won")

@@ -12,11 +12,11 @@ from contrail.config.spec import load_spec
 from contrail.lake.model_history import AliasMove
 from contrail.methods.baselines import RateTable
 from contrail.methods.calibration import Period
+from contrail.methods.checks import Check
 from contrail.methods.decision_record import TrainingRequest
 from contrail.methods.energy import TrainingCost
 from contrail.methods.explanations import Dependence, Effect, Explanations
 from contrail.methods.findings import CalibrationBin, Checked, FeatureRead, Findings, TableRead
-from contrail.methods.gates import Check
 from contrail.methods.model_package import ModelCard, TrainingRecord
 from contrail.methods.segments import Group, Grouped, Measured
 from contrail.reports.card_records import CardRecords

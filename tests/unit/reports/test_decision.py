@@ -4,8 +4,9 @@ import pytest
 from tests.unit.methods.test_decision_record import RECORD as KEPT
 
 from contrail.config.model_spec import GateSpec
+from contrail.methods.checks import Check
 from contrail.methods.decision_record import DecisionRecord, SegmentRow
-from contrail.methods.gates import Check, ShadowDay
+from contrail.methods.gates import ShadowDay
 from contrail.methods.improvement import Interval
 from contrail.reports.decision import render_decision, strip
 

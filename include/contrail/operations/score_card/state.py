@@ -15,9 +15,9 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.history import HistoryEntry
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import AliasMove
+from contrail.methods.checks import Check
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.findings import Findings
-from contrail.methods.gates import Check
 from contrail.operations import kept_checks
 from contrail.operations.check import Checked, check_pipeline
 from contrail.operations.kept_checks import KeptCheck

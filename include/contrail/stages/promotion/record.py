@@ -11,6 +11,7 @@ from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel
 from contrail.config.model_spec import ScoreSpec
 from contrail.config.validation_errors import parse_json
 from contrail.lake.labels import immature_days
+from contrail.methods.checks import Check
 from contrail.methods.decision_record import (
     REQUEST,
     DecisionProvenance,
@@ -21,9 +22,10 @@ from contrail.methods.decision_record import (
     segment_rows,
 )
 from contrail.methods.decisions import COST
-from contrail.methods.gates import Check, Evidence
+from contrail.methods.gates import Evidence
 from contrail.methods.metrics import METRICS, finite
 from contrail.methods.model_package import MODEL
+from contrail.methods.policies import weighing
 from contrail.methods.verdict import judgement_of
 from contrail.reports.decision import render_decision
 from contrail.stages.base import StageRun
@@ -47,6 +49,7 @@ def record_of(
         verdict=judgement.verdict,
         in_shadow=judgement.in_shadow,
         summary=judgement.summary,
+        weighed=weighing(checks, spec.gate),
         reasons=judgement.reasons,
         decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
         run_id=run.run_id,
