@@ -119,7 +119,7 @@ def test_ten_changes_of_the_spec_and_predictions_of_every_age(
     evolving: Evolving, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evolving.change(lambda spec: spec["train"].update(window_days=20, validation_days=4, rounds=10))
-    lenient = {"min_improvement": -1.0, "min_improvement_over_baseline": -1.0, "segments": []}
+    lenient = {"policy": "not_worse", "min_improvement": -1.0, "min_improvement_over_baseline": -1.0, "segments": []}
     evolving.change(lambda spec: spec["gate"].update(window_days=7, **lenient))
     evolving.land(FIRST, READY)
     for verb in ("ingest", "validate", "features"):

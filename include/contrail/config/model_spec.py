@@ -88,17 +88,18 @@ class GateSpec(Frozen):
     policy: Literal["superior", "not_worse", "expected"] = Field(
         default="expected",
         description="What it weighs against the champion. superior: the lower end of the gain must reach "
-        "min_improvement. not_worse: it may fall short by margin_share. expected: the estimate must reach "
+        "min_improvement. not_worse: it may fall short of 0 by a margin. expected: the estimate must reach "
         "min_improvement, and the expected regret keep max_regret_share.",
     )
     min_improvement: Finite = Field(
-        default=0.0, description="Gain over the champion that superior and expected ask for, 0 or more."
+        default=0.0,
+        description="Gain over the champion that superior and expected ask for. For not_worse, a margin as a negative number.",
     )
     margin_share: Finite = Field(
         default=0.1,
         gt=0,
         lt=1,
-        description="What not_worse allows, as a share of the challenger's improvement over the training mean.",
+        description="Margin of not_worse, as a share of the challenger's improvement over the training mean.",
     )
     max_regret_share: Finite = Field(
         default=0.05,

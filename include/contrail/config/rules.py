@@ -225,17 +225,13 @@ def _policy(gate: "GateSpec") -> Iterator[Problem]:
             yield Problem(
                 ("gate", key), f"only policy {policy} reads it, and the policy is {gate.policy}; leave it out"
             )
-    if gate.policy == "not_worse" and gate.min_improvement:
-        yield Problem(
-            ("gate", "min_improvement"),
-            "policy not_worse asks for no improvement; say with margin_share what it allows",
-        )
-    elif gate.min_improvement < 0:
-        yield Problem(
-            ("gate", "min_improvement"),
-            f"policy {gate.policy} needs 0 or more; a challenger that may be a little worse passes with policy: not_worse, "
-            "and margin_share says how much",
-        )
+    asked, place = gate.min_improvement, ("gate", "min_improvement")
+    if gate.policy != "not_worse" and asked < 0:
+        yield Problem(place, f"policy {gate.policy} needs 0 or more; with policy: not_worse, {asked:g} is the margin")
+    if gate.policy == "not_worse" and asked > 0:
+        yield Problem(place, f"policy not_worse needs 0 or less, the margin; {asked:g} is for superior or expected")
+    if gate.policy == "not_worse" and asked < 0 and "margin_share" in gate.model_fields_set:
+        yield Problem(place, "it is a margin, and so is gate.margin_share; keep one of them")
 
 
 def _after_the_trees(spec: "PipelineSpec") -> Iterator[Problem]:

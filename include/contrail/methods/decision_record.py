@@ -158,10 +158,11 @@ class DecisionRecord(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _of_before(cls, values: Any) -> Any:
-        """A record from before there were policies was decided as ``superior`` does."""
+        """Name the policy by which a record from before there were policies was decided."""
         gate = values.get("gate") if isinstance(values, Mapping) else None
         if isinstance(gate, Mapping) and "policy" not in gate:
-            return {**values, "gate": {**gate, "policy": "superior"}}
+            policy = "not_worse" if gate.get("min_improvement", 0) < 0 else "superior"
+            return {**values, "gate": {**gate, "policy": policy}}
         return values
 
 

@@ -43,7 +43,9 @@ class Gains:
 
 def least_gain(gate: GateSpec, skill: float) -> float:
     """The gain that the policy asks for. It is negative where a challenger may be a little worse."""
-    return -_share(gate.margin_share, skill) if gate.policy == "not_worse" else gate.min_improvement
+    if gate.policy == "not_worse" and gate.min_improvement == 0:
+        return -_share(gate.margin_share, skill)
+    return gate.min_improvement
 
 
 def _share(share: float, skill: float) -> float:
@@ -107,12 +109,12 @@ def weighing(checks: Iterable[Check], gate: GateSpec) -> str:
     answer = "agrees" if all(c.passed for c in (main, regret) if c) else "refuses"
     if regret is not None and regret.value is not None and regret.bound is not None:
         what = (
-            f"an expected gain of {main.value:.4g} in {metric} (at least {main.bound:.4g}) against an expected regret of "
-            f"{regret.value:.4g} (at most {regret.bound:.4g})"
+            f"an expected gain of {main.value:.3g} in {metric} (at least {main.bound:.3g}) against an expected regret of "
+            f"{regret.value:.3g} (at most {regret.bound:.3g})"
         )
     else:
         what = (
-            f"the lower end of the gain in {metric}, {main.value:.4g} at {gate.confidence:.0%} confidence (estimate "
-            f"{main.interval.estimate:.4g}), against {main.bound:.4g}"
+            f"the lower end of the gain in {metric}, {main.value:.3g} at {gate.confidence:.0%} confidence (estimate "
+            f"{main.interval.estimate:.3g}), against {main.bound:.3g}"
         )
     return f"{head}it weighs {what}, and {answer}."

@@ -84,6 +84,7 @@ def test_a_better_model_passes_every_check():
         "package_integrity",
         "enough_rows",
         "beats_champion",
+        "regret_beside_champion",
         "beats_rate_table",
         "beats_constant",
         "calibration",
@@ -98,7 +99,9 @@ def test_a_model_is_not_better_than_itself_and_not_worse():
     assert found.passed
     assert (found.interval.estimate, found.interval.low, found.interval.high) == (0, 0, 0)
     assert not by_name(same, GATE.model_copy(update={"min_improvement": 0.0001}))["beats_champion"].passed
-    assert by_name(same, GATE.model_copy(update={"min_improvement": -0.001}))["beats_champion"].passed
+    assert by_name(same, GATE.model_copy(update={"policy": "not_worse", "min_improvement": -0.001}))[
+        "beats_champion"
+    ].passed
 
 
 def test_a_baseline_that_is_as_good_refuses():
@@ -108,12 +111,25 @@ def test_a_baseline_that_is_as_good_refuses():
     assert found["beats_constant"].passed
 
 
-def test_the_lower_end_decides_not_the_estimate():
+def test_the_policy_says_whether_the_lower_end_decides_or_the_estimate():
     evidence = made_evidence()
     interval = by_name(evidence)["beats_champion"].interval
     assert interval.low < interval.estimate < interval.high
-    between = (interval.low + interval.estimate) / 2
-    assert by_name(evidence, GATE.model_copy(update={"min_improvement": between}))["beats_champion"].passed is False
+    between = GATE.model_copy(update={"min_improvement": (interval.low + interval.estimate) / 2})
+    assert by_name(evidence, between.model_copy(update={"policy": "superior"}))["beats_champion"].passed is False
+    assert by_name(evidence, between)["beats_champion"].passed
+
+
+def test_a_share_is_of_the_improvement_over_the_training_mean():
+    evidence = made_evidence()
+    gate = GATE.model_copy(update={"policy": "not_worse", "margin_share": 0.2})
+    found = by_name(evidence, gate)
+    assert found["beats_champion"].bound == pytest.approx(-0.2 * found["beats_constant"].interval.estimate)
+    regret = by_name(evidence)["regret_beside_champion"]
+    assert regret.bound == pytest.approx(GATE.max_regret_share * found["beats_constant"].interval.estimate)
+    days = shadow_days(*[(0.5 + 0.1 * found["beats_constant"].interval.estimate, 0.5)] * 7)
+    assert by_name(replace(evidence, shadow=days), gate)["shadow"].passed
+    assert by_name(replace(evidence, shadow=days))["shadow"].passed is False
 
 
 def shadow_days(*pairs: tuple[float, float], rows: int = 100) -> tuple[ShadowDay, ...]:
@@ -132,7 +148,7 @@ def test_shadow_is_a_check_once_there_are_enough_days():
     assert worse.value == pytest.approx(-0.1 / 3)
     assert "not worse on 1 of 3 days" in worse.detail
     assert by_name(made_evidence(shadow=shadow_days((0.6, 0.5), (0.4, 0.5), (0.4, 0.5))), gate)["shadow"].passed
-    patient = gate.model_copy(update={"min_improvement": -0.05})
+    patient = gate.model_copy(update={"policy": "not_worse", "min_improvement": -0.05})
     assert by_name(made_evidence(shadow=shadow_days(*[(0.54, 0.5)] * 3)), patient)["shadow"].passed
 
 
@@ -148,6 +164,7 @@ def test_only_a_version_that_fails_against_the_champion_alone_is_worth_shadowing
 
     sound = [check("enough_rows", True), check("beats_champion", False), check("calibration", None)]
     assert worth_shadowing(sound)
+    assert worth_shadowing([*sound, check("regret_beside_champion", False)])
     assert not worth_shadowing([*sound, check("beats_constant", False)])
     assert not worth_shadowing([check("beats_champion", True)])
 

@@ -49,7 +49,9 @@ def empty(toy_home: Path) -> Toy:
 @pytest.fixture
 def shell(toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Both candidates are good enough for a patient gate."""
-    spec = toy.spec.model_copy(update={"gate": toy.spec.gate.model_copy(update={"min_improvement": -0.05})})
+    spec = toy.spec.model_copy(
+        update={"gate": toy.spec.gate.model_copy(update={"policy": "not_worse", "min_improvement": -0.05})}
+    )
     monkeypatch.setattr("contrail.config.pipeline.load_spec", lambda _: spec)
     monkeypatch.setenv("USER", "ann")
     monkeypatch.setenv("LOGNAME", "ann")
@@ -119,7 +121,7 @@ def test_an_orchestrators_promotion_is_in_the_approvers_name_and_the_command_not
 def test_a_gate_that_needs_a_person_takes_the_callers_approval_and_refuses_where_nobody_was_asked(
     toy: Toy, shell: Shell
 ) -> None:
-    gate = toy.spec.gate.model_copy(update={"min_improvement": -0.05, "approval": "person"})
+    gate = toy.spec.gate.model_copy(update={"policy": "not_worse", "min_improvement": -0.05, "approval": "person"})
     shell[0].setattr("contrail.config.pipeline.load_spec", lambda _: toy.spec.model_copy(update={"gate": gate}))
     code, _, err = run(*shell, "promote", "-p", "toy", "--model", "1", *GATE, "--approval", "none")
     assert (code, "no person has approved it" in err) == (GateRefusedError.exit_code, True)

@@ -7,7 +7,7 @@ import pytest
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
 
 from contrail.adapters import mlflow_store, registry
-from contrail.config.model_spec import SegmentFloor
+from contrail.config.model_spec import GateSpec, SegmentFloor
 from contrail.config.settings import settings
 from contrail.errors import DataError, EngineError, GateRefusedError, MissingInputError
 from contrail.lake.labels import labelled_rows
@@ -91,7 +91,7 @@ def moves(toy) -> list[tuple]:
 def test_each_move_of_an_alias_is_recorded(ready):
     ready.run("promote", *GATE)
     train(ready, "2024-02-09")
-    with_spec(ready, gate=ready.spec.gate.model_copy(update={"min_improvement": -0.05}))
+    with_spec(ready, gate=patient(ready.spec.gate, -0.05))
     result = ready.run("promote", "2024-02-11", "2024-03-01", person="ann", reason="new depot")
     passed = "passed the gate on 2024-02-11..2024-03-09"
     assert moves(ready) == [
@@ -141,22 +141,23 @@ def test_a_worse_model_is_refused_with_numbers_after_everything_is_recorded(read
     message = str(refused.value)
     assert "toy version 2 is refused on 2024-02-11 to 2024-03-09" in message
     assert "Version 1 stays champion" in message
-    assert "Better than the champion: -0." in message
+    assert "Expected to be better than the champion: -0." in message
     assert "where ≥ 0 is needed (log loss worse by 0." in message
-    assert "; its lower end counts" in message
+    assert "; the estimate counts" in message
     assert aliases() == {"champion": "1", "challenger": "1"}
     assert tags("2")["decision"] == "refused"
     assert tags("2")["status"] == "refused"
     record = record_of("2")
     assert record["verdict"] == "refused"
     assert record["reasons"]
+    assert record["weighed"].startswith("Policy expected: it weighs an expected gain of -0.")
+    assert record["weighed"].endswith(", and refuses.")
 
 
 def test_both_models_are_scored_on_the_same_rows_and_the_old_champion_steps_down(ready):
     ready.run("promote", *GATE)
     train(ready, "2024-02-09")
-    patient = ready.spec.gate.model_copy(update={"min_improvement": -0.05})
-    with_spec(ready, gate=patient)
+    with_spec(ready, gate=patient(ready.spec.gate, -0.05))
     ready.run("promote", *GATE)
     record = record_of("2")
     assert list(record["metrics"]) == ["challenger", "champion", "rate table", "constant"]
@@ -165,6 +166,11 @@ def test_both_models_are_scored_on_the_same_rows_and_the_old_champion_steps_down
     assert aliases()["champion"] == "2"
     assert tags("1")["status"] == "former champion"
     assert tags("1")["champion_until"] == tags("2")["champion_from"]
+
+
+def patient(gate: GateSpec, margin: float, **changes) -> GateSpec:
+    """A gate that lets a model pass that may be worse."""
+    return gate.model_copy(update={"policy": "not_worse", "min_improvement": margin, **changes})
 
 
 def with_spec(toy, **changes) -> None:
@@ -181,7 +187,7 @@ def _monkeypatch(toy, monkeypatch):
 def test_judging_again_gives_the_same_decision_and_changes_nothing(ready):
     ready.run("promote", *GATE)
     train(ready, "2024-02-09")
-    with_spec(ready, gate=ready.spec.gate.model_copy(update={"min_improvement": -0.05}))
+    with_spec(ready, gate=patient(ready.spec.gate, -0.05))
     ready.run("promote", *GATE)
     first, since, former = record_of("2"), tags("2")["champion_from"], tags("1")
     ready.run("promote", *GATE)
@@ -331,7 +337,7 @@ def test_a_sound_version_becomes_challenger_and_is_scored_beside_the_champion(sh
 
 
 def test_a_champion_that_is_judged_again_and_refused_is_not_its_own_challenger(shadowed):
-    with_spec(shadowed, gate=shadowed.spec.gate.model_copy(update={"min_improvement": -0.2, "shadow": True}))
+    with_spec(shadowed, gate=patient(shadowed.spec.gate, -0.2, shadow=True))
     shadowed.run("promote", *EARLIER)
     before = moves(shadowed)
     with_spec(shadowed, gate=shadowed.spec.gate.model_copy(update={"min_improvement": 0.5, "shadow": True}))
@@ -385,7 +391,7 @@ def test_days_in_shadow_are_in_the_record_and_a_check_when_they_are_enough(shado
 
 def test_a_challenger_that_held_in_shadow_is_promoted_with_that_evidence(shadowed):
     compete(shadowed, "2024-03-09")
-    with_spec(shadowed, gate=shadowed.spec.gate.model_copy(update={"min_improvement": -0.2, "shadow": True}))
+    with_spec(shadowed, gate=patient(shadowed.spec.gate, -0.2, shadow=True))
     result = shadowed.run("promote", *GATE)
     assert shadow_check(record_of("2"))["passed"] is True
     assert "In shadow, 12 days beside the champion" in Path(result.reports[0]).read_text()
@@ -421,7 +427,7 @@ def patient_second(ready) -> None:
     """Version 1 is champion; version 2 passes a patient gate."""
     ready.run("promote", *GATE)
     train(ready, "2024-02-09")
-    with_spec(ready, gate=ready.spec.gate.model_copy(update={"min_improvement": -0.05}))
+    with_spec(ready, gate=patient(ready.spec.gate, -0.05))
 
 
 def why_not_compared(version: str) -> str:
