@@ -17,7 +17,7 @@ from benchmarks.replays import BIKES, FLIGHTS, Model, Replay, replays
 from benchmarks.trainings import Floats
 
 SEEDS = (0, 1, 2)
-_TODAY = "superior, 97.5 % sure"
+_TODAY, _CHOSEN = "superior, 97.5 % sure", "expected, regret 5 %"
 _METRICS = {FLIGHTS: "log loss", BIKES: "rmse, rides"}
 # The first day that no choice has seen.
 LATER = {FLIGHTS: date(2013, 10, 1), BIKES: date(2016, 1, 1)}
@@ -28,7 +28,7 @@ POLICIES: Mapping[str, Mapping[str, Any]] = {
     "newest": _NEWEST,
     _TODAY: {"policy": "superior"},
     "not worse by 10 %": {"policy": "not_worse", "margin_share": 0.1},
-    "expected, regret 5 %": {"policy": "expected", "max_regret_share": 0.05},
+    _CHOSEN: {"policy": "expected", "max_regret_share": 0.05},
 }
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "superior, 80 % sure": {"policy": "superior", "confidence": 0.6},
@@ -241,6 +241,7 @@ def _section(found: Field) -> Iterable[str]:
     for later in (False, True):
         yield from _table(found, {name: known[name] for name in POLICIES}, known[_TODAY], later)
     yield from _variants(found, known)
+    yield from _hindsight(found)
 
 
 def _table(found: Field, known: Mapping[str, list[Played]], today: list[Played], later: bool) -> Iterable[str]:
@@ -272,6 +273,33 @@ def _variants(found: Field, known: Mapping[str, list[Played]]) -> Iterable[str]:
             cells.append(_realised(found, known[name], known[_TODAY], inside)[1])
             cells.append(f"{mean(sum(map(inside, one.changes)) for one in known[name]):.1f}")
         yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _hindsight(found: Field) -> Iterable[str]:
+    """Whether the gate's estimate tells the month after, and whether being newer is worth more than it says."""
+    from contrail.methods.metrics import METRICS
+
+    cases = []
+    for years in found.seeds:
+        for year in years:
+            r, who = year.replay, year.champions(POLICIES[_CHOSEN])
+            metric = METRICS[r.spec.task][year.metric]
+            for new in range(1, len(who)):
+                rows, old = r.segments[new][0], who[new - 1]
+                lost = [metric(r.labels[rows], r.models[one].predictions[rows]) for one in (old, new)]
+                cases.append((who[new] == new, year.gains(new, old).estimate, lost[0] - lost[1]))
+    yield f"{found.name}, challengers under `expected`, all years: the gain that the gate saw, and that of the month after."
+    yield from (
+        "",
+        "| | challengers | gain at the gate | gain in the month after | better in that month |",
+        "|---" * 5 + "|",
+    )
+    for name, accepted in (("accepted", True), ("refused, also by other checks", False)):
+        own = [case for case in cases if case[0] == accepted]
+        if own:
+            means, won = [mean(case[n] for case in own) for n in (1, 2)], mean(case[2] > 0 for case in own)
+            yield f"| {name} | {len(own)} | {means[0]:+.3g} | {means[1]:+.3g} | {won:.0%} |"
     yield ""
 
 

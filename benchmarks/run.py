@@ -16,6 +16,8 @@ ALL = (
     "daily_cost", "airflow_overhead", "model_quality", "december", "drift_calibration", "daily_verdicts", "receipts", "quarter",
     "daily_cost", "airflow_overhead", "model_quality", "december", "inspected", "drift_calibration", "daily_verdicts",
     "quarter",
+    "daily_cost", "airflow_overhead", "model_quality", "december", "policies",
+    "drift_calibration", "daily_verdicts", "quarter",
 )  # fmt: skip
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 

@@ -87,7 +87,7 @@ class GateSpec(Frozen):
     )
     policy: Literal["superior", "not_worse", "expected"] = Field(
         default="expected",
-        description="What it weighs against the champion. superior: the lower end of the gain must reach "
+        description="What the gate weighs against the champion. superior: the lower end of the gain must reach "
         "min_improvement. not_worse: it may fall short of 0 by a margin. expected: the estimate must reach "
         "min_improvement, and the expected regret keep max_regret_share.",
     )

@@ -194,7 +194,7 @@ def _skill(evidence: Evidence, gate: GateSpec) -> float:
 
 def _against_champion(evidence: Evidence, gate: GateSpec) -> list[Check]:
     if evidence.champion is None:
-        title, detail = "Compared with the champion", f"skipped: {evidence.no_champion}"
+        title, detail = "Better than the champion", f"skipped: {evidence.no_champion}"
         return [Check(name=BEATS_CHAMPION, title=title, passed=None, detail=detail)]
     return champion_checks(Gains(_gains(evidence, gate, evidence.champion), _skill(evidence, gate)), gate)
 

@@ -170,6 +170,8 @@ def _decision(records: CardRecords) -> Iterator[Block]:
             f"{record.summary} {by} asked for the decision on {record.decided_at[:10]}"
             f"{f': {record.reason}' if record.reason else ''}."
         )
+        if record.weighed:
+            yield Note(record.weighed)
         against = f"version {record.champion.version}" if record.champion else "none: it was the first"
         yield Facts(
             [

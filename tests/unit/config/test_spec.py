@@ -195,6 +195,9 @@ def test_the_hash_follows_the_folder(tmp_path: Path) -> None:
         ("gate.max_calibration_error", 1.5, "gate.max_calibration_error: for a binary task it lies between 0 and 1"),
         ("gate.max_calibration_error", float("nan"), "gate.max_calibration_error: Input should be"),
         ("gate.approval_hours", float("inf"), "gate.approval_hours: Input should be"),
+        ("gate.policy", "newest", "gate.policy: Input should be 'superior', 'not_worse' or 'expected'"),
+        ("gate.min_improvement", -0.05, "expected needs 0 or more; with policy: not_worse, -0.05 is the margin"),
+        ("gate.margin_share", 0.2, "gate.margin_share: only policy not_worse reads it, and the policy is expected"),
         ("gate.segments", [{"feature": "depo", "metric": "auc", "floor": 0.5}], "did you mean 'depot'?"),
         (
             "gate.segments",
@@ -229,6 +232,30 @@ def test_what_cannot_work_is_refused_when_it_is_loaded(
     with pytest.raises(SpecError) as raised:
         load_spec(write(path, value))
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ({"policy": "superior", "min_improvement": -0.01}, "gate.min_improvement: policy superior needs 0 or more"),
+        ({"policy": "superior", "max_regret_share": 0.1}, "gate.max_regret_share: only policy expected reads it"),
+        ({"policy": "not_worse", "min_improvement": 0.01}, "gate.min_improvement: policy not_worse needs 0 or less"),
+        (
+            {"policy": "not_worse", "min_improvement": -0.01, "margin_share": 0.1},
+            "gate.min_improvement: it is a margin, and so is gate.margin_share; keep one of them",
+        ),
+    ],
+)
+def test_a_policy_and_a_number_that_contradict_each_other_are_refused(
+    write: Callable[..., Path], gate: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SpecError) as raised:
+        load_spec(write("gate", gate))
+    assert message in str(raised.value)
+
+
+def test_a_negative_improvement_is_the_margin_of_not_worse(write: Callable[..., Path]) -> None:
+    assert load_spec(write("gate", {"policy": "not_worse", "min_improvement": -0.05})).gate.min_improvement == -0.05
 
 
 def test_everything_that_is_wrong_is_said_at_once_with_its_line(write: Callable[..., Path]) -> None:

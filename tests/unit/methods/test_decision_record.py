@@ -73,6 +73,20 @@ def test_dates_and_tables_are_written_flat_and_in_order():
     assert kept["provenance"]["judged_on_validated_deliveries_snapshot"] is None
 
 
+def record_of_before(**gate) -> DecisionRecord:
+    """A record as it was kept before the gate had policies."""
+    kept = RECORD.model_dump(mode="json")
+    kept.pop("weighed", None)
+    kept["gate"] = {name: value for name, value in kept["gate"].items() if "share" not in name and name != "policy"}
+    return DecisionRecord.model_validate({**kept, "gate": kept["gate"] | {"max_calibration_share": 1.5} | gate})
+
+
+def test_a_record_from_before_there_were_policies_names_the_one_that_decided_it():
+    assert record_of_before().gate.policy == "superior"
+    assert record_of_before(min_improvement=-0.05).gate.policy == "not_worse"
+    assert "weighed" not in record_of_before().model_dump(mode="json")
+
+
 @pytest.mark.parametrize("change", [{"window": {}}, {"verdict": "maybe"}, {"verdct": "pass"}])
 def test_a_record_that_lacks_something_or_has_more_is_none(change):
     with pytest.raises(ValidationError):

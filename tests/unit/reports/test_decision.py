@@ -2,13 +2,14 @@ from datetime import date
 
 import pytest
 from tests.unit.methods.test_decision_record import RECORD as KEPT
+from tests.unit.methods.test_decision_record import record_of_before
 
 from contrail.config.model_spec import GateSpec
 from contrail.methods.checks import Check
 from contrail.methods.decision_record import DecisionRecord, SegmentRow
 from contrail.methods.gates import ShadowDay
 from contrail.methods.improvement import Interval
-from contrail.reports.decision import render_decision, strip
+from contrail.reports.decision import decision_text, render_decision, strip
 
 CHECK = Check(
     name="beats_champion",
@@ -56,6 +57,23 @@ def test_a_refusal_lists_its_reasons_and_the_champion():
     assert "Refused: " in page
     assert "<li>Better than the champion: -0.1 where ≥ 0 is needed</li>" in page
     assert "version 6" in page
+
+
+def test_one_sentence_says_what_the_policy_weighed():
+    said = "Policy expected: it weighs an expected gain of 0.001, and agrees."
+    page, text = (show(record_with(weighed=said)) for show in (render_decision, decision_text))
+    assert f"<p>{said}</p>" in page
+    assert f"\n\n{said}\n\n" in text
+    assert "the dot, which is the estimate, must reach it" in page
+
+
+def test_a_record_from_before_there_were_policies_is_shown():
+    old = record_of_before().model_copy(update={"checks": (CHECK,)})
+    page = render_decision(old)
+    assert "Passed: Late parcels, version 7" in page
+    assert "Policy superior" not in page
+    assert "The lower end must reach it." in page
+    assert "Policy superior" not in decision_text(old)
 
 
 def test_what_is_not_known_is_a_dash_and_what_was_skipped_is_said_so():
