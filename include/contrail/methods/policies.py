@@ -109,12 +109,17 @@ def weighing(checks: Iterable[Check], gate: GateSpec) -> str:
     answer = "agrees" if all(c.passed for c in (main, regret) if c) else "refuses"
     if regret is not None and regret.value is not None and regret.bound is not None:
         what = (
-            f"an expected gain of {main.value:.3g} in {metric} (at least {main.bound:.3g}) against an expected regret of "
-            f"{regret.value:.3g} (at most {regret.bound:.3g})"
+            f"an expected gain of {_plain(main.value)} in {metric} (at least {_plain(main.bound)}) against an expected regret of "
+            f"{_plain(regret.value)} (at most {_plain(regret.bound)})"
         )
     else:
         what = (
-            f"the lower end of the gain in {metric}, {main.value:.3g} at {gate.confidence:.0%} confidence (estimate "
-            f"{main.interval.estimate:.3g}), against {main.bound:.3g}"
+            f"the lower end of the gain in {metric}, {_plain(main.value)} at {gate.confidence:.0%} confidence (estimate "
+            f"{_plain(main.interval.estimate)}), against {_plain(main.bound)}"
         )
     return f"{head}it weighs {what}, and {answer}."
+
+
+def _plain(value: float) -> str:
+    """Three digits, without an exponent that readers must count by."""
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")

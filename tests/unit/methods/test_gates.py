@@ -120,6 +120,21 @@ def test_the_policy_says_whether_the_lower_end_decides_or_the_estimate():
     assert by_name(evidence, between)["beats_champion"].passed
 
 
+def test_a_challenger_a_little_better_on_few_days_passes_by_default_and_not_where_it_must_be_superior():
+    evidence = made_evidence(days=10)
+    rng = np.random.default_rng(4)
+    little = replace(evidence, champion=np.clip(evidence.challenger + rng.normal(0, 0.01, 1000), 0.01, 0.99))
+    turned = replace(little, challenger=little.champion, champion=little.challenger)
+
+    def against_champion(rows: MadeRows, policy: str) -> dict[str, bool]:
+        found = by_name(rows, GATE.model_copy(update={"policy": policy}))
+        return {name: found[name].passed for name in ("beats_champion", "regret_beside_champion") if name in found}
+
+    assert against_champion(little, "expected") == {"beats_champion": True, "regret_beside_champion": True}
+    assert against_champion(little, "superior") == {"beats_champion": False}
+    assert against_champion(turned, "expected") == {"beats_champion": False, "regret_beside_champion": True}
+
+
 def test_a_share_is_of_the_improvement_over_the_training_mean():
     evidence = made_evidence()
     gate = GATE.model_copy(update={"policy": "not_worse", "margin_share": 0.2})

@@ -121,5 +121,11 @@ def test_one_sentence_says_what_was_weighed(changes, sentence):
     assert weighing(champion_checks(resampled(0.001, 0.004), gate), gate) == sentence
 
 
+def test_small_numbers_have_no_exponent():
+    assert "an expected regret of 0.0000117 (at most 0.003)" in weighing(
+        champion_checks(resampled(1e-5, 4e-5), GATE), GATE
+    )
+
+
 def test_a_refusal_for_its_regret_is_said():
     assert weighing(champion_checks(resampled(0.001, 0.02), GATE), GATE).endswith(", and refuses.")
