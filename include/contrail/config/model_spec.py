@@ -87,9 +87,9 @@ class GateSpec(Frozen):
     )
     policy: Literal["superior", "not_worse", "expected"] = Field(
         default="expected",
-        description="What the gate weighs against the champion. superior: the lower end of the gain must reach "
-        "min_improvement. not_worse: it may fall short of 0 by a margin. expected: the estimate must reach "
-        "min_improvement, and the expected regret keep max_regret_share.",
+        description="What counts against the champion. Superior: the lower end of the gain must reach min_improvement. "
+        "Not worse: it may fall short of 0 by a margin. Expected: the estimate must reach min_improvement, and the "
+        "expected regret keep max_regret_share.",
     )
     min_improvement: Finite = Field(
         default=0.0,
