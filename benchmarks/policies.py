@@ -17,7 +17,7 @@ from benchmarks.replays import BIKES, FLIGHTS, Model, Replay, replays
 from benchmarks.trainings import Floats
 
 SEEDS = (0, 1, 2)
-_TODAY, _CHOSEN = "superior, 97.5 % sure", "expected, regret 5 %"
+_SUPERIOR, _CHOSEN = "superior, 97.5 % sure", "expected, regret 5 %"
 _METRICS = {FLIGHTS: "log loss", BIKES: "rmse, rides"}
 # The first day that no choice has seen.
 LATER = {FLIGHTS: date(2013, 10, 1), BIKES: date(2016, 1, 1)}
@@ -26,7 +26,7 @@ _NEWEST: Mapping[str, Any] = {"newest": True}
 POLICIES: Mapping[str, Mapping[str, Any]] = {
     "never retrain": _NEVER,
     "newest": _NEWEST,
-    _TODAY: {"policy": "superior"},
+    _SUPERIOR: {"policy": "superior"},
     "not worse by 10 %": {"policy": "not_worse", "margin_share": 0.1},
     _CHOSEN: {"policy": "expected", "max_regret_share": 0.05},
 }
@@ -239,38 +239,38 @@ def measure() -> str:
 def _section(found: Field) -> Iterable[str]:
     known = {name: found.played(policy) for name, policy in {**POLICIES, **VARIANTS}.items()}
     for later in (False, True):
-        yield from _table(found, {name: known[name] for name in POLICIES}, known[_TODAY], later)
+        yield from _table(found, {name: known[name] for name in POLICIES}, known[_SUPERIOR], later)
     yield from _variants(found, known)
     yield from _hindsight(found)
 
 
-def _table(found: Field, known: Mapping[str, list[Played]], today: list[Played], later: bool) -> Iterable[str]:
+def _table(found: Field, known: Mapping[str, list[Played]], superior: list[Played], later: bool) -> Iterable[str]:
     inside, metric = found.part(later), _METRICS[found.name]
     paid = mean(sum(inside(model.as_of) for year in years for model in year.replay.models) for years in found.seeds)
     first = sum(inside(years.replay.models[0].as_of) for years in found.seeds[0])
     yield from (_title(found, later), "")
-    yield f"| policy | {metric} | gain over today's | worst month's ECE | mean ECE | alarms | trainings | changes |"
+    yield f"| policy | {metric} | gain over superior | worst month's ECE | mean ECE | alarms | trainings | changes |"
     yield "|---" * 8 + "|"
     for name, played in known.items():
-        realised, gain = _realised(found, played, today, inside)
+        realised, gain = _realised(found, played, superior, inside)
         errors = [[error for day, error in one.months if inside(day)] for one in played]
         alarms, changes = (mean(sum(map(inside, each)) for each in one) for one in
                            ([p.alarms for p in played], [p.changes for p in played]))  # fmt: skip
         trainings = first if name == "never retrain" else paid
         worst, usual = (mean(map(how, errors)) for how in (max, mean))
-        cells = [f"{realised:.4g}", gain if name != _TODAY else "–", f"{worst:.3g}", f"{usual:.3g}"]
+        cells = [f"{realised:.4g}", gain if name != _SUPERIOR else "–", f"{worst:.3g}", f"{usual:.3g}"]
         yield f"| {name} | {' | '.join(cells)} | {alarms:.1f} | {trainings:.0f} | {changes:.1f} |"
     yield ""
 
 
 def _variants(found: Field, known: Mapping[str, list[Played]]) -> Iterable[str]:
-    yield from (f"{found.name}, other numbers: gain over today's policy, and champions changed.", "")
+    yield from (f"{found.name}, other numbers: gain over superior at 97.5 %, and champions changed.", "")
     yield from ("| policy | earlier | changes | later | changes |", "|---|---|---|---|---|")
     for name in VARIANTS:
         cells = []
         for later in (False, True):
             inside = found.part(later)
-            cells.append(_realised(found, known[name], known[_TODAY], inside)[1])
+            cells.append(_realised(found, known[name], known[_SUPERIOR], inside)[1])
             cells.append(f"{mean(sum(map(inside, one.changes)) for one in known[name]):.1f}")
         yield f"| {name} | {' | '.join(cells)} |"
     yield ""
@@ -304,9 +304,9 @@ def _hindsight(found: Field) -> Iterable[str]:
 
 
 def _realised(
-    found: Field, played: list[Played], today: list[Played], inside: Callable[[date], bool]
+    found: Field, played: list[Played], superior: list[Played], inside: Callable[[date], bool]
 ) -> tuple[float, str]:
-    """What the champions lost on all days of a part, and the gain over today's policy with its interval over days."""
+    """What the champions lost on all days of a part, and the gain over superior policy with its interval over days."""
     from contrail.methods.intervals import day_weights, interval_of
     from contrail.methods.metrics import resampled_mean
 
@@ -316,7 +316,7 @@ def _realised(
     weights = day_weights(int(own.sum()), 1000)
     ours, theirs = (
         resampled_mean(metric, np.mean([one.losses for one in each], axis=0)[own], rows[own].astype(float))(weights)
-        for each in (played, today)
+        for each in (played, superior)
     )
     gain = interval_of(theirs - ours, 0.95)
     return float(ours[0]), f"{gain.estimate:+.4g} [{gain.low:+.4g}, {gain.high:+.4g}]"
@@ -333,7 +333,7 @@ _HEAD = (
     "",
     "A year of monthly trainings, as `__train` makes them on the first of a month, replayed under each policy. The champion of a "
     "year begins with a model trained for its first day. Each number is that of three seeds. A gain is positive when a policy "
-    "loses less than today's; its 95% interval is over days, paired. Shares are of the challenger's improvement over the "
+    "loses less than superior at 97.5 %; its 95% interval is over days, paired. Shares are of the challenger's improvement over the "
     "training mean. Every policy but the first keeps the gate's other checks. ECE is the calibration error of a month. An "
     "alarm is a beginning of the governor's rule of performance.",
     "",
