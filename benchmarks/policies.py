@@ -334,7 +334,7 @@ _HEAD = (
     "A year of monthly trainings, as `__train` makes them on the first of a month, replayed under each policy. The champion of a "
     "year begins with a model trained for its first day. Each number is that of three seeds. A gain is positive when a policy "
     "loses less than superior at 97.5 %; its 95% interval is over days, paired. Shares are of the challenger's improvement "
-    "over the training mean. Every policy but the first keeps the gate's other checks. ECE is the calibration error of a month. An "
-    "alarm is a beginning of the governor's rule of performance.",
+    "over the training mean. Every policy but the first keeps the gate's other checks. ECE is the calibration error of a month. "
+    "An alarm is a beginning of the governor's rule of performance.",
     "",
 )
