@@ -13,11 +13,8 @@ from benchmarks.harness import PROJECT, machine, prepare
 
 ALL = (
     "validation", "landing", "features", "publishing", "scoring", "scored", "training_size", "memory", "gpu",
-    "daily_cost", "airflow_overhead", "model_quality", "december", "drift_calibration", "daily_verdicts", "receipts", "quarter",
-    "daily_cost", "airflow_overhead", "model_quality", "december", "inspected", "drift_calibration", "daily_verdicts",
-    "quarter",
-    "daily_cost", "airflow_overhead", "model_quality", "december", "policies",
-    "drift_calibration", "daily_verdicts", "quarter",
+    "daily_cost", "airflow_overhead", "model_quality", "december", "policies", "inspected", "drift_calibration",
+    "daily_verdicts", "receipts", "quarter",
 )  # fmt: skip
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 
