@@ -56,7 +56,7 @@ def make_pipelines(folder: Path) -> None:
     shutil.copytree(TOY_PIPELINES / "toy", folder / "toy", ignore=shutil.ignore_patterns("__pycache__"))
     path = folder / "toy" / "pipeline.yaml"
     spec: dict[str, Any] = yaml.safe_load(path.read_text())
-    spec["gate"] |= {"min_improvement": -0.05}
+    spec["gate"] |= {"policy": "not_worse", "min_improvement": -0.05}
     path.write_text(yaml.safe_dump(spec, sort_keys=False))
 
 
