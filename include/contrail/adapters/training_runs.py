@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LOADER = "contrail.methods.model_package"
 _MODEL_LIBRARIES = ("xgboost", "numpy", "pyarrow", "pydantic")
 _METRICS_A_BATCH, _PARAMS_A_BATCH = 900, 90
+PARENT = "mlflow.parentRunId"  # MLflow's own tag of a run below another one
 _PAGE = 1000  # runs that the client reads at a time
 
 
@@ -98,7 +99,7 @@ def log_training(settings: Settings, name: str, log: TrainingLog, package: Path,
 def _log(
     mlflow: "MlflowClient", settings: Settings, name: str, log: TrainingLog, package: Path, output: str
 ) -> LoggedRun:
-    experiment = _experiment(mlflow, settings, name)
+    experiment = experiment_of(mlflow, settings, name)
     made = mlflow.create_run(experiment, run_name=log.run_name, tags=dict(log.tags))
     run = _OpenRun(mlflow, experiment, made.info.run_id)
     try:
@@ -162,7 +163,7 @@ def own_run(settings: Settings, name: str, run_id: str, new_name: str) -> str:
     if not settings.sandbox:
         return run_id
     mlflow = client(settings)
-    experiment = _experiment(mlflow, settings, name)
+    experiment = experiment_of(mlflow, settings, name)
     if mlflow.get_run(run_id).info.experiment_id == experiment:
         return run_id
     made = mlflow.create_run(experiment, run_name=new_name)
@@ -170,7 +171,8 @@ def own_run(settings: Settings, name: str, run_id: str, new_name: str) -> str:
     return str(made.info.run_id)
 
 
-def _experiment(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
+def experiment_of(mlflow: "MlflowClient", settings: Settings, name: str) -> str:
+    """The experiment of a pipeline, made when missing."""
     from mlflow.exceptions import MlflowException
 
     stored = settings.stored(name)

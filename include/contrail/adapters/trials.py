@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from upath import UPath
 
 from contrail.adapters.mlflow_store import client, collect, is_database, mlflow_errors, no_database, pages
+from contrail.adapters.training_runs import PARENT
 from contrail.config.settings import Settings
 from contrail.lake.orphans import files_under
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 REMOVED_AT = "contrail.removed_at"
-_PARENT = "mlflow.parentRunId"
 _PAGE = 1_000
 
 
@@ -135,7 +135,7 @@ def _unregistered(settings: Settings, name: str, view: str, named: Collection[st
         old = {run_id for run_id in seen if is_old(every[run_id])} - registered
         kept = every.keys() - old if view == ViewType.ACTIVE_ONLY else registered & every.keys()
         for run_id in list(kept):
-            while parent := every[run_id].data.tags.get(_PARENT):
+            while parent := every[run_id].data.tags.get(PARENT):
                 old.discard(parent)
                 if parent not in every:
                     break

@@ -29,6 +29,7 @@ from contrail.cli import (
     score_cards,
     stages,
     tables,
+    tuning,
     unexpected,
     upkeep,
     whys,
@@ -45,7 +46,7 @@ app = typer.Typer(
     epilog=help_text("Start with `contrail status -p flight_delay`. `contrail COMMAND --help` has examples."),
 )
 for desk in (
-    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, reproduce, sandboxes, leaks, inspecting,
+    stages, backfills, queries, whys, replay, tables, upkeep, forget, models, tuning, reproduce, sandboxes, leaks, inspecting,
     score_cards, new, housekeeping, bills, doctor,
 ):  # fmt: skip
     app.add_typer(desk.app)

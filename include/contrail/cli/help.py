@@ -26,6 +26,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "contrail train -p flight_delay --from 2013-01-01 --to 2013-08-31",
         "contrail train -p flight_delay --from 2013-01-01 --to 2013-08-31 --set max_depth=8 --no-register",
     ),
+    "tune": (
+        "contrail tune -p flight_delay --from 2013-01-01 --to 2013-08-31 --trials 30",
+        "contrail tune -p flight_delay --from 2013-01-01 --to 2013-08-31 --budget-seconds 1800 --no-register --html tuning.html",
+    ),
     "promote": (
         'contrail promote -p flight_delay --model 3 --reason "new carrier"',
         "contrail promote -p flight_delay --from 2013-09-03 --to 2013-09-30",

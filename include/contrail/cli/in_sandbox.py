@@ -19,8 +19,8 @@ from contrail.imports import quick_imports
 # They make the sandbox when there is none of its name.
 MAKE = frozenset(
     {
-        *("ingest", "validate", "features", "train", "promote", "score", "drift", "performance", "govern"),
-        *("backfill", "late"),
+        *("ingest", "validate", "features", "train", "tune", "promote", "score", "drift", "performance"),
+        *("govern", "backfill", "late"),
     }
 )
 # They read what is there, or look after it.

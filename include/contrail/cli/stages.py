@@ -59,7 +59,7 @@ for _verb in ("ingest", "validate", "features"):
 )
 def train(call: Call) -> None:
     """Train in the name of the person who calls, unless an orchestrator names another."""
-    call = call.on(call.partitions or _newest_windows(call.pipeline).train)
+    call = call.on(call.partitions or newest_windows_of(call.pipeline).train)
     run(call if call.options.get("person") else call.with_options(person=current_person()))
 
 
@@ -76,14 +76,15 @@ def train(call: Call) -> None:
 )
 def promote(call: Call) -> None:
     """Promote in the name of the person who calls, unless the call carries an answer."""
-    call = call.on(call.partitions or _newest_windows(call.pipeline).gate)
+    call = call.on(call.partitions or newest_windows_of(call.pipeline).gate)
     result = call.run() if "approval" in call.options else _promote_by_person(call)
     if call.as_json:
         return
     _say(result)
 
 
-def _newest_windows(pipeline: str) -> "TrainingWindows":
+def newest_windows_of(pipeline: str) -> "TrainingWindows":
+    """The newest days that features and labels allow, for a training and for its gate."""
     from contrail.operations.champions import newest_windows
 
     loaded = load_pipeline(pipeline)

@@ -15,6 +15,7 @@ from contrail.config.model_spec import DriftSpec, GateSpec, RetentionSpec, Retra
 from contrail.config.names import Name, PipelineName
 from contrail.config.problems import Problem, model_at, problems_of, said
 from contrail.config.table_spec import LONGEST_DAYS, FeaturesSpec, LabelSpec, TableSpec
+from contrail.config.tune_spec import TuneSpec
 from contrail.config.yaml_file import YamlFile, read_yaml
 from contrail.errors import SpecError
 from contrail.frozen import Frozen
@@ -92,6 +93,7 @@ class PipelineSpec(Frozen):
     tables: dict[Name, TableSpec]
     features: FeaturesSpec
     train: TrainSpec
+    tune: TuneSpec = TuneSpec()
     gate: GateSpec
     score: ScoreSpec = ScoreSpec()
     drift: DriftSpec = DriftSpec()

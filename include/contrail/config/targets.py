@@ -219,7 +219,7 @@ class VertexTarget(_GoogleTarget, _Machine):
         return self
 
 
-Stage = Literal["ingest", "validate", "features", "train", "promote", "score", "drift", "performance"]
+Stage = Literal["ingest", "validate", "features", "train", "tune", "promote", "score", "drift", "performance"]
 Target = Annotated[LocalTarget | SparkTarget | DataprocTarget | VertexTarget, Field(discriminator="kind")]
 Budget = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LOCAL = "local"

@@ -142,7 +142,12 @@ def _names(config: Any) -> set[str]:
 
 
 def fit_trees(
-    rows: TrainingRows, fit: Rows, validation: Rows, method: Method, checkpoints: Checkpoints | None = None
+    rows: TrainingRows,
+    fit: Rows,
+    validation: Rows,
+    method: Method,
+    checkpoints: Checkpoints | None = None,
+    window: Rows | None = None,
 ) -> Fitted:
     """Fit trees with early stopping. With ``train.refit``, fit again on all rows with the rounds found.
 
@@ -152,6 +157,7 @@ def fit_trees(
         validation: The rows for early stopping.
         method: How to grow trees.
         checkpoints: The store from which an interrupted training continues. By default it starts again.
+        window: The rows of ``train.refit``. By default all.
     """
     checkpoints, train, trainer = checkpoints or NoCheckpoints(), method.settings, method.trainer
     device = trainer.device(train.device, len(rows.labels))
@@ -161,7 +167,7 @@ def fit_trees(
     rounds = best_round(history) + 1
     booster = checked = booster[:rounds]
     if train.refit:
-        with trainer.holding(rows, EveryRow(), params) as grow:
+        with trainer.holding(rows, window or EveryRow(), params) as grow:
             booster, _ = boost(Boosting("refit", rounds), params, grow, train, checkpoints)
     # The booster's attributes name the machine and early stopping. With them equal trees would differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))

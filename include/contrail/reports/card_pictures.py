@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from contrail.methods.explanations import Dependence, Effect, Explanations
 from contrail.methods.findings import CalibrationBin
+from contrail.reports.plot import LEFT, SMALL, Plot, joined, markup
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-_LEFT, _TOP = 46, 10
-_SMALL, _LARGE = (210, 140), (300, 260)  # width and height between the axes
-_TICKS = 4
+_LARGE = (300, 260)  # width and height between the axes
 _LETTERS = 16  # of a category's name beside its bar
 
 
@@ -28,7 +27,7 @@ def calibration(bins: Sequence[CalibrationBin]) -> "Markup":
     ]
     low, high = min(ends), max(ends)
     gap = (high - low) * 0.05 or 1.0
-    plot = _Plot((low - gap, high + gap), (low - gap, high + gap), size=_LARGE)
+    plot = Plot((low - gap, high + gap), (low - gap, high + gap), size=_LARGE)
     parts = [plot.frame("Mean prediction", "Mean label"), plot.line([(low, low), (high, high)], "ideal")]
     for one in bins:
         if one.found.low is not None and one.found.high is not None:
@@ -41,7 +40,7 @@ def calibration(bins: Sequence[CalibrationBin]) -> "Markup":
 def effects(found: Explanations) -> "Markup":
     """A row for each feature: how many rows of the sample have which SHAP value, and whether the feature was low or high."""
     rows = [
-        _markup(
+        markup(
             '<li><span class="name">{}</span><span class="size">{}</span>{}</li>',
             one.feature,
             f"{one.size:.3g}",
@@ -49,19 +48,19 @@ def effects(found: Explanations) -> "Markup":
         )
         for one in found.effects
     ]
-    ends = _markup(
+    ends = markup(
         '<li class="ends"><span></span><span></span><div><span>{}</span><span style="left:{}%">0</span>'
         "<span>{}</span></div></li>",
         f"{found.low:.2g}",
         f"{_zero(found):.1f}",
         f"+{found.high:.2g}",
     )
-    key = _markup(
+    key = markup(
         '<p class="soft">The feature was low {}{}{}{}{} high; {} a category, or no value</p>',
-        *(_markup('<i class="level l{}"></i>', level) for level in range(5)),
-        _markup('<i class="level none"></i>'),
+        *(markup('<i class="level l{}"></i>', level) for level in range(5)),
+        markup('<i class="level none"></i>'),
     )
-    return _markup('<ol class="effects">{}{}</ol>{}', _joined(rows), ends, key)
+    return markup('<ol class="effects">{}{}</ol>{}', joined(rows), ends, key)
 
 
 def _zero(found: Explanations) -> float:
@@ -71,18 +70,18 @@ def _zero(found: Explanations) -> float:
 def _strip(effect: Effect, found: Explanations) -> "Markup":
     bins, most = len(effect.counts), max(effect.counts) or 1
     width = 100 / bins
-    parts = [_markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="24"/>', f"{_zero(found):.2f}")]
+    parts = [markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="24"/>', f"{_zero(found):.2f}")]
     for at, (count, level) in enumerate(zip(effect.counts, effect.levels, strict=True)):
         if count:
             tall = max(1.5, 22 * (count / most) ** 0.5)  # by the root, so that a few rows are seen beside many
             kind = "none" if level is None else f"l{min(4, int(level * 5))}"
             parts.append(
-                _markup(
+                markup(
                     '<rect class="level {}" x="{}" y="{}" width="{}" height="{}"/>',
                     kind, f"{at * width:.2f}", f"{12 - tall / 2:.2f}", f"{width + 0.05:.2f}", f"{tall:.2f}",
                 )
             )  # fmt: skip
-    return _markup('<svg viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">{}</svg>', _joined(parts))
+    return markup('<svg viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">{}</svg>', joined(parts))
 
 
 def dependence(found: Dependence) -> "Markup":
@@ -94,7 +93,7 @@ def dependence(found: Dependence) -> "Markup":
         return _categories(found, low - gap, high + gap)
     points = [float(point) for point in found.points]
     wide = (points[-1] - points[0]) or 1.0
-    plot = _Plot((points[0] - wide * 0.02, points[-1] + wide * 0.02), (low - gap, high + gap))
+    plot = Plot((points[0] - wide * 0.02, points[-1] + wide * 0.02), (low - gap, high + gap))
     parts = [plot.frame("", "")]
     parts += [plot.line(list(zip(points, line, strict=True)), "ice") for line in found.lines]
     parts.append(plot.line(list(zip(points, found.mean, strict=True)), "main"))
@@ -107,107 +106,12 @@ def dependence(found: Dependence) -> "Markup":
 
 def _categories(found: Dependence, low: float, high: float) -> "Markup":
     names = [str(point) for point in found.points]
-    plot = _Plot(
-        (low, high), (0.0, float(len(names))), left=104, size=(_SMALL[0] + _LEFT - 104, max(60, 18 * len(names)))
-    )
+    plot = Plot((low, high), (0.0, float(len(names))), left=104, size=(SMALL[0] + LEFT - 104, max(60, 18 * len(names))))
     parts = [plot.frame("", "", rows=False)]
     for at, name in enumerate(names):
         y = len(names) - at - 0.5
         short = name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
-        parts.append(_markup('<text class="end" x="{}" y="{}">{}</text>', 98, f"{plot.at_y(y) + 4:.1f}", short))
+        parts.append(markup('<text class="end" x="{}" y="{}">{}</text>', 98, f"{plot.at_y(y) + 4:.1f}", short))
         parts.append(plot.line([(found.low[at], y), (found.high[at], y)], "band"))
         parts.append(plot.dot(found.mean[at], y))
     return plot.drawn(parts)
-
-
-class _Plot:
-    """A plot with axes from ``x`` and ``y``, which has text in the page's own colours."""
-
-    def __init__(
-        self, x: tuple[float, float], y: tuple[float, float], *, left: int = _LEFT, size: tuple[int, int] = _SMALL
-    ) -> None:
-        self.x, self.y, self.left = x, y, left
-        self.width, self.height = size
-        self.below = 22
-
-    def at_x(self, value: float) -> float:
-        return self.left + self.width * (value - self.x[0]) / (self.x[1] - self.x[0])
-
-    def at_y(self, value: float) -> float:
-        return _TOP + self.height * (1 - (value - self.y[0]) / (self.y[1] - self.y[0]))
-
-    def line(self, points: Sequence[tuple[float, float]], kind: str) -> "Markup":
-        """A line through points, which stays within the axes."""
-        inside = [(x, min(max(y, self.y[0]), self.y[1])) for x, y in points]
-        text = " ".join(f"{self.at_x(x):.1f},{self.at_y(y):.1f}" for x, y in inside)
-        return _markup('<polyline class="{}" points="{}"/>', kind, text)
-
-    def dot(self, x: float, y: float) -> "Markup":
-        """A point."""
-        return _markup('<circle class="dot" cx="{}" cy="{}" r="3.5"/>', f"{self.at_x(x):.1f}", f"{self.at_y(y):.1f}")
-
-    def frame(self, below: str, beside: str, *, rows: bool = True) -> "Markup":
-        """Lines and numbers of the axes, and what they are."""
-        bottom, right = _TOP + self.height, self.left + self.width
-        parts = []
-        for value in _ticks(*self.x):
-            x = f"{self.at_x(value):.1f}"
-            parts.append(_markup('<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', x, _TOP, bottom))
-            parts.append(_markup('<text class="middle" x="{}" y="{}">{}</text>', x, bottom + 16, _short(value)))
-        for value in _ticks(*self.y) if rows else ():
-            y = f"{self.at_y(value):.1f}"
-            parts.append(_markup('<line class="grid" x1="{1}" x2="{2}" y1="{0}" y2="{0}"/>', y, self.left, right))
-            parts.append(
-                _markup(
-                    '<text class="end" x="{}" y="{}">{}</text>', self.left - 6, f"{float(y) + 4:.1f}", _short(value)
-                )
-            )
-        if below:
-            self.below = 40
-            parts.append(
-                _markup('<text class="middle" x="{}" y="{}">{}</text>', (self.left + right) / 2, bottom + 34, below)
-            )
-        if beside:
-            parts.append(
-                _markup(
-                    '<text class="middle" transform="translate(11 {}) rotate(-90)">{}</text>',
-                    (_TOP + bottom) / 2,
-                    beside,
-                )
-            )
-        return _joined(parts)
-
-    def drawn(self, parts: Sequence["Markup"]) -> "Markup":
-        """The whole drawing."""
-        return _markup(
-            '<svg viewBox="0 0 {} {}" aria-hidden="true">{}</svg>',
-            self.left + self.width + 14,
-            _TOP + self.height + self.below,
-            _joined(parts),
-        )
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """A few round numbers between two others."""
-    from math import ceil, floor, log10
-
-    rough = (high - low) / _TICKS
-    unit = 10.0 ** floor(log10(rough))
-    step = next(step for step in (unit, 2 * unit, 2.5 * unit, 5 * unit, 10 * unit) if step >= rough * 0.999)
-    return [round(at * step, 12) for at in range(ceil(low / step), floor(high / step) + 1)]
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
-
-
-def _markup(text: str, *values: object) -> "Markup":
-    from markupsafe import Markup
-
-    return Markup(text).format(*values)  # noqa: S704 - a literal; its values are escaped
-
-
-def _joined(parts: Sequence["Markup"]) -> "Markup":
-    from markupsafe import Markup
-
-    return Markup("").join(parts)

@@ -22,7 +22,7 @@ MADE_OF = "made_of"
 
 # Words for people, when and by whom things are run, and how long they are kept: no row depends on them.
 _NOBODY = ("title", "description", "owner", "sensitive", "schedule", "retention", "first_partition", "last_partition")
-_MODEL = ("train", "gate", "retrain")
+_MODEL = ("train", "tune", "gate", "retrain")
 _UNREAD: Mapping[str, tuple[str, ...]] = {
     "validate": (*_NOBODY, *_MODEL, "entities", "key", "features", "score", "drift"),
     "features": (*_NOBODY, *_MODEL, "task", "score", "drift"),

@@ -93,6 +93,36 @@ class TrainOptions(PersonOptions):
     metrics_path: Annotated[Path | None, Flag("--metrics")] = Field(
         default=None, description="Also write the metrics to this JSON file."
     )
+    parent: Annotated[str | None, INTERNAL] = Field(
+        default=None, description="The study's run in MLflow, of a training that a search asks for."
+    )
+
+
+class TuneOptions(PersonOptions):
+    """Options of ``tune``."""
+
+    trials: Annotated[int | None, Flag(default="tune.trials of the pipeline")] = Field(
+        default=None, ge=2, le=10_000, description="How many trials the study has at its end."
+    )
+    workers: Annotated[int | None, Flag(default="a quarter of the processors, 1 on a GPU")] = Field(
+        default=None, ge=1, le=256, description="How many trials run at a time. They share the processors."
+    )
+    budget_seconds: Annotated[float | None, Flag(default="tune.budget_seconds of the pipeline")] = Field(
+        default=None,
+        gt=0,
+        le=31 * 86_400,
+        description="No trial begins that would end later than so many seconds from now.",
+    )
+    params: Annotated[dict[str, Any], Flag("--set")] = Field(
+        default={},
+        description="Hold a training setting or an XGBoost parameter in every trial: name=value, or a JSON object. Repeatable.",
+    )
+    registered: Annotated[bool, Flag("--register/--no-register")] = Field(
+        default=True, description="Train the best trial on the whole range, and register it as a candidate."
+    )
+    html: Annotated[Path | None, Flag("--html")] = Field(
+        default=None, description="Also write the report to this file."
+    )
 
 
 class PromoteOptions(PersonOptions):
@@ -168,6 +198,7 @@ OPTIONS: Mapping[str, type[StageOptions]] = {
     "validate": ValidateOptions,
     "features": FeaturesOptions,
     "train": TrainOptions,
+    "tune": TuneOptions,
     "promote": PromoteOptions,
     "score": ScoreOptions,
     "drift": DriftOptions,

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, SerializeAsAny, ValidationError
 
+from contrail.config.tune_spec import Value
 from contrail.config.validation_errors import explain
 from contrail.errors import DataError
 from contrail.frozen import Frozen, Sparse
@@ -71,6 +72,28 @@ class TrainDetails(StageDetails):
     immature: tuple[str, ...] = ()
     validation: Metrics
     baselines: Mapping[str, Metrics]
+
+
+class TuneDetails(StageDetails):
+    """What a search found. ``best`` is the number of the best trial, 0 where today's parameters are; ``params`` are its own.
+
+    ``gain`` says how much better it is than today's on the same days: estimate, and the ends of the 95 % interval.
+    ``model_version`` is the candidate that was trained with them; None where none was.
+    """
+
+    model_name: str
+    study: str
+    trials: int
+    wanted: int
+    stopped: int
+    best: int
+    params: Mapping[str, Value]
+    metric: str
+    value: float
+    today: float
+    gain: tuple[float, float, float]
+    mlflow_run: str
+    model_version: str | None = None
 
 
 class PromoteDetails(StageDetails):
@@ -331,6 +354,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "validate": StageResult[ValidateDetails],
     "features": StageResult[FeaturesDetails],
     "train": StageResult[TrainDetails],
+    "tune": StageResult[TuneDetails],
     "promote": StageResult[PromoteDetails],
     "score": StageResult[ScoreDetails],
     "drift": StageResult[DriftDetails],

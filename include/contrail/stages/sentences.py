@@ -14,6 +14,7 @@ from contrail.stages.results import (
     ScoreDetails,
     StageDetails,
     TrainDetails,
+    TuneDetails,
 )
 
 
@@ -37,6 +38,8 @@ def _done(details: StageDetails, rows: int) -> str:
         case TrainDetails():
             version = f"version {details.model_version}" if details.model_version else "a model that is not registered"
             return f"{version} of {details.model_name}, {details.rounds} rounds on {details.device}"
+        case TuneDetails():
+            return _tuned(details)
         case PromoteDetails(verdict="pass"):
             before = details.champion_before
             return f"version {details.model_version} is champion" + (f" in place of version {before}" if before else "")
@@ -51,6 +54,18 @@ def _done(details: StageDetails, rows: int) -> str:
             replaced = {name: len(one.partitions) for name, one in details.tables.items() if one.partitions}
             return ", ".join(f"{name} {days:,} days" for name, days in replaced.items()) or "unchanged"
     return ""
+
+
+def _tuned(details: TuneDetails) -> str:
+    tried = f"{details.trials} of {details.wanted} trials"
+    if not details.best:
+        return f"{tried}; none is better than today's parameters, {details.metric} {details.today:.4f}"
+    estimate, low, high = details.gain
+    found = (
+        f"{tried}; trial {details.best} is the best, {details.metric} {details.value:.4f}, better than today's parameters by "
+        f"{estimate:.4f} [{low:.4f}, {high:.4f}]"
+    )
+    return f"{found}; version {details.model_version} is trained with it" if details.model_version else found
 
 
 def _late(details: LateDetails) -> str:

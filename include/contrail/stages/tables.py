@@ -12,6 +12,7 @@ _USED: Mapping[str, tuple[str, ...]] = {
     "validate": ("raw_*", "validated_*", "mended", "quarantine", "refusals", "profiles"),
     "features": ("validated_*", "features"),
     "train": ("validated_*", "features"),
+    "tune": ("validated_*", "features"),
     "promote": ("validated_*", "features", "performance", "model_history"),
     "score": ("validated_*", "features", "predictions*", "drift_profiles"),
     "drift": ("validated_*", "features", "predictions", "drift", "drift_profiles"),

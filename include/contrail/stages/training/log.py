@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from contrail.adapters import registry, training_runs
-from contrail.adapters.training_runs import LoggedRun, TrainingLog, TrainingSet
+from contrail.adapters.training_runs import PARENT, LoggedRun, TrainingLog, TrainingSet
 from contrail.methods.decision_record import REQUEST, TrainingRequest
 from contrail.methods.energy import COST, TrainingCost
 from contrail.methods.metrics import finite
@@ -45,6 +45,7 @@ def log_training(trained: Trained, card: ModelCard, package: Path, artifacts: Pa
             **shown_by_mlflow,
             **_tags(run, card),
             **_data_tags(trained),
+            **({PARENT: run.options.parent} if run.options.parent else {}),
         },
         artifacts=artifacts,
         data=_data(trained.training),
