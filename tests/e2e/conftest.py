@@ -18,7 +18,7 @@ from contrail_airflow.local.api import AirflowApi
 from contrail_airflow.local.embedded import Embedded
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
-DAGS = ("daily", "score", "monitor", "train", "backfill", "replay", "rollback", "maintain")
+DAGS = ("daily", "score", "monitor", "train", "tune", "backfill", "replay", "rollback", "maintain")
 _SCREENSHOTS = "CONTRAIL_TEST_SCREENSHOTS"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _BROWSER_OPTIONS = [

@@ -57,7 +57,7 @@ def test_the_page_names_dags_that_airflow_loads(printed: list[str], project: Pat
         "from airflow.dag_processing.dagbag import DagBag; bag = DagBag('dags'); "
         "print(bag.import_errors, *sorted(bag.dag_ids))"
     )
-    names = ("backfill", "daily", "maintain", "monitor", "replay", "rollback", "score", "train")
+    names = ("backfill", "daily", "maintain", "monitor", "replay", "rollback", "score", "train", "tune")
     ids = [f"traffic__{name}" for name in names]
     assert run(f'.venv/bin/python -c "{load}"', project).splitlines()[-1] == " ".join(["{}", *ids])
 

@@ -17,8 +17,9 @@ from contrail_airflow.dags.replay import replay
 from contrail_airflow.dags.rollback import rollback
 from contrail_airflow.dags.score import score
 from contrail_airflow.dags.train import train
+from contrail_airflow.dags.tune import tune
 
-NAMES = ("daily", "score", "monitor", "train", "backfill", "replay", "rollback", "maintain")
+NAMES = ("daily", "score", "monitor", "train", "tune", "backfill", "replay", "rollback", "maintain")
 
 
 class DagFile:
@@ -57,6 +58,11 @@ class DagFile:
         """A new candidate and its gate."""
         self._claim("train", pipeline)
         return train(pipeline)
+
+    def tune(self, pipeline: str, /) -> DAG:
+        """A search for better parameters."""
+        self._claim("tune", pipeline)
+        return tune(pipeline)
 
     def backfill(self, pipeline: str, /) -> DAG:
         """A range of days as a few large jobs."""

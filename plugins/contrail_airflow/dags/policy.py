@@ -48,6 +48,7 @@ _VIEWS = {
     "score": "predictions",
     "monitor": "predictions",
     "train": "models",
+    "tune": "models",
     "backfill": "board",
     "replay": "data",
     "rollback": "models",

@@ -153,7 +153,8 @@ class Tuning:
     def params_of(self, trial: Mapping[str, Any]) -> tuple[TrainSpec, Params]:
         """The settings and all of XGBoost's parameters of a trial."""
         settings = self.plan.settings_of(trial)
-        return settings, {**booster_params(self.run.pipeline.spec.task, settings), "nthread": self.threads}
+        params = booster_params(self.run.pipeline.spec.task, settings)
+        return settings, params if "nthread" in settings.params else {**params, "nthread": self.threads}
 
     def trainer(self) -> HeldBins:
         """A trainer for one thread. It keeps so many bins as the memory of its share allows."""

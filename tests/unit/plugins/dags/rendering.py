@@ -31,6 +31,7 @@ from contrail_airflow.dags.replay import replay
 from contrail_airflow.dags.rollback import rollback
 from contrail_airflow.dags.score import score
 from contrail_airflow.dags.train import train
+from contrail_airflow.dags.tune import tune
 from contrail_airflow.operators.asking import AskingOperator
 from contrail_airflow.operators.backfill import JobsOperator
 
@@ -44,7 +45,7 @@ DAYS = {"flight_delay": "2013-11-01", "bike_demand": "2019-07-01"}
 
 def build_dags(pipeline: str) -> dict[str, Any]:
     """The DAGs of a pipeline by their id, as a DAG file makes them."""
-    makers = (daily, score, monitor, train, backfill, replay, rollback, maintain)
+    makers = (daily, score, monitor, train, tune, backfill, replay, rollback, maintain)
     return {dag.dag_id: dag for dag in (make(pipeline) for make in makers)}
 
 

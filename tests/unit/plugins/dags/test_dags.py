@@ -37,7 +37,7 @@ PROJECT = Path(__file__).resolve().parents[4]
 DAG_IDS = {
     f"{pipeline}__{suffix}"
     for pipeline in ("flight_delay", "bike_demand")
-    for suffix in ("daily", "score", "monitor", "train", "backfill", "replay", "rollback", "maintain")
+    for suffix in ("daily", "score", "monitor", "train", "tune", "backfill", "replay", "rollback", "maintain")
 }
 TASKS = {
     "daily": ["late", "ingest", "validate", "features"],

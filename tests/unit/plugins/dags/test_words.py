@@ -23,7 +23,7 @@ from contrail_airflow.dags.words import words_of
 
 STATIC = PROJECT / "plugins" / "contrail_airflow" / "page" / "static"
 
-NAMES = ("daily", "score", "monitor", "train", "backfill", "replay", "rollback", "maintain")
+NAMES = ("daily", "score", "monitor", "train", "tune", "backfill", "replay", "rollback", "maintain")
 # What a command in the words leaves to its reader.
 GIVEN = {"DATE": "2024-01-01", "N": "3", "NAME": "a-backfill", "WHY": "why"}
 
