@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.harness import PROJECT, machine, prepare
 
 ALL = (
-    "validation", "landing", "features", "publishing", "scoring", "scored", "training_size", "memory", "gpu",
-    "daily_cost", "airflow_overhead", "model_quality", "december", "policies", "inspected", "drift_calibration",
-    "daily_verdicts", "receipts", "quarter",
+    "validation", "landing", "features", "publishing", "scoring", "scored", "training_size", "memory", "gpu", "daily_cost",
+    "airflow_overhead", "model_quality", "tuning", "december", "policies", "inspected", "drift_calibration", "daily_verdicts",
+    "receipts", "quarter",
 )  # fmt: skip
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 

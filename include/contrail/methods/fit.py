@@ -167,7 +167,7 @@ def fit_trees(
     rounds = best_round(history) + 1
     booster = checked = booster[:rounds]
     if train.refit:
-        with trainer.holding(rows, window or EveryRow(), params) as grow:
+        with trainer.holding(rows, EveryRow() if window is None else window, params) as grow:
             booster, _ = boost(Boosting("refit", rounds), params, grow, train, checkpoints)
     # The booster's attributes name the machine and early stopping. With them equal trees would differ in their bytes.
     booster.set_attr(**dict.fromkeys(booster.attributes()))

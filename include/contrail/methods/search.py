@@ -69,8 +69,13 @@ class Search:
 
     def place_of(self, params: Values) -> dict[str, Value]:
         """The nearest place in the space to parameters that somebody chose, such as today's."""
+        own = self.values_of(params)
+        return {name: _nearest(one, own[name]) for name, one in self.space.items()}
+
+    def values_of(self, params: Values) -> dict[str, Value | None]:
+        """The value of each searched parameter: the given one, else XGBoost's own. None: it has none that is known."""
         given = {OTHER_NAMES.get(name, name): value for name, value in params.items()}
-        return {name: _nearest(one, given.get(name, _OF_XGBOOST.get(name))) for name, one in self.space.items()}
+        return {name: given.get(name, _OF_XGBOOST.get(name)) for name in self.space}
 
     def _study(self, finished: Sequence[Tried]) -> "Study":
         import optuna

@@ -27,7 +27,7 @@ from contrail.reports.document import (
     to_html,
 )
 
-_MOST_PICTURES = 6
+_MOST_PICTURES, _MOST_ROWS = 6, 60
 _WATT_SECONDS_PER_WH = 1000.0
 
 
@@ -47,6 +47,7 @@ class TuningReport:
         by_fold: The same for each fold.
         importance: Each parameter's share of what differed between trials; empty when there are too few trials.
         today: Where today's parameters lie in the space.
+        own: Today's values of the parameters, wherever they lie; None where nobody knows it.
         price: What a second costs, with its currency; None where nobody pays for one.
     """
 
@@ -61,6 +62,7 @@ class TuningReport:
     by_fold: Sequence[Interval]
     importance: Mapping[str, float]
     today: Mapping[str, Value]
+    own: Mapping[str, Value | None]
     price: tuple[float, str] | None = None
 
     @property
@@ -93,7 +95,9 @@ def _lead(report: TuningReport) -> tuple[str, str]:
     if report.best == TODAY:
         return f"None of {len(report.trials) - 1} other trials is better than today's parameters.", "none"
     gain, what = report.gain, f"Trial {report.best} has a better {report.study.metric} than today's parameters"
-    ends = f"by {gain.estimate:.5f}, {CONFIDENCE:.0%} interval over days {gain.low:.5f} to {gain.high:.5f}"
+    ends = (
+        f"by {_digits(gain.estimate)}, {CONFIDENCE:.0%} interval over days {_digits(gain.low)} to {_digits(gain.high)}"
+    )
     if gain.low > 0:
         return f"{what}, {ends}.", "pass"
     return f"{what}, {ends}. The interval has 0 in it: these days alone do not show that it is better.", "waits"
@@ -109,10 +113,10 @@ def _best(report: TuningReport) -> Iterator[Block]:
         own = best.folds[at]
         difference = _signed(report.by_fold[at]) if other else "–"
         rows.append(
-            [f"{fold.first} to {fold.last}", f"{fold.rows:,}", f"{fold.value:.5f}", f"{own.value:.5f}", difference]
+            [f"{fold.first} to {fold.last}", f"{fold.rows:,}", _digits(fold.value), _digits(own.value), difference]
         )
     total = sum(fold.rows for fold in today.folds)
-    means: list[str | Cell] = ["Mean of the folds", f"{total:,}", f"{today.value:.5f}", f"{best.value:.5f}"]
+    means: list[str | Cell] = ["Mean of the folds", f"{total:,}", _digits(today.value), _digits(best.value)]
     rows.append([*means, _signed(report.gain, loud=True) if other else "–"])
     metric = report.study.metric
     better = "larger is better" if metric in HIGHER_IS_BETTER else "smaller is better"
@@ -127,16 +131,21 @@ def _best(report: TuningReport) -> Iterator[Block]:
 
 
 def _signed(gain: Interval, *, loud: bool = False) -> Cell:
-    return Cell(f"{gain.estimate:+.5f}", f"{gain.low:+.5f} to {gain.high:+.5f}", loud)
+    return Cell(_digits(gain.estimate, "+"), f"{_digits(gain.low, '+')} to {_digits(gain.high, '+')}", loud)
+
+
+def _digits(value: float, sign: str = "") -> str:
+    """Five digits after the point, as a log loss needs them; fewer of a large number."""
+    return f"{value:{sign}.5f}" if abs(value) < 10 else f"{value:{sign},.2f}"
 
 
 # ---- parameters ----
 
 
 def _parameters(report: TuningReport) -> Iterator[Block]:
-    best = report.found.params or report.today
+    best = report.found.params or report.own
     rows = [
-        [name, _range(one), _value(report.today[name]), _value(best[name]), _share(report.importance.get(name))]
+        [name, _range(one), _value(report.own[name]), _value(best[name]), _share(report.importance.get(name))]
         for name, one in report.space.items()
     ]
     yield Rows(["Parameter", "Tried", "Today's", f"Trial {report.best}", "Importance"], rows, texts=2, code=(0,))
@@ -168,8 +177,8 @@ def _range(one: Searched) -> str:
     return f"{one.low:g} to {one.high:g}" + (" by powers" if one.log else "")
 
 
-def _value(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _value(value: Value | None) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _share(share: float | None) -> str:
@@ -194,7 +203,7 @@ def _trials(report: TuningReport) -> Iterator[Block]:
         facts.append(("Cost, estimated", f"{seconds * report.price[0]:,.2f} {report.price[1]}"))
     yield Facts(facts, tiles=True)
     best_so_far = list(_best_so_far(report))
-    words = f"The best {report.study.metric} fell to {report.found.value:.5f} after {best_so_far[-1][0]:.0f} seconds"
+    words = f"The best {report.study.metric} was {_digits(report.found.value)} after {best_so_far[-1][0]:.0f} seconds"
     yield Picture(
         pictures.by_seconds(report.trials, best_so_far, report.best, report.study.metric),
         words, "Trials with all folds, and the best so far", wide=True,
@@ -231,13 +240,13 @@ def _row(report: TuningReport, one: TrialRecord) -> list[str | Cell]:
     rounds = sum(fold.rounds for fold in one.folds) / len(one.folds)
     return [
         Cell(name, loud=one.number == report.best),
-        f"{one.value:.5f}" if one.whole else "–",
+        values or "today's",
+        _digits(one.value) if one.whole else "–",
         of if one.whole else Cell(of, f"worse than {one.worse_than}"),
         f"{rounds:.0f}",
         f"{one.cost.seconds:.1f}",
         f"{one.cost.kwh * _WATT_SECONDS_PER_WH:.3g}",
         *([f"{one.cost.seconds * report.price[0]:.3f}"] if report.price else []),
-        Cell("", values or "today's"),
     ]
 
 

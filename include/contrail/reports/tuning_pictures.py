@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 Point = tuple[float, float]
-_WIDE, _CURVE = (620, 200), (250, 150)
-_NAMES, _BARS = 150, 380  # widths: of parameters' names, and of the longest bar
+_WIDE, _CURVE = (920, 230), (250, 150)
+_NAMES, _BARS = 170, 640  # widths: of parameters' names, and of the longest bar
 
 
 def importance(found: Mapping[str, float]) -> "Markup":

@@ -99,6 +99,7 @@ def _result(
         ],
         importance=tuning.search.importance(tried(tuning, trials)),
         today=tuning.search.place_of(plan.train.params),
+        own=tuning.search.values_of(plan.train.params),
     )
     path = run.report_folder(KIND) / f"{study.name}.html"
     path.write_text(render(report), encoding="utf-8")

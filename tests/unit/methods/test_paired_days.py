@@ -30,7 +30,9 @@ def values(metric, shift=0.0, noise=0.0):
     made = []
     for at, fold in enumerate(FOLDS):
         days, labels, level = rows(fold, at)
-        made.append(found.values(fold, days, labels, np.clip(level + shift + noise * rng.normal(size=len(days)), 0.01, 0.99)))
+        made.append(
+            found.values(fold, days, labels, np.clip(level + shift + noise * rng.normal(size=len(days)), 0.01, 0.99))
+        )
     return made
 
 
