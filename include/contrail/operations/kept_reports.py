@@ -17,7 +17,7 @@ from contrail.config.settings import Settings
 from contrail.errors import MissingInputError
 from contrail.frozen import Frozen
 
-Kind = Literal["data_docs", "drift", "decisions", "backfills"]
+Kind = Literal["data_docs", "drift", "decisions", "backfills", "tuning"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _TYPES = {
     ".html": "text/html; charset=utf-8",

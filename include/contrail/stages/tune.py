@@ -14,6 +14,7 @@ from contrail.stages.options import TuneOptions as Options
 from contrail.stages.results import StageResult, TuneDetails
 from contrail.stages.tuning import log
 from contrail.stages.tuning.base import Plan, Tuning, read
+from contrail.stages.tuning.price import price_of_second
 from contrail.stages.tuning.records import KIND, StudyFolder
 from contrail.stages.tuning.trials import best_of, run_trials, tried
 
@@ -100,6 +101,7 @@ def _result(
         importance=tuning.search.importance(tried(tuning, trials)),
         today=tuning.search.place_of(plan.train.params),
         own=tuning.search.values_of(plan.train.params),
+        price=price_of_second(run.settings, run.pipeline.name),
     )
     path = run.report_folder(KIND) / f"{study.name}.html"
     path.write_text(render(report), encoding="utf-8")

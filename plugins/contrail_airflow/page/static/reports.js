@@ -1,4 +1,4 @@
-// Reports in place: data docs, drift, decisions and backfills. A page lies in a frame of its own, which may not reach
+// Reports in place: data docs, drift, decisions, backfills and searches. A page lies in a frame of its own, which may not reach
 // Airflow: without scripts where it needs none, and without Airflow's origin where it draws with scripts.
 
 import { go } from "./address.js";
@@ -12,6 +12,7 @@ const KINDS = {
   drift: ["Drift", "How the features of scored days differ from the days before them."],
   decisions: ["Decisions", "The records of the gate, as approvers read them."],
   backfills: ["Backfills", "What each backfill did, and how scores changed."],
+  tuning: ["Searches for parameters", "What each search found, and how sure that is."],
 };
 
 export async function reports(place, page, query) {

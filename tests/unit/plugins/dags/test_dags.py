@@ -44,6 +44,7 @@ TASKS = {
     "score": ["score"],
     "monitor": ["drift", "performance", "govern", "retrain"],
     "train": ["govern", "train", "judge", "promote"],
+    "tune": ["govern", "tune"],
     "backfill": [
         "plan",
         "ingest",
@@ -364,6 +365,35 @@ def test_training_reads_up_to_the_gate_of_the_day_asked_for(dags: dict[str, Any]
     assert "train --pipeline flight_delay --from 2013-01-01 --to 2013-08-31 " in chosen
     assert "--set max_depth=8 eta=0.1" in chosen
     assert "promote --pipeline flight_delay --from 2013-09-03 --to 2013-09-30 " in chosen
+
+
+def test_a_search_takes_the_days_and_the_limits_of_its_form(dags: dict[str, Any]) -> None:
+    asked = {"from": "2013-01-01", "to": "2013-08-31", "trials": 40, "budget_seconds": 600, "workers": 2}
+    govern, search = render(dags["flight_delay__tune"], set="max_depth=4", why="a new carrier", **asked).splitlines()
+    # The day at whose cut-off a training on these days could be judged.
+    assert "govern --pipeline flight_delay --on 2013-10-01 " in govern
+    assert govern.endswith("--asked by-hand --training scheduled__x --person scientist --reason a new carrier")
+    assert search.startswith("tune: contrail tune --pipeline flight_delay --from 2013-01-01 --to 2013-08-31 ")
+    assert "--trials 40 --budget-seconds 600 --workers 2 --set max_depth=4 --register --person scientist" in search
+
+
+def test_a_search_that_the_governor_refuses_does_not_begin_and_one_that_registers_nothing_asks_nobody(
+    dags: dict[str, Any],
+) -> None:
+    dag = dags["flight_delay__tune"]
+    assert render(dag, decision="refused").splitlines()[1] == "tune: (skipped)"
+    govern, search = render(dag, register=False).splitlines()
+    assert govern == "govern: (skipped)"
+    assert " --no-register " in search
+
+
+def test_a_search_ends_before_its_task_is_killed(dags: dict[str, Any]) -> None:
+    dag = dags["flight_delay__tune"]
+    limit = dag.get_task("tune").execution_timeout.total_seconds()
+    assert dag.params["budget_seconds"] == 0.75 * limit
+    for name, wrong in (("trials", 1), ("budget_seconds", 0), ("from", "yesterday"), ("set", "depth")):
+        with pytest.raises(ParamValidationError):
+            dag.params.get_param(name).resolve(wrong)
 
 
 def test_a_training_asks_nobody_unless_wanted(dags: dict[str, Any]) -> None:

@@ -1,0 +1,51 @@
+"""The search on the command line: what it prints, where it writes its page, and what it refuses."""
+
+import json
+
+import pytest
+from tests.commands import contrail
+from tests.unit.stages.test_tune import untrained
+
+_DAYS = "--from 2024-01-01 --to 2024-02-09"
+_QUICK = '--workers 1 --set "nthread=1 rounds=8"'
+
+
+def test_a_search_says_each_trial_the_best_and_the_next_command(prepared, monkeypatch, capsys, tmp_path) -> None:
+    prepared(untrained)
+    page = tmp_path / "search.html"
+    asked = f"contrail tune -p toy {_DAYS} {_QUICK} --no-register"
+    assert contrail(monkeypatch, f"{asked} --trials 3 --html {page}") == 0
+    told = capsys.readouterr()
+    assert "1 of 3 done. Trial 0, today's parameters, log_loss" in told.err
+    assert "3 of 3 done. Trial 2, " in told.err
+    assert "✓ tune 2024-01-01..2024-02-09: 3 of 3 trials; " in told.out
+    assert page.read_text().startswith("<!doctype html>")
+
+    assert contrail(monkeypatch, f"{asked} --trials 3 --json") == 0
+    details = json.loads(capsys.readouterr().out)["details"]
+    assert (details["trials"], details["model_version"]) == (3, None)
+
+    assert contrail(monkeypatch, f"{asked} --trials 4 --budget-seconds 0.001") == 0
+    assert "1 trials are left. The same command goes on." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("--from 2024-01-01 --to 2024-01-10", 2, "has 10 days, but the search needs 22"),
+        (f"{_DAYS} --set etaa=1", 2, "XGBoost has no parameter 'etaa'. Did you mean 'eta'?"),
+        (f"{_DAYS} --trials 1", 2, "trials"),
+        (f"{_DAYS} --budget-seconds -3", 2, "budget_seconds"),
+        (f"{_DAYS} --workers 0", 2, "workers"),
+        ("--to 2024-01-10", 2, "--to needs --from"),
+        ("--from 2025-01-01 --to 2025-03-01", 3, "Run validate and features"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_with_what_to_do(
+    prepared, monkeypatch, capsys, arguments, code, said
+) -> None:
+    prepared(untrained)
+    assert contrail(monkeypatch, f"contrail tune -p toy {arguments}") == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
