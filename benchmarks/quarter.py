@@ -31,7 +31,8 @@ from contrail.notify.messages import Message, of_failure, of_result
 from contrail.operations.backfill import Backfills
 from contrail.operations.late import correct
 from contrail.partitions import Partitions
-from contrail.stages.results import LateDetails, StageDetails
+from contrail.stages.details import StageDetails
+from contrail.stages.results import LateDetails
 from contrail.stages.runner import run_stage
 
 HOME = PROJECT / ".contrail" / "bench-quarter"

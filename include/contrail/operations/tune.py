@@ -10,8 +10,9 @@ from contrail.config.settings import settings
 from contrail.config.tune_spec import OTHER_NAMES, Value
 from contrail.partitions import Partitions
 from contrail.stages.base import silent
+from contrail.stages.details import TuneDetails
 from contrail.stages.options import TrainOptions, TuneOptions
-from contrail.stages.results import StageResult, TuneDetails
+from contrail.stages.results import StageResult
 from contrail.stages.runner import run_stage
 from contrail.stages.tuning.records import StudyFolder
 

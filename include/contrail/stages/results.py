@@ -10,11 +10,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, SerializeAsAny, ValidationError
 
-from contrail.config.tune_spec import Value
 from contrail.config.validation_errors import explain
 from contrail.errors import DataError
 from contrail.frozen import Frozen, Sparse
 from contrail.methods.governor import Outcome, Trigger
+from contrail.stages.details import StageDetails, TuneDetails
 from contrail.stages.replayed import ReplayResult
 
 Metrics = Mapping[str, float | None]
@@ -26,10 +26,6 @@ def _is_none(value: object) -> bool:
 
 def _is_empty(value: Sized) -> bool:
     return len(value) == 0
-
-
-class StageDetails(Frozen):
-    """The part of a result that is the stage's own. Partitions are texts: a day, or ``first..last``."""
 
 
 class IngestDetails(StageDetails):
@@ -72,28 +68,6 @@ class TrainDetails(StageDetails):
     immature: tuple[str, ...] = ()
     validation: Metrics
     baselines: Mapping[str, Metrics]
-
-
-class TuneDetails(StageDetails):
-    """What a search found. ``best`` is the number of the best trial, 0 where today's parameters are; ``params`` are its own.
-
-    ``gain`` says how much better it is than today's on the same days: estimate, and the ends of the 95 % interval.
-    ``model_version`` is the candidate that was trained with them; None where none was.
-    """
-
-    model_name: str
-    study: str
-    trials: int
-    wanted: int
-    stopped: int
-    best: int
-    params: Mapping[str, Value]
-    metric: str
-    value: float
-    today: float
-    gain: tuple[float, float, float]
-    mlflow_run: str
-    model_version: str | None = None
 
 
 class PromoteDetails(StageDetails):

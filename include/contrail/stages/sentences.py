@@ -1,5 +1,6 @@
 """A stage's result in words, the same on the command line, in a task's log and in a message. It reads results alone."""
 
+from contrail.stages.details import StageDetails, TuneDetails
 from contrail.stages.replayed import ReplayDetails, ReplayResult
 from contrail.stages.results import (
     GovernDetails,
@@ -12,9 +13,7 @@ from contrail.stages.results import (
     Result,
     RollbackModelResult,
     ScoreDetails,
-    StageDetails,
     TrainDetails,
-    TuneDetails,
 )
 
 

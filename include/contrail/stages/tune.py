@@ -10,8 +10,9 @@ from contrail.methods.study import TODAY, StudyRecord, TrialRecord
 from contrail.methods.xgboost_loading import load_xgboost
 from contrail.reports.tuning import TuningReport, render
 from contrail.stages.base import StageRun, result_of
+from contrail.stages.details import TuneDetails
 from contrail.stages.options import TuneOptions as Options
-from contrail.stages.results import StageResult, TuneDetails
+from contrail.stages.results import StageResult
 from contrail.stages.tuning import log
 from contrail.stages.tuning.base import Plan, Tuning, read
 from contrail.stages.tuning.price import price_of_second

@@ -27,7 +27,8 @@ from contrail.lake.provenance import Provenance
 from contrail.operations import late  # before a test replaces the `run_stage` that it imports
 from contrail.partitions import Partitions
 from contrail.stages import runner
-from contrail.stages.results import LateDetails, StageDetails, StageResult
+from contrail.stages.details import StageDetails
+from contrail.stages.results import LateDetails, StageResult
 
 DAY = date(2024, 1, 5)
 HOUR = timedelta(hours=1)

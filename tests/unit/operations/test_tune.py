@@ -9,8 +9,9 @@ from contrail.methods.decision_record import REQUEST
 from contrail.operations import tune as operation
 from contrail.operations.tune import own_names, tune, why
 from contrail.partitions import Partitions
+from contrail.stages.details import TuneDetails
 from contrail.stages.options import TuneOptions
-from contrail.stages.results import StageResult, TuneDetails
+from contrail.stages.results import StageResult
 
 # Few rounds, so that a larger eta than today's is better for sure.
 FEW = {**ONE, "rounds": 2}

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from contrail.stages.details import StageDetails
 from contrail.stages.results import (
     CopiedTable,
     GovernDetails,
@@ -13,7 +14,6 @@ from contrail.stages.results import (
     PublishDetails,
     RecordedEvidence,
     Removed,
-    StageDetails,
     StageResult,
     TrainDetails,
 )
@@ -24,6 +24,12 @@ TRAINED = TrainDetails(
     model_sha256="", validation={}, baselines={},
 )  # fmt: skip
 GOVERNED: dict[str, Any] = {"trigger": None, "model_version": None, "evidence": RecordedEvidence()}
+
+
+TUNED = TuneDetails(
+    model_name="toy", study="S", trials=4, wanted=5, stopped=1, best=2, params={"eta": 0.1}, metric="log_loss", value=0.5,
+    today=0.6, gain=(0.1, 0.05, 0.15), mlflow_run="R",
+)  # fmt: skip
 
 
 def promoted(verdict: Any, before: str | None) -> PromoteDetails:
@@ -43,6 +49,15 @@ def promoted(verdict: Any, before: str | None) -> PromoteDetails:
         (GovernDetails(decision="hold", reasons=("no drift", "no decay"), **GOVERNED), "hold; no drift; no decay"),
         (PublishDetails(tables={"drift": CopiedTable(rows=1, partitions=("a", "b"), lake_snapshot=1)}), "drift 2 days"),
         (PublishDetails(tables={"drift": CopiedTable(rows=0, partitions=(), lake_snapshot=1)}), "unchanged"),
+        (
+            TUNED,
+            "4 of 5 trials; trial 2 is the best, log_loss 0.5000, better than today's parameters by 0.1000 [0.0500, 0.1500]",
+        ),
+        (TUNED.model_copy(update={"model_version": "3"}), "4 of 5 trials; trial 2 is the best,"),
+        (
+            TUNED.model_copy(update={"best": 0}),
+            "4 of 5 trials; none is better than today's parameters, log_loss 0.6000",
+        ),
     ],
 )
 def test_what_a_stage_did(details: StageDetails, said: str) -> None:

@@ -14,12 +14,12 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from contrail.config.pipeline import pipeline_names
 from contrail.operations.backfill_result import BackfillResult, PlanSummary
 from contrail.stages import RANGE_STAGES
+from contrail.stages.details import StageDetails
 from contrail.stages.results import (
     GovernDetails,
     PromoteDetails,
     RecordedEvidence,
     RollbackModelResult,
-    StageDetails,
     StageResult,
     TrainDetails,
 )

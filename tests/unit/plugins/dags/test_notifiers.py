@@ -23,11 +23,11 @@ from contrail.config.settings import CloudLogSettings, settings
 from contrail.errors import DataError
 from contrail.notify import delivery
 from contrail.notify.messages import Message, of_deadline, of_failure
+from contrail.stages.details import StageDetails
 from contrail.stages.results import (
     IngestDetails,
     ScoreDetails,
     ShadowScoring,
-    StageDetails,
     StageResult,
     ValidateDetails,
 )
