@@ -25,7 +25,7 @@ _OF_XGBOOST: Values = {
     "max_delta_step": 0.0, "max_cat_to_onehot": 4, "grow_policy": "depthwise",
 }  # fmt: skip
 # With fewer trials, an importance would be chance.
-_FEWEST_FOR_IMPORTANCE = 8
+_FEWEST_FOR_IMPORTANCE = 12
 
 
 @dataclass(frozen=True)

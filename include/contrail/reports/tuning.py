@@ -156,8 +156,9 @@ def _parameters(report: TuningReport) -> Iterator[Block]:
     yield Picture(
         pictures.importance(report.importance), words, "Share of what differed between trials (fANOVA)", wide=True
     )
-    ranked = sorted(report.importance, key=lambda name: -report.importance[name])[:_MOST_PICTURES]
-    yield Pictures([_picture(report, name) for name in ranked])
+    ranked = sorted(report.importance, key=lambda name: -report.importance[name])
+    drawn = [name for name in ranked if pictures.has_axis(report.space[name])][:_MOST_PICTURES]
+    yield Pictures([_picture(report, name) for name in drawn])
     yield Note(
         "Each point is a trial with all folds: the best one blue, today's parameters yellow. A trial that was given up "
         "counts for the importance with today's value and its difference on the folds that it had.",
@@ -208,17 +209,10 @@ def _trials(report: TuningReport) -> Iterator[Block]:
         pictures.by_seconds(report.trials, best_so_far, report.best, report.study.metric),
         words, "Trials with all folds, and the best so far", wide=True,
     )  # fmt: skip
-    head = [
-        "Trial",
-        report.study.metric,
-        "Folds",
-        "Rounds",
-        "Seconds",
-        "Wh",
-        *(["Cost"] if report.price else []),
-        "Parameters",
-    ]
-    yield Rows(head, [_row(report, one) for one in report.trials], title="Every trial", folded=len(report.trials) > 12)
+    cost = ["Cost"] if report.price else []
+    head = ["Trial", "Parameters", report.study.metric, "Folds", "Rounds", "Seconds", "Wh", *cost]
+    rows = [_row(report, one) for one in report.trials]
+    yield Rows(head, rows, title="Every trial", texts=2, folded=len(report.trials) > _MOST_ROWS)
 
 
 def _best_so_far(report: TuningReport) -> Iterator[tuple[float, float]]:

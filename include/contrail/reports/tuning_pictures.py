@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from contrail.config.tune_spec import Searched
+from contrail.config.tune_spec import Searched, Value
 from contrail.methods.study import TODAY, FoldRecord, TrialRecord
 from contrail.reports.plot import Plot, joined, markup
 
@@ -31,12 +31,12 @@ def importance(found: Mapping[str, float]) -> "Markup":
     return markup('<svg viewBox="0 0 {} {}" aria-hidden="true">{}</svg>', *size, joined(parts))
 
 
-def of_parameter(name: str, searched: Searched, trials: Sequence[tuple[TrialRecord, object]], best: int) -> "Markup":
+def of_parameter(name: str, searched: Searched, trials: Sequence[tuple[TrialRecord, Value]], best: int) -> "Markup":
     """The metric of each whole trial over one parameter. Today's and the best stand out."""
-    places = [(one, _at(searched, value)) for one, value in trials]
+    places = [(one, float(value)) for one, value in trials]
     values = [one.value for one, _ in places]
     low, high = _ends(searched)
-    plot = Plot((low, high), _around(values), powers=searched.log)
+    plot = Plot((low, high), _around(values), powers=_by_powers(searched))
     parts = [plot.frame(name, "")]
     # Today's and the best last, so that no other point hides them.
     parts += [
@@ -77,21 +77,21 @@ def _kind(trial: TrialRecord, best: int) -> str:
     return "dot" if trial.number == best else "dot other" if trial.number == TODAY else "dot pale"
 
 
-def _at(searched: Searched, value: object) -> float:
-    if searched.choices:
-        return float(searched.choices.index(value))  # type: ignore[arg-type]
-    assert isinstance(value, int | float)
-    return float(value)
+def has_axis(searched: Searched) -> bool:
+    """Whether its values are numbers, which lie on an axis."""
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in searched.choices)
 
 
 def _ends(searched: Searched) -> tuple[float, float]:
-    if searched.choices:
-        return -0.5, len(searched.choices) - 0.5
-    assert searched.low is not None
-    assert searched.high is not None
-    low, high = float(searched.low), float(searched.high)
+    values = [float(one) for one in (searched.choices or (searched.low, searched.high)) if one is not None]
+    low, high = min(values), max(values)
     gap = (high - low) * 0.04
-    return (low * 0.9, high * 1.1) if searched.log else (low - gap, high + gap)
+    return (low * 0.9, high * 1.1) if _by_powers(searched) else (low - gap, high + gap)
+
+
+def _by_powers(searched: Searched) -> bool:
+    """Choices such as 64, 128 and 256 are apart by powers, too."""
+    return searched.log or bool(searched.choices and min(float(one) for one in searched.choices) > 0)
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from contrail.stages.details import StageDetails
+from contrail.stages.details import StageDetails, TuneDetails
 from contrail.stages.results import (
     CopiedTable,
     GovernDetails,
