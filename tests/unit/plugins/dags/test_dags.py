@@ -107,7 +107,7 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
             assert [type(callback) for callback in task.on_success_callback] == [StageNotifier], name
 
 
-WHOLE_MACHINE = {"train.train", "rollback.rollback", *(f"backfill.{verb}" for verb in RANGE_STAGES)}
+WHOLE_MACHINE = {"train.train", "tune.tune", "rollback.rollback", *(f"backfill.{verb}" for verb in RANGE_STAGES)}
 
 
 def slots(dags: dict[str, Any]) -> dict[str, set[int]]:
@@ -153,7 +153,7 @@ def test_what_runs_elsewhere_takes_a_slot_only_to_be_submitted(
     gpu = slots(build_dags("flight_delay"))
     assert (gpu["train.train"], gpu["backfill.score"]) == ({1}, {HEAVY_SLOTS})
     plain = {"machine_type": "n2-standard-8", "accelerator_type": "", "accelerator_count": 0}
-    rent(monkeypatch, rented_gpu.model_copy(update=plain), *RANGE_STAGES, "train")
+    rent(monkeypatch, rented_gpu.model_copy(update=plain), *RANGE_STAGES, "train", "tune")
     here = {name for name, taken in slots(build_dags("flight_delay")).items() if taken != {1}}
     assert here == {"rollback.rollback"}, "it scores in its own process"
 
@@ -382,9 +382,18 @@ def test_a_search_that_the_governor_refuses_does_not_begin_and_one_that_register
 ) -> None:
     dag = dags["flight_delay__tune"]
     assert render(dag, decision="refused").splitlines()[1] == "tune: (skipped)"
-    govern, search = render(dag, register=False).splitlines()
+    fresh = build_dags("flight_delay")["flight_delay__tune"]
+    govern, search = render(fresh, register=False).splitlines()
     assert govern == "govern: (skipped)"
     assert " --no-register " in search
+
+
+def test_a_search_stays_on_its_rented_gpu(home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget) -> None:
+    rent(monkeypatch, rented_gpu, "tune")
+    dag = build_dags("flight_delay")["flight_delay__tune"]
+    assert dag.get_task("tune").pool == GPU_POOL
+    assert "--set device=cuda" in render(dag)
+    assert dag.params["budget_seconds"] > 0.75 * 300 * 60  # the job's own time, not that of a task here
 
 
 def test_a_search_ends_before_its_task_is_killed(dags: dict[str, Any]) -> None:
