@@ -388,7 +388,9 @@ def test_a_search_that_the_governor_refuses_does_not_begin_and_one_that_register
     assert " --no-register " in search
 
 
-def test_a_search_stays_on_its_rented_gpu(home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget) -> None:
+def test_a_search_stays_on_its_rented_gpu(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget
+) -> None:
     rent(monkeypatch, rented_gpu, "tune")
     dag = build_dags("flight_delay")["flight_delay__tune"]
     assert dag.get_task("tune").pool == GPU_POOL
