@@ -146,7 +146,7 @@ def test_an_interruption_leaves_whole_trials_and_a_study_that_goes_on(ready, pre
 
     def interrupted(*given, **named):
         interrupted.calls += 1
-        if interrupted.calls == 6:  # the second fold of the third trial
+        if interrupted.calls == 6:  # within a later trial
             raise KeyboardInterrupt
         return real(*given, **named)
 
@@ -158,10 +158,10 @@ def test_an_interruption_leaves_whole_trials_and_a_study_that_goes_on(ready, pre
     monkeypatch.setenv("CONTRAIL_HOME", str(again.settings.home_path))
     (folder,) = (again.settings.reports / "toy" / "tuning").iterdir()
     study = StudyFolder(again.settings, "toy", folder.name)
-    assert 1 <= len(study.trials()) <= 2
+    assert 1 <= len(study.trials()) <= 4
     assert client(again.settings).get_run(study.study().mlflow_run).info.status == "KILLED"
     result, lines = tuned(again)
-    assert f"{len(study.trials())} of 5" not in lines[1]
+    assert "trials are done, and the study goes on" in lines[1]
     assert shown(kept(again, result)) == expected
     assert client(again.settings).get_run(study.study().mlflow_run).info.status == "FINISHED"
 
