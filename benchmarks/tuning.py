@@ -58,13 +58,15 @@ def _over_seeds(year: Year, params: dict[str, Any]) -> list[Floats]:
 def _head(found: dict[str, Any], year: Year) -> list[str]:
     estimate, low, high = found["gain"]
     test = _test(year)
+    random = year.spec.tune.random_trials
+    learned = f"The first {random} are random" if found["trials"] > random else "All but the first are random"
     values = ", ".join(f"{name} {value:g}" for name, value in found["params"].items())
     return [
         "## A search for parameters",
         "",
-        f"`contrail tune` with {found['trials']} trials on January to August 2013, {found['stopped']} of them given up early. On "
-        f"its four folds, today's parameters have a log loss of {found['today']:.5f} and trial {found['best']} one of "
-        f"{found['value']:.5f}: better by {estimate:.5f} [{low:.5f}, {high:.5f}]. These are the days that chose it. Its "
+        f"`contrail tune` with {found['trials']} trials on January to August 2013, {found['stopped']} of them given up early. "
+        f"{learned}. On its four folds, today's parameters have a log loss of {found['today']:.5f} and trial {found['best']} one "
+        f"of {found['value']:.5f}: better by {estimate:.5f} [{low:.5f}, {high:.5f}]. These are the days that chose it. Its "
         f"parameters: {values}.",
         "",
         f"Both trained on January to August; {year.days[test].min()} to {year.days[test].max()}, {int(test.sum()):,} flights:",
@@ -92,7 +94,8 @@ def _verdict(year: Year, today: list[Floats], tuned: list[Floats]) -> list[str]:
     gain = interval_of(mean(day_weights(len(known), SAMPLES)), 0.95)
     said = "better" if gain.low > 0 else "worse" if gain.high < 0 else "neither better nor worse beyond chance"
     return [
-        f"The search's parameters are {said} on days that it never saw: the log loss is lower by {gain.estimate:.5f}, with a "
-        f"95% interval over days of [{gain.low:.5f}, {gain.high:.5f}] (mean of {len(SEEDS)} seeds; negative is worse).",
+        f"The search's parameters are {said} on days that it never saw. Their log loss minus that of today's parameters, in the "
+        f"mean of {len(SEEDS)} seeds: {-gain.estimate:+.5f}, 95% interval over days [{-gain.high:+.5f}, {-gain.low:+.5f}]. Less "
+        "is better.",
         "",
     ]

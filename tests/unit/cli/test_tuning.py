@@ -6,6 +6,8 @@ import pytest
 from tests.commands import contrail
 from tests.unit.stages.test_tune import untrained
 
+from contrail.adapters.training_runs import runs_of
+
 _DAYS = "--from 2024-01-01 --to 2024-02-09"
 _QUICK = '--workers 1 --set "nthread=1 rounds=8"'
 
@@ -27,6 +29,18 @@ def test_a_search_says_each_trial_the_best_and_the_next_command(prepared, monkey
 
     assert contrail(monkeypatch, f"{asked} --trials 4 --budget-seconds 0.001") == 0
     assert "1 trials are left. The same command goes on." in capsys.readouterr().out
+
+
+def test_a_search_in_a_sandbox_leaves_nothing_in_the_main_lake(prepared, monkeypatch, capsys) -> None:
+    toy = prepared(untrained)
+    asked = f"contrail tune -p toy {_DAYS} {_QUICK} --no-register --trials 2 --sandbox depths --json"
+    assert contrail(monkeypatch, asked) == 0
+    told = capsys.readouterr()
+    assert "sandbox depths of toy" in told.err
+    (report,) = json.loads(told.out)["reports"]
+    assert not report.startswith(str(toy.settings.reports / "toy"))
+    assert not (toy.settings.reports / "toy" / "tuning").exists()
+    assert runs_of(toy.settings, "toy") == []
 
 
 @pytest.mark.parametrize(
