@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 METRICS = {"binary": ("auc", "log_loss"), "regression": ("rmse", "mae")}
 _OBJECTIVES = {"binary": ("binary:logistic",), "regression": ("reg:", "count:poisson")}
 # Parameters of XGBoost by their second name. With both it reads one, and says nothing.
-_TWO_NAMES = {
-    "learning_rate": "eta", "reg_lambda": "lambda", "reg_alpha": "alpha", "min_split_loss": "gamma", "random_state": "seed",
-    "n_jobs": "nthread",
-}  # fmt: skip
+_TWO_NAMES = {**OTHER_NAMES, "random_state": "seed", "n_jobs": "nthread"}
 _ALWAYS = ("seed", "nthread")  # each training has them
 
 

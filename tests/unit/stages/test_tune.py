@@ -172,8 +172,6 @@ def test_other_rows_settings_or_values_are_another_study(ready):
         other, lines = tuned(ready, trials=2, params={**ONE, **changed})
         assert other.details.study != one.details.study
         assert "a new study of 2 trials" in lines[1]
-    same, _ = tuned(ready, trials=2, params={**ONE, "window_days": 33})  # of scheduled trainings alone
-    assert same.details.study == one.details.study
 
 
 def test_a_damaged_record_is_named(ready):
