@@ -11,7 +11,7 @@ from contrail.config import names
 from contrail.config.problems import Problem, hint
 from contrail.config.schedules import cron_problem, daily_problem, zone_problem
 from contrail.config.table_rules import earlier_name_problems, table_problems
-from contrail.config.tune_spec import OTHER_NAMES
+from contrail.config.tune_spec import OTHER_NAMES, tune_problems
 
 if TYPE_CHECKING:
     from contrail.config.model_spec import DriftSpec, GateSpec, RetrainSpec
@@ -35,7 +35,7 @@ def problems(spec: "PipelineSpec") -> list[Problem]:
         *_sensitive(spec),
         *_windows(spec),
         *training_problems(spec),
-        *_tune(spec),
+        *tune_problems(spec.tune),
         *_costs(spec),
         *_drift(spec.drift),
         *_retrain(spec.retrain),
@@ -231,19 +231,6 @@ def _policy(gate: "GateSpec") -> Iterator[Problem]:
         yield Problem(place, f"policy not_worse needs 0 or less, the margin; {asked:g} is for superior or expected")
     if gate.policy == "not_worse" and asked < 0 and "margin_share" in gate.model_fields_set:
         yield Problem(place, "it is a margin, and so is gate.margin_share; keep one of them")
-
-
-def _tune(spec: "PipelineSpec") -> Iterator[Problem]:
-    own = type(spec.train).model_fields
-    for name, searched in spec.tune.search.items():
-        place = ("tune", "search", name)
-        if name in own or name in ("objective", "eval_metric", "nthread", "device"):
-            yield Problem(
-                place, "this is no parameter of the trees, so it is not searched; tune.search has those of XGBoost"
-            )
-        elif other := OTHER_NAMES.get(name):
-            yield Problem(place, f"XGBoost calls this {other} too; name it {other}")
-        yield from (Problem(place, said) for said in searched.problems())
 
 
 def _after_the_trees(spec: "PipelineSpec") -> Iterator[Problem]:

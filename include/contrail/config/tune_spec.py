@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from contrail.config.model_spec import TrainSpec
+from contrail.config.problems import Problem
 from contrail.config.table_spec import LONGEST_DAYS
 from contrail.frozen import Frozen
 
@@ -18,6 +20,7 @@ OTHER_NAMES: Mapping[str, str] = {
     "reg_alpha": "alpha",
     "min_split_loss": "gamma",
 }
+_NOT_OF_TREES = ("objective", "eval_metric", "nthread", "device")
 
 
 class Searched(Frozen):
@@ -99,3 +102,16 @@ class TuneSpec(Frozen):
     def space(self) -> Mapping[str, Searched]:
         """The parameters that are tried."""
         return self.search or DEFAULT_SEARCH
+
+
+def tune_problems(tune: TuneSpec) -> Iterator[Problem]:
+    """List what is wrong with the values that are tried."""
+    for name, searched in tune.search.items():
+        place = ("tune", "search", name)
+        if name in TrainSpec.model_fields or name in _NOT_OF_TREES:
+            yield Problem(
+                place, "this is no parameter of the trees, so it is not searched; tune.search has those of XGBoost"
+            )
+        elif other := OTHER_NAMES.get(name):
+            yield Problem(place, f"XGBoost calls this {other} too; name it {other}")
+        yield from (Problem(place, said) for said in searched.problems())
