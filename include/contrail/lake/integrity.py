@@ -32,6 +32,8 @@ _MADE_BY = {
     "drift": "drift",
     "drift_profiles": "drift",
     "performance": "performance",
+    "estimates": "performance",
+    "segment_quality": "performance",
 }
 
 

@@ -4,7 +4,7 @@ This module has only their schemas, and reads no data. ``datasets`` has the tabl
 """
 
 from contrail.config.spec import PipelineSpec
-from contrail.lake import datasets, drift_records, forgotten, mended
+from contrail.lake import datasets, drift_records, forgotten, mended, quality_records
 from contrail.lake.datasets import PARTITION, PARTITION_COLUMN, Dataset, documented
 
 
@@ -214,6 +214,8 @@ def all_datasets(spec: PipelineSpec) -> dict[str, Dataset]:
                 drift_records.drift_profiles,
                 drift_records.drift,
                 performance,
+                quality_records.estimates,
+                quality_records.segment_quality,
                 model_history,
                 governor,
                 corrections,

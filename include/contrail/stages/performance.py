@@ -5,7 +5,8 @@ joined and sorted out of core (``stages.quality``), and the metrics are sums ove
 and promotion, which judge a model before it scores, belong elsewhere.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
 import duckdb
@@ -22,15 +23,19 @@ from contrail.methods.calibration import Period
 from contrail.methods.metrics import HEADLINE
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
+from contrail.stages.estimates import publish_estimates
 from contrail.stages.options import PerformanceOptions as Options
 from contrail.stages.quality import SHADOW, Quality, join, quality_of, scored_days
 from contrail.stages.results import PerformanceDetails, PeriodCalibration, PooledQuality, StageResult
+from contrail.stages.segment_quality import publish_segments
 from contrail.stages.staleness import OK, Staleness
 from contrail.stages.values import DayValues, values_of_days
 
 
 def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
-    """Measure every mature partition of the range and publish them in one commit.
+    """Measure every mature partition of the range, and estimate those whose labels are not known at their cut-off.
+
+    Measurements, segments and estimates have a commit each.
 
     A partition is mature when the label table's validated partitions exist from it through ``mature_after_days`` later.
     An immature one stays as it was, and ``details.immature`` names it. No day is measured in part.
@@ -43,6 +48,30 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
     if all(map(lake.exists, tables[1:])):
         _check_scored(run)
     inputs = {name: lake.snapshot_id(name) for name in (*tables, *([SHADOW] if lake.exists(SHADOW) else []))}
+    measured = _measure(run, inputs)
+    estimated = publish_estimates(run)
+    details = measured.details.model_copy(update={"estimated": estimated})
+    unchanged = measured.unchanged and not estimated
+    return result_of(run, details, rows=measured.rows, unchanged=unchanged, snapshots=measured.snapshots)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What became of the mature days. ``rows`` and ``snapshots`` are those of ``performance``."""
+
+    details: PerformanceDetails
+    rows: int = 0
+    snapshots: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether nothing was published."""
+        return not self.snapshots
+
+
+def _measure(run: StageRun[Options], inputs: Mapping[str, int | None]) -> _Measured:
+    """Measure the mature days that are asked for, and publish them."""
+    spec, lake = run.pipeline.spec, run.lake
     only_stale = run.options.only_stale
     asked = _with_predictions(run) if only_stale else list(run.partitions)
     mature = [day for day in mature_days(lake, spec, run.partitions) if day in asked]
@@ -53,26 +82,27 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
     if not mature:
         what = "is missing or stale" if current else "has all its labels yet"
         run.progress(f"no partition of {run.partitions} {what}")
-        return result_of(run, unchanged=True, details=PerformanceDetails(measured=0, immature=immature))
+        return _Measured(PerformanceDetails(measured=0, immature=immature))
     with session(run.settings) as connection:
         join(run, connection, mature, inputs)
         found = list(_qualities(run, connection))
         values = values_of_days(connection, spec.score)
-    rows = _rows(run, found, values)
-    published = lake.publish(records.performance(spec), rows, mature, run.provenance(inputs))
+        rows = _rows(run, found, values)
+        # Segments first: when a run is killed between the two, the day is still to be measured.
+        fell = publish_segments(run, connection, mature, inputs)
+        published = lake.publish(records.performance(spec), rows, mature, run.provenance(inputs))
     measured = set(rows.column(PARTITION).to_pylist())
     run.progress(f"partitions measured: {len(measured)}, waiting for labels: {waiting}")
-    return result_of(
-        run,
-        rows=rows.num_rows,
-        snapshots={"performance": published},
-        details=PerformanceDetails(
-            measured=len(measured),
-            immature=immature,
-            quality=_pooled(run, found),
-            without_predictions=tuple(str(days) for days in as_ranges(set(mature) - measured)),
-        ),
+    if fell:
+        run.progress(f"quality fell in {', '.join(fell)}")
+    details = PerformanceDetails(
+        measured=len(measured),
+        immature=immature,
+        quality=_pooled(run, found),
+        without_predictions=tuple(str(days) for days in as_ranges(set(mature) - measured)),
+        fell=fell,
     )
+    return _Measured(details, rows.num_rows, {"performance": published})
 
 
 def _check_scored(run: StageRun[Options]) -> None:

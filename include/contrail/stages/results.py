@@ -24,6 +24,10 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _is_zero(value: int) -> bool:
+    return value == 0
+
+
 def _is_empty(value: Sized) -> bool:
     return len(value) == 0
 
@@ -148,12 +152,16 @@ class PooledQuality(Frozen):
 class PerformanceDetails(StageDetails):
     """The number of measured days, and the partitions that were not measured.
 
-    ``without_predictions`` is None when no day was measured. ``quality`` pools the published predictions of the measured
+    ``estimated`` counts the days whose quality was estimated before their labels. ``fell`` has a sentence for each segment
+    whose quality was first seen to have fallen on the measured days. ``without_predictions`` is None when no day was
+    measured. ``quality`` pools the published predictions of the measured
     days, by version. Fewer than five days are not pooled.
     """
 
     measured: int
     immature: tuple[str, ...]
+    estimated: int = Field(default=0, exclude_if=_is_zero)
+    fell: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     quality: Mapping[str, PooledQuality] = Field(default={}, exclude_if=_is_empty)
     without_predictions: tuple[str, ...] | None = Field(default=None, exclude_if=_is_none)
 

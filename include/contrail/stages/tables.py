@@ -16,7 +16,7 @@ _USED: Mapping[str, tuple[str, ...]] = {
     "promote": ("validated_*", "features", "performance", "model_history"),
     "score": ("validated_*", "features", "predictions*", "drift_profiles"),
     "drift": ("validated_*", "features", "predictions", "drift", "drift_profiles"),
-    "performance": ("validated_*", "predictions*", "performance"),
+    "performance": ("validated_*", "features", "predictions*", "performance", "estimates", "segment_quality"),
     "govern": ("drift", "performance", "governor", "model_history"),
     "publish": ("predictions", "performance", "drift"),
 }
