@@ -78,7 +78,7 @@ class ExpectedSums:
     def __init__(self, task: Task, days: int, costs: CostSpec | None = None) -> None:
         self._task, self._costs = task, costs
         names = (
-            ("rows", "p", "v", "entropy", "entropy_v", "brier_v", "won", "cost", "cost_v")
+            ("rows", "p", "negatives", "v", "entropy", "entropy_v", "brier_v", "won", "cost", "cost_v")
             if task == "binary"
             else ("rows", "p", "squares")
         )
@@ -99,11 +99,12 @@ class ExpectedSums:
         v, safe = p * (1 - p), np.clip(p, _SMALLEST, 1 - _SMALLEST)
         log_odds = np.log(safe) - np.log1p(-safe)
         # A positive is above each negative that came before it. Of two equal ones each is above the other by half.
-        won = p * (self._negatives_before(days, 1 - p))
+        won = p * self._negatives_before(days, 1 - p)
         self._add(
             days,
             rows=np.ones(len(p)),
             p=p,
+            negatives=1 - p,
             v=v,
             entropy=-(p * np.log(safe) + (1 - p) * np.log1p(-safe)),
             entropy_v=v * log_odds**2,
@@ -132,10 +133,10 @@ class ExpectedSums:
 
     def _negatives_before(self, days: Codes, negatives: Floats) -> Floats:
         """The sum of ``negatives`` over the rows of the same day that came before each row, in this batch or an earlier one."""
+        found, already = np.empty(len(days)), self._sums["negatives"]
         order = np.argsort(days, kind="stable")
-        found, already = np.empty(len(days)), self._sums["rows"] - self._sums["p"]
         known, first = np.unique(days[order], return_index=True)
-        for day, own in zip(known, np.split(order, first[1:]), strict=True):
+        for day, own in zip(known, np.split(order, first[1:]), strict=len(known) > 0):
             found[own] = np.cumsum(np.append(already[day], negatives[own]))[:-1]
         return found
 

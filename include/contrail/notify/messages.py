@@ -1,4 +1,4 @@
-"""The messages to people: a failure, a refusal, unusual data, drift, a promotion or its rollback, late data, a missed deadline.
+"""The messages to people: failures, refusals, unusual data, drift, fallen quality, changes of model, late data, deadlines.
 
 Each message says what happened, what was kept, and what to do. Other modules deliver it.
 """
@@ -14,6 +14,7 @@ from contrail.stages.results import (
     DriftDetails,
     IngestDetails,
     LateDetails,
+    PerformanceDetails,
     PromoteDetails,
     RollbackModelResult,
     ValidateDetails,
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     refusal = "refusal"
     unusual = "unusual data"
     drift = "drift"
+    quality = "quality"
     promotion = "promotion"
     rollback = "rollback"
     late_data = "late data"
@@ -123,6 +125,8 @@ def of_result(where: str, pipeline: str, details: Frozen, link: str = "") -> Mes
             return _of_unusual(where, pipeline, details, link)
         case DriftDetails():
             return _of_drift(where, pipeline, details, link)
+        case PerformanceDetails():
+            return _of_quality(where, pipeline, details, link)
         case PromoteDetails(verdict="pass"):
             return _of_promotion(where, details, link)
         case RollbackModelResult(dry_run=False):
@@ -172,6 +176,17 @@ def _of_drift(where: str, pipeline: str, details: DriftDetails, link: str) -> Me
         Kind.drift, where, "; ".join(found),
         "the predictions are published as always; each day's verdict is in `drift`",
         f"read the drift report and `contrail query -p {pipeline} \"SELECT * FROM drift WHERE unusual\"`", link,
+    )  # fmt: skip
+
+
+def _of_quality(where: str, pipeline: str, details: PerformanceDetails, link: str) -> Message | None:
+    if not details.fell:
+        return None
+    return Message(
+        Kind.quality, where, f"quality fell in {', '.join(details.fell)}",
+        "the predictions are published as always; each segment's day is in `segment_quality`",
+        "ask what changed for these rows, and look at their own charts in the view Predictions, or at "
+        f"`contrail query -p {pipeline} \"SELECT * FROM segment_quality WHERE fell_since IS NOT NULL\"`", link,
     )  # fmt: skip
 
 

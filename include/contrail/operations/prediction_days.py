@@ -12,6 +12,7 @@ from contrail.frozen import Frozen
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.methods.label_drift import LABEL
+from contrail.operations.before_labels import EstimatedDay, estimated_days
 from contrail.operations.prediction_marks import Mark, marks_of
 from contrail.operations.prediction_segments import (
     Segment,
@@ -70,7 +71,7 @@ class DriftDay(Frozen):
 class PredictionDays(Frozen):
     """Everything that the view shows of a range of days. ``features`` names the columns of ``drift``.
 
-    ``segment`` is None for all predictions. Drift is of whole days, so a segment has none.
+    ``segment`` is None for all predictions. Drift and estimates are of whole days, so a segment has none.
     """
 
     pipeline: str
@@ -81,6 +82,7 @@ class PredictionDays(Frozen):
     last: date | None
     scored: tuple[ScoredDay, ...]
     measured: tuple[MeasuredDay, ...]
+    estimated: tuple[EstimatedDay, ...]
     features: tuple[str, ...]
     drift: tuple[DriftDay, ...]
     marks: tuple[Mark, ...]
@@ -119,6 +121,7 @@ def prediction_days(
         last=known.end if known else None,
         scored=tuple(_scored(lake, pipeline, window, segment)) if window else (),
         measured=tuple(_measured(lake, pipeline, window, segment)) if window else (),
+        estimated=estimated_days(lake, metric_of(pipeline), window) if window and not segment else (),
         features=features,
         drift=drift,
         marks=marks_of(lake, window) if window else (),

@@ -8,6 +8,7 @@ from typing import Any
 from contrail.frozen import Frozen
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
+from contrail.operations.before_labels import falls_of
 from contrail.operations.champions import champion_moves
 from contrail.partitions import Partitions
 
@@ -18,7 +19,7 @@ _FILE = re.compile(r"(\w+) (\d{4}-\d\d-\d\d(?:\.\.\d{4}-\d\d-\d\d)?)")
 class Mark(Frozen):
     """Something that happened, and the partition from which it counts.
 
-    ``kind`` is promotion, training, refusal, late or correction. ``rows`` are those that a correction changed.
+    ``kind`` is promotion, training, refusal, late, correction or fall. ``rows`` are those that a correction changed.
     """
 
     day: date
@@ -30,7 +31,9 @@ class Mark(Frozen):
 
 def marks_of(lake: Lake, window: Partitions) -> tuple[Mark, ...]:
     """Everything that happened within a window."""
-    found = [*_promotions(lake), *_refusals(lake, window), *_trainings(lake, window), *_late(lake, window)]
+    found = [
+        *_promotions(lake), *_refusals(lake, window), *_trainings(lake, window), *_late(lake, window), *_falls(lake, window),
+    ]  # fmt: skip
     return tuple(mark for mark in found if mark.day in window)
 
 
@@ -69,6 +72,12 @@ def _late(lake: Lake, window: Partitions) -> Iterator[Mark]:
     for (table, days), at in files.items():
         yield from (Mark(day=day, kind="late", text=f"late: {table}", at=at) for day in Partitions.from_text(days))
     yield from changed.values()
+
+
+def _falls(lake: Lake, window: Partitions) -> Iterator[Mark]:
+    for fall in falls_of(lake, window):
+        text = f"quality fell in {fall.feature} {fall.value}, seen on {fall.seen}"
+        yield Mark(day=fall.since, kind="fall", text=text, at=None)
 
 
 def _rows(lake: Lake, table: str, columns: str, window: Partitions) -> list[tuple[Any, ...]]:

@@ -22,6 +22,7 @@ from contrail.lake.lake import Lake
 from contrail.methods.calibration import worst
 from contrail.methods.intervals import Interval
 from contrail.methods.label_drift import LABEL
+from contrail.operations.before_labels import BeforeLabels, before_labels
 from contrail.operations.covered import Covered, covered
 from contrail.operations.decided import Decided, decided
 from contrail.operations.realised import Flagged, Realised, flagged, realised
@@ -87,6 +88,7 @@ class Summary:
 
     ``flagged`` is the share of recent predictions that are flagged, beside its usual range. ``decided`` is what the
     champion's decisions were worth, where the spec states costs. ``covered`` is how often labels lay within intervals.
+    ``before_labels`` has the estimates of days whose labels are not known, and the segments whose quality fell.
     """
 
     pipeline: str
@@ -102,6 +104,7 @@ class Summary:
     flagged: Flagged | None
     decided: Decided | None
     covered: Covered | None
+    before_labels: BeforeLabels | None
     drift: DriftSummary | None
     reports: str
 
@@ -128,6 +131,7 @@ def summarise(pipeline: Pipeline, lake: Lake) -> Summary:
         flagged=flagged(lake, champion) if champion else None,
         decided=decided(pipeline.spec, lake, champion) if champion else None,
         covered=covered(pipeline.spec, lake, champion) if champion else None,
+        before_labels=before_labels(lake, pipeline),
         drift=_drift(lake),
         reports=str(settings().reports / pipeline.name),
     )
@@ -287,6 +291,9 @@ def _quality_lines(found: Summary) -> list[tuple[str, str]]:
         lines.append(("Decisions", escape(found.decided.sentence)))
     if found.covered:
         lines.append(("Intervals", escape(found.covered.sentence)))
+    if found.before_labels:
+        lines.append(("Before labels", escape(found.before_labels.sentence)))
+        lines += [("Segment", f"[bold red]{escape(fall.text)}[/]") for fall in found.before_labels.falls]
     return lines
 
 

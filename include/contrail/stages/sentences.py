@@ -8,6 +8,7 @@ from contrail.stages.results import (
     LateResult,
     MaintainDetails,
     MaintainResult,
+    PerformanceDetails,
     PromoteDetails,
     PublishDetails,
     Result,
@@ -45,6 +46,9 @@ def _done(details: StageDetails, rows: int) -> str:
         case PromoteDetails():
             waits = "waits for an approver" if details.verdict == "waits" else "is refused"
             return f"version {details.model_version} {waits}"
+        case PerformanceDetails(measured=0) if details.estimated:
+            days = "1 day" if details.estimated == 1 else f"{details.estimated:,} days"
+            return f"no day measured, {days} estimated before labels"
         case GovernDetails():
             return f"{details.decision}; {'; '.join(details.reasons)}" if details.reasons else str(details.decision)
         case ScoreDetails(learned_from=(_, *_)):

@@ -15,16 +15,15 @@ def monitor(pipeline: str) -> DAG:
     spec = parse_pipeline(pipeline).spec
     after_predictions = PartitionedAssetTimetable(assets=asset(spec, "predictions"))
     days, back = spec.label.mature_after_days, spec.measured_again_days
-    first, mature = ("{{ days_before(" + RUN_DAY + ", " + str(n) + ") }}" for n in (days + back, days + 1))
+    first = "{{ days_before(" + RUN_DAY + ", " + str(days + back) + ") }}"
     with dag(
         spec, "monitor", stages=["drift", "performance"],
         schedule=after_predictions, max_active_runs=2,
         **day_form(spec, days_before=days_before, result_of=result_of),
     ) as made:  # fmt: skip
         drift = stage(spec, "drift")
-        performance = stage(
-            spec, "performance", partition_from=first, partition_to=mature, options={"only_stale": True}
-        )
+        # Up to the day itself: those that wait for labels are estimated.
+        performance = stage(spec, "performance", partition_from=first, options={"only_stale": True})
         # One day at a time: each must see what the others decided.
         govern = stage(spec, "govern", operator=DayOperator, max_active_tis_per_dag=1)
         retrain = RetrainOperator(

@@ -49,6 +49,7 @@ SUMMARY = Summary(
     flagged=Flagged(date(2024, 12, 29), 0.016, UsualShare(threshold=0.35, low=0.02, high=0.4)),
     decided=None,
     covered=None,
+    before_labels=None,
     drift=None,
     reports="reports",
 )

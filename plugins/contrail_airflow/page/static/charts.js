@@ -97,7 +97,7 @@ function series(uPlot, one) {
     dash: one.dash ? [4, 4] : undefined,
     fill: one.kind === "bars" ? mixed(stroke, 0.55) : undefined,
     paths: one.kind === "bars" ? uPlot.paths.bars({ size: [0.75, 24], align: 0 }) : undefined,
-    points: { show: false },
+    points: one.kind === "points" ? { show: true, size: 6, stroke, fill: stroke } : { show: false },
     spanGaps: false,
   };
 }
@@ -113,7 +113,7 @@ function marks(plot, found) {
   for (const { day, kind } of found) {
     const x = plot.valToPos(seconds(day), "x", true);
     if (x < left - 1 || x > left + width + 1) continue;
-    ctx.strokeStyle = ctx.fillStyle = colour({ refusal: "refused", promotion: "accent", late: "stale", correction: "stale" }[kind] ?? "waiting");
+    ctx.strokeStyle = ctx.fillStyle = colour({ refusal: "refused", promotion: "accent", late: "stale", correction: "stale", fall: "refused" }[kind] ?? "waiting");
     if (kind === "correction") {
       corner(ctx, x, top, 4 * devicePixelRatio);
       continue;

@@ -99,9 +99,11 @@ class View {
       panel(`Realised quality: ${METRICS[metric] ?? metric}`, {
         days, show: words.number,
         series: [
+          ...(found.segment ? [] : estimates(days, found)),
           { label: "Model", values: quality((one) => one.metric), colour: "accent" },
           ...(found.segment ? [] : [{ label: "Baseline", values: quality((one) => one.baseline), colour: "waiting", dash: true }]),
         ],
+        bands: found.segment ? [] : [[1, 2, 0.16]],
       }),
       panel("Calibration: predicted and found", {
         days, show: score,
@@ -135,7 +137,7 @@ class View {
         measured && tile("Outcomes known", words.rate(measured.labelled / measured.rows)),
         measured?.metric !== null && measured && tile(METRICS[found.metric] ?? found.metric, words.number(measured.metric)),
       ),
-      !measured && h("p", { class: "soft" }, "Its quality is not measured yet: not all outcomes are known."),
+      !measured && h("p", { class: "soft" }, waiting(found, day)),
       h("p", { class: "links" }, h("a", { class: "button", href: `?pipeline=${page.pipeline.name}&view=board&cell=${day}/score&until=${day}` }, "This day on the board"), h("a", { class: "button", href: `?pipeline=${page.pipeline.name}&view=one&day=${day}` }, "Its predictions, one by one")),
       found.segment && found.segments.length > 0 && h("p", { class: "soft" }, "All predictions of the day:"),
       shown,
@@ -149,6 +151,32 @@ class View {
 const whole = ({ span = "92", until, only }) => `${span}/${until}/${only}`;
 
 const byDay = (measured) => new Map(measured.map((one) => [one.day, one]));
+
+/** The ends of the interval before labels, and the estimate of days that have none yet: two hidden lines and a dashed one. */
+function estimates(days, { estimated, measured }) {
+  const [of, known] = [byDay(estimated), byDay(measured)];
+  const each = (pick) => days.map((day) => (of.has(day) ? pick(of.get(day)) : null) ?? null);
+  const waiting = (one) => (known.get(one.day)?.metric ?? null) === null;
+  const said = (at) => {
+    const one = of.get(days[at]);
+    return one.low === null ? words.number(one.estimate) : `${words.number(one.estimate)}, ${words.number(one.low)} to ${words.number(one.high)}`;
+  };
+  return [
+    { values: each((one) => one.high), colour: "accent", kind: "none", key: false },
+    { values: each((one) => one.low), colour: "accent", kind: "none", key: false },
+    { label: "Before labels", values: each((one) => one.estimate), colour: "stale", kind: "none", text: said },
+    { label: "Waiting", values: each((one) => (waiting(one) ? one.estimate : null)), colour: "stale", kind: "points", key: false },
+  ];
+}
+
+/** The estimate of a day without labels, in words. */
+function waiting(found, day) {
+  const one = byDay(found.estimated).get(day);
+  const name = METRICS[found.metric] ?? found.metric;
+  if (found.segment || !one || one.estimate === null) return "Its quality is not measured yet: not all outcomes are known. There is no estimate of it.";
+  if (one.low === null) return `Its quality is not measured yet: not all outcomes are known. ${name} is estimated at ${words.number(one.estimate)}; too few days have outcomes for an interval.`;
+  return `Its quality is not measured yet: not all outcomes are known. ${name} is estimated at ${words.number(one.estimate)}; on nine days of ten it lies from ${words.number(one.low)} to ${words.number(one.high)}.`;
+}
 
 /** A chart with its title, and beside it what each line says of the day under the cursor. */
 function panel(title, what) {
