@@ -90,7 +90,7 @@ def test_a_model_that_promises_too_little_is_moved_up() -> None:
     known = [Known(Expected(0.2, 0.01), 0.3 + RNG.normal(0, 0.02)) for _ in range(DAYS)]
     found = estimate("binary", "label_mean", Expected(0.2, 0.01), known)
     assert found.value == pytest.approx(0.3, abs=0.02)
-    assert found.low is not None and 0.2 < found.low
+    assert found.low is not None and found.low > 0.2
 
 
 def test_errors_of_a_regression_grow_with_its_predictions() -> None:

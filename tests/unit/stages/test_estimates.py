@@ -1,0 +1,155 @@
+"""Quality before labels in the lake: estimated once at a day's cut-off, kept when labels come, and segments that fall named."""
+
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.conftest import Prepare, Toy
+
+from contrail.lake import datasets
+from contrail.lake.datasets import Dataset
+from contrail.notify.messages import Kind, of_result
+from contrail.operations.before_labels import before_labels, estimated_days, falls_of
+from contrail.operations.prediction_days import prediction_days
+from contrail.partitions import Partitions
+from contrail.stages import performance
+
+FIRST, LAST = date(2024, 1, 1), date(2024, 2, 29)
+DAYS = Partitions(FIRST, LAST)
+LANDED = Partitions(FIRST, date(2024, 2, 28))  # the last day whose labels are mature is 27 February
+FALL = date(2024, 2, 20)
+ROWS = 90
+_NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+def _rows(days: Partitions) -> list[dict[str, Any]]:
+    """Parcels of three depots, whose labels come true as promised. In depot B they are turned around from FALL on."""
+    rng, found = np.random.default_rng(5), []
+    for day in days:
+        effect = rng.normal(0, 0.3)
+        for parcel in range(ROWS):
+            depot, p = "ABC"[parcel % 3], float(rng.uniform(0.02, 0.4))
+            late = rng.random() < 1 / (1 + np.exp(-(np.log(p / (1 - p)) + effect)))
+            late = bool(late) != (depot == "B" and day >= FALL)
+            found.append({
+                "partition_date": day, "ship_date": day, "parcel": parcel, "depot": depot, "probability": p,
+                "delay": 60.0 if late else 0.0, "visible_from": day, "model_name": "toy", "model_version": "3",
+            })  # fmt: skip
+    return found
+
+
+def _publish(toy: Toy, dataset: Dataset, rows: list[dict[str, Any]], partitions: Partitions) -> None:
+    fill = {"string": "x", "int": 0, "float": 0.0, "bool": False, "date": FIRST, "timestamp": _NOON}
+    default = {name: fill[column.type] if column.required else None for name, column in dataset.columns.items()}
+    known = [{name: value for name, value in row.items() if name in dataset.columns} for row in rows]
+    table = pa.Table.from_pylist([default | row for row in known], schema=dataset.arrow_schema())
+    toy.lake.publish(dataset, table, partitions, toy.stage_run("test", str(FIRST)).provenance({}))
+
+
+def _fill(toy: Toy) -> None:
+    rows = _rows(DAYS)
+    for dataset in (
+        datasets.validated(toy.spec, "parcels"),
+        datasets.features(toy.spec),
+        datasets.predictions(toy.spec),
+    ):
+        _publish(toy, dataset, rows, DAYS)
+    landed = [row for row in rows if row["partition_date"] in LANDED]
+    _publish(toy, datasets.validated(toy.spec, "deliveries"), landed, LANDED)
+
+
+@pytest.fixture
+def scored(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """Sixty scored days; the labels of the last two are not mature. There is no registry."""
+    package = SimpleNamespace(card=SimpleNamespace(label_mean=0.2))
+    monkeypatch.setattr(performance, "resolve", lambda *_: SimpleNamespace(package=package))
+    return prepared(_fill)
+
+
+def test_days_without_labels_are_estimated_and_the_estimate_stays_when_they_come(scored: Toy) -> None:
+    result = scored.run("performance", str(FIRST), str(LAST))
+    assert (result.details.measured, result.details.estimated) == (58, 60)
+    before = scored.sql("SELECT * FROM estimates ORDER BY ALL")
+    waiting = [one for one in estimated_days(scored.lake, "log_loss", DAYS) if one.found is None]
+    assert [one.day for one in waiting] == [date(2024, 2, 28), LAST]
+    assert all(one.low is not None and one.inside is None for one in waiting)
+    rest = Partitions(date(2024, 2, 29), date(2024, 3, 1))
+    late = [row for row in _rows(DAYS) if row["partition_date"] == LAST]
+    late.append({**late[0], "parcel": 999, "partition_date": rest.end})
+    _publish(scored, datasets.validated(scored.spec, "deliveries"), late, rest)
+    again = scored.run("performance", "2024-02-25", str(LAST))
+    assert (again.details.measured, again.details.estimated) == (5, 0)
+    assert scored.sql("SELECT * FROM estimates ORDER BY ALL") == before
+    assert estimated_days(scored.lake, "log_loss", DAYS)[-1].found is not None
+
+
+def test_an_estimate_uses_only_labels_that_its_cut_off_saw(scored: Toy) -> None:
+    scored.run("performance", str(FIRST), str(LAST))
+    rows = "SELECT partition_date, known_until, days FROM estimates WHERE metric = 'log_loss' ORDER BY 1"
+    lag = timedelta(days=scored.spec.label.mature_after_days + 1)
+    for day, until, days in scored.sql(rows):
+        assert until == day - lag
+        assert days == min(max((until - FIRST).days + 1, 0), 56)
+    whole = scored.sql("SELECT * FROM estimates WHERE partition_date = '2024-02-10' ORDER BY ALL")
+    # In the order of days, as a schedule does it.
+    _publish(scored, datasets.predictions(scored.spec), [row for row in _rows(DAYS) if row["parcel"] > 0], DAYS)
+    scored.run("performance", str(FIRST), "2024-02-01")
+    for day in range(2, 11):
+        scored.run("performance", f"2024-02-{day:02}")
+    parts = scored.sql("SELECT * FROM estimates WHERE partition_date = '2024-02-10' ORDER BY ALL")
+    assert [row[:4] for row in parts] == [row[:4] for row in whole]
+    assert [row[5] for row in parts] != [row[5] for row in whole], "other predictions, another estimate"
+
+
+def test_before_enough_days_have_labels_nothing_is_said_of_an_interval(scored: Toy) -> None:
+    result = scored.run("performance", str(FIRST), "2024-01-20")
+    assert result.details.estimated == 20
+    assert all(one.low is None and one.estimate is not None for one in estimated_days(scored.lake, "log_loss", DAYS))
+    found = before_labels(scored.lake, scored.pipeline)
+    assert found and found.judged == 0
+    assert found.sentence == "no interval has been judged yet"
+
+
+def test_without_any_labels_a_day_has_what_its_probabilities_promise(scored: Toy) -> None:
+    _publish(scored, datasets.validated(scored.spec, "deliveries"), [], LANDED)
+    result = scored.run("performance", "2024-02-28", str(LAST))
+    assert (result.details.measured, result.details.estimated, result.unchanged) == (0, 2, False)
+    assert scored.run("performance", "2024-02-28", str(LAST)).unchanged
+    found = before_labels(scored.lake, scored.pipeline)
+    assert found and [one.low for one in found.waiting] == [None, None]
+    assert "is estimated at 0.4" in found.sentence
+
+
+def test_the_segment_that_fell_is_named_within_three_days_and_told_once(scored: Toy) -> None:
+    result = scored.run("performance", str(FIRST), str(LAST))
+    (fall,) = falls_of(scored.lake, DAYS)
+    assert (fall.feature, fall.value, fall.since) == ("depot", "B", FALL)
+    assert fall.seen < FALL + timedelta(days=3)
+    assert fall.last == date(2024, 2, 27)
+    assert result.details.fell == (f"depot B since {FALL} (seen on {fall.seen})",)
+    message = of_result("toy", "toy", result.details)
+    assert message and message.kind == Kind.quality and "depot B since 2024-02-20" in message.happened
+    again = scored.run("performance", "2024-02-24", str(LAST))
+    assert again.details.fell == (), "an episode is told when it begins"
+    summary = before_labels(scored.lake, scored.pipeline)
+    assert summary and [one.text for one in summary.falls] == ["quality fell in depot B since 2024-02-20"]
+    (mark,) = [one for one in prediction_days(scored.lake, scored.pipeline).marks if one.kind == "fall"]
+    assert mark.day == FALL
+
+
+def test_a_segment_is_measured_like_its_rows(scored: Toy) -> None:
+    scored.run("performance", "2024-01-05")
+    (loss, excess, labelled), *_ = scored.sql(
+        "SELECT loss, excess, labelled FROM segment_quality WHERE value = 'A' AND partition_date = '2024-01-05'"
+    )
+    day = [row for row in _rows(DAYS) if row["partition_date"] == date(2024, 1, 5)]
+    p, y = np.array([row["probability"] for row in day]), np.array([row["delay"] > 15 for row in day])
+    own = np.array([row["depot"] == "A" for row in day])
+    losses = -np.where(y, np.log(p), np.log(1 - p))
+    above = losses + p * np.log(p) + (1 - p) * np.log(1 - p)
+    assert labelled == own.sum() == 30
+    assert loss == pytest.approx(losses[own].mean())
+    assert excess == pytest.approx(above[own].mean() - above[~own].mean())
