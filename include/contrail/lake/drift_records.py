@@ -9,20 +9,24 @@ def drift(_: PipelineSpec) -> Dataset:
     return Dataset(
         name="drift",
         doc="Drift of a day from the days before it: one row for each feature, one for all of them "
-        "(feature *), and one for the newest mature labels (feature label).",
+        "(feature *), one for the newest mature labels (feature label), one for the published predictions (feature (scores)) "
+        "and one for their reasons (feature (reasons)).",
         columns={
             **PARTITION_COLUMN,
             "feature": documented(
                 "string",
-                "Name of a feature, * or label. Row * judges all features of the day. Row label judges the newest labels "
-                "that were mature at the day's cut-off: those of mature_after_days + 1 days before. It is absent until "
-                "such labels exist.",
+                "Name of a feature, *, label, (scores) or (reasons). Row * judges all features of the day. Row label judges the "
+                "newest labels that were mature at the day's cut-off: those of mature_after_days + 1 days before. Rows "
+                "(scores) and (reasons) judge the published predictions. A row is absent until its labels, or enough days with "
+                "predictions, exist.",
             ),
             "statistic": documented(
                 "string",
-                "earth_mover (a feature), max_exceedance (*) or mean_residual (label). mean_residual is the mean label minus "
-                "the mean prediction over the last raise_days days, as the distance from its usual value. Each day "
-                "counts at most as its usual range allows.",
+                "earth_mover (a feature), max_exceedance (*), mean_residual (label), quantile_distance ((scores)) or "
+                "share_distance ((reasons)). mean_residual is the mean label minus the mean prediction over the last raise_days "
+                "days, as the distance from its usual value. Each day counts at most as its usual range allows. "
+                "quantile_distance is the mean distance of the predictions' quantiles from those of the days before. "
+                "share_distance is the share of the reasons' contributions that moved to other features.",
             ),
             "value": documented(
                 "float",
@@ -51,10 +55,14 @@ def drift(_: PipelineSpec) -> Dataset:
                 "label: value is above threshold.",
             ),
             "unusual_days": documented(
-                "int", "The most unusual days that one feature has among the last of_days (row * only).", required=False
+                "int",
+                "The most unusual days that one feature has among the last of_days. Null in the rows of features and label.",
+                required=False,
             ),
             "verdict": documented(
-                "string", "ok, watch or drift in row *; ok or drift in row label; null in the others.", required=False
+                "string",
+                "ok, watch or drift in the rows *, (scores) and (reasons); ok or drift in row label; null in the others.",
+                required=False,
             ),
             "rows": documented("int", "Rows of the partition. In row label: labelled rows of the measured day."),
             "model_name": documented("string", "Model whose training window says what is usual."),
@@ -73,18 +81,25 @@ def drift_profiles(_: PipelineSpec) -> Dataset:
         "residuals of the labels. A row that was made of other data files than are published is counted again before use.",
         columns={
             **PARTITION_COLUMN,
-            "model": documented("string", "SHA-256 that identifies the model's trees and drift reference."),
-            "kind": documented("string", "features, decisions or label."),
-            "feature": documented("string", "Name of a feature; decision or label in the rows of these."),
+            "model": documented(
+                "string",
+                "SHA-256 that identifies the model's trees and drift reference; * for counts of every model's.",
+            ),
+            "kind": documented("string", "features, decisions, label or predictions."),
+            "feature": documented("string", "Name of a feature; decision, label or (scores) in the rows of these."),
             "rows": documented("int", "Rows that were counted. In the row of the labels: rows with a label."),
             "counts": documented(
                 "string",
                 "Rows in each bin of the model's drift reference, as a JSON list; the last bin has missing values. Of "
-                "decisions: those not flagged and those flagged. Null in the row of the labels.",
+                "decisions: those not flagged and those flagged. Of (scores): the model's version, and 19 quantiles of its "
+                "predictions. Null in the row of the labels, and of a feature that is a reason.",
                 required=False,
             ),
             "residual": documented(
-                "float", "Sum of label minus prediction over the rows (row of the labels only).", required=False
+                "float",
+                "Sum of label minus prediction over the rows, in the row of the labels. Of a feature that is a reason of "
+                "predictions: sum of the sizes of its contributions.",
+                required=False,
             ),
             "made_of": documented(
                 "string",

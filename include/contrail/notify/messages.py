@@ -168,6 +168,8 @@ def _of_drift(where: str, pipeline: str, details: DriftDetails, link: str) -> Me
     begun = {
         "the features began to differ from the days before": details.drift_begins,
         "the labels known by then began to differ from what the model expects": details.label_drift_begins,
+        "the predictions began to differ from the days before": details.prediction_drift_begins,
+        "the reasons of predictions began to differ from the days before": details.reason_drift_begins,
     }
     found = [f"{what} on {', '.join(days)}" for what, days in begun.items() if days]
     if not found:

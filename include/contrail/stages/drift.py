@@ -6,7 +6,7 @@ Others decide what follows from a verdict. The statistics are in ``contrail.meth
 ``contrail.methods.label_drift``.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 
 from contrail.adapters.registry import RegisteredModel
@@ -17,12 +17,14 @@ from contrail.methods.drift import day_statistics
 from contrail.methods.drift_verdicts import history_days, verdicts
 from contrail.methods.flagged import RUN_DAYS, unusual_days
 from contrail.methods.label_drift import label_statistic
-from contrail.partitions import as_ranges
+from contrail.methods.prediction_drift import REASONS, SCORES
+from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
 from contrail.stages.fitting import fitted
 from contrail.stages.measuring.measured import LabelDay, Measured, published_rows
 from contrail.stages.measuring.page import draw
+from contrail.stages.measuring.predictions import PredictionDrift, measure_predictions
 from contrail.stages.options import DriftOptions as Options
 from contrail.stages.profiles import decisions_of, histograms_of, residuals_of
 from contrail.stages.results import DriftDetails, StageResult
@@ -52,7 +54,8 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
     run.progress(
         f"days measured: {len(own)}, with drift: {drifting}; labels: {len(labels)}, with drift: {len(label_drifting)}"
     )
-    rows = published_rows(measured)
+    predictions = measure_predictions(run, measured.model)
+    rows = published_rows(measured, predictions)
     name, version = measured.model.name, str(measured.model.version)
     provenance = run.provenance(inputs, model_name=name, model_version=version)
     published = run.lake.publish(drift_records.drift(run.pipeline.spec), rows, run.partitions, provenance)
@@ -71,9 +74,15 @@ def execute(run: StageRun[Options]) -> StageResult[DriftDetails]:
         label_drift_begins=tuple(map(str, measured.label_begins)),
         without_labels=_ranges_without(run, labels),
         unusually_flagged=unusual,
+        prediction_drift_begins=_begins(predictions, SCORES, run.partitions),
+        reason_drift_begins=_begins(predictions, REASONS, run.partitions),
     )
     reports = draw(run, measured, inputs["features"])
     return result_of(run, details, rows=rows.num_rows, snapshots={"drift": published}, reports=reports)
+
+
+def _begins(found: Sequence[PredictionDrift], name: str, partitions: Partitions) -> tuple[str, ...]:
+    return tuple(str(day) for each in found if each.name == name for day in each.begins(partitions))
 
 
 def _empty(run: StageRun[Options]) -> bool:

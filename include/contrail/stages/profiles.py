@@ -7,7 +7,7 @@ profiles does not belong here.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import chain
@@ -24,18 +24,21 @@ from contrail.lake import drift_records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.flagged import flagged_counts
 from contrail.lake.labels import make_labels, mature_days
+from contrail.lake.predicted import predicted_counts
 from contrail.lake.sessions import session
 from contrail.methods.drift import Histograms, day_histograms
 from contrail.methods.label_drift import LABEL, ResidualSums
+from contrail.methods.prediction_drift import SCORES, PredictedDay
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
 
-Kind = Literal["features", "decisions", "label"]
+Kind = Literal["features", "decisions", "label", "predictions"]
 Inputs = Mapping[str, int | None]
 Row = dict[str, Any]
 
 _TABLE = "drift_profiles"
+EVERY_MODEL = "*"
 _ROWS = 65_536  # in a batch: of 60 features, 31 MB
 
 
@@ -113,6 +116,40 @@ def residuals_of(
     return {day: (row["rows"], row["residual"] / row["rows"]) for day, (row,) in found.items() if row["rows"]}
 
 
+def predicted_days(run: StageRun[StageOptions], model: RegisteredModel, window: Partitions) -> dict[date, PredictedDay]:
+    """Return the published predictions of each day, whatever version made them, as quantiles and sums of reasons.
+
+    Args:
+        run: The stage.
+        model: The one that the run measures against.
+        window: The days.
+    """
+    if not run.lake.exists("predictions"):
+        return {}
+    snapshot = run.lake.snapshot_id("predictions")
+
+    def count(days: list[date]) -> list[Row]:
+        counted = predicted_counts(run.lake, run.pipeline.spec, days, snapshot)
+        return [
+            row
+            for day, one in counted.items()
+            for row in (
+                _row(day, SCORES, one.rows, counts=[one.version, *one.quantiles]),
+                *(_row(day, name, one.rows, residual=size) for name, size in one.reasons.items()),
+            )
+        ]
+
+    made_of = {day: _digest(names) for day, names in run.lake.made_of("predictions", window, snapshot).items()}
+    profiles = _Profiles(run, model, "predictions", {"predictions": snapshot}, every_model=True)
+    found = {}
+    for day, rows in profiles.of(window, made_of, count).items():
+        scores = next(row for row in rows if row["feature"] == SCORES)
+        version, *quantiles = json.loads(scores["counts"])
+        reasons = {row["feature"]: row["residual"] for row in rows if row["feature"] != SCORES}
+        found[day] = PredictedDay(version, scores["rows"], tuple(quantiles), dict(sorted(reasons.items())))
+    return found
+
+
 # ---- the table ----
 
 
@@ -124,6 +161,7 @@ class _Profiles:
     model: RegisteredModel
     kind: Kind
     inputs: Inputs
+    every_model: bool = False
 
     def of(
         self, window: Partitions, made_of: Mapping[date, str], count: Callable[[list[date]], list[Row]]
@@ -139,7 +177,7 @@ class _Profiles:
 
     @property
     def _scope(self) -> dict[str, str]:
-        return {"model": self.model.package.digest, "kind": self.kind}
+        return {"model": EVERY_MODEL if self.every_model else self.model.package.digest, "kind": self.kind}
 
     def _known(self, window: Partitions, made_of: Mapping[date, str]) -> dict[date, list[Row]]:
         if not self.run.lake.exists(_TABLE):
@@ -165,7 +203,9 @@ def _by_day(rows: Iterable[Row]) -> dict[date, list[Row]]:
     return found
 
 
-def _row(day: date, feature: str, rows: int, counts: list[int] | None = None, residual: float | None = None) -> Row:
+def _row(
+    day: date, feature: str, rows: int, counts: Sequence[object] | None = None, residual: float | None = None
+) -> Row:
     text = None if counts is None else json.dumps(counts)
     return {PARTITION: day, "feature": feature, "rows": rows, "counts": text, "residual": residual}
 

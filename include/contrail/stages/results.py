@@ -114,6 +114,8 @@ class DriftDetails(StageDetails):
     """Days with drift, and those on which it began; ``verdict`` is the last day's.
 
     ``unusually_flagged`` names the days up to which the share of flagged predictions left its usual range.
+    ``prediction_drift_begins`` and ``reason_drift_begins`` name the days on which the predictions, or what their reasons
+    name, began to differ from the days before.
     """
 
     model_name: str
@@ -127,6 +129,8 @@ class DriftDetails(StageDetails):
     label_drift_begins: tuple[str, ...]
     without_labels: tuple[str, ...]
     unusually_flagged: tuple[str, ...] = ()
+    prediction_drift_begins: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    reason_drift_begins: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
 
 
 class PeriodCalibration(Frozen):

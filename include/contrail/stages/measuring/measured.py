@@ -16,6 +16,7 @@ from contrail.methods.drift_verdicts import DayVerdict
 from contrail.methods.histograms import Floats
 from contrail.methods.label_drift import LABEL
 from contrail.partitions import Partitions
+from contrail.stages.measuring.predictions import PredictionDrift, prediction_rows
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,12 @@ class Measured:
         return [day for day in raised if day in self.partitions and day - timedelta(days=1) not in raised]
 
 
-def published_rows(measured: Measured) -> pa.Table:
-    """The rows of the table ``drift``: for each day its features, its verdict and its labels."""
+def published_rows(measured: Measured, predictions: list[PredictionDrift]) -> pa.Table:
+    """The rows of the table ``drift``: for each day its features, its verdict, its labels, and its predictions."""
     features = _feature_rows(measured)
-    return pa.concat_tables([features, _label_rows(measured, features.schema)])
+    days = {measured.statistics.days[i] for i in measured.inside}
+    of_predictions = prediction_rows(predictions, measured.model, days, features.schema)
+    return pa.concat_tables([features, _label_rows(measured, features.schema), of_predictions])
 
 
 def _label_rows(measured: Measured, schema: pa.Schema) -> pa.Table:
