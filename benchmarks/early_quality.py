@@ -5,8 +5,9 @@ for September to December; on bike_demand of a model for each month, of the year
 mature at its day's cut-off. All choices were made on April to August of flight_delay.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -33,9 +34,7 @@ class _World:
     labels: Floats
     predictions: Floats
     segments: Mapping[str, npt.NDArray[np.object_]]
-
-    def __post_init__(self) -> None:
-        assert len(self.days) == len(self.labels) == len(self.predictions)
+    parts: Sequence[date]  # from which on another model predicts
 
     @property
     def known(self) -> list[date]:
@@ -56,7 +55,8 @@ def _world(pipeline: str, year: tuple[str, str], parts: Sequence[tuple[date, dat
     known = ~np.isnan(predictions)
     rows = found.rows.filter(pa.array(known))
     segments = {name: np.array(rows[name].to_pylist(), object) for name in found.spec.train.segments}
-    return _World(found.spec, found.days[known], found.labels[known], predictions[known], segments)
+    starts = [first for first, _, _ in parts]
+    return _World(found.spec, found.days[known], found.labels[known], predictions[known], segments, starts)
 
 
 def _months(first: date, count: int) -> list[date]:
@@ -227,8 +227,113 @@ def _power(world: _World, usual: Mapping[date, Any], name: tuple[str, str], shar
     return _named(usual, _compared(world, labels), name)
 
 
+# ---- drift of predictions and of reasons ----
+
+
+def _predicted(world: _World) -> dict[date, Any]:
+    from contrail.methods.prediction_drift import QUANTILES, PredictedDay
+
+    found = {}
+    for day in world.known:
+        own = world.predictions[world.days == np.datetime64(day)]
+        version = max(start for start in world.parts if start <= day)
+        found[day] = PredictedDay(str(version), len(own), tuple(np.quantile(own, QUANTILES).tolist()), {})
+    return found
+
+
+def _published() -> dict[date, Any]:
+    """The published predictions of October to December, with their reasons."""
+    from contrail.config.pipeline import load_pipeline
+    from contrail.config.settings import settings
+    from contrail.lake.lake import Lake
+    from contrail.lake.predicted import predicted_counts
+    from contrail.methods.prediction_drift import PredictedDay
+    from contrail.partitions import Partitions
+
+    spec, lake = load_pipeline("flight_delay").spec, Lake(settings(), "flight_delay")
+    counted = predicted_counts(lake, spec, Partitions.parse("2013-10-01", "2013-12-31"))
+    return {day: PredictedDay(one.version, one.rows, one.quantiles, one.reasons) for day, one in counted.items()}
+
+
+def _drifting(world: _World, days: Mapping[date, Any], name: str) -> list[date]:
+    from contrail.methods.drift_verdicts import verdicts
+    from contrail.methods.prediction_drift import moved
+
+    found = moved(days, name, world.spec.drift)
+    unusual = [(day, {name} if one.unusual else set[str]()) for day, one in found.items()]
+    return [one.day for one in verdicts(unusual, world.spec.drift) if one.verdict == "drift"]
+
+
+def _begins(days: Sequence[date], first: date, last: date) -> int:
+    return sum(first <= day <= last and day - timedelta(days=1) not in days for day in days)
+
+
+def _soon(world: _World, days: Mapping[date, Any], name: str, change: Callable[[Any], Any]) -> float:
+    """The share of changes that raise drift within three days, over the days on which one may begin."""
+    from contrail.methods.prediction_drift import moved, reach_days
+
+    usual, known, tries = _drifting(world, days, name), sorted(moved(days, name, world.spec.drift)), []
+    for start in known[: -SOON or None : EVERY]:
+        if start - timedelta(days=1) in usual:
+            continue
+        soon, first = start + timedelta(days=SOON), start - timedelta(days=reach_days(world.spec.drift))
+        near = {day: one if day < start else change(one) for day, one in days.items() if first <= day < soon}
+        tries.append(any(day >= start for day in _drifting(world, near, name)))
+    return float(np.mean(tries))
+
+
+def _shifted(by: float) -> Callable[[Any], Any]:
+    def change(day: Any) -> Any:
+        odds = np.log(day.quantiles) - np.log1p(-np.array(day.quantiles)) + by
+        return replace(day, quantiles=tuple((1 / (1 + np.exp(-odds))).tolist()))
+
+    return change
+
+
+def _without(count: int, days: Mapping[date, Any]) -> Callable[[Any], Any]:
+    """The features that reasons name most are named no more, as if they said nothing."""
+    sizes = Counter[str]()
+    for day in days.values():
+        sizes.update(day.reasons)
+    lost = {name for name, _ in sizes.most_common(count)}
+    return lambda day: replace(day, reasons={name: size for name, size in day.reasons.items() if name not in lost})
+
+
+def _predictions(world: _World) -> list[str]:
+    from contrail.methods.prediction_drift import REASONS, SCORES
+
+    days, published = _predicted(world), _published()
+    scores, reasons = _drifting(world, days, SCORES), _drifting(world, published, REASONS)
+    autumn = (date(2013, 10, 1), date(2013, 12, 31))
+    spring = (date(2013, 5, 15), date(2013, 8, 31))
+    quarter = _begins(scores, *spring) / ((spring[1] - spring[0]).days + 1) * QUARTER
+    planted = [
+        (f"all predictions {by:+g} in log-odds", _soon(world, days, SCORES, _shifted(by)))
+        for by in (-1.0, 0.5, 1.0, 2.0)
+    ]
+    for count in (1, 3, 6):
+        what = f"of the features that reasons name most, {count} are named no more"
+        planted.append((what, _soon(world, published, REASONS, _without(count, published))))
+    return [
+        "### Drift of predictions and of reasons",
+        "",
+        "| | goal | April to August | October to December |",
+        "|---|---|---|---|",
+        f"| drift of predictions begins a quarter, nothing planted | ≤ 1 | {quarter:.2g} | {_begins(scores, *autumn)} |",
+        f"| drift of reasons begins, nothing planted | ≤ 1 | – | {_begins(reasons, *autumn)} |",
+        "",
+        "| planted for three days | raised within them |",
+        "|---|---:|",
+        *(f"| {what} | {share:.0%} |" for what, share in planted),
+        "",
+        "Days of flights are predicted very differently, because of the weather of the day before. So only a large change of all "
+        "predictions is seen here. Drift of the features sees smaller ones.",
+        "",
+    ]
+
+
 def measure() -> str:
-    """Two tables: the coverage of the intervals, and falls of segments. There is no timing."""
+    """Tables of the intervals' coverage, of falls of segments, and of drift of predictions. There is no timing."""
     flights, bikes = _flights(), _bikes()
     return "\n".join([
         "## Quality before labels",
@@ -247,4 +352,5 @@ def measure() -> str:
         "flight_delay by carrier and origin, the segments with twenty flights a day or more.",
         "",
         *_segments(flights),
+        *_predictions(flights),
     ])  # fmt: skip

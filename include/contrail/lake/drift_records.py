@@ -3,6 +3,20 @@
 from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION, PARTITION_COLUMN, Dataset, documented
 
+_FEATURE = (
+    "Name of a feature, *, label, (scores) or (reasons). Row * judges all features of the day. Row label judges the "
+    "newest labels that were mature at the day's cut-off: those of mature_after_days + 1 days before. Rows "
+    "(scores) and (reasons) judge the published predictions. A row is absent until its labels, or enough days with "
+    "predictions, exist."
+)
+_STATISTIC = (
+    "earth_mover (a feature), max_exceedance (*), mean_residual (label), quantile_distance ((scores)) or "
+    "share_distance ((reasons)). mean_residual is the mean label minus the mean prediction over the last raise_days "
+    "days, as the distance from its usual value. Each day counts at most as its usual range allows. "
+    "quantile_distance is the mean distance of the predictions' quantiles from those of the days before. "
+    "share_distance is the share of the reasons' contributions that moved to other features."
+)
+
 
 def drift(_: PipelineSpec) -> Dataset:
     """``drift``: one row per feature and day. Row ``*`` has the features' verdict, row ``label`` the label's."""
@@ -13,21 +27,8 @@ def drift(_: PipelineSpec) -> Dataset:
         "and one for their reasons (feature (reasons)).",
         columns={
             **PARTITION_COLUMN,
-            "feature": documented(
-                "string",
-                "Name of a feature, *, label, (scores) or (reasons). Row * judges all features of the day. Row label judges the "
-                "newest labels that were mature at the day's cut-off: those of mature_after_days + 1 days before. Rows "
-                "(scores) and (reasons) judge the published predictions. A row is absent until its labels, or enough days with "
-                "predictions, exist.",
-            ),
-            "statistic": documented(
-                "string",
-                "earth_mover (a feature), max_exceedance (*), mean_residual (label), quantile_distance ((scores)) or "
-                "share_distance ((reasons)). mean_residual is the mean label minus the mean prediction over the last raise_days "
-                "days, as the distance from its usual value. Each day counts at most as its usual range allows. "
-                "quantile_distance is the mean distance of the predictions' quantiles from those of the days before. "
-                "share_distance is the share of the reasons' contributions that moved to other features.",
-            ),
+            "feature": documented("string", _FEATURE),
+            "statistic": documented("string", _STATISTIC),
             "value": documented(
                 "float",
                 "Value of the statistic on this day. earth_mover is the distance of the feature's distribution from that of the "

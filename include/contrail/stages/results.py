@@ -24,12 +24,8 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-def _is_zero(value: int) -> bool:
-    return value == 0
-
-
-def _is_empty(value: Sized) -> bool:
-    return len(value) == 0
+def _is_empty(value: Sized | int) -> bool:
+    return not value
 
 
 class IngestDetails(StageDetails):
@@ -164,7 +160,7 @@ class PerformanceDetails(StageDetails):
 
     measured: int
     immature: tuple[str, ...]
-    estimated: int = Field(default=0, exclude_if=_is_zero)
+    estimated: int = Field(default=0, exclude_if=_is_empty)
     fell: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     quality: Mapping[str, PooledQuality] = Field(default={}, exclude_if=_is_empty)
     without_predictions: tuple[str, ...] | None = Field(default=None, exclude_if=_is_none)
