@@ -235,7 +235,7 @@ function drift(found, open) {
   return h(
     "section", {},
     h("h2", {}, "Drift", " ", doc("docs/drift.html", "What it means", { class: "doc beside" })),
-    h("p", { class: "soft" }, "Each column is a day. A filled cell is a feature that moved from the days before and from the training window, and moved predictions, more than on nearly all days of the window. A dark one did so twice as far."),
+    h("p", { class: "soft" }, "Each column is a day. A filled cell is a feature that moved from the days before and from the training window, and moved predictions, more than on nearly all days of the window. A dark one did so twice as far. Rows in brackets are of the predictions, and of the reasons that they have."),
     h("div", { class: "table" }, table),
     rest > 0 && h("p", { class: "soft" }, `${words.so(rest, "feature")} with less drift ${rest === 1 ? "is" : "are"} not shown.`),
   );
