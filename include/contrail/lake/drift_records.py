@@ -13,8 +13,8 @@ _STATISTIC = (
     "earth_mover (a feature), max_exceedance (*), mean_residual (label), quantile_distance ((scores)) or "
     "share_distance ((reasons)). mean_residual is the mean label minus the mean prediction over the last raise_days "
     "days, as the distance from its usual value. Each day counts at most as its usual range allows. "
-    "quantile_distance is the mean distance of the predictions' quantiles from those of the days before. "
-    "share_distance is the share of the reasons' contributions that moved to other features."
+    "The quantile distance is the mean distance of the predictions' quantiles from those of the days before. "
+    "The share distance is the share of the reasons' contributions that moved to other features."
 )
 
 
@@ -23,8 +23,8 @@ def drift(_: PipelineSpec) -> Dataset:
     return Dataset(
         name="drift",
         doc="Drift of a day from the days before it: one row for each feature, one for all of them "
-        "(feature *), one for the newest mature labels (feature label), one for the published predictions (feature (scores)) "
-        "and one for their reasons (feature (reasons)).",
+        "(feature *), and one for the newest mature labels (feature label). Rows (scores) and (reasons) are of the published "
+        "predictions.",
         columns={
             **PARTITION_COLUMN,
             "feature": documented("string", _FEATURE),

@@ -143,10 +143,13 @@ def test_a_label_that_lands_on_the_next_day_counts(scored: Toy) -> None:
     assert scored.sql("SELECT labelled FROM performance") == [(39,)]
 
 
-def test_nothing_mature_publishes_nothing(scored: Toy) -> None:
+def test_what_is_not_mature_is_estimated_and_not_measured(scored: Toy) -> None:
     result = scored.run("performance", "2024-01-05", "2024-01-06")
-    assert result.unchanged
-    assert result.as_dict()["details"] == {"measured": 0, "immature": ["2024-01-05..2024-01-06"]}
+    waiting = {"measured": 0, "immature": ["2024-01-05..2024-01-06"]}
+    assert (result.unchanged, result.rows) == (False, 0)
+    assert result.as_dict()["details"] == {**waiting, "estimated": 2}
+    again = scored.run("performance", "2024-01-05", "2024-01-06")
+    assert (again.unchanged, again.as_dict()["details"]) == (True, waiting)
     assert not scored.lake.exists("performance")
 
 

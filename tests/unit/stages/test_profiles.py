@@ -131,10 +131,11 @@ def test_a_day_is_counted_once_for_each_model(
 ) -> None:
     publish_decisions(toy, Partitions(date(2024, 3, 1), LAST), 2)
     labelled("2024-03-09")
-    assert [kind for kind, _ in counted] == ["features", "label", "decisions"]
+    assert [kind for kind, _ in counted] == ["features", "label", "predictions", "decisions"]
     counted.clear()
     labelled("2024-03-10")
-    assert counted == [("features", "03-10"), ("label", "03-08"), ("decisions", "03-10")], "only what is new"
+    new = [("features", "03-10"), ("label", "03-08"), ("predictions", "03-10"), ("decisions", "03-10")]
+    assert counted == new, "only what is new"
     counted.clear()
     labelled("2024-03-10")
     assert counted == []
@@ -142,8 +143,8 @@ def test_a_day_is_counted_once_for_each_model(
     other = Package(model.reference.model_copy(update={"day_threshold": 9.0}).to_json())
     model.model = type(model.model)("toy", "4", model.model.folder, other)
     labelled("2024-03-10")
-    assert [kind for kind, _ in counted] == ["features", "label", "decisions"]
-    assert (first, toy.sql("SELECT count(DISTINCT model) FROM drift_profiles")) == ([(1,)], [(2,)])
+    assert [kind for kind, _ in counted] == ["features", "label", "decisions"], "predictions are every model's"
+    assert (first, toy.sql("SELECT count(DISTINCT model) FROM drift_profiles")) == ([(2,)], [(3,)])
 
 
 def test_a_day_that_is_published_again_is_counted_again(

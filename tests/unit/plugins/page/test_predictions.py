@@ -25,3 +25,16 @@ def test_a_segment_that_is_none_is_refused_in_words(visit: Visit, toy_models: To
         assert f"no segment '{name}'. Segments: depot" in answer.json()["detail"]
     unknown = visit("analyst").get("api/toy/predictions", params={"by": "depot", "of": EVIL}).json()
     assert (unknown["scored"], unknown["segment"]["value"]) == ([], EVIL)
+
+
+def test_days_are_shown_with_their_estimate_and_none_is_made_up(visit: Visit, toy_models: Toy) -> None:
+    asked = "api/toy/predictions"
+    assert visit("analyst").get(asked).json()["estimated"] == []
+    toy_models.run("performance", "2024-02-26", "2024-02-28")
+    found = visit("analyst").get(asked).json()
+    days = [(one["day"], one["metric"]) for one in found["estimated"]]
+    assert days == [(day["day"], found["metric"]) for day in found["scored"]]
+    assert all(one["estimate"] > 0 for one in found["estimated"])
+    assert {(one["low"], one["high"]) for one in found["estimated"]} == {(None, None)}, "too few days have labels"
+    of_segment = visit("analyst").get(asked, params={"by": "depot", "of": "A"}).json()
+    assert of_segment["estimated"] == []
