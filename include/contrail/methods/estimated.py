@@ -172,7 +172,7 @@ def _spread_of_auc(area: float, positives: float, negatives: float) -> float:
 def _regression(of: Mapping[str, float]) -> dict[str, Expected]:
     scale = float(np.sqrt(of["squares"] / of["rows"]))
     errors = {name: Expected(0.0, scale) for name in ("rmse", "mae", "bias")}
-    return {"label_mean": Expected(of["p"] / of["rows"], scale), **errors} if scale else {}
+    return {"label_mean": Expected(of["p"] / of["rows"], scale), **errors}
 
 
 def estimate(task: Task, metric: str, expected: Expected, known: Sequence[Known]) -> Estimate:
@@ -189,6 +189,8 @@ def estimate(task: Task, metric: str, expected: Expected, known: Sequence[Known]
         known: The days whose labels were known; only these count.
     """
     days = [one for one in known if np.isfinite(one.found) and (task == "binary" or one.expected.scale > 0)]
+    if task == "regression" and not expected.scale:
+        return Estimate(None, None, None, len(days))  # errors of predictions that are all 0 have no unit
     if len(days) < LEAST_DAYS:
         return Estimate(expected.value if task == "binary" else None, None, None, len(days))
     strayed = np.array([one.found - one.expected.value for one in days])

@@ -64,7 +64,8 @@ def test_a_regression_promises_no_error() -> None:
     sums.add(np.array([0, 0, 1]), np.array([3.0, 4.0, 0.0]))
     assert sums.of_day(0)["rmse"] == Expected(0.0, np.sqrt(12.5))
     assert sums.of_day(0)["label_mean"].value == 3.5
-    assert sums.of_day(1) == {}, "errors of nothing have no unit"
+    known = [Known(Expected(0.0, 9.0), 1.0)] * DAYS
+    assert estimate("regression", "rmse", sums.of_day(1)["rmse"], known).value is None, "errors of nothing have no unit"
 
 
 def day(effect: float, rows: int) -> Known:
