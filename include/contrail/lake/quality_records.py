@@ -4,19 +4,8 @@ from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION_COLUMN, Dataset, documented
 
 
-def estimates(spec: PipelineSpec) -> Dataset:
+def estimates(_: PipelineSpec) -> Dataset:
     """``estimates``: the quality of a day, estimated at its cut-off, before its labels."""
-    binary = spec.task == "binary"
-    expected = (
-        "The metric that the day's probabilities promise: its expectation if labels come true as they say."
-        if binary
-        else "The mean prediction for label_mean; 0 for a metric of errors, because predictions promise no error."
-    )
-    scale = (
-        "Standard deviation that chance alone gives the metric, if labels come true as the probabilities say."
-        if binary
-        else "Root mean square of the day's predictions, the unit in which errors of days are compared."
-    )
     return Dataset(
         name="estimates",
         doc="Quality of a day's predictions, estimated when no label of it was known. A row stays as it was when the labels "
@@ -27,8 +16,16 @@ def estimates(spec: PipelineSpec) -> Dataset:
             "model_version": documented("string", "Version of that model."),
             "metric": documented("string", "Column of performance that the row estimates."),
             "rows": documented("int", "Rows with a prediction."),
-            "expected": documented("float", expected),
-            "scale": documented("float", scale),
+            "expected": documented(
+                "float",
+                "What the day's probabilities promise of the metric, if labels come true as they say. Of a regression: the mean "
+                "prediction for label_mean, and 0 for errors, because predictions promise none.",
+            ),
+            "scale": documented(
+                "float",
+                "Standard deviation that chance alone gives the metric, if labels come true as the probabilities say. Of a "
+                "regression: root mean square of the predictions, in which errors of days are compared.",
+            ),
             "estimate": documented(
                 "float",
                 "Estimate of the metric: what is expected, moved by how earlier days strayed from it. Null where nothing tells "
@@ -52,10 +49,8 @@ def estimates(spec: PipelineSpec) -> Dataset:
     )
 
 
-def segment_quality(spec: PipelineSpec) -> Dataset:
+def segment_quality(_: PipelineSpec) -> Dataset:
     """``segment_quality``: the realised quality of each segment's day, and where it fell."""
-    loss = "log loss" if spec.task == "binary" else "absolute error"
-    expected = " above the one that the probabilities promise" if spec.task == "binary" else ""
     return Dataset(
         name="segment_quality",
         doc="Realised quality of each segment on each day: the values of train.segments with twenty labelled rows or more. It "
@@ -69,10 +64,11 @@ def segment_quality(spec: PipelineSpec) -> Dataset:
             "labelled": documented("int", "Rows with a known label."),
             "label_mean": documented("float", "Mean label of these rows."),
             "prediction_mean": documented("float", "Mean prediction of these rows."),
-            "loss": documented("float", f"Mean {loss} of these rows."),
+            "loss": documented("float", "Mean log loss of these rows; mean absolute error of a regression."),
             "excess": documented(
                 "float",
-                f"Mean {loss}{expected}, less that of the day's other rows. Null where there are none.",
+                "Mean loss above the one that the probabilities promise, less that of the day's other rows. Null without other "
+                "rows. A regression promises no loss.",
                 required=False,
             ),
             "noise": documented(

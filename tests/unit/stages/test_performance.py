@@ -325,4 +325,7 @@ def test_progress_says_what_waits(scored: Toy, collect: Callable[[str], None]) -
     object.__setattr__(run, "progress", collect)
     result: StageResult = performance.execute(run)
     assert result.details.measured == 1
-    assert collect.lines == ["partitions measured: 1, waiting for labels: 2"]  # type: ignore[attr-defined]
+    assert collect.lines == [  # type: ignore[attr-defined]
+        "partitions measured: 1, waiting for labels: 2",
+        "quality estimated before labels: 3 days",
+    ]
