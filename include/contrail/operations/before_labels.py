@@ -11,11 +11,11 @@ from contrail.frozen import Frozen
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.methods.estimated import LEVEL
-from contrail.methods.segment_falls import OF_DAYS
+from contrail.methods.segment_falls import REACH_DAYS
 from contrail.operations.prediction_segments import metric_of
 from contrail.partitions import Partitions
 
-_TOLD = 1100  # days, of which the share within their intervals is told
+_TOLD = 365  # days, of which the share within their intervals is told
 
 
 class EstimatedDay(Frozen):
@@ -104,15 +104,14 @@ def before_labels(lake: Lake, pipeline: Pipeline) -> BeforeLabels | None:
     days = estimated_days(lake, metric, Partitions(known.end, known.end).reaching_back(_TOLD))
     judged = [one.inside for one in days if one.inside is not None]
     measured = lake.ends("segment_quality") if lake.exists("segment_quality") else None
-    window = Partitions(measured.end, measured.end).reaching_back(OF_DAYS) if measured else None
-    now = falls_of(lake, window.reaching_back(_TOLD)) if window else ()
+    now = falls_of(lake, Partitions(measured.end, measured.end).reaching_back(REACH_DAYS)) if measured else ()
     return BeforeLabels(
         metric=metric,
         level=LEVEL,
         waiting=tuple(one for one in days if one.found is None),
         judged=len(judged),
         inside=sum(judged),
-        falls=tuple(one for one in now if window and one.last == window.end),
+        falls=tuple(one for one in now if measured and one.last == measured.end),
     )
 
 
