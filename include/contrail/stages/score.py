@@ -33,7 +33,7 @@ from contrail.stages.base import StageRun, result_of
 from contrail.stages.champion import model_of
 from contrail.stages.fitting import fitted
 from contrail.stages.options import ScoreOptions as Options
-from contrail.stages.profiles import decisions_of, histograms_of
+from contrail.stages.profiles import decisions_of, histograms_of, predicted_days
 from contrail.stages.results import ScoreDetails, ShadowScoring, StageResult
 from contrail.stages.values import expected_of
 
@@ -172,6 +172,7 @@ def _count(run: StageRun[Options], models: list[tuple[Partitions, RegisteredMode
         try:
             histograms_of(run, model, days, {"features": snapshot})
             decisions_of(run, model, days)
+            predicted_days(run, model, days)
         except ContrailError as error:
             run.progress(f"left to drift: {error}")
 
