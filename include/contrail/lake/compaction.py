@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from contrail.lake import data_files, integrity, publisher, readers, writing
+from contrail.lake import data_files, integrity, publisher, readers, snapshots, writing
 from contrail.lake.catalog import Tables
 from contrail.lake.evolution import KEY
 from contrail.lake.ordering import ordered
@@ -97,7 +97,7 @@ def _replace(
 ) -> int | None:
     """Try one commit. New files of a partition that is another by now are left for upkeep."""
     table = tables.table(name)
-    if landed := next((snapshot for snapshot in tried if table.snapshot_by_id(snapshot)), None):
+    if landed := next((made for made in tried if snapshots.find(table, made)), None):
         return landed  # an earlier attempt, whose answer was lost
     there = {file.file_path for file in data_files.listed(table, Selection.of(None))}
     pairs = [pair for pair in zip(old, new, strict=True) if {file.file_path for file in pair[0]} <= there]

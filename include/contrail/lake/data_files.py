@@ -28,7 +28,7 @@ from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import Record
 
-from contrail.lake import manifests
+from contrail.lake import manifests, snapshots
 from contrail.lake.selection import Selection
 
 _EPOCH = date(1970, 1, 1)
@@ -41,7 +41,7 @@ def listed(table: Table, selection: Selection, snapshot_id: int | None = None) -
     Raises:
         DamagedError: when a manifest is missing or damaged.
     """
-    snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
+    snapshot = table.current_snapshot() if snapshot_id is None else snapshots.find(table, snapshot_id)
     return [entry.data_file for entry in entries(table, selection, snapshot)] if snapshot else []
 
 

@@ -18,7 +18,19 @@ from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.config.names import literal
-from contrail.lake import data_files, history, integrity, manifests, orphans, publisher, readers, sandboxes, writing
+from contrail.lake import (
+    archive,
+    data_files,
+    history,
+    integrity,
+    manifests,
+    orphans,
+    publisher,
+    readers,
+    sandboxes,
+    snapshots,
+    writing,
+)
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
 from contrail.lake.forgotten import Marks
@@ -108,7 +120,7 @@ class _Manifests:
         found = cls()
         position = next((i for i, one in enumerate(table.spec().fields) if one.name == PARTITION), None)
         live: dict[str, list[str]] = {}
-        for snapshot in table.snapshots():
+        for snapshot in snapshots.in_order(table):
             for manifest in manifests.whole(table, snapshot):
                 path = manifest.manifest_path
                 found.of.setdefault(path, set()).add(snapshot.snapshot_id)
@@ -221,7 +233,7 @@ def erase(
         # A snapshot that drops files names them once more. The next one does not.
         tables.commit(name, lambda: _note(tables, name, summary))
     if found.snapshots or found.current:
-        tables.commit(name, lambda: _expire(tables, name, rule))
+        tables.commit(name, lambda: _expire(tables, name, rule, summary))
     table = tables.table(name)
     for path in (*sorted(found.named), *sorted(found.files)):
         if orphans.is_own(table, path):
@@ -260,15 +272,20 @@ def _note(tables: Tables, name: str, summary: Mapping[str, str]) -> int:
     return publisher.note(table, {**summary, LEDGER: ledger})
 
 
-def _expire(tables: Tables, name: str, rule: Rule) -> None:
-    """Expire the snapshots with such rows, tagged or not."""
+def _expire(tables: Tables, name: str, rule: Rule, summary: Mapping[str, str]) -> None:
+    """Expire the snapshots with such rows, tagged or not: first those in the archive."""
     table, found = tables.table(name), find(tables, name, rule)
+    kept = archive.of(table)
+    if kept.ids() & found.snapshots:
+        ledger = history.ledger_of(table, tables.settings.snapshots_kept)
+        publisher.swap(table, [], [], {**summary, LEDGER: ledger}, archived=kept.without(found.snapshots))
+        table = tables.table(name)
     for tag, ref in table.refs().items():
         if ref.snapshot_id in found.snapshots and tag != "main":
             table.manage_snapshots().remove_tag(tag).commit()
             table = tables.table(name)
-    if found.snapshots:
-        table.maintenance.expire_snapshots().by_ids(sorted(found.snapshots)).commit()
+    if here := sorted(one for one in found.snapshots if table.snapshot_by_id(one)):
+        table.maintenance.expire_snapshots().by_ids(here).commit()
 
 
 def _remove(table: Table, location: str) -> None:

@@ -1,18 +1,15 @@
-"""The history of a table: its snapshots, their lineage, and the rollback to an earlier one."""
+"""The history of a table: its snapshots and their lineage."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from pyiceberg.table.snapshots import ancestors_of
-
-from contrail.errors import DataError
+from contrail.lake import snapshots
 from contrail.lake.catalog import Tables
 from contrail.lake.lineage import Commit, Lineage, commit_of
-from contrail.lake.provenance import LEDGER, PREFIX, Provenance
-from contrail.lake.upkeep import in_order
+from contrail.lake.provenance import BACK_TO, LEDGER, PREFIX, Provenance
 from contrail.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -74,9 +71,8 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
     table = tables.table(name)
     current = table.current_snapshot()
     tags: dict[int, list[str]] = {}
-    for tag, ref in table.refs().items():
-        if tag != "main":
-            tags.setdefault(ref.snapshot_id, []).append(tag)
+    for tag, snapshot_id in snapshots.tags(table).items():
+        tags.setdefault(snapshot_id, []).append(tag)
     return [
         HistoryEntry(
             commit=commit_of(snapshot.snapshot_id, _summary(snapshot)),
@@ -85,7 +81,7 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
             current=bool(current and snapshot.snapshot_id == current.snapshot_id),
             tags=tuple(tags.get(snapshot.snapshot_id, ())),
         )
-        for snapshot in reversed(in_order(table))
+        for snapshot in reversed(snapshots.in_order(table))
     ]
 
 
@@ -95,10 +91,10 @@ def makers(tables: Tables, name: str, snapshot_id: int, days: Iterable[date]) ->
     A day is left out if the snapshot or that commit has expired, or the partition had no rows.
     """
     table = tables.find(name)
-    snapshot = table.snapshot_by_id(snapshot_id) if table else None
+    snapshot = snapshots.find(table, snapshot_id) if table else None
     if table is None or snapshot is None:
         return {}
-    before = [found.snapshot_id for found in ancestors_of(snapshot, table.metadata)]
+    before = [found for found, _ in _Walk(table, snapshot).summaries()]
     known = {entry.snapshot: entry for entry in entries(tables, name)}
     found: dict[date, HistoryEntry] = {}
     for day in days:
@@ -122,52 +118,95 @@ def lineage(tables: Tables, name: str) -> Lineage:
 
 def lineage_of(table: "Table") -> Lineage:
     """Return the commits that make up the state of a loaded table."""
-    made, complete = _made(table)
-    return Lineage(tuple(commit_of(snapshot, summary) for snapshot, summary in made), complete)
+    return _LineageOf(_Walk(table, table.current_snapshot()))
 
 
 def ledger_of(table: "Table", kept: int) -> str:
     """Return the newest commits of a table as one text, for a snapshot that takes their place (``erasure``)."""
-    made, complete = _made(table)
+    walk = _Walk(table, table.current_snapshot())
+    made = list(walk.summaries())
     ours = [
         [snapshot, {key: value for key, value in summary.items() if key.startswith(PREFIX) and key != LEDGER}]
         for snapshot, summary in made[:kept]
     ]
-    return json.dumps({"complete": complete and len(ours) == len(made), "commits": ours}, separators=(",", ":"))
+    return json.dumps({"complete": walk.complete and len(ours) == len(made), "commits": ours}, separators=(",", ":"))
 
 
-def _made(table: "Table") -> tuple[list[tuple[int, Mapping[str, str]]], bool]:
-    """The commits of the current state with their summaries, newest first, and whether none is missing."""
-    found: list[tuple[int, Mapping[str, str]]] = []
-    oldest: Snapshot | None = None
-    for oldest in ancestors_of(table.current_snapshot(), table.metadata):
-        summary = _summary(oldest)
-        found.append((oldest.snapshot_id, summary))
-        if LEDGER in summary:
-            ledger = json.loads(summary[LEDGER])
-            return [*found, *((snapshot, own) for snapshot, own in ledger["commits"])], bool(ledger["complete"])
-    # An expired parent is not named any more. The first snapshot of a table has the number 1.
-    return found, oldest is None or oldest.sequence_number == 1
+class _Walk(Sequence[Commit]):
+    """The commits before a snapshot and its own, the newest first. They are read as far as somebody asks.
 
-
-def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
-    """Make an earlier snapshot the current one, in one atomic commit. Later snapshots stay readable by id.
-
-    Raises:
-        DataError: for a snapshot that the table does not have.
-        CommitConflictError: Other writers won every attempt.
+    A day's run asks for the newest few, and a table may keep hundreds.
     """
 
-    def attempt() -> None:
-        table = tables.table(name)
-        if table.snapshot_by_id(snapshot_id) is None:
-            raise DataError(
-                f"{tables.namespace}.{name} has no snapshot {snapshot_id}; "
-                f"contrail history {name} --pipeline {tables.namespace} lists its snapshots."
-            )
-        table.manage_snapshots().set_current_snapshot(snapshot_id).commit()
+    def __init__(self, table: "Table", snapshot: "Snapshot | None") -> None:
+        self._table, self._snapshot = table, snapshot
+        self._left = (commit_of(snapshot, summary) for snapshot, summary in self.summaries())
+        self._read: list[Commit] = []
+        self._complete = snapshot is None
 
-    tables.commit(name, attempt)
+    @property
+    def complete(self) -> bool:
+        """Whether no commit is missing."""
+        self._read += self._left
+        return self._complete
+
+    def summaries(self) -> Iterator[tuple[int, Mapping[str, str]]]:
+        """Yield the id and the summary of each snapshot."""
+        found = self._snapshot
+        while found is not None:
+            summary = _summary(found)
+            yield found.snapshot_id, summary
+            if LEDGER in summary:
+                ledger = json.loads(summary[LEDGER])
+                self._complete = bool(ledger["complete"])
+                yield from ((snapshot, own) for snapshot, own in ledger["commits"])
+                return
+            # An expired parent is not named any more. The first snapshot of a table has the number 1.
+            self._complete = found.sequence_number == 1
+            back = summary.get(BACK_TO)
+            found = snapshots.find(self._table, int(back)) if back else snapshots.parent(self._table, found)
+
+    def __iter__(self) -> Iterator[Commit]:
+        yield from self._read
+        at = len(self._read)
+        while True:
+            if at < len(self._read):  # another reader of this lineage came further
+                yield self._read[at]
+            elif (commit := next(self._left, None)) is not None:
+                self._read.append(commit)
+                yield commit
+            else:
+                return
+            at += 1
+
+    @overload
+    def __getitem__(self, index: int) -> Commit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Commit]: ...
+
+    def __getitem__(self, index: int | slice) -> Commit | Sequence[Commit]:
+        return list(self)[index]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+
+class _LineageOf(Lineage):
+    """The lineage of a loaded table. Whether it is complete is known when all of it is read."""
+
+    def __init__(self, commits: _Walk) -> None:
+        object.__setattr__(self, "commits", commits)
+
+    @property
+    def complete(self) -> bool:
+        """Whether none of the commits has expired."""
+        commits = self.commits
+        assert isinstance(commits, _Walk)
+        return commits.complete
 
 
 def _summary(snapshot: "Snapshot") -> Mapping[str, str]:

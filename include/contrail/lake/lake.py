@@ -1,7 +1,7 @@
 """``Lake``: the one object through which stages and people use the tables of one pipeline.
 
-``catalog`` finds and makes tables, ``readers`` reads them, and ``publisher`` writes them. ``history`` and ``upkeep``
-look after their snapshots. The rules of a stage do not belong here.
+``catalog`` finds and makes tables, ``readers`` reads them, and ``publisher`` writes them. ``history``, ``naming`` and
+``rolling_back`` look after their snapshots. The rules of a stage do not belong here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from contrail.lake import history, integrity, publisher, readers, upkeep
+from contrail.lake import history, integrity, naming, publisher, readers, rolling_back
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import Dataset
 from contrail.lake.history import HistoryEntry
@@ -140,15 +140,15 @@ class Lake(Tables):
         return history.lineage(self, name)
 
     def rollback(self, name: str, snapshot_id: int) -> None:
-        """Make an earlier snapshot the current one; see ``history.rollback``."""
-        history.rollback(self, name, snapshot_id)
+        """Make an earlier snapshot the current one; see ``rolling_back.rollback``."""
+        rolling_back.rollback(self, name, snapshot_id)
 
     # ---- upkeep ----
 
     def tag(self, name: str, snapshot_id: int, tag: str) -> None:
-        """Name a snapshot so that it never expires; see ``upkeep.tag``."""
-        upkeep.tag(self, name, snapshot_id, tag)
+        """Name a snapshot so that it never expires; see ``naming.tag``."""
+        naming.tag(self, name, snapshot_id, tag)
 
     def untag(self, name: str, tag: str) -> None:
-        """Remove a snapshot's name; see ``upkeep.untag``."""
-        upkeep.untag(self, name, tag)
+        """Remove a snapshot's name; see ``naming.untag``."""
+        naming.untag(self, name, tag)

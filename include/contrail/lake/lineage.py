@@ -4,11 +4,11 @@ The lineage comes from the provenance in a table's snapshots; there is no other 
 snapshot, so an input from it counts as changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from contrail.lake.provenance import COMPACTED, JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
+from contrail.lake.provenance import BACK_TO, COMPACTED, JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
 from contrail.partitions import Partitions
 
 ALL_PARTITIONS = "all"
@@ -21,7 +21,7 @@ class Commit:
     ``same`` has those of the partitions that hold the same rows as before: the commit says anew what they were made of,
     and changed nothing for readers. ``scope`` narrows the partitions, for example ``stage=validate,table_name=parcels``.
     ``job_rows`` counts the rows of the whole job. A job may have made one commit for each partition. ``compacted`` says in
-    words what a compaction did.
+    words what a compaction did, or to which snapshot a rollback went back.
     """
 
     snapshot: int
@@ -39,7 +39,7 @@ class Commit:
 
     @property
     def words(self) -> str:
-        """What a person reads of the partitions: their label, or what a compaction did."""
+        """What a person reads of the partitions: their label, or what a compaction or a rollback did."""
         return self.compacted or self.label
 
     @property
@@ -75,7 +75,7 @@ class Lineage:
     ``complete`` says that none of them has expired. The order is that of the commits, never that of a clock.
     """
 
-    commits: tuple[Commit, ...]
+    commits: Sequence[Commit]
     complete: bool = False
 
     def maker(self, day: date, scope: str = "") -> Commit | None:
@@ -116,7 +116,7 @@ def _meet(parts: tuple[Partitions, ...] | None, window: Partitions) -> bool:
 
 def commit_of(snapshot: int, summary: Mapping[str, str]) -> Commit:
     """Read a commit from its snapshot's summary. A summary without partitions counts as the whole table."""
-    rows = summary.get(JOB_ROWS)
+    rows, back = summary.get(JOB_ROWS), summary.get(BACK_TO)
     return Commit(
         snapshot,
         _parts(summary.get(PARTITIONS, ALL_PARTITIONS)),
@@ -124,5 +124,5 @@ def commit_of(snapshot: int, summary: Mapping[str, str]) -> Commit:
         Provenance.read(summary),
         _parts(summary.get(SAME, "")),
         summary.get(SCOPE, ""),
-        summary.get(COMPACTED, ""),
+        summary.get(COMPACTED) or (f"back to snapshot {back}" if back else ""),
     )

@@ -13,9 +13,11 @@ from fsspec import AbstractFileSystem
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
 from upath import UPath
 
 from contrail.errors import DamagedError
+from contrail.lake import archive
 from contrail.lake.manifests import damaged, files_of, manifests
 from contrail.lake.recovery import UNREADABLE
 from contrail.lake.sandbox_records import BASE
@@ -163,7 +165,7 @@ def _follow(
 ) -> None:
     """Add every file that a metadata file leads to. An upkeep with less grace may have removed what is ``missing``."""
     found |= {one.statistics_path for one in (*metadata.statistics, *metadata.partition_statistics)}
-    for snapshot in metadata.snapshots:
+    for snapshot in (*metadata.snapshots, *_archived(table, metadata, found, missing)):
         if snapshot.manifest_list in found:
             continue
         found.add(snapshot.manifest_list)
@@ -173,3 +175,15 @@ def _follow(
                     found.add(manifest.manifest_path)
                     with suppress(*missing):
                         found |= files_of(table, manifest)
+
+
+def _archived(
+    table: Table, metadata: TableMetadata, found: set[str], missing: tuple[type[Exception], ...]
+) -> Iterator[Snapshot]:
+    """The snapshots in the archive that a metadata file names. The archive's own place is added."""
+    place = archive.place_in(metadata)
+    if place is None or place in found:
+        return
+    found.add(place)
+    if not (missing and not table.io.new_input(place).exists()):
+        yield from (Snapshot(**one) for one in archive.of(table, metadata).snapshots)

@@ -12,7 +12,9 @@ PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER = (
     f"{PREFIX}{name}" for name in ("partitions", "same", "scope", "job_rows", "ledger")
 )
 COMPACTED = f"{PREFIX}compacted"
-_OF_THE_COMMIT = (PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER)
+# A snapshot of ``rollback``: the rows are those of this earlier one, and the lineage goes on there.
+BACK_TO = f"{PREFIX}back_to"
+_OF_THE_COMMIT = (PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER, BACK_TO)
 # What two runs of the same work differ in.
 _OF_THE_RUN = ("seconds", "backfill")
 _TEXTS = ("run_id", "stage", "pipeline_hash", "code_revision", "lock_hash")

@@ -1,7 +1,7 @@
 """The one publisher: it audits staged rows, then makes them visible in one atomic Iceberg commit.
 
-Nothing else adds rows to a table or removes them. ``data_files`` writes the data files. ``history`` and ``upkeep`` have
-what a person does with snapshots later.
+Nothing else adds rows to a table or removes them. ``data_files`` writes the data files. ``history``, ``naming`` and
+``rolling_back`` have what a person does with snapshots later.
 """
 
 from collections import deque
@@ -17,11 +17,24 @@ from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.config.settings import Settings
-from contrail.errors import CommitConflictError
-from contrail.lake import adoption, audit, data_files, forgotten, history, integrity, readers, staged, upkeep, writing
+from contrail.errors import CommitConflictError, DamagedError
+from contrail.lake import (
+    adoption,
+    archive,
+    audit,
+    data_files,
+    forgotten,
+    history,
+    integrity,
+    readers,
+    snapshots,
+    staged,
+    upkeep,
+    writing,
+)
+from contrail.lake.archive import Archive
 from contrail.lake.catalog import Tables
 from contrail.lake.comparison import same_days, same_files
-from contrail.lake.conflicts import may_pass
 from contrail.lake.datasets import Dataset
 from contrail.lake.ordering import ordered
 from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
@@ -217,7 +230,7 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
     """Try one commit."""
     audited = attempts.audited
     table = tables.table(audited.dataset.name)
-    if landed := next((snapshot for snapshot in attempts.tried if table.snapshot_by_id(snapshot)), None):
+    if landed := next((made for made in attempts.tried if snapshots.find(table, made)), None):
         return landed  # an earlier attempt, whose answer was lost
     if table.metadata.table_uuid != attempts.table.metadata.table_uuid:
         raise CommitConflictError(
@@ -231,13 +244,8 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
         return int(current.snapshot_id)
     gone = [file for file in old if not _holds(same, file)]
     new, summary = [file for file in audited.files if not _holds(same, file)], audited.summary(same)
-    snapshot = swap(table, gone, new, summary, lambda tried: attempts.tried.setdefault(tried, same))
-    try:
-        upkeep.expire(table, tables.settings.snapshots_kept)
-    except Exception as error:
-        if not may_pass(error):  # else the next publication expires what this one did not
-            raise
-    return snapshot
+    told = lambda tried: attempts.tried.setdefault(tried, same)  # noqa: E731
+    return swap(table, gone, new, summary, told, kept=tables.settings.snapshots_kept)
 
 
 def _known(table: Table, audited: _Audited) -> bool:
@@ -259,8 +267,20 @@ def swap(
     new: Sequence[DataFile],
     summary: dict[str, str],
     trying: Callable[[int], object] = lambda _: None,
+    *,
+    kept: int | None = None,
+    archived: Archive | None = None,
 ) -> int:
     """Commit one snapshot that drops the old files and adds the new ones. Return its id, told before to ``trying``.
+
+    Args:
+        table: As it was loaded. It becomes what it is after the commit.
+        old: Data files that the new snapshot does not have.
+        new: Data files that it has besides.
+        summary: Its properties.
+        trying: Is told the id before the commit.
+        kept: The same commit moves older snapshots to the archive, and lets those expire that are more than so many.
+        archived: The same commit makes this the table's archive.
 
     Raises:
         CommitFailedException: Another writer was first. Nothing was committed.
@@ -274,6 +294,11 @@ def swap(
                 producer.delete_data_file(file)
             for file in new:
                 producer.append_data_file(file)
+        if kept is not None:
+            with suppress(DamagedError):  # the snapshots stay in the metadata until the archive is mended
+                upkeep.put_away(table, transaction, kept)
+        if archived is not None:
+            transaction.set_properties(archive.write(table, archived))
     snapshot = table.current_snapshot()
     assert snapshot is not None
     return int(snapshot.snapshot_id)
@@ -297,7 +322,7 @@ def give_up(tables: Tables, name: str, lost: Collection[str], days: Iterable[dat
 
     def attempt() -> int:
         table = tables.table(name)
-        if landed := next((snapshot for snapshot in tried if table.snapshot_by_id(snapshot)), None):
+        if landed := next((made for made in tried if snapshots.find(table, made)), None):
             return landed  # an earlier attempt, whose answer was lost
         gone = [file for file in data_files.listed(table, Selection.of(None)) if file.file_path in lost]
         return swap(table, gone, [], {**provenance.summary(), PARTITIONS: replaced.label}, tried.append)
@@ -314,5 +339,5 @@ def _is_lost(tables: Tables, name: str, tried: Sequence[int], error: BaseExcepti
         return False
     with suppress(Exception):
         table = tables.table(name)
-        return not any(table.snapshot_by_id(snapshot) for snapshot in tried)
+        return not any(snapshots.find(table, made) for made in tried)
     return False

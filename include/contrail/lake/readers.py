@@ -5,7 +5,7 @@ Every reader sees one whole snapshot. Nothing here writes.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import accumulate
 
@@ -17,7 +17,7 @@ from upath import UPath
 
 from contrail.config.names import literal, quoted
 from contrail.errors import MissingInputError
-from contrail.lake import data_files, integrity, manifests
+from contrail.lake import data_files, integrity, manifests, snapshots
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
 from contrail.lake.evolution import earlier_names
@@ -25,7 +25,6 @@ from contrail.lake.history import lineage_of
 from contrail.lake.parquet import field_id, plain, read_batches, read_rows, with_earlier
 from contrail.lake.selection import Selection
 from contrail.lake.sessions import session
-from contrail.lake.upkeep import in_order
 from contrail.partitions import Partitions, as_ranges
 
 
@@ -34,8 +33,16 @@ class PartitionState:
     """The rows of a published partition, and the time at which it last changed."""
 
     rows: int
-    updated_at: datetime | None
     snapshot_id: int | None
+    table: Table | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """The time of that change; None where its snapshot has expired. It may have to be looked up in the archive."""
+        if self.table is None or self.snapshot_id is None:
+            return None
+        made = snapshots.find(self.table, self.snapshot_id)
+        return datetime.fromtimestamp(made.timestamp_ms / 1000, UTC) if made else None
 
 
 def schema(tables: Tables, name: str, snapshot_id: int | None = None) -> pa.Schema:
@@ -51,7 +58,7 @@ def schema(tables: Tables, name: str, snapshot_id: int | None = None) -> pa.Sche
 
 def schema_of(table: Table, snapshot_id: int | None = None) -> pa.Schema:
     """Return the Arrow schema of a loaded table; see ``schema``."""
-    snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+    snapshot = snapshots.find(table, snapshot_id) if snapshot_id is not None else None
     wanted = table.schema()
     if snapshot is not None and snapshot.schema_id is not None:
         wanted = table.schemas().get(snapshot.schema_id, wanted)
@@ -108,7 +115,7 @@ def made_of(
 
 def _with_snapshot(tables: Tables, name: str, snapshot_id: int | None) -> Table:
     table = tables.table(name)
-    if snapshot_id is not None and table.snapshot_by_id(snapshot_id) is None:
+    if snapshot_id is not None and snapshots.find(table, snapshot_id) is None:
         # PyIceberg would find no files, as if the table were empty.
         raise MissingInputError(
             f"{tables.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
@@ -189,22 +196,15 @@ def partitions(tables: Tables, name: str, window: Partitions | None = None) -> d
         return {}
     position = next(i for i, field in enumerate(table.spec().fields) if field.name == PARTITION)
     found: dict[date, PartitionState] = {}
+    newest_of: dict[date, int] = {}  # a partition may have several files
     for entry in data_files.entries(table, Selection.of(window), snapshot):
         day = data_files.day_of(entry.data_file.partition[position])
-        maker = table.snapshot_by_id(entry.snapshot_id) if entry.snapshot_id is not None else None
-        own = PartitionState(
-            entry.data_file.record_count,
-            datetime.fromtimestamp(maker.timestamp_ms / 1000, UTC) if maker else None,
-            entry.snapshot_id,
-        )
-        found[day] = _both(found[day], own) if day in found else own
+        own = PartitionState(entry.data_file.record_count, entry.snapshot_id, table)
+        order = entry.sequence_number or 0
+        rows, newest = found[day].rows if day in found else 0, order >= newest_of.get(day, 0)
+        found[day] = replace(own if newest else found[day], rows=own.rows + rows)
+        newest_of[day] = max(order, newest_of.get(day, 0))
     return dict(sorted(found.items()))
-
-
-def _both(one: PartitionState, other: PartitionState) -> PartitionState:
-    """The state of a partition with two files, or more."""
-    newest = max(one, other, key=lambda state: state.updated_at or datetime.min.replace(tzinfo=UTC))
-    return PartitionState(one.rows + other.rows, newest.updated_at, newest.snapshot_id)
 
 
 def ends(tables: Tables, name: str) -> Partitions | None:
@@ -262,8 +262,8 @@ def snapshot_at(tables: Tables, name: str, moment: datetime | None) -> int | Non
     if moment is None:
         found = table.current_snapshot()
     else:
-        found = table.snapshot_as_of_timestamp(int(moment.timestamp() * 1000))
-        if found is None and (kept := in_order(table)) and not lineage_of(table).complete:
+        found = snapshots.at(table, int(moment.timestamp() * 1000))
+        if found is None and (kept := snapshots.in_order(table)) and not lineage_of(table).complete:
             oldest = datetime.fromtimestamp(kept[0].timestamp_ms / 1000, UTC)
             raise MissingInputError(
                 f"{tables.namespace}.{name}: the snapshot of {moment:%Y-%m-%d %H:%M:%S} UTC has expired; the oldest that "

@@ -7,9 +7,32 @@ from collections import OrderedDict
 from typing import Any
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.table import Table
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import (
+    RemoveSnapshotsUpdate,
+    TableRequirement,
+    TableUpdate,
+    ValidatableTableRequirement,
+)
 
-_KEPT = 64  # tables, each with some hundred kilobytes
+_KEPT = 64  # tables, each with some ten kilobytes
+
+
+class _NamesAsLoaded(ValidatableTableRequirement):
+    """Nobody has tagged a snapshot, or taken a tag away, since the table was loaded. Iceberg itself cannot require it."""
+
+    type: str = "assert-names-as-loaded"
+    loaded: dict[str, int]
+
+    def validate(self, base_metadata: TableMetadata | None) -> None:
+        if base_metadata is None or _names(base_metadata) != self.loaded:
+            raise CommitFailedException("Requirement failed: a tag has changed")
+
+
+def _names(metadata: TableMetadata) -> dict[str, int]:
+    return {name: ref.snapshot_id for name, ref in metadata.refs.items()}
 
 
 class RememberingSqlCatalog(SqlCatalog):
@@ -26,8 +49,26 @@ class RememberingSqlCatalog(SqlCatalog):
         known = self._known.get(orm_table.metadata_location or "")
         if known is None or not known.io.new_input(known.metadata_location).exists():
             known = super()._convert_orm_to_iceberg(orm_table)
-            self._known[known.metadata_location] = known
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+            self._remember(known)
         # The caller's own: a commit changes the metadata of the table that made it.
         return Table(known.name(), known.metadata, known.metadata_location, known.io, self)
+
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """Commit, and remember the metadata that this wrote: the next reader in this process need not parse it.
+
+        Raises:
+            CommitFailedException: Another writer was first, or has tagged a snapshot while this one takes snapshots away.
+        """
+        if any(isinstance(update, RemoveSnapshotsUpdate) for update in updates):
+            # A snapshot that is taken away loses its tags.
+            requirements = (*requirements, _NamesAsLoaded(loaded=_names(table.metadata)))
+        made = super().commit_table(table, requirements, updates)
+        self._remember(Table(table.name(), made.metadata, made.metadata_location, table.io, self))
+        return made
+
+    def _remember(self, table: Table) -> None:
+        self._known[table.metadata_location] = table
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)

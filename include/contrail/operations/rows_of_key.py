@@ -16,7 +16,7 @@ from contrail.config.problems import hint
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import ColumnType
 from contrail.errors import MissingInputError, SpecError
-from contrail.lake import readers
+from contrail.lake import readers, snapshots
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.moving import moved_tables
@@ -158,7 +158,7 @@ def holder_of(lake: Lake, name: str, snapshot: int) -> str | None:
     """The table that has a snapshot: this one, or one that was moved away from its name. None: it has expired."""
     existing = lake.table_names()
     candidates = [one for one in (name, *moved_tables(existing, name)) if one in existing]
-    return next((one for one in candidates if lake.table(one).snapshot_by_id(snapshot)), None)
+    return next((one for one in candidates if snapshots.find(lake.table(one), snapshot)), None)
 
 
 def newest_day(lake: Lake, spec: PipelineSpec, key: Mapping[str, str], snapshot: int | None) -> date:
