@@ -97,6 +97,7 @@ def recover(pipeline: PipelineOption) -> None:
     for found in chain(recovery.recover(catalog, of, own), recovery.recover(catalog, of, leases)):
         count += 1
         older = f"; newer metadata cannot be read: {', '.join(found.unreadable)}" if found.unreadable else ""
+        older = f"; without its earlier snapshots, for {found.archive} cannot be read" if found.archive else older
         done(f"{found.name}: snapshot {found.snapshot}, {found.rows:,} rows{older}")
     done(f"{count} tables were put back. To see which days want another run: contrail status -p {name}")
 

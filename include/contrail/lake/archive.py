@@ -125,9 +125,9 @@ def _read(place: _Place) -> Archive:
         with place.io.new_input(place.location).open() as stream:
             return parse_json(Archive, gzip.decompress(stream.read()), place.location)
     except (FileNotFoundError, EOFError, gzip.BadGzipFile, zlib.error, DataError) as error:
-        pipeline = without_sandbox(place.table.split(".")[0])
+        pipeline, why = without_sandbox(place.table.split(".")[0]), " ".join(str(error).split())[:300]
         raise DamagedError(
-            f"{place.table}: the file of its earlier snapshots is missing or damaged: {str(error).splitlines()[0]}\n"
+            f"{place.table}: the file of its earlier snapshots is missing or damaged: {why}\n"
             "Its rows of today are whole. Restore the file from a backup, or go on without the earlier snapshots:\n"
             f"  contrail recover -p {pipeline}"
         ) from error
@@ -137,7 +137,8 @@ def write(table: Table, archive: Archive) -> Mapping[str, str]:
     """Write an archive to a new file, and return the property that names it. Nothing names the file before a commit does."""
     if not archive.snapshots:
         return {PROPERTY: ""}
-    place = f"{table.location()}/metadata/archive-{uuid4()}.json.gz"
+    # By a name that ends in .gz, Arrow would compress what is compressed.
+    place = f"{table.location()}/metadata/{uuid4()}.snapshots"
     content = gzip.compress(archive.model_dump_json().encode(), mtime=0)
     with table.io.new_output(place).create() as stream:
         stream.write(content)

@@ -13,10 +13,12 @@ from pyiceberg.exceptions import NoSuchTableError, ValidationError
 from pyiceberg.io import load_file_io
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
 from upath import UPath
 
 from contrail.config.settings import CatalogSettings
 from contrail.errors import DamagedError
+from contrail.lake import archive
 from contrail.lake.moving import NAME
 
 # What PyIceberg raises for metadata that is missing or damaged.
@@ -26,13 +28,17 @@ _METADATA = re.compile(r"^(\d+)-.*\.metadata\.json$")
 
 @dataclass(frozen=True)
 class Found:
-    """The newest readable metadata of a table in the warehouse. ``unreadable`` are newer files that are damaged."""
+    """The newest readable metadata of a table in the warehouse. ``unreadable`` are newer files that are damaged.
+
+    ``archive`` is the file of earlier snapshots that the table goes on without, because it is missing or damaged.
+    """
 
     name: str
     location: str
     snapshot: int
     rows: int
     unreadable: tuple[str, ...] = ()
+    archive: str = ""
 
 
 def check(catalog: Catalog, of: CatalogSettings, namespace: str, pipeline: str) -> None:
@@ -59,7 +65,8 @@ def check(catalog: Catalog, of: CatalogSettings, namespace: str, pipeline: str) 
 def recover(catalog: Catalog, of: CatalogSettings, namespace: str) -> Iterator[Found]:
     """Put every table that the catalog lacks, or cannot load, back at its newest readable metadata, one by one.
 
-    Tables that it can load stay as they are. Killed in between, the same call goes on.
+    Tables that it can load stay as they are; one whose archive cannot be read goes on without it. Killed in between, the
+    same call goes on.
     """
     known = _known(catalog, namespace)
     folder = UPath(of.warehouse_uri) / namespace
@@ -72,6 +79,29 @@ def recover(catalog: Catalog, of: CatalogSettings, namespace: str) -> Iterator[F
             catalog.drop_table((namespace, found.name))
         catalog.register_table((namespace, found.name), found.location)
         yield found
+    yield from _without_archives(catalog, namespace)
+
+
+def _without_archives(catalog: Catalog, namespace: str) -> Iterator[Found]:
+    """Let each table whose archive cannot be read go on without the snapshots in it."""
+    for name in _known(catalog, namespace):
+        try:
+            table = catalog.load_table((namespace, name))
+        except (NoSuchTableError, *UNREADABLE):
+            continue
+        try:
+            archive.of(table)
+        except DamagedError:
+            place, snapshot = str(archive.place_in(table.metadata)), table.current_snapshot()
+            with table.transaction() as transaction:
+                transaction.set_properties({archive.PROPERTY: ""})
+            yield Found(
+                name, table.metadata_location, snapshot.snapshot_id if snapshot else 0, _rows(snapshot), (), place
+            )
+
+
+def _rows(snapshot: Snapshot | None) -> int:
+    return int((snapshot.summary or {}).get("total-records", 0)) if snapshot and snapshot.summary else 0
 
 
 def _known(catalog: Catalog, namespace: str) -> list[str]:
@@ -105,10 +135,8 @@ def _newest(of: CatalogSettings, folder: UPath) -> Found | None:
         if metadata is None:
             unreadable.append(path.name)
         elif snapshot := metadata.current_snapshot():
-            rows = int((snapshot.summary or {}).get("total-records", 0)) if snapshot.summary else 0
-            return Found(
-                metadata.properties.get(NAME, folder.name), location, snapshot.snapshot_id, rows, tuple(unreadable)
-            )
+            own = metadata.properties.get(NAME, folder.name)
+            return Found(own, location, snapshot.snapshot_id, _rows(snapshot), tuple(unreadable))
     return None
 
 

@@ -9,7 +9,7 @@ from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, 
 from tests.unit.lake.test_forgotten import marks_of
 
 from contrail.config.settings import settings
-from contrail.lake import erasure
+from contrail.lake import erasure, upkeep
 from contrail.lake.erasure import Rule
 from contrail.lake.forgotten import Columns
 from contrail.lake.lake import Lake
@@ -19,9 +19,10 @@ GONE = "erasure-me"
 RULE = Rule(marks_of(Columns.of({"colour": "string"}), GONE))
 
 
-@pytest.fixture
-def shop(home: Path) -> Lake:
+@pytest.fixture(params=[upkeep.LISTED, 1], ids=["in the metadata", "in the archive"])
+def shop(home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """Three days; the second once had the person's rows, and the third has them now. A tag keeps a snapshot."""
+    monkeypatch.setattr(upkeep, "LISTED", request.param)
     lake = Lake(settings(), "shop")
     lake.publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance("first"))
     lake.publish(ITEMS, rows([DAY2], GONE), [DAY2], provenance("second"))

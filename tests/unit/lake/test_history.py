@@ -1,9 +1,7 @@
-"""History: provenance, lineage and going back."""
+"""History: provenance and lineage."""
 
-import pytest
-from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
+from tests.unit.lake.shop import DAY1, DAY2, ITEMS, provenance, rows
 
-from contrail.errors import DataError
 from contrail.lake.lake import Lake
 
 
@@ -16,17 +14,6 @@ def test_history_carries_provenance(lake: Lake) -> None:
     assert entry.provenance.code_revision == "abc123"
     assert entry.provenance.inputs == {"raw_items": 7}
     assert entry.provenance.extra["model_version"] == "4"
-
-
-def test_rollback_and_forward(lake: Lake) -> None:
-    first = lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
-    second = lake.publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance())
-    lake.rollback("items", first)
-    assert contents(lake) == [(DAY1, "red", 3)]
-    lake.rollback("items", second)
-    assert contents(lake) == [(DAY1, "blue", 3)]
-    with pytest.raises(DataError, match="no snapshot 42"):
-        lake.rollback("items", 42)
 
 
 def test_the_lineage_leaves_out_what_was_rolled_back(lake: Lake) -> None:

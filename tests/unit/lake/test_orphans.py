@@ -13,7 +13,7 @@ from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, 
 
 from contrail.config.settings import settings
 from contrail.errors import DamagedError
-from contrail.lake import moving, writing
+from contrail.lake import moving, upkeep, writing
 from contrail.lake.lake import Lake
 from contrail.lake.orphans import orphans, remove
 
@@ -38,9 +38,10 @@ def clean(lake: Lake, grace: timedelta) -> set[str]:
     return {one.path for one in found}
 
 
-@pytest.fixture
-def busy(lake: Lake) -> Lake:
+@pytest.fixture(params=[upkeep.LISTED, 1], ids=["in the metadata", "in the archive"])
+def busy(lake: Lake, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """A table of which most snapshots have expired."""
+    monkeypatch.setattr(upkeep, "LISTED", request.param)
     lake.settings = lake.settings.model_copy(update={"snapshots_kept": 3})
     first = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
     lake.tag("items", first, "model-1")

@@ -21,7 +21,7 @@ from contrail.adapters.google_errors import google_errors
 from contrail.config.settings import CatalogSettings, Settings, settings
 from contrail.config.table_spec import ColumnSpec
 from contrail.errors import EngineError, SchemaError, SpecError
-from contrail.lake import conflicts, orphans, rest_catalog, sandbox_records, sandboxes
+from contrail.lake import conflicts, orphans, rest_catalog, sandbox_records, sandboxes, upkeep
 from contrail.lake.lake import Lake
 from contrail.lake.moving import move_away
 from contrail.lake.sandbox_records import Sandbox
@@ -216,12 +216,25 @@ def test_reads_outlive_every_kind_of_lost_answer(filled: Lake, server: RestCatal
     assert server.faults == []
 
 
-def test_snapshots_that_could_not_expire_do_not_fail_a_publication(filled: Lake, server: RestCatalogServer) -> None:
+def test_snapshots_expire_in_the_commit_that_adds_one(filled: Lake, server: RestCatalogServer) -> None:
     few = Lake(filled.settings.model_copy(update={"snapshots_kept": 1}), "shop")
-    server.faults += [Fault("POST", TABLE), Fault("POST", TABLE, 503)]  # the commit, and the one that expires snapshots
+    server.faults += [Fault("POST", TABLE, 503, "now")]
     publish(few)
     assert server.faults == []
+    assert is_whole(few, snapshots=1)
     assert contents(few) == [(DAY1, "red", 3), (DAY2, "blue", 3)]
+
+
+def test_snapshots_move_to_the_archive_through_a_catalog_service(
+    filled: Lake, server: RestCatalogServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 1)
+    first = filled.history("items")[0].snapshot
+    server.faults += [Fault("POST", TABLE, 503, "now")]
+    publish(filled)
+    assert len(filled.table("items").snapshots()) == 1
+    assert [entry.snapshot for entry in filled.history("items")][-1] == first
+    assert set(filled.scan("items", snapshot_id=first)["colour"].to_pylist()) == {"red"}
 
 
 @pytest.mark.parametrize("code", [500, 503, 0])

@@ -30,10 +30,17 @@ def test_a_metadata_file_is_read_once(lake: Lake, read: list[str]) -> None:
     lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
     read.clear()
 
-    for _ in range(3):
-        assert set(lake.partitions("items")) == {DAY1}
-        assert lake.lineage("items").maker(DAY1)
-    assert len(read) == 1
+    for reader, times in ((lake, 0), (Lake(settings(), "shop"), 1)):
+        for _ in range(3):
+            assert set(reader.partitions("items")) == {DAY1}
+            assert reader.lineage("items").maker(DAY1)
+        assert len(read) == times, "its writer knows what it wrote"
+
+
+def test_what_a_commit_wrote_is_what_others_read(lake: Lake) -> None:
+    for day in (DAY1, DAY2):
+        lake.publish(ITEMS, rows([day]), [day], provenance())
+    assert lake.table("items").metadata == Lake(settings(), "shop").table("items").metadata
 
 
 def test_what_another_process_commits_is_seen(lake: Lake) -> None:

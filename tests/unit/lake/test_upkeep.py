@@ -9,14 +9,6 @@ from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 from contrail.lake.lake import Lake
 
 
-def test_a_name_can_be_taken_from_a_snapshot_again(lake: Lake) -> None:
-    first = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
-    lake.tag("items", first, "before-x")
-    lake.untag("items", "before-x")
-    lake.untag("items", "before-x")
-    assert lake.history("items")[0].tags == ()
-
-
 def test_old_snapshots_expire_but_tagged_ones_stay(lake: Lake) -> None:
     lake.settings = lake.settings.model_copy(update={"snapshots_kept": 5})
     first = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())

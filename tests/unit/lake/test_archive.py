@@ -1,0 +1,149 @@
+"""Snapshots that leave the metadata stay readable, and a table whose archive is lost goes on."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, rows
+
+from contrail.config.settings import settings
+from contrail.errors import DamagedError
+from contrail.lake import archive, recovery, upkeep
+from contrail.lake.archive import Archive
+from contrail.lake.catalog import open_catalog
+from contrail.lake.lake import Lake
+from contrail.partitions import Partitions
+
+
+@pytest.fixture
+def made(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The snapshots of eight publications to a table whose metadata has two of them, or three."""
+    monkeypatch.setattr(upkeep, "LISTED", 2)
+    days = (DAY1, DAY2, DAY3, DAY1, DAY2, DAY3, DAY2, DAY3)
+    return [
+        lake.publish(ITEMS, rows([day], str(number)), [day], provenance(f"run-{number}"))
+        for number, day in enumerate(days)
+    ]
+
+
+def place_of(lake: Lake) -> Path:
+    place = archive.place_in(lake.table("items").metadata)
+    assert place
+    return Path(place.removeprefix("file://"))
+
+
+def test_the_metadata_has_the_newest_and_the_table_has_all(lake: Lake, made: list[int]) -> None:
+    table = lake.table("items")
+    assert {snapshot.snapshot_id for snapshot in table.snapshots()} <= set(made[-3:])
+    history = lake.history("items")
+    assert [entry.snapshot for entry in history] == made[::-1]
+    assert [entry.provenance.run_id for entry in history] == [f"run-{number}" for number in range(7, -1, -1)]
+    assert [entry.rows for entry in history][-3:] == [9, 6, 3]
+    assert [set(lake.scan("items", snapshot_id=one)["colour"].to_pylist()) for one in made[:3]] == [
+        {"0"}, {"0", "1"}, {"0", "1", "2"},
+    ]  # fmt: skip
+
+
+def test_the_provenance_of_an_old_partition_is_known(lake: Lake, made: list[int]) -> None:
+    lineage = lake.lineage("items")
+    maker = lineage.maker(DAY1)
+    assert maker is not None
+    assert (maker.snapshot, maker.provenance.run_id) == (made[3], "run-3")
+    assert [commit.snapshot for commit in lineage.commits] == made[::-1]
+    assert lineage.complete
+    assert lineage.unchanged_since(made[3], Partitions(DAY1, DAY1))
+    assert not lineage.unchanged_since(made[2], Partitions(DAY1, DAY1))
+    assert (states := lake.partitions("items"))[DAY1].snapshot_id == made[3]
+    assert states[DAY1].updated_at is not None
+
+
+def test_a_table_of_before_moves_its_snapshots_with_the_next_publication(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 1000)
+    old = [lake.publish(ITEMS, rows([DAY1], str(number)), [DAY1], provenance()) for number in range(30)]
+    before = lake.history("items")
+    assert archive.place_in(lake.table("items").metadata) is None
+    monkeypatch.undo()
+    again = Lake(settings(), "shop")
+    assert again.history("items") == before
+    new = again.publish(ITEMS, rows([DAY2]), [DAY2], provenance())
+    assert len(again.table("items").snapshots()) == upkeep.LISTED
+    assert [entry.snapshot for entry in again.history("items")] == [new, *old[::-1]]
+    assert set(again.scan("items", snapshot_id=old[0])["colour"].to_pylist()) == {"0"}
+
+
+def test_the_oldest_of_all_expire(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 2)
+    lake.settings = lake.settings.model_copy(update={"snapshots_kept": 5})
+    made = [lake.publish(ITEMS, rows([DAY1], str(number)), [DAY1], provenance()) for number in range(12)]
+    kept = [entry.snapshot for entry in lake.history("items")]
+    assert kept == made[: -len(kept) - 1 : -1]
+    assert 5 <= len(kept) <= 6
+    assert not lake.lineage("items").complete
+    assert not lake.lineage("items").knows(made[0])
+
+
+def test_a_process_that_dies_before_the_commit_changes_nothing(
+    lake: Lake, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.publish(ITEMS, rows([DAY1], "8"), [DAY1], provenance())
+    before, place = [entry.snapshot for entry in lake.history("items")], place_of(lake)
+    written, write = [], archive.write
+
+    def killed(*arguments: object) -> object:
+        written.append(write(*arguments))  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive, "write", killed)
+    for number in range(3):
+        try:
+            lake.publish(ITEMS, rows([DAY2], f"new-{number}"), [DAY2], provenance())
+        except KeyboardInterrupt:
+            break
+        before = [entry.snapshot for entry in lake.history("items")]
+    assert written, "an archive was about to be written"
+    again = Lake(settings(), "shop")
+    assert [entry.snapshot for entry in again.history("items")] == before
+    assert place_of(again) == place
+    monkeypatch.undo()
+    newest = again.publish(ITEMS, rows([DAY2], "last"), [DAY2], provenance())
+    assert [entry.snapshot for entry in again.history("items")] == [newest, *before]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-30])])
+def test_publications_go_on_while_the_archive_is_lost(lake: Lake, made: list[int], damage: object) -> None:
+    place = place_of(lake)
+    whole = place.read_bytes()
+    damage(place)  # type: ignore[operator]
+    archive._read.cache_clear()
+    for number in range(4):
+        lake.publish(ITEMS, rows([DAY1], f"new-{number}"), [DAY1], provenance())
+    assert (DAY1, "new-3", 3) in contents(lake)
+    with pytest.raises(DamagedError, match=r"earlier snapshots is missing or damaged.*\n.*\n  contrail recover -p shop"):
+        lake.history("items")
+    place.write_bytes(whole)
+    archive._read.cache_clear()
+    assert {entry.snapshot for entry in lake.history("items")} >= set(made)
+
+
+def test_a_lost_archive_is_given_up_by_recover(lake: Lake, made: list[int]) -> None:
+    place_of(lake).unlink()
+    archive._read.cache_clear()
+    (found,) = recovery.recover(open_catalog(settings()), settings().catalog, "shop")
+    assert (found.name, found.snapshot, found.rows) == ("items", made[-1], 9)
+    assert found.archive.endswith(".snapshots")
+    again = Lake(settings(), "shop")
+    assert {entry.snapshot for entry in again.history("items")} <= set(made[-3:])
+    assert not again.lineage("items").complete
+
+
+def test_a_file_is_its_archive(lake: Lake, made: list[int]) -> None:
+    found = archive.of(lake.table("items"))
+    assert Archive.model_validate_json(gzip.decompress(place_of(lake).read_bytes())) == found
+    assert found.ids() | {one.snapshot_id for one in lake.table("items").snapshots()} == set(made)
+    oldest = made[0]
+    assert found.without({oldest}).ids() == found.ids() - {oldest}
+    assert found.newest(0) == Archive()
+    named = found.model_copy(update={"tags": {"model-1": oldest}})
+    assert named.newest(0).ids() == {oldest}
