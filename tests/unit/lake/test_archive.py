@@ -1,6 +1,8 @@
 """Snapshots that leave the metadata stay readable, and a table whose archive is lost goes on."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,11 @@ from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, 
 
 from contrail.config.settings import settings
 from contrail.errors import DamagedError
-from contrail.lake import archive, recovery, upkeep
+from contrail.lake import archive, orphans, recovery, sandbox_records, sandboxes, upkeep
 from contrail.lake.archive import Archive
 from contrail.lake.catalog import open_catalog
 from contrail.lake.lake import Lake
+from contrail.lake.sandbox_records import Sandbox
 from contrail.partitions import Partitions
 
 
@@ -120,7 +123,9 @@ def test_publications_go_on_while_the_archive_is_lost(lake: Lake, made: list[int
     for number in range(4):
         lake.publish(ITEMS, rows([DAY1], f"new-{number}"), [DAY1], provenance())
     assert (DAY1, "new-3", 3) in contents(lake)
-    with pytest.raises(DamagedError, match=r"earlier snapshots is missing or damaged.*\n.*\n  contrail recover -p shop"):
+    with pytest.raises(
+        DamagedError, match=r"earlier snapshots is missing or damaged.*\n.*\n  contrail recover -p shop"
+    ):
         lake.history("items")
     place.write_bytes(whole)
     archive._read.cache_clear()
@@ -147,3 +152,46 @@ def test_a_file_is_its_archive(lake: Lake, made: list[int]) -> None:
     assert found.newest(0) == Archive()
     named = found.model_copy(update={"tags": {"model-1": oldest}})
     assert named.newest(0).ids() == {oldest}
+
+
+def test_writers_of_several_machines_lose_no_snapshot(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 2)
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+
+    def work(machine: int, day: date) -> list[int]:
+        own = Lake(settings().model_copy(update={"home_path": tmp_path / str(machine)}), "shop")
+        return [own.publish(ITEMS, rows([day], f"{machine}-{n}"), [day], provenance()) for n in range(5)]
+
+    with ThreadPoolExecutor(3) as pool:
+        made = [one for found in pool.map(work, range(3), (DAY1, DAY2, DAY3)) for one in found]
+    again = Lake(settings(), "shop")
+    history = [entry.snapshot for entry in again.history("items")]
+    assert len(history) == 16
+    assert set(history) > set(made)
+    assert [commit.snapshot for commit in again.lineage("items").commits] == history
+    assert again.lineage("items").complete
+    assert all(again.scan("items", snapshot_id=one).num_rows for one in history)
+    assert contents(again) == [(DAY1, "0-4", 3), (DAY2, "1-4", 3), (DAY3, "2-4", 3)]
+
+
+def test_upkeep_keeps_what_the_archive_of_a_sandbox_leads_to(lake: Lake, made: list[int]) -> None:
+    own = Lake(lake.settings.inside("deeper"), "shop")
+    pinned = sandboxes.begin(own.settings, "shop")
+    record = Sandbox(
+        name="deeper", pipeline="shop", made_at=datetime.now(UTC), made_by="ann", code_revision="", pipeline_hash="",
+        tables=pinned, versions=0,
+    )  # fmt: skip
+    sandbox_records.write(own.settings, record)
+    for number in range(3):
+        own.publish(ITEMS, rows([DAY1], f"own-{number}"), [DAY1], provenance())
+    few = Lake(lake.settings.model_copy(update={"snapshots_kept": 1}), "shop")
+    few.publish(ITEMS, rows([DAY3], "few"), [DAY3], provenance())
+    table = few.table("items")
+    orphans.remove(table, orphans.orphans(table, timedelta(0), sandboxes.borrowed(few, table)))
+    assert [entry.snapshot for entry in own.history("items")][3:] == made[::-1]
+    assert set(own.scan("items", snapshot_id=made[0])["colour"].to_pylist()) == {"0"}
+    own_table = own.table("items")
+    orphans.remove(own_table, orphans.orphans(own_table, timedelta(0)))
+    assert set(own.scan("items", snapshot_id=made[1])["colour"].to_pylist()) == {"0", "1"}
