@@ -233,8 +233,14 @@ class Life:
         data_versions.fetch(self.toy.settings, md5, self.home.parent / "again")
 
 
-def test_it_runs_beside_readers_writers_a_backfill_and_a_reproduction(toy: Toy) -> None:
-    """With a grace period of seconds: longer than each job here, as three days are elsewhere."""
+def test_it_runs_beside_readers_writers_a_backfill_and_a_reproduction(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a grace period of seconds: longer than each job here, as three days are elsewhere.
+
+    The metadata has three snapshots and the archive three more, so that both change all the time.
+    """
+    monkeypatch.setattr("contrail.lake.upkeep.LISTED", 2)
     life, done, removed = Life(toy), threading.Event(), 0
     age(life.home)
     works = (life.read, life.write, life.backfill, life.reproduce, life.version_data)
