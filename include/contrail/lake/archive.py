@@ -10,6 +10,7 @@ import gzip
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
@@ -24,8 +25,13 @@ from contrail.config.names import without_sandbox
 from contrail.config.validation_errors import parse_json
 from contrail.errors import DamagedError, DataError
 from contrail.frozen import Frozen
+from contrail.lake.lineage import ALL_PARTITIONS, commit_of
+from contrail.lake.provenance import LEDGER
+from contrail.partitions import Partitions
 
 PROPERTY = "contrail.archive"
+# The range of the partitions that its commits replaced, so that a question for a later day need not open it.
+DAYS = "contrail.archive_days"
 
 
 class Archive(Frozen):
@@ -133,8 +139,27 @@ def _read(place: _Place) -> Archive:
         ) from error
 
 
+def reaches(metadata: TableMetadata, day: date) -> bool:
+    """Say whether a commit in the archive may have replaced a partition. What is not known counts as true."""
+    if place_in(metadata) is None:
+        return False
+    days = metadata.properties.get(DAYS, ALL_PARTITIONS)
+    return days == ALL_PARTITIONS or day in Partitions.from_text(days)
+
+
+def _days(archive: Archive) -> str:
+    ends: list[date] = []
+    for snapshot in archive.snapshots:
+        summary = snapshot.get("summary", {})
+        parts = commit_of(snapshot["snapshot-id"], summary).partitions
+        if parts is None or LEDGER in summary:
+            return ALL_PARTITIONS
+        ends += [end for part in parts for end in (part.start, part.end)]
+    return str(Partitions(min(ends), max(ends))) if ends else ALL_PARTITIONS
+
+
 def write(table: Table, archive: Archive) -> Mapping[str, str]:
-    """Write an archive to a new file, and return the property that names it. Nothing names the file before a commit does."""
+    """Write an archive to a new file, and return the properties that name it. Nothing names it before a commit does."""
     if not archive.snapshots:
         return {PROPERTY: ""}
     # By a name that ends in .gz, Arrow would compress what is compressed.
@@ -142,4 +167,4 @@ def write(table: Table, archive: Archive) -> Mapping[str, str]:
     content = gzip.compress(archive.model_dump_json().encode(), mtime=0)
     with table.io.new_output(place).create() as stream:
         stream.write(content)
-    return {PROPERTY: place}
+    return {PROPERTY: place, DAYS: _days(archive)}

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
-from contrail.lake import snapshots
+from contrail.lake import archive, snapshots
 from contrail.lake.catalog import Tables
 from contrail.lake.lineage import Commit, Lineage, commit_of
 from contrail.lake.provenance import BACK_TO, LEDGER, PREFIX, Provenance
@@ -139,7 +140,7 @@ class _Walk(Sequence[Commit]):
     """
 
     def __init__(self, table: "Table", snapshot: "Snapshot | None") -> None:
-        self._table, self._snapshot = table, snapshot
+        self.table, self._snapshot = table, snapshot
         self._left = (commit_of(snapshot, summary) for snapshot, summary in self.summaries())
         self._read: list[Commit] = []
         self._complete = snapshot is None
@@ -150,8 +151,21 @@ class _Walk(Sequence[Commit]):
         self._read += self._left
         return self._complete
 
-    def summaries(self) -> Iterator[tuple[int, Mapping[str, str]]]:
-        """Yield the id and the summary of each snapshot."""
+    @cached_property
+    def near(self) -> tuple[Commit, ...]:
+        """The newest commits: those before the first that is in the archive."""
+        return tuple(commit_of(snapshot, summary) for snapshot, summary in self.summaries(near=True))
+
+    def may_go_on_to(self, day: date) -> bool:
+        """Whether a commit of a partition may come after ``near``: in the archive, or with a tag in the metadata."""
+        known, window = {commit.snapshot for commit in self.near}, Partitions(day, day)
+        others = (one for one in self.table.snapshots() if one.snapshot_id not in known)
+        return archive.reaches(self.table.metadata, day) or any(
+            LEDGER in _summary(one) or commit_of(one.snapshot_id, _summary(one)).touches(window) for one in others
+        )
+
+    def summaries(self, *, near: bool = False) -> Iterator[tuple[int, Mapping[str, str]]]:
+        """Yield the id and the summary of each snapshot; of those in the metadata alone, if so asked."""
         found = self._snapshot
         while found is not None:
             summary = _summary(found)
@@ -161,10 +175,13 @@ class _Walk(Sequence[Commit]):
                 self._complete = bool(ledger["complete"])
                 yield from ((snapshot, own) for snapshot, own in ledger["commits"])
                 return
+            before = found.parent_snapshot_id
+            if near and (BACK_TO in summary or before is None or self.table.snapshot_by_id(before) is None):
+                return
             # An expired parent is not named any more. The first snapshot of a table has the number 1.
             self._complete = found.sequence_number == 1
             back = summary.get(BACK_TO)
-            found = snapshots.find(self._table, int(back)) if back else snapshots.parent(self._table, found)
+            found = snapshots.find(self.table, int(back)) if back else snapshots.parent(self.table, found)
 
     def __iter__(self) -> Iterator[Commit]:
         yield from self._read
@@ -198,15 +215,21 @@ class _Walk(Sequence[Commit]):
 class _LineageOf(Lineage):
     """The lineage of a loaded table. Whether it is complete is known when all of it is read."""
 
+    _walk: _Walk
+
     def __init__(self, commits: _Walk) -> None:
         object.__setattr__(self, "commits", commits)
+        object.__setattr__(self, "_walk", commits)
 
     @property
     def complete(self) -> bool:
         """Whether none of the commits has expired."""
-        commits = self.commits
-        assert isinstance(commits, _Walk)
-        return commits.complete
+        return self._walk.complete
+
+    def maker(self, day: date, scope: str = "") -> Commit | None:
+        """Return the last commit that published a partition. The archive is opened only when it may be there."""
+        near = Lineage(self._walk.near).maker(day, scope)
+        return near or (super().maker(day, scope) if self._walk.may_go_on_to(day) else None)
 
 
 def _summary(snapshot: "Snapshot") -> Mapping[str, str]:

@@ -60,6 +60,35 @@ def test_the_provenance_of_an_old_partition_is_known(lake: Lake, made: list[int]
     assert states[DAY1].updated_at is not None
 
 
+def test_a_question_for_a_new_day_does_not_open_the_archive(
+    lake: Lake, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(_: object) -> object:
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(archive, "_read", opened)
+    lineage = lake.lineage("items")
+    assert lineage.maker(date(2024, 2, 1)) is None
+    assert lineage.maker(DAY3) is not None
+    assert lineage.unchanged_since(made[-2], Partitions(DAY1, DAY1))
+    with pytest.raises(AssertionError, match="opened"):
+        lineage.maker(DAY1)
+
+
+def test_a_commit_before_those_of_the_archive_is_known_while_it_has_a_tag(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 2)
+    first = lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    lake.tag("items", first, "model-1")
+    for number in range(6):
+        lake.publish(ITEMS, rows([DAY2], str(number)), [DAY2], provenance())
+    assert not archive.reaches(lake.table("items").metadata, DAY1)
+    maker = lake.lineage("items").maker(DAY1)
+    assert maker is not None
+    assert maker.snapshot == first
+
+
 def test_a_table_of_before_moves_its_snapshots_with_the_next_publication(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
