@@ -101,7 +101,6 @@ def _measured(day: int, listed: int, seen: list[float]) -> float:
         shutil.rmtree(place)
         kept.rename(place)
     seen.append(sum(kilobytes for _, kilobytes in days) / _CYCLE)
-    print(f"  {seen[-1]:,.1f} kB", flush=True)
     return sum(seconds for seconds, _ in days) / _CYCLE * 1000
 
 
