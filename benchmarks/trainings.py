@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -64,15 +64,15 @@ def trained_predictions(year: Year, window: tuple[date, date], rows: Rows, chang
     import xgboost
 
     from contrail.methods.fit import Method, booster_params, fit_trees
-    from contrail.methods.matrices import encode_window, predict
+    from contrail.methods.matrices import encode_window, predict, with_offset
     from contrail.methods.splits import split_window
     from contrail.partitions import Partitions
 
     train = year.spec.train.model_copy(update=dict(changes))
     chosen = year.between(window[0], window[1] - timedelta(days=year.spec.label.mature_after_days))
-    data = encode_window(year.rows.filter(pa.array(chosen)), year.spec)
+    data = with_offset(encode_window(year.rows.filter(pa.array(chosen)), year.spec), train, year.spec.task)
     masks = split_window(Partitions(*window), train.validation_days, train.embargo_days).masks(year.days[chosen])
     fitted = fit_trees(data, *masks, Method(train, booster_params(year.spec.task, train)))
     booster = xgboost.Booster(model_file=bytearray(fitted.model))
     later = encode_window(year.rows.filter(pa.array(rows)), year.spec, categories=data.categories)
-    return predict(booster, later, np.ones(int(rows.sum()), bool))
+    return predict(booster, replace(later, offset=data.offset), np.ones(int(rows.sum()), bool))
