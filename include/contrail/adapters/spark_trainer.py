@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from xgboost.callback import TrainingCallback
 
 # One column of arrays. With one column per feature, xgboost.spark 3.2 loses a batch without validation rows.
-_FEATURES, _LABEL, _CHECK = "features", "label", "check"
+_FEATURES, _LABEL, _CHECK, _START = "features", "label", "check", "start"
 _FILE_ROWS = 1_000_000
 _GPUS = "spark.executor.resource.gpu.amount"
 
@@ -72,6 +72,7 @@ class SparkTrainer:
                 feature_names=list(rows.names),
                 feature_types=feature_types(rows.names, rows.categories),
                 label_col=_LABEL,
+                base_margin_col=_START if rows.offset else None,
                 validation_indicator_col=_CHECK if check is not None else None,
                 n_estimators=rounds,
                 num_workers=self.workers,
@@ -108,8 +109,10 @@ def _files(rows: TrainingRows, chosen: Rows, checks: bool) -> Iterator[pa.Table]
     """Make the table of each file. Spark deals rows out by their files, so other files would give other trees."""
     held: list[pa.Table] = []
     for matrix, labels in rows.batches(chosen):
-        features = pa.FixedSizeListArray.from_arrays(matrix.ravel(), matrix.shape[1])
-        held.append(pa.table({_FEATURES: features, _LABEL: labels, _CHECK: np.full(len(labels), checks)}))
+        features = pa.FixedSizeListArray.from_arrays(rows.blinded(matrix).ravel(), matrix.shape[1])
+        columns = {_FEATURES: features, _LABEL: labels, _CHECK: np.full(len(labels), checks)}
+        columns |= {_START: rows.starts(matrix)} if rows.offset else {}
+        held.append(pa.table(columns))
         found = pa.concat_tables(held)
         while len(found) >= _FILE_ROWS:
             yield found.slice(0, _FILE_ROWS)

@@ -13,6 +13,20 @@ Cost = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 _MOST_ROUNDS = 1_000_000
 
 
+class OffsetSpec(Frozen):
+    """A feature that follows the level of the label. Each row's score starts from it, and trees of the others learn the rest."""
+
+    feature: str = Field(
+        description="A number: a recent share of the label (binary tasks), or a recent mean of it (regression)."
+    )
+    weight: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="How far the start moves from the mean label of the training window to the feature's value.",
+    )
+
+
 class TrainSpec(Frozen):
     """How a model is fitted. The last ``validation_days`` stop the rounds early, after a gap of ``embargo_days``."""
 
@@ -62,6 +76,11 @@ class TrainSpec(Frozen):
         default="none",
         description="A step after the trees that makes probabilities mean what they say (binary tasks), fitted on rows "
         "that the trees had not seen. isotonic takes any shape; beta has three numbers.",
+    )
+    offset: OffsetSpec | None = Field(
+        default=None,
+        description="A feature that each row's score starts from, so that the model follows a level which its training "
+        "window did not have. Empty: every row starts from one number.",
     )
     rate_table: tuple[str, ...] = Field(default=(), description="Features whose group means are the simple baseline.")
     segments: tuple[str, ...] = Field(default=(), description="Features by which metrics are split.")

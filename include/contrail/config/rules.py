@@ -157,10 +157,17 @@ def _named_features(spec: "PipelineSpec") -> Iterator[Problem]:
             for n, name in enumerate(getattr(spec.train, key))
         ),
         *((("gate", "segments", n, "feature"), floor.feature) for n, floor in enumerate(spec.gate.segments)),
+        *([(("train", "offset", "feature"), spec.train.offset.feature)] if spec.train.offset else []),
     ]
     for place, name in named:
         if name not in known:
             yield Problem(place, f"'{name}' is not in features.columns; {hint(name, known, 'features')}")
+    if (offset := spec.train.offset) and offset.feature in spec.features.categories:
+        yield Problem(("train", "offset", "feature"), f"'{offset.feature}' is a category; a score starts from a number")
+    # The trees of these add up to logarithms of the label.
+    if offset and (own := spec.train.params.get("objective")) in ("count:poisson", "reg:gamma", "reg:tweedie"):
+        said = f"the trees of {own} add up in another scale than the label's; leave out train.offset"
+        yield Problem(("train", "offset", "feature"), said)
 
 
 def _sensitive(spec: "PipelineSpec") -> Iterator[Problem]:

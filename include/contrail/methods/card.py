@@ -61,11 +61,15 @@ def explain(
     kinds = feature_types(own.features, own.categories)
     with _CARD:
         booster = package.booster_on(kind)
-        data = xgboost.DMatrix(_to_card(kind)(matrix), feature_names=list(own.features), feature_types=kinds)
+        starts = package.starts(matrix)
+        data = xgboost.DMatrix(
+            _to_card(kind)(matrix), base_margin=starts, feature_names=list(own.features), feature_types=kinds
+        )
         predicted = package.calibrated(np.asarray(booster.predict(data), np.float64))
         margins = booster.predict(data, output_margin=True)
         contributions: npt.NDArray[np.float32] = booster.predict(data, pred_contribs=True)
     missed = np.abs(contributions.sum(axis=1, dtype=np.float64) - margins) > _MISS * np.maximum(1, np.abs(margins))
+    contributions = package.attributed(contributions, starts)
     if missed.any():
         contributions[missed] = package.contributions_matrix(matrix[missed])
     return predicted, contributions

@@ -8,18 +8,20 @@ XGBoost makes the bins there. Growing trees does not belong here.
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from contrail.config.model_spec import TrainSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
 from contrail.methods.encoded_rows import EncodedRows, Matrix, Rows
 from contrail.methods.encoding import category_table, feature_types
+from contrail.methods.offset import Offset
 
 if TYPE_CHECKING:
     import xgboost
@@ -34,13 +36,14 @@ class TrainingRows:
     """Labelled rows, encoded.
 
     With ``external_memory`` the bins are kept elsewhere: on disk for a CPU, in the host's memory for a GPU. With
-    ``on_card`` the encoded rows stay in a GPU's memory too, so they go there once.
+    ``on_card`` the encoded rows stay in a GPU's memory too, so they go there once. ``offset`` says where scores start.
     """
 
     encoded: EncodedRows
     labels: npt.NDArray[np.float32]
     external_memory: bool = False
     on_card: bool = False
+    offset: Offset | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,6 +70,24 @@ class TrainingRows:
                 rows = self.encoded.read(number)[near]
                 yield move(rows) if move else rows, labels
 
+    def blinded(self, matrix: Any) -> Any:
+        """Return encoded rows as trees learn from them, wherever these are: without the value that scores start from.
+
+        Trees that saw it would tell the days of the window apart by it, and take back what the start gives.
+        """
+        if self.offset is None:
+            return matrix
+        blind = matrix.copy()
+        blind[:, self.names.index(self.offset.feature)] = np.nan
+        return blind
+
+    def starts(self, matrix: Any) -> npt.NDArray[np.float32] | None:
+        """Return where the scores of encoded rows start, wherever these are. None: the trees have one start for all."""
+        if self.offset is None:
+            return None
+        values = matrix[:, self.names.index(self.offset.feature)]
+        return self.offset.starts(values.get() if hasattr(values, "get") else values)
+
 
 def encode_window(
     rows: pa.Table,
@@ -74,7 +95,7 @@ def encode_window(
     external_memory_rows: int = 0,
     categories: Mapping[str, list[str]] | None = None,
 ) -> TrainingRows:
-    """Prepare training rows in memory for XGBoost.
+    """Prepare training rows in memory for XGBoost. Scores start where the spec says, unless ``categories`` are given.
 
     Args:
         rows: The features and ``label``.
@@ -85,12 +106,19 @@ def encode_window(
     Raises:
         DataError: as ``encode``.
     """
-    if categories is None:
+    if own := categories is None:
         categories = category_table(rows, spec.features.categories)
     encoded = EncodedRows(tuple(spec.features.columns), categories)
     encoded.append(rows)
     labels = rows.column("label").to_numpy().astype(np.float32)
-    return TrainingRows(encoded, labels, 0 < external_memory_rows < rows.num_rows)
+    found = TrainingRows(encoded, labels, 0 < external_memory_rows < rows.num_rows)
+    return with_offset(found, spec.train, spec.task) if own else found
+
+
+def with_offset(rows: TrainingRows, train: TrainSpec, task: Literal["binary", "regression"]) -> TrainingRows:
+    """Let the scores of a training window's rows start where the settings say."""
+    mean = float(rows.labels.mean(dtype=np.float64))
+    return replace(rows, offset=Offset.of(train.offset, task, mean) if train.offset else None)
 
 
 def binned(
@@ -129,7 +157,7 @@ def predicted(booster: "xgboost.Booster", rows: TrainingRows, chosen: Rows) -> I
     """Predict the chosen rows in their batches. This machine's processors always do it, even after training on a GPU."""
     booster.set_param({"device": "cpu"})
     for matrix, _ in rows.batches(chosen):
-        yield booster.inplace_predict(matrix).astype(np.float64)
+        yield booster.inplace_predict(matrix, base_margin=rows.starts(matrix)).astype(np.float64)
 
 
 def _iterator(
@@ -141,8 +169,9 @@ def _iterator(
         def next(self, input_data: Callable[..., None]) -> bool:
             for matrix, labels in self.left:
                 input_data(
-                    data=matrix,
+                    data=rows.blinded(matrix),
                     label=labels,
+                    base_margin=rows.starts(matrix),
                     feature_names=list(rows.names),
                     feature_types=feature_types(rows.names, rows.categories),
                 )

@@ -33,6 +33,7 @@ from contrail.methods.decisions import Deciding, DecisionRule
 from contrail.methods.drift_reference import DriftReference
 from contrail.methods.encoding import encode, feature_types
 from contrail.methods.flagged import UsualShare
+from contrail.methods.offset import Offset
 from contrail.methods.xgboost_loading import load_xgboost
 from contrail.partitions import Partitions
 
@@ -85,7 +86,8 @@ class ModelCard(Frozen):
 
     ``flagged`` is the usual share of flagged predictions. A regression has none, nor has a short training window.
     ``decision`` is the threshold that the training chose by the spec's costs; None where the spec had none.
-    ``calibration`` is applied after the trees, and ``interval`` says how wide intervals are, where the spec asked for them.
+    ``offset`` says where scores start before the trees. ``calibration`` is applied after them, and ``interval`` says how wide
+    intervals are. Each is there where the spec asked for it.
     """
 
     format: Literal[1] = 1
@@ -98,6 +100,7 @@ class ModelCard(Frozen):
     rate_table: RateTable
     flagged: UsualShare | None = None
     decision: DecisionRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
+    offset: Offset | None = Field(default=None, exclude_if=lambda offset: offset is None)
     calibration: Calibrator | None = Field(default=None, exclude_if=lambda step: step is None)
     interval: IntervalRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     training: TrainingRecord
@@ -210,6 +213,7 @@ class ModelPackage:
         files = [hashlib.sha256(content).hexdigest() for content in (self.booster_bytes, self.reference_bytes)]
         known = [*files, self.features, dict(self.card.categories)]
         known += [self.card.calibration.as_dict()] if self.card.calibration else []
+        known += [self.card.offset.as_dict()] if self.card.offset else []
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @cached_property
@@ -279,7 +283,13 @@ class ModelPackage:
         """Predict rows that ``matrix`` has encoded."""
         if not len(matrix):
             return np.empty(0)
-        return self.calibrated(np.asarray(self.booster.inplace_predict(matrix), np.float64))
+        found = self.booster.inplace_predict(matrix, base_margin=self.starts(matrix))
+        return self.calibrated(np.asarray(found, np.float64))
+
+    def starts(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+        """Return where the scores of encoded rows start, shape (rows,). None: the trees have one start for all."""
+        offset = self.card.offset
+        return None if offset is None else offset.starts(matrix[:, self.card.features.index(offset.feature)])
 
     def calibrated(self, predictions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Apply the calibration step to what the trees predict, where there is one."""
@@ -299,9 +309,21 @@ class ModelPackage:
         if not len(matrix):
             return np.empty((0, len(self.card.features) + 1), np.float32)
         kinds = feature_types(self.card.features, self.card.categories)
-        data = xgboost.DMatrix(matrix, feature_names=list(self.card.features), feature_types=kinds)
-        found: npt.NDArray[np.float32] = self.booster.predict(data, pred_contribs=True)
-        return found
+        starts = self.starts(matrix)
+        names = list(self.card.features)
+        data = xgboost.DMatrix(matrix, base_margin=starts, feature_names=names, feature_types=kinds)
+        return self.attributed(self.booster.predict(data, pred_contribs=True), starts)
+
+    def attributed(
+        self, contributions: npt.NDArray[np.float32], starts: npt.NDArray[np.float32] | None
+    ) -> npt.NDArray[np.float32]:
+        """Give the offset's feature what it moves the start by. XGBoost counts the whole start as the mean."""
+        offset = self.card.offset
+        if offset is not None and starts is not None:
+            moved = starts - np.float32(offset.centre)
+            contributions[:, self.card.features.index(offset.feature)] += moved
+            contributions[:, -1] -= moved
+        return contributions
 
 
 def _check_digest(content: bytes, expected: str | None, path: Path, by: str) -> None:

@@ -85,6 +85,9 @@ def _purpose(records: CardRecords) -> Iterator[Block]:
         ("Predicts", f"{answers}; the label is {card.label}"),
         ("Mean label of the training", number(card.label_mean)),
     ]
+    if card.offset is not None:
+        start = f"{card.offset.weight:.0%} of the way from the mean label to {card.offset.feature}"
+        facts.append(("A score starts", start))
     if found and found.threshold is not None:
         facts.append(("Flags a row", f"from a probability of {found.threshold:.4g} on"))
         if found.threshold_reason:

@@ -1,6 +1,7 @@
 """Trees by Spark's executors, without Spark: their input and their device. With Spark: tests/integration."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from contrail.adapters.spark_trainer import SparkTrainer
 from contrail.config.settings import EngineSettings
 from contrail.errors import EngineError, SpecError
 from contrail.methods import encoded_rows
+from contrail.methods.offset import Offset
 from contrail.methods.trainer import WantedDevice
 
 GPU = {"spark.executor.resource.gpu.amount": "1"}
@@ -66,6 +68,15 @@ def test_executors_read_the_encoded_rows_and_nothing_is_left_of_them(
         matrix = np.concatenate([part for part, _ in rows.batches(chosen)])
         np.testing.assert_array_equal(np.stack(found["features"].to_numpy()), matrix)
         np.testing.assert_array_equal(found["label"].to_numpy(), rows.labels[chosen])
+
+
+def test_executors_read_where_each_score_starts(trainer: SparkTrainer) -> None:
+    rows = replace(made_rows(), offset=Offset(feature="a", weight=0.5, task="regression", centre=2.0))
+    with trainer.holding(rows, EVEN, {}):
+        staged = pq.read_table(str(trainer.folder))
+    assert np.isnan(np.stack(staged["features"].to_numpy())[:, 0]).all()
+    expected = 2 + 0.5 * (next(rows.batches(EVEN))[0][:, 0] - 2)
+    np.testing.assert_allclose(staged["start"].to_numpy(), expected, atol=1e-6)
 
 
 def test_an_error_while_trees_grow_leaves_no_rows_either(trainer: SparkTrainer) -> None:

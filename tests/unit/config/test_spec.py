@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from contrail.config.model_spec import CostSpec
+from contrail.config.model_spec import CostSpec, OffsetSpec
 from contrail.config.rules import problems
 from contrail.config.spec import load_spec, spec_hash
 from contrail.errors import SpecError
@@ -221,6 +221,13 @@ def test_the_hash_follows_the_folder(tmp_path: Path) -> None:
             {"objective": "reg:squarederror"},
             "a binary task needs binary:logistic, not reg:squarederror",
         ),
+        ("train.offset", {"feature": "late_rat"}, "train.offset.feature: 'late_rat' is not in features.columns"),
+        (
+            "train.offset",
+            {"feature": "depot"},
+            "train.offset.feature: 'depot' is a category; a score starts from a number",
+        ),
+        ("train.offset", {"feature": "weight", "weight": 0}, "train.offset.weight: Input should be greater than 0"),
         ("score", {"threshold": 1.5}, "score.threshold: Input should be less than 1"),
         ("retrain", {"min_label_coverage": 80}, "retrain.min_label_coverage: Input should be less than or equal to 1"),
         ("drift", {"false_alarm_rate": 5}, "drift.false_alarm_rate: Input should be less than 0.5"),
@@ -299,3 +306,13 @@ def test_a_regression_has_no_costs_and_no_calibration_step() -> None:
     steps = spec.train.model_copy(update={"calibration": "beta"})
     found = problems(spec.model_copy(update={"task": "regression", "train": steps}))
     assert (("train", "calibration"), "only probabilities are calibrated; it is for a binary task") in found
+
+
+def test_counts_add_up_in_another_scale_than_their_label_and_have_no_offset() -> None:
+    spec = load_spec(TOY / "pipeline.yaml")
+    train = spec.train.model_copy(
+        update={"offset": OffsetSpec(feature="weight"), "params": {"objective": "count:poisson"}}
+    )
+    found = problems(spec.model_copy(update={"task": "regression", "train": train}))
+    said = "the trees of count:poisson add up in another scale than the label's; leave out train.offset"
+    assert (("train", "offset", "feature"), said) in found

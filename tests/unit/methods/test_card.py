@@ -1,5 +1,7 @@
 """Rows that a GPU explains, on processors: the same calls of XGBoost. benchmarks/gpu.py has the rest, with a GPU."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xgboost
@@ -7,6 +9,7 @@ from tests.unit.methods.test_model_package import made_features, package  # noqa
 
 from contrail.errors import SpecError
 from contrail.methods import card
+from contrail.methods.offset import Offset
 
 
 def test_without_a_gpu_auto_takes_processors_and_cuda_is_refused(monkeypatch):
@@ -51,3 +54,12 @@ def test_rows_whose_contributions_do_not_add_up_are_explained_by_processors(pack
     _, contributions = card.explain(package, matrix, "cpu")
     np.testing.assert_array_equal(contributions, expected)
     assert asked == [400, 2]
+
+
+def test_an_offset_counts_on_a_card_too(package):  # noqa: F811
+    offset = Offset(feature="late_rate_7d", weight=0.5, task="binary", centre=-1.0)
+    own = replace(package, card=package.card.model_copy(update={"offset": offset}))
+    matrix = own.matrix(made_features())
+    predicted, contributions = card.explain(own, matrix, "cpu")
+    np.testing.assert_array_equal(predicted, own.predict_matrix(matrix))
+    np.testing.assert_array_equal(contributions, own.contributions_matrix(matrix))

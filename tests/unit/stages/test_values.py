@@ -12,7 +12,7 @@ from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_tr
 from tests.unit.stages.refitting import refitted
 
 from contrail.adapters import registry
-from contrail.config.model_spec import CostSpec, ScoreSpec
+from contrail.config.model_spec import CostSpec, OffsetSpec, ScoreSpec
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.config.spec import load_spec
@@ -43,6 +43,17 @@ def use(patch: pytest.MonkeyPatch, score: ScoreSpec):
     return load_pipeline("toy")
 
 
+def train_from_a_level(patch: pytest.MonkeyPatch, toy: Toy) -> None:
+    """Version 4, whose scores start from a feature, scores a day."""
+    offset = OffsetSpec(feature="late_rate_7d", weight=0.5)
+    spec = toy.spec.model_copy(update={"train": toy.spec.train.model_copy(update={"offset": offset})})
+    with patch.context() as here:
+        here.setattr("contrail.config.pipeline.load_spec", lambda _: spec)
+        other = Toy(load_pipeline("toy"), settings())
+        other.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1})
+        other.run("score", "2024-02-18", model="4")
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Days before and after the spec states costs, with a champion of each time."""
@@ -62,6 +73,7 @@ def world(tmp_path_factory):
         results = {verb: toy.run(verb, "2024-02-11", "2024-02-16") for verb in ("score", "performance")}
         toy.run("train", "2024-01-01", "2024-01-31", params={"nthread": 1, "calibration": "beta"})
         toy.run("score", "2024-02-17", model="3")
+        train_from_a_level(patch, toy)
         yield toy, results, Path(promoted.reports[1])
 
 
@@ -243,3 +255,32 @@ def test_a_calibrated_score_is_computed_again_to_the_last_bit(world):
         flips = flips_of(lake, toy.pipeline, date(2024, 2, 17), {"parcel": parcel})
         assert flips.flagged == decision
         assert all((one.score >= threshold) != decision for one in flips.single)
+
+
+def test_scores_that_start_from_a_feature_are_computed_again_explained_and_changed(world):
+    toy, _, _ = world
+    lake, day, offset = Lake(settings(), "toy"), date(2024, 2, 18), package("4").card.offset
+    assert (offset.feature, offset.weight) == ("late_rate_7d", 0.5)
+    assert offset.centre == pytest.approx(np.log(package("4").card.label_mean / (1 - package("4").card.label_mean)))
+    (parcel,) = toy.sql("SELECT parcel FROM predictions WHERE partition_date = '2024-02-18' ORDER BY 1 LIMIT 1")[0]
+    found = why(lake, toy.pipeline, {"parcel": parcel}, day)
+    assert found.same
+    (effect,) = [one for one in found.explained.effects if one.feature == "late_rate_7d"]
+    moved = offset.starts(np.array([effect.value], np.float32))[0] - offset.centre
+    assert effect.contribution == pytest.approx(moved, abs=1e-6), "no tree has a part in it"
+    assert 1 / (1 + np.exp(-found.explained.raw)) == pytest.approx(found.explained.score, abs=1e-6)
+    higher = one_prediction(lake, toy.pipeline, day, {"parcel": parcel}, {"late_rate_7d": 0.9}).changed
+    rise = 0.5 * (np.log(0.9 / 0.1) - np.log(effect.value / (1 - effect.value)))
+    assert higher.raw - found.explained.raw == pytest.approx(rise, abs=1e-5)
+
+
+def test_trees_that_start_from_a_feature_are_made_again(world, tmp_path):
+    toy, _, _ = world
+    model = registry.resolve(settings(), "toy", "4")
+    offset = OffsetSpec(feature="late_rate_7d", weight=0.5)
+    spec = toy.spec.model_copy(update={"train": toy.spec.train.model_copy(update={"offset": offset})})
+    refitted(model, spec, tmp_path)
+    (made,) = [
+        path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == model.package.booster_bytes
+    ]
+    assert made.suffix == ".ubj"

@@ -147,7 +147,7 @@ def _fit(asked: Asked, spec: Any, settings: Any) -> Made:
     window = Partitions.parse(asked.start, asked.end)
     split = split_window(window, settings.validation_days, settings.embargo_days)
     days = pq.read_table(asked.training_set, columns=[PARTITION]).column(PARTITION).to_numpy()
-    rows = _rows(asked, spec, settings)
+    rows = _with_offset(_rows(asked, spec, settings), settings, spec.task)
     method = Method(settings, {**asked.params, "nthread": asked.threads})
     fitted = fit_trees(rows, *split.masks(days), method)
     Path(asked.model).write_bytes(fitted.model)
@@ -220,6 +220,14 @@ def _rows(asked: Asked, spec: Any, settings: Any) -> Any:
             labels.append(own.column("label").to_numpy().astype(np.float32))
     most = settings.external_memory_rows
     return matrices.TrainingRows(encoded, np.concatenate(labels), 0 < most < len(encoded))
+
+
+def _with_offset(rows: Any, settings: Any, task: Any) -> Any:
+    if not getattr(settings, "offset", None):  # or a revision from before there was one
+        return rows
+    from contrail.methods.matrices import with_offset
+
+    return with_offset(rows, settings, task)
 
 
 if __name__ == "__main__":

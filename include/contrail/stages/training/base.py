@@ -16,7 +16,7 @@ from contrail.lake.datasets import PARTITION
 from contrail.methods.encoded_rows import BLOCK_ROWS, DayRows, Mask, Rows
 from contrail.methods.evaluation import TrainingMetrics, Validation
 from contrail.methods.fit import Fitted, Method
-from contrail.methods.matrices import TrainingRows
+from contrail.methods.matrices import TrainingRows, with_offset
 from contrail.methods.splits import Split
 from contrail.stages.base import StageRun
 from contrail.stages.options import TrainOptions
@@ -110,7 +110,8 @@ class Training:
     def data(self) -> TrainingRows:
         """The window's rows as XGBoost reads them."""
         most = self.method.settings.external_memory_rows
-        return replace(self.window.rows.data, external_memory=0 < most < len(self.window.rows))
+        rows = replace(self.window.rows.data, external_memory=0 < most < len(self.window.rows))
+        return with_offset(rows, self.method.settings, self.spec.task)
 
     @cached_property
     def masks(self) -> tuple[Rows, Rows]:

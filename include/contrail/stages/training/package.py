@@ -38,6 +38,7 @@ def package_of(training: Training, fitted: Fitted) -> tuple[ModelPackage, Explai
         rate_table=rate_table,
         flagged=usual_share(window.rows.labels.rows, learned.flagged, threshold) if spec.task == "binary" else None,
         decision=learned.decision,
+        offset=training.data.offset,
         calibration=learned.calibration,
         interval=learned.interval,
         training=_record(training, fitted),
