@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from contrail.config import names
 from contrail.config.problems import Problem, hint
 from contrail.config.schedules import cron_problem, daily_problem, zone_problem
+from contrail.config.score_rules import score_problems
 from contrail.config.table_rules import earlier_name_problems, table_problems
 from contrail.config.tune_spec import OTHER_NAMES, tune_problems
 
@@ -48,7 +49,7 @@ def training_problems(spec: "PipelineSpec") -> list[Problem]:
 
     The days of the window are no part of it: a request may name its own.
     """
-    return [*_named_features(spec), *_model(spec), *_policy(spec.gate), *_after_the_trees(spec)]
+    return [*_named_features(spec), *_model(spec), *_policy(spec.gate), *score_problems(spec)]
 
 
 def _own_names(spec: "PipelineSpec") -> Iterator[Problem]:
@@ -162,12 +163,6 @@ def _named_features(spec: "PipelineSpec") -> Iterator[Problem]:
     for place, name in named:
         if name not in known:
             yield Problem(place, f"'{name}' is not in features.columns; {hint(name, known, 'features')}")
-    if (offset := spec.train.offset) and offset.feature in spec.features.categories:
-        yield Problem(("train", "offset", "feature"), f"'{offset.feature}' is a category; a score starts from a number")
-    # The trees of these add up to logarithms of the label.
-    if offset and (own := spec.train.params.get("objective")) in ("count:poisson", "reg:gamma", "reg:tweedie"):
-        said = f"the trees of {own} add up in another scale than the label's; leave out train.offset"
-        yield Problem(("train", "offset", "feature"), said)
 
 
 def _sensitive(spec: "PipelineSpec") -> Iterator[Problem]:
@@ -238,13 +233,6 @@ def _policy(gate: "GateSpec") -> Iterator[Problem]:
         yield Problem(place, f"policy not_worse needs 0 or less, the margin; {asked:g} is for superior or expected")
     if gate.policy == "not_worse" and asked < 0 and "margin_share" in gate.model_fields_set:
         yield Problem(place, "it is a margin, and so is gate.margin_share; keep one of them")
-
-
-def _after_the_trees(spec: "PipelineSpec") -> Iterator[Problem]:
-    if spec.score.interval is not None and spec.task != "regression":
-        yield Problem(("score", "interval"), "a probability has no interval; it is for a regression")
-    if spec.train.calibration != "none" and spec.task != "binary":
-        yield Problem(("train", "calibration"), "only probabilities are calibrated; it is for a binary task")
 
 
 def _costs(spec: "PipelineSpec") -> Iterator[Problem]:
