@@ -282,9 +282,7 @@ def _find(settings: Settings, name: str, ref: str) -> _Found:
         )
     if no_database(settings.registry.tracking_uri):
         raise _missing(settings, name, ref)
-    found = _find_in_database(settings, name, ref)
-    if found is None:
-        found = _find_with_client(settings, name, ref)
+    found = _find_in_database(settings, name, ref) or _find_with_client(settings, name, ref)
     if found is None:
         raise _missing(settings, name, ref)
     return found
