@@ -114,11 +114,20 @@ def _check_listed(store: AbstractFileSystem, needed: Iterable[str], there: Itera
 def _read_lately(
     store: AbstractFileSystem, table: Table, there: Collection[Orphan], before: datetime
 ) -> Iterator[tuple[str, TableMetadata]]:
-    """The metadata files that were the table's current one at any time since ``before``, with their contents."""
+    """The metadata files that were the table's current one at any time since ``before``, with their contents.
+
+    A file that the table's log does not name may be of a commit that was lost: by a killed process, or to another one. Such a
+    file keeps what it refers to while it is young. One that cannot be read was never committed, and refers to nothing.
+    """
+    log = [entry.metadata_file for entry in table.metadata.metadata_log]
+    named = {store._strip_protocol(path) for path in (table.metadata_location, *log)}
     written = sorted((one for one in there if one.path.endswith(_METADATA)), key=lambda one: one.modified)
-    older = [one for one in written if one.modified < before]
-    lately = {one.path for one in written if one.modified >= before} | {one.path for one in older[-1:]}
-    lately.add(store._strip_protocol(table.metadata_location))
+    older = [one.path for one in written if one.modified < before]
+    lately = {one.path for one in written if one.modified >= before}
+    lately |= {
+        *([path for path in older if path in named] or older)[-1:],
+        store._strip_protocol(table.metadata_location),
+    }
     for path in sorted(lately):
         location = store.unstrip_protocol(path)
         try:
@@ -126,6 +135,8 @@ def _read_lately(
         except FileNotFoundError:
             continue  # another upkeep has removed it
         except UNREADABLE as error:
+            if path not in named:
+                continue
             why = str(error).splitlines()[0]
             raise DamagedError(
                 f"{location} cannot be read ({why}), so nobody knows which files it refers to. {_KEPT}"

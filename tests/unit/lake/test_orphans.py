@@ -5,8 +5,10 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table.statistics import PartitionStatisticsFile, StatisticsFile
 from pyiceberg.table.update import SetPartitionStatisticsUpdate, SetStatisticsUpdate
 from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, rows
@@ -58,6 +60,7 @@ def test_a_killed_publication_leaves_files_that_go(lake: Lake, tmp_path: Path) -
     left = files(lake) - before
     assert len(left) == 2
     assert clean(lake, HOUR) == set(), "a publication may be about to commit it"
+    age(before, 3 * HOUR)
     age(left, 2 * HOUR)
     assert clean(lake, HOUR) == left
     assert files(lake) == before
@@ -112,14 +115,47 @@ def test_a_folder_of_two_tables_is_left_as_it_is(busy: Lake) -> None:
     assert before <= files(busy)
 
 
-def test_nothing_goes_while_a_metadata_file_cannot_be_read(busy: Lake) -> None:
+def test_nothing_goes_while_a_metadata_file_of_the_log_cannot_be_read(busy: Lake) -> None:
     before = files(busy)
-    (Path(busy.table("items").metadata_location.removeprefix("file://"))).parent.joinpath(
-        "00000-broken.metadata.json"
-    ).write_text("{")
-    with pytest.raises(DamagedError, match=r"00000-broken.metadata.json cannot be read .* Nothing was removed"):
+    log = busy.table("items").metadata.metadata_log
+    Path(log[-1].metadata_file.removeprefix("file://")).write_text("{")
+    with pytest.raises(DamagedError, match=r"metadata.json cannot be read .* Nothing was removed"):
         clean(busy, HOUR)
     assert before <= files(busy)
+
+
+def test_metadata_that_a_killed_commit_left_torn_stops_nobody_and_goes(busy: Lake) -> None:
+    clean(busy, NOW)
+    place = Path(busy.table("items").metadata_location.removeprefix("file://")).parent
+    torn = place / "00099-torn.metadata.json"
+    torn.write_text("{")
+    assert clean(busy, HOUR) == set()
+    age({str(torn)}, 2 * HOUR)
+    assert clean(busy, HOUR) == {str(torn)}
+    assert busy.scan("items").num_rows == 6
+
+
+def test_what_a_lost_commit_refers_to_goes_although_nobody_commits_again(
+    busy: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process died after it had written the metadata, and before the catalog named it."""
+    real = SqlCatalog._write_metadata
+
+    def dies(**named: Any) -> None:
+        real(**named)
+        raise KeyboardInterrupt
+
+    clean(busy, NOW)
+    before = files(busy)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(SqlCatalog, "_write_metadata", staticmethod(dies))
+        busy.publish(ITEMS, rows([DAY3]), [DAY3], provenance())
+    left = files(busy) - before
+    assert any(path.endswith(".metadata.json") for path in left)
+    age(before, 3 * HOUR)
+    age(left, 2 * HOUR)
+    assert clean(busy, HOUR) == left, "it was never the current one"
+    assert busy.scan("items").num_rows == 6
 
 
 @pytest.mark.slow
