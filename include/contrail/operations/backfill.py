@@ -170,9 +170,9 @@ class Backfills:
         found = difference(self.lake, self.pipeline.spec, record.range, record.before, after)
         self._keep(after, record.tag_after)
         done = record.model_copy(update={"difference": found, "state": "done", "finished_at": _now()})
+        # The record last: who reads that it is done finds the page.
+        write_whole(self.folder / f"{done.id}.html", render_difference(done, self.pipeline.spec).encode())
         self._write(done)
-        page = self.folder / f"{done.id}.html"
-        page.write_text(render_difference(done, self.pipeline.spec), encoding="utf-8")
         return done
 
     def reports(self, record: Record) -> tuple[str, ...]:

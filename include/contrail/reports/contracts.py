@@ -18,7 +18,7 @@ from urllib.parse import quote
 from upath import UPath
 
 from contrail.adapters.checks import Checks, Verdict
-from contrail.files import remove_folder, unfinished_beside
+from contrail.files import remove_folder, unfinished_beside, write_whole
 from contrail.reports.page import protected
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def write_report(
         site=_SITE,
         tables=tables,
     )
-    page.write_text(protected(text), encoding="utf-8")
+    write_whole(page, protected(text).encode())
     # The page of this run stays, whatever the clock says of the others.
     others = sorted((each for each in folder.glob("*.html") if each != page), key=lambda path: path.stat().st_mtime)
     for old in others[: max(len(others) - kept + 1, 0)]:

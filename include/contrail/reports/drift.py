@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
+from contrail.files import write_whole
 from contrail.reports.page import harmless, protected
 
 _NAMED = 5
@@ -93,11 +94,11 @@ def write_drift_report(path: UPath, page: DriftPage) -> None:
     head = _head(page, left_out=[n for n in names if n not in kept])
     if not kept:
         bare = f"<!doctype html><html><head><meta charset='utf-8'></head><body>{head}</body></html>"
-        path.write_text(protected(bare), encoding="utf-8")
+        write_whole(path, protected(bare).encode())
         return
     drawn = _evidently(reference.select(kept), current.select(kept), [n for n in page.categories if n in kept])
     start = drawn.index(">", drawn.index("<body")) + 1
-    path.write_text(protected(drawn[:start] + head + drawn[start:], needs="own"), encoding="utf-8")
+    write_whole(path, protected(drawn[:start] + head + drawn[start:], needs="own").encode())
 
 
 def shortened(features: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ No version is registered here, and ``pipeline.yaml`` stays as it is. ``contrail.
 as a candidate. The steps are in ``contrail.stages.tuning``.
 """
 
+from contrail.files import write_whole
 from contrail.locks import locked
 from contrail.methods.paired_days import gain
 from contrail.methods.study import TODAY, StudyRecord, TrialRecord
@@ -105,7 +106,7 @@ def _result(
         price=price_of_second(run.settings, run.pipeline.name),
     )
     path = run.report_folder(KIND) / f"{study.name}.html"
-    path.write_text(render(report), encoding="utf-8")
+    write_whole(path, render(report).encode())
     details = TuneDetails(
         model_name=run.pipeline.name,
         study=study.name,
