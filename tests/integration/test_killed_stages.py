@@ -83,8 +83,8 @@ def states(toy: Toy, stage: str) -> dict[date, str]:
 def kill_after(patch: pytest.MonkeyPatch, commits: int) -> None:
     real, made = publisher.swap, []
 
-    def deadly(*args: Any) -> int:
-        snapshot = real(*args)
+    def deadly(*args: Any, **named: Any) -> int:
+        snapshot = real(*args, **named)
         made.append(snapshot)
         if len(made) == commits:
             raise Killed

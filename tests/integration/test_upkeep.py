@@ -76,7 +76,7 @@ def killed(toy: Toy) -> None:
     """A publication that dies before its commit, a stage that dies with staged and spilled rows, a torn page."""
     home = toy.settings.home_path
     code = (
-        "import os; from contrail.lake import publisher; publisher.swap = lambda *_: os._exit(9); "
+        "import os; from contrail.lake import publisher; publisher.swap = lambda *_, **__: os._exit(9); "
         "from contrail.cli.app import main; main()"
     )
     again = ["features", "-p", "toy", "--from", "2024-02-11"]

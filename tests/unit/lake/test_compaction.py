@@ -103,7 +103,7 @@ def test_a_failure_leaves_the_old_files_and_no_new_ones(small: Lake, monkeypatch
     place = Path(small.table("items").location().removeprefix("file://"))
     there = set(place.rglob("*.parquet"))
 
-    def fail(*_: object) -> int:
+    def fail(*_: object, **__: object) -> int:
         raise CommitConflictError("other writers won")
 
     with monkeypatch.context() as patch:

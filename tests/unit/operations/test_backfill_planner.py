@@ -151,7 +151,7 @@ def test_features_that_were_published_since_are_scored_again_and_no_others(ready
     [
         ("code", "other", "Contrail's code of the stage changed"),
         ("libraries", {"xgboost": "9.9"}, "xgboost "),
-        ("spec", {"key": "other"}, "key, name, task in pipeline.yaml changed"),
+        ("spec", {"key": "other"}, "key, name, task by Contrail's defaults changed"),
     ],
 )
 def test_another_definition_replaces_and_the_plan_says_what_is_different(ready, monkeypatch, part, other, words):

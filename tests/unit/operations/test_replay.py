@@ -331,8 +331,8 @@ def contents(toy: Toy) -> dict[str, list[str]]:
 def kill_after(patch: pytest.MonkeyPatch, commits: int) -> None:
     real, made = publisher.swap, list[int]()
 
-    def deadly(*args: Any) -> int:
-        made.append(real(*args))
+    def deadly(*args: Any, **named: Any) -> int:
+        made.append(real(*args, **named))
         if len(made) == commits:
             raise Killed
         return made[-1]
