@@ -68,7 +68,7 @@ def test_a_sandbox_reads_what_the_main_lake_had_without_a_copy(main: Toy) -> Non
         assert own.lake.scan(name).equals(main.lake.scan(name))
         assert own.lake.snapshot_id(name) == main.lake.snapshot_id(name)
         assert own.lake.files(name) == main.lake.files(name)  # the very same
-        assert own.lake.lineage(name) == main.lake.lineage(name)
+        assert [*own.lake.lineage(name).commits] == [*main.lake.lineage(name).commits]
     lake = Path(main.settings.catalog.warehouse_uri.removeprefix("file://")) / "sandbox_deeper__toy"
     assert not list(lake.rglob("*.parquet"))
     assert sandboxes.own_bytes(main.settings, "deeper") < 1e5
