@@ -131,7 +131,8 @@ def _read_lately(
     for path in sorted(lately):
         location = store.unstrip_protocol(path)
         try:
-            yield path, _read(table, location)
+            if found := _read(table, location):
+                yield path, found
         except FileNotFoundError:
             continue  # another upkeep has removed it
         except UNREADABLE as error:
@@ -143,12 +144,26 @@ def _read_lately(
             ) from error
 
 
-def _read(table: Table, location: str) -> TableMetadata:
-    """Read a metadata file of a table, and refuse another table's. Its files would seem to be nobody's."""
+def _read(table: Table, location: str) -> TableMetadata | None:
+    """Read a metadata file of a table, and refuse another table's. Its files would seem to be nobody's.
+
+    None for what is left of a table that was never made: its process died before the catalog named it.
+    """
     found = FromInputFile.table_metadata(table.io.new_input(location))
-    if found.table_uuid != table.metadata.table_uuid:
+    if found.table_uuid == table.metadata.table_uuid:
+        return found
+    if found.snapshots or _is_of_a_table(table, found):
         raise DamagedError(f"{location} is of another table than {'.'.join(table.name())}. {_KEPT}")
-    return found
+    return None
+
+
+def _is_of_a_table(table: Table, found: TableMetadata) -> bool:
+    """Say whether metadata is of any table beside this one."""
+    catalog = table.catalog
+    return any(
+        catalog.load_table(name).metadata.table_uuid == found.table_uuid
+        for name in catalog.list_tables(table.name()[:-1])
+    )
 
 
 def is_own(table: Table, path: str) -> bool:

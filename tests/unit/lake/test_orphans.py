@@ -135,6 +135,21 @@ def test_metadata_that_a_killed_commit_left_torn_stops_nobody_and_goes(busy: Lak
     assert busy.scan("items").num_rows == 6
 
 
+def test_what_a_killed_creation_left_stops_nobody_and_goes(busy: Lake) -> None:
+    """Its process wrote the first metadata, and died before the catalog named it. The next one made the table."""
+    clean(busy, NOW)
+    place = busy.table("items").location()
+    busy.catalog.create_table(("shop", "dead"), ITEMS.iceberg_schema(), location=place)
+    left = busy.table("dead").metadata_location.removeprefix("file://")
+    with pytest.raises(DamagedError, match="is of another table"):
+        clean(busy, HOUR)
+    busy.catalog.drop_table(("shop", "dead"))
+    assert clean(busy, HOUR) == set()
+    age({left}, 2 * HOUR)
+    assert clean(busy, HOUR) == {left}
+    assert busy.scan("items").num_rows == 6
+
+
 def test_what_a_lost_commit_refers_to_goes_although_nobody_commits_again(
     busy: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
