@@ -19,6 +19,7 @@ from contrail.errors import SpecError
 
 # A file system keeps 255 bytes of a name, and names of files are made of this one.
 _LONGEST_NAME = 180
+_LONGEST_BYTES = 200
 _IN_NAMES = "A-Za-z0-9_.-"
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
 _Path = TypeVar("_Path", UPath, Path)
@@ -26,7 +27,8 @@ _Path = TypeVar("_Path", UPath, Path)
 
 def unfinished_beside(path: _Path) -> _Path:
     """Name a file or folder beside another one, which it becomes when it is whole. No glob of this project matches it."""
-    return path.with_name(f".{path.name[:_LONGEST_NAME]}.{uuid4().hex}")
+    name = path.name.encode()[:_LONGEST_BYTES].decode(errors="ignore")
+    return path.with_name(f".{name}.{uuid4().hex}")
 
 
 def is_unfinished(name: str) -> bool:

@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="scenarios at a time (default: %(default)s)")
     parser.add_argument("--results", type=Path, help="gets every trial as a line of JSON")
     asked = parser.parse_args()
+    if min(asked.kills, asked.faults, asked.jobs - 1) < 0:
+        parser.error("--kills and --faults need 0 or more, --jobs 1 or more")
     if unknown := set(asked.names) - set(SCENARIOS):
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
     console = Console()

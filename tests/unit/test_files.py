@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from contrail.files import write_whole, written_whole
+from contrail.files import is_unfinished, unfinished_beside, write_whole, written_whole
 
 # Modules that write text where nobody looks until it is moved or logged, or that append.
 _STAGED = {
-    "adapters/data_versions.py", "adapters/training_runs.py", "cli/unexpected.py", "dispatch/bootstrap.py", "dispatch/code.py",
+    "adapters/data_versions.py", "adapters/registry.py", "adapters/training_runs.py", "cli/unexpected.py", "dispatch/bootstrap.py", "dispatch/code.py",
     "files.py", "operations/new.py", "operations/reproducing/fitting.py", "operations/reproducing/refit.py",
     "operations/reproducing/workplace.py", "reports/contracts.py", "stages/model_cards.py", "stages/promotion/record.py",
     "stages/training/artifacts.py", "methods/model_package.py",
@@ -24,6 +24,14 @@ def test_what_people_read_is_written_whole() -> None:
     found = {str(path.relative_to(package)) for path in package.rglob("*.py") if direct.search(path.read_text())}
     assert found - _STAGED == set()
     assert _STAGED - found == set(), "these write nothing in place any more"
+
+
+@pytest.mark.parametrize("name", ["運" * 78, "a" * 255, "é" * 120])
+def test_a_name_of_any_length_can_wait_to_be_whole(tmp_path: Path, name: str) -> None:
+    write_whole(UPath(tmp_path / name), b"1")
+    assert unfinished_beside(tmp_path / name) != unfinished_beside(tmp_path / name)
+    assert is_unfinished(unfinished_beside(tmp_path / name).name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("place", ["disk", "memory://written-whole"])

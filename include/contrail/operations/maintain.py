@@ -112,7 +112,7 @@ def _unfinished(settings: Settings, grace: timedelta, dry_run: bool) -> Removed:
             found = [each for each in inside if not stat.S_ISDIR(each.st_mode)]
             files, size = files + len(found), size + sum(each.st_size for each in found)
             if not dry_run:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     return Removed(of="unfinished files", files=files, size=size)
 
 
