@@ -10,11 +10,23 @@ from contrail.files import is_unfinished, unfinished_beside, write_whole, writte
 
 # Modules that write text where nobody looks until it is moved or logged, or that append.
 _STAGED = {
-    "adapters/data_versions.py", "adapters/registry.py", "adapters/training_runs.py", "cli/unexpected.py", "dispatch/bootstrap.py", "dispatch/code.py",
-    "files.py", "operations/new.py", "operations/reproducing/fitting.py", "operations/reproducing/refit.py",
-    "operations/reproducing/workplace.py", "reports/contracts.py", "stages/model_cards.py", "stages/promotion/record.py",
-    "stages/training/artifacts.py", "methods/model_package.py",
-}  # fmt: skip
+    "adapters/data_versions.py",
+    "adapters/registry.py",
+    "adapters/training_runs.py",
+    "cli/unexpected.py",
+    "dispatch/bootstrap.py",
+    "dispatch/code.py",
+    "files.py",
+    "methods/model_package.py",
+    "operations/new.py",
+    "operations/reproducing/fitting.py",
+    "operations/reproducing/refit.py",
+    "operations/reproducing/workplace.py",
+    "reports/contracts.py",
+    "stages/model_cards.py",
+    "stages/promotion/record.py",
+    "stages/training/artifacts.py",
+}
 
 
 def test_what_people_read_is_written_whole() -> None:
