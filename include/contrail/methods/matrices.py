@@ -19,7 +19,7 @@ import pyarrow as pa
 from contrail.config.model_spec import TrainSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
-from contrail.methods.encoded_rows import EncodedRows, Matrix, Rows
+from contrail.methods.encoded_rows import EncodedRows, EveryRow, Matrix, Rows
 from contrail.methods.encoding import category_table, feature_types
 from contrail.methods.offset import Offset
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Batch = tuple[Matrix, npt.NDArray[np.float32]]
 Move = Callable[[Any], Any]
+_ROUNDING = 1e-6  # of a share in float32
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,29 @@ def encode_window(
 
 
 def with_offset(rows: TrainingRows, train: TrainSpec, task: Literal["binary", "regression"]) -> TrainingRows:
-    """Let the scores of a training window's rows start where the settings say."""
-    mean = float(rows.labels.mean(dtype=np.float64))
-    return replace(rows, offset=Offset.of(train.offset, task, mean) if train.offset else None)
+    """Let the scores of a training window's rows start where the settings say.
+
+    Raises:
+        SpecError: for a binary task whose offset is no share: the feature has values below 0 or above 1.
+    """
+    if train.offset is None:
+        return replace(rows, offset=None)
+    if task == "binary":
+        _check_share(rows, train.offset.feature)
+    return replace(rows, offset=Offset.of(train.offset, task, float(rows.labels.mean(dtype=np.float64))))
+
+
+def _check_share(rows: TrainingRows, name: str) -> None:
+    """A value outside would count as the nearest share, so every minute above 1 would be the same."""
+    at = rows.names.index(name)
+    values = np.concatenate([np.empty(0), *(matrix[:, at] for matrix, _ in rows.batches(EveryRow()))])
+    low, high = (float(find(values, initial=0.0, where=~np.isnan(values))) for find in (np.min, np.max))
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise SpecError(
+            f"train.offset: '{name}' has values from {low:g} to {high:g} in the training window, and a binary task starts from "
+            "a share between 0 and 1. Name a feature that is a share of the label (divide a percentage by 100 in "
+            "features.py), or leave out train.offset."
+        )
 
 
 def binned(

@@ -308,11 +308,18 @@ def test_a_regression_has_no_costs_and_no_calibration_step() -> None:
     assert (("train", "calibration"), "only probabilities are calibrated; it is for a binary task") in found
 
 
-def test_counts_add_up_in_another_scale_than_their_label_and_have_no_offset() -> None:
+@pytest.mark.parametrize("objective", ["count:poisson", "reg:gamma", "reg:tweedie", "reg:logistic"])
+def test_trees_that_add_up_in_another_scale_than_their_label_have_no_offset(objective: str) -> None:
     spec = load_spec(TOY / "pipeline.yaml")
-    train = spec.train.model_copy(
-        update={"offset": OffsetSpec(feature="weight"), "params": {"objective": "count:poisson"}}
-    )
-    found = problems(spec.model_copy(update={"task": "regression", "train": train}))
-    said = "the trees of count:poisson add up in another scale than the label's; leave out train.offset"
-    assert (("train", "offset", "feature"), said) in found
+
+    def found(objective: str) -> list[tuple[tuple[int | str, ...], str]]:
+        train = spec.train.model_copy(
+            update={"offset": OffsetSpec(feature="weight"), "params": {"objective": objective}}
+        )
+        wrong = problems(spec.model_copy(update={"task": "regression", "train": train}))
+        return [(one.place, one.said) for one in wrong if one.place[0] == "train" and "offset" in one.said]
+
+    at_feature, at_objective = found(objective)
+    assert (at_feature[0], at_objective[0]) == (("train", "offset", "feature"), ("train", "params", "objective"))
+    assert f"the trees of {objective} add up in another scale than the offset" in at_objective[1]
+    assert not found("reg:squarederror") and not found("reg:absoluteerror")

@@ -12,7 +12,7 @@ import pytest
 import xgboost
 
 from contrail.config import rules
-from contrail.config.model_spec import GateSpec, TrainSpec
+from contrail.config.model_spec import GateSpec, OffsetSpec, TrainSpec
 from contrail.errors import SpecError
 from contrail.methods import fit, trainer
 from contrail.methods.encoded_rows import EncodedRows, Room
@@ -149,6 +149,15 @@ def test_a_scientists_changes_keep_the_rules_of_the_pipelines_file(spec, task, v
     assert requested(spec, {"eta": 0.1, "rounds": 7}).rounds == 7
     with pytest.raises(SpecError, match=re.escape(said)):
         requested(spec, {"eta": 0.1, **values})
+
+
+def test_an_objective_in_another_scale_than_the_offset_is_refused(spec):
+    train = spec.train.model_copy(update={"offset": OffsetSpec(feature=next(iter(spec.features.columns)))})
+    spec = spec.model_copy(update={"task": "regression", "gate": GateSpec(metric="rmse"), "train": train})
+    assert requested(spec, {"objective": "reg:absoluteerror"}).params["objective"] == "reg:absoluteerror"
+    for objective in ("count:poisson", "reg:logistic"):
+        with pytest.raises(SpecError, match=f"objective={objective}: with train.offset the objective of a regression"):
+            requested(spec, {"objective": objective})
 
 
 def test_a_seed_that_the_file_has_among_the_parameters_cannot_be_changed(spec):

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.methods.test_model_package import made_features, package  # noqa: F401 - a fixture
 
 from contrail.config.model_spec import OffsetSpec, TrainSpec
+from contrail.errors import SpecError
 from contrail.methods import encoded_rows
 from contrail.methods.boosting import Checkpoint
 from contrail.methods.encoded_rows import EncodedRows
@@ -25,14 +26,16 @@ def log_odds(p: np.ndarray) -> np.ndarray:
     return np.log(p / (1 - p))
 
 
-def made_rows(task: str = "binary", low: float = 0.1, high: float = 0.3, train: TrainSpec = TRAIN) -> TrainingRows:
-    """Rows of a level between ``low`` and ``high``, and of a feature ``x``."""
+def made_rows(
+    task: str = "binary", low: float = 0.1, high: float = 0.3, train: TrainSpec = TRAIN, scale: int = 1
+) -> TrainingRows:
+    """Rows of a level between ``low`` and ``high``, times ``scale``, and of a feature ``x``."""
     rng = np.random.default_rng(0)
     level, x = rng.uniform(low, high, 3000), rng.normal(size=3000)
     p = 1 / (1 + np.exp(-(log_odds(level) + x)))
     labels = rng.random(3000) < p if task == "binary" else 100 * level + x
     encoded = EncodedRows(("x", "level"), {})
-    encoded.append(pa.table({"x": x, "level": level if task == "binary" else 100 * level}))
+    encoded.append(pa.table({"x": x, "level": scale * level if task == "binary" else 100 * level}))
     return with_offset(TrainingRows(encoded, np.asarray(labels, np.float32)), train, task)  # type: ignore[arg-type]
 
 
@@ -77,6 +80,16 @@ def test_trees_never_split_by_the_value_that_scores_start_from():
     assert fitted(made_rows()).importance["level"] == 0
     alone = TRAIN.model_copy(update={"offset": None})
     assert fitted(made_rows(train=alone), train=alone).importance["level"] > 0
+
+
+def test_a_binary_task_starts_from_a_share_and_from_nothing_else():
+    with pytest.raises(SpecError, match=r"train.offset: 'level' has values from 0 to 29\.\d+ in the training window"):
+        made_rows(scale=100)
+    rows = made_rows()
+    assert with_offset(replace(rows, offset=None), TRAIN, "regression").offset
+    encoded = EncodedRows(("level",), {})
+    encoded.append(pa.table({"level": [0.0, None, 1.0]}))
+    assert with_offset(TrainingRows(encoded, np.zeros(3, np.float32)), TRAIN, "binary").offset
 
 
 def test_an_interrupted_training_goes_on_from_the_same_starts():
