@@ -10,6 +10,7 @@ from contrail.notify.messages import Message
 
 RETRYABLE = CommitConflictError.exit_code
 SHOWN_LINES = 12
+_DECIDES = "promote"  # the one stage that may refuse what it was asked for
 _ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before the error
 
 
@@ -33,7 +34,7 @@ class StageStopped(SystemExit):
     @property
     def is_decision(self) -> bool:
         """Whether the stage did its work, and decided against what it was asked for."""
-        return self.code == GateRefusedError.exit_code
+        return self.verb == _DECIDES and self.code == GateRefusedError.exit_code
 
     def __str__(self) -> str:
         return f"{self.verb} stopped with code {self.code}: {self.said}"

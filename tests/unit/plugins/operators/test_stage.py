@@ -50,8 +50,8 @@ CONTEXT: Any = {
 
 
 def operator(**arguments: Any) -> StageOperator:
-    given = {"partition_from": "2024-01-05", "partition_to": "2024-01-07", **arguments}
-    return StageOperator(task_id="score", verb="score", pipeline="toy", **given)
+    given = {"verb": "score", "partition_from": "2024-01-05", "partition_to": "2024-01-07", **arguments}
+    return StageOperator(task_id="score", pipeline="toy", **given)
 
 
 @pytest.fixture
@@ -164,7 +164,10 @@ def test_a_refusal_of_the_gate_is_a_decision_and_no_failure(
     lines = ["1.0 s  reading", "✗ GateRefusedError: toy version 2 is refused", "  - Better than the champion: no"]
     script = f"import sys; sys.stderr.write({chr(10).join(lines)!r}); sys.exit({GateRefusedError.exit_code})"
     _replace_stage(monkeypatch, script)
-    task = operator()
+    with pytest.raises(StageRefused):
+        operator().execute(CONTEXT)  # nothing else decides, so the same code is a failure
+    capsys.readouterr()
+    task = operator(verb="promote")
     with pytest.raises(AirflowSkipException, match="the gate refused the candidate; the champion stays"):
         task.execute(CONTEXT)
     assert task.refusal
