@@ -140,9 +140,10 @@ def worth_shadowing(checks: list[Check]) -> bool:
     return bool(failed) and failed <= {*AGAINST_CHAMPION, DEARER}
 
 
-def approval_check(answer: Answer | None, person: str, reason: str) -> Check:
-    """Make the check that a person approves. Without an answer the check waits; it has not failed."""
-    detail = {"approved": f"approved by {person}", "refused": f"refused by {person}", None: "waits for an approver"}
+def approval_check(answer: Answer | None, person: str, reason: str, failed: bool = False) -> Check:
+    """Make the check that a person approves. Without an answer it has not failed: it waits, or another has ``failed``."""
+    unanswered = "nobody is asked: the gate refused" if failed else "waits for an approver"
+    detail = {"approved": f"approved by {person}", "refused": f"refused by {person}", None: unanswered}
     return Check(
         name="approval",
         title="Approved by a person",

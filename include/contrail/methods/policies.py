@@ -108,10 +108,12 @@ def weighing(checks: Iterable[Check], gate: GateSpec) -> str:
         return f"{head}there was no champion to weigh it against, so the other checks decide."
     answer = "agrees" if all(c.passed for c in (main, regret) if c) else "refuses"
     if regret is not None and regret.value is not None and regret.bound is not None:
-        what = (
-            f"an expected gain of {_plain(main.value)} in {metric} (at least {_plain(main.bound)}) against an expected regret of "
-            f"{_plain(regret.value)} (at most {_plain(regret.bound)})"
+        gain = (
+            f"an expected gain of {_plain(main.value)} in {metric} (at least {_plain(main.bound)})"
+            if main.value >= 0
+            else f"an expected loss of {_plain(-main.value)} in {metric} (where a gain of {_plain(main.bound)} is asked for)"
         )
+        what = f"{gain} against an expected regret of {_plain(regret.value)} (at most {_plain(regret.bound)})"
     else:
         what = (
             f"the lower end of the gain in {metric}, {_plain(main.value)} at {gate.confidence:.0%} confidence (estimate "

@@ -7,7 +7,7 @@ may stay as challenger, which scores in shadow. The steps are in ``contrail.stag
 
 from contrail.errors import GateRefusedError
 from contrail.lake.labels import immature_days, labelled_rows
-from contrail.methods.checks import Check
+from contrail.methods.checks import Check, passed
 from contrail.methods.cost_checks import cost_checks
 from contrail.methods.decision_record import DecisionRecord
 from contrail.methods.gates import approval_check, check_metrics, judge
@@ -59,7 +59,7 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
         evidence = evidence_of(spec, contest, judged, shadow_days(run, contest))
     checks = judge(evidence, spec.gate)
     checks += cost_checks(evidence, spec.gate, spec.score.costs, checks)
-    record = record_of(run, contest, evidence, [*checks, *_approval(run)])
+    record = record_of(run, contest, evidence, [*checks, *_approval(run, checks)])
     reports = keep_record(run, contest, record)
     if record.verdict == "refused":
         after_refusal(held, run, contest, record)
@@ -75,12 +75,12 @@ def _decide(run: StageRun[Options], held: Changing) -> StageResult[PromoteDetail
     return result_of(run, rows=evidence.rows, details=_details(contest, record), reports=reports)
 
 
-def _approval(run: StageRun[Options]) -> list[Check]:
+def _approval(run: StageRun[Options], checks: list[Check]) -> list[Check]:
     answer = run.options.approval
     if answer == "none" and run.pipeline.spec.gate.approval == "none":
         return []
     if answer == "awaited":
-        return [approval_check(None, "", "")]
+        return [approval_check(None, "", "", failed=not passed(checks))]
     return [approval_check("refused" if answer == "none" else answer, *_answered(run))]
 
 

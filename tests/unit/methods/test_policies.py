@@ -121,6 +121,11 @@ def test_one_sentence_says_what_was_weighed(changes, sentence):
     assert weighing(champion_checks(resampled(0.001, 0.004), gate), gate) == sentence
 
 
+def test_a_loss_is_called_a_loss():
+    said = weighing(champion_checks(resampled(-0.0113, 0.001), GATE), GATE)
+    assert "it weighs an expected loss of 0.0113 in log loss (where a gain of 0 is asked for) against" in said
+
+
 def test_small_numbers_have_no_exponent():
     assert "an expected regret of 0.0000117 (at most 0.003)" in weighing(
         champion_checks(resampled(1e-5, 4e-5), GATE), GATE

@@ -21,6 +21,7 @@ def test_a_pass_without_an_answer_waits_unless_something_else_failed():
     awaited = approval_check(None, "", "")
     assert judgement_of([WON, awaited], "2", "1", may_shadow=True).verdict == "waits"
     assert judgement_of([LOST, awaited], "2", "1", may_shadow=True).verdict == "refused"
+    assert approval_check(None, "", "", failed=True).detail == "nobody is asked: the gate refused"
 
 
 def test_a_refusal_has_each_failed_check_with_its_numbers():

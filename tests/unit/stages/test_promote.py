@@ -137,7 +137,7 @@ def test_a_worse_model_is_refused_with_numbers_after_everything_is_recorded(read
     ready.run("promote", *GATE)
     train(ready, "2024-02-01", max_depth=1, rounds=1)
     with pytest.raises(GateRefusedError) as refused:
-        ready.run("promote", *GATE)
+        ready.run("promote", *GATE, approval="awaited")
     message = str(refused.value)
     assert "toy version 2 is refused on 2024-02-11 to 2024-03-09" in message
     assert "Version 1 stays champion" in message
@@ -150,7 +150,8 @@ def test_a_worse_model_is_refused_with_numbers_after_everything_is_recorded(read
     record = record_of("2")
     assert record["verdict"] == "refused"
     assert record["reasons"]
-    assert record["weighed"].startswith("Policy expected: it weighs an expected gain of -0.")
+    assert record["weighed"].startswith("Policy expected: it weighs an expected loss of 0.")
+    assert record["checks"][-1]["detail"] == "nobody is asked: the gate refused"
     assert record["weighed"].endswith(", and refuses.")
 
 
