@@ -44,7 +44,7 @@ def inspect_features(
     ] = None,
     thorough: Annotated[
         bool,
-        typer.Option("--thorough", metavar=SWITCH, help="Grow trees without each feature, with three seeds for each."),
+        typer.Option("--thorough", metavar=SWITCH, help="Grow trees without each feature, with four seeds for each."),
     ] = False,
     again: Annotated[
         bool, typer.Option("--again", metavar=SWITCH, help="Measure anew what earlier calls have kept.")
@@ -124,9 +124,8 @@ def _print_rest(found: "Inspection") -> None:
             say(f"[yellow]drop[/] [bold]{escape(one.name)}[/]: {escape(one.because)}")
     mark = "[yellow]![/]" if found.drop else "[green]✓[/]"
     say(f"{mark} {escape(found.pipeline)}: {escape(found.sentence)}")
-    of_rows = f"{found.rows:,} rows" + (f", one of {found.every}" if found.every > 1 else "")
     say(
-        f"Loss: {found.metric_name} {found.loss:.4f} on {of_rows} of {found.days} days; predicting the mean has "
+        f"Loss: {found.metric_name} {found.loss:.4f} on {found.rows_of} of {found.days} days; predicting the mean has "
         f"{found.loss_of_mean:.4f}. What may go may add {found.margin:.2g} at most."
     )
     say(

@@ -20,7 +20,8 @@ class Evidence:
     """What is known of a feature before any tree grows.
 
     ``shuffled`` is the loss that is added while it tells nothing; ``size`` its mean absolute SHAP value; ``seconds`` what
-    its group costs to build. ``cluster`` has the features that say nearly the same, itself among them; () without any.
+    its group costs to build; ``gain`` its share of the trees' gain. ``cluster`` has the features
+    that say nearly the same, itself among them; () without any.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Evidence:
     size: float
     seconds: float = 0.0
     cluster: tuple[str, ...] = ()
+    gain: float = 0.0
 
 
 def harmless(added: Interval, margin: float) -> bool:

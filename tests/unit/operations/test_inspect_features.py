@@ -4,15 +4,18 @@ import json
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.conftest import Toy
 from tests.unit.operations.inspecting.conftest import COSTS, NOISE, TWIN, inspected, planted_spec
 
+from contrail.config.model_spec import OffsetSpec
 from contrail.config.pipeline import load_pipeline
 from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.operations import inspect_features as module
 from contrail.operations.inspect_features import InspectOptions, inspect_features
 from contrail.operations.inspecting import refits
+from contrail.operations.inspecting.done import DoneParts
 from contrail.operations.inspecting.page import render
 from contrail.operations.inspecting.results import Inspection
 from contrail.operations.kept_checks import BENEFITS, kept
@@ -54,6 +57,29 @@ def test_costs_and_what_is_saved_are_those_of_the_groups(inspected):
     assert features["weight"].seconds == 0.1
     expected = 0.25 + (1.5 if "late_rate_7d" in found.drop else 0)
     assert found.saved_seconds == expected, "the group of the row itself has others that stay"
+
+
+def test_trees_start_where_the_model_starts_and_without_that_feature_from_one_number(
+    inspected, planted_spec, monkeypatch
+):
+    level = OffsetSpec(feature="late_rate_7d", weight=1.0)
+    planted_spec(train=inspected.spec.train.model_copy(update={"offset": level}))
+    inspected.run("train", "2024-01-01", "2024-02-05", params={"nthread": 1})
+    inspected.pipeline = load_pipeline("toy")
+    grow, starts = refits.fit_unseen, dict[tuple[str, ...], str | None]()
+
+    def grown(rows, *given):
+        blank = tuple(name for name in rows.names if np.isnan(rows.encoded.read(0)[:, rows.names.index(name)]).all())
+        starts[blank] = rows.offset and rows.offset.feature
+        return grow(rows, *given)
+
+    monkeypatch.setattr(refits, "fit_unseen", grown)
+    found = look(inspected, model="2", drop=("late_rate_7d",))
+    assert starts[()] == starts[(NOISE,)] == "late_rate_7d"
+    assert starts["late_rate_7d",] is None, "a training without the feature would have no offset"
+    path = inspected.settings.reports / "toy" / "inspections" / "v2.json"
+    usual = next(one for one in DoneParts.model_validate_json(path.read_text()).refits if not one.without)
+    assert np.sum(usual.sums) / found.rows == pytest.approx(found.loss, abs=1e-6), "the model itself, grown again"
 
 
 def test_losses_are_of_days_that_the_model_has_not_seen(inspected):
@@ -153,6 +179,23 @@ def test_an_unknown_version_and_too_few_days_are_told_what_to_do(inspected):
         MissingInputError, match=r"from 2024-03-07 on there are 3 labelled days .* interval over days needs 5"
     ):
         look(inspected, first=date(2024, 3, 7))
+    for first, last, count in ((7, None, 3), (1, 3, 3), (30, None, 0), (1, 1, 1)):
+        with pytest.raises(
+            MissingInputError, match=rf"there are {count} labelled days .*newest labelled day is 2024-03-09"
+        ) as raised:
+            look(inspected, first=date(2024, 3, first), last=last and date(2024, 3, last))
+        assert "--model 1 --from 2024-02-11" in str(raised.value)
+        assert "contrail ingest" not in str(raised.value)
+    with pytest.raises(MissingInputError, match="from 2024-02-07 to 2024-02-08 there are 2 labelled days"):
+        look(inspected, last=date(2024, 2, 8))
+    inspected.run("train", "2024-01-01", "2024-03-06", params={"nthread": 1})
+    with pytest.raises(MissingInputError, match=r"inspected on days from 2024-03-08 on. Inspect an older version with"):
+        look(inspected, model="2")
+
+
+def test_a_range_that_ends_before_it_starts_is_refused(inspected):
+    with pytest.raises(SpecError, match="range ends before it starts: --from 2024-03-01 --to 2024-02-20"):
+        look(inspected, first=date(2024, 3, 1), last=date(2024, 2, 20))
 
 
 def test_a_training_set_that_is_gone_is_named(inspected, monkeypatch):

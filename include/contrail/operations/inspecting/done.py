@@ -83,8 +83,10 @@ def _parts(path: UPath) -> DoneParts:
 
 
 def _identity(subject: Subject, sample: Sample) -> str:
-    """What the losses of trees depend on: the model's record, and the rows that judge."""
+    """What the losses of trees depend on: the model's record, where its scores start, and the rows that judge."""
     digest = hashlib.sha256(subject.record.model_dump_json().encode())
+    if offset := subject.package.card.offset:
+        digest.update(offset.model_dump_json().encode())
     for part in (sample.matrix, sample.labels, sample.judged.rows):
         digest.update(part.tobytes())
     digest.update(",".join(subject.names).encode())

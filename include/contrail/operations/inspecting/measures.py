@@ -43,7 +43,12 @@ class Measures:
         of_cluster = {name: cluster for cluster in self.clusters for name in cluster}
         return {
             name: Evidence(
-                name, self.shuffled[at], float(self.sizes[at]), costs.seconds(name), of_cluster.get(name, ())
+                name,
+                self.shuffled[at],
+                float(self.sizes[at]),
+                costs.seconds(name),
+                of_cluster.get(name, ()),
+                self.gains[name],
             )
             for at, name in enumerate(names)
         }

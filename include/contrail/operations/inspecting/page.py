@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contrail.methods.intervals import Interval
 from contrail.methods.redundancy import ALIKE
 from contrail.operations.inspecting.build_costs import GroupCost
-from contrail.operations.inspecting.results import DROP, InspectedFeature, Inspection, TriedDrop, of, signed
+from contrail.operations.inspecting.results import DROP, InspectedFeature, Inspection, TriedDrop, nth, of, signed
 from contrail.reports import document
 from contrail.reports.document import Block, Bullets, Cell, Document, Facts, Note, Picture, Rows, Section
 from contrail.reports.feature_pictures import Row, bars, intervals
@@ -159,11 +159,11 @@ def _group(one: GroupCost) -> list[str | Cell]:
 
 
 def _how(found: Inspection) -> Iterator[Block]:
-    every = f", one of {found.every}" if found.every > 1 else ", all that have a label"
-    trained = f", one of {found.trained_every}" if found.trained_every > 1 else ""
+    every = "" if found.every > 1 else ", all that have a label"
+    trained = f", every {nth(found.trained_every)} of them" if found.trained_every > 1 else ""
     yield Bullets(
         [
-            f"Rows: {found.rows:,} of {found.partitions} ({found.days} days){every}. The model has seen none of them.",
+            f"Rows: {found.rows_of} of {found.partitions} ({found.days} days){every}. The model has seen none of them.",
             f"Loss: {found.metric_name}. That of the model is {found.loss:.4f}, that of predicting the mean "
             f"{found.loss_of_mean:.4f}. What may go may add {found.margin:.2g} at most, which is 2 % of the difference.",
             f"Shuffled: the feature's values are mixed among all rows, {found.repeats} times. The model stays as it is.",

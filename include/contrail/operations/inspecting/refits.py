@@ -104,11 +104,15 @@ class Refits:
         card, record = package.card, package.card.training
         of_training = dict(zip(package.features, card.features, strict=True))
         blank = [of_training[name] for name in names]
-        rows = TrainingRows(BlankedColumns(trained.rows.encoded, blank), trained.rows.labels)
+        # Without the feature that scores start from, the trees have one start for all, as a training without it would.
+        offset = None if card.offset and card.offset.feature in blank else card.offset
+        rows = TrainingRows(BlankedColumns(trained.rows.encoded, blank), trained.rows.labels, offset=offset)
         device = ThisProcess().device("auto", len(rows.labels))
         params = {**record.params, "device": device, "seed": int(record.params["seed"]) + seed * _STEP}
         booster = fit_unseen(rows, trained.fit, params, record.rounds)
         booster.set_param({"device": "cpu"})
-        predictions = np.asarray(booster.inplace_predict(self._sample.matrix), np.float64)
+        matrix = self._sample.matrix
+        starts = rows.starts(matrix)
+        predictions = np.asarray(booster.inplace_predict(matrix, base_margin=starts), np.float64)
         sums = tuple(map(float, self._sample.judged.sums(predictions)))
         return Refit(without=names, seed=seed, sums=sums, seconds=round(time.process_time() - started, 3))

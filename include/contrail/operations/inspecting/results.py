@@ -110,6 +110,11 @@ class Inspection(Frozen):
         )
 
     @property
+    def rows_of(self) -> str:
+        """How many rows judged, and which: 35,452 rows, every third row."""
+        return f"{self.rows:,} rows" + (f", every {nth(self.every)} row" if self.every > 1 else "")
+
+    @property
     def day(self) -> date:
         """The day whose build was timed."""
         return self.costs.day
@@ -118,6 +123,15 @@ class Inspection(Frozen):
         """The features, those to be dropped last, else the one whose shuffling costs most first."""
         order: dict[Verdict, int] = {KEEP: 0, UNCERTAIN: 1, DROP: 2}
         yield from sorted(self.features, key=lambda one: (order[one.verdict], -one.shuffled.estimate))
+
+
+def nth(number: int) -> str:
+    """The ordinal of a number from 2 on, as people write it."""
+    words = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+    if number - 2 < len(words):
+        return words[number - 2]
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"
 
 
 def of(interval: Interval) -> str:

@@ -31,6 +31,7 @@ from contrail.stages.fitting import fitted
 
 # Rows of days after the training, evenly spaced, by which losses are compared; and rows that trees grow on.
 MOST_ROWS, MOST_TRAINED, MOST_DAYS = 50_000, 1_000_000, 184
+_PROPOSED = 28  # days, where too few were asked for
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,13 @@ def subject_of(pipeline: Pipeline, lake: Lake, ref: str, first: date | None, las
     Raises:
         MissingInputError: when there is no such model, or there are fewer than five such days.
         DataError: when days are asked for that the model may have seen.
-        SpecError: when the model does not fit the pipeline any more.
+        SpecError: when the model does not fit the pipeline any more, or the range ends before it starts.
     """
+    if first and last:
+        Partitions(first, last)
     found = fitted(pipeline.spec, model_of(lake.settings, lake, ref))
     record = found.package.card.training
-    earliest = record.end + timedelta(days=record.embargo_days + 1)
+    earliest = earliest_of(record)
     if first is not None and first < earliest:
         raise DataError(
             f"{found.name} version {found.version} was trained on {record.partitions} with an embargo of "
@@ -102,7 +105,7 @@ def subject_of(pipeline: Pipeline, lake: Lake, ref: str, first: date | None, las
         start = max(start, end - timedelta(days=MOST_DAYS - 1))
     days = 0 if end is None else max(0, (end - start).days + 1)
     if end is None or days < FEWEST_DAYS:
-        raise _too_few(pipeline, found, start, days)
+        raise _too_few(pipeline, found, (start, last), days, (earliest, newest))
     champion = alias_version(lake.settings, pipeline.name, CHAMPION)
     return Subject(pipeline, lake, found, champion == found.version, Partitions(start, end))
 
@@ -117,14 +120,43 @@ def _newest(pipeline: Pipeline, lake: Lake) -> date | None:
     return min(features, labels - timedelta(days=label.mature_after_days))
 
 
-def _too_few(pipeline: Pipeline, model: RegisteredModel, start: date, days: int) -> MissingInputError:
-    return MissingInputError(
-        f"{pipeline.name}: from {start} on there are {days} labelled days that version {model.version} has not seen, and an "
-        f"interval over days needs {FEWEST_DAYS}. Nothing was inspected. Inspect an older version with --model, or bring later "
-        "days:\n"
-        + "\n".join(
-            f"  contrail {verb} -p {pipeline.name} --from {start}" for verb in ("ingest", "validate", "features")
+def earliest_of(record: TrainingRecord) -> date:
+    """The first day that a model cannot have seen."""
+    return record.end + timedelta(days=record.embargo_days + 1)
+
+
+def _too_few(
+    pipeline: Pipeline,
+    model: RegisteredModel,
+    asked: tuple[date, date | None],
+    days: int,
+    bounds: tuple[date, date | None],
+) -> MissingInputError:
+    """Say how many days were found.
+
+    Args:
+        pipeline: The pipeline.
+        model: What was to be inspected.
+        asked: First and last day; None: the newest.
+        days: How many of them are labelled.
+        bounds: The first day that the model has not seen, and the newest labelled one where there is any.
+    """
+    earliest, newest = bounds
+    to = f" to {asked[1]}" if asked[1] else " on"
+    said = (
+        f"{pipeline.name}: from {asked[0]}{to} there are {days} labelled days that version {model.version} has not seen, and "
+        f"an interval over days needs {FEWEST_DAYS}. Nothing was inspected."
+    )
+    start = newest and max(earliest, newest - timedelta(days=_PROPOSED - 1))
+    if newest and start and (newest - start).days + 1 >= FEWEST_DAYS:
+        return MissingInputError(
+            f"{said} The newest labelled day is {newest}. Begin earlier: contrail inspect-features -p {pipeline.name} "
+            f"--model {model.version} --from {start}"
         )
+    known = f"The newest labelled day is {newest}" if newest else "No day has features and all of its labels"
+    return MissingInputError(
+        f"{said} {known}, and version {model.version} can be inspected on days from {earliest} on. Inspect an older version "
+        f"with --model, or wait until later days have features and labels (contrail status -p {pipeline.name})."
     )
 
 
@@ -134,7 +166,7 @@ def sample_of(subject: Subject, most: int) -> Sample:
     Raises:
         MissingInputError: when fewer than five days have labelled rows.
     """
-    package, spec = subject.package, subject.pipeline.spec
+    package, spec, record, asked = subject.package, subject.pipeline.spec, subject.record, subject.partitions
     matrices, labels, days = [], [], []
     with labelled_rows(subject.lake, spec, subject.partitions) as rows:
         count, first = len(rows), 0
@@ -147,7 +179,8 @@ def sample_of(subject: Subject, most: int) -> Sample:
             days.append(own.column(PARTITION).to_numpy().astype("datetime64[D]"))
     known, blocks = np.unique(np.concatenate(days), return_inverse=True) if days else (np.array([]), np.array([]))
     if len(known) < FEWEST_DAYS:
-        raise _too_few(subject.pipeline, subject.model, subject.partitions.start, len(known))
+        bounds = earliest_of(record), known[-1].astype(object) if len(known) else None
+        raise _too_few(subject.pipeline, subject.model, (asked.start, asked.end), len(known), bounds)
     found = np.concatenate(labels).astype(np.float64)
     judged = Judged(spec.task, found, blocks.astype(np.int64))
     matrix = np.asfortranarray(np.concatenate(matrices))

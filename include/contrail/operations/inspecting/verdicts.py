@@ -8,7 +8,8 @@ from contrail.methods.feature_verdicts import Drop, Evidence, covered, doubtful,
 from contrail.methods.intervals import Interval
 from contrail.operations.inspecting.results import DROP, KEEP, UNCERTAIN, TriedDrop, Verdict, of
 
-# Features that are tried alone because shuffling them costs nothing to be seen. A thorough inspection tries all.
+# Features that are tried alone because shuffling them costs nothing to be seen, the least gain first. A thorough
+# inspection tries all.
 MOST_ALONE = 12
 _NOTHING = "shuffled, it costs nothing that can be seen"
 
@@ -90,7 +91,8 @@ def verdicts(
         extra: Features to try alone, whatever is known of them.
         thorough: Try every feature alone, and every cluster.
     """
-    candidates = sorted(doubtful(found), key=lambda name: (-found[name].seconds, found[name].shuffled.estimate))
+    # No measured seconds here: they differ from call to call, and so would the features that are tried.
+    candidates = sorted(doubtful(found), key=lambda name: (found[name].gain, name))
     alone = [*found] if thorough else [*dict.fromkeys([*extra, *candidates[:MOST_ALONE]])]
     plan: dict[Drop, tuple[str, str | None]] = {}
     for drop in covered(found):

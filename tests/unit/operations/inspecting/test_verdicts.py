@@ -34,8 +34,10 @@ class Planned:
         return interval(both + sum(self.alone.get(name, 0.0) for name in drop))
 
 
-def evidence(name: str, shuffled: float = 0.0, size: float = 0.1, seconds: float = 0.0, cluster: Drop = ()) -> Evidence:
-    return Evidence(name, interval(shuffled), size, seconds, cluster)
+def evidence(
+    name: str, shuffled: float = 0.0, size: float = 0.1, seconds: float = 0.0, cluster: Drop = (), gain: float = 0.0
+) -> Evidence:
+    return Evidence(name, interval(shuffled), size, seconds, cluster, gain)
 
 
 def of(*features: Evidence) -> dict[str, Evidence]:
@@ -100,11 +102,13 @@ def test_what_is_harmless_alone_and_not_together_goes_in_part():
     assert (verdict, because.split("; ")[-1]) == ("uncertain", "it could go, but not with all the others")
 
 
-def test_of_many_useless_ones_the_dearest_are_tried_and_the_others_named():
-    many = of(*(evidence(f"f{n:02}", seconds=n / 10) for n in range(MOST_ALONE + 5)))
+def test_of_many_useless_ones_those_of_least_gain_are_tried_and_the_others_named():
+    """Whatever they cost to build: two calls measure other seconds."""
+    last = MOST_ALONE + 4
+    many = of(*(evidence(f"f{n:02}", seconds=n / 10, gain=(last - n) // 2) for n in reversed(range(last + 1))))
     losses = Planned()
     result = verdicts(many, losses, MARGIN, ("f00",), False)
-    assert [name for (name,) in losses.grown][:2] == ["f00", f"f{MOST_ALONE + 4:02}"]
+    assert [name for (name,) in losses.grown][:2] == ["f00", f"f{last - 1:02}"]
     assert {*result.left} == {"f01", "f02", "f03", "f04"}
     assert result.of_feature(many["f01"], MARGIN) == (
         "uncertain",
