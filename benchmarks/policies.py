@@ -249,7 +249,11 @@ def _table(found: Field, known: Mapping[str, list[Played]], superior: list[Playe
     paid = mean(sum(inside(model.as_of) for year in years for model in year.replay.models) for years in found.seeds)
     first = sum(inside(years.replay.models[0].as_of) for years in found.seeds[0])
     yield from (_title(found, later), "")
-    yield f"| policy | {metric} | gain over superior | worst month's ECE | mean ECE | alarms | trainings | changes |"
+    unit = "" if found.name == FLIGHTS else ", rides"
+    yield (
+        f"| policy | {metric} | gain over superior | worst month's calibration error{unit} | mean calibration error{unit} | "
+        "alarms | trainings | changes |"
+    )
     yield "|---" * 8 + "|"
     for name, played in known.items():
         realised, gain = _realised(found, played, superior, inside)
@@ -319,7 +323,8 @@ def _realised(
         for each in (played, superior)
     )
     gain = interval_of(theirs - ours, 0.95)
-    return float(ours[0]), f"{gain.estimate:+.4g} [{gain.low:+.4g}, {gain.high:+.4g}]"
+    digits = 5 if found.name == FLIGHTS else 3  # without an exponent, and as many in each row
+    return float(ours[0]), f"{gain.estimate:+.{digits}f} [{gain.low:+.{digits}f}, {gain.high:+.{digits}f}]"
 
 
 def _title(found: Field, later: bool) -> str:
@@ -334,7 +339,7 @@ _HEAD = (
     "A year of monthly trainings, as `__train` makes them on the first of a month, replayed under each policy. The champion of a "
     "year begins with a model trained for its first day. Each number is that of three seeds. A gain is positive when a policy "
     "loses less than superior at 97.5 %; its 95% interval is over days, paired. Shares are of the challenger's improvement "
-    "over the training mean. Every policy but the first keeps the gate's other checks. ECE is the calibration error of a month. "
-    "An alarm is a beginning of the governor's rule of performance.",
+    "over the training mean. Every policy but the first keeps the gate's other checks. The calibration error is that of a month, "
+    "in the label's unit: a probability, or rides an hour. An alarm is a beginning of the governor's rule of performance.",
     "",
 )

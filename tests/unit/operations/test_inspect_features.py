@@ -216,6 +216,7 @@ def test_the_page_says_what_to_drop_and_escapes_what_it_shows(inspected):
         assert one.name in page
         assert one.because in page or one.verdict != "drop"
     assert str(COSTS.day) in page
+    assert "The feature most like each" in page
 
 
 def test_features_of_a_regression_are_inspected_by_rmse(inspected, planted_spec):

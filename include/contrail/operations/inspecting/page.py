@@ -76,7 +76,7 @@ def _features(found: Inspection) -> Iterator[Block]:
         f"What is lost while a feature tells nothing{more} (blue: keep, red: drop, grey: uncertain)",
         wide=True,
     )
-    head = ["Feature", "Shuffled", "Without it", "SHAP", "Cost (s)", "Odd days", "Missing", "Most like"]
+    head = ["Feature", "Shuffled", "Without it", "SHAP", "Cost (s)", "Odd days", "Missing"]
     yield Rows(head, [_feature(one) for one in found.by_worth()], texts=1)
     yield Rows(
         ["Feature", "Verdict", "Why"],
@@ -86,10 +86,19 @@ def _features(found: Inspection) -> Iterator[Block]:
         folded=True,
         code=(0,),
     )
+    # A table of its own: two long names in one row are wider than the page.
+    alike = sorted((one for one in found.features if one.partner), key=lambda one: (-one.likeness, one.name))
+    yield Rows(
+        ["Feature", "Most like", "Likeness"],
+        [[one.name, one.partner or "–", Cell(f"{one.likeness:.2f}", loud=one.likeness >= ALIKE)] for one in alike],
+        title="The feature most like each",
+        texts=2,
+        folded=True,
+        code=(0, 1),
+    )
 
 
 def _feature(one: InspectedFeature) -> list[str | Cell]:
-    partner = Cell(f"{one.likeness:.2f}", one.partner, one.likeness >= ALIKE) if one.partner else "–"
     moved = abs(one.missing - one.missing_trained) > _MOVED
     odd = f"{one.unusual_days} of {one.measured_days}" if one.measured_days else "–"
     return [
@@ -100,7 +109,6 @@ def _feature(one: InspectedFeature) -> list[str | Cell]:
         f"{one.seconds:.2f}",
         odd,
         Cell(f"{one.missing:.1%}", f"trained {one.missing_trained:.1%}", moved),
-        partner,
     ]
 
 
