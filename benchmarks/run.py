@@ -27,7 +27,9 @@ def main() -> None:
         section = import_module(f"benchmarks.{name}").measure()
         print("\n" + (section or "Not measured: there is no GPU on this machine."), flush=True)
         if section:
-            stamp = f"*`.venv/bin/python benchmarks/run.py {name}`, {date.today()}, revision {_revision()}. {machine()}.*"
+            stamp = (
+                f"*`.venv/bin/python benchmarks/run.py {name}`, {date.today()}, revision {_revision()}. {machine()}.*"
+            )
             write(RESULTS, name, f"{section.rstrip()}\n\n{stamp}\n")
 
 

@@ -1,5 +1,6 @@
-"""``make chaos``: kill commands at their steps, make the machine fail under them, and say what was lost, doubled or half seen.
+"""What ``make chaos`` runs: trials of killed commands.
 
+It kills commands at their steps, makes the machine fail under them, and says what was lost, doubled or half seen.
 Each scenario runs in processes of its own, two scenarios at a time. A trial that did not survive makes the exit code 1.
 """
 
@@ -20,13 +21,15 @@ from tests.chaos.preload import library
 from tests.chaos.scenarios import SCENARIOS
 from tests.conftest import PROJECT
 
+_USAGE = """make chaos ARGS="[OPTION ...] [SCENARIO ...]"
+       make chaos ARGS="ingest 'first train' --kills 10 --seed 1\""""
 WRONGS = ("lost", "doubled", "half_seen", "blocked", "other")
 Trials = list[dict[str, Any]]
 
 
 def main() -> None:
     """Run the scenarios that are asked for, and print what became of each."""
-    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make chaos", usage=_USAGE, description=(__doc__ or "").split("\n\n")[-1])
     parser.add_argument("names", nargs="*", metavar="scenario", help=f"default: all of {', '.join(SCENARIOS)}")
     parser.add_argument("--kills", type=int, default=30, help="kills of a scenario (default: %(default)s)")
     parser.add_argument("--faults", type=int, default=6, help="faults of the machine (default: %(default)s)")
