@@ -181,7 +181,8 @@ def test_an_unknown_version_and_too_few_days_are_told_what_to_do(inspected):
         look(inspected, first=date(2024, 3, 7))
     for first, last, count in ((7, None, 3), (1, 3, 3), (30, None, 0), (1, 1, 1)):
         with pytest.raises(
-            MissingInputError, match=rf"there are {count} labelled days .*newest labelled day is 2024-03-09"
+            MissingInputError,
+            match=rf"there are {count} labelled days .*newest labelled day is 2024-03-09",
         ) as raised:
             look(inspected, first=date(2024, 3, first), last=last and date(2024, 3, last))
         assert "--model 1 --from 2024-02-11" in str(raised.value)

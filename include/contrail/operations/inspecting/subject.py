@@ -147,13 +147,18 @@ def _too_few(
         f"{pipeline.name}: from {asked[0]}{to} there are {days} labelled days that version {model.version} has not seen, and "
         f"an interval over days needs {FEWEST_DAYS}. Nothing was inspected."
     )
+    # A newest day that was looked for in the range alone may have later ones.
+    within = f" to {asked[1]}" if newest and asked[1] and newest <= asked[1] else ""
     start = newest and max(earliest, newest - timedelta(days=_PROPOSED - 1))
-    if newest and start and (newest - start).days + 1 >= FEWEST_DAYS:
+    other = newest and start and (start < asked[0] or bool(asked[1] and asked[1] < newest))
+    if newest and start and other and (newest - start).days + 1 >= FEWEST_DAYS:
         return MissingInputError(
-            f"{said} The newest labelled day is {newest}. Begin earlier: contrail inspect-features -p {pipeline.name} "
-            f"--model {model.version} --from {start}"
+            f"{said} The newest labelled day{within} is {newest}. Ask for other days: contrail inspect-features "
+            f"-p {pipeline.name} --model {model.version} --from {start}"
         )
-    known = f"The newest labelled day is {newest}" if newest else "No day has features and all of its labels"
+    known = (
+        f"The newest labelled day{within} is {newest}" if newest else "None of them has features and all of its labels"
+    )
     return MissingInputError(
         f"{said} {known}, and version {model.version} can be inspected on days from {earliest} on. Inspect an older version "
         f"with --model, or wait until later days have features and labels (contrail status -p {pipeline.name})."
