@@ -17,7 +17,7 @@ from contrail.operations.inspect_features import InspectOptions, inspect_feature
 from contrail.operations.inspecting import refits
 from contrail.operations.inspecting.done import DoneParts
 from contrail.operations.inspecting.page import render
-from contrail.operations.inspecting.results import Inspection
+from contrail.operations.inspecting.results import Inspection, nth
 from contrail.operations.kept_checks import BENEFITS, kept
 from contrail.operations.kept_checks import COSTS as KEPT_COSTS
 from contrail.operations.score_card import data
@@ -88,7 +88,11 @@ def test_losses_are_of_days_that_the_model_has_not_seen(inspected):
     assert look(inspected).partitions == "2024-02-07..2024-03-09", (
         "all labelled days after the training and its embargo"
     )
-    assert look(inspected, rows=300).every == 7
+    few = look(inspected, rows=300)
+    assert (few.every, few.rows_of) == (7, f"{few.rows:,} rows, every seventh row")
+    assert [nth(number) for number in (2, 3, 11, 12, 22, 101, 111)] == [
+        "second", "third", "11th", "12th", "22nd", "101st", "111th",
+    ]  # fmt: skip
     with pytest.raises(DataError, match=r"may have seen 2024-02-06. Inspect it on days from 2024-02-07 on"):
         look(inspected, first=date(2024, 2, 6))
 
