@@ -96,6 +96,9 @@ def print_json(value: Any) -> None:
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> None:
     """Print rows as a table, or one value a line where the table would be too wide to read."""
     texts = [[_text(value) for value in row] for row in rows[:limit]]
+    if not rows:
+        out.print(cell(f"0 rows of {', '.join(columns)}"), soft_wrap=True)
+        return
     table = Table(header_style="bold")
     for name in columns:
         table.add_column(cell(name))

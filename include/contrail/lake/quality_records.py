@@ -8,8 +8,8 @@ def estimates(_: PipelineSpec) -> Dataset:
     """``estimates``: the quality of a day, estimated at its cut-off, before its labels."""
     return Dataset(
         name="estimates",
-        doc="Quality of a day's predictions, estimated when no label of it was known. A row stays as it was when the labels "
-        "come: performance has the truth.",
+        doc="Quality of a day's predictions, estimated from what was known at the day's cut-off. A row stays as it was when "
+        "the labels come: performance has the truth.",
         columns={
             **PARTITION_COLUMN,
             "model_name": documented("string", "Model that made the predictions."),
@@ -43,6 +43,12 @@ def estimates(_: PipelineSpec) -> Dataset:
                 "date", "Newest day whose labels were mature at the day's cut-off. Later ones do not count."
             ),
             "made_of": documented("string", "SHA-256 over the names of the data files of the day's predictions."),
+            "labels_known": documented(
+                "bool",
+                "Whether the day's labels were there already when the row was made, as in a backfill. The row uses none of "
+                "them. Null in rows of an earlier version.",
+                required=False,
+            ),
         },
         key=("model_version", "metric"),
         published_by=("performance",),

@@ -90,7 +90,7 @@ class ExpectedSums:
         Args:
             days: Shape (n,), the number of each row's day.
             predictions: Shape (n,), probabilities of a binary task.
-            flagged: Shape (n,), 1 where the row was flagged; only where costs are stated.
+            flagged: Shape (n,), 1 where the row was flagged, NaN where no decision is; only where costs are stated.
         """
         p = np.asarray(predictions, np.float64)
         if self._task == "regression":
@@ -113,6 +113,8 @@ class ExpectedSums:
         )
         if self._costs is not None and flagged is not None:
             each = np.where(flagged > 0.5, self._costs.false_alarm, self._costs.miss)
+            # A missing decision is no decision to pass: the day then has no expected cost.
+            each = np.where(np.isnan(flagged), np.nan, each)
             self._add(days, cost=each * np.where(flagged > 0.5, 1 - p, p), cost_v=each**2 * v)
 
     def of_day(self, day: int) -> dict[str, Expected]:

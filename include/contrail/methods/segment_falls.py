@@ -44,9 +44,9 @@ class Compared:
 class Judged:
     """The verdict on a segment's day.
 
-    ``worse`` is how far ``excess`` lies above the segment's usual one, in its usual distances. ``fall`` adds up the last
-    days; beyond ``threshold`` a fall begins, and below half of it the fall ends. ``since`` is the first day of the fall that
-    is on. All are None without enough days before.
+    ``worse`` is how far ``excess`` lies above the segment's usual one, in its usual distances. ``fall`` is the sum of the
+    last days over the root of their number. Beyond ``threshold`` a fall begins, and below half of it the fall ends.
+    ``since`` is the first day of the fall that is on. All are None without enough days before.
     """
 
     compared: Compared

@@ -6,6 +6,8 @@ It reads what ``performance`` published. How a day is estimated belongs to ``met
 from collections.abc import Iterator
 from datetime import date
 
+from pydantic import Field
+
 from contrail.config.pipeline import Pipeline
 from contrail.frozen import Frozen
 from contrail.lake.datasets import PARTITION
@@ -22,7 +24,7 @@ class EstimatedDay(Frozen):
     """The estimate of a metric on a day, and what labels said later.
 
     ``estimate`` is None where nothing tells it, and ``low`` and ``high`` until enough days have labels. ``found`` is None
-    until the labels of the day are known.
+    until the labels of the day are known. ``labels_known`` says that they were there before the estimate, as in a backfill.
     """
 
     day: date
@@ -32,6 +34,7 @@ class EstimatedDay(Frozen):
     low: float | None
     high: float | None
     found: float | None
+    labels_known: bool = Field(default=False, exclude=True)
 
     @property
     def inside(self) -> bool | None:
@@ -60,7 +63,8 @@ class BeforeLabels(Frozen):
     """The newest estimates, and how the earlier ones turned out.
 
     ``waiting`` are the estimated days without labels. Of ``judged`` days whose labels came, ``inside`` lay within their
-    intervals; ``level`` is the share that is wanted. ``falls`` are the segments whose quality is down on the newest measured
+    intervals; ``level`` is the share that is wanted. ``afterwards`` of them were estimated when their labels were there
+    already, as in a backfill. ``falls`` are the segments whose quality is down on the newest measured
     days.
     """
 
@@ -69,6 +73,7 @@ class BeforeLabels(Frozen):
     waiting: tuple[EstimatedDay, ...]
     judged: int
     inside: int
+    afterwards: int
     falls: tuple[Fall, ...]
 
     @property
@@ -90,9 +95,13 @@ class BeforeLabels(Frozen):
         if not self.judged:
             return "no interval has been judged yet"
         share = self.inside / self.judged
-        return (
+        kept = (
             f"{share:.1%} of {self.judged:,} earlier days lay within their interval, where {self.level:.0%} is wanted"
         )
+        if not self.afterwards:
+            return kept
+        which = "all" if self.afterwards == self.judged else f"{self.afterwards:,}"
+        return f"{kept} ({which} of them estimated when their labels were known already, without these labels)"
 
 
 def before_labels(lake: Lake, pipeline: Pipeline) -> BeforeLabels | None:
@@ -102,7 +111,7 @@ def before_labels(lake: Lake, pipeline: Pipeline) -> BeforeLabels | None:
         return None
     metric = metric_of(pipeline)
     days = estimated_days(lake, metric, Partitions(known.end, known.end).reaching_back(_TOLD))
-    judged = [one.inside for one in days if one.inside is not None]
+    judged = [one for one in days if one.inside is not None]
     measured = lake.ends("segment_quality") if lake.exists("segment_quality") else None
     now = falls_of(lake, Partitions(measured.end, measured.end).reaching_back(REACH_DAYS)) if measured else ()
     return BeforeLabels(
@@ -110,7 +119,8 @@ def before_labels(lake: Lake, pipeline: Pipeline) -> BeforeLabels | None:
         level=LEVEL,
         waiting=tuple(one for one in days if one.found is None),
         judged=len(judged),
-        inside=sum(judged),
+        inside=sum(one.inside is True for one in judged),
+        afterwards=sum(one.labels_known for one in judged),
         falls=tuple(one for one in now if measured and one.last == measured.end),
     )
 
@@ -135,6 +145,7 @@ def estimated_days(lake: Lake, metric: str, window: Partitions) -> tuple[Estimat
             low=row["low"],
             high=row["high"],
             found=found.get((row[PARTITION], row["model_version"])),
+            labels_known=bool(row.get("labels_known")),
         )
         for row in rows
     )

@@ -294,6 +294,10 @@ def _quality_lines(found: Summary) -> list[tuple[str, str]]:
     if found.before_labels:
         lines.append(("Before labels", escape(found.before_labels.sentence)))
         lines += [("Segment", f"[bold red]{escape(fall.text)}[/]") for fall in found.before_labels.falls]
+    elif found.scored.partitions:
+        start, end = found.scored.partitions[0].split("..")[0], found.scored.partitions[-1].split("..")[-1]
+        command = f"contrail performance -p {found.pipeline} --from {start} --to {end}"
+        lines.append(("Before labels", escape(f"no day is estimated yet. To estimate them: {command}")))
     return lines
 
 

@@ -6,7 +6,7 @@ how, belongs to ``methods.estimated``.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,9 +17,11 @@ import pyarrow as pa
 from contrail.config.names import quoted
 from contrail.lake import quality_records
 from contrail.lake.datasets import PARTITION
+from contrail.lake.labels import mature_days
 from contrail.lake.sessions import session
+from contrail.methods.decisions import COST
 from contrail.methods.estimated import DAYS, Expected, ExpectedSums, Known, estimate
-from contrail.partitions import Partitions
+from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
 
@@ -29,11 +31,17 @@ _ROWS = 65_536  # in a batch
 Row = dict[str, Any]
 
 
-def publish_estimates(run: StageRun[StageOptions]) -> int:
+def publish_estimates(run: StageRun[StageOptions], learned_from: Callable[[str], Partitions | None]) -> int:
     """Estimate each day of the range whose predictions have no estimate yet, and publish them in one commit.
 
+    Files that are new and hold the same predictions, as after compaction, change no estimate.
+
+    Args:
+        run: The stage.
+        learned_from: Gives the days that a version was trained on; None where nobody knows. They are no history.
+
     Returns:
-        The number of days.
+        The number of days that are estimated anew.
     """
     snapshot = run.lake.snapshot_id("predictions")
     files = run.lake.made_of("predictions", run.partitions, snapshot)
@@ -47,16 +55,54 @@ def publish_estimates(run: StageRun[StageOptions]) -> int:
     with session(run.settings) as connection:
         run.lake.view(connection, "predictions", "predictions", days, snapshot_id=snapshot)
         promised = _promised(run, connection, days)
-    for day, rows in promised.items():
-        before[day] = [{**row, "made_of": made_of[day]} for row in rows]
-    found = _found(run, window)
-    rows = [_row(run, row, _history(before, found, row, lag), lag) for day in days for row in before.get(day, ())]
+    kept = {day: before[day] for day in days if _same(before.get(day, ()), promised[day])}
+    replaced = [day for day in days if day in before]
+    before |= promised
+    _tell_unknown(run, promised)
+    known = set(mature_days(run.lake, run.pipeline.spec, run.partitions))
+    found = _out_of_training(_found(run, window), learned_from)
+    anew = {
+        day: [_row(run, row, _history(before, found, row, lag), lag) | {"labels_known": day in known} for row in rows]
+        for day, rows in promised.items()
+        if rows and day not in kept
+    }
+    rows = [row | {"made_of": made_of[day]} for day, own in (kept | anew).items() for row in own]
+    if not rows and not replaced:
+        return 0
     dataset = quality_records.estimates(run.pipeline.spec)
     inputs = {"predictions": snapshot, **({"performance": run.lake.snapshot_id("performance")} if found else {})}
     table = pa.Table.from_pylist(rows, schema=dataset.arrow_schema())
     run.lake.publish(dataset, table, days, run.provenance(inputs))
-    run.progress(f"quality estimated before labels: {len(days):,} days")
-    return len(days)
+    run.progress(f"quality estimated before labels: {len(anew):,} days")
+    return len(anew)
+
+
+def _same(known: Iterable[Row], promised: Iterable[Row]) -> bool:
+    """Whether predictions promise what those promised of which the estimates are known."""
+    one, other = ({(row["model_version"], row["metric"]): row for row in rows} for rows in (known, promised))
+    return (
+        bool(one)
+        and one.keys() == other.keys()
+        and all(
+            row["rows"] == other[key]["rows"]
+            and np.allclose(
+                [row["expected"], row["scale"]], [other[key]["expected"], other[key]["scale"]], rtol=1e-9, atol=1e-12
+            )
+            for key, row in one.items()
+        )
+    )
+
+
+def _tell_unknown(run: StageRun[StageOptions], promised: Mapping[date, Collection[Row]]) -> None:
+    """Name the days of which a missing value leaves nothing, or no cost, to estimate."""
+    nothing = [day for day, rows in promised.items() if not rows]
+    if nothing:
+        days = ", ".join(map(str, as_ranges(nothing)))
+        run.progress(f"no estimate of {days}: a prediction is missing or is no finite number")
+    if run.pipeline.spec.score.costs and run.pipeline.spec.task == "binary":
+        without = [day for day, rows in promised.items() if rows and COST not in {row["metric"] for row in rows}]
+        if without:
+            run.progress(f"no expected cost of {', '.join(map(str, as_ranges(without)))}: a decision is missing")
 
 
 def _known(run: StageRun[StageOptions], window: Partitions) -> dict[date, list[Row]]:
@@ -74,6 +120,14 @@ def _found(run: StageRun[StageOptions], window: Partitions) -> dict[tuple[date, 
         return {}
     rows = run.lake.scan("performance", window).to_pylist()
     return {(row[PARTITION], row["model_version"]): row for row in rows if not row.get("shadow")}
+
+
+def _out_of_training(
+    found: Mapping[tuple[date, str], Row], learned_from: Callable[[str], Partitions | None]
+) -> dict[tuple[date, str], Row]:
+    """Leave out days that the version has learned from. Its predictions of them are nearer to the labels than of others."""
+    learned = {version: learned_from(version) or () for version in sorted({version for _, version in found})}
+    return {(day, version): row for (day, version), row in found.items() if day not in learned[version]}
 
 
 def _promised(

@@ -49,7 +49,7 @@ def execute(run: StageRun[Options]) -> StageResult[PerformanceDetails]:
         _check_scored(run)
     inputs = {name: lake.snapshot_id(name) for name in (*tables, *([SHADOW] if lake.exists(SHADOW) else []))}
     measured = _measure(run, inputs)
-    estimated = publish_estimates(run)
+    estimated = publish_estimates(run, lambda version: _learned_from(run, version))
     details = measured.details.model_copy(update={"estimated": estimated})
     unchanged = measured.unchanged and not estimated
     return result_of(run, details, rows=measured.rows, unchanged=unchanged, snapshots=measured.snapshots)
@@ -201,6 +201,14 @@ def _pooled_line(version: str, quality: PooledQuality, headline: str) -> str:
         f"calibration error {quality.metrics['calibration_error']:.4f}, at worst {month.calibration_error:.4f} in "
         f"{month.period} (predicted {month.prediction_mean:.4f}, found {month.label_mean:.4f})"
     )
+
+
+def _learned_from(run: StageRun[Options], version: str) -> Partitions | None:
+    """The training window of a model that predicted; None when it can no longer be read."""
+    try:
+        return resolve(run.settings, run.pipeline.name, version).package.card.training.partitions
+    except (DataError, MissingInputError):
+        return None
 
 
 def _training_mean(run: StageRun[Options], version: str) -> float | None:

@@ -24,7 +24,7 @@ from contrail.lake import drift_records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.flagged import flagged_counts
 from contrail.lake.labels import make_labels, mature_days
-from contrail.lake.predicted import predicted_counts
+from contrail.lake.predicted import PredictedCounts, predicted_counts
 from contrail.lake.sessions import session
 from contrail.methods.drift import Histograms, day_histograms
 from contrail.methods.label_drift import LABEL, ResidualSums
@@ -119,6 +119,8 @@ def residuals_of(
 def predicted_days(run: StageRun[StageOptions], model: RegisteredModel, window: Partitions) -> dict[date, PredictedDay]:
     """Return the published predictions of each day, whatever version made them, as quantiles and sums of reasons.
 
+    A day whose files are damaged is left out and named: it is the past of many days, and none of them needs it.
+
     Args:
         run: The stage.
         model: The one that the run measures against.
@@ -129,10 +131,9 @@ def predicted_days(run: StageRun[StageOptions], model: RegisteredModel, window: 
     snapshot = run.lake.snapshot_id("predictions")
 
     def count(days: list[date]) -> list[Row]:
-        counted = predicted_counts(run.lake, run.pipeline.spec, days, snapshot)
         return [
             row
-            for day, one in counted.items()
+            for day, one in _readable_counts(run, days, snapshot).items()
             for row in (
                 _row(day, SCORES, one.rows, counts=[one.version, *one.quantiles]),
                 *(_row(day, name, one.rows, residual=size) for name, size in one.reasons.items()),
@@ -148,6 +149,20 @@ def predicted_days(run: StageRun[StageOptions], model: RegisteredModel, window: 
         reasons = {row["feature"]: row["residual"] for row in rows if row["feature"] != SCORES}
         found[day] = PredictedDay(version, scores["rows"], tuple(quantiles), dict(sorted(reasons.items())))
     return found
+
+
+def _readable_counts(
+    run: StageRun[StageOptions], days: Sequence[date], snapshot: int | None
+) -> dict[date, PredictedCounts]:
+    try:
+        return predicted_counts(run.lake, run.pipeline.spec, days, snapshot)
+    except DamagedError as error:
+        if len(days) == 1:
+            run.progress(f"drift of predictions leaves out {days[0]}: {error}")
+            return {}
+    # Halves, because few days are damaged among many.
+    half = len(days) // 2
+    return {**_readable_counts(run, days[:half], snapshot), **_readable_counts(run, days[half:], snapshot)}
 
 
 # ---- the table ----

@@ -53,13 +53,15 @@ def publish_segments(
     rows = [row for name in names for row in _measured(run.pipeline.spec, connection, name)]
     versions = _versions(rows)
     rows = [row for row in rows if row["model_version"] == versions[row[PARTITION]]]
-    before = _before(run, days)
+    before, told = _before(run, days), _told(run, days)
     judged = judge(before, _compared(rows))
     dataset = quality_records.segment_quality(run.pipeline.spec)
     table = pa.Table.from_pylist([_row(row, judged) for row in rows], schema=dataset.arrow_schema())
     run.lake.publish(dataset, table, days, run.provenance({**inputs, "features": snapshot}))
     return tuple(
-        f"{feature} {value} since {since} (seen on {seen})" for (feature, value), seen, since in begins(judged, before)
+        f"{name[0]} {name[1]} since {since} (seen on {seen})"
+        for name, seen, since in begins(judged, before)
+        if (name, since) not in told
     )
 
 
@@ -161,6 +163,23 @@ def _before(run: StageRun[StageOptions], days: Sequence[date]) -> dict[date, dic
             )
             found.setdefault(row[PARTITION], {})[row["feature"], row["value"]] = one
     return found
+
+
+def _told(run: StageRun[StageOptions], days: Sequence[date]) -> set[tuple[Name, date]]:
+    """The falls that a run has told: each segment, and since when. A day that is measured again tells none of them again.
+
+    A run that was killed before it published ``performance`` has told nothing.
+    """
+    if not (run.lake.exists(TABLE) and run.lake.exists("performance")):
+        return set()
+    window = Partitions(days[0], days[-1]).reaching_back(REACH_DAYS)
+    measured = run.lake.made_of("performance", window)
+    rows = run.lake.scan(TABLE, window, [PARTITION, "feature", "value", "fell_since"]).to_pylist()
+    return {
+        ((row["feature"], row["value"]), row["fell_since"])
+        for row in rows
+        if row["fell_since"] is not None and row[PARTITION] in measured
+    }
 
 
 def _row(row: Row, judged: Mapping[date, Mapping[Name, Judged]]) -> Row:

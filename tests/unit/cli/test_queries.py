@@ -161,3 +161,10 @@ def test_the_recipe_on_the_page_works(filled: Toy, monkeypatch: pytest.MonkeyPat
     done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=True)
     assert "predicted" in done.stdout
     assert "came_true" in done.stdout
+
+
+def test_no_rows_are_told_however_wide_the_table(
+    filled: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert contrail(monkeypatch, "contrail query -p toy 'SELECT * FROM predictions WHERE 1=0'") == 0
+    assert capsys.readouterr().out.startswith("0 rows of partition_date, ")

@@ -115,3 +115,10 @@ def test_an_end_stays_what_the_metric_can_be() -> None:
     known = [Known(Expected(0.05, 0.01), float(value)) for value in RNG.uniform(0, 0.6, DAYS)]
     found = estimate("binary", "label_mean", Expected(0.01, 0.01), known)
     assert found.low == 0.0
+
+
+def test_a_missing_decision_leaves_no_expected_cost() -> None:
+    p, flagged = np.linspace(0.1, 0.9, 9), np.ones(9)
+    flagged[4] = np.nan
+    found = expected(p, CostSpec(false_alarm=1, miss=4), flagged)
+    assert COST not in found and "log_loss" in found

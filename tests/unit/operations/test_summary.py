@@ -120,3 +120,9 @@ def test_the_coverage_of_intervals_is_told_by_quarter():
     text = " ".join(printed(replace(SUMMARY, covered=Covered(0.9, whole, (quarter,)))).split())
     wanted = "90.0% [88.0%, 92.1%] of the labels lie within, where 90% is wanted; 520.5 wide on average. 2024 Q4 93.0%"
     assert wanted in text
+
+
+def test_predictions_without_any_estimate_name_the_command_that_makes_them():
+    assert "Before labels" not in printed(SUMMARY)
+    text = printed(replace(SUMMARY, scored=Extent(9, ["2024-01-01..2024-01-03", "2024-01-06"])))
+    assert "contrail performance -p toy --from 2024-01-01 --to 2024-01-06" in " ".join(text.split())

@@ -66,7 +66,7 @@ class Package(ModelPackage):
     """A model without trees, with a drift reference as it was stored."""
 
     def __init__(self, reference: bytes) -> None:
-        card = SimpleNamespace(flagged=USUAL_SHARE, features=(), categories={}, calibration=None)
+        card = SimpleNamespace(flagged=USUAL_SHARE, features=(), categories={}, calibration=None, offset=None)
         super().__init__(card=card, booster_bytes=b"", reference_bytes=reference)  # type: ignore[arg-type]
 
     def predict(self, features: pa.Table) -> np.ndarray:

@@ -64,7 +64,8 @@ def _fill(toy: Toy) -> None:
 @pytest.fixture
 def scored(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """Sixty scored days; the labels of the last two are not mature. There is no registry."""
-    package = SimpleNamespace(card=SimpleNamespace(label_mean=0.2))
+    training = SimpleNamespace(partitions=Partitions(date(2023, 1, 1), date(2023, 12, 31)))
+    package = SimpleNamespace(card=SimpleNamespace(label_mean=0.2, training=training))
     monkeypatch.setattr(performance, "resolve", lambda *_: SimpleNamespace(package=package))
     return prepared(_fill)
 
@@ -84,6 +85,55 @@ def test_days_without_labels_are_estimated_and_the_estimate_stays_when_they_come
     assert (again.details.measured, again.details.estimated) == (5, 0)
     assert scored.sql("SELECT * FROM estimates ORDER BY ALL") == before
     assert estimated_days(scored.lake, "log_loss", DAYS)[-1].found is not None
+    # The same probabilities in other files, as compaction leaves them, change no estimate.
+    made_of = "SELECT made_of FROM estimates WHERE partition_date = '2024-02-28'"
+    files, kept = scored.sql(made_of), "SELECT * EXCLUDE (made_of) FROM estimates ORDER BY ALL"
+    before = scored.sql(kept)
+    turned = [row | {"decision": True} for row in _rows(DAYS) if row["partition_date"] == date(2024, 2, 28)]
+    _publish(scored, datasets.predictions(scored.spec), turned, Partitions(date(2024, 2, 28), date(2024, 2, 28)))
+    assert scored.run("performance", "2024-02-28").details.estimated == 0
+    assert scored.sql(kept) == before
+    assert scored.sql(made_of) != files, "it is not computed again and again"
+
+
+def test_days_estimated_after_their_labels_are_told_apart(scored: Toy) -> None:
+    scored.run("performance", str(FIRST), "2024-02-27")
+    found = before_labels(scored.lake, scored.pipeline)
+    assert found and found.judged == found.afterwards > 20
+    assert "(all of them estimated when their labels were known already" in found.sentence
+    known = scored.sql("SELECT DISTINCT labels_known FROM estimates")
+    scored.run("performance", "2024-02-28", str(LAST))
+    assert (known, scored.sql("SELECT count(*) FROM estimates WHERE NOT labels_known AND metric = 'brier'")) == (
+        [(True,)],
+        [(2,)],
+    )
+
+
+def test_days_that_the_model_learned_from_are_no_history(scored: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(
+        label_mean=0.2, training=SimpleNamespace(partitions=Partitions(date(2023, 1, 1), date(2024, 1, 31)))
+    )
+    monkeypatch.setattr(performance, "resolve", lambda *_: SimpleNamespace(package=SimpleNamespace(card=card)))
+    scored.run("performance", str(FIRST), "2024-02-20")
+    lag = timedelta(days=scored.spec.label.mature_after_days + 1)
+    (days,) = scored.sql("SELECT DISTINCT days FROM estimates WHERE partition_date = '2024-02-20'")[0]
+    assert days == (date(2024, 2, 20) - lag - date(2024, 1, 31)).days
+
+
+def test_a_prediction_that_is_no_number_leaves_its_day_out_and_says_so(scored: Toy) -> None:
+    day = date(2024, 2, 28)
+    rows = [row for row in _rows(DAYS) if row["partition_date"] in (day, LAST)]
+    _publish(
+        scored,
+        datasets.predictions(scored.spec),
+        [{**rows[0], "probability": float("nan")}, *rows[1:]],
+        Partitions(day, LAST),
+    )
+    run, told = scored.stage_run("performance", str(day), str(LAST)), list[str]()
+    object.__setattr__(run, "progress", told.append)
+    assert performance.execute(run).details.estimated == 1
+    assert f"no estimate of {day}: a prediction is missing or is no finite number" in told
+    assert [one.day for one in estimated_days(scored.lake, "log_loss", DAYS)] == [LAST]
 
 
 def test_an_estimate_uses_only_labels_that_its_cut_off_saw(scored: Toy) -> None:
@@ -134,6 +184,8 @@ def test_the_segment_that_fell_is_named_within_three_days_and_told_once(scored: 
     assert message and message.kind == Kind.quality and "depot B since 2024-02-20" in message.happened
     again = scored.run("performance", "2024-02-24", str(LAST))
     assert again.details.fell == (), "an episode is told when it begins"
+    again = scored.run("performance", "2024-02-19", "2024-02-24")
+    assert again.details.fell == (), "a day that is measured again tells nothing again"
     summary = before_labels(scored.lake, scored.pipeline)
     assert summary and [one.text for one in summary.falls] == ["quality fell in depot B since 2024-02-20"]
     (mark,) = [one for one in prediction_days(scored.lake, scored.pipeline).marks if one.kind == "fall"]

@@ -74,7 +74,9 @@ def scored(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """Six scored days; labels have landed until the fifth. The champion's registry is replaced."""
 
     def resolve(_: Any, name: str, version: str) -> Any:
-        return SimpleNamespace(package=SimpleNamespace(card=SimpleNamespace(label_mean=TRAINING_MEANS[version])))
+        training = SimpleNamespace(partitions=Partitions(date(2023, 1, 1), date(2023, 12, 31)))
+        card = SimpleNamespace(label_mean=TRAINING_MEANS[version], training=training)
+        return SimpleNamespace(package=SimpleNamespace(card=card))
 
     monkeypatch.setattr(performance, "resolve", resolve)
     entities = [{"partition_date": day, "ship_date": day, "parcel": n} for day in DAYS for n in range(ROWS)]

@@ -32,6 +32,7 @@ from tests.unit.stages.test_drift import (
 from contrail.lake import datasets, drift_records
 from contrail.methods.drift_reference import DriftReference, NumberReference
 from contrail.partitions import Partitions
+from contrail.stages.profiles import predicted_days
 from contrail.stages.results import DriftDetails, StageResult
 
 __all__ = ["labelled", "model", "run"]
@@ -247,3 +248,18 @@ def test_days_are_bounded(toy: Toy, run: Run) -> None:
     run("2024-03-10")
     ((first, last),) = toy.sql("SELECT min(partition_date), max(partition_date) FROM drift_profiles")
     assert (first, last) == (LAST - timedelta(days=26 + 28), LAST)
+
+
+def test_a_damaged_day_of_predictions_is_left_out_and_named(toy: Toy, model: Model) -> None:
+    window = Partitions(LAST - timedelta(days=5), LAST)
+    publish_decisions(toy, window, 2)
+    broken = window.start + timedelta(days=1)
+    path = Path(toy.lake.files("predictions", [broken])[0].removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[:-1])
+    stage, told = toy.stage_run("drift", str(LAST)), list[str]()
+    object.__setattr__(stage, "progress", told.append)
+    found = predicted_days(stage, model.model, window)
+    assert list(found) == [day for day in window if day != broken]
+    (line,) = [line for line in told if "leaves out" in line]
+    assert line.startswith(f"drift of predictions leaves out {broken}: ") and path.name in line
+    assert predicted_days(stage, model.model, window) == found
