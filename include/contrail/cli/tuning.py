@@ -37,6 +37,7 @@ app = typer.Typer()
     trial has today's parameters. `tune` in `pipeline.yaml` has the folds and the values that are tried.
 
     A trial is kept as soon as it has ended. After Ctrl-C, a kill or the end of `--budget-seconds`, the same command goes on.
+    Trial 0, with today's parameters, always runs.
 
     The champion stays: `contrail promote` judges the candidate. Nothing is registered when today's parameters are the best.
     """,

@@ -1,4 +1,4 @@
-"""Look for better parameters of XGBoost: a study of trials, each measured out of time on rolling folds.
+"""Look for better parameters of XGBoost: a study of trials, each measured on folds out of time.
 
 No version is registered here, and ``pipeline.yaml`` stays as it is. ``contrail.operations.tune`` has the best trial trained
 as a candidate. The steps are in ``contrail.stages.tuning``.
