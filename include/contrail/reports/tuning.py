@@ -173,7 +173,8 @@ def _parameters(report: TuningReport) -> Iterator[Block]:
     yield Pictures([_picture(report, name) for name in drawn])
     yield Note(
         "Each point is a trial with all folds: the best one blue, today's parameters yellow. A trial that was given up "
-        "counts for the importance with today's value and its difference on the folds that it had.",
+        "counts for the importance with today's value and its difference on the folds that it had; one that failed, as worse "
+        "than all others.",
         "soft",
     )
 
@@ -290,9 +291,10 @@ def _measured(report: TuningReport) -> Iterator[Block]:
         for at, fold in enumerate(report.folds, start=1)
     ]
     yield Rows(["", "Fitted", "Stopped by", "Predicted"], rows, texts=4)
+    gap = "1 day lies" if spec.train.embargo_days == 1 else f"{spec.train.embargo_days} days lie"
     again = " Then the trees are fitted again on both." if spec.train.refit else ""
     yield Note(
-        f"Each training stops its rounds by its last days.{again} {spec.train.embargo_days} days lie between all parts, because "
+        f"Each training stops its rounds by its last days.{again} {gap} between all parts, because "
         "labels come late. No trial was measured on days that it was trained on, or on days before those."
     )
     if spec.train.calibration != "none":
