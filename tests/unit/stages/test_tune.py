@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xgboost
 from tests.toy_tables import copy_empty_registry, publish_toy
 from upath import UPath
 
@@ -15,8 +16,8 @@ from contrail.config.settings import settings
 from contrail.config.tune_spec import Searched
 from contrail.errors import DataError, EngineError, MissingInputError, SpecError
 from contrail.locks import locked
-from contrail.methods.fit import Method
-from contrail.methods.matrices import encode_window
+from contrail.methods.fit import Method, fit_trees
+from contrail.methods.matrices import encode_window, predict
 from contrail.methods.paired_days import gain
 from contrail.stages import tune
 from contrail.stages.sentences import sentence
@@ -101,16 +102,19 @@ def test_a_fold_starts_where_its_own_training_starts(ready):
         assert tuning.data_of(rows).offset == own.offset
     first, second = (tuning.data_of(rows).offset.centre for rows in tuning.folds)
     assert first != second
-    assert made_of(tuning, tuning.folds[1]) != made_of(read(Plan.of(run)), tuning.folds[1])
+    # The same trees as a training of these rows, and the same start of what they predict.
+    rows, (settings, params) = tuning.folds[1], tuning.params_of({})
+    method, data = Method(settings, params, tuning.trainer()), tuning.data_of(tuning.folds[1])
+    model = fit_trees(data, rows.fit, rows.validation, method, window=rows.window).model
+    booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(model))
+    labels, days = trials_module._of_test(tuning, rows)
+    expected = tuning.days.values(rows.fold, days, labels, predict(booster, data, rows.test))
+    other = Method(settings, params, tuning.trainer())  # a trainer that holds no bins yet
+    assert trials_module._run_fold(tuning, rows, other).value == expected[0]
 
 
 def rows_of(tuning, chosen):
     return pq.read_table(tuning.window.rows.file).filter(pa.array(chosen[slice(0, len(tuning.window.rows))]))
-
-
-def made_of(tuning, rows):
-    settings, params = tuning.params_of({})
-    return trials_module._run_fold(tuning, rows, Method(settings, params, tuning.trainer())).value
 
 
 def test_one_worker_finds_the_same_trials_every_time(ready, prepared):
