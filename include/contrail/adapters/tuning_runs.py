@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from contrail.adapters.mlflow_store import client, mlflow_errors, pages
+from contrail.adapters.registry import VersionInfo, versions
 from contrail.adapters.training_runs import PARENT, experiment_of
 from contrail.config.settings import Settings
 
@@ -102,6 +103,23 @@ def log_trial(settings: Settings, name: str, parent: str, trial: TrialRun) -> No
         metrics += [Metric(f"{trial.metric}_of_fold", v, ended, step) for step, v in enumerate(trial.by_fold, start=1)]
         mlflow.log_batch(run, metrics, [Param(key, str(value)) for key, value in trial.params.items()])
         mlflow.set_terminated(run, _DONE, ended)
+
+
+def versions_below(settings: Settings, name: str, parent: str) -> list[VersionInfo]:
+    """The registered versions whose trainings lie below a study.
+
+    Raises:
+        EngineError: when MLflow does not answer.
+    """
+    known = versions(settings, name)
+    if not known:
+        return []
+    mlflow = client(settings)
+    with mlflow_errors(f"read the trainings of {parent} in {settings.registry.tracking_uri}"):
+        experiment = mlflow.get_run(parent).info.experiment_id
+        search = partial(mlflow.search_runs, [experiment], f"tags.`{PARENT}` = '{parent}'", max_results=_PAGE)
+        below = {run.info.run_id for run in pages(search)}
+    return [one for one in known if one.run_id in below]
 
 
 def end_study(settings: Settings, parent: str, metrics: Mapping[str, float], *, whole: bool) -> None:

@@ -39,6 +39,7 @@ def sbom(
     """
     from contrail.operations.bills import environment_bill, model_bill
 
+    printing.check_asked(output, "--output", in_new_folder=True)
     found = model_bill(settings(), load_pipeline(pipeline), version) if pipeline else environment_bill(settings())
     text = json.dumps(found, indent=1) + "\n"
     _print_licences(found)

@@ -72,6 +72,7 @@ def inspect_features(
         from contrail.operations.inspecting.page import render
 
     loaded = load_pipeline(pipeline)
+    printing.check_asked(html, "--html")
     first, last = (None if text is None else Partitions.parse(text).start for text in (from_, to))
     options = InspectOptions(
         model=model, first=first, last=last, drop=tuple(drop or ()), thorough=thorough, again=again

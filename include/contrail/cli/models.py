@@ -111,6 +111,7 @@ def model_card(
     from contrail.stages.model_cards import card_records
 
     loaded = load_pipeline(pipeline)
+    printing.check_asked(html, "--html")
     records = card_records(lake_of(loaded), loaded, version)
     if html is not None:
         printing.write_asked(html, render_model_card(records), "--html")

@@ -48,6 +48,12 @@ NewestOption = Annotated[
         "--from", metavar=DATE, help="First partition. Default: the newest days that features and labels allow."
     ),
 ]
+ToNewestOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar=DATE, help="Last partition, inclusive. Default: the last day that a training now may read."
+    ),
+]
 OnOption = Annotated[str, typer.Option("--on", metavar=DATE, help="The day, YYYY-MM-DD.", show_default=False)]
 RunOption = Annotated[
     str | None,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import typer
@@ -71,6 +72,36 @@ def indented(lines: Iterable[str], console: Console | None = None) -> None:
         say(f"  {escape(line)}", console)
 
 
+def check_asked(path: Path | None, option: str, *, in_new_folder: bool = False) -> None:
+    """Check, before any work, that a file can be written where a person wants it. None: nobody wants one.
+
+    Raises:
+        SpecError: when it cannot, naming the option.
+    """
+    if path is not None and (why := _unwritable(path, in_new_folder)):
+        raise SpecError(f"{option} {path} cannot be written: {why}. Name a file in a folder that you may write to.")
+
+
+def _unwritable(path: Path, in_new_folder: bool) -> str | None:
+    try:
+        if path.is_dir():
+            return "it is a folder"
+        folder = path.parent
+        while in_new_folder and not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            return f"there is no folder {folder}"
+        with TemporaryFile(dir=folder):  # permissions alone do not tell of a file system that is read only, or full
+            return None
+    except (OSError, ValueError) as error:
+        return _reason(error)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """What was wrong, without the name of an unfinished file."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def write_asked(path: Path, text: str, option: str, *, in_new_folder: bool = False) -> None:
     """Write what a person asked to have in a file, whole or not at all, and say where it is.
 
@@ -79,12 +110,11 @@ def write_asked(path: Path, text: str, option: str, *, in_new_folder: bool = Fal
     Raises:
         SpecError: when it cannot be written there, naming the option.
     """
+    check_asked(path, option, in_new_folder=in_new_folder)
     try:
-        if not in_new_folder and not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {path.parent}")
         write_whole(UPath(path), text.encode())
     except (OSError, ValueError) as error:
-        raise SpecError(f"{option} {path} cannot be written: {error}") from error
+        raise SpecError(f"{option} {path} cannot be written: {_reason(error)}") from error
     done(f"it is in {escape(str(path))}", err)
 
 

@@ -44,6 +44,7 @@ def score_card(
     from contrail.operations.score_card.page import render, text
 
     loaded = load_pipeline(pipeline)
+    printing.check_asked(output, "--output")
     with progress(f"score-card {pipeline}") as show:
         card = look(lake_of(loaded), loaded, show)
     if output is not None:

@@ -23,6 +23,7 @@ from contrail.cli.options import (
     OnOption,
     PipelineOption,
     RunOption,
+    ToNewestOption,
     ToOption,
     parse_set,
 )
@@ -48,6 +49,7 @@ class Call:
         options: The given options, for ``contrail.stages.options.options_of``.
         run_id: The run's name, if the call gives one.
         as_json: Whether a script reads the result.
+        open_end: Whether the call names a first day and no last one.
     """
 
     verb: str
@@ -56,6 +58,7 @@ class Call:
     options: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
     as_json: bool = False
+    open_end: bool = False
 
     def on(self, partitions: Partitions) -> "Call":
         """The same call for these partitions."""
@@ -85,7 +88,7 @@ class Call:
 
 
 Handle = Callable[[Call], None]
-Days = Literal["range", "newest", "day"]
+Days = Literal["range", "newest", "to_newest", "day"]
 _METAVARS: Mapping[Any, str] = {bool: SWITCH, str: NAME, str | None: TEXT, Path | None: "<file>"}
 
 
@@ -99,7 +102,7 @@ def stage_command(
         verb: A stage of ``contrail.stages.options.OPTIONS``.
         panel: Where ``contrail --help`` lists it.
         about: The help, its first paragraph a sentence.
-        days: ``range`` needs --from, ``newest`` can do without, ``day`` needs --on.
+        days: ``range`` needs --from, ``newest`` can do without, ``to_newest`` without each, ``day`` needs --on.
     """
 
     def register(handle: Handle) -> Handle:
@@ -131,6 +134,7 @@ _TO = _shared("to", ToOption, None)
 _DAYS: Mapping[Days, tuple[Parameter, ...]] = {
     "range": (_shared("from_", FromOption), _TO),
     "newest": (_shared("from_", NewestOption, None), _TO),
+    "to_newest": (_shared("from_", NewestOption, None), _shared("to", ToNewestOption, None)),
     "day": (_shared("on", OnOption),),
 }
 
@@ -163,4 +167,5 @@ def _call(verb: str, given: Mapping[str, Any]) -> Call:
         options=options,
         run_id=given["run_id"],
         as_json=given["as_json"],
+        open_end=first is not None and last is None and "on" not in given,
     )

@@ -14,7 +14,9 @@ from contrail.cli.printing import done, indented, print_json, progress, say
 from contrail.cli.stage_command import Call, stage_command
 from contrail.cli.stages import newest_windows_of
 from contrail.config.settings import current_person
+from contrail.errors import SpecError
 from contrail.imports import quick_imports
+from contrail.partitions import Partitions
 from contrail.stages.options import TuneOptions, options_of
 
 if TYPE_CHECKING:
@@ -35,17 +37,19 @@ app = typer.Typer()
     trial has today's parameters. `tune` in `pipeline.yaml` has the folds and the values that are tried.
 
     A trial is kept as soon as it has ended. After Ctrl-C, a kill or the end of `--budget-seconds`, the same command goes on.
+    Trial 0, with today's parameters, always runs.
 
     The champion stays: `contrail promote` judges the candidate. Nothing is registered when today's parameters are the best.
     """,
-    days="newest",
+    days="to_newest",
 )
 def tune(call: Call) -> None:
     """Tune in the name of the person who calls, unless an orchestrator names another."""
-    call = call.on(call.partitions or newest_windows_of(call.pipeline).train)
+    call = _with_days(call)
     if not call.options.get("person"):
         call = call.with_options(person=current_person())
     options = cast(TuneOptions, options_of("tune", call.options))
+    printing.check_asked(options.html, "--html")
     assert call.partitions is not None
     with quick_imports():
         from contrail.operations.tune import tune as search
@@ -63,6 +67,20 @@ def tune(call: Call) -> None:
         _say(call, result)
 
 
+def _with_days(call: Call) -> Call:
+    """The days of a training now, where the call names none; and their end, where it names no last one."""
+    if call.partitions is None:
+        return call.on(newest_windows_of(call.pipeline).train)
+    if not call.open_end:
+        return call
+    first, last = call.partitions.start, newest_windows_of(call.pipeline).train.end
+    if last < first:
+        raise SpecError(
+            f"--from {first} lies after {last}, the last day that a training now may read. Choose an earlier day."
+        )
+    return call.on(Partitions(first, last))
+
+
 def _say(call: Call, result: "StageResult[TuneDetails]") -> None:
     from contrail.operations.tune import own_names
     from contrail.stages.sentences import sentence
@@ -70,8 +88,9 @@ def _say(call: Call, result: "StageResult[TuneDetails]") -> None:
     details, name = result.details, call.pipeline
     done(escape(sentence("tune", result)))
     indented(result.reports)
-    if details.trials < details.wanted:
-        say(f"{details.wanted - details.trials} trials are left. The same command goes on.")
+    if left := details.wanted - details.trials:
+        left_are = "1 trial is left" if left == 1 else f"{left} trials are left"
+        say(f"The time was over: {left_are}. The same command goes on; raise --budget-seconds for more at a time.")
     if not details.best:
         return
     chosen = own_names(name, details.params)

@@ -76,6 +76,7 @@ def why(
         return
     if key is None:
         raise SpecError(f"there is no key. {key_help(loaded.spec)} With --sample 1000, random rows are computed again.")
+    printing.check_asked(html, "--html")
     moment = parse_moment(as_of, "--as-of")
     found = find(lake_of(loaded), loaded, parse_key(loaded.spec, key), _day(on), moment, personal)
     if html is not None:

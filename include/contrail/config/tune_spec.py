@@ -20,6 +20,8 @@ OTHER_NAMES: Mapping[str, str] = {
     "reg_alpha": "alpha",
     "min_split_loss": "gamma",
 }
+# With more of it the trees of a regression diverge.
+_LARGEST_ETA = 1.0
 _NOT_OF_TREES = ("objective", "eval_metric", "nthread", "device")
 
 
@@ -35,6 +37,11 @@ class Searched(Frozen):
     def whole(self) -> bool:
         """Whether its values are whole numbers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """The values between which the others lie: each choice, or the ends of the range."""
+        return self.choices or tuple(one for one in (self.low, self.high) if one is not None)
 
     def problems(self) -> Iterator[str]:
         """Say what is wrong with it."""
@@ -90,7 +97,10 @@ class TuneSpec(Frozen):
         "Empty: every trial has all folds.",
     )
     budget_seconds: float | None = Field(
-        default=None, gt=0, le=31 * 86_400, description="No trial begins that would end later. Empty: no limit."
+        default=None,
+        gt=0,
+        le=31 * 86_400,
+        description="No trial begins that would end later; trial 0 always runs. Empty: no limit.",
     )
     search: dict[str, Searched] = Field(
         default={},
@@ -114,4 +124,8 @@ def tune_problems(tune: TuneSpec) -> Iterator[Problem]:
             )
         elif other := OTHER_NAMES.get(name):
             yield Problem(place, f"XGBoost calls this {other} too; name it {other}")
+        elif name == "eta" and (
+            beyond := [v for v in searched.ends if isinstance(v, int | float) and v > _LARGEST_ETA]
+        ):
+            yield Problem(place, f"with eta {beyond[0]:g} trees may diverge; it is {_LARGEST_ETA:g} at most")
         yield from (Problem(place, said) for said in searched.problems())

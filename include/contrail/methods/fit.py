@@ -17,10 +17,12 @@ from pydantic import ValidationError
 from contrail.config.model_spec import TrainSpec
 from contrail.config.rules import training_problems
 from contrail.config.spec import PipelineSpec
+from contrail.config.tune_spec import Searched
 from contrail.errors import SpecError
 from contrail.methods.boosting import Boosting, Checkpoints, History, NoCheckpoints, Params, best_round, boost
 from contrail.methods.encoded_rows import EveryRow, Rows
 from contrail.methods.matrices import Floats, TrainingRows, predict
+from contrail.methods.search import with_params
 from contrail.methods.trainer import Device, ThisProcess, Trainer
 from contrail.methods.xgboost_loading import load_xgboost
 
@@ -114,6 +116,20 @@ def booster_params(task: str, train: TrainSpec) -> Params:
     }
     _refuse_unknown(params)
     return params
+
+
+def check_space(task: str, train: TrainSpec, space: Mapping[str, Searched]) -> None:
+    """Ask XGBoost for each value that a search may choose: every choice, and both ends of a range.
+
+    Raises:
+        SpecError: for a parameter that XGBoost does not know or a value that it refuses, with its name.
+    """
+    for name, searched in space.items():
+        for value in searched.ends:
+            try:
+                booster_params(task, train.model_copy(update={"params": with_params(train.params, {name: value})}))
+            except SpecError as error:
+                raise SpecError(f"tune.search.{name}: {value}: {error}") from error
 
 
 def _refuse_unknown(params: Params) -> None:

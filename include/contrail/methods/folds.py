@@ -27,6 +27,10 @@ class Fold:
         return Partitions(self.split.fit.start, self.split.validation.end)
 
 
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
 def rolling_folds(window: Partitions, train: TrainSpec, tune: TuneSpec) -> tuple[Fold, ...]:
     """Cut a range into folds, the oldest first. Their test days are the last days of the range, without a gap.
 
@@ -42,7 +46,7 @@ def rolling_folds(window: Partitions, train: TrainSpec, tune: TuneSpec) -> tuple
     needed = tested + 2 * train.embargo_days + train.validation_days + 1
     if len(window) < needed:
         raise SpecError(
-            f"{window} has {len(window)} days, but the search needs {needed}: {tune.folds} folds of {tune.fold_days} days, "
+            f"{window} has {_days(len(window))}, but the search needs {needed}: {tune.folds} folds of {tune.fold_days} days, "
             f"{train.validation_days} days of validation, an embargo of {train.embargo_days} days before both, and a day to "
             "fit. Choose a longer range, or lower tune.folds or tune.fold_days."
         )

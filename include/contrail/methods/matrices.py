@@ -116,8 +116,10 @@ def encode_window(
     return with_offset(found, spec.train, spec.task) if own else found
 
 
-def with_offset(rows: TrainingRows, train: TrainSpec, task: Literal["binary", "regression"]) -> TrainingRows:
-    """Let the scores of a training window's rows start where the settings say.
+def with_offset(
+    rows: TrainingRows, train: TrainSpec, task: Literal["binary", "regression"], window: Rows | None = None
+) -> TrainingRows:
+    """Let the scores of a training window's rows start where the settings say. Without ``window`` all rows are the window.
 
     Raises:
         SpecError: for a binary task whose offset is no share: the feature has values below 0 or above 1.
@@ -126,7 +128,8 @@ def with_offset(rows: TrainingRows, train: TrainSpec, task: Literal["binary", "r
         return replace(rows, offset=None)
     if task == "binary":
         _check_share(rows, train.offset.feature)
-    return replace(rows, offset=Offset.of(train.offset, task, float(rows.labels.mean(dtype=np.float64))))
+    labels = rows.labels if window is None else rows.labels[window[slice(0, len(rows.labels))]]
+    return replace(rows, offset=Offset.of(train.offset, task, float(labels.mean(dtype=np.float64))))
 
 
 def _check_share(rows: TrainingRows, name: str) -> None:

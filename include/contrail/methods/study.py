@@ -49,13 +49,15 @@ def packed(resamples: Resamples) -> str:
 class TrialRecord(Frozen):
     """A finished trial. ``params`` are what it changed: none in trial 0, which has today's parameters.
 
-    ``worse_than`` is the trial against which it was given up before its last fold; None for a whole one.
+    ``worse_than`` is the trial against which it was given up before its last fold. ``failed`` says why it has no value: its
+    trees diverged. Both are None for a whole one. ``folds`` are those before that.
     """
 
     number: int
     params: dict[str, Value]
     folds: tuple[FoldRecord, ...]
     worse_than: int | None
+    failed: str | None = None
     began: datetime
     ended: datetime
     cost: TrainingCost
@@ -65,7 +67,7 @@ class TrialRecord(Frozen):
     @property
     def whole(self) -> bool:
         """Whether it had every fold."""
-        return self.worse_than is None
+        return self.worse_than is None and self.failed is None
 
     @property
     def values(self) -> list[Resamples]:

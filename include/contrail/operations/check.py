@@ -164,9 +164,14 @@ def _check_contracts(pipeline: Pipeline) -> None:
 
 
 def _check_params(pipeline: Pipeline) -> None:
-    from contrail.methods.fit import booster_params
+    from contrail.methods.fit import booster_params, check_space
 
+    spec, file = pipeline.spec, pipeline.folder / "pipeline.yaml"
     try:
-        booster_params(pipeline.spec.task, pipeline.spec.train)
+        booster_params(spec.task, spec.train)
     except SpecError as error:
-        raise SpecError(f"{pipeline.folder / 'pipeline.yaml'}: train.params: {error}") from error
+        raise SpecError(f"{file}: train.params: {error}") from error
+    try:
+        check_space(spec.task, spec.train, spec.tune.space)
+    except SpecError as error:
+        raise SpecError(f"{file}: {error}") from error

@@ -29,6 +29,7 @@ from contrail.reports.document import (
 
 _MOST_PICTURES, _MOST_ROWS = 6, 60
 _WATT_SECONDS_PER_WH = 1000.0
+_NO_CANDIDATE = "no version was registered by this search"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,18 @@ def render(report: TuningReport) -> str:
     )
 
 
+def with_candidate(page: str, version: str, trial: int) -> str:
+    """The same page after the best trial was trained as this version."""
+    return page.replace(_NO_CANDIDATE, _candidate(version, trial))
+
+
+def _candidate(version: str, trial: int) -> str:
+    return f"version {version}, with the parameters of trial {trial}"
+
+
 def _lead(report: TuningReport) -> tuple[str, str]:
+    if len(report.trials) == 1:
+        return "Only today's parameters were tried, because the time was over. More seconds try others.", "none"
     if report.best == TODAY:
         return f"None of {len(report.trials) - 1} other trials is better than today's parameters.", "none"
     gain, what = report.gain, f"Trial {report.best} has a better {report.study.metric} than today's parameters"
@@ -161,7 +173,8 @@ def _parameters(report: TuningReport) -> Iterator[Block]:
     yield Pictures([_picture(report, name) for name in drawn])
     yield Note(
         "Each point is a trial with all folds: the best one blue, today's parameters yellow. A trial that was given up "
-        "counts for the importance with today's value and its difference on the folds that it had.",
+        "counts for the importance with today's value and its difference on the folds that it had; one that failed, as worse "
+        "than all others.",
         "soft",
     )
 
@@ -190,12 +203,14 @@ def _share(share: float | None) -> str:
 
 
 def _trials(report: TuningReport) -> Iterator[Block]:
-    given_up = len(report.trials) - len(report.whole)
+    given_up = sum(one.worse_than is not None for one in report.trials)
+    failed = sum(one.failed is not None for one in report.trials)
     seconds = sum(one.cost.seconds for one in report.trials)
     energy = sum(one.cost.kwh for one in report.trials)
     facts = [
         ("Trials", f"{len(report.trials)} of {report.wanted}"),
         ("Given up early", f"{given_up}"),
+        *([("Failed", f"{failed}")] if failed else []),
         ("Time", str(timedelta(seconds=round(seconds)))),
         ("Processor time", str(timedelta(seconds=round(sum(one.cost.core_seconds for one in report.trials))))),
         ("Energy, estimated", f"{energy * _WATT_SECONDS_PER_WH:.3g} Wh"),
@@ -231,13 +246,14 @@ def _row(report: TuningReport, one: TrialRecord) -> list[str | Cell]:
     of = f"{len(one.folds)} of {len(report.folds)}"
     values = ", ".join(f"{name} {_value(value)}" for name, value in one.params.items())
     name = str(one.number) + (", the best" if one.number == report.best else "")
-    rounds = sum(fold.rounds for fold in one.folds) / len(one.folds)
+    rounds = f"{sum(fold.rounds for fold in one.folds) / len(one.folds):.0f}" if one.folds else "–"
+    why = one.failed or f"worse than {one.worse_than}"
     return [
         Cell(name, loud=one.number == report.best),
         values or "today's",
         _digits(one.value) if one.whole else "–",
-        of if one.whole else Cell(of, f"worse than {one.worse_than}"),
-        f"{rounds:.0f}",
+        of if one.whole else Cell(of, why),
+        rounds,
         f"{one.cost.seconds:.1f}",
         f"{one.cost.kwh * _WATT_SECONDS_PER_WH:.3g}",
         *([f"{one.cost.seconds * report.price[0]:.3f}"] if report.price else []),
@@ -275,9 +291,10 @@ def _measured(report: TuningReport) -> Iterator[Block]:
         for at, fold in enumerate(report.folds, start=1)
     ]
     yield Rows(["", "Fitted", "Stopped by", "Predicted"], rows, texts=4)
+    gap = "1 day lies" if spec.train.embargo_days == 1 else f"{spec.train.embargo_days} days lie"
     again = " Then the trees are fitted again on both." if spec.train.refit else ""
     yield Note(
-        f"Each training stops its rounds by its last days.{again} {spec.train.embargo_days} days lie between all parts, because "
+        f"Each training stops its rounds by its last days.{again} {gap} between all parts, because "
         "labels come late. No trial was measured on days that it was trained on, or on days before those."
     )
     if spec.train.calibration != "none":
@@ -288,6 +305,6 @@ def _measured(report: TuningReport) -> Iterator[Block]:
     facts += [("MLflow run", study.mlflow_run), ("Training set, MD5", study.made_of["rows"])]
     trial = report.trials[0]
     facts.append(("Machine", f"{trial.device}, {trial.threads} threads a trial"))
-    if study.candidate:
-        facts.append(("Candidate", f"version {study.candidate}, with the parameters of trial {study.trained}"))
+    version, trained = study.candidate, study.trained
+    facts.append(("Candidate", _candidate(version, trained) if version and trained else _NO_CANDIDATE))
     yield Facts(facts)

@@ -10,6 +10,7 @@ from contrail.reports.plot import Plot, joined, markup
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+_LEFT = 68  # room for the numbers of a metric, and its name beside them
 Point = tuple[float, float]
 _WIDE, _CURVE = (920, 230), (250, 150)
 _NAMES, _BARS = 170, 640  # widths: of parameters' names, and of the longest bar
@@ -53,7 +54,7 @@ def by_seconds(trials: Sequence[TrialRecord], best_so_far: Sequence[Point], best
         spent += one.cost.seconds
         ends[one.number] = spent
     whole = [one for one in trials if one.whole]
-    plot = Plot((0.0, spent * 1.02), _around([one.value for one in whole]), size=_WIDE)
+    plot = Plot((0.0, spent * 1.02), _around([one.value for one in whole]), size=_WIDE, left=_LEFT)
     parts = [plot.frame("Seconds of all trials", metric), plot.line(best_so_far, "main")]
     parts += [plot.dot(ends[one.number], one.value, _kind(one, best)) for one in whole]
     return plot.drawn(parts)
@@ -64,7 +65,7 @@ def curves(today: FoldRecord, best: FoldRecord | None, metric: str) -> "Markup":
     drawn = [(today, "other"), *([(best, "main")] if best else [])]
     ends = [value for one, _ in drawn for _, value in one.validation[len(one.validation) // 20 :]]
     last = max(one.validation[-1][0] for one, _ in drawn)
-    plot = Plot((0.0, last * 1.02), _around(ends), size=_CURVE)
+    plot = Plot((0.0, last * 1.02), _around(ends), size=_CURVE, left=_LEFT)
     parts = [plot.frame("Round", metric)]
     for one, kind in drawn:
         parts.append(plot.line([(float(at), value) for at, value in one.fit], "ice"))

@@ -16,6 +16,7 @@ class StageDetails(Frozen):
 class TuneDetails(StageDetails):
     """What a search found. ``best`` is the number of the best trial, 0 where today's parameters are; ``params`` are its own.
 
+    ``stopped`` trials were given up early, and ``failed`` have no value.
     ``gain`` says how much better it is than today's on the same days: estimate, and the ends of the 95 % interval.
     ``model_version`` is the candidate that was trained with them; None where none was.
     """
@@ -25,6 +26,7 @@ class TuneDetails(StageDetails):
     trials: int
     wanted: int
     stopped: int
+    failed: int = 0
     best: int
     params: Mapping[str, Value]
     metric: str

@@ -111,7 +111,7 @@ class TuneOptions(PersonOptions):
         default=None,
         gt=0,
         le=31 * 86_400,
-        description="No trial begins that would end later than so many seconds from now.",
+        description="No trial begins that would end later than so many seconds from now. Trial 0 always runs.",
     )
     params: Annotated[dict[str, Any], Flag("--set")] = Field(
         default={},

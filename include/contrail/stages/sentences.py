@@ -61,6 +61,10 @@ def _done(details: StageDetails, rows: int) -> str:
 
 def _tuned(details: TuneDetails) -> str:
     tried = f"{details.trials} of {details.wanted} trials"
+    if details.failed:
+        tried += f", of which {details.failed} failed"
+    if details.trials == 1:
+        return f"{tried}; only today's parameters were tried, {details.metric} {details.today:.4f}"
     if not details.best:
         return f"{tried}; none is better than today's parameters, {details.metric} {details.today:.4f}"
     estimate, low, high = details.gain

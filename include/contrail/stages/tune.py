@@ -1,11 +1,10 @@
-"""Look for better parameters of XGBoost: a study of trials, each measured out of time on rolling folds.
+"""Look for better parameters of XGBoost: a study of trials, each measured on folds out of time.
 
 No version is registered here, and ``pipeline.yaml`` stays as it is. ``contrail.operations.tune`` has the best trial trained
 as a candidate. The steps are in ``contrail.stages.tuning``.
 """
 
 from contrail.files import write_whole
-from contrail.locks import locked
 from contrail.methods.paired_days import gain
 from contrail.methods.study import TODAY, StudyRecord, TrialRecord
 from contrail.methods.xgboost_loading import load_xgboost
@@ -17,7 +16,7 @@ from contrail.stages.results import StageResult
 from contrail.stages.tuning import log
 from contrail.stages.tuning.base import Plan, Tuning, read
 from contrail.stages.tuning.price import price_of_second
-from contrail.stages.tuning.records import KIND, StudyFolder
+from contrail.stages.tuning.records import StudyFolder, study_lock
 from contrail.stages.tuning.trials import best_of, run_trials, tried
 
 _CONFIDENCE = 0.95
@@ -38,8 +37,7 @@ def execute(run: StageRun[Options]) -> StageResult[TuneDetails]:
     plan = Plan.of(run)
     tuning = read(plan)
     folder = StudyFolder(run.settings, run.pipeline.name, tuning.study)
-    lock = run.settings.home_path / "locks" / f"tune-{run.pipeline.name}-{tuning.study}"
-    with locked(lock, f"works on the study {tuning.study}", wait_seconds=1):
+    with study_lock(run.settings, run.pipeline.name, tuning.study):
         known = folder.trials()
         _tell(tuning, known)
         study = log.begin(tuning, folder, known)
@@ -49,11 +47,12 @@ def execute(run: StageRun[Options]) -> StageResult[TuneDetails]:
 
 def _tell(tuning: Tuning, known: list[TrialRecord]) -> None:
     wanted, folds = tuning.plan.tune.trials, tuning.folds
-    begins = (
-        f"{len(known)} of {wanted} trials are done, and the study goes on"
-        if known
-        else f"a new study of {wanted} trials"
-    )
+    if not known:
+        begins = f"a new study of {wanted} trials"
+    elif len(known) < wanted:
+        begins = f"{len(known)} of {wanted} trials are done, and the study goes on"
+    else:
+        begins = f"all of its {len(known)} trials are done"
     tuning.run.progress(f"{tuning.study}: {begins}; {len(tuning.window.rows):,} labelled rows")
     tuning.run.progress(
         f"{len(folds)} folds, which predict {folds[0].fold.test} to {folds[-1].fold.test}; the first trains on "
@@ -84,7 +83,8 @@ def _result(
 ) -> StageResult[TuneDetails]:
     run, plan = tuning.run, tuning.plan
     best = best_of(study.metric, trials)
-    assert best is not None  # trial 0 is never given up
+    assert best is not None  # trial 0 always runs to its end
+    wanted = max(plan.tune.trials, len(trials))  # an earlier call may have asked for more
     today, winner = (next(one for one in trials if one.number == number) for number in (TODAY, best.number))
     found = gain(study.metric, winner.values, today.values, _CONFIDENCE)
     report = TuningReport(
@@ -93,7 +93,7 @@ def _result(
         space=plan.space,
         folds=plan.folds,
         trials=trials,
-        wanted=plan.tune.trials,
+        wanted=wanted,
         best=best.number,
         gain=found,
         by_fold=[
@@ -105,14 +105,15 @@ def _result(
         own=tuning.search.values_of(plan.train.params),
         price=price_of_second(run.settings, run.pipeline.name),
     )
-    path = run.report_folder(KIND) / f"{study.name}.html"
+    path = StudyFolder(run.settings, run.pipeline.name, study.name).page
     write_whole(path, render(report).encode())
     details = TuneDetails(
         model_name=run.pipeline.name,
         study=study.name,
         trials=len(trials),
-        wanted=plan.tune.trials,
-        stopped=sum(not one.whole for one in trials),
+        wanted=wanted,
+        stopped=sum(one.worse_than is not None for one in trials),
+        failed=sum(one.failed is not None for one in trials),
         best=best.number,
         params=winner.params,
         metric=study.metric,

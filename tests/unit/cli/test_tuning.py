@@ -7,6 +7,8 @@ from tests.commands import contrail
 from tests.unit.stages.test_tune import untrained
 
 from contrail.adapters.training_runs import runs_of
+from contrail.config.training_windows import TrainingWindows
+from contrail.partitions import Partitions
 
 _DAYS = "--from 2024-01-01 --to 2024-02-09"
 _QUICK = '--workers 1 --set "nthread=1 rounds=8"'
@@ -28,7 +30,21 @@ def test_a_search_says_each_trial_the_best_and_the_next_command(prepared, monkey
     assert (details["trials"], details["model_version"]) == (3, None)
 
     assert contrail(monkeypatch, f"{asked} --trials 4 --budget-seconds 0.001") == 0
-    assert "1 trials are left. The same command goes on." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 trial is left. The same command goes on; raise --budget-seconds" in said
+    assert "Traceback" not in said
+
+
+def test_without_a_last_day_the_newest_one_is_taken(prepared, monkeypatch, capsys) -> None:
+    prepared(untrained)
+    newest = TrainingWindows(Partitions.parse("2024-01-05", "2024-01-20"), Partitions.parse("2024-01-22", "2024-02-15"))
+    monkeypatch.setattr("contrail.cli.tuning.newest_windows_of", lambda _: newest)
+    assert contrail(monkeypatch, "contrail tune -p toy --from 2024-01-01") == 2
+    assert "2024-01-01..2024-01-20 has 20 days, but the search needs 22" in " ".join(capsys.readouterr().err.split())
+    assert contrail(monkeypatch, "contrail tune -p toy --from 2024-01-21") == 2
+    assert (
+        "--from 2024-01-21 lies after 2024-01-20, the last day that a training now may read" in capsys.readouterr().err
+    )
 
 
 def test_a_search_in_a_sandbox_leaves_nothing_in_the_main_lake(prepared, monkeypatch, capsys) -> None:

@@ -26,6 +26,8 @@ from contrail.methods.fit import booster_params, override
         ("learning_rate", {"low": 0.1, "high": 0.3}, "XGBoost calls this eta too; name it eta"),
         ("eta", {"from": 0.1, "high": 0.3}, "unknown key"),
         ("eta", {"low": ".inf", "high": 0.3}, "low"),
+        ("eta", {"low": 0.1, "high": 50}, "with eta 50 trees may diverge; it is 1 at most"),
+        ("eta", {"choices": [0.1, 5]}, "with eta 5 trees may diverge"),
     ],
 )
 def test_a_wrong_range_is_refused_with_its_key_and_the_rule(

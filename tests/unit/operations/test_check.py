@@ -79,6 +79,18 @@ def test_what_a_stage_would_stumble_over_is_found_before(
             "max_dept: 3",
             "train.params: XGBoost has no parameter 'max_dept'. Did you mean",
         ),
+        (
+            "pipeline.yaml",
+            "max_bin: {choices: [16, 64]}",
+            "max_bins: {choices: [16, 64]}",
+            "tune.search.max_bins: 16: XGBoost has no parameter 'max_bins'. Did you mean 'max_bin'?",
+        ),
+        (
+            "pipeline.yaml",
+            "max_bin: {choices: [16, 64]}",
+            "grow_policy: {choices: [depthwise, losguide]}",
+            "tune.search.grow_policy: losguide: XGBoost refuses the training parameters",
+        ),
     ],
 )
 def test_a_thorough_check_also_reads_contracts_and_parameters(

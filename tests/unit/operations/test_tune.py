@@ -1,17 +1,21 @@
 import json
+from datetime import UTC, date, datetime
 
 import pytest
 from tests.unit.stages.test_tune import ONE, WINDOW, untrained
 
 from contrail.adapters import registry, training_runs
 from contrail.adapters.mlflow_store import client
+from contrail.errors import EngineError
 from contrail.methods.decision_record import REQUEST
+from contrail.methods.study import StudyRecord
 from contrail.operations import tune as operation
 from contrail.operations.tune import own_names, tune, why
 from contrail.partitions import Partitions
 from contrail.stages.details import TuneDetails
 from contrail.stages.options import TuneOptions
 from contrail.stages.results import StageResult
+from contrail.stages.tuning.records import StudyFolder, study_lock
 
 # Few rounds, so that a larger eta than today's is better for sure.
 FEW = {**ONE, "rounds": 2}
@@ -66,6 +70,30 @@ def test_the_best_trial_is_trained_as_a_candidate_whose_record_names_the_study_a
     assert registry.describe_version(ready.settings, "toy", "latest").version == "1"
     page = (ready.settings.reports / "toy" / "tuning" / f"{found.details.study}.html").read_text()
     assert "version 1, with the parameters of trial" in page
+
+    # Killed between the training and the record that names it, the next call finds the version in the registry.
+    folder = StudyFolder(ready.settings, "toy", found.details.study)
+    folder.keep_study(folder.study().model_copy(update={"trained": None, "candidate": None}))
+    third = tune("toy", days, OPTIONS)
+    assert third.details.model_version == "1"
+    assert folder.study().candidate == "1"
+    assert "version 1, with the parameters of trial" in folder.page.read_text()
+    assert registry.describe_version(ready.settings, "toy", "latest").version == "1"
+
+
+def test_a_candidate_that_another_command_has_trained_meanwhile_is_not_trained_again(toy, monkeypatch):
+    stages = searched(monkeypatch, details())
+    folder = StudyFolder(toy.settings, "toy", "S")
+    folder.keep_study(
+        StudyRecord(
+            name="S", pipeline="toy", first=date(2024, 1, 1), last=date(2024, 2, 9), metric="log_loss", made_of={},
+            begun_at=datetime.now(UTC), person="ada", mlflow_run="R", trained=2, candidate="7",
+        )
+    )  # fmt: skip
+    assert tune("toy", Partitions.parse(*WINDOW), OPTIONS).details.model_version == "7"
+    assert stages == ["tune"]
+    with study_lock(toy.settings, "toy", "S"), pytest.raises(EngineError, match="works on the study S"):
+        tune("toy", Partitions.parse(*WINDOW), OPTIONS)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from contrail.methods.intervals import Interval
 from contrail.methods.study import FoldRecord, StudyRecord, TrialRecord
 from contrail.partitions import Partitions
 from contrail.reports.plot import Plot
-from contrail.reports.tuning import TuningReport, render
+from contrail.reports.tuning import TuningReport, render, with_candidate
 
 SPACE = {"eta": Searched(low=0.01, high=0.3, log=True), "max_bin": Searched(choices=(16, 64))}
 AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -72,6 +72,18 @@ def test_the_lead_says_how_sure_it_is(report):
     none = render(replace(report, best=0))
     assert "None of 2 other trials is better than today&#39;s parameters." in none
     assert "too hopeful" not in none
+
+
+def test_a_page_names_a_failed_trial_and_the_version_that_was_trained_after_it(report):
+    assert "<dt>Failed" not in render(report)
+    failed = trial(3, eta=0.3).model_copy(update={"failed": "its trees diverged"})
+    page = render(replace(report, trials=(*report.trials, failed)))
+    for words in ("its trees diverged", "0 of 2", "no version was registered", "1 day lies between"):
+        assert words in page
+    named = with_candidate(page, "7", 1)
+    assert "version 7, with the parameters of trial 1" in named
+    assert "no version was registered" not in named
+    assert "Only today&#39;s parameters were tried" in render(replace(report, trials=report.trials[:1], best=0))
 
 
 def test_every_trial_is_there_with_why_it_ended(report):

@@ -2,20 +2,29 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import xgboost
 from tests.toy_tables import copy_empty_registry, publish_toy
+from upath import UPath
 
 from contrail.adapters import training_runs, tuning_runs
 from contrail.adapters.mlflow_store import client
+from contrail.config.model_spec import OffsetSpec
 from contrail.config.settings import settings
+from contrail.config.tune_spec import Searched
 from contrail.errors import DataError, EngineError, MissingInputError, SpecError
 from contrail.locks import locked
+from contrail.methods.fit import Method, fit_trees
+from contrail.methods.matrices import encode_window, predict
 from contrail.methods.paired_days import gain
 from contrail.stages import tune
+from contrail.stages.sentences import sentence
 from contrail.stages.tuning import trial as trials_module
 from contrail.stages.tuning.base import Plan, read
 from contrail.stages.tuning.records import StudyFolder
-from contrail.stages.tuning.trials import best_of
+from contrail.stages.tuning.trials import best_of, tried
 
 WINDOW = ("2024-01-01", "2024-02-09")
 ONE = {"nthread": 1, "rounds": 8}
@@ -83,6 +92,31 @@ def test_nothing_that_a_fold_learns_from_reaches_the_days_that_it_predicts(ready
         assert (rows.window[every] >= (rows.fit[every] | rows.validation[every])).all()
 
 
+def test_a_fold_starts_where_its_own_training_starts(ready):
+    offset = OffsetSpec(feature="late_rate_7d", weight=0.5)
+    run = ready.stage_run("tune", *WINDOW, params=ONE)
+    spec = ready.spec.model_copy(update={"train": ready.spec.train.model_copy(update={"offset": offset})})
+    tuning = read(Plan.of(replace(run, pipeline=replace(run.pipeline, spec=spec))))
+    for rows in tuning.folds:
+        own = encode_window(rows_of(tuning, rows.window), spec)
+        assert tuning.data_of(rows).offset == own.offset
+    first, second = (tuning.data_of(rows).offset.centre for rows in tuning.folds)
+    assert first != second
+    # The same trees as a training of these rows, and the same start of what they predict.
+    rows, (settings, params) = tuning.folds[1], tuning.params_of({})
+    method, data = Method(settings, params, tuning.trainer()), tuning.data_of(tuning.folds[1])
+    model = fit_trees(data, rows.fit, rows.validation, method, window=rows.window).model
+    booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(model))
+    labels, days = trials_module._of_test(tuning, rows)
+    expected = tuning.days.values(rows.fold, days, labels, predict(booster, data, rows.test))
+    other = Method(settings, params, tuning.trainer())  # a trainer that holds no bins yet
+    assert trials_module._run_fold(tuning, rows, other).value == expected[0]
+
+
+def rows_of(tuning, chosen):
+    return pq.read_table(tuning.window.rows.file).filter(pa.array(chosen[slice(0, len(tuning.window.rows))]))
+
+
 def test_one_worker_finds_the_same_trials_every_time(ready, prepared):
     first, _ = tuned(ready)
     trials = shown(kept(ready, first))
@@ -122,6 +156,58 @@ def test_a_trial_that_is_worse_for_sure_is_given_up_before_its_last_fold(ready):
     assert trials_module.run_trial(tuning, trainer, 2, {}, best).whole  # an equal one is not worse
 
 
+# ---- a trial that fails ----
+
+
+def diverging(monkeypatch, *calls: int) -> None:
+    """Let the trees of these calls diverge."""
+    real, count = trials_module.predict, iter(range(1000))
+
+    def predict(*given):
+        found = real(*given)
+        return np.full_like(found, np.nan) if next(count) in calls else found
+
+    monkeypatch.setattr(trials_module, "predict", predict)
+
+
+def test_a_trial_that_diverges_fails_and_the_study_can_be_read_and_goes_on(ready, monkeypatch):
+    diverging(monkeypatch, 2)  # the first fold of trial 1
+    result, lines = tuned(ready, trials=3)
+    assert (result.details.trials, result.details.failed) == (3, 1)
+    assert any("Trial 1, failed: no finite log_loss before 2024-01-29: its trees diverged" in line for line in lines)
+    failed = kept(ready, result)[1]
+    assert (failed.whole, failed.folds, failed.worse_than) == (False, (), None)
+    assert "its trees diverged" in UPath(result.reports[0]).read_text()
+    again, _ = tuned(ready, trials=4)
+    assert (again.details.study, again.details.trials) == (result.details.study, 4)
+
+
+def test_a_trial_that_failed_counts_as_worse_than_all_others(ready, monkeypatch):
+    diverging(monkeypatch, 2)
+    tuning = read(Plan.of(ready.stage_run("tune", *WINDOW, params=ONE)))
+    trials = [trials_module.run_trial(tuning, tuning.trainer(), number, {}, None) for number in (0, 1)]
+    one, failed = tried(tuning, trials)
+    assert failed.value > one.value
+
+
+@pytest.mark.parametrize("part", ["fit", "validation", "value"])
+def test_a_record_with_no_number_in_it_is_found(ready, part):
+    result, _ = tuned(ready, trials=2)
+    fold = kept(ready, result)[0].folds[0]
+    assert trials_module._is_finite(fold)
+    worse = float("inf") if part == "value" else ((1, 0.5), (2, float("nan")))
+    assert not trials_module._is_finite(fold.model_copy(update={part: worse}))
+
+
+def test_todays_parameters_that_diverge_end_the_search_with_what_to_do(ready):
+    said = r"today's parameters: no finite log_loss .* Lower eta in train\.params"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SpecError, match=said):
+        diverging(patch, 0)
+        tuned(ready, trials=2)
+    _, lines = tuned(ready, trials=2)
+    assert "a new study of 2 trials" in lines[1]
+
+
 # ---- going on ----
 
 
@@ -134,6 +220,9 @@ def test_more_trials_go_on_with_the_same_study(ready, prepared):
     second, lines = tuned(again)
     assert "2 of 5 trials are done, and the study goes on" in lines[1]
     assert shown(kept(again, second)) == expected
+    fewer, lines = tuned(again, trials=3)
+    assert "all of its 5 trials are done" in lines[1]
+    assert (fewer.details.trials, fewer.details.wanted) == (5, 5)
     third, lines = tuned(again)
     assert third.unchanged
     assert third.details.model_dump() == second.details.model_dump()
@@ -193,9 +282,11 @@ def test_two_commands_do_not_work_on_one_study(ready):
 
 
 def test_no_trial_begins_that_would_end_after_the_budget(ready):
-    result, lines = tuned(ready, budget_seconds=1e-3)
+    result, lines = tuned(ready, budget_seconds=1e-9)  # trial 0 always runs
     assert (result.details.trials, result.details.wanted) == (1, 5)
-    assert "would end after the 0.001 seconds" in lines[-1]
+    assert "would end after the 1e-09 seconds" in lines[-1]
+    assert "only today's parameters were tried" in sentence("tune", result)
+    assert "Only today&#39;s parameters were tried" in UPath(result.reports[0]).read_text()
     result, _ = tuned(ready)
     assert result.details.trials == 5
 
@@ -258,9 +349,26 @@ def test_a_searched_parameter_that_xgboost_does_not_know_is_named(ready, monkeyp
         tune.execute(replace(run, pipeline=replace(run.pipeline, spec=spec)))
 
 
+@pytest.mark.parametrize(
+    ("name", "choices", "said"),
+    [
+        ("grow_policy", ("depthwise", "losguide"), "tune.search.grow_policy: losguide: XGBoost refuses"),
+        ("subsample", (0.5, 1.0, 7.0), r"tune.search.subsample: 7\.0: XGBoost refuses"),
+    ],
+)
+def test_each_choice_is_asked_of_xgboost(ready, name, choices, said):
+    run = ready.stage_run("tune", *WINDOW)
+    search = {**ready.spec.tune.search, name: Searched(choices=choices)}
+    spec = ready.spec.model_copy(update={"tune": ready.spec.tune.model_copy(update={"search": search})})
+    with pytest.raises(SpecError, match=said):
+        Plan.of(replace(run, pipeline=replace(run.pipeline, spec=spec)))
+
+
 def test_too_few_days_and_days_without_labels_are_refused(ready):
     with pytest.raises(SpecError, match="has 10 days, but the search needs 22"):
         tune.execute(ready.stage_run("tune", "2024-01-01", "2024-01-10"))
+    with pytest.raises(SpecError, match="2024-01-01 has 1 day, but"):
+        tune.execute(ready.stage_run("tune", "2024-01-01", "2024-01-01"))
     with pytest.raises(MissingInputError, match="Run validate and features"):
         tune.execute(ready.stage_run("tune", "2024-04-01", "2024-05-01"))
     with pytest.raises(MissingInputError, match=r"no labelled rows in 2024-02-20\.\.2024-02-25, which a fold predicts"):

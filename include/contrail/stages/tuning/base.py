@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from threading import Event
 from typing import Any
@@ -15,10 +16,10 @@ from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.files import digest
 from contrail.methods.boosting import Params
 from contrail.methods.encoded_rows import Rows
-from contrail.methods.fit import booster_params, requested
+from contrail.methods.fit import booster_params, check_space, requested
 from contrail.methods.folds import Fold, rolling_folds
 from contrail.methods.held_bins import HeldBins
-from contrail.methods.matrices import TrainingRows
+from contrail.methods.matrices import TrainingRows, with_offset
 from contrail.methods.paired_days import FoldDays
 from contrail.methods.search import Search, with_params
 from contrail.methods.splits import within
@@ -77,9 +78,7 @@ class Plan:
                 f"--set holds every parameter of the search ({', '.join(tune.space)}), so nothing is left to try. Leave "
                 "one out, or name others in tune.search of pipeline.yaml."
             )
-        for ends in zip(*(one.choices[:1] * 2 or (one.low, one.high) for one in space.values()), strict=True):
-            params = dict(zip(space, ends, strict=True))
-            booster_params(spec.task, train.model_copy(update={"params": with_params(train.params, params)}))
+        check_space(spec.task, train, space)
         return cls(run, train, tune, space, rolling_folds(run.partitions, train, tune))
 
     @property
@@ -119,6 +118,15 @@ class Tuning:
         """The range's rows as XGBoost reads them."""
         most = self.plan.train.external_memory_rows
         return replace(self.window.rows.data, external_memory=0 < most < len(self.window.rows))
+
+    def data_of(self, fold: FoldRows) -> TrainingRows:
+        """The same rows for one fold, whose scores start where its own training lets them."""
+        return self._by_fold[fold.fold.test.start]
+
+    @cached_property
+    def _by_fold(self) -> Mapping[date, TrainingRows]:
+        task = self.run.pipeline.spec.task
+        return {one.fold.test.start: with_offset(self.data, self.plan.train, task, one.window) for one in self.folds}
 
     @cached_property
     def search(self) -> Search:

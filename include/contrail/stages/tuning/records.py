@@ -1,13 +1,26 @@
 """Where a study is kept: a file for each finished trial, and one for the study. A killed command leaves them whole."""
 
+from contextlib import AbstractContextManager
+
 from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
 from contrail.files import write_whole
+from contrail.locks import locked
 from contrail.methods.study import StudyRecord, TrialRecord
 
 KIND = "tuning"  # of a pipeline's reports
+
+
+def study_lock(settings: Settings, pipeline: str, study: str) -> AbstractContextManager[None]:
+    """Keep other commands of this machine from a study for the length of a block.
+
+    Raises:
+        EngineError: when another one works on it.
+    """
+    place = settings.home_path / "locks" / f"tune-{pipeline}-{study}"
+    return locked(place, f"works on the study {study}", wait_seconds=1)
 
 
 class StudyFolder:
@@ -15,6 +28,11 @@ class StudyFolder:
 
     def __init__(self, settings: Settings, pipeline: str, name: str) -> None:
         self.folder: UPath = settings.reports / pipeline / KIND / name
+
+    @property
+    def page(self) -> UPath:
+        """The report."""
+        return self.folder.with_name(f"{self.folder.name}.html")
 
     def study(self) -> StudyRecord | None:
         """The record of the study; None before its first command."""

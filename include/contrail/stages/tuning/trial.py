@@ -1,5 +1,6 @@
 """One trial: trainings on one fold after the other, each measured on the days after it, until one shows that it is worse."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,13 +48,7 @@ def run_trial(
     began, started, busy = datetime.now(UTC), time.monotonic(), time.process_time()
     settings, known = tuning.params_of(params)
     method = Method(settings, known, trainer)
-    folds: list[FoldRecord] = []
-    worse_than = None
-    for rows in tuning.folds:
-        folds.append(_run_fold(tuning, rows, method))
-        if best is not None and len(folds) < len(tuning.folds) and _is_worse(tuning, folds, best):
-            worse_than = best.number
-            break
+    folds, worse_than, failed = _run_folds(tuning, method, best)
     seconds = time.monotonic() - started
     on_gpu = tuning.device == "cuda"
     # Trials side by side share the process's clock, so each is counted with its own threads.
@@ -61,8 +56,9 @@ def run_trial(
     return TrialRecord(
         number=number,
         params=dict(params),
-        folds=tuple(folds),
+        folds=folds,
         worse_than=worse_than,
+        failed=failed,
         began=began,
         ended=datetime.now(UTC),
         cost=TrainingCost(
@@ -77,11 +73,36 @@ def run_trial(
     )
 
 
+def _run_folds(
+    tuning: Tuning, method: Method, best: Best | None
+) -> tuple[tuple[FoldRecord, ...], int | None, str | None]:
+    """Run the folds until one ends the trial: the records, the trial that is better, and why there is no value."""
+    folds: list[FoldRecord] = []
+    for rows in tuning.folds:
+        record = _run_fold(tuning, rows, method)
+        if not _is_finite(record):
+            return (
+                tuple(folds),
+                None,
+                f"no finite {tuning.plan.metric} before {rows.fold.test.start}: its trees diverged",
+            )
+        folds.append(record)
+        if best is not None and len(folds) < len(tuning.folds) and _is_worse(tuning, folds, best):
+            return tuple(folds), best.number, None
+    return tuple(folds), None, None
+
+
+def _is_finite(record: FoldRecord) -> bool:
+    """Whether its value and its curves are numbers. Resamples may lack one, where they have no day of the fold."""
+    return all(map(math.isfinite, (record.value, *(value for _, value in (*record.fit, *record.validation)))))
+
+
 def _run_fold(tuning: Tuning, rows: FoldRows, method: Method) -> FoldRecord:
     started = time.monotonic()
-    fitted = fit_trees(tuning.data, rows.fit, rows.validation, method, window=rows.window)
+    data = tuning.data_of(rows)
+    fitted = fit_trees(data, rows.fit, rows.validation, method, window=rows.window)
     booster = xgboost.Booster({"nthread": tuning.threads}, model_file=bytearray(fitted.model))
-    predictions = predict(booster, tuning.data, rows.test)
+    predictions = predict(booster, data, rows.test)
     labels, days = _of_test(tuning, rows)
     resampled = tuning.days.values(rows.fold, days, labels, predictions)
     return FoldRecord(

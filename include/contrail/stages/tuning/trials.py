@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from statistics import fmean
 
 from contrail.config.tune_spec import Value
+from contrail.errors import SpecError
 from contrail.methods.held_bins import HeldBins
 from contrail.methods.metrics import HIGHER_IS_BETTER
 from contrail.methods.paired_days import gain
@@ -17,6 +18,9 @@ from contrail.methods.search import Tried
 from contrail.methods.study import TODAY, TrialRecord
 from contrail.stages.tuning.base import Tuning
 from contrail.stages.tuning.trial import Best, run_trial
+
+# A trial without a value counts as worse than the worst, by this share of today's value at least.
+_WORSE = 0.1
 
 
 def best_of(metric: str, trials: Sequence[TrialRecord]) -> Best | None:
@@ -28,15 +32,24 @@ def best_of(metric: str, trials: Sequence[TrialRecord]) -> Best | None:
 
 
 def tried(tuning: Tuning, trials: Sequence[TrialRecord]) -> list[Tried]:
-    """The trials as the search reads them. One that was given up counts with today's value and its difference on its folds."""
+    """The trials as the search reads them.
+
+    One that was given up counts with today's value and its difference on its folds. One that failed is worse than them all.
+    """
     today = next(one for one in trials if one.number == TODAY)
     sign = 1 if tuning.plan.metric in HIGHER_IS_BETTER else -1
-    found = []
+    values = {}
     for one in trials:
-        better = gain(tuning.plan.metric, one.values, today.values, 0.95).estimate
-        params = tuning.plan.train.params if one.number == TODAY else one.params
-        found.append(Tried(params, one.value if one.whole else today.value + sign * better))
-    return found
+        if not one.failed:
+            better = gain(tuning.plan.metric, one.values, today.values, 0.95).estimate
+            values[one.number] = one.value if one.whole else today.value + sign * better
+    low, high = min(values.values()), max(values.values())
+    beyond = max(high - low, _WORSE * abs(today.value))
+    failed = low - beyond if sign > 0 else high + beyond
+    return [
+        Tried(tuning.plan.train.params if one.number == TODAY else one.params, values.get(one.number, failed))
+        for one in trials
+    ]
 
 
 def run_trials(tuning: Tuning, known: Sequence[TrialRecord], keep: Callable[[TrialRecord], None]) -> bool:
@@ -48,7 +61,10 @@ def run_trials(tuning: Tuning, known: Sequence[TrialRecord], keep: Callable[[Tri
         keep: Is called with each finished trial, at once.
 
     Returns:
-        Whether the study has all its trials. It lacks some when the time is over.
+        Whether the study has all its trials. It lacks some when the time is over, but never trial 0.
+
+    Raises:
+        SpecError: when the trees of today's parameters diverge, so that no trial can be compared with them.
     """
     started, wanted = time.monotonic(), tuning.plan.tune.trials
     finished = {one.number: one for one in known}
@@ -59,10 +75,12 @@ def run_trials(tuning: Tuning, known: Sequence[TrialRecord], keep: Callable[[Tri
             missing = [number for number in batch if number not in finished]
             if not missing:
                 continue
-            if _is_over(tuning, started, taken):
+            if batch[0] != TODAY and _is_over(tuning, started, taken):
                 return False
             before = [finished[number] for number in sorted(finished) if number < batch[0]]
             for one in _run_batch(tuning, trainers, batch, missing, before):
+                if one.number == TODAY and one.failed:
+                    raise SpecError(f"today's parameters: {one.failed}. Lower eta in train.params of pipeline.yaml.")
                 keep(one)
                 finished[one.number] = one
                 taken.append(one.cost.seconds)
@@ -125,6 +143,8 @@ def _tell(tuning: Tuning, trials: Sequence[TrialRecord], new: TrialRecord, taken
         how = f"today's parameters, {metric} {new.value:.5f}"
     elif new.whole:
         how = f"{metric} {new.value:.5f}"
+    elif new.failed:
+        how = f"failed: {new.failed}"
     else:
         how = f"given up after {len(new.folds)} of {len(tuning.folds)} folds, worse than trial {new.worse_than}"
     left = (wanted - len(trials)) * fmean(taken) / tuning.workers
