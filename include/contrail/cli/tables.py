@@ -57,7 +57,8 @@ def status(
     lost: list[str] = []
     statuses = partition_status(lake_of(loaded), loaded, first, last, lost)
     for each in lost:
-        say(f"[yellow]![/] {escape(each)}", printing.err)
+        what = f"{each.splitlines()[0]} What to do: contrail verify -p {pipeline}"
+        say(f"[yellow]![/] {escape(what)}", printing.err)
     unusual = unusual_days(lake_of(loaded), Partitions(statuses[0].partition, statuses[-1].partition))
     moves = champion_moves(lake_of(loaded))
     if note := moved_elsewhere(pipeline, moves):

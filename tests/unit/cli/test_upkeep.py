@@ -119,5 +119,5 @@ def test_a_lost_archive_stops_no_status_and_is_given_up_by_the_command_it_names(
     assert "gone.snapshots is not there." in told.err
     (command,) = set(re.findall(r"^  (contrail .*)$", told.err, re.MULTILINE))
     assert contrail(monkeypatch, command) == 0
-    assert "1 table was put back" in capsys.readouterr().err
+    assert "1 table was put back" in capsys.readouterr().out
     assert contrail(monkeypatch, "contrail verify -p toy") == 0
