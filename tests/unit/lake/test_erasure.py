@@ -101,11 +101,12 @@ def test_a_young_file_of_no_snapshot_stays(shop: Lake, home: Path) -> None:
 
 
 def test_a_publication_of_another_machine_hides_no_snapshot_in_the_archive(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes after the first commit that lets snapshots expire, and moves others to the archive meanwhile."""
     monkeypatch.setattr(upkeep, "LISTED", 4)
     lake, swap = Lake(settings(), "shop"), publisher.swap
+    other = Lake(settings().model_copy(update={"home_path": tmp_path / "other"}), "shop")
     for number, colour in enumerate(("a", GONE, "b", "c", "d", GONE, "e", "f")):
         lake.publish(ITEMS, rows([DAY1], colour), [DAY1], provenance(f"run-{number}"))
 
@@ -113,7 +114,7 @@ def test_a_publication_of_another_machine_hides_no_snapshot_in_the_archive(
         made = swap(*arguments, **options)
         monkeypatch.setattr(publisher, "swap", swap)
         for number in range(5):
-            lake.publish(ITEMS, rows([DAY1], f"new-{number}"), [DAY1], provenance())
+            other.publish(ITEMS, rows([DAY1], f"new-{number}"), [DAY1], provenance())
         return made
 
     monkeypatch.setattr(publisher, "swap", interrupted)

@@ -57,16 +57,17 @@ def test_a_name_given_while_its_snapshot_leaves_the_metadata_stays(lake: Lake, m
 
 
 def test_a_snapshot_that_is_moved_before_it_gets_its_name_gets_it_in_the_archive(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "LISTED", 2)
+    other = Lake(settings().model_copy(update={"home_path": tmp_path / "other"}), "shop")
     first, _ = (lake.publish(ITEMS, rows([DAY1], str(number)), [DAY1], provenance()) for number in range(2))
     manage = Table.manage_snapshots
 
     def moved_meanwhile(table: Table) -> Any:
         monkeypatch.setattr(Table, "manage_snapshots", manage)
         for number in range(3):
-            Lake(settings(), "shop").publish(ITEMS, rows([DAY2], str(number)), [DAY2], provenance())
+            other.publish(ITEMS, rows([DAY2], str(number)), [DAY2], provenance())
         return manage(table)
 
     monkeypatch.setattr(Table, "manage_snapshots", moved_meanwhile)
