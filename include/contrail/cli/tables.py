@@ -54,7 +54,11 @@ def status(
     loaded = load_pipeline(pipeline)
     end_changes("status", loaded)
     first, last = (None if text is None else Partitions.parse(text).start for text in (from_, to))
-    statuses = partition_status(lake_of(loaded), loaded, first, last)
+    lost: list[str] = []
+    statuses = partition_status(lake_of(loaded), loaded, first, last, lost)
+    for each in lost:
+        what = f"{each.splitlines()[0]} What to do: contrail verify -p {pipeline}"
+        say(f"[yellow]![/] {escape(what)}", printing.err)
     unusual = unusual_days(lake_of(loaded), Partitions(statuses[0].partition, statuses[-1].partition))
     moves = champion_moves(lake_of(loaded))
     if note := moved_elsewhere(pipeline, moves):

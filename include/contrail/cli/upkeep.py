@@ -28,7 +28,7 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare every data file of a pipeline's tables with its size and its SHA-256.
+    """Compare every data file of a pipeline's tables with its size and its SHA-256, and read each file of earlier snapshots.
 
     Stages and queries compare the files that they read. This command reads all, and names what makes damaged ones again.
     With `--give-up` the rows of damaged files are lost for good: use it for rows that no command makes again.
@@ -48,10 +48,13 @@ def verify(
         return
     if as_json:
         print_json(
-            [{"table": one.table, "files": one.files, "damaged": [d.file for d in one.damages]} for one in found]
+            [
+                {"table": one.table, "files": one.files, "damaged": [*(d.file for d in one.damages), *one.archives]}
+                for one in found
+            ]
         )
-    if damaged:
-        raise DamagedError("\n".join(one.remedy for one in damaged))
+    if damaged or any(one.archives for one in found):
+        raise DamagedError("\n".join(one.remedy for one in found if one.remedy))
     if not as_json:
         done(f"{pipeline}: all {sum(one.files for one in found):,} data files are as they were written")
 
@@ -98,8 +101,10 @@ def recover(pipeline: PipelineOption) -> None:
         count += 1
         older = f"; newer metadata cannot be read: {', '.join(found.unreadable)}" if found.unreadable else ""
         older = f"; without its earlier snapshots, for {found.archive} cannot be read" if found.archive else older
+        older = f"; without {found.lost} earlier snapshots, whose files are missing" if found.lost else older
         done(f"{found.name}: snapshot {found.snapshot}, {found.rows:,} rows{older}")
-    done(f"{count} tables were put back. To see which days want another run: contrail status -p {name}")
+    tables = "1 table was" if count == 1 else f"{count} tables were"
+    done(f"{tables} put back. To see which days want another run: contrail status -p {name}")
 
 
 @command(app, "maintain", TABLES)

@@ -58,7 +58,7 @@ class Archive(Frozen):
         return frozenset(one["snapshot-id"] for one in self.snapshots)
 
     def with_more(self, metadata: TableMetadata, gone: Iterable[Snapshot]) -> "Archive":
-        """Add snapshots of a table's metadata, in the order of their commits, which are about to leave it."""
+        """Add snapshots of a table's metadata, which are about to leave it. One that has lost its tag may be an old one."""
         moved = {snapshot.snapshot_id: snapshot for snapshot in gone}
         cut = {
             one.snapshot_id: one.parent_snapshot_id
@@ -67,7 +67,7 @@ class Archive(Frozen):
         }
         parents = {child: parent for child, parent in self.parents.items() if child not in moved}
         return Archive(
-            snapshots=(*self.snapshots, *(self._kept(snapshot) for snapshot in moved.values())),
+            snapshots=tuple(sorted((*self.snapshots, *map(self._kept, moved.values())), key=_number)),
             parents={**parents, **{child: parent for child, parent in cut.items() if parent is not None}},
             log=tuple(
                 sorted(
@@ -101,6 +101,10 @@ class Archive(Frozen):
         return self.without(frozenset(loose[: max(0, len(loose) - kept)]))
 
 
+def _number(snapshot: Mapping[str, Any]) -> int:
+    return int(snapshot.get("sequence-number") or 0)
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where an archive is. The same place is the same archive, whichever store was opened for it."""
@@ -131,9 +135,10 @@ def _read(place: _Place) -> Archive:
         with place.io.new_input(place.location).open() as stream:
             return parse_json(Archive, gzip.decompress(stream.read()), place.location)
     except (FileNotFoundError, EOFError, gzip.BadGzipFile, zlib.error, DataError) as error:
-        pipeline, why = without_sandbox(place.table.split(".")[0]), " ".join(str(error).split())[:300]
+        pipeline = without_sandbox(place.table.split(".")[0])
+        why = "is not there" if isinstance(error, FileNotFoundError) else "is not as it was written"
         raise DamagedError(
-            f"{place.table}: the file of its earlier snapshots is missing or damaged: {why}\n"
+            f"{place.table}: the file of its earlier snapshots is missing or damaged: {place.location} {why}.\n"
             "Its rows of today are whole. Restore the file from a backup, or go on without the earlier snapshots:\n"
             f"  contrail recover -p {pipeline}"
         ) from error

@@ -97,7 +97,7 @@ def _replace(
 ) -> int | None:
     """Try one commit. New files of a partition that is another by now are left for upkeep."""
     table = tables.table(name)
-    if landed := next((made for made in tried if snapshots.find(table, made)), None):
+    if landed := snapshots.landed(table, tried):
         return landed  # an earlier attempt, whose answer was lost
     there = {file.file_path for file in data_files.listed(table, Selection.of(None))}
     pairs = [pair for pair in zip(old, new, strict=True) if {file.file_path for file in pair[0]} <= there]

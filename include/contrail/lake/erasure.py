@@ -18,6 +18,7 @@ from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.config.names import literal
+from contrail.errors import CommitConflictError
 from contrail.lake import (
     archive,
     data_files,
@@ -229,12 +230,14 @@ def erase(
     if before.rows:
         tables.commit(name, lambda: _take_out(tables, name, rule, summary))
     found = find(tables, name, rule)
-    if found.current:
-        # A snapshot that drops files names them once more. The next one does not.
-        tables.commit(name, lambda: _note(tables, name, summary))
     if found.snapshots or found.current:
         tables.commit(name, lambda: _expire(tables, name, rule, summary))
     table = tables.table(name)
+    if found.files and _Manifests.read(table).named.keys() & found.files:
+        raise CommitConflictError(
+            f"{tables.namespace}.{name}: other writers have named files with such rows again. No file was removed. "
+            "Run the command again."
+        )
     for path in (*sorted(found.named), *sorted(found.files)):
         if orphans.is_own(table, path):
             _remove(table, path)
@@ -266,26 +269,21 @@ def _rewritten(table: Table, file: DataFile, rule: Rule, spill: Path) -> list[Da
     return [one.file for one in writing.write(table, batches, names, spill)]
 
 
-def _note(tables: Tables, name: str, summary: Mapping[str, str]) -> int:
-    table = tables.table(name)
-    ledger = history.ledger_of(table, tables.settings.snapshots_kept)
-    return publisher.note(table, {**summary, LEDGER: ledger})
-
-
 def _expire(tables: Tables, name: str, rule: Rule, summary: Mapping[str, str]) -> None:
-    """Expire the snapshots with such rows, tagged or not: first those in the archive."""
+    """Expire the snapshots with such rows, tagged or not, in the metadata and in the archive, in one commit.
+
+    A publication moves snapshots from the one to the other. It also makes a snapshot the current one, so one of the two
+    commits is refused. A snapshot that drops files names them once more; that of this commit does not, and takes its place.
+    """
     table, found = tables.table(name), find(tables, name, rule)
+    current = table.current_snapshot()
+    gone = found.snapshots | ({current.snapshot_id} if current and found.current else frozenset())
+    if not gone:
+        return  # an earlier attempt, whose answer was lost
     kept = archive.of(table)
-    if kept.ids() & found.snapshots:
-        ledger = history.ledger_of(table, tables.settings.snapshots_kept)
-        publisher.swap(table, [], [], {**summary, LEDGER: ledger}, archived=kept.without(found.snapshots))
-        table = tables.table(name)
-    for tag, ref in table.refs().items():
-        if ref.snapshot_id in found.snapshots and tag != "main":
-            table.manage_snapshots().remove_tag(tag).commit()
-            table = tables.table(name)
-    if here := sorted(one for one in found.snapshots if table.snapshot_by_id(one)):
-        table.maintenance.expire_snapshots().by_ids(here).commit()
+    said = {**summary, LEDGER: history.ledger_of(table, tables.settings.snapshots_kept)}
+    left = kept.without(gone) if kept.ids() & gone else None
+    publisher.swap(table, [], [], said, archived=left, expired=[one for one in gone if table.snapshot_by_id(one)])
 
 
 def _remove(table: Table, location: str) -> None:

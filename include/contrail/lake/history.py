@@ -1,12 +1,14 @@
 """The history of a table: its snapshots and their lineage."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
+from contrail.errors import DamagedError
 from contrail.lake import archive, snapshots
 from contrail.lake.catalog import Tables
 from contrail.lake.lineage import Commit, Lineage, commit_of
@@ -111,10 +113,17 @@ def maker(tables: Tables, name: str, snapshot_id: int, day: date) -> HistoryEntr
     return makers(tables, name, snapshot_id, [day]).get(day)
 
 
-def lineage(tables: Tables, name: str) -> Lineage:
-    """Return the commits that make up a table's current state. A missing table has none."""
+def lineage(tables: Tables, name: str, lost: Callable[[DamagedError], object] | None = None) -> Lineage:
+    """Return the commits that make up a table's current state. A missing table has none.
+
+    Args:
+        tables: Has the table.
+        name: The table.
+        lost: Is told of a damaged archive, and the lineage ends before it. Without this, whoever asks for more gets the
+            error.
+    """
     table = tables.find(name)
-    return lineage_of(table) if table else Lineage((), complete=True)
+    return _LineageOf(_Walk(table, table.current_snapshot(), lost)) if table else Lineage((), complete=True)
 
 
 def lineage_of(table: "Table") -> Lineage:
@@ -139,8 +148,13 @@ class _Walk(Sequence[Commit]):
     A day's run asks for the newest few, and a table may keep hundreds.
     """
 
-    def __init__(self, table: "Table", snapshot: "Snapshot | None") -> None:
-        self.table, self._snapshot = table, snapshot
+    def __init__(
+        self,
+        table: "Table",
+        snapshot: "Snapshot | None",
+        lost: Callable[[DamagedError], object] | None = None,
+    ) -> None:
+        self.table, self._snapshot, self._lost = table, snapshot, lost
         self._left = (commit_of(snapshot, summary) for snapshot, summary in self.summaries())
         self._read: list[Commit] = []
         self._complete = snapshot is None
@@ -181,7 +195,13 @@ class _Walk(Sequence[Commit]):
             # An expired parent is not named any more. The first snapshot of a table has the number 1.
             self._complete = found.sequence_number == 1
             back = summary.get(BACK_TO)
-            found = snapshots.find(self.table, int(back)) if back else snapshots.parent(self.table, found)
+            try:
+                found = snapshots.find(self.table, int(back)) if back else snapshots.parent(self.table, found)
+            except DamagedError as error:
+                if self._lost is None:
+                    raise
+                self._lost(error)
+                return
 
     def __iter__(self) -> Iterator[Commit]:
         yield from self._read
@@ -203,7 +223,12 @@ class _Walk(Sequence[Commit]):
     def __getitem__(self, index: slice) -> Sequence[Commit]: ...
 
     def __getitem__(self, index: int | slice) -> Commit | Sequence[Commit]:
-        return list(self)[index]
+        if isinstance(index, int):
+            if index >= 0 and (found := list(islice(self, index, index + 1))):
+                return found[0]
+            return list(self)[index]
+        whole = any(one is not None and one < 0 for one in (index.start, index.stop, index.step))
+        return list(self)[index] if whole else list(islice(self, index.start, index.stop, index.step))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -15,7 +15,7 @@ from pyiceberg.table import Table
 
 from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError
-from contrail.lake import data_files
+from contrail.lake import archive, data_files
 from contrail.lake.datasets import PARTITION
 from contrail.lake.history import lineage_of
 from contrail.lake.selection import Selection
@@ -94,21 +94,31 @@ def _measured(table: Table, location: str) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Verified:
-    """What a check of a whole table found: its files, their bytes, and those that are damaged."""
+    """What a check of a whole table found: its files, their bytes, and those that are damaged.
+
+    ``archives`` has the place of the table's earlier snapshots when that file is missing or damaged.
+    """
 
     table: str
     files: int
     bytes: int
     damages: tuple[Damage, ...]
     remedy: str = ""
+    archives: tuple[str, ...] = ()
 
 
 def verify(table: Table) -> Verified:
-    """Compare every data file of a table's current snapshot with its size and its digest, wherever it is."""
+    """Compare every data file of a table's current snapshot with its size and its digest, and read its archive."""
     files = data_files.listed(table, Selection.of(None))
     found = damages(table, files, everywhere=True)
     size = sum(file.file_size_in_bytes for file in files)
-    return Verified(table.name()[-1], len(files), size, tuple(found), described(table, found) if found else "")
+    remedies = [described(table, found)] if found else []
+    archives: tuple[str, ...] = ()
+    try:
+        archive.of(table)
+    except DamagedError as error:
+        remedies, archives = [*remedies, str(error)], (str(archive.place_in(table.metadata)),)
+    return Verified(table.name()[-1], len(files), size, tuple(found), "\n".join(remedies), archives)
 
 
 def check(table: Table, files: Iterable[DataFile], *, current: bool = True) -> None:

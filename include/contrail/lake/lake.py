@@ -4,13 +4,14 @@
 ``rolling_back`` look after their snapshots. The rules of a stage do not belong here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import date
 
 import duckdb
 import pyarrow as pa
 
+from contrail.errors import DamagedError
 from contrail.lake import history, integrity, naming, publisher, readers, rolling_back
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import Dataset
@@ -135,9 +136,9 @@ class Lake(Tables):
         """List the snapshots of a table, newest first; see ``history.entries``."""
         return history.entries(self, name)
 
-    def lineage(self, name: str) -> Lineage:
+    def lineage(self, name: str, lost: Callable[[DamagedError], object] | None = None) -> Lineage:
         """Return the commits that make up a table's current state; see ``history.lineage``."""
-        return history.lineage(self, name)
+        return history.lineage(self, name, lost)
 
     def rollback(self, name: str, snapshot_id: int) -> None:
         """Make an earlier snapshot the current one; see ``rolling_back.rollback``."""

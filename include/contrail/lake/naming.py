@@ -1,5 +1,10 @@
 """Names of snapshots. One with a name never expires."""
 
+from contextlib import suppress
+
+from pyiceberg.exceptions import CommitFailedException
+
+from contrail.errors import DamagedError
 from contrail.lake import archive, publisher
 from contrail.lake.archive import Archive
 from contrail.lake.catalog import Tables
@@ -20,19 +25,28 @@ def tag(tables: Tables, name: str, snapshot_id: int, tag: str) -> None:
                 said = {PARTITIONS: "", COMPACTED: f"snapshot {snapshot_id} was named {tag}"}
                 publisher.swap(table, [], [], said, archived=_tagged(kept, {**kept.tags, tag: snapshot_id}))
             return
-        table.manage_snapshots().create_tag(snapshot_id, tag).commit()
+        try:
+            table.manage_snapshots().create_tag(snapshot_id, tag).commit()
+        except ValueError as error:
+            if "unknown snapshot" not in str(error) or table.snapshot_by_id(snapshot_id) is None:
+                raise
+            raise CommitFailedException("a publication moved the snapshot to the archive meanwhile") from error
 
     tables.commit(name, attempt)
 
 
 def untag(tables: Tables, name: str, tag: str) -> None:
-    """Remove a tag, so that its snapshot may expire. An unknown tag is no error."""
+    """Remove a tag, so that its snapshot may expire. An unknown tag is no error, nor one that only a damaged archive may have."""
 
     def attempt() -> None:
         table = tables.table(name)
         if tag in table.refs():
             table.manage_snapshots().remove_tag(tag).commit()
-        elif tag in (kept := archive.of(table)).tags:
+            return
+        kept = Archive()
+        with suppress(DamagedError):
+            kept = archive.of(table)
+        if tag in kept.tags:
             left = {other: snapshot for other, snapshot in kept.tags.items() if other != tag}
             said = {PARTITIONS: "", COMPACTED: f"the name {tag} was removed"}
             publisher.swap(table, [], [], said, archived=_tagged(kept, left))

@@ -206,10 +206,16 @@ def _follow(
 def _archived(
     table: Table, metadata: TableMetadata, found: set[str], missing: tuple[type[Exception], ...]
 ) -> Iterator[Snapshot]:
-    """The snapshots in the archive that a metadata file names. The archive's own place is added."""
+    """The snapshots in the archive that a metadata file names. The archive's own place is added.
+
+    The table may have given up a damaged archive of former metadata. Nobody can read what that named.
+    """
     place = archive.place_in(metadata)
     if place is None or place in found:
         return
     found.add(place)
-    if not (missing and not table.io.new_input(place).exists()):
+    try:
         yield from (Snapshot(**one) for one in archive.of(table, metadata).snapshots)
+    except DamagedError:
+        if place == archive.place_in(table.metadata):
+            raise

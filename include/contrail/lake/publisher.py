@@ -230,7 +230,7 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
     """Try one commit."""
     audited = attempts.audited
     table = tables.table(audited.dataset.name)
-    if landed := next((made for made in attempts.tried if snapshots.find(table, made)), None):
+    if landed := snapshots.landed(table, attempts.tried):
         return landed  # an earlier attempt, whose answer was lost
     if table.metadata.table_uuid != attempts.table.metadata.table_uuid:
         raise CommitConflictError(
@@ -249,10 +249,12 @@ def _commit(tables: Tables, attempts: _Attempts) -> int:
 
 
 def _known(table: Table, audited: _Audited) -> bool:
-    """Whether the lineage says already that these partitions are of this work."""
-    lineage = history.lineage_of(table)
-    days = audited.replaced.days
-    makers = [lineage.maker(day, audited.replaced.scope_label) for day in days] if days else list(lineage.commits[:1])
+    """Whether the lineage says already that these partitions are of this work. What only a damaged archive says is not known."""
+    lineage, days, scope = history.lineage_of(table), audited.replaced.days, audited.replaced.scope_label
+    try:
+        makers = [lineage.maker(day, scope) for day in days] if days else list(lineage.commits[:1])
+    except DamagedError:
+        return False
     return all(maker is not None and audited.provenance.same_work(maker.provenance) for maker in makers)
 
 
@@ -270,6 +272,7 @@ def swap(
     *,
     kept: int | None = None,
     archived: Archive | None = None,
+    expired: Collection[int] = (),
 ) -> int:
     """Commit one snapshot that drops the old files and adds the new ones. Return its id, told before to ``trying``.
 
@@ -281,6 +284,7 @@ def swap(
         trying: Is told the id before the commit.
         kept: The same commit moves older snapshots to the archive, and lets those expire that are more than so many.
         archived: The same commit makes this the table's archive.
+        expired: The same commit lets these snapshots of the metadata expire, tagged or not.
 
     Raises:
         CommitFailedException: Another writer was first. Nothing was committed.
@@ -297,6 +301,8 @@ def swap(
         if kept is not None:
             with suppress(DamagedError):  # the snapshots stay in the metadata until the archive is mended
                 upkeep.put_away(table, transaction, kept)
+        if expired:
+            upkeep.drop(transaction, expired)
         if archived is not None:
             transaction.set_properties(archive.write(table, archived))
     snapshot = table.current_snapshot()
@@ -322,7 +328,7 @@ def give_up(tables: Tables, name: str, lost: Collection[str], days: Iterable[dat
 
     def attempt() -> int:
         table = tables.table(name)
-        if landed := next((made for made in tried if snapshots.find(table, made)), None):
+        if landed := snapshots.landed(table, tried):
             return landed  # an earlier attempt, whose answer was lost
         gone = [file for file in data_files.listed(table, Selection.of(None)) if file.file_path in lost]
         return swap(table, gone, [], {**provenance.summary(), PARTITIONS: replaced.label}, tried.append)

@@ -5,20 +5,25 @@ project, and would begin every table anew. What is in the metadata does not belo
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchTableError, ValidationError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationError
 from pyiceberg.io import load_file_io
 from pyiceberg.serializers import FromInputFile
+from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.table.update import AssertRefSnapshotId, SetPropertiesUpdate
 from upath import UPath
 
 from contrail.config.settings import CatalogSettings
-from contrail.errors import DamagedError
+from contrail.errors import CommitConflictError, DamagedError
 from contrail.lake import archive
+from contrail.lake.manifests import manifests
 from contrail.lake.moving import NAME
 
 # What PyIceberg raises for metadata that is missing or damaged.
@@ -30,7 +35,8 @@ _METADATA = re.compile(r"^(\d+)-.*\.metadata\.json$")
 class Found:
     """The newest readable metadata of a table in the warehouse. ``unreadable`` are newer files that are damaged.
 
-    ``archive`` is the file of earlier snapshots that the table goes on without, because it is missing or damaged.
+    ``archive`` is the file of earlier snapshots that the table goes on without, because it is missing or damaged. ``lost``
+    counts the snapshots that leave a whole one, because files that they need are missing.
     """
 
     name: str
@@ -39,6 +45,7 @@ class Found:
     rows: int
     unreadable: tuple[str, ...] = ()
     archive: str = ""
+    lost: int = 0
 
 
 def check(catalog: Catalog, of: CatalogSettings, namespace: str, pipeline: str) -> None:
@@ -65,8 +72,8 @@ def check(catalog: Catalog, of: CatalogSettings, namespace: str, pipeline: str) 
 def recover(catalog: Catalog, of: CatalogSettings, namespace: str) -> Iterator[Found]:
     """Put every table that the catalog lacks, or cannot load, back at its newest readable metadata, one by one.
 
-    Tables that it can load stay as they are; one whose archive cannot be read goes on without it. Killed in between, the
-    same call goes on.
+    Tables that it can load stay as they are. One whose archive cannot be read goes on without it, and an archive without
+    the snapshots whose manifests are missing. Killed in between, the same call goes on.
     """
     known = _known(catalog, namespace)
     folder = UPath(of.warehouse_uri) / namespace
@@ -83,21 +90,53 @@ def recover(catalog: Catalog, of: CatalogSettings, namespace: str) -> Iterator[F
 
 
 def _without_archives(catalog: Catalog, namespace: str) -> Iterator[Found]:
-    """Let each table whose archive cannot be read go on without the snapshots in it."""
+    """Let each table whose archive cannot be read go on without the snapshots in it, or without those that are lost."""
     for name in _known(catalog, namespace):
         try:
             table = catalog.load_table((namespace, name))
         except (NoSuchTableError, *UNREADABLE):
             continue
+        place, properties, lost = "", {archive.PROPERTY: ""}, 0
         try:
-            archive.of(table)
+            kept = archive.of(table)
+            there = cache(_there(table))
+            gone = [one["snapshot-id"] for one in kept.snapshots if _is_lost(table, Snapshot(**one), there)]
+            if not gone:
+                continue
+            properties, lost = dict(archive.write(table, kept.without(gone))), len(gone)
         except DamagedError:
-            place, snapshot = str(archive.place_in(table.metadata)), table.current_snapshot()
-            with table.transaction() as transaction:
-                transaction.set_properties({archive.PROPERTY: ""})
-            yield Found(
-                name, table.metadata_location, snapshot.snapshot_id if snapshot else 0, _rows(snapshot), (), place
-            )
+            place = str(archive.place_in(table.metadata))
+        snapshot = table.current_snapshot()
+        _set(table, properties)
+        number = snapshot.snapshot_id if snapshot else 0
+        yield Found(name, table.metadata_location, number, _rows(snapshot), (), place, lost)
+
+
+def _there(table: Table) -> Callable[[str], bool]:
+    return lambda path: table.io.new_input(path).exists()
+
+
+def _is_lost(table: Table, snapshot: Snapshot, there: Callable[[str], bool]) -> bool:
+    """Say whether a manifest of a snapshot is missing. One that is damaged may be restored."""
+    try:
+        return not all(there(one.manifest_path) for one in manifests(table, snapshot))
+    except FileNotFoundError:
+        return True
+    except DamagedError:
+        return False
+
+
+def _set(table: Table, properties: Mapping[str, str]) -> None:
+    """Name another archive, unless a publication, which may have named one, was first."""
+    current = table.current_snapshot()
+    still = AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=current.snapshot_id if current else None)
+    try:
+        with table.transaction() as transaction:
+            transaction._apply((SetPropertiesUpdate(updates=dict(properties)),), (still,))
+    except CommitFailedException as error:
+        raise CommitConflictError(
+            f"{'.'.join(table.name())}: another writer was first. Its archive is as it was. Run the command again."
+        ) from error
 
 
 def _rows(snapshot: Snapshot | None) -> int:

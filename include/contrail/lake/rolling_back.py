@@ -21,7 +21,7 @@ def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
 
     def attempt() -> None:
         table = tables.table(name)
-        if any(snapshots.find(table, made) for made in tried):
+        if snapshots.landed(table, tried) is not None:
             return  # an earlier attempt, whose answer was lost
         if snapshots.find(table, snapshot_id) is None:
             raise DataError(

@@ -3,10 +3,14 @@
 Which snapshots stay belongs to ``upkeep``, and what they were made of to ``history``.
 """
 
+from collections.abc import Collection
+from contextlib import suppress
+
 from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot
 
+from contrail.errors import DamagedError
 from contrail.lake import archive
 
 
@@ -17,6 +21,20 @@ def find(table: Table, snapshot_id: int) -> Snapshot | None:
         DamagedError: It is not in the metadata, and the archive is damaged.
     """
     return table.snapshot_by_id(snapshot_id) or archive.of(table).find(snapshot_id)
+
+
+def landed(table: Table, tried: Collection[int]) -> int | None:
+    """Return which of these new snapshots a table has; None for none. A damaged archive has none of them.
+
+    While it is damaged, nothing moves into it.
+    """
+    here = next((one for one in tried if table.snapshot_by_id(one)), None)
+    if here is not None or not tried:
+        return here
+    with suppress(DamagedError):
+        kept = archive.of(table).ids()
+        return next((one for one in tried if one in kept), None)
+    return None
 
 
 def in_order(table: Table) -> list[Snapshot]:

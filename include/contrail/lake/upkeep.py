@@ -1,10 +1,12 @@
 """Upkeep of snapshots: the oldest leave the metadata of a table, and then its archive."""
 
+from collections.abc import Collection
+
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot
-from pyiceberg.table.update.snapshot import ExpireSnapshots
+from pyiceberg.table.update.snapshot import ExpireSnapshots, ManageSnapshots
 
 from contrail.lake import archive
 from contrail.lake.transactions import ThriftyTransaction
@@ -42,6 +44,14 @@ def put_away(table: Table, transaction: ThriftyTransaction, kept: int) -> None:
     ExpireSnapshots(transaction).by_ids([snapshot.snapshot_id for snapshot in gone]).commit()
     if after != before:
         transaction.set_properties(archive.write(table, after))
+
+
+def drop(transaction: ThriftyTransaction, gone: Collection[int]) -> None:
+    """Let snapshots of the metadata expire with their tags, as a part of a commit that makes another one current."""
+    for name, ref in transaction.table_metadata.refs.items():
+        if ref.snapshot_id in gone and name != MAIN_BRANCH:
+            ManageSnapshots(transaction).remove_tag(name).commit()
+    ExpireSnapshots(transaction).by_ids(sorted(gone)).commit()
 
 
 def _oldest(metadata: TableMetadata, kept: int) -> list[Snapshot]:

@@ -31,11 +31,15 @@ class PartitionStatus:
 
 
 class Standings:
-    """The partitions of every table, read once. ``refused`` has the table and the rule by stage and day."""
+    """The partitions of every table, read once. ``refused`` has the table and the rule by stage and day.
+
+    ``lost`` has what is wrong with archives of tables. What only they know is unknown.
+    """
 
     def __init__(self, lake: Lake, pipeline: Pipeline) -> None:
+        self.lost: list[str] = []
         self.spec = pipeline.spec
-        self.staleness = Staleness(pipeline, lake)
+        self.staleness = Staleness(pipeline, lake, lambda error: self.lost.append(str(error)))
         columns = ["partition_date", "stage", "table_name", "rule"]
         refused = lake.scan("refusals", columns=columns).to_pylist() if lake.exists("refusals") else []
         self.refused = {(row["stage"], row["partition_date"]): f"{row['table_name']}: {row['rule']}" for row in refused}
@@ -96,11 +100,21 @@ class Standings:
 
 
 def partition_status(
-    lake: Lake, pipeline: Pipeline, first: date | None = None, last: date | None = None
+    lake: Lake,
+    pipeline: Pipeline,
+    first: date | None = None,
+    last: date | None = None,
+    lost: list[str] | None = None,
 ) -> list[PartitionStatus]:
-    """One entry for each partition, in order; by default from the first partition to the last known one."""
+    """One entry for each partition, in order; by default from the first partition to the last known one.
+
+    What is wrong with archives of tables is added to ``lost``.
+    """
     found = Standings(lake, pipeline)
-    return [found.status(day) for day in found.days(first, last)]
+    statuses = [found.status(day) for day in found.days(first, last)]
+    if lost is not None:
+        lost += dict.fromkeys(found.lost)
+    return statuses
 
 
 def grouped(statuses: list[PartitionStatus]) -> list[tuple[Partitions, dict[str, str]]]:

@@ -6,12 +6,14 @@ file's time has a say: clocks jump back, and those of two workers differ.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 from contrail.config.pipeline import Pipeline
 from contrail.config.spec import PipelineSpec
+from contrail.errors import DamagedError
 from contrail.lake import mended
 from contrail.lake.lake import Lake
 from contrail.lake.provenance import Provenance
@@ -89,11 +91,14 @@ def reads(
 
 
 class Staleness:
-    """The standing of the partitions of one pipeline. Each table's lineage is read once."""
+    """The standing of the partitions of one pipeline. Each table's lineage is read once.
 
-    def __init__(self, pipeline: Pipeline, lake: Lake) -> None:
+    ``lost`` is told of an archive that is damaged. What only it knows is then unknown; without ``lost`` that is an error.
+    """
+
+    def __init__(self, pipeline: Pipeline, lake: Lake, lost: Callable[[DamagedError], object] | None = None) -> None:
         self.pipeline, self.spec, self.lake = pipeline, pipeline.spec, lake
-        self.lineage = cache(lake.lineage)
+        self.lineage = cache(lake.lineage if lost is None else partial(lake.lineage, lost=lost))
         self.partitions = cache(lake.partitions)
         self.standing = cache(self._standing)
         self._fingerprint = cache(lambda stage, table: fingerprint(stage, pipeline, lake.settings, table))

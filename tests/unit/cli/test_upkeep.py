@@ -10,6 +10,7 @@ from tests.commands import contrail
 from tests.conftest import Toy
 
 from contrail.config.settings import settings
+from contrail.lake import archive
 from contrail.lake.lake import Lake
 from contrail.stages.results import parse_result
 from contrail.stages.sentences import sentence
@@ -100,3 +101,23 @@ def test_what_killed_runs_left_goes_and_the_rest_stays(
     assert "3 files (15 bytes) went: " in capsys.readouterr().out
     assert not staged.exists() and not orphan.exists() and not spilled.parent.exists()
     assert toy.sql("SELECT * FROM validated_parcels ORDER BY ALL") == before
+
+
+def test_a_lost_archive_stops_no_status_and_is_given_up_by_the_command_it_names(
+    prepared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
+    toy = prepared(fill)
+    table = toy.lake.table("validated_parcels")
+    with table.transaction() as transaction:
+        transaction.set_properties({archive.PROPERTY: f"{table.location()}/metadata/gone.snapshots"})
+    assert contrail(monkeypatch, "contrail status -p toy --json --to 2024-01-05") == 0
+    told = capsys.readouterr()
+    assert [day["validate"] for day in json.loads(told.out)][:3] == ["ok"] * 3
+    assert told.err.count("gone.snapshots is not there.") == 1
+    assert contrail(monkeypatch, "contrail verify -p toy") == 3
+    told = capsys.readouterr()
+    assert "gone.snapshots is not there." in told.err
+    (command,) = set(re.findall(r"^  (contrail .*)$", told.err, re.MULTILINE))
+    assert contrail(monkeypatch, command) == 0
+    assert "1 table was put back" in capsys.readouterr().out
+    assert contrail(monkeypatch, "contrail verify -p toy") == 0

@@ -4,9 +4,13 @@ import gzip
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
-from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, rows
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException
+from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, LOOKUP, contents, provenance, rows
 
 from contrail.config.settings import settings
 from contrail.errors import DamagedError
@@ -224,3 +228,113 @@ def test_upkeep_keeps_what_the_archive_of_a_sandbox_leads_to(lake: Lake, made: l
     own_table = own.table("items")
     orphans.remove(own_table, orphans.orphans(own_table, timedelta(0)))
     assert set(own.scan("items", snapshot_id=made[1])["colour"].to_pylist()) == {"0", "1"}
+
+
+def lose(lake: Lake) -> None:
+    place_of(lake).unlink()
+    archive._read.cache_clear()
+
+
+def test_a_publication_that_lost_an_attempt_needs_no_archive(
+    lake: Lake, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(lake)
+    commit = SqlCatalog.commit_table
+    answers = iter([CommitFailedException("another writer was first")])
+
+    def lost(self: SqlCatalog, *arguments: Any) -> object:
+        if error := next(answers, None):
+            raise error
+        return commit(self, *arguments)
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", lost)
+    lake.publish(ITEMS, rows([DAY1], "again"), [DAY1], provenance())
+    assert (DAY1, "again", 3) in contents(lake)
+
+
+def test_a_table_without_partitions_is_published_without_its_archive(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 2)
+    made = [lake.publish(LOOKUP, pa.table({"id": [n]}), None, provenance(f"run-{n}")) for n in range(6)]
+    place = archive.place_in(lake.table("lookup").metadata)
+    Path(str(place).removeprefix("file://")).unlink()
+    archive._read.cache_clear()
+    assert [commit.snapshot for commit in lake.lineage("lookup").commits[:1]] == made[-1:]
+    assert lake.lineage("lookup").commits[0].snapshot == made[-1]
+    assert lake.publish(LOOKUP, pa.table({"id": [5]}), None, provenance("run-5")) == made[-1]
+    lake.publish(LOOKUP, pa.table({"id": [5]}), None, provenance("run-6"))
+    assert lake.scan("lookup")["id"].to_pylist() == [5]
+
+
+def test_the_same_rows_of_a_day_of_before_are_published_without_the_archive(lake: Lake, made: list[int]) -> None:
+    lose(lake)
+    lake.publish(ITEMS, rows([DAY1], "3"), [DAY1], provenance("run-3"))
+    assert (DAY1, "3", 3) in contents(lake)
+
+
+def test_a_lineage_ends_before_a_lost_archive_for_whoever_says_so(lake: Lake, made: list[int]) -> None:
+    lose(lake)
+    told: list[str] = []
+    lineage = lake.lineage("items", lambda error: told.append(str(error)))
+    known = [commit.snapshot for commit in lineage.commits]
+    assert known == made[::-1][: len(known)] and 2 <= len(known) <= 3
+    assert lineage.maker(DAY1) is None
+    assert not lineage.complete
+    (message,) = told
+    assert message.splitlines()[0].endswith(".snapshots is not there.")
+    assert "Errno" not in message
+    with pytest.raises(DamagedError):
+        lake.lineage("items").maker(DAY1)
+
+
+def test_a_damaged_archive_is_told_in_words_and_found_by_verify(lake: Lake, made: list[int]) -> None:
+    assert lake.verify("items").archives == ()
+    place_of(lake).write_bytes(b"{}")
+    archive._read.cache_clear()
+    found = lake.verify("items")
+    assert found.damages == ()
+    assert found.archives == (archive.place_in(lake.table("items").metadata),)
+    assert f"{found.archives[0]} is not as it was written." in found.remedy
+    assert "gzip" not in found.remedy
+
+
+def test_upkeep_goes_on_after_a_lost_archive_was_given_up(lake: Lake, made: list[int]) -> None:
+    place_of(lake).write_bytes(b"damaged")
+    archive._read.cache_clear()
+    with pytest.raises(DamagedError):
+        orphans.orphans(lake.table("items"), timedelta(days=3))
+    list(recovery.recover(open_catalog(settings()), settings().catalog, "shop"))
+    again = Lake(settings(), "shop")
+    assert orphans.orphans(again.table("items"), timedelta(days=3)) == []
+    again.publish(ITEMS, rows([DAY1], "new"), [DAY1], provenance())
+    orphans.remove(again.table("items"), orphans.orphans(again.table("items"), timedelta(0)))
+    assert (DAY1, "new", 3) in contents(again)
+
+
+def test_a_snapshot_of_the_archive_without_its_manifests_is_given_up_by_recover(lake: Lake, made: list[int]) -> None:
+    lost = archive.of(lake.table("items")).find(made[1])
+    assert lost
+    Path(lost.manifest_list.removeprefix("file://")).unlink()
+    with pytest.raises(DamagedError):
+        orphans.leads_to(lake.table("items"))
+    (found,) = recovery.recover(open_catalog(settings()), settings().catalog, "shop")
+    assert (found.name, found.lost, found.archive) == ("items", 1, "")
+    again = Lake(settings(), "shop")
+    assert orphans.leads_to(again.table("items"))
+    assert {entry.snapshot for entry in again.history("items")} == {*made} - {made[1]}
+    assert list(recovery.recover(open_catalog(settings()), settings().catalog, "shop")) == []
+
+
+def test_a_snapshot_that_lost_its_tag_expires_before_younger_ones(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 2)
+    lake.settings = lake.settings.model_copy(update={"snapshots_kept": 6})
+    made = [lake.publish(ITEMS, rows([DAY1], "first"), [DAY1], provenance())]
+    lake.tag("items", made[0], "model-1")
+    made += [lake.publish(ITEMS, rows([DAY1], str(number)), [DAY1], provenance()) for number in range(5)]
+    lake.untag("items", "model-1")
+    made.append(lake.publish(ITEMS, rows([DAY1], "last"), [DAY1], provenance()))
+    kept = [entry.snapshot for entry in lake.history("items")]
+    assert kept == made[: -len(kept) - 1 : -1]
+    numbers = [one["sequence-number"] for one in archive.of(lake.table("items")).snapshots]
+    assert numbers == sorted(numbers)

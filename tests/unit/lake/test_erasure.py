@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.scan import holding
@@ -9,7 +10,8 @@ from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, 
 from tests.unit.lake.test_forgotten import marks_of
 
 from contrail.config.settings import settings
-from contrail.lake import erasure, upkeep
+from contrail.errors import CommitConflictError
+from contrail.lake import erasure, orphans, publisher, upkeep
 from contrail.lake.erasure import Rule
 from contrail.lake.forgotten import Columns
 from contrail.lake.lake import Lake
@@ -96,3 +98,43 @@ def test_a_young_file_of_no_snapshot_stays(shop: Lake, home: Path) -> None:
     assert forget(shop) == 0
     assert not copy.exists()
     assert holding(home / "lake", GONE) == []
+
+
+def test_a_publication_of_another_machine_hides_no_snapshot_in_the_archive(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes after the commit that takes snapshots out of the archive, and moves others to the archive meanwhile."""
+    monkeypatch.setattr(upkeep, "LISTED", 4)
+    lake, swap = Lake(settings(), "shop"), publisher.swap
+    other = Lake(settings().model_copy(update={"home_path": tmp_path / "other"}), "shop")
+    for number, colour in enumerate(("a", GONE, "b", "c", "d", GONE, "e", "f", "g")):
+        lake.publish(ITEMS, rows([DAY1], colour), [DAY1], provenance(f"run-{number}"))
+
+    def interrupted(*arguments: Any, **options: Any) -> int:
+        made = swap(*arguments, **options)
+        if options.get("archived") is None:
+            return made
+        monkeypatch.setattr(publisher, "swap", swap)
+        for number in range(5):
+            other.publish(ITEMS, rows([DAY1], f"new-{number}"), [DAY1], provenance())
+        return made
+
+    monkeypatch.setattr(publisher, "swap", interrupted)
+    assert forget(lake) == 0
+    again = Lake(settings(), "shop")
+    assert not erasure.find(again, "items", RULE)
+    assert holding(home / "lake", GONE) == []
+    assert orphans.leads_to(again.table("items"))
+    assert contents(again) == [(DAY1, "new-4", 3)]
+    assert [one.provenance.run_id for one in again.lineage("items").commits][-8:] == [
+        f"run-{n}" for n in range(7, -1, -1)
+    ]
+
+
+def test_no_file_goes_that_a_snapshot_refers_to_still(shop: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "_expire", lambda *_: None)
+    before = len(list(shop.settings.home_path.rglob("*.parquet")))
+    with pytest.raises(CommitConflictError, match="No file was removed"):
+        forget(shop)
+    assert len(list(shop.settings.home_path.rglob("*.parquet"))) >= before
+    assert orphans.leads_to(shop.table("items"))

@@ -1,10 +1,14 @@
 """Names of snapshots, of those in the metadata and of those in the archive."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+from pyiceberg.table import Table
 from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 
 from contrail.config.settings import settings
-from contrail.lake import upkeep
+from contrail.lake import archive, upkeep
 from contrail.lake.lake import Lake
 
 
@@ -50,3 +54,32 @@ def test_a_name_given_while_its_snapshot_leaves_the_metadata_stays(lake: Lake, m
     lake.publish(ITEMS, rows([DAY1], "last"), [DAY1], provenance())
     assert lake.table("items").refs()["model-1"].snapshot_id == first
     assert contents(lake) == [(DAY1, "last", 3)]
+
+
+def test_a_snapshot_that_is_moved_before_it_gets_its_name_gets_it_in_the_archive(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 2)
+    other = Lake(settings().model_copy(update={"home_path": tmp_path / "other"}), "shop")
+    first, _ = (lake.publish(ITEMS, rows([DAY1], str(number)), [DAY1], provenance()) for number in range(2))
+    manage = Table.manage_snapshots
+
+    def moved_meanwhile(table: Table) -> Any:
+        monkeypatch.setattr(Table, "manage_snapshots", manage)
+        for number in range(3):
+            other.publish(ITEMS, rows([DAY2], str(number)), [DAY2], provenance())
+        return manage(table)
+
+    monkeypatch.setattr(Table, "manage_snapshots", moved_meanwhile)
+    lake.tag("items", first, "model-1")
+    assert archive.of(lake.table("items")).tags == {"model-1": first}
+    assert [entry.tags for entry in lake.history("items") if entry.snapshot == first] == [("model-1",)]
+
+
+def test_an_unknown_name_is_no_error_where_the_archive_is_lost(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 2)
+    newest = [lake.publish(ITEMS, rows([DAY1], str(number)), [DAY1], provenance()) for number in range(5)][-1]
+    Path(str(archive.place_in(lake.table("items").metadata)).removeprefix("file://")).unlink()
+    archive._read.cache_clear()
+    lake.untag("items", "nobody")
+    assert lake.snapshot_id("items") == newest

@@ -60,7 +60,7 @@ class FakeLake:
     def exists(self, name: str) -> bool:
         return name in self.commits or (name == "refusals" and bool(self.refused))
 
-    def lineage(self, name: str) -> Lineage:
+    def lineage(self, name: str, lost: object = None) -> Lineage:
         return Lineage(tuple(reversed(self.commits.get(name, []))), complete=True)
 
     def partitions(self, name: str) -> dict[date, PartitionState]:
@@ -148,7 +148,7 @@ def test_a_reference_table_makes_every_day_stale(lake: FakeLake) -> None:
 
 def test_what_has_expired_is_unknown_and_neither_stale_nor_missing(lake: FakeLake) -> None:
     kept = {name: commits[-1:] for name, commits in lake.commits.items()}
-    lake.lineage = lambda name: Lineage(  # type: ignore[method-assign]
+    lake.lineage = lambda name, lost=None: Lineage(  # type: ignore[method-assign]
         () if name == "features" else tuple(kept.get(name, ()))
     )
     assert states(lake)["features"] == "unknown"
