@@ -156,8 +156,11 @@ def _kill_everywhere(
             except Killed:
                 pass
         # Ingest's state says that a day is in the lake, not which delivery of it. A challenger's rows in shadow hold up
-        # nobody: they come after the champion's, which mark the day as scored.
-        if stage not in ("ingest", "score") and contents(toy) not in (before, expected):
+        # nobody: they come after the champion's, which mark the day as scored. Nor do estimates, which learn from what was
+        # measured, so come after it: each later run makes those that are missing.
+        half = {name: rows for name, rows in contents(toy).items() if name != "estimates"}
+        whole = [{name: rows for name, rows in one.items() if name != "estimates"} for one in (before, expected)]
+        if stage not in ("ingest", "score") and half not in whole:
             assert states(toy, stage) != done, f"after {commits} commits half of the work passes for all of it"
         attempt(lambda: again(toy))  # noqa: B023
         left = contents(toy)
