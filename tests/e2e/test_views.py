@@ -61,7 +61,7 @@ def test_an_approver_answers_a_promotion_with_its_evidence_in_view(airflow: Embe
     for words in (
         "Waits for an approver.",
         f"scientist asked for its training: deeper {EVIL}",
-        "Better than the champion",
+        "Expected to be better than the champion",
         "Log loss",
     ):
         expect(version).to_contain_text(words)
