@@ -173,6 +173,22 @@ def slots(spec: PipelineSpec, verb: str) -> int:
     return 1 if remote(spec, verb) else HEAVY_SLOTS
 
 
+def place(spec: PipelineSpec, verb: str) -> dict[str, Any]:
+    """The pool of a training or a search. They take turns on a GPU, here or rented by the minute. Others fill the machine."""
+    on_gpu = spec.train.device == "cuda" or _rents_gpu(spec, verb)
+    return {"pool": GPU_POOL} if on_gpu else {"pool_slots": slots(spec, verb)}
+
+
+def use_what_is_rented(spec: PipelineSpec, verb: str) -> list[str]:
+    """Keep trainings on their rented GPU. ``auto`` may choose the CPU, and the GPU would cost money all the same."""
+    return ["device=cuda"] if _rents_gpu(spec, verb) and spec.train.device == "auto" else []
+
+
+def _rents_gpu(spec: PipelineSpec, verb: str) -> bool:
+    target = remote(spec, verb)
+    return bool(target and target.accelerator_type)
+
+
 def remote(spec: PipelineSpec, verb: str) -> VertexTarget | DataprocTarget | None:
     """Where a stage runs in the cloud; None where it runs on this machine."""
     target = settings().dispatch.target_of(spec.name, verb)

@@ -13,7 +13,7 @@ from contrail.config.spec import PipelineSpec
 from contrail.config.training_windows import TrainingWindows, training_windows
 from contrail.errors import SpecError
 from contrail.partitions import Partitions
-from contrail_airflow.dags.policy import GPU_POOL, dag, limit, remote, slots, stage, start
+from contrail_airflow.dags.policy import dag, limit, place, stage, start, use_what_is_rented
 from contrail_airflow.operators.approval import PromoteOperator
 from contrail_airflow.operators.day import DayOperator
 from contrail_airflow.operators.ending import refuse
@@ -60,8 +60,8 @@ def train(pipeline: str) -> DAG:
             trigger_rule="none_failed",  # in a run that the monitor started, govern is skipped
             partition_from="{{ train_window(" + _AS_OF + ").start }}",
             partition_to="{{ train_window(" + _AS_OF + ").end }}",
-            options={"params": [*_use_what_is_rented(spec), "{{ params.set or '' }}"], **_REQUEST},
-            **_place(spec),
+            options={"params": [*use_what_is_rented(spec, "train"), "{{ params.set or '' }}"], **_REQUEST},
+            **place(spec, "train"),
         )  # fmt: skip
         judge = stage(
             spec, "promote", task_id="judge", skip_unless=_if_awaited(spec), **_GATE,
@@ -143,22 +143,6 @@ def _room(spec: PipelineSpec) -> timedelta:
     """The time of each stage, and the approver's time to answer: any training may wait for an approver."""
     stages = (limit(spec, verb) for verb in _STAGES)
     return sum(stages, timedelta(hours=spec.gate.approval_hours))
-
-
-def _place(spec: PipelineSpec) -> dict[str, Any]:
-    """The pool of a training. Trainings take turns on a GPU, here or rented by the minute. Others fill the machine."""
-    on_gpu = spec.train.device == "cuda" or _rents_gpu(spec)
-    return {"pool": GPU_POOL} if on_gpu else {"pool_slots": slots(spec, "train")}
-
-
-def _rents_gpu(spec: PipelineSpec) -> bool:
-    target = remote(spec, "train")
-    return bool(target and target.accelerator_type)
-
-
-def _use_what_is_rented(spec: PipelineSpec) -> list[str]:
-    """Keep a training on its rented GPU. ``auto`` may choose the CPU, and the GPU would cost money all the same."""
-    return ["device=cuda"] if _rents_gpu(spec) and spec.train.device == "auto" else []
 
 
 def is_allowed(ti: Any) -> bool:

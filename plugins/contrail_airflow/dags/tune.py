@@ -10,7 +10,7 @@ from contrail.config.pipeline import parse_pipeline
 from contrail.config.spec import PipelineSpec
 from contrail.config.training_windows import as_of_training
 from contrail.partitions import Partitions
-from contrail_airflow.dags.policy import GPU_POOL, dag, limit, remote, slots, stage, start
+from contrail_airflow.dags.policy import dag, limit, place, stage, start, use_what_is_rented
 from contrail_airflow.dags.train import Windows, is_allowed
 from contrail_airflow.operators.day import DayOperator
 
@@ -46,12 +46,12 @@ def tune(pipeline: str) -> DAG:
                 "trials": "{{ params.trials }}",
                 "budget_seconds": "{{ params.budget_seconds }}",
                 "workers": "{{ params.workers or '' }}",
-                "params": [*_use_what_is_rented(spec), "{{ params.set or '' }}"],
+                "params": [*use_what_is_rented(spec, "tune"), "{{ params.set or '' }}"],
                 "registered": "{{ params.register }}",
                 "person": _PERSON,
                 "reason": _REASON,
             },
-            **_place(spec),
+            **place(spec, "tune"),
         )  # fmt: skip
         govern >> search
     return made
@@ -97,22 +97,6 @@ def _params(spec: PipelineSpec) -> dict[str, Param]:
             description="In spite of a cool-down or missing labels. The month's budget still refuses.",
         ),
     }  # fmt: skip
-
-
-def _place(spec: PipelineSpec) -> dict[str, Any]:
-    """The pool of a search: that of a training, which it is many times over."""
-    on_gpu = spec.train.device == "cuda" or _rents_gpu(spec)
-    return {"pool": GPU_POOL} if on_gpu else {"pool_slots": slots(spec, "tune")}
-
-
-def _rents_gpu(spec: PipelineSpec) -> bool:
-    target = remote(spec, "tune")
-    return bool(target and target.accelerator_type)
-
-
-def _use_what_is_rented(spec: PipelineSpec) -> list[str]:
-    """Keep a search on its rented GPU, as a training."""
-    return ["device=cuda"] if _rents_gpu(spec) and spec.train.device == "auto" else []
 
 
 @dataclass(frozen=True)
