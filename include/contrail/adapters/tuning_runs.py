@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from contrail.adapters.mlflow_store import client, mlflow_errors, pages
 from contrail.adapters.registry import VersionInfo, versions
 from contrail.adapters.training_runs import PARENT, experiment_of
 from contrail.config.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 NUMBER, STUDY = "contrail.trial", "contrail.study"
 _DONE, _PAGE = "FINISHED", 1_000
@@ -66,14 +71,13 @@ def logged_trials(settings: Settings, parent: str) -> set[int] | None:
     mlflow = client(settings)
     with mlflow_errors(f"read the trials of {parent} in {settings.registry.tracking_uri}"):
         try:
-            experiment = mlflow.get_run(parent).info.experiment_id
+            runs = _runs_below(mlflow, parent)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # somebody has removed it
                 return None
             raise
-        search = partial(mlflow.search_runs, [experiment], f"tags.`{PARENT}` = '{parent}'", max_results=_PAGE)
         found = set()
-        for run in [*pages(search)]:
+        for run in runs:
             number = run.data.tags.get(NUMBER)
             if number is not None and run.info.status == _DONE:
                 found.add(int(number))
@@ -116,10 +120,13 @@ def versions_below(settings: Settings, name: str, parent: str) -> list[VersionIn
         return []
     mlflow = client(settings)
     with mlflow_errors(f"read the trainings of {parent} in {settings.registry.tracking_uri}"):
-        experiment = mlflow.get_run(parent).info.experiment_id
-        search = partial(mlflow.search_runs, [experiment], f"tags.`{PARENT}` = '{parent}'", max_results=_PAGE)
-        below = {run.info.run_id for run in pages(search)}
+        below = {run.info.run_id for run in _runs_below(mlflow, parent)}
     return [one for one in known if one.run_id in below]
+
+
+def _runs_below(mlflow: "MlflowClient", parent: str) -> list["Run"]:
+    experiment = mlflow.get_run(parent).info.experiment_id
+    return [*pages(partial(mlflow.search_runs, [experiment], f"tags.`{PARENT}` = '{parent}'", max_results=_PAGE))]
 
 
 def end_study(settings: Settings, parent: str, metrics: Mapping[str, float], *, whole: bool) -> None:

@@ -22,7 +22,7 @@ from contrail.stages.options import TuneOptions, options_of
 if TYPE_CHECKING:
     from contrail.config.tune_spec import Value
     from contrail.stages.details import TuneDetails
-from contrail.stages.results import StageResult
+    from contrail.stages.results import StageResult
 
 app = typer.Typer()
 

@@ -24,6 +24,11 @@ def processor(root: Path = _ROOT) -> str:
     return f"{platform.machine()}, {model}" if model else platform.machine()
 
 
+def processors() -> int:
+    """Return how many processors this process may use, as the system tells it; without the limits of a control group."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def usable_threads(wanted: int, root: Path = _ROOT) -> int:
     """Return how many threads XGBoost takes: it obeys OpenMP's limit, and the processors of a control group.
 
@@ -32,7 +37,7 @@ def usable_threads(wanted: int, root: Path = _ROOT) -> int:
         root: The file system in which ``/sys`` lies.
     """
     limits = (openmp_thread_limit(), _of_group(root / "sys/fs/cgroup"))
-    asked = wanted if wanted > 0 else len(os.sched_getaffinity(0))
+    asked = wanted if wanted > 0 else processors()
     return min([asked, *(limit for limit in limits if limit)])
 
 

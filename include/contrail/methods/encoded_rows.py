@@ -57,6 +57,16 @@ class Room(NamedTuple):
     bins: int
     folder: Path
 
+    @classmethod
+    def of(cls, memory_bytes: int, folder: Path) -> "Room":
+        """The room of a training that may take so many bytes: a quarter for rows, half for bins."""
+        return cls(memory_bytes // 4, memory_bytes // 2, folder)
+
+
+def spaced(batch: pa.RecordBatch, first: int, every: int) -> pa.Table:
+    """Of a batch whose first row is number ``first`` of all, the rows whose numbers ``every`` divides."""
+    return pa.Table.from_batches([batch.take(pa.array(np.arange(-first % every, len(batch), every)))])
+
 
 @dataclass(frozen=True)
 class Block:

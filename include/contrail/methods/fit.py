@@ -5,7 +5,6 @@ The functions take rows and return trees. Reading rows, growing trees on machine
 
 import difflib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from contrail.config.model_spec import TrainSpec
+from contrail.config.processors import processors
 from contrail.config.rules import training_problems
 from contrail.config.spec import PipelineSpec
 from contrail.config.tune_spec import Searched
@@ -106,11 +106,10 @@ def booster_params(task: str, train: TrainSpec) -> Params:
     Raises:
         SpecError: for a parameter that XGBoost does not know, with the nearest valid one. XGBoost would only warn.
     """
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     params: Params = {
         **_OBJECTIVES[task],
         "tree_method": "hist",
-        "nthread": threads,
+        "nthread": processors(),
         "seed": train.seed,
         **train.params,
     }

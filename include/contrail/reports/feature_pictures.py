@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, NamedTuple
 
+from contrail.reports.plot import joined, markup
+
 if TYPE_CHECKING:
     from markupsafe import Markup
 
@@ -33,9 +35,9 @@ def intervals(rows: Sequence[Row], below: str) -> "Markup":
     for number, row in enumerate(rows):
         y = _TOP + (number + 0.5) * _ROW
         parts.append(
-            _markup('<polyline class="whisker" points="{0:.1f},{2} {1:.1f},{2}"/>', at(row.low), at(row.high), y)
+            markup('<polyline class="whisker" points="{0:.1f},{2} {1:.1f},{2}"/>', at(row.low), at(row.high), y)
         )
-        parts.append(_markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>', row.kind, at(row.value), y))
+        parts.append(markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>', row.kind, at(row.value), y))
     return _drawn(parts, len(rows))
 
 
@@ -45,7 +47,7 @@ def bars(rows: Sequence[Row], below: str) -> "Markup":
     for number, row in enumerate(rows):
         y = _TOP + (number + 0.5) * _ROW
         parts.append(
-            _markup(
+            markup(
                 '<rect class="{}" x="{:.1f}" y="{}" width="{:.1f}" height="10"/>',
                 row.kind,
                 at(0),
@@ -53,8 +55,8 @@ def bars(rows: Sequence[Row], below: str) -> "Markup":
                 at(row.value) - at(0),
             )
         )
-        parts.append(_markup('<polyline class="zero" points="{0:.1f},{2} {1:.1f},{2}"/>', at(row.low), at(row.high), y))
-        parts.append(_markup('<text x="{:.1f}" y="{}">{}</text>', at(row.high) + 6, y + 4, row.words))
+        parts.append(markup('<polyline class="zero" points="{0:.1f},{2} {1:.1f},{2}"/>', at(row.low), at(row.high), y))
+        parts.append(markup('<text x="{:.1f}" y="{}">{}</text>', at(row.high) + 6, y + 4, row.words))
     return _drawn(parts, len(rows))
 
 
@@ -66,15 +68,15 @@ def _axes(rows: Sequence[Row], low: float, high: float, below: str) -> "tuple[li
     for value in _ticks(at.low, at.high):
         kind = "ideal" if value == 0 else "grid"
         parts.append(
-            _markup('<line class="{0}" x1="{1:.1f}" x2="{1:.1f}" y1="{2}" y2="{3}"/>', kind, at(value), _TOP, bottom)
+            markup('<line class="{0}" x1="{1:.1f}" x2="{1:.1f}" y1="{2}" y2="{3}"/>', kind, at(value), _TOP, bottom)
         )
-        parts.append(_markup('<text class="middle" x="{:.1f}" y="{}">{:.6g}</text>', at(value), bottom + 15, value))
+        parts.append(markup('<text class="middle" x="{:.1f}" y="{}">{:.6g}</text>', at(value), bottom + 15, value))
     for number, row in enumerate(rows):
         name = row.name if len(row.name) <= _LETTERS else f"{row.name[: _LETTERS - 1]}…"
         parts.append(
-            _markup('<text class="end" x="{}" y="{}">{}</text>', _NAMES - 8, _TOP + (number + 0.5) * _ROW + 4, name)
+            markup('<text class="end" x="{}" y="{}">{}</text>', _NAMES - 8, _TOP + (number + 0.5) * _ROW + 4, name)
         )
-    parts.append(_markup('<text class="middle" x="{}" y="{}">{}</text>', _NAMES + _WIDTH / 2, bottom + 32, below))
+    parts.append(markup('<text class="middle" x="{}" y="{}">{}</text>', _NAMES + _WIDTH / 2, bottom + 32, below))
     return parts, at
 
 
@@ -95,13 +97,5 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _drawn(parts: "Sequence[Markup]", rows: int) -> "Markup":
-    from markupsafe import Markup
-
     size = _NAMES + _WIDTH + _RIGHT, _TOP + rows * _ROW + _BELOW
-    return _markup('<svg viewBox="0 0 {} {}" aria-hidden="true">{}</svg>', *size, Markup("").join(parts))
-
-
-def _markup(text: str, *values: object) -> "Markup":
-    from markupsafe import Markup
-
-    return Markup(text).format(*values)  # noqa: S704 - a literal; its values are escaped
+    return markup('<svg viewBox="0 0 {} {}" aria-hidden="true">{}</svg>', *size, joined(parts))

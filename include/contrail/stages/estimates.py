@@ -4,8 +4,6 @@ An estimate is made once for the predictions of a day. When labels come, it stay
 how, belongs to ``methods.estimated``.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -24,6 +22,7 @@ from contrail.methods.estimated import DAYS, Expected, ExpectedSums, Known, esti
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
+from contrail.stages.profiles import digest_of
 
 TABLE = "estimates"
 
@@ -45,7 +44,7 @@ def publish_estimates(run: StageRun[StageOptions], learned_from: Callable[[str],
     """
     snapshot = run.lake.snapshot_id("predictions")
     files = run.lake.made_of("predictions", run.partitions, snapshot)
-    made_of = {day: hashlib.sha256(json.dumps(names).encode()).hexdigest() for day, names in files.items()}
+    made_of = {day: digest_of(names) for day, names in files.items()}
     lag = timedelta(days=run.pipeline.spec.label.mature_after_days + 1)
     window = run.partitions.reaching_back(DAYS + lag.days)
     before = _known(run, window)

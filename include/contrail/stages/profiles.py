@@ -65,7 +65,7 @@ def histograms_of(
             for name, counts in histograms.items()
         ]
 
-    made_of = {day: _digest(files) for day, files in run.lake.made_of("features", window, snapshot).items()}
+    made_of = {day: digest_of(files) for day, files in run.lake.made_of("features", window, snapshot).items()}
     found = _Profiles(run, model, "features", {"features": snapshot}).of(window, made_of, count)
     return {
         day: {row["feature"]: np.array(json.loads(row["counts"]), np.float64) for row in rows}
@@ -89,7 +89,7 @@ def decisions_of(
         ]
 
     files = run.lake.made_of("predictions", window, snapshot)
-    made_of = {day: _digest(model.version, names) for day, names in files.items()}
+    made_of = {day: digest_of(model.version, names) for day, names in files.items()}
     found = _Profiles(run, model, "decisions", {"predictions": snapshot}).of(window, made_of, count)
     return {day: (json.loads(row["counts"])[1], row["rows"]) for day, (row,) in found.items() if row["rows"]}
 
@@ -140,7 +140,7 @@ def predicted_days(run: StageRun[StageOptions], model: RegisteredModel, window: 
             )
         ]
 
-    made_of = {day: _digest(names) for day, names in run.lake.made_of("predictions", window, snapshot).items()}
+    made_of = {day: digest_of(names) for day, names in run.lake.made_of("predictions", window, snapshot).items()}
     profiles = _Profiles(run, model, "predictions", {"predictions": snapshot}, every_model=True)
     found = {}
     for day, rows in profiles.of(window, made_of, count).items():
@@ -225,7 +225,8 @@ def _row(
     return {PARTITION: day, "feature": feature, "rows": rows, "counts": text, "residual": residual}
 
 
-def _digest(*made_of: object) -> str:
+def digest_of(*made_of: object) -> str:
+    """Name what a day's numbers were made of, as data files and definitions, in one short text."""
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
 
@@ -261,7 +262,7 @@ def _labels_made_of(run: StageRun[StageOptions], window: Partitions, inputs: Inp
     )
     defined = [spec.label.model_dump(mode="json"), spec.tables[spec.label.table].known_at, *spec.key]
     return {
-        day: _digest(
+        day: digest_of(
             defined, features[day], known.get(day), *(told.get(late) for late in Partitions(day, day + mature))
         )
         for day in mature_days(run.lake, spec, window, snapshot=inputs[outcomes])

@@ -7,19 +7,17 @@ from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contrail.adapters import data_versions
 from contrail.adapters.registry import CHAMPION, RegisteredModel, alias_version
 from contrail.config.pipeline import Pipeline
-from contrail.config.settings import Settings
 from contrail.errors import DataError, MissingInputError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import labelled_rows
 from contrail.lake.lake import Lake
 from contrail.lake.sessions import spill_folder
-from contrail.methods.encoded_rows import BLOCK_ROWS, EncodedRows, EveryRow, Mask, Matrix, Room
+from contrail.methods.encoded_rows import BLOCK_ROWS, EncodedRows, EveryRow, Mask, Matrix, Room, spaced
 from contrail.methods.feature_worth import Judged
 from contrail.methods.intervals import FEWEST_DAYS
 from contrail.methods.matrices import TrainingRows
@@ -177,7 +175,7 @@ def sample_of(subject: Subject, most: int) -> Sample:
         count, first = len(rows), 0
         every = max(1, -(-count // most))
         for batch in rows.stream(BLOCK_ROWS // 4):
-            own = pa.Table.from_batches([batch.take(pa.array(np.arange(-first % every, len(batch), every)))])
+            own = spaced(batch, first, every)
             first += len(batch)
             matrices.append(package.matrix(own))
             labels.append(own.column("label").to_numpy())
@@ -223,21 +221,19 @@ def trained_rows(subject: Subject) -> Iterator[Trained]:
                 f"{error}. The rows that version {subject.model.version} was trained on are gone, so no trees can be grown "
                 f"without a feature. Train again: contrail train -p {subject.pipeline.name}"
             ) from error
-        encoded = EncodedRows(card.features, card.categories, _room(settings))
+        encoded = EncodedRows(
+            card.features, card.categories, Room.of(settings.memory_bytes, settings.home_path / "tmp")
+        )
         labels, days, first = [], [], 0
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BLOCK_ROWS, columns=[PARTITION, *card.features, "label"]):
-                own = pa.Table.from_batches([batch.take(pa.array(np.arange(-first % every, len(batch), every)))])
+                own = spaced(batch, first, every)
                 first += len(batch)
                 encoded.append(own)
                 labels.append(own.column("label").to_numpy().astype(np.float32))
                 days.append(own.column(PARTITION).to_numpy())
         path.unlink()
         yield Trained(TrainingRows(encoded, np.concatenate(labels)), _fit(record, np.concatenate(days)))
-
-
-def _room(settings: Settings) -> Room:
-    return Room(settings.memory_bytes // 4, settings.memory_bytes // 2, settings.home_path / "tmp")
 
 
 def _fit(record: TrainingRecord, days: npt.NDArray[np.datetime64]) -> Mask:

@@ -17,7 +17,7 @@ from contrail.errors import DataError, MissingInputError
 from contrail.files import becomes
 from contrail.lake.datasets import PARTITION
 from contrail.lake.labels import LabelledRows, immature_days, labelled_rows
-from contrail.methods.encoded_rows import EncodedRows, Room
+from contrail.methods.encoded_rows import EncodedRows, Room, spaced
 from contrail.methods.encoding import category_table
 from contrail.methods.fit import override
 from contrail.methods.matrices import TrainingRows
@@ -69,7 +69,7 @@ def _keep(run: StageRun[TrainOptions], labelled: LabelledRows) -> WindowRows | N
         return None
     spec, settings = run.pipeline.spec, run.settings
     categories = category_table(labelled.values(spec.features.categories), spec.features.categories)
-    room = Room(settings.memory_bytes // 4, settings.memory_bytes // 2, settings.home_path / "tmp")
+    room = Room.of(settings.memory_bytes, settings.home_path / "tmp")
     encoded = EncodedRows(tuple(spec.features.columns), categories, room)
     train = override(spec.train, run.options.params)
     sensitive = [name for name in spec.sensitive if name in spec.features.columns]
@@ -149,8 +149,7 @@ def _beside(more: pa.RecordBatchReader, every: int) -> pa.Table:
     """Columns that no model reads, of every so-many-th row. Each text is in memory once."""
     kept, first = [more.schema.empty_table()], 0
     for batch in more:
-        chosen = pa.array(np.arange(-first % every, len(batch), every))
-        kept.append(pa.Table.from_batches([batch.take(chosen)]))
+        kept.append(spaced(batch, first, every))
         first += len(batch)
     found = pa.concat_tables(kept)
     short = {name: _short(found.column(name)) for name in found.column_names}

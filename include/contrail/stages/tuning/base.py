@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,6 +10,7 @@ from threading import Event
 from typing import Any
 
 from contrail.config.model_spec import TrainSpec
+from contrail.config.processors import processors
 from contrail.config.tune_spec import OTHER_NAMES, Searched, TuneSpec
 from contrail.errors import DataError, MissingInputError, SpecError
 from contrail.files import digest
@@ -186,7 +186,7 @@ def read(plan: Plan) -> Tuning:
         _check_test(plan, window, fold)
     with window.rows.file.open("rb") as stream:
         rows_md5 = digest(stream, "md5")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processors()
     device = ThisProcess().device(plan.train.device, len(window.rows))
     workers = run.options.workers or (1 if device == "cuda" else max(1, cores // _THREADS))
     days, threads = FoldDays(plan.metric, plan.folds), max(1, cores // workers)
