@@ -53,7 +53,8 @@ def publish_segments(
     rows = [row for name in names for row in _measured(run.pipeline.spec, connection, name)]
     versions = _versions(rows)
     rows = [row for row in rows if row["model_version"] == versions[row[PARTITION]]]
-    before, told = _before(run, days), _told(run, days)
+    published = _published(run, days)
+    before, told = _before(published, days), _told(run, published)
     judged = judge(before, _compared(rows))
     dataset = quality_records.segment_quality(run.pipeline.spec)
     table = pa.Table.from_pylist([_row(row, judged) for row in rows], schema=dataset.arrow_schema())
@@ -151,12 +152,18 @@ def _compared(rows: Sequence[Row]) -> dict[date, dict[Name, Compared]]:
     return found
 
 
-def _before(run: StageRun[StageOptions], days: Sequence[date]) -> dict[date, dict[Name, Judged]]:
-    """The judged days on which the verdicts of days may rest, as they were published; but not those days."""
+def _published(run: StageRun[StageOptions], days: Sequence[date]) -> list[Row]:
+    """What was published of days, and of those before them on which their verdicts may rest."""
     if not run.lake.exists(TABLE):
-        return {}
-    window, found = Partitions(days[0], days[-1]).reaching_back(REACH_DAYS), dict[date, dict[Name, Judged]]()
-    for row in run.lake.scan(TABLE, window).to_pylist():
+        return []
+    rows: list[Row] = run.lake.scan(TABLE, Partitions(days[0], days[-1]).reaching_back(REACH_DAYS)).to_pylist()
+    return rows
+
+
+def _before(published: Sequence[Row], days: Sequence[date]) -> dict[date, dict[Name, Judged]]:
+    """The judged days on which the verdicts of days may rest, as they were published; but not those days."""
+    found = dict[date, dict[Name, Judged]]()
+    for row in published:
         if row[PARTITION] not in days and row["excess"] is not None:
             one = Judged(
                 Compared(row["excess"], row["noise"]), row["worse"], row["fall"], row["threshold"], row["fell_since"]
@@ -165,21 +172,17 @@ def _before(run: StageRun[StageOptions], days: Sequence[date]) -> dict[date, dic
     return found
 
 
-def _told(run: StageRun[StageOptions], days: Sequence[date]) -> set[tuple[Name, date]]:
+def _told(run: StageRun[StageOptions], published: Sequence[Row]) -> set[tuple[Name, date]]:
     """The falls that a run has told: each segment, and since when. A day that is measured again tells none of them again.
 
     A run that was killed before it published ``performance`` has told nothing.
     """
-    if not (run.lake.exists(TABLE) and run.lake.exists("performance")):
+    fallen = [row for row in published if row["fell_since"] is not None]
+    if not (fallen and run.lake.exists("performance")):
         return set()
-    window = Partitions(days[0], days[-1]).reaching_back(REACH_DAYS)
-    measured = run.lake.made_of("performance", window)
-    rows = run.lake.scan(TABLE, window, [PARTITION, "feature", "value", "fell_since"]).to_pylist()
-    return {
-        ((row["feature"], row["value"]), row["fell_since"])
-        for row in rows
-        if row["fell_since"] is not None and row[PARTITION] in measured
-    }
+    on = [row[PARTITION] for row in fallen]
+    measured = run.lake.made_of("performance", Partitions(min(on), max(on)))
+    return {((row["feature"], row["value"]), row["fell_since"]) for row in fallen if row[PARTITION] in measured}
 
 
 def _row(row: Row, judged: Mapping[date, Mapping[Name, Judged]]) -> Row:
