@@ -55,6 +55,16 @@ def deliver_anew(toy: Any, day: str) -> Path:
     return write_lines(toy, "deliveries", day, [head, *(",".join(row) for row in cells)], revision=2)
 
 
+def deliver_spoilt(toy: Any, day: str, refused: str, last: str) -> None:
+    """The toy's landed days again: one with a bad row and a changed one, one with too many bad rows, and one as no gzip."""
+    set_field(toy, "parcels", day, 4, "weight", "-3")
+    set_field(toy, "parcels", day, 6, "weight", "7.5")
+    for line in range(2, 12):
+        set_field(toy, "deliveries", refused, line, "delay", "late")
+    deliver_anew(toy, last)
+    landed_path(toy, "parcels", last).write_bytes(b"not gzip")
+
+
 def read_landed(
     content: bytes,
     columns: Sequence[str],

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from contrail.adapters import mlflow_store
-from contrail.config.settings import RegistrySettings, Settings
+from contrail.config.settings import RegistrySettings, Settings, settings
 from contrail.lake import datasets
 from contrail.lake.model_history import AliasMove, append_moves
 from contrail.lake.provenance import Provenance
@@ -87,3 +87,9 @@ def record_champion(toy, version: str, effective_from: date, improvement: float 
     now = datetime(2024, 3, 1, int(version), tzinfo=UTC)
     move = AliasMove("champion", None, version, effective_from, now, "why", "pipeline", f"r{version}", improvement)
     append_moves(toy.lake, toy.spec, [move], Provenance(f"r{version}", "promote", "", "", ""))
+
+
+def untrained(toy) -> None:  # type: ignore[no-untyped-def]
+    """Validated tables and features to the middle of February, and an empty registry."""
+    publish_toy(toy, "2024-01-01", "2024-02-15")
+    copy_empty_registry(settings())

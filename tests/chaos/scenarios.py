@@ -14,7 +14,7 @@ from contrail.config.settings import settings
 from tests import people
 from tests.commands import exit_of
 from tests.conftest import TOY_PIPELINES, Toy
-from tests.landed import deliver_anew, lines_of, set_field, write_lines
+from tests.landed import deliver_anew, deliver_spoilt, set_field
 from tests.toy_tables import copy_empty_registry, publish_heavier, publish_toy
 
 FIRST, DAY, NEXT, LAST = "2024-01-03", "2024-01-05", "2024-01-06", "2024-01-07"
@@ -72,17 +72,12 @@ def run(line: str, *allowed: int) -> None:
 
 
 def landed_again() -> None:
-    """Days that are in the lake, and came again: with a bad row, with too many of them, changed, and as no gzip."""
+    """Days that are in the lake, and came again."""
     one = toy()
     one.land(FIRST, LAST)
     for verb in ("ingest", "validate"):
         run(f"{verb} -p toy {WEEK}")
-    set_field(one, "parcels", DAY, 4, "weight", "-3")
-    set_field(one, "parcels", DAY, 6, "weight", "7.5")
-    for row in range(2, 12):
-        set_field(one, "deliveries", NEXT, row, "delay", "late")
-    deliver_anew(one, LAST)
-    write_lines(one, "parcels", LAST, lines_of(one, "parcels", LAST)).write_bytes(b"not gzip")
+    deliver_spoilt(one, DAY, NEXT, LAST)
 
 
 def ingested_again() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Prepare, Toy
-from tests.landed import deliver_anew, lines_of, set_field, write_lines
+from tests.landed import deliver_spoilt
 from tests.toy_tables import copy_empty_registry, skip_what_only_train_needs
 
 from contrail.adapters import registry
@@ -28,16 +28,11 @@ class Killed(BaseException):
 
 
 def landed_again(toy: Toy) -> None:
-    """Days that are in the lake, and came again: with a bad row, with too many of them, changed, and as no gzip."""
+    """Days that are in the lake, and came again."""
     toy.land(FIRST, LAST)
     for verb in ("ingest", "validate"):
         toy.run(verb, FIRST, LAST)
-    set_field(toy, "parcels", DAY, 4, "weight", "-3")
-    set_field(toy, "parcels", DAY, 6, "weight", "7.5")
-    for line in range(2, 12):
-        set_field(toy, "deliveries", NEXT, line, "delay", "late")
-    deliver_anew(toy, LAST)
-    write_lines(toy, "parcels", LAST, lines_of(toy, "parcels", LAST)).write_bytes(b"not gzip")
+    deliver_spoilt(toy, DAY, NEXT, LAST)
 
 
 def ingested_again(toy: Toy) -> None:

@@ -8,7 +8,8 @@ import sys
 import time
 
 import pytest
-from tests.unit.stages.test_tune import kept, shown, tuned, untrained
+from tests.toy_tables import untrained
+from tests.unit.stages.test_tune import kept, shown, tuned
 
 from contrail.adapters.mlflow_store import client
 from contrail.adapters.training_runs import PARENT

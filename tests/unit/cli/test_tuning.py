@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.commands import contrail
-from tests.unit.stages.test_tune import untrained
+from tests.toy_tables import untrained
 
 from contrail.adapters.training_runs import runs_of
 from contrail.config.training_windows import TrainingWindows

@@ -2,7 +2,8 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
-from tests.unit.stages.test_tune import ONE, WINDOW, untrained
+from tests.toy_tables import untrained
+from tests.unit.stages.test_tune import ONE, WINDOW
 
 from contrail.adapters import registry, training_runs
 from contrail.adapters.mlflow_store import client

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost
 from tests.conftest import toy_in
-from tests.toy_tables import copy_empty_registry, publish_toy
+from tests.toy_tables import copy_empty_registry, publish_toy, untrained
 
 from contrail.adapters import mlflow_store, registry
 from contrail.adapters.data_versions import fetch
@@ -26,12 +26,6 @@ from contrail.stages.training.checkpoints import CheckpointFolder
 
 WINDOW = ("2024-01-01", "2024-02-09")
 ONE_THREAD = {"nthread": 1}
-
-
-def untrained(toy) -> None:
-    """Validated tables and features to the middle of February, and an empty registry."""
-    publish_toy(toy, "2024-01-01", "2024-02-15")
-    copy_empty_registry(settings())
 
 
 @pytest.fixture

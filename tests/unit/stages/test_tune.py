@@ -6,13 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xgboost
-from tests.toy_tables import copy_empty_registry, publish_toy
+from tests.toy_tables import untrained
 from upath import UPath
 
 from contrail.adapters import training_runs, tuning_runs
 from contrail.adapters.mlflow_store import client
 from contrail.config.model_spec import OffsetSpec
-from contrail.config.settings import settings
 from contrail.config.tune_spec import Searched
 from contrail.errors import DataError, EngineError, MissingInputError, SpecError
 from contrail.locks import locked
@@ -28,12 +27,6 @@ from contrail.stages.tuning.trials import best_of, tried
 
 WINDOW = ("2024-01-01", "2024-02-09")
 ONE = {"nthread": 1, "rounds": 8}
-
-
-def untrained(toy) -> None:
-    """Validated tables and features to the middle of February, and an empty registry."""
-    publish_toy(toy, "2024-01-01", "2024-02-15")
-    copy_empty_registry(settings())
 
 
 @pytest.fixture
