@@ -55,11 +55,11 @@ def locks_that_stay() -> None:
 
 
 def files_that_stay() -> None:
-    """A stage keeps its notes beside the lake, and removes them at its end."""
+    """A stage keeps its notes beside the lake, each run its own, and removes them at its end."""
     real = performance.execute
 
     def execute(run: Any) -> Any:
-        notes = Path(run.settings.home_path) / "notes-of-performance"
+        notes = Path(run.settings.home_path) / f"notes-{os.getpid()}"
         notes.write_text("begun")
         result = real(run)
         notes.unlink()
