@@ -64,15 +64,14 @@ def main() -> None:
     sys.exit(any(trial[wrong] for _, trials in found.values() for trial in trials for wrong in WRONGS))
 
 
-def run(name: str, kills: int, faults: int, seed: int, plant: str = "") -> tuple[int, Trials]:
+def run(name: str, kills: int, faults: int, seed: int, plants: Iterable[str] = ()) -> tuple[int, Trials]:
     """Run the trials of a scenario. Return the number of its steps, and the trials."""
     command = [sys.executable, "-m", "tests.chaos.one", name, "--kills", str(kills), "--faults", str(faults)]
     environment = os.environ | {
         "LD_PRELOAD": str(library()),
         "PYTHONPATH": os.pathsep.join(str(PROJECT / folder) for folder in ("include", "plugins", "")),
     }
-    if plant:
-        command += ["--plant", plant]
+    command += [part for plant in plants for part in ("--plant", plant)]
     done = subprocess.run(
         [*command, "--seed", str(seed)], env=environment, cwd=PROJECT, capture_output=True, text=True, check=False
     )

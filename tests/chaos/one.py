@@ -38,13 +38,13 @@ def main() -> None:
         "--at", help="only at these steps: the beginning of what a report names, as $'cut\tlake/turns/toy.'"
     )
     parser.add_argument("--how", default=ONCE, help="how such a step goes wrong (default: %(default)s)")
-    parser.add_argument("--plant", choices=PLANTED)
+    parser.add_argument("--plant", choices=PLANTED, action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     for library in _LIBRARIES:
         importlib.import_module(library)
-    if asked.plant:
-        PLANTED[asked.plant]()
+    for plant in asked.plant:
+        PLANTED[plant]()
     scenario = SCENARIOS[asked.name]
     with tempfile.TemporaryDirectory(prefix="contrail-chaos-") as place, pytest.MonkeyPatch.context() as patch:
         folder = Path(place)

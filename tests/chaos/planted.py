@@ -9,14 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from contrail.config.settings import settings
 from contrail.errors import EngineError
 from contrail.lake import publisher
 from contrail.operations import replay
 from contrail.stages import performance
 
 
-def half_commits() -> None:
-    """The publisher commits half of the rows, then all of them."""
+def done_too_early() -> None:
+    """The publisher commits half of the rows, then all of them. And a day that has a row passes for done."""
     real = publisher.publish
 
     def publish(tables: Any, dataset: Any, rows: Any, *rest: Any, **named: Any) -> int:
@@ -24,17 +25,11 @@ def half_commits() -> None:
             real(tables, dataset, rows.slice(0, rows.num_rows // 2), *rest, **named)
         return real(tables, dataset, rows, *rest, **named)
 
-    publisher.publish = publish
-
-
-def done_too_early() -> None:
-    """And a day that has a row passes for done."""
-    half_commits()
-
     def stale(run: Any, mature: Any) -> list[date]:
         done = run.lake.partitions("performance") if run.lake.exists("performance") else ()
         return [day for day in mature if day not in done]
 
+    publisher.publish = publish
     performance._stale = stale
 
 
@@ -55,19 +50,20 @@ def locks_that_stay() -> None:
 
 
 def files_that_stay() -> None:
-    """A stage keeps its notes beside the lake, each run its own, and removes them at its end."""
-    real = performance.execute
+    """A command keeps its notes beside the lake, each run its own, and removes them at its end."""
+    real = replay.locked
 
-    def execute(run: Any) -> Any:
-        notes = Path(run.settings.home_path) / f"notes-{os.getpid()}"
+    @contextmanager
+    def locked(*of: Any) -> Iterator[None]:
+        notes = settings().home_path / f"notes-{os.getpid()}"
         notes.write_text("begun")
-        result = real(run)
+        with real(*of):
+            yield
         notes.unlink()
-        return result
 
-    performance.execute = execute
+    replay.locked = locked
 
 
 PLANTED: dict[str, Callable[[], None]] = {
-    one.__name__: one for one in (half_commits, done_too_early, locks_that_stay, files_that_stay)
+    one.__name__: one for one in (done_too_early, locks_that_stay, files_that_stay)
 }

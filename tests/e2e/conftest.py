@@ -161,12 +161,24 @@ def log_in(chromium: Browser, airflow: Embedded, tmp_path: Path) -> Iterator[Cal
 
 
 def wait_for_the_question(api: AirflowApi, run_id: str, dag_id: str = "toy__train") -> None:
-    """Wait until a run waits for an approver."""
+    """Wait until a run waits for an approver, and until Airflow's scheduler has seen the end of the process that asked.
+
+    Airflow fails a task that goes on before the scheduler has seen that end. No person answers so fast.
+    """
     end = time.monotonic() + 180
     while not any(task["state"] == "awaiting_input" for task in api.tasks(dag_id, run_id)):
         states = {task["task_id"]: task["state"] for task in api.tasks(dag_id, run_id)}
         assert time.monotonic() < end and "failed" not in states.values(), states
         time.sleep(1)
+    beats = {_heartbeat(api)}
+    while len(beats) < 3:  # the scheduler looks at ended processes before each heartbeat
+        assert time.monotonic() < end, "the scheduler has stopped"
+        time.sleep(0.5)
+        beats.add(_heartbeat(api))
+
+
+def _heartbeat(api: AirflowApi) -> str:
+    return str(api.call("GET", "monitor/health")["scheduler"]["latest_scheduler_heartbeat"])
 
 
 @pytest.fixture

@@ -73,17 +73,14 @@ def test_a_scientist_can_neither_give_nor_go_round_an_approval(airflow: Embedded
     assert scientist.wait("toy__train", run_id, lambda task: None) == "success"
     assert _champion(toy) == before
 
-    def refuse(task: dict[str, Any]) -> None:
-        # Airflow asks again after an answer that came before it had noticed that the asking process was over.
-        if task["state"] == "awaiting_input":
-            refused = {"chosen_options": ["Refuse"], "params_input": {"reason": "not now"}}
-            approver.call("PATCH", f"{run}/taskInstances/{waiting}/-1/hitlDetails", json=refused)
-
     # Cleared, it asks again, whatever lies in the XCom; and the answer counts. So it does after a run that has ended.
     again = {"dag_run_id": run_id, "task_ids": [waiting], "dry_run": False, "only_failed": False}
+    refused = {"chosen_options": ["Refuse"], "params_input": {"reason": "not now"}}
     for _ in ("marked as done", "refused"):
         scientist.call("POST", "dags/toy__train/clearTaskInstances", json=again)
-        assert scientist.wait("toy__train", run_id, refuse) == "success"
+        wait_for_the_question(scientist, run_id)
+        approver.call("PATCH", f"{run}/taskInstances/{waiting}/-1/hitlDetails", json=refused)
+        assert scientist.wait("toy__train", run_id, lambda task: None) == "success"
     assert _champion(toy) == before
 
 

@@ -2,11 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, metadata
+from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata
 from pathlib import Path
-from typing import Any
 
 from contrail.git import git
 
@@ -66,14 +65,15 @@ def licence_of(library: Library) -> str | None:
         found = metadata(library.name)
     except PackageNotFoundError:
         return None
-    return _licence(found.json) if found["Version"] == library.version else None
+    return _licence(found) if found["Version"] == library.version else None
 
 
-def _licence(said: Mapping[str, Any]) -> str | None:
-    if expression := said.get("license_expression"):
-        return str(expression)
-    classified = [one.removeprefix(_CLASSIFIER) for one in said.get("classifier", ()) if one.startswith(_CLASSIFIER)]
+def _licence(said: PackageMetadata) -> str | None:
+    if "License-Expression" in said:
+        return said["License-Expression"]
+    classifiers = said.get_all("Classifier") or []
+    classified = [one.removeprefix(_CLASSIFIER) for one in classifiers if one.startswith(_CLASSIFIER)]
     if classified:
         return ", ".join(sorted(classified))
-    first = str(said.get("license") or "").strip().partition("\n")[0]
+    first = said["License"].strip().partition("\n")[0] if "License" in said else ""
     return first if 0 < len(first) <= _LONGEST_LICENCE and first != "UNKNOWN" else None
