@@ -44,6 +44,8 @@ from contrail.lake.staged import Staged
 from contrail.lake.transactions import ThriftyTransaction
 from contrail.lake.writing import Written
 
+_MANIFESTS = 40  # from so many on, an appending commit merges them
+
 
 @dataclass(frozen=True)
 class _Audited:
@@ -292,7 +294,8 @@ def swap(
     # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
     with ThriftyTransaction(table) as transaction:
         update = transaction.update_snapshot(snapshot_properties=summary)
-        with update.overwrite() if old else update.merge_append() as producer:
+        append = update.merge_append if _has_many_manifests(table) else update.fast_append
+        with update.overwrite() if old else append() as producer:
             trying(producer.snapshot_id)
             for file in old:
                 producer.delete_data_file(file)
@@ -308,6 +311,12 @@ def swap(
     snapshot = table.current_snapshot()
     assert snapshot is not None
     return int(snapshot.snapshot_id)
+
+
+def _has_many_manifests(table: Table) -> bool:
+    """Whether merging them pays. PyIceberg would write a large one again for each small one that finds room in it."""
+    snapshot = table.current_snapshot()
+    return snapshot is not None and len(snapshot.manifests(table.io)) >= _MANIFESTS
 
 
 def give_up(tables: Tables, name: str, lost: Collection[str], days: Iterable[date], provenance: Provenance) -> int:
