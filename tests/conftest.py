@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from xdist.scheduler import LoadGroupScheduling
 
+from contrail import files
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.settings import Settings, settings
 from contrail.lake.lake import Lake
@@ -59,9 +60,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroupOrFil
     return ByGroupOrFile(config, log)
 
 
+# What a test publishes need not outlive a power cut. Nor need its catalog and MLflow's database.
+files._flush = lambda path: None
+
+
 @event.listens_for(Engine, "connect")
 def _do_not_wait_for_the_disk(connection: Any, _: object) -> None:
-    """The catalog and MLflow's database of a test need not outlive a power cut."""
     if type(connection).__module__.startswith("sqlite3"):
         connection.execute("PRAGMA synchronous = OFF")
 

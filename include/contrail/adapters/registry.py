@@ -17,7 +17,7 @@ from contrail.adapters.mlflow_store import ask_database, client, is_database, ml
 from contrail.adapters.training_runs import LoggedRun, own_run
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
-from contrail.files import folder_beside
+from contrail.files import folder_beside, on_disk
 from contrail.methods.model_package import ModelPackage
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str
         mlflow.create_registered_model(settings.stored(name))
     source = f"models:/{logged.model_id}"
     with mlflow_errors(f"register the run {logged.run_id} as a version of '{name}'"):
+        _wait_for_disk(str(mlflow.get_logged_model(logged.model_id).artifact_location))
         made = mlflow.create_model_version(
             settings.stored(name),
             source,
@@ -75,6 +76,13 @@ def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str
             model_id=logged.model_id,
         )
     return str(made.version)
+
+
+def _wait_for_disk(location: str) -> None:
+    """Wait until a model's files outlive a power cut: the registry is about to know of them."""
+    folder = Path(location.removeprefix("file://"))
+    if folder.is_dir():  # an artifact store of a server is that server's concern
+        on_disk(path for path in folder.rglob("*") if path.is_file())
 
 
 def describe_version(settings: Settings, name: str, ref: str) -> VersionInfo:

@@ -8,14 +8,20 @@ from typing import Any
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.io import FileIO
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import (
+    AddSnapshotUpdate,
     RemoveSnapshotsUpdate,
     TableRequirement,
     TableUpdate,
     ValidatableTableRequirement,
 )
+
+from contrail.files import on_disk
+from contrail.lake.data_files import is_local, local_path
 
 _KEPT = 64  # tables, each with some ten kilobytes
 
@@ -33,6 +39,12 @@ class _NamesAsLoaded(ValidatableTableRequirement):
 
 def _names(metadata: TableMetadata) -> dict[str, int]:
     return {name: ref.snapshot_id for name, ref in metadata.refs.items()}
+
+
+def _keep(table: Table, snapshot: Snapshot) -> None:
+    """Wait until the manifests that a snapshot has written are on the disk."""
+    own = [one.manifest_path for one in snapshot.manifests(table.io) if one.added_snapshot_id == snapshot.snapshot_id]
+    on_disk(local_path(one) for one in (snapshot.manifest_list, *own) if is_local(one))
 
 
 class RememberingSqlCatalog(SqlCatalog):
@@ -64,9 +76,19 @@ class RememberingSqlCatalog(SqlCatalog):
         if any(isinstance(update, RemoveSnapshotsUpdate) for update in updates):
             # A snapshot that is taken away loses its tags.
             requirements = (*requirements, _NamesAsLoaded(loaded=_names(table.metadata)))
+        for update in updates:
+            if isinstance(update, AddSnapshotUpdate):
+                _keep(table, update.snapshot)
         made = super().commit_table(table, requirements, updates)
         self._remember(Table(table.name(), made.metadata, made.metadata_location, table.io, self))
         return made
+
+    @staticmethod
+    def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:
+        """Write it, and wait for the disk: the database does so too, and must not know of a file that a power cut takes."""
+        SqlCatalog._write_metadata(metadata, io, metadata_path)
+        if is_local(metadata_path):
+            on_disk([local_path(metadata_path)])
 
     def _remember(self, table: Table) -> None:
         self._known[table.metadata_location] = table
