@@ -60,8 +60,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroupOrFil
     return ByGroupOrFile(config, log)
 
 
-# What a test publishes need not outlive a power cut. Nor need its catalog and MLflow's database.
-files._flush = lambda path: None
+def pytest_configure(config: pytest.Config) -> None:
+    """What a test publishes need not outlive a power cut. Nor need its catalog and MLflow's database, see below."""
+    files._flush = lambda path: None
 
 
 @event.listens_for(Engine, "connect")
