@@ -11,6 +11,8 @@ from contrail.frozen import Frozen
 README = "README.md"
 INTENDED_USE, LIMITS = "Intended use", "Limits"
 # A heading and what follows, up to the next one of the same level or above. A fence of code may hold lines like headings.
+# A comment is for who writes the README: it may ask what to write, and is no answer.
+_COMMENT = re.compile(r"^(```.*?^```[^\n]*$)|<!--.*?-->", re.MULTILINE | re.DOTALL)
 _PARTS = re.compile(r"^(```.*?^```[^\n]*$)|^(#{1,2})[ \t]+(.+?)[ \t#]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -28,9 +30,10 @@ class ReadmeSections(Frozen):
 
 
 def read_sections(folder: Path) -> ReadmeSections:
-    """Read the sections of a pipeline's README. Without a README both are empty."""
+    """Read the sections of a pipeline's README, without comments. Without a README both are empty."""
     path = folder / README
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    text = _COMMENT.sub(lambda one: one[1] or "", text)
     found = [one for one in _PARTS.finditer(text) if one[3]]
     ends = [*(one.start() for one in found), len(text)][1:]
     parts = {one[3].strip().lower(): text[one.end() : end].strip() for one, end in zip(found, ends, strict=True)}

@@ -28,6 +28,7 @@ def test_a_section_ends_at_the_next_heading_of_its_level_and_keeps_those_below(t
         ("## INTENDED USE\nfor crews", ("Limits",)),
         ("## Intended use\n\n## Limits\nsome", ("Intended use",)),
         ("```\n## Limits\nin a fence\n```\n## Intended use\nfor crews", ("Limits",)),
+        ("## Intended use\n<!-- Who reads it?\n\n## Limits\n-->\n## Limits\nsome", ("Intended use",)),
         ("## Intended users\nfor crews\n## No Limits\nx", ("Intended use", "Limits")),
     ],
 )

@@ -10,6 +10,7 @@ from docs.check_prose import findings
 from tests import strangers
 from tests.conftest import PROJECT
 
+from contrail.config.readme import read_sections
 from contrail.config.settings import settings
 from contrail.config.spec import PipelineSpec, load_spec
 from contrail.errors import ContrailError, DataError, SpecError
@@ -336,7 +337,12 @@ def test_what_is_written_passes_every_check(new: New, folders: Path, make: Calla
 def test_readme_has_the_headings_that_a_card_quotes_and_plain_sentences(new: New, folders: Path) -> None:
     made = new(strangers.tickets(folders / "theirs"))
     text = (made.folder / "README.md").read_text()
-    assert [line for line in text.splitlines() if line.startswith("## ")][:2] == ["## Intent", "## Limits"]
+    assert [line for line in text.splitlines() if line.startswith("## ")][:2] == ["## Intended use", "## Limits"]
+    quoted = read_sections(made.folder)
+    assert quoted.missing == ("Intended use",), "nobody has said yet what it is for"
+    assert "Write" not in quoted.limits, "what is asked of a person is no limit of the model"
+    (made.folder / "README.md").write_text(text.replace("## Intended use\n", "## Intended use\n\nFor the desk.\n"))
+    assert read_sections(made.folder).intended_use == "For the desk."
     assert findings("README.md", text) == []
 
 
