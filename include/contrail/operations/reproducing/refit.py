@@ -114,7 +114,6 @@ def _facts(asked: Asked, settings: Any, params: Values) -> Facts:
     from contrail import revision
     from contrail.config.spec import spec_hash
 
-    installed = {_plain(one.metadata["Name"]): one.version for one in metadata.distributions() if one.metadata["Name"]}
     # A package without a file is shared by libraries, of which others may be loaded.
     modules = [name for name, module in sys.modules.items() if "." not in name and getattr(module, "__file__", None)]
     owners = metadata.packages_distributions()
@@ -123,11 +122,23 @@ def _facts(asked: Asked, settings: Any, params: Values) -> Facts:
         code_hash=revision.code_hash() if hasattr(revision, "code_hash") else "",
         pipeline_hash=spec_hash(Path(asked.pipeline_file).parent),
         python=platform.python_version(),
-        installed=installed,
+        installed=installed(),
         loaded=tuple(sorted({_plain(name) for module in modules for name in owners.get(module, ())})),
         params=params,
         options={name: getattr(settings, name) for name in asked.options if hasattr(settings, name)},
     )
+
+
+def installed() -> dict[str, str]:
+    """Return the version of each library. Of one that is there twice, as in an environment over another, it is the first.
+
+    Python imports that one.
+    """
+    found: dict[str, str] = {}
+    for one in metadata.distributions():
+        if one.metadata["Name"]:
+            found.setdefault(_plain(one.metadata["Name"]), one.version)
+    return found
 
 
 def _plain(name: str) -> str:

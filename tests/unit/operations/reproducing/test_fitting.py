@@ -40,6 +40,17 @@ def test_the_facts_are_of_the_code_and_the_request_and_of_the_libraries_that_it_
     assert not [name for name in answer.facts.loaded if name.startswith(("google-", "apache-airflow"))]
 
 
+def test_of_a_library_that_is_there_twice_the_first_is_told_since_python_imports_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, version in (("own", "0.1"), ("systems", "0.2")):
+        told = tmp_path / folder / f"xgboost-{version}.dist-info" / "METADATA"
+        told.parent.mkdir(parents=True)
+        told.write_text(f"Metadata-Version: 2.1\nName: xgboost\nVersion: {version}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "own"), str(tmp_path / "systems"), *sys.path])
+    assert refit.installed()["xgboost"] == "0.1"
+
+
 def test_code_that_cannot_answer_says_why(tmp_path: Path) -> None:
     answer = answers(Path(sys.executable), CODE, asked(tmp_path, pipeline_file="gone.yaml"), tmp_path, lambda _: None)
     assert answer.facts == Facts()
