@@ -63,7 +63,7 @@ def steps_of(package: ModelPackage, name: str, value: Value | None) -> list[Step
     if not known.edges:
         return []
     ends = [end for end, count in zip(known.edges, known.histogram, strict=False) if count]
-    low, high = math.nextafter(known.edges[_OUTSIDE - 1], math.inf), known.edges[-_OUTSIDE]
+    low, high = _lowest(known.edges), known.edges[-_OUTSIDE]
     usual = sorted({low, *(end for end in ends if low <= end <= high)})
     ranks = np.cumsum(known.histogram[:-1]) / max(1, sum(known.histogram[:-1]))
 
@@ -73,6 +73,16 @@ def steps_of(package: ModelPackage, name: str, value: Value | None) -> list[Step
     own = None if value is None else float(value)
     found = [Step(name, end, end, 1.0 if own is None else abs(rank(end) - rank(own))) for end in usual if end != own]
     return sorted(found, key=lambda step: (step.size, abs(step.code - (own or 0.0))))
+
+
+def _lowest(edges: Sequence[float]) -> float:
+    """The lowest usual value. No edge has it, since a bin has its right end alone: the edge below it is a little less.
+
+    One width of the usual range lies between it and the edge before that, and above the range between the highest value and
+    the next edge. Of a sum's 17 digits the last two are its rounding.
+    """
+    lowest = float(f"{edges[_OUTSIDE - 2] + (edges[1 - _OUTSIDE] - edges[-_OUTSIDE]):.15g}")
+    return min(max(lowest, math.nextafter(edges[_OUTSIDE - 1], math.inf)), edges[_OUTSIDE])
 
 
 def flips(
