@@ -118,6 +118,8 @@ def header_of(connection: duckdb.DuckDBPyConnection, path: Path, given: Path) ->
         DataError: The file is no CSV or Parquet, or has no header.
     """
     kind = format_of(path.name.lower())
+    if _is_blank(path):
+        raise DataError(f"{given}: the file is empty")
     try:
         if kind == "parquet":
             reader, dialect = "(SELECT COLUMNS(*)::VARCHAR FROM read_parquet(getvariable('files')))", "Parquet"
@@ -125,7 +127,9 @@ def header_of(connection: duckdb.DuckDBPyConnection, path: Path, given: Path) ->
         elif kind == "csv" or path.suffix.lower() in (".txt", ".tsv"):
             reader, dialect, landed = _csv_reader(connection, path)
         else:
-            raise DataError(f"{given}: a sample is CSV or Parquet; name it .csv, .csv.gz or .parquet")
+            raise DataError(
+                f"{given}: a sample is CSV or Parquet; name it .csv, .csv.gz or .parquet, and write JSON as Parquet first"
+            )
         connection.execute("SET VARIABLE files = ?", [[str(path)]])
         names = tuple(connection.sql(f"FROM {reader} LIMIT 0").columns)
     except duckdb.Error as error:
@@ -133,6 +137,12 @@ def header_of(connection: duckdb.DuckDBPyConnection, path: Path, given: Path) ->
     if kind != "parquet" and (all(map(_VALUE.fullmatch, names)) or any(map(_DATE.search, names))):
         raise DataError(f"{given}: its first line ({', '.join(names)}) has values. Give each column a name there")
     return Header(reader, dialect, landed, names)
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether the file has nothing but blanks. DuckDB would speak of its header."""
+    with path.open("rb") as file:
+        return not file.read(1 << 16).strip()
 
 
 def _csv_reader(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, str, dict[str, str]]:
