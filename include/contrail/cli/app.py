@@ -28,6 +28,7 @@ from contrail.cli import (
     sandboxes,
     score_cards,
     stages,
+    stopped,
     tables,
     tuning,
     unexpected,
@@ -61,18 +62,24 @@ def command() -> Any:
 def main() -> None:
     """Run the command line, and print an error without its traceback, which a file keeps if nobody expected it."""
     try:
-        with machine_errors(), google_errors():
+        with stopped.stoppable(), machine_errors(), google_errors():
             if sys.argv[1:2] != ["doctor"]:  # which says itself what is wrong with them
                 settings()  # before any library is imported: it switches off their calls home
             code = command()(standalone_mode=False)  # Click returns the code of an Exit, and raises none
+        if code == stopped.INTERRUPTED:  # of Typer, which caught it
+            raise KeyboardInterrupt
         if code:
             raise SystemExit(code)
     except ContrailError as error:
         # Messages quote landed text, which may look like markup.
         printing.say(f"[red]✗[/] {type(error).__name__}: {escape(str(error))}", printing.err)
         raise SystemExit(error.exit_code) from None
-    except (typer.Abort, KeyboardInterrupt):
-        raise SystemExit(130) from None
+    except typer.Abort:  # at a question
+        raise SystemExit(stopped.INTERRUPTED) from None
+    except (stopped.Stopped, KeyboardInterrupt) as error:
+        code = stopped.TERMINATED if isinstance(error, stopped.Stopped) else stopped.INTERRUPTED
+        printing.say(f"[red]✗[/] {stopped.tell(code)}", printing.err)
+        raise SystemExit(code) from None
     except BrokenPipeError:  # `contrail query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
