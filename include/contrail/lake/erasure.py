@@ -7,7 +7,7 @@ was made of these rows counts as stale.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from pyiceberg.manifest import DataFile, ManifestEntryStatus
 from pyiceberg.table import Table
 from upath import UPath
 
+from contrail import clock
 from contrail.config.names import literal
 from contrail.errors import CommitConflictError
 from contrail.lake import (
@@ -295,7 +296,7 @@ def _remove(table: Table, location: str) -> None:
 
 def _remove_strays(tables: Tables, table: Table, found: Found, grace: timedelta) -> int:
     """Remove what no snapshot refers to: files with such rows, and the manifests that may name them."""
-    before = datetime.now(UTC) - grace
+    before = clock.ago(tables.settings.home_path, grace, UPath(table.location()))
     left = orphans.unreferenced(table, sandboxes.borrowed(tables, table))
     loose = [one for one in left if one.path.endswith(".avro")]
     old = [one for one in (*found.strays, *loose) if one.modified < before or not grace]

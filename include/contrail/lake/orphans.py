@@ -35,7 +35,9 @@ class Orphan:
     modified: datetime
 
 
-def orphans(table: Table, grace: timedelta, borrowed: Collection[str] = ()) -> list[Orphan]:
+def orphans(
+    table: Table, grace: timedelta, borrowed: Collection[str] = (), before: datetime | None = None
+) -> list[Orphan]:
     """List the files of a table that nothing refers to, and that nobody has begun to use within the grace period.
 
     Args:
@@ -43,13 +45,14 @@ def orphans(table: Table, grace: timedelta, borrowed: Collection[str] = ()) -> l
         grace: A file younger than this is kept, because a publication may be about to commit it. What the table referred
             to at any time within this period is kept too.
         borrowed: What others need of its files.
+        before: When the grace period began, by a clock that the caller trusts; by default that of this machine.
 
     Raises:
         DamagedError: when a metadata file or a manifest cannot be read, or when a file that the table needs is not in the
             listing of its folder. Nothing may be removed then.
     """
     store: AbstractFileSystem = UPath(table.location()).fs
-    before = datetime.now(UTC) - grace
+    before = before or datetime.now(UTC) - grace
     there = list(files_under(store, table.location()))
     needed = leads_to(table)
     _check_listed(store, [path for path in needed if is_own(table, path)], there)

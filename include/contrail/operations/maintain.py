@@ -7,14 +7,14 @@ and what is too old in ``retention``.
 import os
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from upath import UPath
 
+from contrail import clock
 from contrail.config.model_spec import RetentionSpec
 from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
@@ -48,7 +48,8 @@ def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run:
         EngineError: when the catalog, MLflow or a store does not answer. What went before is gone.
     """
     if retention.differences is not None and not dry_run:
-        _let_expire(lake, datetime.now(UTC) - max(timedelta(days=retention.differences), grace))
+        _let_expire(lake, _ago(lake.settings, max(timedelta(days=retention.differences), grace)))
+    before = _ago(lake.settings, grace)
     leases = Tables(lake.settings, NAMESPACE, lake.namespace)
     tables: list[tuple[Tables, str, str]] = [(lake, name, name) for name in lake.table_names()]
     if leases.exists(lake.namespace):
@@ -58,19 +59,24 @@ def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run:
         try:
             # Loaded now: an hour ago it may have been another.
             table = place.table(name)
-            found = orphans.orphans(table, grace, sandboxes.borrowed(place, table))
+            found = orphans.orphans(table, grace, sandboxes.borrowed(place, table), before)
         except DamagedError as error:
             damaged.append(str(error))
             continue
         if not dry_run:
             orphans.remove(table, found)
         yield Removed(of=of, files=len(found), size=sum(one.size for one in found))
-    yield _over("staging", lake.settings.staging / lake.namespace, grace, dry_run)
-    yield _over("tmp", UPath(lake.settings.home_path / "tmp"), grace, dry_run)
-    yield _unfinished(lake.settings, grace, dry_run)
+    yield _over("staging", lake.settings.staging / lake.namespace, before, dry_run)
+    yield _over("tmp", UPath(lake.settings.home_path / "tmp"), before, dry_run)
+    yield _unfinished(lake.settings, before, dry_run)
     yield from remove_old(lake.settings, lake.namespace, retention, grace, dry_run=dry_run)
     if damaged:
         raise DamagedError("\n".join([*damaged, f"{len(tables) - len(damaged)} other tables are done."]))
+
+
+def _ago(settings: Settings, span: timedelta) -> datetime:
+    """The moment before which all is older, by the clocks of this machine and of the store of the tables."""
+    return clock.ago(settings.home_path, span, settings.staging, UPath(settings.catalog.warehouse_uri))
 
 
 def compact(lake: Lake, *, dry_run: bool = False) -> Iterator[Removed]:
@@ -101,13 +107,13 @@ def _let_expire(lake: Lake, before: datetime) -> None:
                 lake.untag(table, tag)
 
 
-def _unfinished(settings: Settings, grace: timedelta, dry_run: bool) -> Removed:
+def _unfinished(settings: Settings, before: datetime, dry_run: bool) -> Removed:
     """Remove what killed runs left under the name of a file that is not whole. Any pipeline's may have left it."""
-    before, files, size = time.time() - grace.total_seconds(), 0, 0
+    files = size = 0
     for path in [each for folder in (settings.home_path, *_own_folders(settings)) for each in _unfinished_in(folder)]:
         with suppress(FileNotFoundError):  # its process may end now, and rename it
             inside = [each.lstat() for each in (path, *path.rglob("*"))]
-            if max(each.st_mtime for each in inside) >= before:
+            if max(each.st_mtime for each in inside) >= before.timestamp():
                 continue
             found = [each for each in inside if not stat.S_ISDIR(each.st_mode)]
             files, size = files + len(found), size + sum(each.st_size for each in found)
@@ -133,9 +139,8 @@ def _own_folders(settings: Settings) -> Iterator[Path]:
             yield Path(str(place))
 
 
-def _over(of: str, folder: UPath, grace: timedelta, dry_run: bool) -> Removed:
-    """Remove what lies in a folder of processes that wrote nothing within the grace period. Each has a part of its own."""
-    before = datetime.now(UTC) - grace
+def _over(of: str, folder: UPath, before: datetime, dry_run: bool) -> Removed:
+    """Remove what lies in a folder of processes that wrote nothing since a moment. Each has a part of its own."""
     parts: dict[str, list[orphans.Orphan]] = {}
     place = len(folder.fs._strip_protocol(str(folder)).split("/"))
     for one in orphans.files_under(folder.fs, str(folder)) if folder.exists() else ():

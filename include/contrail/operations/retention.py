@@ -6,13 +6,14 @@ pipelines share is kept as long as the most careful of them says. Files of the l
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
+from contrail import clock
 from contrail.adapters import trials
 from contrail.adapters.trials import Trial
 from contrail.adapters.unnamed_versions import md5s_of, remove_unnamed
@@ -42,23 +43,23 @@ def remove_old(
         DamagedError: when what is named cannot be read. Data versions stay then.
         EngineError: when MLflow, Git or the remote does not answer.
     """
-    yield _pages(settings, name, _before(retention.reports, grace), dry_run)
-    yield _logs(settings, name, _before(retention.logs, grace), dry_run)
-    yield _lineage(settings, name, _before(retention.logs, grace), dry_run)
-    yield _errors(settings, _before(_longest("logs"), grace), dry_run)
+    yield _pages(settings, name, _before(settings, retention.reports, grace), dry_run)
+    yield _logs(settings, name, _before(settings, retention.logs, grace), dry_run)
+    yield _lineage(settings, name, _before(settings, retention.logs, grace), dry_run)
+    yield _errors(settings, _before(settings, _longest("logs"), grace), dry_run)
     records = cache(lambda: tuple(_records(settings)))
-    if before := _before(retention.trials, grace):
+    if before := _before(settings, retention.trials, grace):
         yield _trials(settings, name, before, records, dry_run)
-        yield _trash(settings, name, datetime.now(UTC) - grace, records, dry_run)
-    if before := _before(_longest("data_versions"), grace):
+        yield _trash(settings, name, clock.ago(settings.home_path, grace), records, dry_run)
+    if before := _before(settings, _longest("data_versions"), grace):
         named = cache(lambda: (*records(), *trials.names_in(settings)))
         yield _training_sets(settings, name, before, named, dry_run)
         gone = remove_unnamed(settings, before, named, dry_run=dry_run)
         yield _removed("data versions", gone)
 
 
-def _before(days: int | None, grace: timedelta) -> datetime | None:
-    return None if days is None else datetime.now(UTC) - max(timedelta(days=days), grace)
+def _before(settings: Settings, days: int | None, grace: timedelta) -> datetime | None:
+    return None if days is None else clock.ago(settings.home_path, max(timedelta(days=days), grace))
 
 
 def _longest(key: str) -> int | None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from contrail import clock
 from contrail.adapters.machine_errors import machine_errors
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.problems import hint
@@ -137,6 +138,7 @@ def scoring(run: StageRun[StageOptions]) -> Callable[[Partitions, str], StageRes
 
 def _execute(run: StageRun[StageOptions]) -> StageResult[Any]:
     module = _stage(run.stage)
+    clock.note(run.settings.home_path)
     started = time.monotonic()
     with told(run) as events, machine_errors():
         # A change of the spec that a table cannot follow is told now, not after minutes of work.

@@ -8,7 +8,6 @@ all that went before can be made of them again.
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
+from contrail import clock
 from contrail.adapters import data_versions
 from contrail.adapters.landed_parquet import MARK
 from contrail.files import becomes, digest, remove_folder, write_whole, written_whole
@@ -170,7 +170,7 @@ def _spilled(search: Search, remove: bool) -> Iterator[Count]:
 
 def _is_over(search: Search, path: UPath) -> bool:
     """Say whether nobody has written here within the grace period."""
-    before = datetime.now(UTC) - search.grace
+    before = clock.ago(search.settings.home_path, search.grace)
     return not search.grace or all(one.modified < before for one in orphans.files_under(path.fs, str(path)))
 
 
