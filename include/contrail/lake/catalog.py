@@ -218,5 +218,6 @@ def open_catalog(settings: Settings, *, patient: bool = True) -> Catalog:
     }
     if settings.catalog.type == "rest":
         return (PatientRestCatalog if patient else RestCatalog)("contrail", **properties)
-    # SQLite raises "database is locked" when two writers meet; both retry (see conflicts).
-    return RememberingSqlCatalog("contrail", **properties)
+    # SQLite raises "database is locked" when two writers meet; both retry (see conflicts). A server may have closed an idle
+    # connection, or have started again, since the connection was last used.
+    return RememberingSqlCatalog("contrail", **{"pool_pre_ping": "true", **properties})

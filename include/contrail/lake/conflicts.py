@@ -27,12 +27,15 @@ from tenacity import (
 
 from contrail.config.settings import Settings
 from contrail.errors import CommitConflictError, EngineError
-from contrail.lake.rest_catalog import is_unanswered, wait_asked
+from contrail.lake import rest_catalog, sql_catalog
+from contrail.lake.rest_catalog import wait_asked
 
 # Writers of other machines win by chance. A writer that loses for this long meets something else.
 SECONDS = 300
 _TURN_SECONDS = 120
 _SQLITE_CONFLICTS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+# A transaction that was rolled back for another's sake (a deadlock is one), and a lock that was not to be had.
+_POSTGRES_CONFLICTS = ("40", "55P03")
 Made = TypeVar("Made")
 
 
@@ -62,6 +65,11 @@ def commit(settings: Settings, namespace: str, table: str, attempt: Callable[[],
         ) from error
 
 
+def is_unanswered(error: BaseException) -> bool:
+    """Say whether the catalog gave no answer, or one that leaves open whether it did what it was asked for."""
+    return rest_catalog.is_unanswered(error) or sql_catalog.is_away(error)
+
+
 def may_pass(error: BaseException) -> bool:
     """Say whether the same commit may pass now: another writer was first, or the catalog did not answer."""
     return is_conflict(error) or is_unanswered(error)
@@ -87,7 +95,9 @@ def is_conflict(error: BaseException) -> bool:
     if isinstance(error, OperationalError):
         # SQLite raises "database is locked" when two writers meet. Postgres names a lost race by a code of its own.
         code = getattr(error.orig, "sqlite_errorcode", None)
-        return code & 0xFF in _SQLITE_CONFLICTS if code is not None else bool(getattr(error.orig, "pgcode", None))
+        if code is not None:
+            return code & 0xFF in _SQLITE_CONFLICTS
+        return str(getattr(error.orig, "pgcode", None) or "").startswith(_POSTGRES_CONFLICTS)
     return isinstance(error, CommitFailedException | ValidationException)
 
 

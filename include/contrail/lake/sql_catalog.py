@@ -3,6 +3,8 @@
 Which catalog there is belongs to ``catalog``.
 """
 
+import re
+import sqlite3
 from collections import OrderedDict
 from typing import Any
 
@@ -19,11 +21,26 @@ from pyiceberg.table.update import (
     TableUpdate,
     ValidatableTableRequirement,
 )
+from sqlalchemy.exc import DBAPIError
 
 from contrail.files import on_disk
 from contrail.lake.data_files import is_local, local_path
 
 _KEPT = 64  # tables, each with some ten kilobytes
+# What Postgres's own client says of a server that restarts, or of a connection that was cut. It has no codes for these.
+_AWAY = re.compile(
+    "could not connect|connection (to server|already closed|timed out)|closed the connection|connection has been closed"
+    "|could not receive data|terminating connection|the database system is|could not translate host name"
+)
+_REFUSED = re.compile("authentication failed|no pg_hba.conf entry|does not exist|permission denied")
+
+
+def is_away(error: BaseException) -> bool:
+    """Say whether the catalog's database is a server that did not answer. It may have done what it was asked for."""
+    if not isinstance(error, DBAPIError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    text = str(error.orig)
+    return bool(_AWAY.search(text)) and not _REFUSED.search(text)
 
 
 class _NamesAsLoaded(ValidatableTableRequirement):

@@ -9,11 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+import psycopg2
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import OperationalError
 
 from contrail.config.settings import Settings, settings
+from contrail.errors import EngineError
 from contrail.lake import conflicts
 
 
@@ -80,6 +82,10 @@ def _database_error(message: str, code: int | None = None, pgcode: str | None = 
         (_database_error("database is locked", sqlite3.SQLITE_BUSY), True),
         (_database_error("database is locked", sqlite3.SQLITE_BUSY_SNAPSHOT), True),
         (_database_error("could not serialize access", pgcode="40001"), True),
+        (_database_error("deadlock detected", pgcode="40P01"), True),
+        (_database_error("could not obtain lock", pgcode="55P03"), True),
+        (_database_error("terminating connection", pgcode="57P01"), False),
+        (_database_error("could not extend file", pgcode="53100"), False),
         (_database_error("database or disk is full", sqlite3.SQLITE_FULL), False),
         (_database_error("attempt to write a readonly database", sqlite3.SQLITE_READONLY), False),
         (_database_error("unable to open database file", sqlite3.SQLITE_CANTOPEN), False),
@@ -89,3 +95,39 @@ def _database_error(message: str, code: int | None = None, pgcode: str | None = 
 )
 def test_only_a_lost_race_is_tried_again(error: Exception, again: bool) -> None:
     assert conflicts.is_conflict(error) is again
+
+
+@pytest.mark.parametrize(
+    ("message", "again"),
+    [
+        ("server closed the connection unexpectedly", True),
+        ("terminating connection due to administrator command", True),
+        ('connection to server at "db", port 5432 failed: Connection refused', True),
+        ('connection to server at "db" failed: FATAL:  the database system is starting up', True),
+        ('could not translate host name "db" to address', True),
+        ('connection to server at "db" failed: FATAL:  password authentication failed for user "x"', False),
+        ('connection to server at "db" failed: FATAL:  database "x" does not exist', False),
+        ("could not extend file", False),
+    ],
+)
+def test_a_database_that_is_away_is_waited_for_and_one_that_refuses_is_not(message: str, again: bool) -> None:
+    error = OperationalError("UPDATE", {}, psycopg2.OperationalError(message))
+    assert conflicts.may_pass(error) is conflicts.is_unanswered(error) is again
+
+
+def test_a_writer_whose_database_restarts_commits_when_it_is_back(
+    current: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conflicts, "_UNANSWERED", lambda _: 0.01)
+    errors = ["terminating connection due to administrator command", "the database system is starting up"]
+
+    def attempt() -> str:
+        if errors:
+            raise OperationalError("UPDATE", {}, psycopg2.OperationalError(errors.pop(0)))
+        return "done"
+
+    assert conflicts.commit(current, "shop", "items", attempt) == "done"
+    monkeypatch.setattr(conflicts, "SECONDS", 0.05)
+    errors += ["server closed the connection unexpectedly"] * 1000
+    with pytest.raises(EngineError, match=r"did not answer properly for 0\.05 seconds: .*server closed"):
+        conflicts.commit(current, "shop", "items", attempt)
