@@ -3,11 +3,13 @@
 BigQuery's refusals belong to ``bigquery_errors``.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from contrail.errors import ContrailError, EngineError, MissingInputError, SpecError
 
+_UNANSWERED = "a service did not answer"
 _FORBIDDEN = "Forbidden: "  # gcsfs raises a plain OSError for status 403; only this prefix tells
 
 
@@ -43,18 +45,18 @@ def as_ours(error: Exception) -> ContrailError | None:
             lost = isinstance(error, TransportError) or isinstance(error.__cause__, TransportError)
             unanswered = EngineError(f"Google's token server did not answer: {error}")
             return unanswered if lost or error.retryable else _refused(error)
-    if kind == "requests":  # PyIceberg lets through that the catalog could not be reached
-        from requests import ConnectionError as NoConnectionError
-        from requests import Timeout
-
-        return (
-            EngineError(f"a service did not answer: {error}")
-            if isinstance(error, NoConnectionError | Timeout)
-            else None
-        )
+    if kind in ("requests", "urllib3", "aiohttp") or type(error).__name__ == "ChecksumError":
+        return EngineError(f"{_UNANSWERED}: {error}") if _is_lost(error, kind) else None
+    if kind == "pyspark":
+        return _of_the_engine(str(error))
     if kind not in ("google", "gcsfs", "pyiceberg"):
         return None
     status = getattr(error, "code", None) or getattr(getattr(error.__cause__, "response", None), "status_code", None)
+    return _answered(status, kind, error)
+
+
+def _answered(status: object, kind: str, error: object) -> ContrailError | None:
+    """What an HTTP status means; None where a person has to look."""
     if status == 400 and kind == "pyiceberg":
         return SpecError(
             f"the catalog refused a request: {error}\nCheck the catalog's settings in the environment file."
@@ -71,7 +73,30 @@ def as_ours(error: Exception) -> ContrailError | None:
     return None
 
 
-def _refused(error: Exception) -> SpecError:
+def _is_lost(error: Exception, kind: str) -> bool:
+    """Say whether a connection failed, or ended in the middle of an answer.
+
+    PyIceberg lets through that the catalog could not be reached, and gcsfs that the store could not.
+    """
+    if kind != "requests":
+        return True
+    from requests import ConnectionError as NoConnectionError
+    from requests import Timeout
+    from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+
+    return isinstance(error, NoConnectionError | Timeout | ChunkedEncodingError | ContentDecodingError)
+
+
+def _of_the_engine(text: str) -> ContrailError | None:
+    """What the embedded engine's own client of object stores says, or None."""
+    if not (said := re.search(r"Generic (GCS|S3) error: .*", text)):
+        return None
+    found = re.search(r"status code: (\d{3})", said[0])
+    shown = said[0][:300]
+    return _answered(int(found[1]), "google", shown) if found else EngineError(f"{_UNANSWERED}: {shown}")
+
+
+def _refused(error: object) -> SpecError:
     return SpecError(
         f"Google Cloud refused the account of this process: {error}\nGive the account the missing role (terraform/ gives "
         "each account its roles). Or name another account in the environment file."

@@ -5,8 +5,10 @@ them in its own way; the kinds are few. What a service of Google says belongs to
 """
 
 import errno
+import logging
 import os
 import re
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,10 +19,16 @@ from contrail.config.pipeline import pipeline_names
 from contrail.config.settings import settings
 from contrail.errors import ContrailError, DamagedError, EngineError
 
+_NO_ANSWER = (
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH,
+)  # fmt: skip
+_NO_THREAD = "can't start new thread"
 _KEPT = "Nothing is half published: readers see whole partitions, old or new."
 _AGAIN = "Then run the same command again."
 # Libraries that pass on an error of the system, or of SQLite, in their own words.
-_PASSED_ON = ("sqlalchemy", "sqlite3", "mlflow", "pyspark", "_duckdb", "duckdb", "dvc", "grpc", "xgboost", "psycopg2")
+_PASSED_ON = (
+    "sqlalchemy", "sqlite3", "mlflow", "pyspark", "_duckdb", "duckdb", "dvc", "grpc", "xgboost", "psycopg2", "pyarrow",
+)  # fmt: skip
 _PATH = re.compile(r"""['"](?:file://)?(/[^'"]+)['"]""")
 
 
@@ -32,6 +40,7 @@ class _Kind:
     words: tuple[str, ...]
     what: str
     remedy: str
+    elsewhere: bool = False  # a service's, so that no path of this machine is at fault
 
     def fits(self, number: int | None, text: str) -> bool:
         """Say whether an error with this number or text is of this kind."""
@@ -62,7 +71,8 @@ _KINDS = (
     _Kind((errno.EMFILE, errno.ENFILE), (), "too many files are open", "Raise the limit (ulimit -n)."),
     _Kind(
         (errno.ENOMEM,),
-        ("Out of Memory Error",),  # DuckDB's, at its own limit too
+        # DuckDB's, at its own limit too; what C++ says; Arrow's; and Python's, which has no class of its own.
+        ("Out of Memory Error", "std::bad_alloc", "malloc of size", _NO_THREAD),
         "no memory is left",
         "Free memory, set memory_limit (or CONTRAIL_MEMORY_LIMIT) higher, or choose a shorter range of days.",
     ),
@@ -74,13 +84,51 @@ _KINDS = (
     ),
     _Kind((), ("unable to open database file",), "it cannot be opened", "Give this user the right to its folder."),
     _Kind(
-        (errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH),
-        ("could not connect to server", "connection to server", "server closed the connection"),
+        (socket.EAI_AGAIN, socket.EAI_NONAME, socket.EAI_FAIL),
+        ("could not translate host name", "Failed to resolve", "dns error", "Cannot connect to host"),
+        "no address is known for the name of a service",
+        "See that this machine's DNS answers, and that the environment file has the right name.",
+        elsewhere=True,
+    ),
+    _Kind(
+        (),
+        ("too many clients already", "remaining connection slots", "too many connections"),
+        "the database takes no more connections",
+        "Wait until others are closed, or let it take more.",
+        elsewhere=True,
+    ),
+    _Kind(
+        (),
+        ("deadlock detected", "could not serialize access", "lock timeout"),
+        "another process keeps a row of the database locked",
+        "Wait until it is done.",
+        elsewhere=True,
+    ),
+    _Kind(
+        _NO_ANSWER,
+        (  # of Postgres
+            "could not connect to server",
+            "connection to server",
+            "server closed the connection",
+            "terminating connection",
+            "connection already closed",
+            "SSL connection has been closed",
+            "could not receive data from server",
+            "the database system is",
+        ),
         "a service does not answer",
         "See that it runs and can be reached.",
+        elsewhere=True,
     ),
 )
+_TALKATIVE = ("asyncio", "gcsfs", "mlflow.store.db.utils", "sqlalchemy.pool")
 _BROKEN = ("database disk image is malformed", "file is not a database")
+
+
+def quiet_libraries() -> None:
+    """Let an error be said once. These libraries also log the trace of what they raise, in their own words."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -114,13 +162,15 @@ def as_ours(error: BaseException) -> ContrailError | None:
 def _translated(error: BaseException) -> ContrailError | None:
     text = str(error)
     number = _number(error)
-    if not isinstance(error, OSError | MemoryError) and type(error).__module__.split(".")[0] not in _PASSED_ON:
+    known = isinstance(error, OSError | MemoryError) or type(error).__module__.split(".")[0] in _PASSED_ON
+    if not known and _NO_THREAD not in text:
         return None
     if any(word in text for word in _BROKEN):
         return _broken_database(text)
     for kind in _KINDS:
         if kind.fits(number, text):
-            return EngineError(f"{_where(error)}: {kind.what} ({_first_line(text)}).\n{_KEPT} {kind.remedy} {_AGAIN}")
+            where = "" if kind.elsewhere else f"{_where(error)}: "
+            return EngineError(f"{where}{kind.what} ({_first_line(text)}).\n{_KEPT} {kind.remedy} {_AGAIN}")
     if isinstance(error, FileNotFoundError):
         return DamagedError(
             f"{_where(error)} is missing ({_first_line(text)}).\n{_KEPT} Put it back from a backup. To see what else is "

@@ -10,7 +10,7 @@ from rich.markup import escape
 from typer.main import get_command
 
 from contrail.adapters.google_errors import google_errors
-from contrail.adapters.machine_errors import machine_errors
+from contrail.adapters.machine_errors import machine_errors, quiet_libraries
 from contrail.cli import (
     backfills,
     bills,
@@ -61,6 +61,7 @@ def command() -> Any:
 
 def main() -> None:
     """Run the command line, and print an error without its traceback, which a file keeps if nobody expected it."""
+    quiet_libraries()
     try:
         with stopped.stoppable(), machine_errors(), google_errors():
             if sys.argv[1:2] != ["doctor"]:  # which says itself what is wrong with them

@@ -1,12 +1,14 @@
 """Errors of Google's libraries become errors of ours."""
 
+import aiohttp
 import pytest
 import requests
-from gcsfs.retry import HttpError, validate_response
+from gcsfs.retry import ChecksumError, HttpError, validate_response
 from google.api_core import exceptions as google
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 from pyiceberg.catalog.rest.response import _handle_non_200_response
 from pyiceberg.exceptions import RESTError
+from pyspark.errors import PySparkException
 
 from contrail.adapters.google_errors import google_errors
 from contrail.errors import CommitConflictError, ContrailError, EngineError, MissingInputError, SpecError
@@ -38,6 +40,13 @@ def of_the_catalog(code: int) -> Exception:
     return raised.value
 
 
+def of_the_engine(answer: str) -> Exception:
+    """As the embedded engine words an answer of the object store."""
+    return PySparkException(
+        f"Generic GCS error: Error performing GET http://store/x in 1ms - status code: {answer}: no"
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
@@ -53,6 +62,14 @@ def of_the_catalog(code: int) -> Exception:
         (HttpError({"code": 401, "message": "who"}), SpecError, "refused the account"),
         (HttpError({"code": 429, "message": "slow down"}), EngineError, "quota"),
         (HttpError({"code": 503, "message": "later"}), EngineError, "did not answer"),
+        (requests.exceptions.ChunkedEncodingError("cut"), EngineError, "did not answer"),
+        (aiohttp.ClientPayloadError("Response payload is not completed"), EngineError, "did not answer"),
+        (aiohttp.ServerDisconnectedError(), EngineError, "did not answer"),
+        (ChecksumError("other bytes"), EngineError, "did not answer"),
+        (of_the_engine("503 Service Unavailable"), EngineError, "did not answer"),
+        (of_the_engine("429 Too Many Requests"), EngineError, "quota"),
+        (of_the_engine("403 Forbidden"), SpecError, "refused the account"),
+        (PySparkException("Generic GCS error: error sending request for url"), EngineError, "did not answer"),
         (google.PermissionDenied("biglake.tables.get"), SpecError, "biglake.tables.get"),
         (google.NotFound("catalog lake"), MissingInputError, "catalog lake"),
         (google.ResourceExhausted("reads"), EngineError, "quota"),
@@ -72,7 +89,16 @@ def test_it_says_whether_a_retry_may_help_and_what_the_service_said(
     assert raised.value.__cause__ is error
 
 
-@pytest.mark.parametrize("error", [CommitConflictError("lost"), ValueError("x"), OSError("disk"), google.Conflict("x")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        CommitConflictError("lost"),
+        ValueError("x"),
+        OSError("disk"),
+        google.Conflict("x"),
+        PySparkException("no column x"),
+    ],
+)
 def test_everything_else_stays_as_it_is(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, google_errors():
         raise error

@@ -1,6 +1,7 @@
 """Faults of the machine end a stage with a short message and a status that says whether a retry can help."""
 
 import errno
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import psycopg2
+import pyarrow as pa
 import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
@@ -25,6 +28,10 @@ def _passed_on(message: str, code: int) -> Exception:
     error = sqlite3.OperationalError(message)
     error.sqlite_errorcode = code
     return OperationalError("INSERT", {}, error)
+
+
+def _of_postgres(message: str) -> Exception:
+    return OperationalError("UPDATE", {}, psycopg2.OperationalError(message))
 
 
 def _wrapped(error: Exception) -> Exception:
@@ -66,6 +73,23 @@ def _of_duckdb() -> Exception:
         (FileNotFoundError("/data/x.parquet"), DamagedError, "is missing"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), EngineError, "a service does not answer"),
         (TimeoutError("timed out"), EngineError, "a service does not answer"),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), EngineError, "^no address is known for the name"),
+        (
+            _of_postgres('could not translate host name "db" to address'),
+            EngineError,
+            "^no address is known for the name",
+        ),
+        (_of_postgres("server closed the connection unexpectedly"), EngineError, "^a service does not answer"),
+        (
+            _of_postgres("terminating connection due to administrator command"),
+            EngineError,
+            "^a service does not answer",
+        ),
+        (_of_postgres("FATAL:  the database system is starting up"), EngineError, "^a service does not answer"),
+        (_of_postgres("FATAL:  sorry, too many clients already"), EngineError, "^the database takes no more"),
+        (_of_postgres("deadlock detected"), EngineError, "^another process keeps a row"),
+        (RuntimeError("can't start new thread"), EngineError, "no memory is left"),
+        (pa.ArrowMemoryError("malloc of size 1 failed"), EngineError, "no memory is left"),
         (_passed_on("database or disk is full", sqlite3.SQLITE_FULL), EngineError, "no room is left"),
         (_passed_on("database is locked", sqlite3.SQLITE_BUSY), EngineError, "another process keeps it locked"),
         (_passed_on("attempt to write a readonly database", 8), EngineError, "it can only be read"),
@@ -83,7 +107,13 @@ def test_each_fault_has_its_kind_place_and_remedy(
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("No space left on device"), KeyError("x"), BrokenPipeError(errno.EPIPE, "Broken pipe")]
+    "error",
+    [
+        ValueError("No space left on device"),
+        RuntimeError("deadlock detected"),
+        KeyError("x"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+    ],
 )
 def test_other_errors_stay_as_they_are(home: Path, error: Exception) -> None:
     with pytest.raises(type(error)), machine_errors():
