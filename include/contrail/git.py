@@ -11,6 +11,9 @@ from pathlib import Path
 _OURS = ("-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 # Git gives them to its hooks. They would lead to another repository than the project's.
 _OF_HOOKS = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"})
+# `git status` writes what it has seen into the index, under a lock. A command that is killed then would leave the lock, and
+# no commit of the person could be made.
+_READS_ONLY = {"GIT_OPTIONAL_LOCKS": "0"}
 _NO_COMMAND = 127  # as a shell says it
 
 
@@ -24,7 +27,7 @@ def git(folder: Path, *arguments: str, given: str = "") -> "subprocess.Completed
         arguments: Git's command and its arguments.
         given: What git reads from its input.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS} | _READS_ONLY
     command = ["git", *_OURS, "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, input=given.encode(), capture_output=True, check=False, env=environment)

@@ -1,5 +1,6 @@
 """Git is asked the same way by all who ask it: in another user's repository, from a hook, and where there is none."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,3 +62,14 @@ def test_nothing_of_the_repository_runs(project: Path) -> None:
     subprocess.run(["git", "-C", str(project), "config", "core.fsmonitor", str(watcher)], check=True)
     assert revision.uncommitted(project) == []
     assert not ran.exists()
+
+
+def test_asking_takes_no_lock_that_a_killed_command_would_leave(project: Path) -> None:
+    """Git writes the times of files that it has looked at into its index, unless it is told not to."""
+    index, file = project / ".git" / "index", project / "requirements.txt"
+    os.utime(file, (1_000_000_000, 1_000_000_000))
+    before = index.read_bytes()
+    assert git.git(project, "status", "--porcelain").returncode == 0
+    assert index.read_bytes() == before
+    subprocess.run(["git", "-C", str(project), "status"], check=True, capture_output=True)
+    assert index.read_bytes() != before, "git itself would have written"
