@@ -20,6 +20,10 @@ _PATIENCE_S = 120.0
 _POLL_S = 0.005
 
 
+def _nothing() -> None:
+    """There is nothing else."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended: its exit code (negative: the signal; None: it never ended), and what it said."""
@@ -39,14 +43,21 @@ class Trap:
     at: int = 0
     torn: bool = False
     error: int = 0
+    signal: int = 0
 
 
 class Arena:
     """A home of one pipeline below ``folder``, as ``fill`` leaves it; ``restore`` brings it back."""
 
-    def __init__(self, folder: Path, pipeline: str, pipelines: Path, project: Path) -> None:
-        self.folder, self.pipeline = folder, pipeline
+    def __init__(
+        self, folder: Path, pipeline: str, pipelines: Path, project: Path, patience: float = _PATIENCE_S
+    ) -> None:
+        self.folder, self.pipeline, self._patience = folder, pipeline, patience
         self.home, self._copy = folder / "home", folder / "copy"
+        # What else is kept and brought back with the home.
+        self.kept: Callable[[], None] = _nothing
+        self.restored: Callable[[], None] = _nothing
+        self.servers: Any = None
         os.environ |= {
             "CONTRAIL_HOME": str(self.home),
             "CONTRAIL_PROJECT": str(project),
@@ -58,10 +69,11 @@ class Arena:
 
     def fill(self, fill: Callable[[], None]) -> None:
         """Fill the home, and keep a copy of it."""
-        self.home.mkdir(parents=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         ended = self.ends(self.starts(fill))
         assert ended.code == 0, ended.said
         shutil.copytree(self.home, self._copy, symlinks=True)
+        self.kept()
 
     def filled_in(self, line: str) -> str:
         """Put the folder, and the snapshot that ``fill`` has written beside the home, into a command."""
@@ -72,14 +84,27 @@ class Arena:
         """Make the home as ``fill`` left it. What a lake holds names files by their whole paths: so it keeps its place."""
         shutil.rmtree(self.home)
         shutil.copytree(self._copy, self.home, symlinks=True)
+        self.restored()
 
-    def run(self, line: str, trap: Trap | None = None, log: Path | None = None) -> Ended:
-        """Run a command of the shell to its end."""
-        return self.ends(self.begin(line, trap, log))
+    def run(
+        self, line: str, trap: Trap | None = None, log: Path | None = None, inside: Callable[[], None] | None = None
+    ) -> Ended:
+        """Run a command of the shell to its end. ``inside`` is called in its process before."""
+        return self.ends(self.begin(line, trap, log, inside))
 
-    def begin(self, line: str, trap: Trap | None = None, log: Path | None = None) -> "Running":
-        """Start a command of the shell."""
-        return self.starts(lambda: sys.exit(exit_of(line)), trap, log)
+    def begin(
+        self, line: str, trap: Trap | None = None, log: Path | None = None, inside: Callable[[], None] | None = None
+    ) -> "Running":
+        """Start a command of the shell, or several with ``&&`` between them."""
+
+        def act() -> None:
+            if inside:
+                inside()
+            for one in line.split(" && "):
+                if code := exit_of(one):
+                    sys.exit(code)
+
+        return self.starts(act, trap, log)
 
     def look(self, watch: Callable[[str], Observed]) -> Observed:
         """Look at the home, in a process of its own."""
@@ -97,10 +122,9 @@ class Arena:
             os.setpgid(child, child)
         return Running(child, said)
 
-    @staticmethod
-    def ends(running: "Running") -> Ended:
+    def ends(self, running: "Running") -> Ended:
         """Wait for its end, or kill it when it does not end."""
-        until = time.monotonic() + _PATIENCE_S
+        until = time.monotonic() + self._patience
         code: int | None = None
         while True:
             ended, status = os.waitpid(running.process, os.WNOHANG)
@@ -139,7 +163,7 @@ def _child(act: Callable[[], Any], said: Path, home: Path, trap: Trap | None, lo
         lines = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC) if log else -1
         if trap or log:
             trap = trap or Trap()
-            arm(home, at=trap.at, torn=trap.torn, error=trap.error, log=lines)
+            arm(home, at=trap.at, torn=trap.torn, error=trap.error, signal=trap.signal, log=lines)
         act()
         code = 0
     except SystemExit as ended:

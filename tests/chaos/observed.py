@@ -18,6 +18,8 @@ from contrail.operations.status import partition_status
 
 # A UUID, a digest, a number, and the random end of a temporary name.
 _VARIES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{6,}|\d+|(?<=[._-])[A-Za-z0-9_]{8}(?=/|$)")
+# The pages of the newest validation, which the next one replaces.
+_REPLACED = "great_expectations"
 # Whoever reads it makes what is missing again, so it may be behind.
 _CACHES = ("drift_profiles",)
 Rows = dict[str, list[Any]]
@@ -80,7 +82,7 @@ def files(name: str) -> Observed:
     kinds = {
         kind_of(str(path.relative_to(home)))
         for path in home.rglob("*")
-        if path.is_file() and "warehouse" not in path.parts
+        if path.is_file() and not {"warehouse", _REPLACED}.intersection(path.parts)
     }
     lake = Lake(settings(), name)
     left = [str(one) for table in lake.table_names() for one in unreferenced(lake.table(table))]

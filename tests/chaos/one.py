@@ -28,6 +28,12 @@ _LIBRARIES = (
 )
 
 
+def load_libraries() -> None:
+    """Load what the commands need, for their processes to share."""
+    for library in _LIBRARIES:
+        importlib.import_module(library)
+
+
 def main() -> None:
     """Make the trials, and print each as a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -41,8 +47,7 @@ def main() -> None:
     parser.add_argument("--plant", choices=PLANTED, action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    for library in _LIBRARIES:
-        importlib.import_module(library)
+    load_libraries()
     for plant in asked.plant:
         PLANTED[plant]()
     scenario = SCENARIOS[asked.name]

@@ -21,7 +21,7 @@ static char root[PATH_MAX];
 static size_t root_length;
 static _Atomic long seen;
 static long kill_at;
-static int torn, fails_with, log_fd = -1;
+static int torn, fails_with, sends, log_fd = -1;
 static _Atomic int armed;
 
 #define REAL(name) ((__typeof__(&name))real(#name))
@@ -29,14 +29,16 @@ static _Atomic int armed;
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
 
 /* Steps below `folder` count from now on. At step `at` (from 1; 0: never) the process group dies, or, with an `error`
- * that is not 0, this step and all later ones fail with it. Each step becomes a line of `log`. */
-void steps_arm(const char *folder, long at, int half, int error, int log) {
+ * that is not 0, this step and all later ones fail with it. With a `signal` that is not 0 this process gets it before the
+ * step, which goes on. Each step becomes a line of `log`. */
+void steps_arm(const char *folder, long at, int half, int error, int signal, int log) {
     snprintf(root, sizeof root, "%s/", folder);
     root_length = strlen(root);
     seen = 0;
     kill_at = at;
     torn = half;
     fails_with = error;
+    sends = signal;
     log_fd = log;
     armed = 1;
 }
@@ -65,6 +67,10 @@ static int step(const char *what, const char *path, int write_call) {
         return -1;
     }
     if (now > kill_at) return 0;
+    if (sends) {
+        kill(getpid(), sends);
+        return 0;
+    }
     if (torn && write_call) return 1;
     die();
     return 0;

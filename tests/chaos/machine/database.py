@@ -1,0 +1,157 @@
+"""Postgres with the catalog, which restarts, cuts connections and rolls transactions back in the middle of a commit."""
+
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import psycopg2
+
+from tests.chaos.arena import Arena
+from tests.chaos.disturbed import Disturbance, nothing
+from tests.chaos.machine.services import usual
+from tests.servers import Servers
+
+_COPY = "iceberg_copy"
+# The n-th change of a table's place, from the first that goes wrong to the last.
+_TRIGGER = """
+CREATE SEQUENCE changes;
+CREATE FUNCTION goes_wrong() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  IF nextval('changes') BETWEEN {first} AND {last} THEN {fault}; END IF;
+  RETURN NEW;
+END $$;
+GRANT ALL ON SEQUENCE changes TO contrail;
+CREATE {kind} TRIGGER goes_wrong {when} UPDATE ON iceberg_tables {deferred} FOR EACH ROW EXECUTE FUNCTION goes_wrong();
+"""
+_BEFORE = {"kind": "", "when": "BEFORE", "deferred": ""}
+_AT_COMMIT = {"kind": "CONSTRAINT", "when": "AFTER", "deferred": "DEFERRABLE INITIALLY DEFERRED"}
+_CUT = "PERFORM pg_terminate_backend(pg_backend_pid())"
+
+
+@contextmanager
+def postgres(arena: Arena) -> Iterator[None]:
+    """Serve the catalog's database, which is brought back as the home is."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]  # Debian keeps them out of PATH
+    # Not the arena's own folder, which only its owner may enter: Postgres is another user.
+    with tempfile.TemporaryDirectory(prefix="contrail-servers-", dir="/tmp") as folder:
+        servers = Servers(Path(folder))
+        with servers.running(programs):
+            arena.servers = servers
+            os.environ |= usual(str(arena.home)) | {
+                "CONTRAIL_CATALOG_URI": f"postgresql+psycopg2://contrail@127.0.0.1:{servers.postgres_port}/iceberg",
+                "PGPASSWORD": servers.secrets["CONTRAIL_DB_PASSWORD"],
+            }
+            arena.kept = lambda: _copy(servers, "iceberg", _COPY)
+            arena.restored = lambda: _copy(servers, _COPY, "iceberg")
+            yield
+
+
+def _copy(servers: Servers, old: str, new: str) -> None:
+    _run(servers, "postgres", f"DROP DATABASE IF EXISTS {new} WITH (FORCE)")
+    _run(servers, "postgres", f"CREATE DATABASE {new} TEMPLATE {old} OWNER contrail")
+
+
+def _run(servers: Servers, database: str, text: str) -> None:
+    password, port = servers.secrets["POSTGRES_PASSWORD"], servers.postgres_port
+    connection = psycopg2.connect(user="postgres", password=password, host="127.0.0.1", port=port, dbname=database)
+    connection.autocommit = True  # a database is made outside of any transaction
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(text)
+    finally:
+        connection.close()
+
+
+Around = Callable[[Arena], AbstractContextManager[None]]
+
+
+def _trigger(fault: str, first: int, last: int, place: dict[str, str]) -> Around:
+    @contextmanager
+    def around(arena: Arena) -> Iterator[None]:
+        _run(arena.servers, "iceberg", _TRIGGER.format(fault=fault, first=first, last=last, **place))
+        try:
+            yield
+        finally:
+            _run(arena.servers, "iceberg", "DROP FUNCTION goes_wrong CASCADE; DROP SEQUENCE changes")
+
+    return around
+
+
+def _code(code: str) -> str:
+    return f"RAISE EXCEPTION 'planned: {code}' USING ERRCODE = '{code}'"
+
+
+def _crash(seconds: float) -> Around:
+    """One of the server's processes dies, so that it closes all connections, recovers and starts again."""
+
+    @contextmanager
+    def around(arena: Arena) -> Iterator[None]:
+        ended = threading.Event()
+
+        def crash() -> None:
+            while not ended.wait(seconds):
+                with suppress(psycopg2.Error, ProcessLookupError):
+                    found = arena.servers.query(
+                        "postgres", "postgres", "SELECT pid FROM pg_stat_activity WHERE usename = 'contrail'"
+                    )
+                    for (pid,) in found[:1]:
+                        os.kill(pid, signal.SIGKILL)
+
+        crasher = threading.Thread(target=crash)
+        crasher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            crasher.join()
+
+    return around
+
+
+@contextmanager
+def _full(arena: Arena) -> Iterator[None]:
+    """The role may have no connection."""
+    _run(arena.servers, "postgres", "ALTER DATABASE iceberg CONNECTION LIMIT 0")
+    try:
+        yield
+    finally:
+        _run(arena.servers, "postgres", "ALTER DATABASE iceberg CONNECTION LIMIT -1")
+
+
+def _impatient() -> None:
+    """Let a writer give up after seconds, not minutes."""
+    from contrail.lake import conflicts
+
+    conflicts.SECONDS = 4
+
+
+def is_there() -> bool:
+    """Say whether this machine has Postgres and Redis."""
+    return bool([*Path("/usr/lib/postgresql").glob("*/bin/postgres")]) and shutil.which("redis-server") is not None
+
+
+FAULTS = (
+    *(
+        Disturbance(
+            f"{name} at change {first} to {last}",
+            _impatient if last > 100 else nothing,
+            around=_trigger(fault, first, last, place),
+        )
+        for name, fault, place in (
+            ("deadlock", _code("40P01"), _BEFORE),
+            ("serialization failure on commit", _code("40001"), _AT_COMMIT),
+            ("connection cut", _CUT, _BEFORE),
+            ("connection cut on commit", _CUT, _AT_COMMIT),
+            ("disk full", _code("53100"), _BEFORE),
+            ("shutting down", _code("57P01"), _BEFORE),
+        )
+        for first, last in ((2, 4), (3, 10_000))
+    ),
+    *(Disturbance(f"a crash each {seconds} s", around=_crash(seconds)) for seconds in (0.3, 1.0, 3.0)),
+    Disturbance("no connection left", around=_full),
+)
