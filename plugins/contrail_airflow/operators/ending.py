@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -12,6 +13,14 @@ RETRYABLE = CommitConflictError.exit_code
 SHOWN_LINES = 12
 _DECIDES = "promote"  # the one stage that may refuse what it was asked for
 _ERROR_MARK = "✗"  # Contrail's own error begins with it; progress comes before the error
+
+
+# Whoever ends a process because no memory is left sends the first. A library that gets none ends by the others.
+_NO_MEMORY = (
+    "Often no memory was left: see the kernel's log (dmesg), give the process more, set CONTRAIL_MEMORY_LIMIT lower, or "
+    "choose a shorter range of days. Its last lines:"
+)
+_REMEDIES = dict.fromkeys((signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS), _NO_MEMORY)
 
 
 class StageStopped(SystemExit):
@@ -83,8 +92,20 @@ def fail(verb: str, code: int, lines: Sequence[str], link: str = "") -> NoReturn
     marked = [i for i, line in enumerate(lines) if line.startswith(_ERROR_MARK)]
     # Libraries may print more after the error, when the process ends.
     shown = lines[marked[-1] :][:SHOWN_LINES] if marked else lines[-SHOWN_LINES:]
-    said = "\n".join([*shown, *([link] if link else [])])
+    ended = _ended_by(code) if not marked else None
+    said = "\n".join([*([ended] if ended else []), *shown, *([link] if link else [])])
     _raise(verb, code, said, again=code == RETRYABLE or code < 0 or code > 128)
+
+
+def _ended_by(code: int) -> str | None:
+    """Say which signal ended a process that could not say anything itself; None: it ended by itself."""
+    number = -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return None
+    remedy = _REMEDIES.get(number, "Its last lines:")
+    return f"the process was ended by {name}, and could not say why. Nothing is half published. {remedy}"
 
 
 def stop(verb: str, again: bool, said: str, log: logging.Logger, code: int = 1) -> NoReturn:

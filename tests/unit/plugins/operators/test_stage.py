@@ -188,6 +188,11 @@ def test_an_error_that_would_come_again_is_not_retried(run: Any, error: type[Con
 def test_a_killed_stage_is_retried(run: Any) -> None:
     with pytest.raises(StageStopped) as raised:
         run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(StageStopped, match=r"(?s)ended by SIGABRT.*Often no memory was left.*reading rows"):
+        run("import os, sys; print('reading rows', file=sys.stderr, flush=True); os.abort()")
+    with pytest.raises(StageStopped) as stopped:
+        run("import sys; print('✗ stopped by SIGTERM, before its end.', file=sys.stderr); sys.exit(143)")
+    assert stopped.value.said == "✗ stopped by SIGTERM, before its end."
     assert not isinstance(raised.value, StageRefused)
 
 
