@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.chaos.arena import Arena
 from tests.chaos.disturbed import Disturbance
-from tests.chaos.machine import clocks, database, day, limits, services, store
+from tests.chaos.machine import airflow, clocks, database, day, limits, services, store
 from tests.chaos.scenarios import SCENARIOS, Scenario
 from tests.chaos.trials import Trial, Trials
 
@@ -34,6 +34,7 @@ class Kind:
         environment: The environment file of its homes; empty for ``dev``.
         around: Is entered before the home is filled.
         patience: So many seconds a command may take.
+        own: Makes the trials of a kind that is no command's.
     """
 
     scenarios: Sequence[Scenario]
@@ -41,6 +42,7 @@ class Kind:
     environment: str = ""
     around: Callable[[Arena], AbstractContextManager[None]] = _nowhere
     patience: float = 120
+    own: Callable[[], Iterator[Trial]] | None = None
 
 
 KINDS = {
@@ -54,6 +56,7 @@ KINDS = {
     "services gone": Kind([_SHORT, _TRAIN], services.FAULTS, services.ENVIRONMENT, _usual, 600),
     "catalog database": Kind([_SHORT], database.FAULTS, services.ENVIRONMENT, database.postgres, 600),
     "object store": Kind([_DAY], store.FAULTS, store.ENVIRONMENT, store.store, 600),
+    "airflow": Kind([], own=airflow.days_with_losses),
 }
 
 

@@ -59,6 +59,12 @@ MEMORY = tuple(
     Disturbance(f"{more} MB left", memory_limit(more), ends=_ABORTED, message=False) for more in (8, 32, 96, 192, 384)
 )
 FILES = (
-    *(Disturbance(f"files of {size} kB", file_limit(size), says="no room is left") for size in (1, 4, 12, 40)),
-    *(Disturbance(f"{most} open files", few_files(most), says="too many files") for most in (12, 24, 48)),
+    *(
+        Disturbance(f"files of {size} kB", file_limit(size), says="no room is left|disk I/O error")
+        for size in (1, 4, 12, 40)
+    ),
+    *(
+        Disturbance(f"{most} open files", few_files(most), says="too many files|cannot be opened|unable to open")
+        for most in (12, 24, 48)
+    ),
 )

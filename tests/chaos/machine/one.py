@@ -29,6 +29,8 @@ def main() -> None:
     asked = parser.parse_args()
     load_libraries()
     kind = KINDS[asked.name]
+    for trial in kind.own() if kind.own else ():
+        print(json.dumps(trial.as_dict()), flush=True)
     kind = replace(kind, faults=[one for one in kind.faults if re.search(asked.how, one.how)])
     for scenario in kind.scenarios:
         if not re.search(asked.only, scenario.name):

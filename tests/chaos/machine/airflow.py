@@ -1,0 +1,123 @@
+"""Airflow on Postgres with two Celery workers, which loses one of its parts during each day of a job.
+
+Another one takes the place of a lost part, as Compose would start it again.
+"""
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from contrail.config.pipeline import load_pipeline
+from contrail.config.settings import settings
+from contrail_airflow.local import main_job
+from contrail_airflow.local.main_job import MainJob, make_plan
+from tests.chaos.trials import Trial
+from tests.conftest import PROJECT, TOY_PIPELINES, Toy
+from tests.integration.test_several_workers import run_stages
+from tests.servers import WORKERS, Servers, SeveralWorkers
+
+_DATABASE = "database"
+PARTS = ("scheduler", "dag-processor", "triggerer", "api-server", WORKERS[0], _DATABASE)
+_ROWS = "SELECT partition_date, parcel, round(probability, 12), reason_1 FROM predictions ORDER BY ALL"
+
+
+class Losses(threading.Thread):
+    """Loses a part while a stage of its day runs; ``lost`` has the parts and the stages."""
+
+    def __init__(self, airflow: SeveralWorkers, parts: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.airflow, self.left = airflow, parts
+        self.lost: dict[str, str] = {}
+
+    def run(self) -> None:
+        while self.left:
+            for day, part in list(self.left.items()):
+                if found := self.airflow.stage_of_worker({day}):
+                    self._lose(part)
+                    self.lost[day] = found[1]
+                    del self.left[day]
+            time.sleep(0.1)
+
+    def _lose(self, part: str) -> None:
+        if part != _DATABASE:
+            self.airflow.replace(part)
+            return
+        # A process of the server dies, so the server closes every connection, recovers and starts again.
+        query = "SELECT pid FROM pg_stat_activity WHERE usename = 'airflow'"
+        with suppress(psycopg2.Error, ProcessLookupError):
+            os.kill(self.airflow.servers.query("postgres", "postgres", query)[0][0], signal.SIGKILL)
+
+
+def days_with_losses(parts: tuple[str, ...] = PARTS) -> Iterator[Trial]:
+    """Run as many days as there are parts, each of which is lost during one of them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="contrail-airflow-", dir="/tmp") as place,
+        tempfile.TemporaryDirectory(prefix="contrail-servers-", dir="/tmp") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        servers = Servers(Path(folder))
+        with servers.running(sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]):
+            yield from _days(servers, Path(place), patch, parts)
+
+
+def _days(servers: Servers, place: Path, patch: pytest.MonkeyPatch, parts: tuple[str, ...]) -> Iterator[Trial]:
+    patch.setattr(main_job, "DAILY_DAYS", len(parts))
+    patch.setenv("CONTRAIL_PIPELINES", str(TOY_PIPELINES))
+    patch.setenv("CONTRAIL_HOME", str(place / "calm"))
+    settings.cache_clear()
+    pipeline = load_pipeline("toy")
+    plan = make_plan(pipeline)
+    calm = Toy(pipeline, settings())
+    run_stages(calm, plan, plan.daily.end)
+    wanted = calm.sql(_ROWS)
+    for name, value in {
+        "CONTRAIL_ENV": "compose",
+        "CONTRAIL_HOME": str(place / "shared"),
+        "CONTRAIL_DAGS": str(PROJECT / "tests" / "dags"),
+        "CONTRAIL_DATABASE_HOST": f"127.0.0.1:{servers.postgres_port}",
+        "PGPASSWORD": servers.secrets["CONTRAIL_DB_PASSWORD"],
+    }.items():
+        patch.setenv(name, value)
+    settings.cache_clear()
+    shared = Toy(pipeline, settings())
+    run_stages(shared, plan, plan.stretch.end)
+    job = MainJob(pipeline)
+    job.embedded = airflow = SeveralWorkers(settings(), servers)
+    days = {str(plan.daily.start + timedelta(days=number)): part for number, part in enumerate(parts)}
+    losses = Losses(airflow, dict(days))
+    losses.start()
+    stopped = ""
+    try:
+        job.run()
+    except Exception as error:
+        stopped = f"{type(error).__name__}: {str(error)[-1500:]}"
+    finally:
+        airflow.stop()
+    runs = servers.query("airflow", "airflow", "SELECT dag_id, run_id, state FROM dag_run WHERE state <> 'success'")
+    yield from _told(days, losses.lost, wanted, shared.sql(_ROWS), stopped or "; ".join(map(str, runs)))
+
+
+def _told(
+    days: dict[str, str], lost: dict[str, str], wanted: list[tuple[Any, ...]], found: list[tuple[Any, ...]], wrong: str
+) -> Iterator[Trial]:
+    for number, (day, part) in enumerate(days.items()):
+        trial = Trial("a day through Airflow", f"{part} lost", number, lost.get(day, ""))
+        rows, right = (Counter(row[1:] for row in all_rows if str(row[0]) == day) for all_rows in (found, wanted))
+        trial.lost += [str(row) for row in [*(right - rows)][:3]]
+        trial.doubled += [str(row) for row in [*(rows - right)][:3]]
+        if day not in lost:
+            trial.other.append("it was not lost: no stage of the day was seen")
+        if wrong and (number == len(days) - 1 or trial.lost):
+            trial.blocked.append(wrong)
+        yield trial
