@@ -17,7 +17,7 @@ from pathlib import Path
 
 from contrail.config.pipeline import pipeline_names
 from contrail.config.settings import settings
-from contrail.errors import ContrailError, DamagedError, EngineError
+from contrail.errors import ContrailError, DamagedError, EngineError, SpecError
 
 _NO_ANSWER = (
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH,
@@ -122,6 +122,11 @@ _KINDS = (
     ),
 )
 _TALKATIVE = ("asyncio", "gcsfs", "mlflow.store.db.utils", "sqlalchemy.pool")
+# Codes of Postgres, as the system's own numbers.
+_OF_POSTGRES = {"53100": errno.ENOSPC, "53200": errno.ENOMEM, "58030": errno.EIO, "25006": errno.EROFS}
+_DATABASE_REFUSED = re.compile(
+    "authentication failed|no pg_hba.conf entry|permission denied|(role|database) .* does not exist"
+)
 _BROKEN = ("database disk image is malformed", "file is not a database")
 
 
@@ -138,6 +143,7 @@ def machine_errors() -> Iterator[None]:
     Raises:
         EngineError: The same call may pass later: disk, permissions, memory, locks, connections.
         DamagedError: A file is missing or damaged, which no retry mends.
+        SpecError: A database refused the login.
     """
     try:
         yield
@@ -165,6 +171,11 @@ def _translated(error: BaseException) -> ContrailError | None:
     known = isinstance(error, OSError | MemoryError) or type(error).__module__.split(".")[0] in _PASSED_ON
     if not known and _NO_THREAD not in text:
         return None
+    if _is_of_postgres(error) and _DATABASE_REFUSED.search(text):
+        return SpecError(
+            f"the database refused this process ({_first_line(text)}).\n{_KEPT} Check the address in the environment file, "
+            "the user's rights, and the password (PGPASSWORD)."
+        )
     if any(word in text for word in _BROKEN):
         return _broken_database(text)
     for kind in _KINDS:
@@ -187,16 +198,25 @@ def _number(error: BaseException) -> int | None:
         return errno.ENOMEM
     kinds = {PermissionError: errno.EACCES, ConnectionError: errno.ECONNREFUSED, TimeoutError: errno.ETIMEDOUT}
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
+    if _is_of_postgres(error):
+        number = _OF_POSTGRES.get(getattr(getattr(error, "orig", error), "pgcode", None) or "")
     return number or next((own for kind, own in kinds.items() if isinstance(error, kind)), None)
 
 
 def _where(error: BaseException) -> str:
     """The path that an error names, or the home, where nearly all that Contrail writes lies."""
+    if _is_of_postgres(error):
+        return "the database"
     named = getattr(error, "filename2", None) or getattr(error, "filename", None)
     if isinstance(named, str | bytes | Path):
         return os.fsdecode(named)
     found = _PATH.search(str(error))
     return found[1] if found else str(settings().home_path)
+
+
+def _is_of_postgres(error: BaseException) -> bool:
+    """Say whether an error is of Postgres's client, or of SQLAlchemy over it."""
+    return type(getattr(error, "orig", error)).__module__.split(".")[0] == "psycopg2"
 
 
 def _first_line(text: str) -> str:

@@ -18,7 +18,7 @@ from tests.conftest import Toy
 
 from contrail.adapters.machine_errors import as_ours, machine_errors
 from contrail.config.settings import settings
-from contrail.errors import ContrailError, DamagedError, EngineError
+from contrail.errors import ContrailError, DamagedError, EngineError, SpecError
 from contrail.lake.lake import Lake
 
 FIRST, LAST = "2024-01-01", "2024-01-03"
@@ -30,8 +30,12 @@ def _passed_on(message: str, code: int) -> Exception:
     return OperationalError("INSERT", {}, error)
 
 
-def _of_postgres(message: str) -> Exception:
-    return OperationalError("UPDATE", {}, psycopg2.OperationalError(message))
+def _of_postgres(message: str, code: str | None = None) -> Exception:
+    class Told(psycopg2.OperationalError):
+        pgcode = code
+
+    Told.__module__ = "psycopg2.errors"
+    return OperationalError("UPDATE", {}, Told(message))
 
 
 def _wrapped(error: Exception) -> Exception:
@@ -87,6 +91,11 @@ def _of_duckdb() -> Exception:
         ),
         (_of_postgres("FATAL:  the database system is starting up"), EngineError, "^a service does not answer"),
         (_of_postgres("FATAL:  sorry, too many clients already"), EngineError, "^the database takes no more"),
+        (_of_postgres("could not extend file", "53100"), EngineError, "^the database: no room is left"),
+        (_of_postgres("out of memory", "53200"), EngineError, "^the database: no memory is left"),
+        (_of_postgres('FATAL:  password authentication failed for user "x"'), SpecError, "^the database refused"),
+        (_of_postgres('FATAL:  database "x" does not exist'), SpecError, "^the database refused this process"),
+        (_of_postgres("permission denied for table iceberg_tables", "42501"), SpecError, "^the database refused"),
         (_of_postgres("deadlock detected"), EngineError, "^another process keeps a row"),
         (RuntimeError("can't start new thread"), EngineError, "no memory is left"),
         (pa.ArrowMemoryError("malloc of size 1 failed"), EngineError, "no memory is left"),
