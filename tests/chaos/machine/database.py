@@ -28,9 +28,9 @@ END $$;
 GRANT ALL ON SEQUENCE changes TO contrail;
 CREATE {kind} TRIGGER goes_wrong {when} UPDATE ON iceberg_tables {deferred} FOR EACH ROW EXECUTE FUNCTION goes_wrong();
 """
-_BEFORE = {"kind": "", "when": "BEFORE", "deferred": ""}
-_AT_COMMIT = {"kind": "CONSTRAINT", "when": "AFTER", "deferred": "DEFERRABLE INITIALLY DEFERRED"}
-_CUT = "PERFORM pg_terminate_backend(pg_backend_pid())"
+BEFORE = {"kind": "", "when": "BEFORE", "deferred": ""}
+ON_COMMIT = {"kind": "CONSTRAINT", "when": "AFTER", "deferred": "DEFERRABLE INITIALLY DEFERRED"}
+CUT = "PERFORM pg_terminate_backend(pg_backend_pid())"
 
 
 @contextmanager
@@ -70,19 +70,22 @@ def _run(servers: Servers, database: str, text: str) -> None:
 Around = Callable[[Arena], AbstractContextManager[None]]
 
 
+@contextmanager
+def trigger(servers: Servers, fault: str, first: int, last: int, place: dict[str, str]) -> Iterator[None]:
+    """Let changes of tables' places go wrong, from the first to the last, counted from now on."""
+    _run(servers, "iceberg", _TRIGGER.format(fault=fault, first=first, last=last, **place))
+    try:
+        yield
+    finally:
+        _run(servers, "iceberg", "DROP FUNCTION goes_wrong CASCADE; DROP SEQUENCE changes")
+
+
 def _trigger(fault: str, first: int, last: int, place: dict[str, str]) -> Around:
-    @contextmanager
-    def around(arena: Arena) -> Iterator[None]:
-        _run(arena.servers, "iceberg", _TRIGGER.format(fault=fault, first=first, last=last, **place))
-        try:
-            yield
-        finally:
-            _run(arena.servers, "iceberg", "DROP FUNCTION goes_wrong CASCADE; DROP SEQUENCE changes")
-
-    return around
+    return lambda arena: trigger(arena.servers, fault, first, last, place)
 
 
-def _code(code: str) -> str:
+def raises(code: str) -> str:
+    """A statement that fails with a code of Postgres."""
     return f"RAISE EXCEPTION 'planned: {code}' USING ERRCODE = '{code}'"
 
 
@@ -143,12 +146,12 @@ FAULTS = (
             around=_trigger(fault, first, last, place),
         )
         for name, fault, place in (
-            ("deadlock", _code("40P01"), _BEFORE),
-            ("serialization failure on commit", _code("40001"), _AT_COMMIT),
-            ("connection cut", _CUT, _BEFORE),
-            ("connection cut on commit", _CUT, _AT_COMMIT),
-            ("disk full", _code("53100"), _BEFORE),
-            ("shutting down", _code("57P01"), _BEFORE),
+            ("deadlock", raises("40P01"), BEFORE),
+            ("serialization failure on commit", raises("40001"), ON_COMMIT),
+            ("connection cut", CUT, BEFORE),
+            ("connection cut on commit", CUT, ON_COMMIT),
+            ("disk full", raises("53100"), BEFORE),
+            ("shutting down", raises("57P01"), BEFORE),
         )
         for first, last in ((2, 4), (3, 10_000))
     ),

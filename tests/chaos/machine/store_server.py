@@ -47,7 +47,7 @@ class Plan:
         unfinished.rename(path)
 
 
-class _State:
+class State:
     """What the requests have in common."""
 
     def __init__(self, plan: Path) -> None:
@@ -76,7 +76,7 @@ class _State:
 class FaultyDoor(Door):
     """The door of the storage server, where a plan says which requests go wrong."""
 
-    state: _State
+    state: State
     _cut_at: int | None = None
     _newest: float | None = None
 
@@ -128,7 +128,7 @@ class FaultyDoor(Door):
 def main() -> None:
     """Serve until standard input ends."""
     root, plan = map(Path, sys.argv[1:])
-    handler = type("Door", (FaultyDoor,), {"state": _State(plan)})
+    handler = type("Door", (FaultyDoor,), {"state": State(plan)})
     server = StorageServer(root, door=handler)
     print(server.address, flush=True)
     sys.stdin.read()

@@ -1,13 +1,17 @@
 """Upkeep of a whole pipeline: of each table, and of staging beside runs that write there and end."""
 
 import threading
+import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 
+from contrail import clock
 from contrail.config.model_spec import RetentionSpec
 from contrail.config.settings import settings
 from contrail.errors import DamagedError
@@ -52,6 +56,32 @@ def shop(home: Path) -> Lake:
         for dataset in (ITEMS, replace(ITEMS, name="adverts")):
             lake.publish(dataset, rows([DAY1], colour), [DAY1], provenance())
     return lake
+
+
+def test_a_clock_that_is_set_forward_takes_nothing_that_is_about_to_be_committed(
+    shop: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days, real, removed = timedelta(days=10), Lake.commit, []
+
+    class TenDaysOn(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "TenDaysOn":
+            return super().now(tz) + days
+
+    def commit(lake: Lake, name: str, attempt: Any) -> Any:
+        """Between the data files and their commit, the clock jumps and upkeep runs."""
+        with monkeypatch.context() as later:
+            later.setattr(clock, "datetime", TenDaysOn)
+            wrong = SimpleNamespace(**vars(time) | {"time": lambda: time.time() + days.total_seconds()})
+            later.setattr(clock, "time", wrong)
+            removed.extend(one for one in maintain(shop, KEPT, timedelta(days=3)) if one.files)
+        return real(lake, name, attempt)
+
+    clock.note(shop.settings.home_path)  # as each stage does when it begins
+    monkeypatch.setattr(Lake, "commit", commit)
+    shop.publish(ITEMS, rows([DAY2], "blue"), [DAY2], provenance("run-2"))
+    assert contents(shop) == [(DAY1, "new", 3), (DAY2, "blue", 3)]
+    assert removed == []
 
 
 def test_a_commit_after_the_first_table_is_seen(shop: Lake) -> None:
