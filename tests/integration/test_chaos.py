@@ -4,7 +4,7 @@ import shutil
 from typing import Any
 
 import pytest
-from tests.chaos.__main__ import WRONGS, counts, run
+from tests.chaos.__main__ import WRONGS, counts, run, run_machine
 from tests.chaos.planted import PLANTED
 
 pytestmark = [
@@ -28,6 +28,15 @@ def test_commands_survive_kills_and_faults(name: str) -> None:
     assert steps > 9
     assert told(trials) == []
     assert counts(trials)[:2] == [5, 5]
+
+
+def test_commands_that_are_asked_to_end_say_so_and_go_on() -> None:
+    _, trials = run_machine("signals", tries=2, seed=0, only="^rollback$")
+    assert told(trials) == []
+    assert [trial["told"].split(",")[0] for trial in trials] == [
+        "exit 143: stopped by SIGTERM",
+        "exit 130: stopped by SIGINT",
+    ]
 
 
 @pytest.mark.parametrize("name", SEEN)

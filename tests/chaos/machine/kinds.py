@@ -41,21 +41,21 @@ class Kind:
     faults: Sequence[Disturbance] = ()
     environment: str = ""
     around: Callable[[Arena], AbstractContextManager[None]] = _nowhere
-    patience: float = 120
+    patience: float = 600
     own: Callable[[], Iterator[Trial]] | None = None
 
 
 KINDS = {
-    "signals": Kind([_SHORT, _TRAIN, *(SCENARIOS[name] for name in ("score", "promote", "backfill", "maintain"))]),
+    "signals": Kind([_SHORT, _TRAIN, *(SCENARIOS[name] for name in ("score", "promote", "backfill", "maintain", "rollback"))]),
     "clock": Kind(
         [_SHORT, _TRAIN, *(SCENARIOS[n] for n in ("maintain", "promote", "late", "backfill"))], clocks.CLOCKS
     ),
     "names": Kind([_DAY, _TRAIN], limits.NAMES),
     "memory": Kind([_SHORT, _TRAIN], limits.MEMORY),
     "limits of files": Kind([_SHORT, _TRAIN, SCENARIOS["promote"]], limits.FILES),
-    "services gone": Kind([_SHORT, _TRAIN], services.FAULTS, services.ENVIRONMENT, _usual, 600),
-    "catalog database": Kind([_SHORT], database.FAULTS, services.ENVIRONMENT, database.postgres, 600),
-    "object store": Kind([_DAY], store.FAULTS, store.ENVIRONMENT, store.store, 600),
+    "services gone": Kind([_SHORT, _TRAIN], services.FAULTS, services.ENVIRONMENT, _usual),
+    "catalog database": Kind([_SHORT], database.FAULTS, services.ENVIRONMENT, database.postgres),
+    "object store": Kind([_DAY], store.FAULTS, store.ENVIRONMENT, store.store),
     "airflow": Kind([], own=airflow.days_with_losses),
 }
 
