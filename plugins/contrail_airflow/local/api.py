@@ -9,6 +9,12 @@ import httpx
 
 FINISHED = frozenset({"success", "failed"})
 _READ_ATTEMPTS = 3
+# An API server that was started again answers within half a minute, on a busy machine within two.
+_AWAY_SECONDS = 120.0
+
+
+def _nothing() -> None:
+    """Nobody knows whether it still runs."""
 
 
 def _client() -> httpx.Client:
@@ -25,11 +31,12 @@ class AirflowApiError(Exception):
 
 @dataclass
 class AirflowApi:
-    """Airflow at ``url``, as ``username``."""
+    """Airflow at ``url``, as ``username``. ``check`` raises once there is no use in waiting for it."""
 
     url: str
     username: str
     password: str
+    check: Callable[[], None] = field(default=_nothing, repr=False)
     _token: str = field(default="", repr=False)
     _client: httpx.Client = field(default_factory=_client, repr=False)
 
@@ -54,20 +61,20 @@ class AirflowApi:
         return self._token
 
     def _send(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        """Send a request. Try a GET again, because on a busy machine SQLite may refuse a reader once."""
-        attempts = _READ_ATTEMPTS if method == "GET" else 1
-        for attempt in range(1, attempts + 1):
-            last = attempt == attempts
+        """Send a request. Try a GET again: the server may be starting again, and a busy SQLite may refuse a reader once."""
+        reads, refused, end = method == "GET", 0, time.monotonic() + _AWAY_SECONDS
+        while True:
             try:
                 answer = self._client.request(method, url, **arguments)
             except httpx.HTTPError as error:
-                if last:
+                if not reads or time.monotonic() > end:
                     raise AirflowApiError(f"{method} {url}: Airflow does not answer ({error})") from error
+                self.check()
             else:
-                if last or not answer.is_server_error:
+                refused += 1
+                if not (reads and answer.is_server_error and refused < _READ_ATTEMPTS):
                     return answer
-            time.sleep(attempt)
-        raise AssertionError("unreachable")
+            time.sleep(max(1, refused))
 
     def wait_for_dags(self, dag_ids: list[str], timeout: float) -> None:
         """Wait until the DAG processor has read these DAGs."""

@@ -85,7 +85,7 @@ class Embedded:
 
     def api(self, user: str = ADMIN.name) -> AirflowApi:
         """A client that is logged in as one of ``ROLES``."""
-        return AirflowApi(self.state().airflow_url, user, self.passwords()[user])
+        return AirflowApi(self.state().airflow_url, user, self.passwords()[user], self.check)
 
     def start(self, *, keep: bool = False) -> None:
         """Use the Airflow that runs, or start every component and wait until all are healthy.
