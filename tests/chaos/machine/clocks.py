@@ -5,7 +5,7 @@ from tests.chaos.preload import set_clock
 
 HOUR, DAY = 3600, 86_400
 # How far the clock jumps, and at which of its readings.
-_JUMPS = {"an hour on": HOUR, "an hour back": -HOUR, "a day on": DAY, "a day back": -DAY, "ten years on": 3650 * DAY}
+JUMPS = {"an hour on": HOUR, "an hour back": -HOUR, "a day on": DAY, "a day back": -DAY, "ten years on": 3650 * DAY}
 _READINGS = (1, 60, 400)
 
 
@@ -14,4 +14,4 @@ def _jump(name: str, seconds: int, at: int) -> Disturbance:
     return Disturbance(f"clock {name}, {when}", lambda: set_clock(seconds, at))
 
 
-CLOCKS = tuple(_jump(name, seconds, at) for at in _READINGS for name, seconds in _JUMPS.items())
+CLOCKS = tuple(_jump(name, seconds, at) for at in _READINGS for name, seconds in JUMPS.items())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.chaos.arena import Arena
 from tests.chaos.disturbed import Disturbance
-from tests.chaos.machine import airflow, clocks, database, day, limits, services, store
+from tests.chaos.machine import airflow, clocks, database, day, limits, publications, services, store
 from tests.chaos.scenarios import SCENARIOS, Scenario
 from tests.chaos.trials import Trial, Trials
 
@@ -46,7 +46,9 @@ class Kind:
 
 
 KINDS = {
-    "signals": Kind([_SHORT, _TRAIN, *(SCENARIOS[name] for name in ("score", "promote", "backfill", "maintain", "rollback"))]),
+    "signals": Kind(
+        [_SHORT, _TRAIN, *(SCENARIOS[name] for name in ("score", "promote", "backfill", "maintain", "rollback"))]
+    ),
     "clock": Kind(
         [_SHORT, _TRAIN, *(SCENARIOS[n] for n in ("maintain", "promote", "late", "backfill"))], clocks.CLOCKS
     ),
@@ -56,6 +58,9 @@ KINDS = {
     "services gone": Kind([_SHORT, _TRAIN], services.FAULTS, services.ENVIRONMENT, _usual),
     "catalog database": Kind([_SHORT], database.FAULTS, services.ENVIRONMENT, database.postgres),
     "object store": Kind([_DAY], store.FAULTS, store.ENVIRONMENT, store.store),
+    "publications in a store": Kind([], own=publications.in_a_store),
+    "publications with Postgres": Kind([], own=publications.in_a_database),
+    "publications by a wrong clock": Kind([], own=publications.by_a_wrong_clock),
     "airflow": Kind([], own=airflow.days_with_losses),
 }
 
