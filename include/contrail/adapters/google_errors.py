@@ -49,6 +49,8 @@ def as_ours(error: Exception) -> ContrailError | None:
         return EngineError(f"{_UNANSWERED}: {error}") if _is_lost(error, kind) else None
     if kind == "pyspark":
         return _of_the_engine(str(error))
+    if kind in ("duckdb", "_duckdb"):
+        return _in_a_query(str(error))
     if kind not in ("google", "gcsfs", "pyiceberg"):
         return None
     status = getattr(error, "code", None) or getattr(getattr(error.__cause__, "response", None), "status_code", None)
@@ -94,6 +96,15 @@ def _of_the_engine(text: str) -> ContrailError | None:
     found = re.search(r"status code: (\d{3})", said[0])
     shown = said[0][:300]
     return _answered(int(found[1]), "google", shown) if found else EngineError(f"{_UNANSWERED}: {shown}")
+
+
+def _in_a_query(text: str) -> ContrailError | None:
+    """What a store's client says in the trace that DuckDB makes its own error of, or None."""
+    last = (text.strip().splitlines() or [""])[-1].strip()
+    if found := re.match(r"(?:[\w.]*\.)?HttpError: .*?(\d{3})$", last):
+        return _answered(int(found[1]), "gcsfs", last)
+    lost = re.match(r"(aiohttp|requests|urllib3|gcsfs)\.|(Client|Server)\w+(Error|Disconnected): ?|ChecksumError", last)
+    return EngineError(f"{_UNANSWERED}: {last[:300]}") if lost else None
 
 
 def _refused(error: object) -> SpecError:

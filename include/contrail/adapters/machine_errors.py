@@ -122,8 +122,12 @@ _KINDS = (
     ),
 )
 _TALKATIVE = ("asyncio", "gcsfs", "mlflow.store.db.utils", "sqlalchemy.pool")
-# Codes of Postgres, as the system's own numbers.
+# Codes of Postgres, as the system's own numbers, and as words that some servers translate.
 _OF_POSTGRES = {"53100": errno.ENOSPC, "53200": errno.ENOMEM, "58030": errno.EIO, "25006": errno.EROFS}
+_WORDS_OF_POSTGRES = {
+    "53300": "too many clients already", "57P": "terminating connection", "08": "server closed the connection",
+    "40": "could not serialize access", "55P03": "lock timeout", "42501": "permission denied",
+}  # fmt: skip
 _DATABASE_REFUSED = re.compile(
     "authentication failed|no pg_hba.conf entry|permission denied|(role|database) .* does not exist"
 )
@@ -166,7 +170,9 @@ def as_ours(error: BaseException) -> ContrailError | None:
 
 
 def _translated(error: BaseException) -> ContrailError | None:
-    text = str(error)
+    text = "\n".join(
+        [str(error), *(words for code, words in _WORDS_OF_POSTGRES.items() if _code(error).startswith(code))]
+    )
     number = _number(error)
     known = isinstance(error, OSError | MemoryError) or type(error).__module__.split(".")[0] in _PASSED_ON
     if not known and _NO_THREAD not in text:
@@ -199,7 +205,7 @@ def _number(error: BaseException) -> int | None:
     kinds = {PermissionError: errno.EACCES, ConnectionError: errno.ECONNREFUSED, TimeoutError: errno.ETIMEDOUT}
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     if _is_of_postgres(error):
-        number = _OF_POSTGRES.get(getattr(getattr(error, "orig", error), "pgcode", None) or "")
+        number = _OF_POSTGRES.get(_code(error))
     return number or next((own for kind, own in kinds.items() if isinstance(error, kind)), None)
 
 
@@ -212,6 +218,11 @@ def _where(error: BaseException) -> str:
         return os.fsdecode(named)
     found = _PATH.search(str(error))
     return found[1] if found else str(settings().home_path)
+
+
+def _code(error: BaseException) -> str:
+    """Postgres's code of an error; empty where there is none."""
+    return str(getattr(getattr(error, "orig", error), "pgcode", None) or "")
 
 
 def _is_of_postgres(error: BaseException) -> bool:

@@ -39,6 +39,8 @@ def is_away(error: BaseException) -> bool:
     """Say whether the catalog's database is a server that did not answer. It may have done what it was asked for."""
     if not isinstance(error, DBAPIError) or isinstance(error.orig, sqlite3.Error):
         return False
+    if str(getattr(error.orig, "pgcode", None) or "").startswith(("57P", "08")):  # it ends, or lost the connection
+        return True
     text = str(error.orig)
     return bool(_AWAY.search(text)) and not _REFUSED.search(text)
 

@@ -101,11 +101,11 @@ def _ended_by(code: int) -> str | None:
     """Say which signal ended a process that could not say anything itself; None: it ended by itself."""
     number = -code if code < 0 else code - 128
     try:
-        name = signal.Signals(number).name
+        ended = signal.Signals(number)
     except ValueError:
         return None
-    remedy = _REMEDIES.get(number, "Its last lines:")
-    return f"the process was ended by {name}, and could not say why. Nothing is half published. {remedy}"
+    remedy = _REMEDIES.get(ended, "Its last lines:")
+    return f"the process was ended by {ended.name}, and could not say why. Nothing is half published. {remedy}"
 
 
 def stop(verb: str, again: bool, said: str, log: logging.Logger, code: int = 1) -> NoReturn:

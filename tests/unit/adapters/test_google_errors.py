@@ -1,6 +1,7 @@
 """Errors of Google's libraries become errors of ours."""
 
 import aiohttp
+import duckdb
 import pytest
 import requests
 from gcsfs.retry import ChecksumError, HttpError, validate_response
@@ -40,6 +41,11 @@ def of_the_catalog(code: int) -> Exception:
     return raised.value
 
 
+def of_a_query(last: str) -> Exception:
+    """As DuckDB makes an error of its own of what a file system of Python raises."""
+    return duckdb.Error(f'Traceback (most recent call last):\n  File "gcsfs/core.py", line 646, in _request\n{last}\n')
+
+
 def of_the_engine(answer: str) -> Exception:
     """As the embedded engine words an answer of the object store."""
     return PySparkException(
@@ -70,6 +76,11 @@ def of_the_engine(answer: str) -> Exception:
         (of_the_engine("429 Too Many Requests"), EngineError, "quota"),
         (of_the_engine("403 Forbidden"), SpecError, "refused the account"),
         (PySparkException("Generic GCS error: error sending request for url"), EngineError, "did not answer"),
+        (of_a_query("HttpError: planned, 503"), EngineError, "did not answer"),
+        (of_a_query("HttpError: planned, 429"), EngineError, "quota"),
+        (of_a_query("gcsfs.retry.HttpError: no, 401"), SpecError, "refused the account"),
+        (of_a_query("aiohttp.client_exceptions.ClientPayloadError: not completed"), EngineError, "did not answer"),
+        (of_a_query("ServerDisconnectedError: Server disconnected"), EngineError, "did not answer"),
         (google.PermissionDenied("biglake.tables.get"), SpecError, "biglake.tables.get"),
         (google.NotFound("catalog lake"), MissingInputError, "catalog lake"),
         (google.ResourceExhausted("reads"), EngineError, "quota"),
@@ -97,6 +108,7 @@ def test_it_says_whether_a_retry_may_help_and_what_the_service_said(
         OSError("disk"),
         google.Conflict("x"),
         PySparkException("no column x"),
+        duckdb.Error("no column x"),
     ],
 )
 def test_everything_else_stays_as_it_is(error: Exception) -> None:

@@ -92,6 +92,8 @@ def _of_duckdb() -> Exception:
         (_of_postgres("FATAL:  the database system is starting up"), EngineError, "^a service does not answer"),
         (_of_postgres("FATAL:  sorry, too many clients already"), EngineError, "^the database takes no more"),
         (_of_postgres("could not extend file", "53100"), EngineError, "^the database: no room is left"),
+        (_of_postgres("die Verbindung wird beendet", "57P01"), EngineError, "^a service does not answer"),
+        (_of_postgres("zu viele Verbindungen", "53300"), EngineError, "^the database takes no more connections"),
         (_of_postgres("out of memory", "53200"), EngineError, "^the database: no memory is left"),
         (_of_postgres('FATAL:  password authentication failed for user "x"'), SpecError, "^the database refused"),
         (_of_postgres('FATAL:  database "x" does not exist'), SpecError, "^the database refused this process"),

@@ -84,7 +84,7 @@ def _database_error(message: str, code: int | None = None, pgcode: str | None = 
         (_database_error("could not serialize access", pgcode="40001"), True),
         (_database_error("deadlock detected", pgcode="40P01"), True),
         (_database_error("could not obtain lock", pgcode="55P03"), True),
-        (_database_error("terminating connection", pgcode="57P01"), False),
+        (_database_error("terminating connection", pgcode="53300"), False),
         (_database_error("could not extend file", pgcode="53100"), False),
         (_database_error("database or disk is full", sqlite3.SQLITE_FULL), False),
         (_database_error("attempt to write a readonly database", sqlite3.SQLITE_READONLY), False),
@@ -113,6 +113,13 @@ def test_only_a_lost_race_is_tried_again(error: Exception, again: bool) -> None:
 def test_a_database_that_is_away_is_waited_for_and_one_that_refuses_is_not(message: str, again: bool) -> None:
     error = OperationalError("UPDATE", {}, psycopg2.OperationalError(message))
     assert conflicts.may_pass(error) is conflicts.is_unanswered(error) is again
+
+
+def test_a_server_that_ends_is_waited_for_in_any_language() -> None:
+    class Told(psycopg2.OperationalError):
+        pgcode = "57P01"
+
+    assert conflicts.may_pass(OperationalError("UPDATE", {}, Told("die Verbindung wird beendet")))
 
 
 def test_a_writer_whose_database_restarts_commits_when_it_is_back(
