@@ -53,8 +53,8 @@ KINDS = {
         [_SHORT, _TRAIN, *(SCENARIOS[n] for n in ("maintain", "promote", "late", "backfill"))], clocks.CLOCKS
     ),
     "names": Kind([_DAY, _TRAIN], limits.NAMES),
-    "memory": Kind([_SHORT, _TRAIN], limits.MEMORY),
-    "limits of files": Kind([_SHORT, _TRAIN, SCENARIOS["promote"]], limits.FILES),
+    "memory": Kind([_SHORT, _TRAIN, SCENARIOS["rollback"]], limits.MEMORY),
+    "limits of files": Kind([_SHORT, _TRAIN, SCENARIOS["promote"], SCENARIOS["rollback"]], limits.FILES),
     "services gone": Kind([_SHORT, _TRAIN], services.FAULTS, services.ENVIRONMENT, _usual),
     "catalog database": Kind([_SHORT], database.FAULTS, services.ENVIRONMENT, database.postgres),
     "object store": Kind([_DAY], store.FAULTS, store.ENVIRONMENT, store.store),
