@@ -17,6 +17,10 @@ from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError
 
 
+# Clients of object stores, whose errors are not the system's own.
+_STORES = ("gcsfs", "google", "aiohttp", "requests", "urllib3", "s3fs", "botocore")
+
+
 def manifests(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
     """List the manifests of a snapshot, and compare them with what was counted and measured when they were written.
 
@@ -92,6 +96,8 @@ def _whole(table: Table, location: str) -> Iterator[None]:
     except OSError:
         raise  # it is missing, or the machine's fault
     except Exception as error:
+        if type(error).__module__.split(".")[0] in _STORES:
+            raise  # the store did not answer; the file may be whole
         raise damaged(table, f"{location} cannot be read ({error})") from error
 
 
