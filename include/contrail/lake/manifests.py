@@ -16,7 +16,6 @@ from pyiceberg.types import DateType
 from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError
 
-
 # Clients of object stores, whose errors are not the system's own.
 _STORES = ("gcsfs", "google", "aiohttp", "requests", "urllib3", "s3fs", "botocore")
 
