@@ -20,7 +20,7 @@ from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
 from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
-from contrail.lake.statements import named_in, refuse_writing
+from contrail.lake.statements import named_in, refuse_other_sources, refuse_writing
 from contrail.lake.views import Wanted, create_views, shown, unknown_table
 
 SECONDS = 600.0
@@ -92,6 +92,7 @@ def ask(
     """
     with session(lake.settings) as connection, _in_words(lake, spec, seconds) as given_up:
         refuse_writing(sql)
+        refuse_other_sources(sql, personal=personal or not spec.personal)
         # Unlike a stage, a person expects the rows in the order of the table.
         connection.execute("SET preserve_insertion_order = true")
         wanted = Wanted(as_of=as_of, personal=personal)

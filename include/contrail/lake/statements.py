@@ -9,9 +9,18 @@ import duckdb
 from contrail.errors import SpecError
 
 _ALLOWED = "one SELECT, WITH, DESCRIBE, SHOW or EXPLAIN"
-# Table functions that read no table. Any other may read each that there is, as query_table('predictions') does.
-_OF_NO_TABLE = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row"})
+# Table functions that read no table.
+_OF_NO_TABLE = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"})
+# Those that list tables, columns and types. No other is called: `read_parquet` would show the rows of a table's files below
+# its pseudonyms, `query` and `json_execute_serialized_sql` run SQL that nobody has looked at.
+_LISTING = frozenset({"duckdb_columns", "duckdb_functions", "duckdb_keywords", "duckdb_tables", "duckdb_types"})
 _CATALOGS = ("information_schema", "pg_catalog")
+_OF_CATALOG = ("duckdb_", "pg_", "sqlite_", "pragma_")
+# Views of the catalog that show no view's SQL, in which the key of the pseudonyms and the names of files stand.
+_LISTED = frozenset(
+    {"columns", "duckdb_columns", "duckdb_schemas", "duckdb_tables", "duckdb_types", "pg_attribute", "pg_class"}
+    | {"pg_namespace", "pg_tables", "pg_type", "schemata", "tables"}
+)
 
 
 def refuse_writing(sql: str) -> None:
@@ -34,6 +43,44 @@ def _only_reads(statement: duckdb.Statement) -> bool:
     return [one.type for one in explained] == [duckdb.StatementType.SELECT]
 
 
+def refuse_other_sources(sql: str, *, personal: bool) -> None:
+    """Refuse a statement that reads by another way than the views of the tables.
+
+    DuckDB opens the tables' own files for the views, so it would open them for whoever names one, too.
+
+    Args:
+        sql: One statement that reads.
+        personal: Whether it may see personal values.
+
+    Raises:
+        SpecError: for a file, a function that reads one or runs SQL, and a part of the catalog that shows a view's SQL.
+    """
+    explains = duckdb.extract_statements(sql)[0].type is duckdb.StatementType.EXPLAIN
+    if explains and not personal:
+        raise SpecError("a plan would show how personal columns are hidden. To see it, ask with --personal.")
+    tree = _tree(_without_explain(sql) if explains else sql)
+    if tree is None:
+        raise SpecError("the tables of this statement cannot be told. Write it as one SELECT over tables with names.")
+    for kind, node in _nodes(tree):
+        if kind == "TABLE_FUNCTION":
+            name = str(node["function"].get("function_name", "")).lower()
+            if name not in _OF_NO_TABLE | _LISTING:
+                raise SpecError(f"a query reads the tables and no other file: it does not call {name}.")
+        elif kind in ("BASE_TABLE", "SHOW_REF") and _is_no_table(node):
+            raise SpecError(f"a query reads the tables and no other file: it does not read {node['table_name']}.")
+
+
+def _is_no_table(node: dict[str, Any]) -> bool:
+    name = str(node["table_name"]).lower()
+    if _of_catalog(node):
+        return name not in _LISTED
+    return "." in name or "/" in name
+
+
+def _of_catalog(node: dict[str, Any]) -> bool:
+    return str(node.get("schema_name")).lower() in _CATALOGS or node["table_name"].lower().startswith(_OF_CATALOG)
+
+
 def _without_explain(sql: str) -> str:
     """Cut ``EXPLAIN [ANALYZE] [(options)]`` off a statement."""
     starts = [start for start, _ in duckdb.tokenize(sql)]
@@ -50,20 +97,26 @@ def named_in(sql: str) -> set[str] | None:
     """Find the names of the tables in a statement that reads; None where it may show any, as SHOW TABLES does."""
     if duckdb.extract_statements(sql)[0].type is duckdb.StatementType.EXPLAIN:
         sql = _without_explain(sql)
-    with duckdb.connect() as parser:
-        ((parsed,),) = parser.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
-    tree = json.loads(parsed)
+    tree = _tree(sql)
     names: set[str] = set()
-    if tree["error"]:
+    if tree is None:
         return None
     for kind, node in _nodes(tree):
         if kind == "BASE_TABLE":
-            if node.get("schema_name") in _CATALOGS or node["table_name"].startswith(("duckdb_", "pg_", "sqlite_")):
+            if _of_catalog(node):
                 return None
             names.add(node["table_name"].lower())
         elif _may_show_any(kind, node):
             return None
     return names
+
+
+def _tree(sql: str) -> Any:
+    """The parsed statement; None where DuckDB cannot show it, as of one that it makes several of."""
+    with duckdb.connect() as parser:
+        ((parsed,),) = parser.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    tree = json.loads(parsed)
+    return None if tree["error"] else tree
 
 
 def _may_show_any(kind: str, node: dict[str, Any]) -> bool:

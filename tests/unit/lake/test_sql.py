@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.conftest import Prepare, Toy
 from tests.toy_tables import publish_toy
+from tests.unit.lake.test_views import with_personal
 
 from contrail.errors import SpecError
 from contrail.lake import datasets, readers, records, sql
@@ -145,6 +146,25 @@ SELECT getenv('HOME')
 SELECT * FROM query('COPY features TO ''{home}/out.csv''')
 SELECT * FROM sqlite_scan('{home}/lake/catalog.db', 'iceberg_tables')
 SELECT * FROM frame
+SELECT * FROM read_parquet('{file}')
+SELECT * FROM '{file}'
+DESCRIBE '{file}'
+SUMMARIZE '{file}'
+SELECT (SELECT max(parcel) FROM parquet_scan('{file}'))
+SELECT * FROM parquet_metadata('{file}')
+EXPLAIN SELECT * FROM read_parquet('{file}')
+SELECT * FROM query('SELECT * FROM read_parquet(''{file}'')')
+SELECT * FROM query_table('duckdb_views')
+FROM json_execute_serialized_sql(json_serialize_sql('FROM read_parquet(''{file}'')'))
+SELECT sql FROM duckdb_views
+SELECT sql FROM DUCKDB_VIEWS()
+SELECT view_definition FROM information_schema.views
+SELECT definition FROM pg_catalog.pg_views
+SELECT definition FROM pg_views
+SELECT sql FROM sqlite_master
+SELECT * FROM duckdb_settings()
+SELECT * FROM duckdb_secrets()
+SELECT * FROM pandas_scan(1)
 PIVOT features ON depot
 SELECT nextval('s')
 
@@ -164,6 +184,24 @@ def test_nothing_else_is_done_and_no_file_changes(asked: Toy, statement: str) ->
         answered(asked, statement.format(file=file, home=home))
     assert SECRET not in str(refused.value)
     assert everything(home) == before
+
+
+@pytest.mark.parametrize("question", [
+    "EXPLAIN SELECT * FROM features WHERE parcel < 1000",
+    "EXPLAIN ANALYZE SELECT * FROM features WHERE parcel < 1000",
+    "SELECT sql FROM duckdb_views()",
+    "SELECT * FROM read_parquet('{file}')",
+    "FROM '{file}'",
+])  # fmt: skip
+def test_pseudonyms_have_no_way_around_them(asked: Toy, question: str) -> None:
+    file = asked.lake.files("features")[0].removeprefix("file://")
+    asked.spec = with_personal(asked.spec, "parcels", "parcel")
+    with pytest.raises(SpecError):
+        answered(asked, question.format(file=file))
+    parcels = "SELECT count(*) FROM features WHERE parcel < 1000"
+    assert (answered(asked, parcels), answered(asked, parcels, personal=True)) == ([(0,)], [(180,)])
+    if question.startswith("EXPLAIN"):
+        assert answered(asked, question, personal=True), "whoever may see the values may see the plan"
 
 
 def everything(home: Path) -> dict[str, str]:
