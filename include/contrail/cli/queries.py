@@ -58,7 +58,7 @@ def query(
     lake, moment = lake_of(loaded), parse_moment(as_of, "--as-of")
 
     def answer(question: str) -> None:
-        with ask(lake, loaded.spec, question, seconds, moment, personal) as found:
+        with ask(lake, loaded.spec, question, seconds, moment, personal, alone=True) as found:
             if format_ is Format.csv:
                 lines = csv.writer(sys.stdout, lineterminator="\n")
                 lines.writerow(found.columns)

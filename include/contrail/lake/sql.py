@@ -7,9 +7,10 @@ belong here.
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,6 +19,7 @@ import pyarrow as pa
 from contrail.config.names import literal, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
+from contrail.lake.bounds import GRACE_SECONDS, bounded_memory, bounded_time
 from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
 from contrail.lake.statements import named_in, refuse_other_sources, refuse_writing
@@ -72,6 +74,7 @@ def ask(
     as_of: datetime | None = None,
     personal: bool = False,
     also: Mapping[str, str] | None = None,
+    alone: bool = False,
 ) -> Iterator[Answer]:
     """Answer one question. Every table is a view of one snapshot. A table that does not exist yet has no rows.
 
@@ -85,6 +88,8 @@ def ask(
         as_of: Show each table as it was at this moment. Default: as it is now.
         personal: Show the values of personal columns.
         also: Further views for the statement, by name. Each is a query over the tables.
+        alone: This process does nothing but answer. So the operating system bounds its memory, and a question that does
+            not stop ends it.
 
     Raises:
         SpecError: if the statement is wrong, does not only read, or takes too long.
@@ -103,12 +108,29 @@ def ask(
             connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
         _confine(connection, opened)
         timer = threading.Timer(seconds, _give_up, (given_up, connection))
-        timer.start()
-        try:
-            connection.execute(sql)
-            yield Answer([column[0] for column in connection.description or ()], connection, sql)
-        finally:
-            timer.cancel()
+        with _bounds(lake, connection, seconds) if alone else nullcontext():
+            timer.start()
+            try:
+                connection.execute(sql)
+                yield Answer([column[0] for column in connection.description or ()], connection, sql)
+            finally:
+                timer.cancel()
+
+
+@contextmanager
+def _bounds(lake: Lake, connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    """Twice ``memory_limit``: once for what DuckDB counts, and once for single values, which it does not."""
+    ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
+    words = f"{_given_up(seconds)} It did not stop, so its process was ended."
+    with (
+        bounded_memory(2 * lake.settings.memory_bytes),
+        bounded_time(seconds + GRACE_SECONDS, Path(spill), words, SpecError.exit_code),
+    ):
+        yield
+
+
+def _given_up(seconds: float) -> str:
+    return f"the query was given up after {seconds:g} s. Ask for fewer days, or set --seconds."
 
 
 def _give_up(given_up: threading.Event, connection: duckdb.DuckDBPyConnection) -> None:
@@ -132,7 +154,7 @@ def _in_words(lake: Lake, spec: PipelineSpec, seconds: float) -> Iterator[thread
     except KeyboardInterrupt as error:
         if not given_up.is_set():
             raise
-        raise SpecError(f"the query was given up after {seconds:g} s. Ask for fewer days, or set --seconds.") from error
+        raise SpecError(_given_up(seconds)) from error
 
 
 @contextmanager

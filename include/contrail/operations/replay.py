@@ -18,12 +18,14 @@ from contrail.config.problems import hint
 from contrail.errors import ContrailError, SpecError
 from contrail.lake import mended
 from contrail.lake.sessions import spill_folder
+from contrail.lake.sql import SECONDS
 from contrail.locks import locked
 from contrail.operations.backfill import Backfills
 from contrail.operations.late import do_work, finish_works, together
 from contrail.operations.late_files import following_days
 from contrail.operations.late_work import Work, plan_work, write_work
-from contrail.operations.replaying.given import Given, from_file, from_sql
+from contrail.operations.replaying.apart import ask_apart
+from contrail.operations.replaying.given import Given, from_file
 from contrail.operations.replaying.matching import Judged, Matching, Mender
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun, silent
@@ -40,6 +42,8 @@ from contrail.stages.validate import foresee
 class Asked:
     """Mended rows of one table, in a file or as SQL, and who mends them and why. ``personal`` allows personal columns.
 
+    SQL is given up after so many ``seconds``.
+
     Raises:
         SpecError: when there is not one of both, or no reason.
     """
@@ -50,6 +54,7 @@ class Asked:
     file: Path | None = None
     sql: str | None = None
     personal: bool = False
+    seconds: float = SECONDS
 
     def __post_init__(self) -> None:
         """Check it."""
@@ -133,7 +138,7 @@ class Replay:
         backfills, asked = self.backfills, self.asked
         if asked.file is not None:
             return from_file(asked.file, backfills.pipeline, asked.table, folder, asked.personal)
-        return from_sql(backfills.lake, backfills.pipeline, asked.table, asked.sql or "", folder, asked.personal)
+        return ask_apart(backfills.pipeline, asked.table, asked.sql or "", folder, asked.personal, asked.seconds)
 
     def _validation(self, days: Partitions) -> StageRun[ValidateOptions]:
         return make_run("validate", self.backfills.pipeline.name, days, run_id=self.run_id, options=ValidateOptions())

@@ -13,7 +13,7 @@ from contrail.adapters.text_forms import as_text, has_text
 from contrail.config.pipeline import Pipeline
 from contrail.errors import DataError, SpecError
 from contrail.lake.lake import Lake
-from contrail.lake.sql import ask
+from contrail.lake.sql import SECONDS, ask
 from contrail.operations.quarantine import QUARANTINED, quarantined_sql
 
 
@@ -37,14 +37,18 @@ def from_file(path: Path, pipeline: Pipeline, table: str, folder: Path, personal
     return replace(found, is_csv=path.suffix != ".parquet")
 
 
-def from_sql(lake: Lake, pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool) -> Given:
+def from_sql(
+    lake: Lake, pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool, seconds: float = SECONDS
+) -> Given:
     """Ask for the mended rows in SQL, confined as every query is. ``quarantined`` has the rows to mend.
+
+    It bounds the whole process; ``apart`` gives it one of its own.
 
     Raises:
         SpecError: for SQL that fails or does more than read, and for columns that the table does not have.
     """
     source, views = pipeline.spec.tables[table], {QUARANTINED: quarantined_sql(pipeline.spec, table, personal)}
-    with ask(lake, pipeline.spec, sql, personal=personal, also=views) as answer:
+    with ask(lake, pipeline.spec, sql, seconds, personal=personal, also=views, alone=True) as answer:
         known = [*IDENTITY, *source.columns, *BESIDE]
         check_columns(answer.columns, known, "--sql", () if personal else source.personal)
         return _kept(_as_texts(answer.batches()), "--sql, row", folder)

@@ -1,0 +1,78 @@
+"""SQL that gives mended rows, asked in a process of its own: ``python -m contrail.operations.replaying.apart``.
+
+Its text comes from a person, and from the page it comes into Airflow's API server, which serves others too. So the operating
+system bounds the memory and the time of the process that asks; see ``lake.bounds``. What is asked belongs to ``given``.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import contrail
+from contrail.config.pipeline import Pipeline
+from contrail.config.settings import settings
+from contrail.config.spec import PipelineSpec
+from contrail.errors import ContrailError, DataError, EngineError, SpecError
+from contrail.lake.lake import Lake
+from contrail.lake.sql import SECONDS
+from contrail.operations.replaying.given import Given, from_sql
+
+_KINDS = {kind.exit_code: kind for kind in (SpecError, DataError)}
+_PACKAGES = Path(contrail.__file__).parents[1]
+_LAST = 2_000  # characters of what a process said that ended by itself
+
+
+def ask_apart(
+    pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool, seconds: float = SECONDS
+) -> Given:
+    """Ask for mended rows as ``from_sql`` does, in a process of its own.
+
+    Raises:
+        SpecError: as ``from_sql``, or for a question that does not stop in time.
+        DataError: as ``from_sql``.
+        EngineError: if the machine has too little memory for it, or ended the process.
+    """
+    asked = {
+        "pipeline": str(pipeline.folder), "spec": pipeline.spec.model_dump_json(), "table": table, "sql": sql,
+        "folder": str(folder), "personal": personal, "seconds": seconds,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "contrail.operations.replaying.apart"]
+    found_at = [str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]  # the same code as this process
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(found_at)}
+    done = subprocess.run(
+        command, input=json.dumps(asked), env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        found = json.loads(done.stdout)
+        return Given(**{**found, "path": Path(found["path"]), "columns": tuple(found["columns"])})
+    said = done.stderr.strip()
+    if (kind := _KINDS.get(done.returncode)) is not None:
+        raise kind(said)
+    if done.returncode == EngineError.exit_code:
+        raise EngineError(said)
+    raise EngineError(
+        f"the process that asked --sql ended with {done.returncode}. Nothing was mended. Ask for fewer rows. "
+        f"It said last: {said[-_LAST:]}"
+    )
+
+
+def main() -> None:
+    """The process: the question from standard input, what it gave to standard output, an error to standard error."""
+    asked = json.load(sys.stdin)
+    loaded = Pipeline(Path(asked["pipeline"]), PipelineSpec.model_validate_json(asked["spec"]))
+    folder, personal = Path(asked["folder"]), asked["personal"]
+    try:
+        found = from_sql(
+            Lake(settings(), loaded.name), loaded, asked["table"], asked["sql"], folder, personal, asked["seconds"]
+        )
+    except ContrailError as error:
+        sys.stderr.write(str(error))
+        raise SystemExit(error.exit_code) from error
+    sys.stdout.write(json.dumps({**asdict(found), "path": str(found.path)}))
+
+
+if __name__ == "__main__":
+    main()
