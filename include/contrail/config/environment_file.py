@@ -13,6 +13,7 @@ from contrail.config.yaml_file import read_text, read_yaml
 from contrail.errors import SpecError
 
 _BRACES = re.compile(r"\{([a-z_]+)\}")
+_SECRET_OPTION = re.compile(r"[?&](password|passwd|pwd|secret|token|access_token|api_key)=[^&]", re.IGNORECASE)
 
 
 class UnsetError(SpecError):
@@ -44,13 +45,14 @@ class EnvironmentFile:
 
         Raises:
             UnsetError: naming every variable that is not set.
-            SpecError: for a wrong file, or one that extends itself.
+            SpecError: for a wrong file, one that extends itself, or one with a password in an address.
         """
         # Filled in after YAML has been read: a quote or a backslash in a folder's name is no syntax.
         unset: list[str] = []
         values = self._with_names(read_yaml(path, read_text(path)).values, unset)
         if unset:
             raise UnsetError(path, sorted(set(unset)))
+        _refuse_passwords(path, values)
         base = values.pop("extends", None)
         if base in seen:
             raise SpecError(f"{path}: extends: {' → '.join([*seen, base])} goes in a circle")
@@ -74,6 +76,27 @@ class EnvironmentFile:
             return ""
         self.used[variable] = self.variables[variable]
         return self.used[variable]
+
+
+def _refuse_passwords(path: Path, value: Any, key: str = "") -> None:
+    """Refuse an address with a password in it: errors, doctor, the page and the lineage show addresses."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _refuse_passwords(path, each, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for each in value:
+            _refuse_passwords(path, each, key)
+    elif isinstance(value, str) and _has_password(value):
+        raise SpecError(
+            f"{path}: {key} has a password in its address, which messages and logs would show. Take it out. A database "
+            "takes it from PGPASSWORD, MLflow from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
+
+
+def _has_password(text: str) -> bool:
+    _, scheme, rest = text.partition("://")
+    user, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    return bool(scheme) and (bool(at and user.partition(":")[2]) or _SECRET_OPTION.search(rest) is not None)
 
 
 def _merged(base: Any, over: Any) -> Any:

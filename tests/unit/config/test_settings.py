@@ -272,3 +272,22 @@ def test_an_environments_sandbox_has_a_main_lake_too(
 def test_an_environments_own_settings_know_a_main_lake_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     named = load(monkeypatch, "dev").model_copy(update={"sandbox": "of_file"})
     assert named.inside("other").main.sandbox is None
+
+
+@pytest.mark.parametrize("address", [
+    "https://airflow:hush@mlflow.example", "postgresql://me:hu%40sh@db:5432/mlflow", "https://:hush@mlflow.example/x",
+    "postgresql://db/mlflow?sslmode=require&password=hush", "https://mlflow.example?access_token=hush",
+])  # fmt: skip
+def test_an_address_with_a_password_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    with pytest.raises(
+        SpecError, match=r"prod.yaml: registry.tracking_uri has a password.*PGPASSWORD.*MLFLOW_"
+    ) as told:
+        load(monkeypatch, "prod", CONTRAIL_MLFLOW_URI=address)
+    assert "hu" not in str(told.value)
+
+
+@pytest.mark.parametrize("address", ["postgresql://me@db:5432/mlflow", "https://mlflow.example:5000/a:b@c?x=password"])
+def test_an_address_with_a_user_or_a_port_has_no_password(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    assert load(monkeypatch, "prod", CONTRAIL_MLFLOW_URI=address).registry.tracking_uri == address
