@@ -24,7 +24,7 @@ def write(
 
 def always_the_same() -> random.Random:
     """Numbers of chance that every test run has."""
-    return random.Random(1)  # noqa: S311
+    return random.Random(1)  # noqa: S311 - no secret
 
 
 def days(count: int) -> Iterator[date]:

@@ -87,7 +87,8 @@ def runner(tmp_path: Path) -> Runner:
 def test_a_commit_is_built_once(runner: Runner) -> None:
     assert runner.build().returncode == 0
     assert (runner.folder / "output").read_text().splitlines() == [
-        f"airflow={NEW}", f"reference=ghcr.io/acme/contrail/airflow@{NEW}"
+        f"airflow={NEW}", f"reference=ghcr.io/acme/contrail/airflow@{NEW}",
+        "name=ghcr.io/acme/contrail/airflow", f"digest={NEW}",
     ]  # fmt: skip
     assert runner.log.count("\nbuild ") == 1
     assert runner.build(BUILT=OLD).returncode == 0

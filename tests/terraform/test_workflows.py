@@ -190,6 +190,19 @@ PLANTED = {
     ),
     "a copy that is another": (DEPLOY, " --prefer-index=false", "", "what was scanned"),
     "a copy that nobody compares": (DEPLOY, '"$copied" != "$digest"', '"$copied" = ""', "what was scanned"),
+    "an image without its origin": (
+        CI,
+        "      - uses: actions/attest-build-provenance@a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32 # v4.1.0\n",
+        "      - uses: actions/attest-sbom@a2bbfa25375fe432b6a289bc6b6cd05ecd0c4c32 # v4.1.0\n",
+        "nobody attests",
+    ),
+    "the origin of another image": (
+        CI,
+        "subject-digest: ${{ steps.build.outputs.digest }}",
+        "subject-digest: ${{ inputs.digest }}",
+        "attests another image",
+    ),
+    "an origin that cannot be signed": (CI, "      attestations: write\n", "", "may not sign"),
     "tests skipped for a browser": (".ci/run", "CONTRAIL_TEST_BROWSER=required ", "", "need CONTRAIL_TEST_BROWSER"),
     "tests skipped for tools": ("Makefile", "CONTRAIL_TEST_INFRA=required ", "", "need CONTRAIL_TEST_INFRA"),
     "tests skipped for servers": (

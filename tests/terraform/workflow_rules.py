@@ -55,7 +55,7 @@ class Repository:
     def faults(self) -> list[str]:
         """A line for each rule that does not hold somewhere."""
         rules = (_failures_count, _conditions_can_hold, _scans_can_fail, _references_exist, _deployments_wait)
-        more = (_terraform_applies_what_was_shown, _images_are_built_once, _tests_are_not_skipped)
+        more = (_terraform_applies_what_was_shown, _images_are_built_once, _images_are_attested, _tests_are_not_skipped)
         libraries = (_libraries_are_audited, _the_bill_is_kept)
         return [fault for rule in (*rules, *more, *libraries) for fault in rule(self)]
 
@@ -206,6 +206,23 @@ def _images_are_built_once(repository: Repository) -> Iterator[str]:
     deploy = next(job for job in repository.jobs if job.place.endswith("yaml: deploy"))
     if "imagetools create --prefer-index=false" not in deploy.script or '"$copied" != "$digest"' not in deploy.script:
         yield f"{deploy.place}: does not show that the copy is what was scanned"
+
+
+def _images_are_attested(repository: Repository) -> Iterator[str]:
+    """Who has an image can see which commit and workflow built it: by its digest, after its scan."""
+    for job in (job for job in repository.jobs if job.only("push") and "docker build " in job.script):
+        uses = [str(step.get("uses", "")) for step in job.steps]
+        attested = [i for i, name in enumerate(uses) if name.startswith("actions/attest-build-provenance@")]
+        scanned = [i for i, name in enumerate(uses) if name.endswith("/actions/scan")]
+        if not attested:
+            yield f"{job.place}: nobody attests what it builds"
+            continue
+        if not scanned or attested[0] < scanned[-1]:
+            yield f"{job.place}: attests what nobody has scanned yet"
+        if job.steps[attested[0]]["with"].get("subject-digest") != "${{ steps.build.outputs.digest }}":
+            yield f"{job.place}: attests another image than the one that it built"
+        if {job.said["permissions"].get(key) for key in ("id-token", "attestations")} != {"write"}:
+            yield f"{job.place}: may not sign an attestation"
 
 
 def _tests_are_not_skipped(repository: Repository) -> Iterator[str]:

@@ -37,6 +37,6 @@ def words_of(name: str, spec: PipelineSpec) -> Words:
 @cache
 def _templates() -> Environment:
     # Markdown, not HTML: Airflow's page escapes what it shows.
-    return Environment(  # noqa: S701
+    return Environment(  # noqa: S701 - see above
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True
     )

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -63,7 +63,9 @@ class Embedded:
     def __init__(self, current: Settings) -> None:
         self.settings = current
         self.home = current.home_path / "airflow"
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # connections, logs and secrets are the owner's
+        self.home.mkdir(parents=True, exist_ok=True)
+        with suppress(PermissionError):  # another's folder: then it is for them to close
+            self.home.chmod(0o700)  # connections, logs and secrets are the owner's, whoever made the folder
         self._state_file = self.home / "running.json"
         self._lock = self.home / "lock"
 

@@ -158,7 +158,7 @@ def _value(plan: Plan, column: Column, *, asked: bool) -> str:
 @cache
 def _environment() -> Environment:
     # Its files are code and settings, never a page: escaping would change them.
-    found = Environment(  # noqa: S701
+    found = Environment(  # noqa: S701 - see above
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         undefined=StrictUndefined,
         trim_blocks=True,
