@@ -11,7 +11,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import contrail
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.config.spec import PipelineSpec
@@ -21,7 +20,7 @@ from contrail.lake.sql import SECONDS
 from contrail.operations.replaying.given import Given, from_sql
 
 _KINDS = {kind.exit_code: kind for kind in (SpecError, DataError)}
-_PACKAGES = Path(contrail.__file__).parents[1]
+_PACKAGES = Path(__file__).parents[3]
 _LAST = 2_000  # characters of what a process said that ended by itself
 
 
