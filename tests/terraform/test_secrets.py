@@ -49,7 +49,7 @@ def test_no_secret_is_committed(tmp_path: Path) -> None:
 def test_a_secret_is_found(tmp_path: Path) -> None:
     planted = {
         "settings.py": 'password = "k3Jd82mQx0"\n',
-        "key.pem": "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----\n",
+        "key.pem": f"-----BEGIN RSA PRIVATE KEY-----\n{'MIIB' * 16}\n-----END RSA PRIVATE KEY-----\n",
         "notes.md": "postgresql://me:k3Jd82mQx0@db:5432/lake\n",
         "cloud.yaml": "id: AKIAIOSFODNN7EXAMPLF\n",
     }
