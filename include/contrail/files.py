@@ -29,11 +29,11 @@ _WAITING = 16  # threads: a disk writes what many ask for at once
 
 
 def on_disk(paths: Iterable[Path]) -> None:
-    """Wait until files outlive a power cut, with the two folders above each that name it.
+    """Wait until files, or all files of folders, outlive a power cut, with the two folders above each that name it.
 
     Before that, a database that waits for the disk may know of a file whose bytes are lost.
     """
-    files = set(paths)
+    files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])}
     every = files | {folder for file in files for folder in (file.parent, file.parent.parent)}
     with ThreadPoolExecutor(_WAITING) as pool:
         list(pool.map(_flush, every))

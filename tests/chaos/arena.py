@@ -24,6 +24,10 @@ def _nothing() -> None:
     """There is nothing else."""
 
 
+class UnreadableError(Exception):
+    """A home in which nobody can look, with why."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended: its exit code (negative: the signal; None: it never ended), and what it said."""
@@ -107,10 +111,15 @@ class Arena:
         return self.starts(act, trap, log)
 
     def look(self, watch: Callable[[str], Observed]) -> Observed:
-        """Look at the home, in a process of its own."""
+        """Look at the home, in a process of its own.
+
+        Raises:
+            UnreadableError: what the look ended with.
+        """
         found = self.folder / "observed.json"
         ended = self.ends(self.starts(lambda: watch(self.pipeline).save(found)))
-        assert ended.code == 0, ended.said
+        if ended.code:
+            raise UnreadableError(ended.said)
         return Observed.read(found)
 
     def starts(self, act: Callable[[], Any], trap: Trap | None = None, log: Path | None = None) -> "Running":

@@ -3,10 +3,13 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
+
+from pyiceberg.table import Table
 
 from contrail.adapters import registry
 from contrail.config.pipeline import load_pipeline
@@ -85,8 +88,14 @@ def files(name: str) -> Observed:
         if path.is_file() and not {"warehouse", _REPLACED}.intersection(path.parts)
     }
     lake = Lake(settings(), name)
-    left = [str(one) for table in lake.table_names() for one in unreferenced(lake.table(table))]
+    left = [path for table in lake.table_names() for path in _left(lake.table(table))]
     return Observed(facts={f"a file {kind}": "there" for kind in kinds} | {"files of no snapshot": str(len(left))})
+
+
+def _left(table: Table) -> Iterator[str]:
+    """The files that no snapshot refers to, and no earlier metadata of the table is."""
+    earlier = {Path(entry.metadata_file).name for entry in table.metadata.metadata_log}
+    return (one.path for one in unreferenced(table) if Path(one.path).name not in earlier)
 
 
 def partitions_of(observed: Observed, table: str, columns: tuple[str, ...]) -> dict[str, Counter[tuple[Any, ...]]]:

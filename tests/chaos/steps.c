@@ -172,11 +172,25 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
     if (armed && step(what, at(folder, path, whole), 0) < 0) return failed;    \
     return call;
 
-int rename(const char *from, const char *to) { ON_PATH("rename", AT_FDCWD, to, -1, REAL(rename)(from, to)) }
+/* A line that is no step: what a file that is about to be renamed is called. */
+static void was(int folder, const char *from) {
+    char whole[PATH_MAX], line[PATH_MAX + 8];
+    const char *name = at(folder, from, whole);
+    if (!armed || log_fd < 0 || !below(name)) return;
+    int length = snprintf(line, sizeof line, "from\t%s\n", name + root_length);
+    if (REAL(write)(log_fd, line, length) < 0) log_fd = -1;
+}
+
+int rename(const char *from, const char *to) {
+    was(AT_FDCWD, from);
+    ON_PATH("rename", AT_FDCWD, to, -1, REAL(rename)(from, to))
+}
 int renameat(int a, const char *from, int b, const char *to) {
+    was(a, from);
     ON_PATH("rename", b, to, -1, REAL(renameat)(a, from, b, to))
 }
 int renameat2(int a, const char *from, int b, const char *to, unsigned flags) {
+    was(a, from);
     ON_PATH("rename", b, to, -1, REAL(renameat2)(a, from, b, to, flags))
 }
 int link(const char *from, const char *to) { ON_PATH("link", AT_FDCWD, to, -1, REAL(link)(from, to)) }

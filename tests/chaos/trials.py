@@ -6,20 +6,27 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tests.chaos.arena import Arena, Ended, Trap
+from tests.chaos import power
+from tests.chaos.arena import Arena, Ended, Trap, UnreadableError
 from tests.chaos.disturbed import AGAIN, Disturbance, message_of
 from tests.chaos.observed import Observed, files, kind_of, observe, partitions_of
 from tests.chaos.scenarios import Scenario
 
 _UPKEEP = "contrail maintain -p {pipeline} --grace-days 0"
-ONCE, TORN, TWICE, BESIDE = "once", "torn", "twice", "beside"
+ONCE, TORN, TWICE, BESIDE, POWER = "once", "torn", "twice", "beside", "power cut"
 # What the machine says from a step on, and the exit code of a command that could not go on: it may be tried again.
 FAULTS = {"disk full": errno.ENOSPC, "read-only": errno.EROFS, "disk fails": errno.EIO, "no permission": errno.EACCES}
 
 # Signals that ask a command to end, and the exit code that says so.
 SIGNALS = {"SIGTERM": (signal.SIGTERM, 143), "SIGINT": (signal.SIGINT, 130)}
+
+
+def steps_of(log: Path) -> list[str]:
+    """The steps that a log has."""
+    return [line for line in log.read_text().splitlines() if not line.startswith(power.FROM)]
 
 
 @dataclass
@@ -86,6 +93,8 @@ class Trials:
             how = ONCE
             if number % 5 == 3:
                 how = TWICE
+            elif number % 5 == 4:
+                how = POWER
             elif number % 5 == 1 and self._beside:
                 how = BESIDE
             elif self._calm.steps[step - 1].startswith("write") and number % 2:
@@ -157,7 +166,7 @@ class Trials:
             name for name in once.facts.keys() | other.facts.keys() if once.facts.get(name) == other.facts.get(name)
         )
         exits = frozenset({ended.code, repeated.code})
-        return _Calm(before, once, again, exits, columns, facts, kinds, tuple(log.read_text().splitlines()))
+        return _Calm(before, once, again, exits, columns, facts, kinds, tuple(steps_of(log)))
 
     def _kinds(self, trial: Trial | None = None) -> Observed:
         """The kinds of files that are there after upkeep."""
@@ -172,7 +181,10 @@ class Trials:
         arena = self._arena
         trial = Trial(self._scenario.name, how, step, self._calm.steps[step - 1])
         beside = arena.begin(self._beside) if how == BESIDE else None
-        died = arena.run(self._line, Trap(step, torn=how == TORN, error=FAULTS.get(how, 0)))
+        log = arena.folder / "power.log" if how == POWER else None
+        died = arena.run(self._line, Trap(step, torn=how == TORN, error=FAULTS.get(how, 0)), log)
+        if log:
+            power.cut(arena.home, log.read_text().splitlines())
         if beside is not None:
             self._told(trial, arena.ends(beside), "the run beside it")
         if died.code is None:
@@ -203,7 +215,11 @@ class Trials:
 
     def _look_half_way(self, trial: Trial) -> None:
         """Each partition of each table is as before, or as after."""
-        now = self._arena.look(observe)
+        try:
+            now = self._arena.look(observe)
+        except UnreadableError as error:
+            trial.half_seen.append(f"the home cannot be read: {str(error)[-600:]}")
+            return
         for table, columns in self._calm.columns.items():
             if table in self._scenario.grows:
                 continue
@@ -215,7 +231,11 @@ class Trials:
                     trial.half_seen.append(f"{table} of {day or 'all days'}")
 
     def _compare(self, trial: Trial) -> None:
-        now = self._arena.look(observe)
+        try:
+            now = self._arena.look(observe)
+        except UnreadableError as error:
+            trial.lost.append(f"the home cannot be read: {str(error)[-600:]}")
+            return
         for table, columns in self._calm.columns.items():
             rows, wanted = now.rows(table, columns), self._calm.once.rows(table, columns)
             if rows == self._calm.again.rows(table, columns):

@@ -66,7 +66,10 @@ def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str
         mlflow.create_registered_model(settings.stored(name))
     source = f"models:/{logged.model_id}"
     with mlflow_errors(f"register the run {logged.run_id} as a version of '{name}'"):
-        _wait_for_disk(str(mlflow.get_logged_model(logged.model_id).artifact_location))
+        files = Path(str(mlflow.get_logged_model(logged.model_id).artifact_location).removeprefix("file://"))
+        on_disk(
+            [files] if files.exists() else []
+        )  # the registry is about to know of them; a server's are its own concern
         made = mlflow.create_model_version(
             settings.stored(name),
             source,
@@ -76,13 +79,6 @@ def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str
             model_id=logged.model_id,
         )
     return str(made.version)
-
-
-def _wait_for_disk(location: str) -> None:
-    """Wait until a model's files outlive a power cut: the registry is about to know of them."""
-    folder = Path(location.removeprefix("file://"))
-    if folder.is_dir():  # an artifact store of a server is that server's concern
-        on_disk(path for path in folder.rglob("*") if path.is_file())
 
 
 def describe_version(settings: Settings, name: str, ref: str) -> VersionInfo:
