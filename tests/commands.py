@@ -16,7 +16,12 @@ def contrail(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
 
 def exit_of(line: str) -> int:
     """The same, in a process that does nothing else."""
-    sys.argv = shlex.split(line)
+    return exit_of_arguments(shlex.split(line))
+
+
+def exit_of_arguments(arguments: list[str]) -> int:
+    """The same, of a line that is in parts already."""
+    sys.argv = arguments
     return _exit_of_main()
 
 
