@@ -79,7 +79,6 @@ class Watched:
         (self.home / "secret.txt").write_text(SECRET)
         self.port = socket.create_server(("127.0.0.1", 0))
         self.port.setblocking(False)
-        self._before = self._files()
 
     def _files(self) -> frozenset[tuple[str, int, int]]:
         """Everything in the home but a question's own folder, and in the folder of the process."""
@@ -101,6 +100,7 @@ class Watched:
     def check(self, question: str) -> None:
         """Ask, and look whether anything but the answer came of it."""
         question = self.filled_in(question)
+        before = self._files()
         try:
             with ask(self.lake, self.pipeline.spec, question, _SECONDS) as answer:
                 rows = answer.first(200)
@@ -112,7 +112,7 @@ class Watched:
             raise Wrong(f"the answer shows a file: {str(rows)[:300]}")
         with self._no_call():
             pass
-        if changed := self._files() ^ self._before:
+        if changed := self._files() ^ before:
             raise Wrong(f"files changed: {sorted(changed)[:4]}")
 
     @contextmanager

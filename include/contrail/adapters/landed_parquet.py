@@ -60,18 +60,22 @@ def read_parquet(stream: IO[bytes], size: int, columns: Columns, limits: FileLim
     counted, place = Counted(size, limits), 1
     stream.seek(0)
     with _readable():
-        file = pq.ParquetFile(stream, read_dictionary=texts, buffer_size=1 << 20, pre_buffer=False)
+        file = pq.ParquetFile(
+            stream, read_dictionary=texts, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True
+        )
+        _check_counts(file.metadata)
         batches = file.iter_batches(_ROWS)
     while True:
         with _readable():
             if (batch := next(batches, None)) is None:
-                return
+                break
         batch = batch.rename_columns(header)
         for part, own in measured(batch, numbers.of(place, batch.num_rows), limits.max_row_kb * KB):
             whole = columns.whole(_texts(part, own), pa.array(own))
             counted.add(whole.nbytes)
             yield whole
         place += batch.num_rows
+    _check_equal(file.metadata.num_rows, place - 1, "its pages")
 
 
 class Numbers:
@@ -89,6 +93,21 @@ class Numbers:
         """The numbers of some rows, of which the first stands at this place, from 1."""
         places = np.arange(place, place + count, dtype=np.int64)
         return places + np.searchsorted(self._before, places, side="left")
+
+
+def _check_counts(footer: pq.FileMetaData) -> None:
+    """Compare the numbers of rows that the footer says. Of different ones Arrow takes the least, and drops the other rows."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    _check_equal(footer.num_rows, sum(group.num_rows for group in groups), "its row groups")
+    for group in groups:
+        for number in range(group.num_columns):
+            _check_equal(group.num_rows, group.column(number).num_values, "a column of a row group")
+
+
+def _check_equal(told: int, found: int, where: str) -> None:
+    if told != found:
+        detail = f"the footer says {told:,} rows, and {where} {found:,}; write the file again"
+        raise StructureError("damaged_parquet", detail)
 
 
 @contextmanager

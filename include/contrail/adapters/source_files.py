@@ -40,7 +40,8 @@ def write_sorted(
     first = [name for name in key if name in schema.names]
     order = listed([*first, *(name for name in schema.names if name not in first)])
     ordered = connection.sql(f"SELECT * FROM read_parquet({literal(str(came))}) ORDER BY {order}")
-    with pq.ParquetWriter(str(found), schema, compression="zstd", version="2.6") as writer:
+    form = {"compression": "zstd", "version": "2.6", "write_page_checksum": True}
+    with pq.ParquetWriter(str(found), schema, **form) as writer:
         for table in _groups(ordered.to_arrow_reader(_GROUP_ROWS), schema):
             writer.write_table(table, row_group_size=_GROUP_ROWS)
     came.unlink()

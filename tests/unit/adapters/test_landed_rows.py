@@ -209,6 +209,32 @@ def test_a_wrong_parquet_file_is_named(content: bytes, rule: str, words: str) ->
     assert found.rule == rule and words in found.detail
 
 
+def footer_of(content: bytes) -> int:
+    """Where the footer begins."""
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def test_a_flipped_bit_of_a_page_with_a_checksum_is_found() -> None:
+    """Without the checksum the file would give 97 for 65."""
+    spec = table("{date}.parquet")
+    good = as_parquet([("A" * 9, 1.0, 65)] * 5, write_page_checksum=True, use_dictionary=False, compression="none")
+    at = good.rindex(b"A" * 9, 0, footer_of(good))  # the page's header has the text before, among its statistics
+    assert len(read(good, spec)) == 5
+    found = refusal(good[:at] + b"a" + good[at + 1 :], spec)
+    assert found.rule == "damaged_parquet" and "CRC" in found.detail
+
+
+@pytest.mark.parametrize("told", [b"\xc6\x01", b"\xca\x01"], ids=["99 rows", "101 rows"])
+def test_a_footer_with_another_number_of_rows_is_refused(told: bytes) -> None:
+    """Arrow gives what the smallest of the footer's numbers says, and drops the other rows without a word."""
+    spec = table("{date}.parquet")
+    good = as_parquet([("a", 1.0, 2)] * 100, use_dictionary=False)
+    begin, rows = footer_of(good), b"\xc8\x01"  # 100, as Thrift writes it; first of the file, last of its row group
+    assert len(read(good, spec)) == 100
+    for at in (good.index(rows, begin), good.rindex(rows)):
+        assert refusal(good[:at] + told + good[at + 2 :], spec).rule == "damaged_parquet"
+
+
 def test_a_parquet_bomb_is_refused_without_its_text() -> None:
     """Three gigabytes of text in a few kilobytes, of which only small parts are written out."""
     names = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_000, pa.int32()), pa.array(["x" * 3000]))

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,6 +59,16 @@ def test_rows_are_ordered_by_key_and_groups_have_a_fixed_size(
     assert pq.read_metadata(path).num_row_groups == 3 and row_count(path) == 5
     with path.open("rb") as stream:
         assert same_rows(path, stream)
+
+
+def test_no_flipped_bit_of_a_page_changes_a_row(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    path = write_sorted(connection, tmp_path, NAMES, ["id"], batches([(f"a{n}", f"{n * n}") for n in range(60)], 60))
+    content, rows, changed = path.read_bytes(), pq.read_table(path).to_pylist(), 0
+    for at in range(4, len(content) - 8 - int.from_bytes(content[-8:-4], "little")):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with suppress(OSError, pa.ArrowException), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            changed += file.read().to_pylist() != rows
+    assert changed == 0
 
 
 @pytest.mark.parametrize("other", [[("a", "1")], [("a", "1"), ("b", "3")], [("a", "1"), ("b", "")], []])
