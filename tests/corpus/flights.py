@@ -110,7 +110,7 @@ def contracts():
                 "airport_code": gxe.ExpectColumnValuesToMatchRegex(column="dest", regex="^[A-Z]{3}$"),
                 "flight_number": between(column="flight", min_value=1, max_value=9999),
                 "plausible_distance": between(column="distance", min_value=10, max_value=6000),
-                "plausible_minutes": between(column="minutes", min_value=0, max_value=1500),
+                "plausible_minutes": between(column="minutes", min_value=1, max_value=1500),
                 "departs_on_its_date": same(column_A="departure_date", column_B="flight_date"),
                 "far_is_far": gxe.ExpectColumnValuesToBeInSet(column="far_is_right", value_set=[True]),
                 "departs_after_publication": later(column_A="departs_at", column_B="published_at"),
@@ -121,6 +121,7 @@ def contracts():
             },
             partitions={
                 "volume": between(column="rows", min_value=50, max_value=150),
+                "published_in_the_evening": between(column="known_from_hour", min_value=-8, max_value=0),
                 "all_origins": between(column="distinct_origin", min_value=3),
             },
             max_bad_share=0.1,

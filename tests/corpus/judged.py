@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from tests.corpus.flights import COLUMNS, TABLE, Rows
-from tests.corpus.kind import HARMLESS, QUARANTINED, REFUSED
+from tests.corpus.forms import Form
+from tests.corpus.kind import HARMLESS, QUARANTINED, REFUSED, Kind
 
 # The exit codes that the documentation knows: done, a wrong spec, data refused, the machine or others were in the way.
 KNOWN = frozenset({0, 2, 3, 4, 5, 75})
@@ -39,11 +40,19 @@ def wrongs_of(said: str, codes: Mapping[str, int | None], errors: Path) -> Itera
             yield f"{name} ended with {code}"
     for sign in _SIGNS:
         if sign in said:
-            yield f"the commands said: {sign}: {said[max(said.find(sign) - 300, 0):][:600]}"
+            yield f"the commands said: {sign}: {said[max(said.find(sign) - 300, 0) :][:600]}"
     for path in errors.glob("*"):
         yield f"a trace was kept: {path.read_text()[-400:]}"
     if any(mark in said for mark in ("\x1b[2J", "\x1b]0;")):
         yield "codes of the terminal came out of the data"
+
+
+def unexpected(kind: Kind, form: Form, found: Found) -> Iterator[str]:
+    """Say where a kind ended otherwise than its table says."""
+    outcome, *rules = kind.expects(form).split()
+    if found.outcome != outcome or not set(rules) <= set(found.rules):
+        got = " ".join([found.outcome, *found.rules])
+        yield f"expected: {kind.expects(form)}; found: {got}: {found.told[:200]}"
 
 
 class Seen:
@@ -98,8 +107,3 @@ def _rows(lake: Lake, table: str, days: Partitions, columns: Collection[str] | N
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in COLUMNS)
-
-
-def days_of(first: date, count: int) -> Partitions:
-    """So many days."""
-    return Partitions(first, first + timedelta(count - 1))

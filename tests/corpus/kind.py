@@ -148,7 +148,9 @@ def value(name: str, column: str, bad: object, expected: Expected, forms: Iterab
     rows(name, expected, forms)(change)
 
 
-def values(name: str, column: str, bad: Callable[[object], object], expected: Expected, forms: Iterable[str] = ALL) -> None:
+def values(
+    name: str, column: str, bad: Callable[[object], object], expected: Expected, forms: Iterable[str] = ALL
+) -> None:
     """Register a kind in which a column has bad values in all rows."""
 
     def change(given: Rows) -> Rows:

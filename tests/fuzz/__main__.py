@@ -48,7 +48,12 @@ def main() -> None:
         shown.add_row(one.name, f"{one.examples:,}", f"{one.seconds:,.0f}", str(len(one.faults)))
     total = sum(one.examples for one in found.values())
     shown.add_section()
-    shown.add_row("all", f"{total:,}", f"{sum(one.seconds for one in found.values()):,.0f}", str(sum(len(one.faults) for one in found.values())))
+    shown.add_row(
+        "all",
+        f"{total:,}",
+        f"{sum(one.seconds for one in found.values()):,.0f}",
+        str(sum(len(one.faults) for one in found.values())),
+    )
     console.print(shown)
     sys.exit(any(one.faults for one in found.values()))
 

@@ -14,12 +14,17 @@ from contrail.errors import SpecError
 from contrail.stages.options import OPTIONS, options_of
 from tests.commands import exit_of_arguments
 from tests.corpus.judged import KNOWN
-from tests.fuzz.target import ANYTHING, TEXTS, Target, Wrong
+from tests.fuzz.target import ANYTHING, TEXTS, Target, WrongError
 
 # These wait for a person, start servers, run for minutes, or are a tutorial of their own.
 _NOT = frozenset({"tune", "backfill", "train", "reproduce", "check-leaks", "doctor", "estimate"})
-_DAYS = st.sampled_from(["2024-01-01", "2024-01-02", "2024-02-30", "1678-01-01", "2261-12-31", "0001-01-01", "today", "-1"]) | TEXTS
-_KNOWN = st.sampled_from(["toy", "parcels", "features", "1", "champion", "2024-01-02", "SELECT 1", "depot = 'A'", "weight", "a=1"])
+_DAYS = (
+    st.sampled_from(["2024-01-01", "2024-01-02", "2024-02-30", "1678-01-01", "2261-12-31", "0001-01-01", "today", "-1"])
+    | TEXTS
+)
+_KNOWN = st.sampled_from(
+    ["toy", "parcels", "features", "1", "champion", "2024-01-02", "SELECT 1", "depot = 'A'", "weight", "a=1"]
+)
 
 
 def _check_options(example: tuple[str, dict[str, Any]]) -> None:
@@ -28,7 +33,7 @@ def _check_options(example: tuple[str, dict[str, Any]]) -> None:
         options_of(verb, values)
     except SpecError as refused:
         if len(str(refused)) > 20_000:
-            raise Wrong(f"{len(str(refused))} letters are no message") from refused
+            raise WrongError(f"{len(str(refused))} letters are no message") from refused
 
 
 def _named(verb: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
@@ -48,7 +53,11 @@ def _lines(draw: st.DrawFn) -> list[str]:
         if not draw(st.booleans()) and not (parameter.required and draw(st.integers(0, 5))):
             continue
         is_day = parameter.name in ("from_", "to", "on", "as_of", "effective_from")
-        value = "toy" if parameter.name == "pipeline" and draw(st.integers(0, 4)) else draw(_DAYS if is_day else _KNOWN | TEXTS)
+        value = (
+            "toy"
+            if parameter.name == "pipeline" and draw(st.integers(0, 4))
+            else draw(_DAYS if is_day else _KNOWN | TEXTS)
+        )
         if isinstance(parameter, click.Argument) or not parameter.opts[0].startswith("-"):
             line.append(value)
         elif getattr(parameter, "is_flag", False):
@@ -70,9 +79,9 @@ def _check_line(line: Sequence[str]) -> None:
         sys.stdin = before
     said = out.getvalue() + err.getvalue()
     if code not in KNOWN or "Traceback" in said or "did not expect" in said:
-        raise Wrong(f"it ended with {code}: {said[-600:]}")
+        raise WrongError(f"it ended with {code}: {said[-600:]}")
     if "\x1b[2J" in said:
-        raise Wrong("codes of the terminal came back")
+        raise WrongError("codes of the terminal came back")
 
 
 TARGETS = [

@@ -8,10 +8,11 @@ from upath import UPath
 
 from contrail.reports.contracts import TableReport, write_report
 from contrail.reports.document import Bullets, Cell, Document, Facts, Note, Prose, Rows, Section, to_html, to_markdown
-from tests.fuzz.target import TEXTS, Target, Wrong
+from tests.fuzz.target import TEXTS, Target, WrongError
 from tests.unit.reports.hostile import HOSTILE
 
-_BITS = ("<", ">", "&", '"', "'", "/", "=", "script", "style", "!--", "-->", "<![CDATA[", "]]>", "{{", "}}", "{%", "%}", "javascript:", "\\",
+_BITS = ("<", ">", "&", '"', "'", "/", "=", "script", "style", "!--", "-->", "<![CDATA[", "]]>", "{{", "}}", "{%",
+"%}", "javascript:", "\\",
          "onload", "&lt;", "&#60;", "\0", "\x0b", "\u2028", "`", "*", "_", "[", "](", "|", "#", "\n\n", "- ", "<br>")  # fmt: skip
 _TEXT = st.sampled_from(HOSTILE) | st.lists(st.sampled_from(_BITS) | TEXTS, max_size=8).map("".join)
 _TEXT = _TEXT.map(lambda text: text or "-")  # a page leaves out what is empty, with its tags
@@ -67,17 +68,17 @@ _PLAIN = [*"abcdefghijklmn"]
 
 def _check(texts: list[str]) -> None:
     if _tags(to_html(_document(texts))) != _tags(to_html(_document(_PLAIN))):
-        raise Wrong("the document has other tags with these texts")
+        raise WrongError("the document has other tags with these texts")
     if _tags(_report(texts)) != _tags(_report(_PLAIN)):
-        raise Wrong("the page of contracts has other tags with these texts")
+        raise WrongError("the page of contracts has other tags with these texts")
     markdown = to_markdown(_document(texts))
     if "<script" in markdown.replace("\\<", "").lower():
-        raise Wrong("Markdown has a tag")
+        raise WrongError("Markdown has a tag")
     if any(sign in markdown for sign in ("\x1b", "\u202e", "\0")):
-        raise Wrong("Markdown has codes of the terminal")
+        raise WrongError("Markdown has codes of the terminal")
     prose = to_html(Document("t", "l", "good", [Section("s", [Prose(texts[0])])], "k"))
     if {tag[0] for tag in _tags(prose)} - {tag[0] for tag in _tags(to_html(_document(_PLAIN)))} - _OF_PROSE:
-        raise Wrong("prose has tags of its own")
+        raise WrongError("prose has tags of its own")
 
 
 _OF_PROSE = {tag for name in ("p", "ul", "li", "code") for tag in (name, f"/{name}")}

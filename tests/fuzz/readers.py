@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from contrail.adapters.landed_rows import rows_of
 from contrail.config.table_spec import TableSpec
 from contrail.errors import StructureError
-from tests.corpus.flights import COLUMNS, TABLE, _SPEC, file_of, rows_of as good_rows
+from tests.corpus.flights import _SPEC, COLUMNS, TABLE, file_of
+from tests.corpus.flights import rows_of as good_rows
 from tests.corpus.forms import FORMS, Form, pack, render
-from tests.fuzz.target import HOSTILE, Target, Wrong
+from tests.fuzz.target import HOSTILE, Target, WrongError
 
 _DAY = date(2013, 2, 20)
 _ROWS = 12
@@ -26,7 +27,9 @@ _PIECES = [text.encode("utf-8", "surrogatepass") for text in HOSTILE] + [
 
 # One change: at which part of the content, how many bytes go, and what comes there.
 _PIECE = st.sampled_from(_PIECES) | st.binary(max_size=8)
-_CHANGE = st.tuples(st.floats(0, 1), st.sampled_from([0, 0, 1, 1, 2, 7, 64, 4_000]), _PIECE, st.sampled_from([1, 1, 1, 2, 50]))
+_CHANGE = st.tuples(
+    st.floats(0, 1), st.sampled_from([0, 0, 1, 1, 2, 7, 64, 4_000]), _PIECE, st.sampled_from([1, 1, 1, 2, 50])
+)
 _CHANGES = st.lists(_CHANGE, min_size=1, max_size=6)
 
 
@@ -60,16 +63,16 @@ def read(content: bytes, spec: TableSpec) -> None:
         for batch in rows_of(io.BytesIO(content), len(content), spec):
             most = max(most, pa.total_allocated_bytes() - before)
             if batch.schema.names != [*COLUMNS, "_line"] or not batch.num_rows:
-                raise Wrong(f"a batch of {batch.num_rows} rows with {batch.schema.names}")
+                raise WrongError(f"a batch of {batch.num_rows} rows with {batch.schema.names}")
             batch.validate(full=True)
             rows += batch.num_rows
     except StructureError as refused:
         if not refused.rule or not refused.detail or len(refused.detail) > 2_000:
-            raise Wrong(f"a refusal of {len(refused.detail)} letters: {refused.rule}") from refused
+            raise WrongError(f"a refusal of {len(refused.detail)} letters: {refused.rule}") from refused
     if rows > 100 * _ROWS + len(content):
-        raise Wrong(f"{rows} rows of {len(content)} bytes")
+        raise WrongError(f"{rows} rows of {len(content)} bytes")
     if most > _MOST_BYTES:
-        raise Wrong(f"{most:,} bytes of memory for {len(content):,}")
+        raise WrongError(f"{most:,} bytes of memory for {len(content):,}")
 
 
 def _target(name: str, forms: list[str], text: st.SearchStrategy[bool]) -> Target:

@@ -46,7 +46,13 @@ def ground(folder: Path) -> Iterator[dict[str, Target]]:
         publish_toy(toy, "2024-01-01", "2024-01-03")
         os.chdir(work)
         try:
-            every = [*readers.TARGETS, *specs.TARGETS, *calls.TARGETS, *pages.TARGETS, questions.target(questions.Watched())]
+            every = [
+                *readers.TARGETS,
+                *specs.TARGETS,
+                *calls.TARGETS,
+                *pages.TARGETS,
+                questions.target(questions.Watched()),
+            ]
             yield {target.name: target for target in every}
         finally:
             os.chdir(here)

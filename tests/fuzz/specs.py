@@ -11,11 +11,13 @@ from contrail.config.spec import load_spec
 from contrail.config.yaml_file import read_yaml
 from contrail.errors import SpecError
 from tests.conftest import PROJECT
-from tests.fuzz.target import ANYTHING, HOSTILE, TEXTS, Target, Wrong
+from tests.fuzz.target import ANYTHING, HOSTILE, TEXTS, Target, WrongError
 
 _PIECES = (
-    "a: ", "- ", "\n", "\n  ", "\n    ", "&x ", "*x", "<<: *x", "!!str ", "!!float ", "!!timestamp ", "!!binary ", "!!set ", "!x ", "|", ">-",
-    "|9", "'", '"', "{", "}", "[", "]", ",", ": ", "? ", "#", "---\n", "...\n", "%YAML 1.2\n", "~", "=", "0x", "0o7", "1:30:00", ".inf",
+    "a: ", "- ", "\n", "\n  ", "\n    ", "&x ", "*x", "<<: *x", "!!str ", "!!float ", "!!timestamp ", "!!binary ",
+    "!!set ", "!x ", "|", ">-",
+    "|9", "'", '"', "{", "}", "[", "]", ",", ": ", "? ", "#", "---\n", "...\n", "%YAML 1.2\n", "~", "=", "0x", "0o7",
+    "1:30:00", ".inf",
     "2024-01-01T00:00:00Z", "9" * 400, "[" * 40, "{a: " * 40, "\ufeff", "\x85",
 )  # fmt: skip
 _YAML = st.lists(st.sampled_from(_PIECES + HOSTILE) | TEXTS, max_size=25).map("".join)
@@ -37,7 +39,7 @@ def _check_yaml(text: str) -> None:
 def _check_words(refused: SpecError, path: Path) -> None:
     said = str(refused)
     if path.name not in said or len(said) > 60_000:
-        raise Wrong(f"{len(said)} letters that do not name {path}: {said[:200]}")
+        raise WrongError(f"{len(said)} letters that do not name {path}: {said[:200]}")
 
 
 def _paths(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -54,7 +56,10 @@ def _shipped(name: str) -> dict[str, Any]:
 _SPECS = {name: _shipped(name) for name in ("flight_delay", "bike_demand")}
 _PLACES = {name: _paths(spec) for name, spec in _SPECS.items()}
 _CHANGE = st.tuples(
-    st.floats(0, 1, exclude_max=True), st.sampled_from(["put", "put", "put", "drop", "add", "rename", "swap"]), ANYTHING, TEXTS
+    st.floats(0, 1, exclude_max=True),
+    st.sampled_from(["put", "put", "put", "drop", "add", "rename", "swap"]),
+    ANYTHING,
+    TEXTS,
 )
 _CHANGES = st.tuples(st.sampled_from(sorted(_SPECS)), st.lists(_CHANGE, min_size=1, max_size=3))
 
