@@ -75,6 +75,12 @@ test-gcp: $(VENV)/.dev .venv-bigquery/.installed  ## Run the chain in prod, thro
 chaos: $(VENV)/.dev  ## Kill commands by the hundred, and fail the machine under them: what is lost? ARGS="--help" has more
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+corpus: $(VENV)/.dev  ## Land hundreds of kinds of bad files, in every format: what became of each? ARGS="--help" has more
+	@$(BIN)/python -m tests.corpus $(ARGS)
+
+fuzz: $(VENV)/.dev  ## Give readers, settings, calls, questions and pages what nobody expects, for an hour
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 check: $(VENV)/.dev docs  ## Lint, types, import rules, prose, pipelines, links of the documentation
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -131,4 +137,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp chaos check check-leaks docs check-infra audit bench lock clean
+.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp chaos corpus fuzz check check-leaks docs check-infra audit bench lock clean
