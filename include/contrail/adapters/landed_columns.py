@@ -74,7 +74,9 @@ def shown_name(name: str) -> str:
 
 
 def _near(name: str, extra: Sequence[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, [shown_name(each) for each in extra[:100]], 1, 0.5)), None)
+    given = {each.casefold(): each for each in map(shown_name, extra[:100])}
+    found = next(iter(difflib.get_close_matches(name.casefold(), given, 1, 0.5)), None)
+    return given[found] if found is not None else None
 
 
 def _missing(name: str, near: str | None) -> str:

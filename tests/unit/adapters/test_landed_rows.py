@@ -153,6 +153,7 @@ def test_a_point_in_a_file_with_decimal_commas_is_no_decimal_mark() -> None:
         ('{"name": "\\ud800"}', "not_json", "line 2"),
         ('{"name": "x", "colour": 1}', "extra_column", "line 2: column 'colour' is not in the spec"),
         ('{"name": "x", "siez": 1}', "missing_column", "was it renamed to 'siez'?"),
+        ('{"name": "x", "SIZE": 1}', "missing_column", "was it renamed to 'SIZE'?"),
         ('{"name": "x", "name": "y"}', "repeated_column", "line 2: column 'name' occurs more than once"),
         ('{"name": "x", "size": 1, "grösse": 2}', "repeated_column", "'size'"),
         ('{"name": ["x"]}', "nested_value", "line 2, column name: a list or an object"),
