@@ -85,6 +85,6 @@ def _check_line(line: Sequence[str]) -> None:
 
 
 TARGETS = [
-    Target("options", st.sampled_from(sorted(OPTIONS)).flatmap(_named), _check_options, short=150),
-    Target("command lines", _lines(), _check_line, seconds=60, short=20),
+    Target("options", st.sampled_from(sorted(OPTIONS)).flatmap(_named), _check_options, short=80),
+    Target("command lines", _lines(), _check_line, seconds=60, short=8),
 ]

@@ -82,4 +82,4 @@ def _check(texts: list[str]) -> None:
 
 
 _OF_PROSE = {tag for name in ("p", "ul", "li", "code") for tag in (name, f"/{name}")}
-TARGETS = [Target("pages", EXAMPLES, _check, short=25)]
+TARGETS = [Target("pages", EXAMPLES, _check, short=12)]

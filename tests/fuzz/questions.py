@@ -156,4 +156,4 @@ class Watched:
 
 def target(watched: Watched) -> Target:
     """Questions to a home."""
-    return Target("query", QUESTIONS, watched.check, seconds=30, short=60)
+    return Target("query", QUESTIONS, watched.check, seconds=30, short=30)

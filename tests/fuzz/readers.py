@@ -76,7 +76,7 @@ def read(content: bytes, spec: TableSpec) -> None:
 
 
 def _target(name: str, forms: list[str], text: st.SearchStrategy[bool]) -> Target:
-    return Target(name, st.tuples(st.sampled_from(forms), text, _CHANGES), _check, short=120)
+    return Target(name, st.tuples(st.sampled_from(forms), text, _CHANGES), _check, short=60)
 
 
 TARGETS = [

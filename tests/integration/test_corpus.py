@@ -11,7 +11,7 @@ from tests.corpus.together import run, sample
 from contrail.adapters import landed_parquet
 
 pytestmark = pytest.mark.slow
-_SOME = 40
+_SOME = 28
 
 
 def kinds_of(form: str) -> list[Kind]:
