@@ -9,7 +9,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-
 _PATIENCE = 20
 
 
