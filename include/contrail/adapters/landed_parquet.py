@@ -96,12 +96,12 @@ class Numbers:
 
 
 def _check_counts(footer: pq.FileMetaData) -> None:
-    """Compare the numbers of rows that the footer says. Of different ones Arrow takes the least, and drops the other rows."""
-    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-    _check_equal(footer.num_rows, sum(group.num_rows for group in groups), "its row groups")
-    for group in groups:
-        for number in range(group.num_columns):
-            _check_equal(group.num_rows, group.column(number).num_values, "a column of a row group")
+    """Compare the numbers of rows that the footer says. Of different ones Arrow takes the least, and drops the other rows.
+
+    Columns have numbers, too. To look at an encrypted one would end the process.
+    """
+    groups = (footer.row_group(number).num_rows for number in range(footer.num_row_groups))
+    _check_equal(footer.num_rows, sum(groups), "its row groups")
 
 
 def _check_equal(told: int, found: int, where: str) -> None:
