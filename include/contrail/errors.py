@@ -57,6 +57,14 @@ class MissingInputError(DataError):
     """A stage needs a table, partition, file or model that does not exist yet."""
 
 
+class SnapshotGoneError(MissingInputError):
+    """A table has no such snapshot. It never had it, or it has expired, or the rows of a person were taken out of it."""
+
+    def __init__(self, table: str, message: str) -> None:
+        super().__init__(message)
+        self.table = table
+
+
 class AuditError(DataError):
     """Staged rows failed the publisher's audit; readers still see what was published before."""
 

@@ -5,6 +5,8 @@ Reading and writing rows does not belong here.
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from copy import copy
+from typing import Self
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
@@ -53,6 +55,17 @@ class Tables:
         self.pipeline = pipeline or namespace  # whom the commands that messages name are for
         self.stored = settings.stored(namespace)
         self._opened: Catalog | None = None
+        self._kept: dict[str, Table | None] | None = None
+
+    def at_rest(self) -> Self:
+        """Return the same tables for one reader. Each stays as it was first loaded, whatever others commit meanwhile.
+
+        Raises:
+            DamagedError, MissingInputError: as ``catalog``.
+        """
+        found = copy(self)
+        found._opened, found._kept = self.catalog, {} if self._kept is None else self._kept
+        return found
 
     @property
     def catalog(self) -> Catalog:
@@ -101,6 +114,13 @@ class Tables:
         Raises:
             DamagedError: The table's metadata file is missing or damaged.
         """
+        if self._kept is None:
+            return self._load(name)
+        if name not in self._kept:
+            self._kept[name] = self._load(name)
+        return self._kept[name]
+
+    def _load(self, name: str) -> Table | None:
         try:
             return self.catalog.load_table((self.stored, name))
         except NoSuchTableError:

@@ -16,7 +16,7 @@ from pyiceberg.table import Table
 from upath import UPath
 
 from contrail.config.names import literal, quoted
-from contrail.errors import MissingInputError
+from contrail.errors import MissingInputError, SnapshotGoneError
 from contrail.lake import data_files, integrity, manifests, snapshots
 from contrail.lake.catalog import Tables
 from contrail.lake.datasets import PARTITION
@@ -117,11 +117,17 @@ def _with_snapshot(tables: Tables, name: str, snapshot_id: int | None) -> Table:
     table = tables.table(name)
     if snapshot_id is not None and snapshots.find(table, snapshot_id) is None:
         # PyIceberg would find no files, as if the table were empty.
-        raise MissingInputError(
-            f"{tables.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
-            f"--pipeline {tables.namespace} lists its snapshots."
-        )
+        raise gone(tables, name, snapshot_id)
     return table
+
+
+def gone(tables: Tables, name: str, snapshot_id: int) -> SnapshotGoneError:
+    """The error for a snapshot that a table does not have."""
+    return SnapshotGoneError(
+        name,
+        f"{tables.namespace}.{name} has no snapshot {snapshot_id}, or it has expired. contrail history {name} "
+        f"--pipeline {tables.namespace} lists its snapshots.",
+    )
 
 
 def scan(
@@ -168,6 +174,7 @@ def _found(
     scope: Mapping[str, str] | None = None,
 ) -> tuple[list[str], pa.Schema]:
     """Find the files to read, and the columns to read in them."""
+    tables = tables.at_rest()
     own, parts = schema(tables, name), [None] if days is None else as_ranges(days)
     found = [file for part in parts for file in files(tables, name, part, snapshot_id, scope)]
     names = list(columns) if columns is not None else own.names
@@ -215,6 +222,7 @@ def ends(tables: Tables, name: str) -> Partitions | None:
     Raises:
         DamagedError: when a manifest is missing or damaged.
     """
+    tables = tables.at_rest()
     table = tables.find(name)
     snapshot = table.current_snapshot() if table else None
     if table is None or snapshot is None:
@@ -243,6 +251,7 @@ def connect(
         names: The tables to show; None for all.
         partitions: Limits a table to these partitions. DuckDB then opens no file of the others.
     """
+    tables = tables.at_rest()
     with session(tables.settings) as connection:
         existing = set(tables.table_names())
         for name in sorted(existing if names is None else existing.intersection(names)):

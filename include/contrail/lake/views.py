@@ -65,6 +65,7 @@ def create_views(
         MissingInputError: if a snapshot does not exist, or has expired.
         DamagedError: if a file is missing or has other bytes.
     """
+    lake = lake.at_rest()
     found, pseudonyms = _Tables(lake, spec, wanted), None if wanted.personal else Pseudonyms(spec)
     derived = _derived(spec)
     named = found.known | derived.keys() | {outcomes.NAME} if names is None else names

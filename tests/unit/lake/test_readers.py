@@ -1,6 +1,7 @@
 """Readers: partitions, columns and old snapshots, and what is not there."""
 
 from datetime import date, timedelta
+from typing import Any
 
 import duckdb
 import pytest
@@ -11,6 +12,7 @@ from pyiceberg.io.pyarrow import PyArrowFile
 from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, provenance, rows
 
 from contrail.errors import MissingInputError
+from contrail.lake import data_files
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 
@@ -118,3 +120,35 @@ def test_a_view_of_a_column_that_is_not_there_says_so(lake: Lake) -> None:
     lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
     with duckdb.connect() as connection, pytest.raises(MissingInputError, match=r"has no columns \['size'\] yet"):
         lake.view(connection, "seen", "items", columns=["size"])
+
+
+@pytest.fixture
+def meanwhile(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three red days. When a reader has listed files for the first time, another writer makes all of them blue."""
+    days = [DAY1, DAY2, DAY3]
+    lake.publish(ITEMS, rows(days), days, provenance())
+    other, original = Lake(lake.settings, "shop"), data_files.listed
+
+    def listed(*args: Any, **named: Any) -> Any:
+        found = original(*args, **named)
+        monkeypatch.setattr(data_files, "listed", original)
+        other.publish(ITEMS, rows(days, "blue"), days, provenance("run-2"))
+        return found
+
+    monkeypatch.setattr(data_files, "listed", listed)
+
+
+@pytest.mark.usefixtures("meanwhile")
+def test_days_with_others_between_them_are_of_one_snapshot(lake: Lake) -> None:
+    with duckdb.connect() as connection:
+        lake.view(connection, "chosen", "items", [DAY1, DAY3])
+        assert connection.execute("SELECT DISTINCT colour FROM chosen").fetchall() == [("red",)]
+
+
+@pytest.mark.usefixtures("meanwhile")
+def test_a_session_loads_a_table_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, loaded = lake.catalog.load_table, []
+    monkeypatch.setattr(lake.catalog, "load_table", lambda name: loaded.append(name) or original(name))
+    with lake.connect(["items"]) as connection:
+        assert connection.execute("SELECT DISTINCT colour FROM items").fetchall() == [("red",)]
+    assert loaded == [("shop", "items")]
