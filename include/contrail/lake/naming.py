@@ -5,14 +5,19 @@ from contextlib import suppress
 from pyiceberg.exceptions import CommitFailedException
 
 from contrail.errors import DamagedError
-from contrail.lake import archive, publisher
+from contrail.lake import archive, publisher, readers
 from contrail.lake.archive import Archive
 from contrail.lake.catalog import Tables
 from contrail.lake.provenance import COMPACTED, PARTITIONS
 
 
 def tag(tables: Tables, name: str, snapshot_id: int, tag: str) -> None:
-    """Tag a snapshot of a table so that it never expires. The same call again is harmless."""
+    """Tag a snapshot of a table so that it never expires. The same call again is harmless.
+
+    Raises:
+        SnapshotGoneError: The table has no such snapshot.
+        CommitConflictError: Other writers won every attempt.
+    """
 
     def attempt() -> None:
         table = tables.table(name)
@@ -25,6 +30,8 @@ def tag(tables: Tables, name: str, snapshot_id: int, tag: str) -> None:
                 said = {PARTITIONS: "", COMPACTED: f"snapshot {snapshot_id} was named {tag}"}
                 publisher.swap(table, [], [], said, archived=_tagged(kept, {**kept.tags, tag: snapshot_id}))
             return
+        if table.snapshot_by_id(snapshot_id) is None:
+            raise readers.gone(tables, name, snapshot_id)
         try:
             table.manage_snapshots().create_tag(snapshot_id, tag).commit()
         except ValueError as error:

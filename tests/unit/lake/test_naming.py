@@ -8,6 +8,7 @@ from pyiceberg.table import Table
 from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 
 from contrail.config.settings import settings
+from contrail.errors import SnapshotGoneError
 from contrail.lake import archive, upkeep
 from contrail.lake.lake import Lake
 
@@ -83,3 +84,9 @@ def test_an_unknown_name_is_no_error_where_the_archive_is_lost(lake: Lake, monke
     archive._read.cache_clear()
     lake.untag("items", "nobody")
     assert lake.snapshot_id("items") == newest
+
+
+def test_a_snapshot_that_is_not_there_gets_no_name(lake: Lake) -> None:
+    lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+    with pytest.raises(SnapshotGoneError, match=r"shop\.items has no snapshot 42, or it has expired"):
+        lake.tag("items", 42, "before-x")
