@@ -142,6 +142,12 @@ def ledger_of(table: "Table", kept: int) -> str:
     return json.dumps({"complete": walk.complete and len(ours) == len(made), "commits": ours}, separators=(",", ":"))
 
 
+def erased_since(table: "Table", moment: datetime) -> bool:
+    """Say whether the rows of persons were taken out of a table since this moment, so that snapshots went before their time."""
+    since = int(moment.timestamp() * 1000)
+    return any(LEDGER in _summary(one) and one.timestamp_ms >= since for one in snapshots.in_order(table))
+
+
 class _Walk(Sequence[Commit]):
     """The commits before a snapshot and its own, the newest first. They are read as far as somebody asks.
 

@@ -19,9 +19,10 @@ from contrail.adapters.machine_errors import machine_errors
 from contrail.config.pipeline import Pipeline, load_pipeline
 from contrail.config.problems import hint
 from contrail.config.settings import settings
-from contrail.errors import InputsChangedError, SpecError
+from contrail.errors import InputsChangedError, SnapshotGoneError, SpecError
 from contrail.files import remove_folder
 from contrail.imports import quick_imports
+from contrail.lake import history
 from contrail.lake.lake import Lake
 from contrail.partitions import Partitions
 from contrail.stages import changes, sandboxed
@@ -144,11 +145,26 @@ def _execute(run: StageRun[StageOptions]) -> StageResult[Any]:
         # A change of the spec that a table cannot follow is told now, not after minutes of work.
         run.lake.bring_up_to_date(tables_of(run.stage, run.pipeline.spec))
         try:
-            result: StageResult[Any] = _from_inputs_at_rest(run)(module.execute, run)
+            result: StageResult[Any] = _from_inputs_at_rest(run)(_once, module, run)
         finally:
             remove_folder(run.staging)
         events.result = result
     return result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+
+
+def _once(module: ModuleType, run: StageRun[StageOptions]) -> StageResult[Any]:
+    """Run a stage. A snapshot that it has begun to read may go when the rows of a person are taken out of the table."""
+    begun = datetime.now(UTC)
+    try:
+        result: StageResult[Any] = module.execute(run)
+    except SnapshotGoneError as error:
+        if not history.erased_since(run.lake.table(error.table), begun):
+            raise
+        raise InputsChangedError(
+            f"{error.table}: the rows of a person were taken out of it while {run.stage} read it. Nothing was published; "
+            "run it again."
+        ) from error
+    return result
 
 
 def _stage(verb: str) -> ModuleType:

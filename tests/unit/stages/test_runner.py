@@ -6,10 +6,14 @@ import pytest
 from tests.conftest import Toy
 from tests.toy_tables import publish_toy
 
-from contrail.errors import SchemaError, SpecError
+from contrail.errors import SchemaError, SnapshotGoneError, SpecError
+from contrail.lake import history, publisher
+from contrail.lake.provenance import LEDGER, PARTITIONS
 from contrail.lake.records import all_datasets
 from contrail.partitions import Partitions
 from contrail.stages import VERBS, runner
+from contrail.stages.base import StageRun
+from contrail.stages.options import StageOptions
 from contrail.stages.runner import run_stage
 from contrail.stages.tables import tables_of
 
@@ -44,3 +48,22 @@ def test_a_stage_knows_its_tables_of_the_lake(toy: Toy) -> None:
     # A correction's report, the governor and a forgetting have no verb of the chain.
     written = {"corrections", "governor", "forgotten", "forgotten_marks"}
     assert used == set(all_datasets(toy.spec)) - written
+
+
+def test_a_stage_whose_snapshot_went_with_a_persons_rows_reads_again(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_toy(toy, "2024-01-01", "2024-01-02")
+    first = toy.lake.snapshot_id("features")
+    tries = []
+
+    def execute(run: StageRun[StageOptions]) -> None:
+        tries.append(run)
+        if len(tries) == 1:
+            table = toy.lake.table("features")
+            summary = {PARTITIONS: "", LEDGER: history.ledger_of(table, 1)}
+            publisher.swap(table, [], [], summary, expired=[first])
+        toy.lake.scan("features", snapshot_id=first)
+
+    monkeypatch.setattr("contrail.stages.features.execute", execute)
+    with pytest.raises(SnapshotGoneError, match="has no snapshot"):
+        toy.run("features", "2024-01-01")
+    assert len(tries) == 2, "what went before this run began is no reason to try again"
