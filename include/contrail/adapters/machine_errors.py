@@ -131,6 +131,8 @@ _WORDS_OF_POSTGRES = {
 _DATABASE_REFUSED = re.compile(
     "authentication failed|no pg_hba.conf entry|permission denied|(role|database) .* does not exist"
 )
+# A data file of the lake in the words of any library.
+_DATA_FILE = re.compile(r"(?:file://)?(/[^'\"\n]+?\.parquet)")
 _BROKEN = ("database disk image is malformed", "file is not a database")
 
 
@@ -184,6 +186,11 @@ def _translated(error: BaseException) -> ContrailError | None:
         )
     if any(word in text for word in _BROKEN):
         return _broken_database(text)
+    if gone := _gone(text):
+        return EngineError(
+            f"{gone} was removed while it was read: other rows have taken the place of its own, or those of a person were "
+            f"taken out.\n{_KEPT} Run the same command again."
+        )
     for kind in _KINDS:
         if kind.fits(number, text):
             where = "" if kind.elsewhere else f"{_where(error)}: "
@@ -196,6 +203,14 @@ def _translated(error: BaseException) -> ContrailError | None:
     if number is not None and isinstance(error, OSError):
         return EngineError(f"{_where(error)}: {_first_line(text)}.\n{_KEPT} {_AGAIN}")
     return None
+
+
+def _gone(text: str) -> str | None:
+    """The data file of a table that an error names, if it is not there. Who reads asks before whether it is, and tells damage."""
+    current = settings()
+    warehouse = current.catalog.warehouse_uri.removeprefix("file://")
+    found = _DATA_FILE.search(text)
+    return found[1] if found and found[1].startswith(f"{warehouse}/") and not Path(found[1]).exists() else None
 
 
 def _number(error: BaseException) -> int | None:

@@ -15,7 +15,7 @@ from pyiceberg.table import Table
 
 from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError
-from contrail.lake import archive, data_files
+from contrail.lake import archive, data_files, manifests, snapshots
 from contrail.lake.datasets import PARTITION
 from contrail.lake.history import lineage_of
 from contrail.lake.selection import Selection
@@ -23,6 +23,7 @@ from contrail.partitions import Partitions, as_ranges
 
 _READERS = 4  # hashing leaves Python's lock to others
 _SHOWN = 10
+_MISSING = "is missing"
 # Which stage makes the rows of a table again. Tables that are not here hold what happened once.
 _MADE_BY = {
     "features": "features",
@@ -76,7 +77,7 @@ def _reason(table: Table, file: DataFile) -> str | None:
     try:
         size, digest = _measured(table, file.file_path)
     except FileNotFoundError:
-        return "is missing"
+        return _MISSING
     if size != file.file_size_in_bytes:
         return f"has {size:,} bytes; {file.file_size_in_bytes:,} were written"
     if data_files.digest_of(file.file_path) not in (None, digest):
@@ -130,10 +131,28 @@ def check(table: Table, files: Iterable[DataFile], *, current: bool = True) -> N
         current: Whether they are of the table's current snapshot, so that a stage can make them again.
 
     Raises:
+        InputsChangedError: The files were removed after the table was loaded, because nothing needs them any more.
         DamagedError: naming table, partition and file, and the command that makes the partition again.
     """
     if found := damages(table, files):
+        if _went(table, found):
+            raise manifests.gone(table)
         raise DamagedError(described(table, found, current=current))
+
+
+def _went(table: Table, found: Sequence[Damage]) -> bool:
+    """Say whether all that is wrong is that files are missing which no snapshot has any more: persons were forgotten."""
+    if any(damage.reason != _MISSING for damage in found):
+        return False
+    now = table.catalog.load_table(table.name())
+    if now.metadata_location == table.metadata_location:
+        return False
+    needed = {
+        file.file_path
+        for one in snapshots.in_order(now)
+        for file in data_files.listed(now, Selection.of(None), one.snapshot_id)
+    }
+    return not any(damage.file in needed for damage in found)
 
 
 def described(table: Table, found: Sequence[Damage], *, current: bool = True) -> str:

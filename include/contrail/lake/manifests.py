@@ -14,7 +14,7 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import DateType
 
 from contrail.config.names import without_sandbox
-from contrail.errors import DamagedError
+from contrail.errors import DamagedError, InputsChangedError
 
 # Clients of object stores, whose errors are not the system's own.
 _STORES = ("gcsfs", "google", "aiohttp", "requests", "urllib3", "s3fs", "botocore")
@@ -40,15 +40,28 @@ def manifests(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
     return found
 
 
+def gone(table: Table) -> InputsChangedError:
+    """The error for a reader whose rows have been replaced, and whose files have been removed since."""
+    return InputsChangedError(
+        f"{'.'.join(table.name())}: other rows took the place of those that were about to be read, and their files are gone "
+        "already. Nothing was published. Run the same command again."
+    )
+
+
 def whole(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
     """As ``manifests``, for a reader: a manifest that is missing is damage too.
 
     Raises:
+        InputsChangedError: when the snapshot went after the table was loaded: persons were forgotten.
         DamagedError: when the list or a manifest is missing or damaged.
     """
+    from contrail.lake import snapshots  # which reads archives, which are data files, which manifests list
+
     try:
         return manifests(table, snapshot)
     except FileNotFoundError as error:
+        if snapshots.find(table.catalog.load_table(table.name()), snapshot.snapshot_id) is None:
+            raise gone(table) from error
         raise damaged(table, f"a manifest is missing ({str(error).splitlines()[0]})") from error
 
 

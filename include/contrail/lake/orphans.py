@@ -18,7 +18,7 @@ from upath import UPath
 
 from contrail.errors import DamagedError
 from contrail.lake import archive
-from contrail.lake.manifests import damaged, files_of, manifests
+from contrail.lake.manifests import damaged, files_of, gone, manifests
 from contrail.lake.recovery import UNREADABLE
 from contrail.lake.sandbox_records import BASE
 
@@ -48,6 +48,7 @@ def orphans(
         before: When the grace period began, by a clock that the caller trusts; by default that of this machine.
 
     Raises:
+        InputsChangedError: as ``leads_to``.
         DamagedError: when a metadata file or a manifest cannot be read, or when a file that the table needs is not in the
             listing of its folder. Nothing may be removed then.
     """
@@ -176,11 +177,18 @@ def is_own(table: Table, path: str) -> bool:
 
 
 def leads_to(table: Table) -> set[str]:
-    """Return the table's metadata file, and every file that it leads to. Errors are those of ``orphans``."""
+    """Return the table's metadata file, and every file that it leads to.
+
+    Raises:
+        InputsChangedError: when snapshots went after the table was loaded: persons were forgotten.
+        DamagedError: as ``orphans``.
+    """
     found = {table.metadata_location}
     try:
         _follow(table, table.metadata, found, missing=())
     except FileNotFoundError as error:
+        if table.catalog.load_table(table.name()).metadata_location != table.metadata_location:
+            raise gone(table) from error
         why = str(error).splitlines()[0]
         raise damaged(table, f"{'.'.join(table.name())}: a file that a snapshot needs is missing ({why})") from error
     return found

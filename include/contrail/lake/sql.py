@@ -19,6 +19,7 @@ import pyarrow as pa
 from contrail.config.names import literal, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
+from contrail.lake import data_files
 from contrail.lake.bounds import GRACE_SECONDS, bounded_memory, bounded_time
 from contrail.lake.lake import Lake
 from contrail.lake.sessions import session
@@ -39,6 +40,7 @@ _LOCKED = (
     # The views are made. From here on not even the session's own memory changes.
     "BEGIN TRANSACTION READ ONLY",
 )
+_DATA_FILE = re.compile(r'"(/[^"]+?\.parquet)')
 _MISSING = re.compile(r"Table with name (\w+) does not exist")
 
 
@@ -163,7 +165,7 @@ def in_words(lake: Lake, spec: PipelineSpec) -> Iterator[None]:
 
     Raises:
         SpecError: if the statement is wrong. An unknown table has the nearest name.
-        EngineError: if the machine has too little memory or space for it.
+        EngineError: if the machine has too little memory or space for it, or files went while they were read.
         KeyboardInterrupt: if somebody interrupted it.
     """
     try:
@@ -175,7 +177,14 @@ def in_words(lake: Lake, spec: PipelineSpec) -> Iterator[None]:
             f"the query needs more than {lake.settings.memory_bytes / 2**20:,.0f} MiB of memory (memory_limit) and {_SPILL} "
             f"of space in {lake.settings.home_path}. Ask for fewer days or columns. ({_first_line(error)})"
         ) from error
-    except duckdb.PermissionException as error:
+    except (duckdb.PermissionException, duckdb.IOException) as error:
+        if _went(lake, str(error)):  # they were there when the views were made
+            raise EngineError(
+                "files of the tables were removed while they were read: other rows have taken the place of theirs, or those of "
+                f"a person were taken out. Ask again. ({_first_line(error)})"
+            ) from error
+        if isinstance(error, duckdb.IOException):
+            raise _failed(error, spec) from error
         raise SpecError(f"a query reads the tables and no other file: {_first_line(error)}") from error
     except duckdb.CatalogException as error:
         known = shown(spec).keys() | set(lake.table_names())
@@ -190,6 +199,14 @@ def in_words(lake: Lake, spec: PipelineSpec) -> Iterator[None]:
 
 def _failed(error: duckdb.Error, spec: PipelineSpec) -> SpecError:
     return SpecError(f"the query failed: {error}\nTables: {', '.join(sorted(shown(spec)))}")
+
+
+def _went(lake: Lake, text: str) -> bool:
+    """Say whether an error names a data file of the lake that is not there. DuckDB then looks for it as a folder."""
+    warehouse, found = lake.settings.catalog.warehouse_uri.removeprefix("file://"), _DATA_FILE.search(text)
+    if found is None or data_files.digest_of(found[1]) is None:  # no data file, but what somebody asked for
+        return False
+    return found[1].startswith(f"{warehouse}/") and not Path(found[1]).exists()
 
 
 def _first_line(error: Exception) -> str:

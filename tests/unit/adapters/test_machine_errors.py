@@ -212,3 +212,16 @@ def test_a_damaged_database_is_named_with_its_remedy(toy: Toy, name: str) -> Non
     path.unlink()
     with pytest.raises(DamagedError, match="\n  contrail recover -p toy"):
         Lake(settings(), "toy").table_names()
+
+
+@pytest.mark.parametrize(
+    "words", ["[Errno 2] Failed to open local file '{}'", "Object at location file://{} not found"]
+)
+def test_a_data_file_that_went_while_it_was_read_is_read_again(home: Path, words: str) -> None:
+    from pyspark.errors import PySparkException
+
+    path = f"{settings().catalog.warehouse_uri.removeprefix('file://')}/toy/features/data/day/1-a.parquet"
+    error = (FileNotFoundError if words.startswith("[") else PySparkException)(words.format(path))
+    with pytest.raises(EngineError, match="was removed while it was read") as raised, machine_errors():
+        raise error
+    assert path in str(raised.value)

@@ -10,7 +10,7 @@ from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, 
 from tests.unit.lake.test_forgotten import marks_of
 
 from contrail.config.settings import settings
-from contrail.errors import CommitConflictError
+from contrail.errors import CommitConflictError, DamagedError, InputsChangedError
 from contrail.lake import erasure, orphans, publisher, upkeep
 from contrail.lake.erasure import Rule
 from contrail.lake.forgotten import Columns
@@ -138,3 +138,28 @@ def test_no_file_goes_that_a_snapshot_refers_to_still(shop: Lake, monkeypatch: p
         forget(shop)
     assert len(list(shop.settings.home_path.rglob("*.parquet"))) >= before
     assert orphans.leads_to(shop.table("items"))
+
+
+def test_who_was_about_to_read_the_rows_is_told_to_try_again(shop: Lake) -> None:
+    """The files go at once, and the reader had listed them."""
+    reader = shop.at_rest()
+    reader.table("items")
+    forget(shop)
+    with pytest.raises(InputsChangedError, match="Run the same command again"):
+        reader.scan("items")
+    assert contents(shop) == [(DAY1, "blue", 3), (DAY2, "red", 3)]
+
+
+def test_a_file_that_is_missed_stays_a_damage_whatever_others_publish(shop: Lake) -> None:
+    reader = shop.at_rest()
+    Path(reader.files("items", Partitions(DAY1, DAY1))[0].removeprefix("file://")).unlink()
+    shop.publish(ITEMS, rows([DAY2], "green"), [DAY2], provenance("fifth"))
+    with pytest.raises(DamagedError, match="is missing"):
+        reader.scan("items")
+
+
+def test_upkeep_that_meets_a_forgetting_is_told_to_try_again(shop: Lake) -> None:
+    table = shop.table("items")
+    forget(shop)
+    with pytest.raises(InputsChangedError, match="Run the same command again"):
+        orphans.orphans(table, timedelta(0))

@@ -11,7 +11,7 @@ from tests.conftest import Prepare, Toy
 from tests.toy_tables import publish_toy
 from tests.unit.lake.test_views import with_personal
 
-from contrail.errors import SpecError
+from contrail.errors import EngineError, SpecError
 from contrail.lake import datasets, readers, records, sql
 from contrail.lake.sql import ask
 from contrail.lake.views import shown
@@ -256,3 +256,17 @@ def test_an_unknown_table_has_the_nearest_name(asked: Toy) -> None:
         SpecError, match=r"^no table 'featurs' in toy; did you mean 'features'\?\nTables: corrections, drift"
     ):
         answered(asked, "SELECT * FROM featurs")
+
+
+def test_files_that_go_before_they_are_read_are_asked_for_again(asked: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever forgets a person removes files at once."""
+    confine = sql._confine
+
+    def later(connection: Any, opened: list[str]) -> None:
+        for path in opened:
+            Path(path).unlink()
+        confine(connection, opened)
+
+    monkeypatch.setattr(sql, "_confine", later)
+    with pytest.raises(EngineError, match="removed while they were read"):
+        answered(asked, "SELECT max(weight) FROM features")
