@@ -7,29 +7,34 @@ request continues it. What is left to do comes from the lake before each stage, 
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from upath import UPath
 
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
-from contrail.errors import MissingInputError, SpecError
+from contrail.errors import InputsChangedError, MissingInputError, SnapshotGoneError, SpecError
 from contrail.files import checked_name, write_whole
+from contrail.lake import snapshots
 from contrail.lake.lake import Lake
 from contrail.operations.backfill_plan import Plan
 from contrail.operations.backfill_planner import make_plan
 from contrail.operations.backfill_request import TABLES, Request
 from contrail.operations.difference import difference
 from contrail.partitions import Partitions
-from contrail.reports.backfill_record import Record
+from contrail.reports.backfill_record import Difference, Record
 from contrail.reports.difference import render_difference
 from contrail.stages.base import silent
 from contrail.stages.options import DriftOptions, FeaturesOptions, ScoreOptions, StageOptions, options_of
 from contrail.stages.results import StageResult
 from contrail.stages.runner import new_run_id, run_stage
+
+_TRIES = 3
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,12 @@ class Backfills:
         return found
 
     def _begin(self, plan: Plan, backfill_id: str) -> Record:
+        record = self._at_rest(lambda: self._named(plan, backfill_id))
+        self._write(record)
+        return record
+
+    def _named(self, plan: Plan, backfill_id: str) -> Record:
+        """A new record, of the snapshots of now, which get their names."""
         before = {table: self.lake.snapshot_id(table) for table in TABLES.values()}
         record = Record(
             id=backfill_id,
@@ -133,11 +144,32 @@ class Backfills:
             before=before,
         )
         self._keep(before, record.tag)
-        self._write(record)
         return record
 
-    def _keep(self, snapshots: Mapping[str, int | None], tag: str) -> None:
-        for table, snapshot in snapshots.items():
+    def _compared(self, record: Record) -> Difference:
+        after = {table: self.lake.snapshot_id(table) for stage, table in TABLES.items() if stage in record.stages}
+        lost = {table for table, old in record.before.items() if old is not None and not self._has(table, old)}
+        there = {table: new for table, new in after.items() if table not in lost}
+        found = difference(self.lake, self.pipeline.spec, record.range, record.before, there)
+        self._keep(after, record.tag_after)
+        return found
+
+    def _has(self, table: str, snapshot: int) -> bool:
+        loaded = self.lake.find(table)
+        return loaded is not None and snapshots.find(loaded, snapshot) is not None
+
+    def _at_rest(self, act: Callable[[], Made]) -> Made:
+        """Do what asks for the snapshots of now, once more when a person is forgotten meanwhile: that takes snapshots away."""
+        for _ in range(_TRIES):
+            with suppress(SnapshotGoneError):
+                return act()
+        raise InputsChangedError(
+            f"{self.pipeline.name}: snapshots went while they were compared, because persons are being forgotten. Nothing was "
+            "lost. Run the same command again."
+        )
+
+    def _keep(self, current: Mapping[str, int | None], tag: str) -> None:
+        for table, snapshot in current.items():
             if snapshot is not None:
                 self.lake.tag(table, snapshot, tag)
 
@@ -163,12 +195,13 @@ class Backfills:
 
         A repeated call compares with what is published by then.
 
+        What a table was before is no longer known once the rows of a person were taken out of it. Then nothing is said of
+        that table.
+
         Raises:
-            MissingInputError: if a snapshot from before has expired.
+            InputsChangedError: if the rows of persons are taken out again and again meanwhile.
         """
-        after = {table: self.lake.snapshot_id(table) for stage, table in TABLES.items() if stage in record.stages}
-        found = difference(self.lake, self.pipeline.spec, record.range, record.before, after)
-        self._keep(after, record.tag_after)
+        found = self._at_rest(lambda: self._compared(record))
         done = record.model_copy(update={"difference": found, "state": "done", "finished_at": _now()})
         # The record last: who reads that it is done finds the page.
         write_whole(self.folder / f"{done.id}.html", render_difference(done, self.pipeline.spec).encode())

@@ -11,7 +11,8 @@ from contrail.adapters import registry
 from contrail.config.model_spec import RetentionSpec
 from contrail.config.settings import settings
 from contrail.errors import DataError, MissingInputError, SpecError
-from contrail.lake import datasets
+from contrail.lake import datasets, history, publisher
+from contrail.lake.provenance import LEDGER, PARTITIONS
 from contrail.operations import backfill
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_request import Request
@@ -199,6 +200,38 @@ def test_what_its_difference_compares_does_not_expire(ready, backfills):
     )
     list(maintain(ready.lake, kept, timedelta(0)))
     assert all(entry.tags == () for entry in ready.lake.history("predictions"))
+
+
+def take_out(toy, snapshot: int | None) -> None:
+    """As the rows of a person are taken out: a snapshot goes, whoever has named it."""
+    table = toy.lake.table("predictions")
+    summary = {PARTITIONS: "", LEDGER: history.ledger_of(table, 99)}
+    publisher.swap(table, [], [], summary, expired=[snapshot])
+
+
+def test_it_ends_although_what_was_there_before_it_is_gone(ready, backfills):
+    ready.run("score", str(DAYS.start), str(DAYS.end), model="2")
+    record, _ = run(backfills, request())
+    take_out(ready, record.before["predictions"])
+    done = backfills.finish(record)
+    assert (done.state, done.difference.predictions) == ("done", None)
+    assert record.id in backfills.folder.joinpath(f"{record.id}.html").read_text()
+
+
+def test_it_compares_again_when_what_it_compares_goes_meanwhile(ready, backfills, monkeypatch):
+    ready.run("score", str(DAYS.start), str(DAYS.end), model="2")
+    record, _ = run(backfills, request())
+    keep = Backfills._keep
+
+    def later(self, current, tag):
+        monkeypatch.setattr(Backfills, "_keep", keep)
+        take_out(ready, current["predictions"])
+        keep(self, current, tag)
+
+    monkeypatch.setattr(Backfills, "_keep", later)
+    done = backfills.finish(record)
+    assert done.difference.predictions.after == ready.lake.snapshot_id("predictions")
+    assert done.difference.predictions.total.versions_before == "2"
 
 
 def _again(toy) -> tuple[Any, ...]:
