@@ -81,6 +81,9 @@ corpus: $(VENV)/.dev  ## Land hundreds of kinds of bad files, in every format: w
 fuzz: $(VENV)/.dev  ## Give readers, settings, calls, questions and pages what nobody expects, for an hour
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
+storm: $(VENV)/.dev  ## Eight writers and eight readers on one home: is each read one published state? ARGS="--help" has more
+	@$(BIN)/python -m tests.storm $(ARGS)
+
 check: $(VENV)/.dev docs  ## Lint, types, import rules, prose, pipelines, links of the documentation
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -137,4 +140,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp chaos corpus fuzz check check-leaks docs check-infra audit bench lock clean
+.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp chaos storm corpus fuzz check check-leaks docs check-infra audit bench lock clean

@@ -15,7 +15,7 @@ from tests.chaos.trials import ONCE, Trials
 from tests.conftest import PROJECT
 
 # What commands would load in every child.
-_LIBRARIES = (
+LIBRARIES = (
     "xgboost",
     "matplotlib.pyplot",
     "mlflow.store.tracking.sqlalchemy_store",
@@ -30,7 +30,7 @@ _LIBRARIES = (
 
 def load_libraries() -> None:
     """Load what the commands need, for their processes to share."""
-    for library in _LIBRARIES:
+    for library in LIBRARIES:
         importlib.import_module(library)
 
 

@@ -26,7 +26,6 @@ from contrail.config.validation_errors import parse_json
 from contrail.errors import DamagedError, DataError
 from contrail.files import on_disk
 from contrail.frozen import Frozen
-from contrail.lake.data_files import is_local, local_path
 from contrail.lake.lineage import ALL_PARTITIONS, commit_of
 from contrail.lake.provenance import LEDGER
 from contrail.partitions import Partitions
@@ -174,6 +173,8 @@ def write(table: Table, archive: Archive) -> Mapping[str, str]:
     content = gzip.compress(archive.model_dump_json().encode(), mtime=0)
     with table.io.new_output(place).create() as stream:
         stream.write(content)
+    from contrail.lake.data_files import is_local, local_path  # which finds snapshots, and they are here too
+
     if is_local(place):
         on_disk([local_path(place)])
     return {PROPERTY: place, DAYS: _days(archive)}
