@@ -16,6 +16,8 @@ from uuid import uuid4
 
 from upath import UPath
 
+from contrail.files import write_whole
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A clock that is kept right by small corrections moves by less in between two notes.
 _TOLERANCE = 60.0
@@ -100,10 +102,8 @@ def _write(path: Path, kept: list[tuple[float, float]]) -> None:
     """A note that cannot be written is no reason to stop: whoever needs the disk says what is wrong with it."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-        unfinished.write_text(json.dumps(kept))
         is_new = not path.exists()
-        unfinished.rename(path)
+        write_whole(UPath(path), json.dumps(kept).encode())
         if is_new:
             _forget_old(path)
 

@@ -29,7 +29,7 @@ def main() -> None:
         parser.error(f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     if asked.minutes <= 0:
         parser.error("--minutes needs more than 0")
-    number = random.randrange(1 << 32) if asked.seed is None else asked.seed  # noqa: S311
+    number = random.randrange(1 << 32) if asked.seed is None else asked.seed  # noqa: S311 - which examples, no secret
     console = Console(soft_wrap=True)
     console.print(f"seed {number}")
     ends, found = time.monotonic() + 60 * asked.minutes, {name: Rounds(name) for name in asked.names or NAMES}

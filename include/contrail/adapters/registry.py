@@ -17,7 +17,7 @@ from contrail.adapters.mlflow_store import ask_database, client, is_database, ml
 from contrail.adapters.training_runs import LoggedRun, own_run
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
-from contrail.files import folder_beside, on_disk
+from contrail.files import folder_beside
 from contrail.methods.model_package import ModelPackage
 
 if TYPE_CHECKING:
@@ -66,10 +66,6 @@ def register(settings: Settings, name: str, logged: LoggedRun, tags: Mapping[str
         mlflow.create_registered_model(settings.stored(name))
     source = f"models:/{logged.model_id}"
     with mlflow_errors(f"register the run {logged.run_id} as a version of '{name}'"):
-        files = Path(str(mlflow.get_logged_model(logged.model_id).artifact_location).removeprefix("file://"))
-        on_disk(
-            [files] if files.exists() else []
-        )  # the registry is about to know of them; a server's are its own concern
         made = mlflow.create_model_version(
             settings.stored(name),
             source,
