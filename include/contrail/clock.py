@@ -101,7 +101,6 @@ def _read(path: Path) -> list[tuple[float, float]]:
 def _write(path: Path, kept: list[tuple[float, float]]) -> None:
     """A note that cannot be written is no reason to stop: whoever needs the disk says what is wrong with it."""
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
         write_whole(UPath(path), json.dumps(kept).encode())
         if is_new:

@@ -8,12 +8,13 @@ from upath import UPath
 
 from contrail.files import is_unfinished, unfinished_beside, write_whole, written_whole
 
-# Modules that write text where nobody looks until it is moved or logged, or that append.
+# Modules that write text where nobody looks until it is moved or logged, that append, or whose file is empty.
 _STAGED = {
     "adapters/data_versions.py",
     "adapters/registry.py",
     "adapters/training_runs.py",
     "cli/unexpected.py",
+    "clock.py",
     "dispatch/bootstrap.py",
     "dispatch/code.py",
     "files.py",
