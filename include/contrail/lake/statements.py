@@ -21,6 +21,11 @@ _LISTED = frozenset(
     {"columns", "duckdb_columns", "duckdb_schemas", "duckdb_tables", "duckdb_types", "pg_attribute", "pg_class"}
     | {"pg_namespace", "pg_tables", "pg_type", "schemata", "tables"}
 )
+# Functions that show a view's SQL, a plan, or the paths of the tables' files.
+_SHOWING = frozenset(
+    {"current_setting", "getenv", "json_serialize_plan", "pg_get_constraintdef", "pg_get_expr", "pg_get_viewdef"}
+)
+_OWN = ("", "main")  # where the views are; DuckDB would make a path of other names
 
 
 def refuse_writing(sql: str) -> None:
@@ -66,15 +71,25 @@ def refuse_other_sources(sql: str, *, personal: bool) -> None:
             name = str(node["function"].get("function_name", "")).lower()
             if name not in _OF_NO_TABLE | _LISTING:
                 raise SpecError(f"a query reads the tables and no other file: it does not call {name}.")
-        elif kind in ("BASE_TABLE", "SHOW_REF") and _is_no_table(node):
-            raise SpecError(f"a query reads the tables and no other file: it does not read {node['table_name']}.")
+        elif kind == "FUNCTION" and (name := str(node["function_name"]).lower()) in _SHOWING:
+            raise SpecError(f"a query reads the tables alone: it does not call {name}.")
+        elif kind in ("BASE_TABLE", "SHOW_REF"):
+            _refuse_no_table(node)
 
 
-def _is_no_table(node: dict[str, Any]) -> bool:
+def _refuse_no_table(node: dict[str, Any]) -> None:
     name = str(node["table_name"]).lower()
     if _of_catalog(node):
-        return name not in _LISTED
-    return "." in name or "/" in name
+        if name not in _LISTED:
+            raise SpecError(
+                f"a query does not read {node['table_name']}, which shows how tables are hidden. SHOW TABLES, duckdb_tables "
+                "and information_schema.columns list them."
+            )
+        return
+    schema, catalog = (str(node.get(f"{part}_name") or "").lower() for part in ("schema", "catalog"))
+    if schema not in _OWN or catalog or "." in name or "/" in name:
+        whole = ".".join(part for part in (catalog, schema, node["table_name"]) if part)
+        raise SpecError(f"a query reads the tables and no other file: it does not read {whole}.")
 
 
 def _of_catalog(node: dict[str, Any]) -> bool:

@@ -192,12 +192,22 @@ def test_nothing_else_is_done_and_no_file_changes(asked: Toy, statement: str) ->
     "SELECT sql FROM duckdb_views()",
     "SELECT * FROM read_parquet('{file}')",
     "FROM '{file}'",
+    'SELECT s.* FROM "{stem}"."parquet" s, features',
+    'SELECT s.* FROM "{stem}"."main"."parquet" s, features',
+    'FROM "{folder}"."{name}"."parquet"',
+    'SUMMARIZE "{stem}"."parquet"',
+    'DESCRIBE "{stem}"."parquet"',
+    "SELECT pg_get_viewdef(oid) FROM pg_class",
+    "SELECT (oid).PG_GET_VIEWDEF() FROM pg_class",
+    "SELECT current_setting('allowed_paths')",
+    "SELECT json_serialize_plan('SELECT * FROM features WHERE parcel < 1000')",
 ])  # fmt: skip
 def test_pseudonyms_have_no_way_around_them(asked: Toy, question: str) -> None:
     file = asked.lake.files("features")[0].removeprefix("file://")
+    stem = file.removesuffix(".parquet")
     asked.spec = with_personal(asked.spec, "parcels", "parcel")
     with pytest.raises(SpecError):
-        answered(asked, question.format(file=file))
+        answered(asked, question.format(file=file, stem=stem, folder=stem.rpartition("/")[0], name=Path(stem).name))
     parcels = "SELECT count(*) FROM features WHERE parcel < 1000"
     assert (answered(asked, parcels), answered(asked, parcels, personal=True)) == ([(0,)], [(180,)])
     if question.startswith("EXPLAIN"):
