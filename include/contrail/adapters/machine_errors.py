@@ -18,6 +18,7 @@ from pathlib import Path
 from contrail.config.pipeline import pipeline_names
 from contrail.config.settings import settings
 from contrail.errors import ContrailError, DamagedError, EngineError, SpecError
+from contrail.files import is_gone
 
 _NO_ANSWER = (
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH,
@@ -72,9 +73,16 @@ _KINDS = (
     _Kind(
         (errno.ENOMEM,),
         # DuckDB's, at its own limit too; what C++ says; Arrow's; and Python's, which has no class of its own.
-        ("Out of Memory Error", "std::bad_alloc", "malloc of size", _NO_THREAD),
+        ("Out of Memory Error", "std::bad_alloc", "malloc of size"),
         "no memory is left",
-        "Free memory, set memory_limit (or CONTRAIL_MEMORY_LIMIT) higher, or choose a shorter range of days.",
+        "Free memory, set memory_limit (or CONTRAIL_MEMORY_LIMIT) as this machine allows, or choose a shorter range of days.",
+    ),
+    _Kind(
+        (),
+        (_NO_THREAD,),
+        "no further thread may start",
+        "Raise the limit (ulimit -u, or the pids of the container), or end other processes.",
+        elsewhere=True,
     ),
     _Kind(
         (errno.EBUSY, errno.ETXTBSY),
@@ -85,7 +93,14 @@ _KINDS = (
     _Kind((), ("unable to open database file",), "it cannot be opened", "Give this user the right to its folder."),
     _Kind(
         (socket.EAI_AGAIN, socket.EAI_NONAME, socket.EAI_FAIL),
-        ("could not translate host name", "Failed to resolve", "dns error", "Cannot connect to host"),
+        (
+            "could not translate host name",
+            "Failed to resolve",
+            "dns error",
+            "name resolution",
+            "Name or service not known",
+            "nodename nor servname",
+        ),
         "no address is known for the name of a service",
         "See that this machine's DNS answers, and that the environment file has the right name.",
         elsewhere=True,
@@ -115,6 +130,7 @@ _KINDS = (
             "SSL connection has been closed",
             "could not receive data from server",
             "the database system is",
+            "Cannot connect to host",  # of aiohttp
         ),
         "a service does not answer",
         "See that it runs and can be reached.",
@@ -186,7 +202,7 @@ def _translated(error: BaseException) -> ContrailError | None:
         )
     if any(word in text for word in _BROKEN):
         return _broken_database(text)
-    if gone := _gone(text):
+    if number in (None, errno.ENOENT) and (gone := _gone(text)):
         return EngineError(
             f"{gone} was removed while it was read: other rows have taken the place of its own, or those of a person were "
             f"taken out.\n{_KEPT} Run the same command again."
@@ -210,7 +226,7 @@ def _gone(text: str) -> str | None:
     current = settings()
     warehouse = current.catalog.warehouse_uri.removeprefix("file://")
     found = _DATA_FILE.search(text)
-    return found[1] if found and found[1].startswith(f"{warehouse}/") and not Path(found[1]).exists() else None
+    return found[1] if found and found[1].startswith(f"{warehouse}/") and is_gone(Path(found[1])) else None
 
 
 def _number(error: BaseException) -> int | None:
@@ -246,7 +262,9 @@ def _is_of_postgres(error: BaseException) -> bool:
 
 
 def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no details"])[0][:300].rstrip(".")
+    """The line that says what is wrong: the last one of a trace, which a library may have for a message."""
+    lines = text.strip().splitlines() or ["no details"]
+    return lines[-1 if lines[0].startswith("Traceback") else 0][:300].rstrip(".")
 
 
 def _broken_database(text: str) -> DamagedError:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from contrail.config.names import literal, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
+from contrail.files import is_gone
 from contrail.lake import data_files
 from contrail.lake.bounds import GRACE_SECONDS, bounded_memory, bounded_time
 from contrail.lake.lake import Lake
@@ -194,6 +195,8 @@ def in_words(lake: Lake, spec: PipelineSpec) -> Iterator[None]:
         listed = ", ".join(sorted(known))
         raise SpecError(f"{unknown_table(spec, missing[1], known)}\nTables: {listed}") from error
     except duckdb.Error as error:
+        if str(error).startswith("Traceback"):  # of the library that reads an object store: no fault of the question
+            raise
         raise _failed(error, spec) from error
 
 
@@ -206,7 +209,7 @@ def _went(lake: Lake, text: str) -> bool:
     warehouse, found = lake.settings.catalog.warehouse_uri.removeprefix("file://"), _DATA_FILE.search(text)
     if found is None or data_files.digest_of(found[1]) is None:  # no data file, but what somebody asked for
         return False
-    return found[1].startswith(f"{warehouse}/") and not Path(found[1]).exists()
+    return found[1].startswith(f"{warehouse}/") and is_gone(Path(found[1]))
 
 
 def _first_line(error: Exception) -> str:

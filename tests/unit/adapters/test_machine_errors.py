@@ -72,7 +72,11 @@ def _of_duckdb() -> Exception:
         (OSError(errno.EIO, "Input/output error", "/data/x"), EngineError, "/data/x: the disk failed"),
         (OSError(errno.EMFILE, "Too many open files", "/data/x"), EngineError, "too many files are open"),
         (MemoryError(), EngineError, "no memory is left"),
-        (_of_duckdb(), EngineError, r"no memory is left \(Out of Memory Error.*\)[^$]*CONTRAIL_MEMORY_LIMIT\) higher"),
+        (
+            _of_duckdb(),
+            EngineError,
+            r"no memory is left \(Out of Memory Error.*\)[^$]*CONTRAIL_MEMORY_LIMIT\) as this machine",
+        ),
         (OSError("Out of Memory Error: failed to allocate"), EngineError, "no memory is left"),
         (FileNotFoundError("/data/x.parquet"), DamagedError, "is missing"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), EngineError, "a service does not answer"),
@@ -99,7 +103,13 @@ def _of_duckdb() -> Exception:
         (_of_postgres('FATAL:  database "x" does not exist'), SpecError, "^the database refused this process"),
         (_of_postgres("permission denied for table iceberg_tables", "42501"), SpecError, "^the database refused"),
         (_of_postgres("deadlock detected"), EngineError, "^another process keeps a row"),
-        (RuntimeError("can't start new thread"), EngineError, "no memory is left"),
+        (RuntimeError("can't start new thread"), EngineError, "^no further thread may start"),
+        (
+            duckdb.Error("Traceback (most recent\n  x\nCannot connect to host a:1 [Connect call failed]"),
+            EngineError,
+            r"^a service does not answer \(Cannot connect to host a:1",
+        ),
+        (duckdb.Error("Cannot connect to host a:1 [Name or service not known]"), EngineError, "^no address is known"),
         (pa.ArrowMemoryError("malloc of size 1 failed"), EngineError, "no memory is left"),
         (_passed_on("database or disk is full", sqlite3.SQLITE_FULL), EngineError, "no room is left"),
         (_passed_on("database is locked", sqlite3.SQLITE_BUSY), EngineError, "another process keeps it locked"),
@@ -225,3 +235,17 @@ def test_a_data_file_that_went_while_it_was_read_is_read_again(home: Path, words
     with pytest.raises(EngineError, match="was removed while it was read") as raised, machine_errors():
         raise error
     assert path in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no room is left"),
+        (errno.EACCES, "this user may not use it"),
+        (errno.EROFS, "it can only be read"),
+    ],
+)
+def test_a_data_file_that_cannot_be_made_has_not_gone(home: Path, number: int, words: str) -> None:
+    place = f"{settings().catalog.warehouse_uri.removeprefix('file://')}/toy/features/data/a-{'0' * 64}.parquet"
+    with pytest.raises(EngineError, match=words), machine_errors():
+        raise OSError(number, f"Failed to open local file '{place}'")
