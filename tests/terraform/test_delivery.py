@@ -87,13 +87,14 @@ def runner(tmp_path: Path) -> Runner:
 def test_a_commit_is_built_once(runner: Runner) -> None:
     assert runner.build().returncode == 0
     assert (runner.folder / "output").read_text().splitlines() == [
-        f"airflow={NEW}", f"reference=ghcr.io/acme/contrail/airflow@{NEW}",
-        "name=ghcr.io/acme/contrail/airflow", f"digest={NEW}",
+        f"airflow={NEW}", f"reference=ghcr.io/acme/contrail/airflow@{NEW}", "built-airflow=ghcr.io/acme/contrail/airflow",
     ]  # fmt: skip
     assert runner.log.count("\nbuild ") == 1
+    (runner.folder / "output").unlink()
     assert runner.build(BUILT=OLD).returncode == 0
     assert runner.log.count("\nbuild ") == 1
     assert OLD not in (runner.folder / "output").read_text()
+    assert "built-airflow=" in (runner.folder / "output").read_text().splitlines(), "nobody saw how it was built"
 
 
 @pytest.mark.parametrize("base", ["some/base:1", "", "some/base@sha256:12"])

@@ -198,11 +198,30 @@ PLANTED = {
     ),
     "the origin of another image": (
         CI,
-        "subject-digest: ${{ steps.build.outputs.digest }}",
-        "subject-digest: ${{ inputs.digest }}",
+        "subject-digest: ${{ needs.build.outputs[matrix.target] }}",
+        "subject-digest: ${{ needs.build.outputs.job }}",
         "attests another image",
     ),
+    "the origin of another name": (
+        CI,
+        "subject-name: ${{ needs.build.outputs[format('built-{0}', matrix.target)] }}",
+        "subject-name: ghcr.io/someone/else",
+        "attests another image",
+    ),
+    "the origin of what was there": (
+        CI,
+        "        if: needs.build.outputs[format('built-{0}', matrix.target)] != ''\n",
+        "",
+        "attests an image that it found",
+    ),
+    "an origin before the scan": (CI, "    needs: build\n", "", "nobody has scanned"),
     "an origin that cannot be signed": (CI, "      attestations: write\n", "", "may not sign"),
+    "an origin by who may do more": (
+        CI,
+        "      attestations: write\n",
+        "      attestations: write\n      packages: write\n",
+        "may do more",
+    ),
     "tests skipped for a browser": (".ci/run", "CONTRAIL_TEST_BROWSER=required ", "", "need CONTRAIL_TEST_BROWSER"),
     "tests skipped for tools": ("Makefile", "CONTRAIL_TEST_INFRA=required ", "", "need CONTRAIL_TEST_INFRA"),
     "tests skipped for servers": (

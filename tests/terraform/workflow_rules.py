@@ -208,21 +208,30 @@ def _images_are_built_once(repository: Repository) -> Iterator[str]:
         yield f"{deploy.place}: does not show that the copy is what was scanned"
 
 
+_ATTESTED = {
+    "subject-name": "${{ needs.build.outputs[format('built-{0}', matrix.target)] }}",
+    "subject-digest": "${{ needs.build.outputs[matrix.target] }}",
+    "push-to-registry": False,
+}
+
+
 def _images_are_attested(repository: Repository) -> Iterator[str]:
-    """Who has an image can see which commit and workflow built it: by its digest, after its scan."""
-    for job in (job for job in repository.jobs if job.only("push") and "docker build " in job.script):
-        uses = [str(step.get("uses", "")) for step in job.steps]
-        attested = [i for i, name in enumerate(uses) if name.startswith("actions/attest-build-provenance@")]
-        scanned = [i for i, name in enumerate(uses) if name.endswith("/actions/scan")]
-        if not attested:
-            yield f"{job.place}: nobody attests what it builds"
-            continue
-        if not scanned or attested[0] < scanned[-1]:
+    """Who has an image can see which commit and workflow built it: by its digest, after its scan, by a job that runs no code."""
+    attesting = "actions/attest-build-provenance@"
+    jobs = [
+        job for job in repository.jobs if any(str(step.get("uses", "")).startswith(attesting) for step in job.steps)
+    ]
+    if not jobs:
+        yield "nobody attests what is built"
+    for job in jobs:
+        if job.said.get("needs") != "build":
             yield f"{job.place}: attests what nobody has scanned yet"
-        if job.steps[attested[0]]["with"].get("subject-digest") != "${{ steps.build.outputs.digest }}":
-            yield f"{job.place}: attests another image than the one that it built"
-        if {job.said["permissions"].get(key) for key in ("id-token", "attestations")} != {"write"}:
-            yield f"{job.place}: may not sign an attestation"
+        if job.said.get("permissions") != {"id-token": "write", "attestations": "write"}:
+            yield f"{job.place}: may not sign an attestation, or may do more"
+        if len(job.steps) != 1 or job.steps[0]["with"] != _ATTESTED:
+            yield f"{job.place}: attests another image than the one that was built"
+        elif job.steps[0].get("if") != "needs.build.outputs[format('built-{0}', matrix.target)] != ''":
+            yield f"{job.place}: attests an image that it found"
 
 
 def _tests_are_not_skipped(repository: Repository) -> Iterator[str]:
