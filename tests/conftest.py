@@ -60,9 +60,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroupOrFil
     return ByGroupOrFile(config, log)
 
 
+FLUSH = files._flush
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """What a test publishes need not outlive a power cut. Nor need its catalog and MLflow's database, see below."""
-    files._flush = lambda path: None
+    files._flush = lambda path: None  # tests of it take `FLUSH`
 
 
 @event.listens_for(Engine, "connect")

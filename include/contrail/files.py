@@ -3,6 +3,7 @@
 What a file holds does not belong here.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -25,6 +26,7 @@ _LONGEST_BYTES = 200
 _IN_NAMES = "A-Za-z0-9_.-"
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
 _Path = TypeVar("_Path", UPath, Path)
+_NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 _WAITING = 16  # threads: a disk writes what many ask for at once
 
 
@@ -40,11 +42,16 @@ def on_disk(paths: Iterable[Path]) -> None:
 
 
 def _flush(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+    except OSError as error:
+        # Some file systems flush no folder, and some folders may be passed through and not opened.
+        if error.errno not in _NO_FLUSH or not path.is_dir():
+            raise
 
 
 def unfinished_beside(path: _Path) -> _Path:
@@ -66,6 +73,7 @@ def becomes(path: Path) -> Iterator[Path]:
         yield unfinished
         _flush(unfinished)
         unfinished.rename(path)
+        _flush(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -87,10 +95,13 @@ def write_whole(path: UPath, content: bytes) -> None:
     if path.protocol not in ("", "file"):
         path.write_bytes(content)  # an object appears when it has been uploaded
         return
-    unfinished = unfinished_beside(path)
-    unfinished.write_bytes(content)
-    _flush(Path(str(unfinished)))
-    unfinished.rename(path)
+    with becomes(_on_this_machine(path)) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def _on_this_machine(path: UPath) -> Path:
+    """The path of a file of this machine; ``file://`` is not part of it."""
+    return Path(path.path)
 
 
 @contextmanager
@@ -98,7 +109,7 @@ def written_whole(path: UPath) -> Iterator[IO[bytes]]:
     """Write a file of any size as ``write_whole`` does: it appears when the block has ended without an error."""
     if path.protocol in ("", "file"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with becomes(Path(str(path))) as unfinished, unfinished.open("wb") as stream:
+        with becomes(_on_this_machine(path)) as unfinished, unfinished.open("wb") as stream:
             yield stream
         return
     with TemporaryFile() as stream:

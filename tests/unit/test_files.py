@@ -1,11 +1,15 @@
 """Files that are written whole: a reader sees all of one, or none."""
 
+import errno
+import os
 import re
 from pathlib import Path
 
 import pytest
+from tests.conftest import FLUSH
 from upath import UPath
 
+from contrail import files
 from contrail.files import is_unfinished, unfinished_beside, write_whole, written_whole
 
 # Modules that write text where nobody looks until it is moved or logged, that append, or whose file is empty.
@@ -57,3 +61,39 @@ def test_a_file_of_any_size_appears_whole_or_not_at_all(tmp_path: Path, place: s
         stream.write(b"second")
         raise ValueError("broken")
     assert path.read_bytes() == b"first" and [each.name for each in path.parent.iterdir()] == ["name.bin"]
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_an_address_of_a_file_is_its_path(tmp_path: Path, scheme: str) -> None:
+    write_whole(UPath(f"{scheme}{tmp_path}/new/page.html"), b"a page")
+    with written_whole(UPath(f"{scheme}{tmp_path}/new/rows.csv")) as stream:
+        stream.write(b"rows")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == {
+        "page.html": b"a page",
+        "rows.csv": b"rows",
+    }
+
+
+def test_a_folder_that_cannot_be_flushed_stops_nothing_and_a_file_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(files, "_flush", FLUSH)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "fsync", refuse)
+    files._flush(tmp_path)
+    with pytest.raises(OSError, match="Invalid argument"):
+        files.on_disk([tmp_path / "file"])
+
+
+def test_what_is_written_whole_is_flushed_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, bool]] = []
+    page = tmp_path / "page.html"
+    monkeypatch.setattr(files, "_flush", lambda path: seen.append((path.name, page.exists())))
+    write_whole(UPath(page), b"a page")
+    assert [there for _, there in seen] == [False, True]
+    assert is_unfinished(seen[0][0]) and seen[1][0] == tmp_path.name

@@ -23,6 +23,7 @@ from contrail.files import is_gone
 _NO_ANSWER = (
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH,
 )  # fmt: skip
+_NO_NAME = -1000
 _NO_THREAD = "can't start new thread"
 _KEPT = "Nothing is half published: readers see whole partitions, old or new."
 _AGAIN = "Then run the same command again."
@@ -92,7 +93,7 @@ _KINDS = (
     ),
     _Kind((), ("unable to open database file",), "it cannot be opened", "Give this user the right to its folder."),
     _Kind(
-        (socket.EAI_AGAIN, socket.EAI_NONAME, socket.EAI_FAIL),
+        (_NO_NAME,),
         (
             "could not translate host name",
             "Failed to resolve",
@@ -233,6 +234,8 @@ def _number(error: BaseException) -> int | None:
     """The system's number of an error. PyArrow leaves it out of the errors that have a class of their own."""
     if isinstance(error, MemoryError):
         return errno.ENOMEM
+    if isinstance(error, socket.gaierror):
+        return _NO_NAME  # its own numbers are those of other faults on some systems
     kinds = {PermissionError: errno.EACCES, ConnectionError: errno.ECONNREFUSED, TimeoutError: errno.ETIMEDOUT}
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     if _is_of_postgres(error):

@@ -77,10 +77,9 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except typer.Abort:  # at a question
         raise SystemExit(stopped.INTERRUPTED) from None
-    except (stopped.Stopped, KeyboardInterrupt) as error:
-        code = stopped.TERMINATED if isinstance(error, stopped.Stopped) else stopped.INTERRUPTED
-        printing.say(f"[red]✗[/] {stopped.tell(code)}", printing.err)
-        raise SystemExit(code) from None
+    except KeyboardInterrupt:
+        printing.say(f"[red]✗[/] {stopped.tell(stopped.INTERRUPTED)}", printing.err)
+        raise SystemExit(stopped.INTERRUPTED) from None
     except BrokenPipeError:  # `contrail query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None

@@ -13,7 +13,9 @@ from contrail.config.yaml_file import read_text, read_yaml
 from contrail.errors import SpecError
 
 _BRACES = re.compile(r"\{([a-z_]+)\}")
-_SECRET_OPTION = re.compile(r"[?&](password|passwd|pwd|secret|token|access_token|api_key)=[^&]", re.IGNORECASE)
+_SECRET_OPTION = re.compile(
+    r"[?&](\w*password|passwd|pwd|secret|token|access_token|api[_-]?key|sig)=[^&]", re.IGNORECASE
+)
 
 
 class UnsetError(SpecError):
@@ -94,8 +96,10 @@ def _refuse_passwords(path: Path, value: Any, key: str = "") -> None:
 
 
 def _has_password(text: str) -> bool:
-    _, scheme, rest = text.partition("://")
-    user, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    name, scheme, rest = text.partition("://")
+    # A database's client takes all before the last @ for user and password.
+    is_database = "sql" in name and not name.startswith("sqlite")
+    user, at, _ = (rest if is_database else re.split(r"[/?#]", rest, maxsplit=1)[0]).rpartition("@")
     return bool(scheme) and (bool(at and user.partition(":")[2]) or _SECRET_OPTION.search(rest) is not None)
 
 

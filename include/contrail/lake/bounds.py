@@ -33,7 +33,7 @@ def bounded_memory(more_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def bounded_time(seconds: float, spill: Path, words: str, code: int) -> Iterator[None]:
-    """End this process, should it not be done after so long. Say why, and take its spill folder away."""
+    """End this process, should the block not be done after so long. Say why, and take its spill folder away."""
 
     def end() -> None:
         shutil.rmtree(spill, ignore_errors=True)

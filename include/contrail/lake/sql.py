@@ -6,10 +6,11 @@ belong here.
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,12 @@ class Answer:
     columns: list[str]
     _connection: duckdb.DuckDBPyConnection
     _question: str
+    _bounded: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def first(self, count: int) -> list[tuple[Any, ...]]:
         """Return the first rows, at most ``count`` of them."""
-        return self._connection.fetchmany(count)
+        with self._bounded():  # not while somebody reads what is there
+            return self._connection.fetchmany(count)
 
     def batches(self) -> pa.RecordBatchReader:
         """Ask once more, and return all rows as a stream of Arrow. They need not fit into memory."""
@@ -64,7 +67,7 @@ class Answer:
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield all rows. They need not fit into memory."""
-        while rows := self._connection.fetchmany(_ROWS):
+        while rows := self.first(_ROWS):
             yield from rows
 
 
@@ -111,25 +114,19 @@ def ask(
             connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
         _confine(connection, opened)
         timer = threading.Timer(seconds, _give_up, (given_up, connection))
-        with _bounds(lake, connection, seconds) if alone else nullcontext():
+        ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
+        words = f"{_given_up(seconds)} It did not stop, so its process was ended."
+        patience = seconds + GRACE_SECONDS
+        bounded = partial(bounded_time, patience, Path(spill), words, SpecError.exit_code) if alone else nullcontext
+        # Twice `memory_limit`: once for what DuckDB counts, and once for single values, which it does not.
+        with bounded_memory(2 * lake.settings.memory_bytes) if alone else nullcontext():
             timer.start()
             try:
-                connection.execute(sql)
-                yield Answer([column[0] for column in connection.description or ()], connection, sql)
+                with bounded():
+                    connection.execute(sql)
+                yield Answer([column[0] for column in connection.description or ()], connection, sql, bounded)
             finally:
                 timer.cancel()
-
-
-@contextmanager
-def _bounds(lake: Lake, connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    """Twice ``memory_limit``: once for what DuckDB counts, and once for single values, which it does not."""
-    ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
-    words = f"{_given_up(seconds)} It did not stop, so its process was ended."
-    with (
-        bounded_memory(2 * lake.settings.memory_bytes),
-        bounded_time(seconds + GRACE_SECONDS, Path(spill), words, SpecError.exit_code),
-    ):
-        yield
 
 
 def _given_up(seconds: float) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from contrail.config.model_spec import TrainSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import SpecError
+from contrail.interrupts import held_back
 from contrail.methods.encoded_rows import EncodedRows, EveryRow, Matrix, Rows
 from contrail.methods.encoding import category_table, feature_types
 from contrail.methods.offset import Offset
@@ -162,14 +163,16 @@ def binned(
         "ref": reference,
     }
     move = _to_gpu(needed=rows.external_memory) if params.get("device") == "cuda" else None
-    if not rows.external_memory:
-        return xgboost.QuantileDMatrix(_iterator(rows, chosen, move=move), **options)
-    room = rows.encoded.room
-    # A disk, where the room has one: a machine's own folder for temporary files may lie in its memory.
-    place = tempfile.TemporaryDirectory(prefix="contrail-bins-", dir=room.folder if room else None)
-    matrix = xgboost.ExtMemQuantileDMatrix(_iterator(rows, chosen, str(Path(place.name) / "bins"), move), **options)
-    weakref.finalize(matrix, place.cleanup)
-    return matrix
+    with held_back() as check:
+        if not rows.external_memory:
+            return xgboost.QuantileDMatrix(_iterator(rows, chosen, check, move=move), **options)
+        room = rows.encoded.room
+        # A disk, where the room has one: a machine's own folder for temporary files may lie in its memory.
+        place = tempfile.TemporaryDirectory(prefix="contrail-bins-", dir=room.folder if room else None)
+        bins = _iterator(rows, chosen, check, str(Path(place.name) / "bins"), move)
+        matrix = xgboost.ExtMemQuantileDMatrix(bins, **options)
+        weakref.finalize(matrix, place.cleanup)
+        return matrix
 
 
 def predict(booster: "xgboost.Booster", rows: TrainingRows, chosen: Rows) -> Floats:
@@ -185,12 +188,17 @@ def predicted(booster: "xgboost.Booster", rows: TrainingRows, chosen: Rows) -> I
 
 
 def _iterator(
-    rows: TrainingRows, chosen: Rows, cache_prefix: str | None = None, move: Move | None = None
+    rows: TrainingRows,
+    chosen: Rows,
+    check: Callable[[], None],
+    cache_prefix: str | None = None,
+    move: Move | None = None,
 ) -> "xgboost.DataIter":
     import xgboost
 
     class Batches(xgboost.DataIter):
         def next(self, input_data: Callable[..., None]) -> bool:
+            check()
             for matrix, labels in self.left:
                 input_data(
                     data=rows.blinded(matrix),

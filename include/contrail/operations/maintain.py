@@ -49,7 +49,8 @@ def maintain(lake: Lake, retention: RetentionSpec, grace: timedelta, *, dry_run:
     """
     if retention.differences is not None and not dry_run:
         _let_expire(lake, _ago(lake.settings, max(timedelta(days=retention.differences), grace)))
-    before = _ago(lake.settings, grace)
+    # To ask a store for its time is to write there.
+    before = clock.ago(lake.settings.home_path, grace) if dry_run else _ago(lake.settings, grace)
     leases = Tables(lake.settings, NAMESPACE, lake.namespace)
     tables: list[tuple[Tables, str, str]] = [(lake, name, name) for name in lake.table_names()]
     if leases.exists(lake.namespace):

@@ -64,7 +64,7 @@ class Embedded:
         self.settings = current
         self.home = current.home_path / "airflow"
         self.home.mkdir(parents=True, exist_ok=True)
-        with suppress(PermissionError):  # another's folder: then it is for them to close
+        with suppress(OSError):  # another's folder, or a file system that changes nothing: it is for them to close
             self.home.chmod(0o700)  # connections, logs and secrets are the owner's, whoever made the folder
         self._state_file = self.home / "running.json"
         self._lock = self.home / "lock"

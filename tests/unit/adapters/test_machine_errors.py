@@ -103,6 +103,7 @@ def _of_duckdb() -> Exception:
         (_of_postgres('FATAL:  database "x" does not exist'), SpecError, "^the database refused this process"),
         (_of_postgres("permission denied for table iceberg_tables", "42501"), SpecError, "^the database refused"),
         (_of_postgres("deadlock detected"), EngineError, "^another process keeps a row"),
+        (socket.gaierror(errno.ENOENT, "nodename nor servname provided"), EngineError, "^no address is known"),
         (RuntimeError("can't start new thread"), EngineError, "^no further thread may start"),
         (
             duckdb.Error("Traceback (most recent\n  x\nCannot connect to host a:1 [Connect call failed]"),

@@ -277,6 +277,8 @@ def test_an_environments_own_settings_know_a_main_lake_as_they_are(monkeypatch: 
 @pytest.mark.parametrize("address", [
     "https://airflow:hush@mlflow.example", "postgresql://me:hu%40sh@db:5432/mlflow", "https://:hush@mlflow.example/x",
     "postgresql://db/mlflow?sslmode=require&password=hush", "https://mlflow.example?access_token=hush",
+    "postgresql://me:hu/sh@db/mlflow", "postgresql+psycopg2://me:hu#sh@db/mlflow", "postgresql://db/mlflow?sslpassword=hush",
+    "https://store.example/container?sv=1&sig=hush",
 ])  # fmt: skip
 def test_an_address_with_a_password_is_refused_without_showing_it(
     monkeypatch: pytest.MonkeyPatch, address: str

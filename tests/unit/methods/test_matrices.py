@@ -1,4 +1,6 @@
 import gc
+import os
+import signal
 import sys
 import tempfile
 import weakref
@@ -36,6 +38,27 @@ def test_trees_are_the_same_bytes_in_any_batches_with_rows_and_bins_anywhere(
     assert found.model == whole.model
     assert found.history == whole.history
     np.testing.assert_array_equal(predict(found.checked, rows, ~FIRST), predict(whole.checked, made_rows(), ~FIRST))
+
+
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize("moment", [2, 5, 9, 12])
+def test_ctrl_c_while_rows_are_binned_ends_the_training(monkeypatch, external, moment):
+    """XGBoost asks several times for all rows. An exception in its question would be lost, and other trees grown."""
+    monkeypatch.setattr(encoded_rows, "BLOCK_ROWS", 500)
+    rows, asked, real = replace(made_rows(), external_memory=external), [], type(made_rows()).starts
+
+    def starts(self, matrix):
+        asked.append(1)
+        if len(asked) == moment:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, matrix)
+
+    monkeypatch.setattr(type(rows), "starts", starts)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        binned(rows, np.ones(2000, bool), PARAMS)
+    assert len(asked) >= moment
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_predictions_of_unseen_parts_are_the_same_with_bins_outside(monkeypatch):

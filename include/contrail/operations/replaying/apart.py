@@ -11,16 +11,20 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from contrail.adapters.google_errors import google_errors
+from contrail.adapters.machine_errors import machine_errors, quiet_libraries
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import settings
 from contrail.config.spec import PipelineSpec
 from contrail.errors import ContrailError, DataError, EngineError, SpecError
+from contrail.lake.bounds import GRACE_SECONDS
 from contrail.lake.lake import Lake
 from contrail.lake.sql import SECONDS
 from contrail.operations.replaying.given import Given, from_sql
 
 _KINDS = {kind.exit_code: kind for kind in (SpecError, DataError)}
 _PACKAGES = Path(__file__).parents[3]
+_START = 120.0  # seconds for what comes before the question: libraries, catalog, views
 _LAST = 2_000  # characters of what a process said that ended by itself
 
 
@@ -41,9 +45,15 @@ def ask_apart(
     command = [sys.executable, "-m", "contrail.operations.replaying.apart"]
     found_at = [str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]  # the same code as this process
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(found_at)}
-    done = subprocess.run(
-        command, input=json.dumps(asked), env=environment, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(asked), env=environment, capture_output=True, text=True, check=False,
+            timeout=seconds + GRACE_SECONDS + _START,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            "the process that asked --sql did not come to its question. Nothing was mended. Try again."
+        ) from error
     if done.returncode == 0:
         found = json.loads(done.stdout)
         return Given(**{**found, "path": Path(found["path"]), "columns": tuple(found["columns"])})
@@ -63,10 +73,12 @@ def main() -> None:
     asked = json.load(sys.stdin)
     loaded = Pipeline(Path(asked["pipeline"]), PipelineSpec.model_validate_json(asked["spec"]))
     folder, personal = Path(asked["folder"]), asked["personal"]
+    quiet_libraries()
     try:
-        found = from_sql(
-            Lake(settings(), loaded.name), loaded, asked["table"], asked["sql"], folder, personal, asked["seconds"]
-        )
+        with machine_errors(), google_errors():
+            found = from_sql(
+                Lake(settings(), loaded.name), loaded, asked["table"], asked["sql"], folder, personal, asked["seconds"]
+            )
     except ContrailError as error:
         sys.stderr.write(str(error))
         raise SystemExit(error.exit_code) from error
