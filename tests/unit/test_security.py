@@ -129,5 +129,7 @@ def test_nothing_listens_on_more_than_loopback() -> None:
         for path in (PROJECT / folder).rglob("*.py"):
             assert not wide.search(path.read_text()), f"{path} may listen on every address"
     started = (PROJECT / "plugins/contrail_airflow/local/embedded.py").read_text()
-    for server in ('"api-server": ["--host", "127.0.0.1"', '"mlflow", "server", "--host", "127.0.0.1"'):
+    # Scheduler and triggerer would serve their logs on every address.
+    quiet = [f'"{name}": ["--skip-serve-logs"]' for name in ("scheduler", "triggerer")]
+    for server in ('"api-server": ["--host", "127.0.0.1"', '"mlflow", "server", "--host", "127.0.0.1"', *quiet):
         assert server in started

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contrail.errors import ContrailError, EngineError, MissingInputError, SpecError
 
 _UNANSWERED = "a service did not answer"
+_WRONG_ADDRESS = ("InvalidURL", "InvalidUrlClientError", "LocationParseError", "LocationValueError", "URLSchemeUnknown")
 _FORBIDDEN = "Forbidden: "  # gcsfs raises a plain OSError for status 403; only this prefix tells
 
 
@@ -81,7 +82,7 @@ def _is_lost(error: Exception, kind: str) -> bool:
     PyIceberg lets through that the catalog could not be reached, and gcsfs that the store could not.
     """
     if kind != "requests":
-        return True
+        return type(error).__name__ not in _WRONG_ADDRESS
     from requests import ConnectionError as NoConnectionError
     from requests import Timeout
     from requests.exceptions import ChunkedEncodingError, ContentDecodingError

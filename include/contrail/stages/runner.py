@@ -158,7 +158,8 @@ def _once(module: ModuleType, run: StageRun[StageOptions]) -> StageResult[Any]:
     try:
         result: StageResult[Any] = module.execute(run)
     except SnapshotGoneError as error:
-        if not history.erased_since(run.lake.table(error.table), begun):
+        table = run.lake.find(error.table)
+        if table is None or not history.erased_since(table, begun):
             raise
         raise InputsChangedError(
             f"{error.table}: the rows of a person were taken out of it while {run.stage} read it. Nothing was published; "
