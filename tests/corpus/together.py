@@ -69,8 +69,8 @@ def run(folder: Path, form_name: str, kinds: Iterable[Kind]) -> Told:
             codes = {verb: exit_of(f"contrail {verb} {line}") for verb in ("ingest", "validate")}
         days = Partitions(FIRST, last)
         seen = Seen(Lake(settings(), load_pipeline(NAME).name), days)
-        judged = [Judged(kind, form, seen.judge(at.day, at.good_rows(), at.rows)) for kind, at in places]
-        judged = [one for one in judged if not _unlike(one)]
+        found_of = [(Judged(kind, form, seen.judge(at.day, at.good_rows(), at.rows)), at) for kind, at in places]
+        judged = [one for one, at in found_of if not _unlike(one, at)]
         wrong = [*wrongs_of(out.getvalue(), codes, settings().home_path / "errors")]
         taken = {at.day for _, at in places} | _UNLIKE
         for day in days:
@@ -109,9 +109,9 @@ def sample(kinds: Iterable[Kind], count: int, seed: int) -> list[Kind]:
     return [kind for number, kind in enumerate(listed) if number in chosen]
 
 
-def _unlike(one: Judged) -> bool:
+def _unlike(one: Judged, at: Place) -> bool:
     """Whether a day is refused because even its good rows are more or fewer than usual: then it says nothing of the kind."""
-    by_itself = one.found.rules == ("unusual",) and one.found.told.startswith("rows ")
+    by_itself = one.found.rules == ("unusual",) and one.found.told.startswith(f"rows {len(at.good_rows()):,};")
     return by_itself and "unusual" not in one.kind.expects(one.form)
 
 

@@ -38,5 +38,6 @@ def test_a_reader_that_stops_is_seen(targets: dict[str, Target], monkeypatch: py
 
 def test_a_question_that_reads_files_is_seen(targets: dict[str, Target], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "_confine", lambda *_: None)
+    monkeypatch.setattr(sql, "refuse_other_sources", lambda *_, **__: None)
     with pytest.raises(AssertionError, match="shows a file"):
         targets["query"].tried("SELECT * FROM read_text('{home}/secret.txt')")
