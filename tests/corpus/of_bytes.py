@@ -52,7 +52,8 @@ packed("a byte in the middle flipped", TEXT, "refused")(lambda good: _flip(good,
 packed("the last byte flipped", ALL, {"csv": "refused not_utf8", "csv.gz": "refused", "csv.zst": "refused",
                                       "jsonl": "refused not_utf8", "jsonl.gz": "refused", "jsonl.zst": "refused",
                                       "parquet": "refused truncated_parquet"})(lambda good: _flip(good, -1))  # fmt: skip
-packed("a block of zeros within", ALL, "refused")(
+# In plain text a row or two are bad, by the place.
+packed("a block of zeros within", tuple(form for form in ALL if form != "csv"), "refused")(
     lambda good: good[: len(good) // 2] + bytes(512) + good[len(good) // 2 + 512 :]
 )
 packed("two blocks swapped", ALL, "refused")(lambda good: good[:300] + good[900:1500] + good[300:900] + good[1500:])

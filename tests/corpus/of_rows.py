@@ -167,11 +167,6 @@ def _(given: Rows) -> Rows:
     return given[: len(given) // 2]
 
 
-@rows("two thirds of the rows", "refused unusual")
-def _(given: Rows) -> Rows:
-    return given[: len(given) * 2 // 3]
-
-
 @rows("a single row", "refused volume")
 def _(given: Rows) -> Rows:
     return given[:1]
