@@ -28,7 +28,8 @@ def held_back() -> Iterator[Callable[[], None]]:
         if asked:
             raise InterruptedCallError
 
-    if threading.current_thread() is not threading.main_thread():  # Python takes signals there alone
+    is_main = threading.current_thread() is threading.main_thread()  # Python takes signals there alone
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield check
         return
     before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))

@@ -48,7 +48,7 @@ app.main()
 
 
 def test_a_command_that_somebody_interrupts_cleans_up_and_says_so(
-    toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    toy: Toy, interruptible: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy.land(DAY)
     before, real = signal.getsignal(signal.SIGTERM), ingest.execute

@@ -42,7 +42,7 @@ def test_trees_are_the_same_bytes_in_any_batches_with_rows_and_bins_anywhere(
 
 @pytest.mark.parametrize("external", [False, True])
 @pytest.mark.parametrize("moment", [2, 5, 9, 12])
-def test_ctrl_c_while_rows_are_binned_ends_the_training(monkeypatch, external, moment):
+def test_ctrl_c_while_rows_are_binned_ends_the_training(monkeypatch, interruptible, external, moment):
     """XGBoost asks several times for all rows. An exception in its question would be lost, and other trees grown."""
     monkeypatch.setattr(encoded_rows, "BLOCK_ROWS", 500)
     rows, asked, real = replace(made_rows(), external_memory=external), [], type(made_rows()).starts
