@@ -165,6 +165,7 @@ def _child(act: Callable[[], Any], said: Path, home: Path, trap: Trap | None, lo
     code = 1
     try:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have ignored for us
         out = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(out, 1)
         os.dup2(out, 2)
