@@ -105,7 +105,7 @@ class RememberingSqlCatalog(SqlCatalog):
     @staticmethod
     def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:
         """Write it, and wait for the disk: the database does so too, and must not know of a file that a power cut takes."""
-        SqlCatalog._write_metadata(metadata, io, metadata_path)
+        SqlCatalog._write_metadata(metadata=metadata, io=io, metadata_path=metadata_path)
         if is_local(metadata_path):
             on_disk([local_path(metadata_path)])
 
