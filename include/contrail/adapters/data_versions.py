@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
-from contrail.files import write_whole
+from contrail.files import on_disk, write_whole
 from contrail.locks import locked
 
 if TYPE_CHECKING:
@@ -67,7 +67,16 @@ def _add_and_push(settings: Settings, paths: list[Path]) -> dict[Path, str]:
         for path in paths:
             write_whole(marks(settings) / hashes[path], b"")
         repo.push([str(path) + ".dvc" for path in paths])
+    _wait_for_disk(settings, hashes)
     return {path: hashes[path] for path in paths}
+
+
+def _wait_for_disk(settings: Settings, hashes: Mapping[Path, str]) -> None:
+    """Wait until the disk has the files and DVC's copies of them: what is made of them will name them."""
+    remote = UPath(settings.data_versions_remote_uri)
+    stores = [settings.home_path / ".dvc" / "cache", *([Path(remote.path)] if remote.protocol in ("", "file") else [])]
+    copies = [store / "files" / "md5" / each[:2] / each[2:] for store in stores for each in hashes.values()]
+    on_disk([path for path in (*hashes, *copies) if path.is_file()])
 
 
 def marks(settings: Settings) -> UPath:
