@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -126,8 +127,12 @@ def named_in(sql: str) -> set[str] | None:
     return names
 
 
+@lru_cache(8)
 def _tree(sql: str) -> Any:
-    """The parsed statement; None where DuckDB cannot show it, as of one that it makes several of."""
+    """The parsed statement, which nobody changes; None where DuckDB cannot show it, as of one that it makes several of.
+
+    It is kept, because a question asks for it twice, and a session of DuckDB takes some 14 ms to begin.
+    """
     with duckdb.connect() as parser:
         ((parsed,),) = parser.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
     tree = json.loads(parsed)
