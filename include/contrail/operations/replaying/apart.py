@@ -22,7 +22,7 @@ from contrail.lake.lake import Lake
 from contrail.lake.sql import SECONDS
 from contrail.operations.replaying.given import Given, from_sql
 
-_KINDS = {kind.exit_code: kind for kind in (SpecError, DataError)}
+_KINDS = {kind.exit_code: kind for kind in (SpecError, DataError, EngineError)}
 _PACKAGES = Path(__file__).parents[3]
 _START = 120.0  # seconds for what comes before the question: libraries, catalog, views
 _LAST = 2_000  # characters of what a process said that ended by itself
@@ -60,8 +60,6 @@ def ask_apart(
     said = done.stderr.strip()
     if (kind := _KINDS.get(done.returncode)) is not None:
         raise kind(said)
-    if done.returncode == EngineError.exit_code:
-        raise EngineError(said)
     raise EngineError(
         f"the process that asked --sql ended with {done.returncode}. Nothing was mended. Ask for fewer rows. "
         f"It said last: {said[-_LAST:]}"
