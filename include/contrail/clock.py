@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from upath import UPath
 
-from contrail.files import write_whole
+from contrail.files import is_local, write_whole
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A clock that is kept right by small corrections moves by less in between two notes.
@@ -68,7 +68,7 @@ def ago(home: Path, span: timedelta, *folders: UPath) -> datetime:
 
 def _clock_of(folder: UPath) -> datetime | None:
     """Ask a store for its time; None for a disk, and for a store that does not say when a file came."""
-    if folder.protocol in ("", "file"):
+    if is_local(folder):
         return None
     path = folder / f".clock.{uuid4().hex}"
     path.write_bytes(b"")

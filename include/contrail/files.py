@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TypeVar
+from typing import IO, TypeAlias, TypeVar
 from uuid import uuid4
 
 from upath import UPath
@@ -26,15 +26,30 @@ _LONGEST_BYTES = 200
 _IN_NAMES = "A-Za-z0-9_.-"
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
 _Path = TypeVar("_Path", UPath, Path)
+Place: TypeAlias = str | Path | UPath  # what names a file or a folder, on a disk or in an object store
+_PARQUET = re.compile(r"(?:file://)?(/[^'\"\n]+?\.parquet)")  # in the words of any library
 _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 _WAITING = 16  # threads: a disk writes what many ask for at once
 
 
-def on_disk(paths: Iterable[Path]) -> None:
+def is_local(place: Place) -> bool:
+    """Say whether a place is on a disk of this machine."""
+    text = str(place)
+    return text.startswith("file://") or "://" not in text
+
+
+def local_path(place: Place) -> Path:
+    """Return the path of a place on a disk of this machine."""
+    return Path(str(place).removeprefix("file://"))
+
+
+def on_disk(places: Iterable[Place]) -> None:
     """Wait until files, or all files of folders, outlive a power cut, with the two folders above each that name it.
 
-    Before that, a database that waits for the disk may know of a file whose bytes are lost.
+    Before that, a database that waits for the disk may know of a file whose bytes are lost. Nothing is done for places in an
+    object store: an object is there when its upload has ended.
     """
+    paths = [local_path(place) for place in places if is_local(place)]
     files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])}
     every = files | {folder for file in files for folder in (file.parent, file.parent.parent)}
     with ThreadPoolExecutor(_WAITING) as pool:
@@ -92,24 +107,19 @@ def folder_beside(path: Path) -> Iterator[Path]:
 def write_whole(path: UPath, content: bytes) -> None:
     """Write or replace a file in one step, so that a reader sees the old content or the new. Make its folder first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.protocol not in ("", "file"):
+    if not is_local(path):
         path.write_bytes(content)  # an object appears when it has been uploaded
         return
-    with becomes(_on_this_machine(path)) as unfinished:
+    with becomes(local_path(path)) as unfinished:
         unfinished.write_bytes(content)
-
-
-def _on_this_machine(path: UPath) -> Path:
-    """The path of a file of this machine; ``file://`` is not part of it."""
-    return Path(path.path)
 
 
 @contextmanager
 def written_whole(path: UPath) -> Iterator[IO[bytes]]:
     """Write a file of any size as ``write_whole`` does: it appears when the block has ended without an error."""
-    if path.protocol in ("", "file"):
+    if is_local(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with becomes(_on_this_machine(path)) as unfinished, unfinished.open("wb") as stream:
+        with becomes(local_path(path)) as unfinished, unfinished.open("wb") as stream:
             yield stream
         return
     with TemporaryFile() as stream:
@@ -128,7 +138,7 @@ def digest(stream: IO[bytes], method: str = "sha256") -> str:
     return found.hexdigest()
 
 
-def is_gone(path: Path) -> bool:
+def _is_gone(path: Path) -> bool:
     """Say whether nothing is at a path. A path that nobody may look at is not gone."""
     try:
         path.stat()
@@ -137,6 +147,13 @@ def is_gone(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def gone_below(folder: Place, text: str) -> str | None:
+    """Return the Parquet file below a folder that a library names in its error, if nothing is there; else None."""
+    found = _PARQUET.search(text)
+    below = f"{local_path(folder)}/"
+    return found[1] if found and found[1].startswith(below) and _is_gone(Path(found[1])) else None
 
 
 def remove_folder(path: UPath) -> None:

@@ -19,7 +19,7 @@ from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
-from contrail.files import on_disk, write_whole
+from contrail.files import is_local, local_path, on_disk, write_whole
 from contrail.locks import locked
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def _add_and_push(settings: Settings, paths: list[Path]) -> dict[Path, str]:
 
 def _wait_for_disk(settings: Settings, hashes: Mapping[Path, str]) -> None:
     """Wait until the disk has the files and DVC's copies of them: what is made of them will name them."""
-    remote = UPath(settings.data_versions_remote_uri)
-    stores = [settings.home_path / ".dvc" / "cache", *([Path(remote.path)] if remote.protocol in ("", "file") else [])]
+    remote = settings.data_versions_remote_uri
+    stores = [settings.home_path / ".dvc" / "cache", *([local_path(remote)] if is_local(remote) else [])]
     copies = [store / "files" / "md5" / each[:2] / each[2:] for store in stores for each in hashes.values()]
     on_disk([path for path in (*hashes, *copies) if path.is_file()])
 

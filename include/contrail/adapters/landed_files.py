@@ -24,6 +24,7 @@ from contrail.adapters.landed_names import Names, Stray, read_names, unfinished_
 from contrail.config.file_names import FileNames
 from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
+from contrail.files import is_local
 
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -172,7 +173,7 @@ def open_folder(zone: UPath, table: str, layout: FileNames, days: Container[str]
     except StructureError as error:
         names = Names(strays=[Stray("", error.rule, error.detail)])
     except OSError as error:
-        if not _is_local(folder):
+        if not is_local(folder):
             raise  # a service that does not answer is no fault of the folder
         detail = f"'{folder.name}' cannot be listed: {error.strerror}; give this process the right to"
         names = Names(strays=[Stray("", "unreadable", detail)])
@@ -183,7 +184,7 @@ def _names_below(
     folder: UPath, zone: UPath, layout: FileNames, days: Container[str] | None
 ) -> tuple[list[str], list[Stray]]:
     """The names in a folder and in the folders of these days, and the folders that cannot be listed."""
-    if days is None and not _is_local(folder):  # one listing, not one for each day
+    if days is None and not is_local(folder):  # one listing, not one for each day
         root = f"{str(folder).partition('://')[2].strip('/')}/"
         return [name.strip("/").removeprefix(root) for name in folder.fs.find(str(folder), maxdepth=2)], []
     found: list[str] = []
@@ -212,7 +213,7 @@ def _other_folders(zone: UPath, table: str) -> list[Stray]:
 
 
 def _names(folder: UPath, zone: UPath) -> list[str]:
-    if not _is_local(folder):
+    if not is_local(folder):
         listed = (entry["name"] for entry in folder.fs.ls(str(folder), detail=True))
         return [name.rstrip("/").rpartition("/")[2] for name in listed if not _same(name, str(folder))]
     real = _inside(str(folder), zone, f"the folder '{folder.name}'")
@@ -229,10 +230,6 @@ def _printable(name: str) -> str:
 def _same(name: str, folder: str) -> bool:
     """Whether an object store lists the folder itself."""
     return name.strip("/") == folder.partition("://")[2].strip("/")
-
-
-def _is_local(path: UPath) -> bool:
-    return path.protocol in ("", "file")
 
 
 def _inside(path: str, zone: UPath, what: str) -> str:
@@ -271,7 +268,7 @@ def first_irregular(zone: UPath) -> str | None:
 def _opened(path: UPath, zone: UPath, most: int, limit: str) -> Iterator[tuple[IO[bytes], int, str]]:
     """Open a regular file inside the zone; with its size, and what tells it from another one in its place."""
     with _unreadable(path):
-        opened, size, state = (_open_local if _is_local(path) else _open_remote)(path, zone, most, limit)
+        opened, size, state = (_open_local if is_local(path) else _open_remote)(path, zone, most, limit)
     with opened:
         yield opened, size, state
 
@@ -302,7 +299,7 @@ def _state(status: os.stat_result) -> str:
 
 
 def _state_now(path: UPath, stream: IO[bytes]) -> str:
-    return _state(os.fstat(stream.fileno())) if _is_local(path) else str(path.fs.ukey(str(path)))
+    return _state(os.fstat(stream.fileno())) if is_local(path) else str(path.fs.ukey(str(path)))
 
 
 @contextmanager

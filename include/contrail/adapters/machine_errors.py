@@ -18,7 +18,7 @@ from pathlib import Path
 from contrail.config.pipeline import pipeline_names
 from contrail.config.settings import settings
 from contrail.errors import ContrailError, DamagedError, EngineError, SpecError
-from contrail.files import is_gone
+from contrail.files import gone_below
 
 _NO_ANSWER = (
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH,
@@ -148,8 +148,6 @@ _WORDS_OF_POSTGRES = {
 _DATABASE_REFUSED = re.compile(
     "authentication failed|no pg_hba.conf entry|permission denied|(role|database) .* does not exist"
 )
-# A data file of the lake in the words of any library.
-_DATA_FILE = re.compile(r"(?:file://)?(/[^'\"\n]+?\.parquet)")
 _BROKEN = ("database disk image is malformed", "file is not a database")
 
 
@@ -203,7 +201,8 @@ def _translated(error: BaseException) -> ContrailError | None:
         )
     if any(word in text for word in _BROKEN):
         return _broken_database(text)
-    if number in (None, errno.ENOENT) and (gone := _gone(text)):
+    # Who reads a table asks before whether its files are there, and tells damage.
+    if number in (None, errno.ENOENT) and (gone := gone_below(settings().catalog.warehouse_uri, text)):
         return EngineError(
             f"{gone} was removed while it was read: other rows have taken the place of its own, or those of a person were "
             f"taken out.\n{_KEPT} Run the same command again."
@@ -220,14 +219,6 @@ def _translated(error: BaseException) -> ContrailError | None:
     if number is not None and isinstance(error, OSError):
         return EngineError(f"{_where(error)}: {_first_line(text)}.\n{_KEPT} {_AGAIN}")
     return None
-
-
-def _gone(text: str) -> str | None:
-    """The data file of a table that an error names, if it is not there. Who reads asks before whether it is, and tells damage."""
-    current = settings()
-    warehouse = current.catalog.warehouse_uri.removeprefix("file://")
-    found = _DATA_FILE.search(text)
-    return found[1] if found and found[1].startswith(f"{warehouse}/") and is_gone(Path(found[1])) else None
 
 
 def _number(error: BaseException) -> int | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from contrail.adapters.mlflow_store import ask_database, client, mlflow_errors, no_database, pages
 from contrail.config.settings import Settings
-from contrail.files import on_disk
+from contrail.files import local_path, on_disk
 from contrail.methods.model_package import CARD, ModelPackage
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _log(
     try:
         model_id = _log_model(run, package, output, log.params)
         # The registry will know of these files. Those of a server are its own concern.
-        files = Path(str(mlflow.get_logged_model(model_id).artifact_location).removeprefix("file://"))
+        files = local_path(str(mlflow.get_logged_model(model_id).artifact_location))
         on_disk([files] if files.exists() else [])
         _log_batch(run, model_id, log)
         mlflow.log_artifacts(run.id, str(log.artifacts))

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pyiceberg.table import Table
 from upath import UPath
 
+from contrail.files import is_local, local_path
 from contrail.lake import data_files
 from contrail.lake.datasets import Dataset
 from contrail.lake.ordering import Ascending
@@ -62,7 +63,7 @@ def final_files(table: Table, dataset: Dataset, folder: UPath) -> list[Final] | 
 
 
 def _stores(table: Table) -> tuple[str, ...]:
-    return ("", "file") if data_files.is_local(table.location()) else (UPath(table.location()).protocol,)
+    return ("", "file") if is_local(table.location()) else (UPath(table.location()).protocol,)
 
 
 def _footer(path: UPath) -> pq.FileMetaData:
@@ -145,9 +146,9 @@ def adopt(table: Table, files: Sequence[Final]) -> list[Written]:
         key = data_files.partition_key(table, one.partition)
         place = data_files.location(table, key, f"{run}-{number:05d}-{digest}.parquet")
         moved.append(place)
-        if data_files.is_local(place):
-            data_files.local_path(place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(one.path.path, data_files.local_path(place))
+        if is_local(place):
+            local_path(place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(one.path.path, local_path(place))
         else:
             one.path.fs.mv(one.path.path, place)
         return Written(data_files.entry(table, place, size, key, one.footer), one.partition, one.footer)

@@ -173,8 +173,5 @@ def write(table: Table, archive: Archive) -> Mapping[str, str]:
     content = gzip.compress(archive.model_dump_json().encode(), mtime=0)
     with table.io.new_output(place).create() as stream:
         stream.write(content)
-    from contrail.lake.data_files import is_local, local_path  # which finds snapshots, and they are here too
-
-    if is_local(place):
-        on_disk([local_path(place)])
+    on_disk([place])
     return {PROPERTY: place, DAYS: _days(archive)}

@@ -13,7 +13,8 @@ import pyarrow as pa
 from pyiceberg.manifest import DataFile
 
 from contrail.config.settings import Settings
-from contrail.lake.data_files import day_of, digest_of, is_local
+from contrail.files import is_local
+from contrail.lake.data_files import day_of, digest_of
 from contrail.lake.datasets import Dataset
 from contrail.lake.ordering import ascends, ordered
 from contrail.lake.parquet import plain, read_batches

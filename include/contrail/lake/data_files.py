@@ -28,6 +28,7 @@ from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.typedef import Record
 
+from contrail.files import is_local, local_path
 from contrail.lake import manifests, snapshots
 from contrail.lake.selection import Selection
 
@@ -133,16 +134,6 @@ def measured(stream: BinaryIO) -> tuple[int, str]:
 
 
 # ---- a file that gets its name when its content is known ----
-
-
-def is_local(place: str) -> bool:
-    """Say whether a place is on a disk of this machine."""
-    return place.startswith("file://") or "://" not in place
-
-
-def local_path(place: str) -> Path:
-    """Return the path of a place on a disk of this machine."""
-    return Path(place.removeprefix("file://"))
 
 
 class Hashed:

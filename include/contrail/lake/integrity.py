@@ -15,6 +15,7 @@ from pyiceberg.table import Table
 
 from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError
+from contrail.files import is_local, local_path
 from contrail.lake import archive, data_files, manifests, snapshots
 from contrail.lake.datasets import PARTITION
 from contrail.lake.history import lineage_of
@@ -62,7 +63,7 @@ def damages(table: Table, files: Iterable[DataFile], *, everywhere: bool = False
     """
     name = table.name()[-1]
     position = next((i for i, field in enumerate(table.spec().fields) if field.name == PARTITION), None)
-    checked = [file for file in files if everywhere or data_files.is_local(file.file_path)]
+    checked = [file for file in files if everywhere or is_local(file.file_path)]
     with ThreadPoolExecutor(_READERS) as pool:
         reasons = list(pool.map(partial(_reason, table), checked))
     return [
@@ -86,8 +87,8 @@ def _reason(table: Table, file: DataFile) -> str | None:
 
 
 def _measured(table: Table, location: str) -> tuple[int, str]:
-    if data_files.is_local(location):
-        with data_files.local_path(location).open("rb") as local:
+    if is_local(location):
+        with local_path(location).open("rb") as local:
             return data_files.measured(local)
     with table.io.new_input(location).open() as stream:
         return data_files.measured(stream)

@@ -15,6 +15,7 @@ from pyiceberg.types import DateType
 
 from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError, InputsChangedError
+from contrail.lake import snapshots
 
 # Clients of object stores, whose errors are not the system's own.
 _STORES = ("gcsfs", "google", "aiohttp", "requests", "urllib3", "s3fs", "botocore")
@@ -55,8 +56,6 @@ def whole(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
         InputsChangedError: when the snapshot went after the table was loaded: persons were forgotten.
         DamagedError: when the list or a manifest is missing or damaged.
     """
-    from contrail.lake import snapshots  # which reads archives, which are data files, which manifests list
-
     try:
         return manifests(table, snapshot)
     except FileNotFoundError as error:

@@ -12,6 +12,8 @@ import pyarrow.dataset as pads
 from pyarrow.fs import FSSpecHandler, LocalFileSystem, PyFileSystem
 from upath import UPath
 
+from contrail.files import is_local
+
 _EARLIER = b"contrail.earlier_names"
 _FIELD_ID = b"PARQUET:field_id"
 _BATCH_ROWS = 32_768
@@ -78,7 +80,7 @@ def _named_now(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def parquet_files(uris: Sequence[str], schema: pa.Schema | None = None) -> pads.Dataset:
     """Open one or more Parquet files of one place as a dataset. Without ``schema`` it has the files' own."""
     path = UPath(uris[0])
-    if path.protocol in ("", "file"):
+    if is_local(path):
         filesystem, prefix = LocalFileSystem(), "file://"
     else:
         filesystem, prefix = PyFileSystem(FSSpecHandler(path.fs)), f"{path.protocol}://"

@@ -292,7 +292,7 @@ def swap(
     Raises:
         CommitFailedException: Another writer was first. Nothing was committed.
     """
-    on_disk(data_files.local_path(one.file_path) for one in new if data_files.is_local(one.file_path))
+    on_disk(one.file_path for one in new)
     # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
     with ThriftyTransaction(table) as transaction:
         update = transaction.update_snapshot(snapshot_properties=summary)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from contrail.config.names import literal, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.errors import EngineError, SpecError
-from contrail.files import is_gone
+from contrail.files import gone_below
 from contrail.lake import data_files
 from contrail.lake.bounds import GRACE_SECONDS, bounded_memory, bounded_time
 from contrail.lake.lake import Lake
@@ -42,7 +42,6 @@ _LOCKED = (
     # The views are made. From here on not even the session's own memory changes.
     "BEGIN TRANSACTION READ ONLY",
 )
-_DATA_FILE = re.compile(r'"(/[^"]+?\.parquet)')
 _MISSING = re.compile(r"Table with name (\w+) does not exist")
 
 
@@ -114,10 +113,7 @@ def ask(
             connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
         _confine(connection, opened)
         timer = threading.Timer(seconds, _give_up, (given_up, connection))
-        ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
-        words = f"{_given_up(seconds)} It did not stop, so its process was ended."
-        patience = seconds + GRACE_SECONDS
-        bounded = partial(bounded_time, patience, Path(spill), words, SpecError.exit_code) if alone else nullcontext
+        bounded = _bounded(connection, seconds) if alone else nullcontext
         # Twice `memory_limit`: once for what DuckDB counts, and once for single values, which it does not.
         with bounded_memory(2 * lake.settings.memory_bytes) if alone else nullcontext():
             timer.start()
@@ -127,6 +123,13 @@ def ask(
                 yield Answer([column[0] for column in connection.description or ()], connection, sql, bounded)
             finally:
                 timer.cancel()
+
+
+def _bounded(connection: duckdb.DuckDBPyConnection, seconds: float) -> Callable[[], AbstractContextManager[None]]:
+    """What ends this process when DuckDB works for so long on a part of an answer, and does not stop when it is asked to."""
+    ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
+    words = f"{_given_up(seconds)} It did not stop, so its process was ended."
+    return partial(bounded_time, seconds + GRACE_SECONDS, Path(spill), words, SpecError.exit_code)
 
 
 def _given_up(seconds: float) -> str:
@@ -203,10 +206,8 @@ def _failed(error: duckdb.Error, spec: PipelineSpec) -> SpecError:
 
 def _went(lake: Lake, text: str) -> bool:
     """Say whether an error names a data file of the lake that is not there. DuckDB then looks for it as a folder."""
-    warehouse, found = lake.settings.catalog.warehouse_uri.removeprefix("file://"), _DATA_FILE.search(text)
-    if found is None or data_files.digest_of(found[1]) is None:  # no data file, but what somebody asked for
-        return False
-    return found[1].startswith(f"{warehouse}/") and is_gone(Path(found[1]))
+    gone = gone_below(lake.settings.catalog.warehouse_uri, text)
+    return gone is not None and data_files.digest_of(gone) is not None  # else it is what somebody asked for
 
 
 def _first_line(error: Exception) -> str:

@@ -24,7 +24,6 @@ from pyiceberg.table.update import (
 from sqlalchemy.exc import DBAPIError
 
 from contrail.files import on_disk
-from contrail.lake.data_files import is_local, local_path
 
 _KEPT = 64  # tables, each with some ten kilobytes
 # What Postgres's own client says of a server that restarts, or of a connection that was cut. It has no codes for these.
@@ -63,7 +62,7 @@ def _names(metadata: TableMetadata) -> dict[str, int]:
 def _keep(table: Table, snapshot: Snapshot) -> None:
     """Wait until the manifests that a snapshot has written are on the disk."""
     own = [one.manifest_path for one in snapshot.manifests(table.io) if one.added_snapshot_id == snapshot.snapshot_id]
-    on_disk(local_path(one) for one in (snapshot.manifest_list, *own) if is_local(one))
+    on_disk([snapshot.manifest_list, *own])
 
 
 class RememberingSqlCatalog(SqlCatalog):
@@ -106,8 +105,7 @@ class RememberingSqlCatalog(SqlCatalog):
     def _write_metadata(metadata: TableMetadata, io: FileIO, metadata_path: str) -> None:
         """Write it, and wait for the disk: the database does so too, and must not know of a file that a power cut takes."""
         SqlCatalog._write_metadata(metadata=metadata, io=io, metadata_path=metadata_path)
-        if is_local(metadata_path):
-            on_disk([local_path(metadata_path)])
+        on_disk([metadata_path])
 
     def _remember(self, table: Table) -> None:
         self._known[table.metadata_location] = table

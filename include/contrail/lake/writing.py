@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, TableProperties
 
+from contrail.files import is_local, local_path
 from contrail.lake import data_files
 from contrail.lake.data_files import Hashed
 
@@ -75,7 +76,7 @@ class _File:
         self._table, self._values, self._name = table, values, name
         self._key = data_files.partition_key(table, values)
         beside = data_files.location(table, self._key, f"{name}.parquet")
-        own = data_files.local_path(beside) if data_files.is_local(beside) else spill / f"{name}.parquet"
+        own = local_path(beside) if is_local(beside) else spill / f"{name}.parquet"
         self._out = Hashed(own)
         self._footers: list[pq.FileMetaData] = []
         self._schema = data_files.schema_of(table)

@@ -15,6 +15,7 @@ from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import MissingInputError
+from contrail.files import is_local
 from contrail.frozen import Frozen
 
 Kind = Literal["data_docs", "drift", "decisions", "backfills", "tuning"]
@@ -72,7 +73,7 @@ def read_report(settings: Settings, pipeline: str, kind: str, path: str) -> Read
 
 def _within(file: UPath, folder: UPath) -> bool:
     """Whether a file lies in a folder, also when links are followed. An object store has no links."""
-    if folder.protocol not in ("", "file"):
+    if not is_local(folder):
         return True
     return Path(file.path).resolve().is_relative_to(Path(folder.path).resolve())
 

@@ -19,7 +19,7 @@ from contrail.config.model_spec import RetentionSpec
 from contrail.config.settings import Settings
 from contrail.config.validation_errors import parse_json
 from contrail.errors import CommitConflictError, DamagedError
-from contrail.files import is_unfinished, remove_folder
+from contrail.files import is_local, is_unfinished, local_path, remove_folder
 from contrail.lake import compaction, orphans, sandboxes
 from contrail.lake.catalog import Tables
 from contrail.lake.lake import Lake
@@ -132,12 +132,8 @@ def _unfinished_in(folder: Path) -> Iterator[Path]:
 def _own_folders(settings: Settings) -> Iterator[Path]:
     """The folders of this machine that an environment may have put outside the home."""
     for place in (settings.landing, settings.reports, settings.staging):
-        if (
-            place.protocol in ("", "file")
-            and not Path(str(place)).is_relative_to(settings.home_path)
-            and place.exists()
-        ):
-            yield Path(str(place))
+        if is_local(place) and not local_path(place).is_relative_to(settings.home_path) and place.exists():
+            yield local_path(place)
 
 
 def _over(of: str, folder: UPath, before: datetime, dry_run: bool) -> Removed:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from upath import UPath
 
-from contrail.files import write_whole
+from contrail.files import is_local, write_whole
 
 _LONG, _LONG_NUMBER = 4, 6  # shorter ones mean many things; they count only beside their column's name
 _END = rb"(?![0-9A-Za-z_])"
@@ -66,7 +66,7 @@ def spans(content: Content, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, i
 
 def count(path: UPath, pattern: re.Pattern[bytes]) -> int:
     """Count the texts in a file."""
-    if path.protocol not in ("", "file"):
+    if not is_local(path):
         return sum(1 for _ in spans(path.read_bytes(), pattern))
     with path.open("rb") as file:
         if not file.seek(0, 2):
@@ -77,7 +77,7 @@ def count(path: UPath, pattern: re.Pattern[bytes]) -> int:
 
 def write_over(path: UPath, pattern: re.Pattern[bytes]) -> None:
     """Put asterisks in the place of each text, and nines in that of a number, which JSON may hold."""
-    if path.protocol not in ("", "file"):
+    if not is_local(path):
         content = bytearray(path.read_bytes())
         _mask(content, pattern)
         write_whole(path, bytes(content))
