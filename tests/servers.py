@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from contrail_airflow.operators.forked_process import FORK_SERVER
 from tests.conftest import PROJECT
 from tests.loopback.storage import free_port
 
+MISSING = "no Postgres or Redis server (Debian: apt-get install postgresql redis-server)"
 WORKERS = ("worker-1", "worker-2")
 _MARK = "CONTRAIL_TEST_WORKER"
 # A lost component costs a minute and a half with Compose's waiting times.
@@ -46,6 +48,28 @@ _QUICKER = {
 # ---- the servers ----
 
 
+def programs() -> Path | None:
+    """The folder of Postgres's programs, which Debian keeps out of PATH; None where Postgres or Redis is missing."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    return found[-1].parent if found and shutil.which("redis-server") else None
+
+
+@contextmanager
+def served() -> Iterator["Servers"]:
+    """Serve Postgres and Redis for the length of a block.
+
+    Raises:
+        FileNotFoundError: where one of them is missing.
+    """
+    if (found := programs()) is None:
+        raise FileNotFoundError(MISSING)
+    # Not pytest's own folder, which only its owner may enter: Postgres is another user.
+    with tempfile.TemporaryDirectory(prefix="contrail-servers-", dir="/tmp") as folder:
+        servers = Servers(Path(folder))
+        with servers.running(found):
+            yield servers
+
+
 class Service(NamedTuple):
     """What starts a container, as a process of this machine."""
 
@@ -61,6 +85,14 @@ class Servers:
         self.passwords = new_passwords()
         self.secrets = make_environment(self.passwords)
         self.postgres_port, self.redis_port = free_port(), free_port()
+
+    def environment(self) -> dict[str, str]:
+        """What leads a process of this machine to the databases, as Compose's environment names them."""
+        return {
+            "CONTRAIL_ENV": "compose",
+            "CONTRAIL_DATABASE_HOST": f"127.0.0.1:{self.postgres_port}",
+            "PGPASSWORD": self.secrets["CONTRAIL_DB_PASSWORD"],
+        }
 
     def query(self, user: str, database: str, text: str) -> list[tuple[Any, ...]]:
         password = self.secrets[f"{user.upper()}_DB_PASSWORD" if user != "postgres" else "POSTGRES_PASSWORD"]

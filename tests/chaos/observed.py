@@ -3,21 +3,18 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from pyiceberg.table import Table
-
 from contrail.adapters import registry
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.lake.lake import Lake
-from contrail.lake.orphans import unreferenced
 from contrail.lake.records import all_datasets
 from contrail.operations.status import partition_status
+from tests.leftovers import leftovers
 
 # A UUID, a digest, a number, and the random end of a temporary name.
 _VARIES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{6,}|\d+|(?<=[._-])[A-Za-z0-9_]{8}(?=/|$)")
@@ -88,14 +85,8 @@ def files(name: str) -> Observed:
         if path.is_file() and not {"warehouse", _REPLACED}.intersection(path.parts)
     }
     lake = Lake(settings(), name)
-    left = [path for table in lake.table_names() for path in _left(lake.table(table))]
+    left = [path for table in lake.table_names() for path in leftovers(lake.table(table))]
     return Observed(facts={f"a file {kind}": "there" for kind in kinds} | {"files of no snapshot": str(len(left))})
-
-
-def _left(table: Table) -> Iterator[str]:
-    """The files that no snapshot refers to, and no earlier metadata of the table is."""
-    earlier = {Path(entry.metadata_file).name for entry in table.metadata.metadata_log}
-    return (one.path for one in unreferenced(table) if Path(one.path).name not in earlier)
 
 
 def partitions_of(observed: Observed, table: str, columns: tuple[str, ...]) -> dict[str, Counter[tuple[Any, ...]]]:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.corpus.kind import ALL, HARMLESS, Place, place
@@ -10,6 +11,13 @@ from tests.corpus.kind import ALL, HARMLESS, Place, place
 _USUAL = ("csv.gz", "jsonl", "parquet")  # what lies there is the same for every format
 
 place("no file", _USUAL, "refused missing_file")(lambda _: None)
+
+
+def renamed(
+    name: str, to: Callable[[Place], str], expected: str = "refused misnamed_file", *, alone: bool = False
+) -> None:
+    """Register a good file that has another name."""
+    place(name, _USUAL, expected, alone=alone)(lambda at: at.land(at.good()).rename(at.folder / to(at)))
 
 
 @place("a folder for a file", _USUAL, "refused not_a_file")
@@ -84,9 +92,7 @@ def _(at: Place) -> None:
     at.land(at.good()).chmod(0o200)
 
 
-@place("an upload that has not ended", _USUAL, "refused missing_file")
-def _(at: Place) -> None:
-    at.land(at.good()).rename(f"{at.path}.part")
+renamed("an upload that has not ended", lambda at: f"{at.path.name}.part", "refused missing_file")
 
 
 @place("an upload that has not ended beside the file", _USUAL, HARMLESS)
@@ -100,9 +106,7 @@ def _(at: Place) -> None:
     (at.folder / f".DS_Store-{at.day}").write_bytes(b"\0\1")
 
 
-@place("a name in capitals", _USUAL, "refused misnamed_file")
-def _(at: Place) -> None:
-    at.land(at.good()).rename(at.folder / at.path.name.upper())
+renamed("a name in capitals", lambda at: at.path.name.upper())
 
 
 @place("a name with a space", _USUAL, "refused misnamed_file")
@@ -110,9 +114,7 @@ def _(at: Place) -> None:
     at.land(at.good(), " (1)").rename(at.folder / f"{at.day} (1){at.form.suffix}")
 
 
-@place("a name without dashes", _USUAL, "refused misnamed_file")
-def _(at: Place) -> None:
-    at.land(at.good()).rename(at.folder / f"{at.day:%Y%m%d}{at.form.suffix}")
+renamed("a name without dashes", lambda at: f"{at.day:%Y%m%d}{at.form.suffix}")
 
 
 @place("a name in digits of another script", _USUAL, "refused", alone=True)
@@ -127,29 +129,15 @@ def _(at: Place) -> None:
     path.rename(at.folder / os.fsdecode(f"{at.day}".encode() + b"\xff\xfe.csv"))
 
 
-@place("a name with a line end and codes of the terminal", _USUAL, "refused misnamed_file")
-def _(at: Place) -> None:
-    at.land(at.good()).rename(at.folder / f"{at.day}\n\x1b[2J{at.form.suffix}")
+renamed("a name with a line end and codes of the terminal", lambda at: f"{at.day}\n\x1b[2J{at.form.suffix}")
 
+renamed("a file's name that is markup", lambda at: f"{at.day}[red]<b>'\"{at.form.suffix}")
 
-@place("a file's name that is markup", _USUAL, "refused misnamed_file")
-def _(at: Place) -> None:
-    at.land(at.good()).rename(at.folder / f"{at.day}[red]<b>'\"{at.form.suffix}")
+renamed("a name of 250 letters", lambda at: f"{at.day}{'x' * 200}{at.form.suffix}")
 
+renamed("another format's name", lambda at: f"{at.day}.xlsx")
 
-@place("a name of 250 letters", _USUAL, "refused misnamed_file")
-def _(at: Place) -> None:
-    at.land(at.good()).rename(at.folder / f"{at.day}{'x' * 200}{at.form.suffix}")
-
-
-@place("another format's name", _USUAL, "refused misnamed_file")
-def _(at: Place) -> None:
-    at.land(at.good()).rename(at.folder / f"{at.day}.xlsx")
-
-
-@place("the name of a day that is none", _USUAL, "refused", alone=True)
-def _(at: Place) -> None:
-    at.land(at.good()).rename(at.folder / f"2013-02-30{at.form.suffix}")
+renamed("the name of a day that is none", lambda at: f"2013-02-30{at.form.suffix}", "refused", alone=True)
 
 
 @place("a second delivery without a number", _USUAL, "refused same_number")

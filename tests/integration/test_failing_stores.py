@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.machine.database import BEFORE, CUT, ON_COMMIT, raises, trigger
-from tests.chaos.machine.store import quick_retries
-from tests.chaos.machine.store_server import FaultyDoor, Plan, State
-from tests.loopback.storage import StorageServer
+from tests.chaos.machine.store import catalog_in_store, quick_retries
+from tests.chaos.machine.store_server import Plan, faulty_store
 from tests.servers import Servers
 from tests.unit.lake.shop import DAY1, DAY2, ITEMS, contents, provenance, rows
 
@@ -36,17 +35,11 @@ def plan(tmp_path: Path) -> Path:
 @pytest.fixture
 def in_store(home: Path, tmp_path: Path, plan: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     """A lake with a day, whose files lie in an object store."""
-    (tmp_path / "storage" / "lake").mkdir(parents=True)
-    store = StorageServer(tmp_path / "storage", door=type("Door", (FaultyDoor,), {"state": State(plan)}))
+    store = faulty_store(tmp_path / "storage", plan)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", store.address)
     monkeypatch.setattr("gcsfs.retry.asyncio", asyncio)  # as it is brought back
     quick_retries()
-    own = CatalogSettings(
-        type="sql",
-        uri=f"sqlite:///{home}/lake/catalog.db",
-        warehouse_uri="gs://lake/warehouse",
-        properties={"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"},
-    )
+    own = catalog_in_store(home / "lake" / "catalog.db")
     lake = Lake(settings().model_copy(update={"catalog": own}), "shop")
     lake.publish(ITEMS, rows([DAY1]), [DAY1], provenance())
     yield lake

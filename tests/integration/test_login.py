@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from tests.conftest import PROJECT, TOY_PIPELINES
 from tests.loopback.storage import free_port
-from tests.servers import Servers, Service
+from tests.servers import Servers, Service, programs
 
 from contrail_airflow.dags.file import NAMES
 from contrail_airflow.local.api import AirflowApi, AirflowApiError
@@ -341,8 +341,7 @@ def test_the_docs_restore_what_their_backup_holds(place: Place, tmp_path: Path) 
         lines = [line for line in commands.splitlines() if not re.match(r"docker compose (stop|up|start)", line)]
         assert any("docker compose exec -T postgres pg_" in line for line in lines)
         text = "\n".join(lines).replace("docker compose exec -T postgres ", "")
-        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-        path = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
+        path = {"PATH": os.pathsep.join([str(programs()), os.environ["PATH"]])}
         subprocess.run(
             ["bash", "-e", "-u", "-o", "pipefail", "-c", text], cwd=tmp_path, env=os.environ | docs | path, check=True
         )

@@ -55,12 +55,10 @@ def test_a_day_is_complete_although_a_worker_is_lost(
     run_stages(toy, plan, plan.daily.end)
     wanted = toy.sql(_PUBLISHED)
     for name, value in {
-        "CONTRAIL_ENV": "compose",
+        **servers.environment(),
         "CONTRAIL_HOME": str(tmp_path / "shared"),
         "CONTRAIL_DAGS": str(PROJECT / "tests" / "dags"),
         "CONTRAIL_PIPELINES": str(TOY_PIPELINES),
-        "CONTRAIL_DATABASE_HOST": f"127.0.0.1:{servers.postgres_port}",
-        "PGPASSWORD": servers.secrets["CONTRAIL_DB_PASSWORD"],
     }.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from tests.conftest import Prepare, Toy
+from tests.leftovers import leftovers
 from tests.toy_tables import copy_empty_registry, publish_heavier, publish_toy, skip_what_only_train_needs
 from tests.unit.lake.shop import ITEMS, provenance, rows
 from tests.unit.lake.test_forgotten import marks_of
@@ -35,7 +36,6 @@ from contrail.lake import erasure, upkeep
 from contrail.lake.forgotten import Columns
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import read_moves
-from contrail.lake.orphans import unreferenced
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_request import Request
 from contrail.operations.maintain import compact, maintain
@@ -147,9 +147,7 @@ class TableMachine(RuleBasedStateMachine):
         list(compact(self.lake))
         list(maintain(self.lake, RETENTION, grace))
         if not grace:
-            table = self.lake.table("items")
-            kept = {entry.metadata_file for entry in table.metadata.metadata_log}
-            assert {f"file://{one.path}" for one in unreferenced(table)} <= kept
+            assert leftovers(self.lake.table("items")) == set()
 
     @precondition(lambda self: self.lake.exists("items"))
     @invariant()

@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from tests.conftest import TOY_PIPELINES, Prepare, Toy
+from tests.leftovers import leftovers
 from tests.toy_tables import copy_empty_registry, publish_heavier
 
 from contrail.adapters import data_versions, mlflow_store, registry
@@ -24,7 +25,6 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.lake import datasets
 from contrail.lake.lake import Lake
-from contrail.lake.orphans import unreferenced
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_request import Request
 from contrail.operations.maintain import compact, maintain
@@ -140,7 +140,7 @@ def test_after_it_the_files_on_disk_are_those_that_something_refers_to(toy: Toy)
     left = {path for path in home.rglob("*") if path.is_file()}
     removed = sum(files for of, (files, _) in (*would.items(), *more.items()) if of != "trials, into MLflow's trash")
     assert len(there - left) >= removed > 20
-    assert all(unreferenced(toy.lake.table(name)) == [] or _are_recent(toy, name) for name in toy.lake.table_names())
+    assert all(leftovers(toy.lake.table(name)) == set() for name in toy.lake.table_names())
     known = [re.compile(pattern) for pattern in referenced(toy)]
     strangers = [
         name
@@ -154,12 +154,6 @@ def test_after_it_the_files_on_disk_are_those_that_something_refers_to(toy: Toy)
     for version in registry.versions(toy.settings, "toy"):
         data_versions.fetch(toy.settings, version.tags["training_set_md5"], home / "back")
         assert registry.resolve(toy.settings, "toy", version.version).package
-
-
-def _are_recent(toy: Toy, name: str) -> bool:
-    """Earlier metadata files, which the table's log has and catalogs read again after a lost answer."""
-    kept = {entry.metadata_file for entry in toy.lake.table(name).metadata.metadata_log}
-    return {f"file://{one.path}" for one in unreferenced(toy.lake.table(name))} <= kept
 
 
 class Worker(threading.Thread):

@@ -3,7 +3,6 @@
 import importlib
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -22,13 +21,13 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import read_moves
-from contrail.lake.orphans import unreferenced
 from contrail.lake.provenance import Provenance
 from contrail.stages.changes import Unfinished, unfinished
 from tests.chaos.arena import Arena
 from tests.chaos.one import LIBRARIES
 from tests.commands import exit_of
 from tests.conftest import PROJECT
+from tests.leftovers import leftovers
 from tests.storm import persons, tagged
 from tests.storm.journal import Journal
 from tests.storm.judge import Chain, Verdict, judge
@@ -168,9 +167,7 @@ class Ground:
         yield from self._run(f"contrail maintain -p {lake.namespace} --grace-days 0")
         for name in lake.table_names():
             table = lake.table(name)
-            kept = {entry.metadata_file for entry in table.metadata.metadata_log}
-            left = {f"file://{one.path}" for one in unreferenced(table)} - kept
-            yield from (f"{lake.namespace}.{name}: {path} is of no snapshot" for path in sorted(left)[:5])
+            yield from (f"{lake.namespace}.{name}: {path} is of no snapshot" for path in sorted(leftovers(table))[:5])
             yield from (f"{lake.namespace}.{one}" for one in lake.verify(name).damages)
             for entry in lake.history(name):
                 lake.scan(name, snapshot_id=entry.snapshot)
@@ -209,18 +206,9 @@ def _models(lake: Lake) -> Iterator[str]:
 @contextmanager
 def _postgres() -> Iterator[None]:
     """A server of Postgres with the catalog and the registry."""
-    from tests.servers import Servers
+    from tests.servers import served
 
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not found or shutil.which("redis-server") is None:
-        raise SystemExit("no Postgres or Redis server (Debian: apt-get install postgresql redis-server)")
-    with tempfile.TemporaryDirectory(prefix="contrail-servers-", dir="/tmp") as folder:
-        servers = Servers(Path(folder))
-        with servers.running(found[-1]):
-            os.environ |= {
-                "CONTRAIL_ENV": "compose",
-                "CONTRAIL_DATABASE_HOST": f"127.0.0.1:{servers.postgres_port}",
-                "PGPASSWORD": servers.secrets["CONTRAIL_DB_PASSWORD"],
-            }
-            settings.cache_clear()
-            yield
+    with served() as servers:
+        os.environ |= servers.environment()
+        settings.cache_clear()
+        yield

@@ -28,7 +28,7 @@ from contrail_airflow.local.main_job import MainJob, MainJobError, make_plan
 from tests.chaos.trials import Trial
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 from tests.integration.test_several_workers import run_stages
-from tests.servers import WORKERS, Servers, SeveralWorkers
+from tests.servers import WORKERS, Servers, SeveralWorkers, served
 
 _DATABASE = "database"
 PARTS = ("scheduler", "dag-processor", "triggerer", "api-server", WORKERS[0], _DATABASE)
@@ -66,12 +66,10 @@ def days_with_losses(parts: tuple[str, ...] = PARTS) -> Iterator[Trial]:
     """Run as many days as there are parts, each of which is lost during one of them."""
     with (
         tempfile.TemporaryDirectory(prefix="contrail-airflow-", dir="/tmp") as place,
-        tempfile.TemporaryDirectory(prefix="contrail-servers-", dir="/tmp") as folder,
+        served() as servers,
         pytest.MonkeyPatch.context() as patch,
     ):
-        servers = Servers(Path(folder))
-        with servers.running(sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]):
-            yield from _days(servers, Path(place), patch, parts)
+        yield from _days(servers, Path(place), patch, parts)
 
 
 def _days(servers: Servers, place: Path, patch: pytest.MonkeyPatch, parts: tuple[str, ...]) -> Iterator[Trial]:
@@ -85,11 +83,9 @@ def _days(servers: Servers, place: Path, patch: pytest.MonkeyPatch, parts: tuple
     run_stages(calm, plan, plan.daily.end)
     wanted = calm.sql(_ROWS)
     for name, value in {
-        "CONTRAIL_ENV": "compose",
+        **servers.environment(),
         "CONTRAIL_HOME": str(place / "shared"),
         "CONTRAIL_DAGS": str(PROJECT / "tests" / "dags"),
-        "CONTRAIL_DATABASE_HOST": f"127.0.0.1:{servers.postgres_port}",
-        "PGPASSWORD": servers.secrets["CONTRAIL_DB_PASSWORD"],
     }.items():
         patch.setenv(name, value)
     settings.cache_clear()

@@ -1,20 +1,17 @@
 """Postgres with the catalog, which restarts, cuts connections and rolls transactions back in the middle of a commit."""
 
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 
 import psycopg2
 
 from tests.chaos.arena import Arena
 from tests.chaos.disturbed import Disturbance, nothing
 from tests.chaos.machine.services import usual
-from tests.servers import Servers
+from tests.servers import Servers, served
 
 _COPY = "iceberg_copy"
 # The n-th change of a table's place, from the first that goes wrong to the last.
@@ -36,19 +33,15 @@ CUT = "PERFORM pg_terminate_backend(pg_backend_pid())"
 @contextmanager
 def postgres(arena: Arena) -> Iterator[None]:
     """Serve the catalog's database, which is brought back as the home is."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]  # Debian keeps them out of PATH
-    # Not the arena's own folder, which only its owner may enter: Postgres is another user.
-    with tempfile.TemporaryDirectory(prefix="contrail-servers-", dir="/tmp") as folder:
-        servers = Servers(Path(folder))
-        with servers.running(programs):
-            arena.servers = servers
-            os.environ |= usual(str(arena.home)) | {
-                "CONTRAIL_CATALOG_URI": f"postgresql+psycopg2://contrail@127.0.0.1:{servers.postgres_port}/iceberg",
-                "PGPASSWORD": servers.secrets["CONTRAIL_DB_PASSWORD"],
-            }
-            arena.kept = lambda: _copy(servers, "iceberg", _COPY)
-            arena.restored = lambda: _copy(servers, _COPY, "iceberg")
-            yield
+    with served() as servers:
+        arena.servers = servers
+        os.environ |= usual(str(arena.home)) | {
+            "CONTRAIL_CATALOG_URI": f"postgresql+psycopg2://contrail@127.0.0.1:{servers.postgres_port}/iceberg",
+            "PGPASSWORD": servers.secrets["CONTRAIL_DB_PASSWORD"],
+        }
+        arena.kept = lambda: _copy(servers, "iceberg", _COPY)
+        arena.restored = lambda: _copy(servers, _COPY, "iceberg")
+        yield
 
 
 def _copy(servers: Servers, old: str, new: str) -> None:
@@ -131,11 +124,6 @@ def _impatient() -> None:
     from contrail.lake import conflicts
 
     conflicts.SECONDS = 4
-
-
-def is_there() -> bool:
-    """Say whether this machine has Postgres and Redis."""
-    return bool([*Path("/usr/lib/postgresql").glob("*/bin/postgres")]) and shutil.which("redis-server") is not None
 
 
 FAULTS = (

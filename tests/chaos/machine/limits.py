@@ -44,16 +44,6 @@ def few_files(most: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def few_threads() -> None:
-    """Let the process start no thread."""
-    import threading
-
-    def none(*_: Any) -> NoReturn:
-        raise RuntimeError("can't start new thread")
-
-    threading._start_joinable_thread = none  # type: ignore[attr-defined]
-
-
 NAMES = (Disturbance("no names", without_names),)
 MEMORY = tuple(
     Disturbance(f"{more} MB left", memory_limit(more), ends=_ABORTED, message=False) for more in (8, 32, 96, 192, 384)

@@ -25,13 +25,12 @@ from contrail.lake.lake import Lake
 from contrail.operations.maintain import maintain
 from tests.chaos.disturbed import AGAIN
 from tests.chaos.machine import clocks, database
-from tests.chaos.machine.store import quick_retries
-from tests.chaos.machine.store_server import FaultyDoor, Plan, State
+from tests.chaos.machine.store import catalog_in_store, quick_retries
+from tests.chaos.machine.store_server import Plan, faulty_store
 from tests.chaos.preload import set_clock
 from tests.chaos.trials import Trial
 from tests.conftest import PROJECT
-from tests.loopback.storage import StorageServer
-from tests.servers import Servers
+from tests.servers import Servers, served
 from tests.unit.lake.shop import DAY1, ITEMS, contents, provenance, rows
 
 _DAYS = 12
@@ -121,17 +120,11 @@ def in_a_store() -> Iterator[Trial]:
         for skip in range(0, 24, 2)
     ]  # fmt: skip
     with _home() as place:
-        (place / "storage" / "lake").mkdir(parents=True)
         plan = place / "plan.json"
-        store = StorageServer(place / "storage", door=type("Door", (FaultyDoor,), {"state": State(plan)}))
+        store = faulty_store(place / "storage", plan)
         os.environ["STORAGE_EMULATOR_HOST"] = store.address
         quick_retries()
-        own = CatalogSettings(
-            type="sql",
-            uri=f"sqlite:///{place}/catalog.db",
-            warehouse_uri="gs://lake/warehouse",
-            properties={"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"},
-        )
+        own = catalog_in_store(place / "catalog.db")
         faults = [(how, lambda one=one: _planned(plan, one)) for how, one in plans]
         yield from _tried(lambda name: _lake(name, own), faults, "a publication in a store")
         store.stop()
@@ -143,14 +136,12 @@ def in_a_store() -> Iterator[Trial]:
 def in_a_database() -> Iterator[Trial]:
     """Each change of a table's place fails once, twice and for good, in each way."""
     conflicts.SECONDS = 3
-    with tempfile.TemporaryDirectory(prefix="contrail-servers-", dir="/tmp") as folder, _home() as place:
-        servers = Servers(Path(folder))
-        with servers.running(sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]):
-            os.environ["PGPASSWORD"] = servers.secrets["CONTRAIL_DB_PASSWORD"]
-            uri = f"postgresql+psycopg2://contrail@127.0.0.1:{servers.postgres_port}/iceberg"
-            own = CatalogSettings(type="sql", uri=uri, warehouse_uri=f"file://{place}/warehouse")
-            _lake("made", own).publish(ITEMS, rows([DAY1]), [DAY1], provenance())
-            yield from _tried(lambda name: _lake(name, own), _in_commits(servers), "a publication with Postgres")
+    with served() as servers, _home() as place:
+        os.environ["PGPASSWORD"] = servers.secrets["CONTRAIL_DB_PASSWORD"]
+        uri = f"postgresql+psycopg2://contrail@127.0.0.1:{servers.postgres_port}/iceberg"
+        own = CatalogSettings(type="sql", uri=uri, warehouse_uri=f"file://{place}/warehouse")
+        _lake("made", own).publish(ITEMS, rows([DAY1]), [DAY1], provenance())
+        yield from _tried(lambda name: _lake(name, own), _in_commits(servers), "a publication with Postgres")
 
 
 def _in_commits(servers: Servers) -> Iterator[Fault]:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
+from contrail.config.settings import CatalogSettings
 from tests.chaos.arena import Arena
 from tests.chaos.disturbed import Disturbance
 from tests.chaos.machine.store_server import Plan
@@ -70,6 +72,16 @@ def store(arena: Arena) -> Iterator[None]:
     finally:
         process.stdin.close()
         process.wait()
+
+
+def catalog_in_store(database: Path) -> CatalogSettings:
+    """A catalog in a file of SQLite, whose tables lie in the bucket ``lake`` of a store."""
+    return CatalogSettings(
+        type="sql",
+        uri=f"sqlite:///{database}",
+        warehouse_uri="gs://lake/warehouse",
+        properties={"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"},
+    )
 
 
 def quick_retries() -> None:

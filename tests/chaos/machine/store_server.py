@@ -125,11 +125,15 @@ class FaultyDoor(Door):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _forward  # noqa: N815
 
 
+def faulty_store(root: Path, plan: Path) -> StorageServer:
+    """Serve a store with the bucket ``lake``, which fails as the file ``plan`` says; without that file it does not."""
+    (root / "lake").mkdir(parents=True, exist_ok=True)
+    return StorageServer(root, door=type("Door", (FaultyDoor,), {"state": State(plan)}))
+
+
 def main() -> None:
     """Serve until standard input ends."""
-    root, plan = map(Path, sys.argv[1:])
-    handler = type("Door", (FaultyDoor,), {"state": State(plan)})
-    server = StorageServer(root, door=handler)
+    server = faulty_store(*map(Path, sys.argv[1:]))
     print(server.address, flush=True)
     sys.stdin.read()
     server.stop()
