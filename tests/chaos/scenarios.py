@@ -36,7 +36,6 @@ class Scenario:
         beside_exits: With which codes either may end then, beside those of an undisturbed run.
         pipeline: Whose home it is.
         grows: Tables to which a command adds rows one commit after another: between two of them a reader sees a part.
-        kinds: Kinds of files that a killed run may leave for good, as a pattern.
     """
 
     name: str
@@ -47,7 +46,6 @@ class Scenario:
     beside_exits: frozenset[int] = frozenset()
     pipeline: str = "toy"
     grows: tuple[str, ...] = ()
-    kinds: str = ""
 
 
 def make_pipelines(folder: Path) -> None:
@@ -183,11 +181,6 @@ def a_persons_rows() -> None:
     people.land(one, "2024-01-01", "2024-01-04")
     for verb in ("ingest", "validate", "features"):
         run(f"{verb} -p people --from 2024-01-01 --to 2024-01-04")
-
-
-def in_a_sandbox() -> None:
-    """Features of other rows, in a sandbox."""
-    publish_toy(toy(), "2024-03-01", "2024-03-06")
 
 
 SCENARIOS = {

@@ -33,7 +33,7 @@ registry:
 """
 _PLAN = "plan.json"
 _READS, _WRITES = "GET|HEAD", "POST|PUT|PATCH"
-_OBJECTS, _LISTINGS = r"/o/|^/lake/|^/download/", r"/o(\?|$)"
+_LISTINGS = r"/o(\?|$)"
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from contrail.config.spec import PipelineSpec
 from contrail.errors import ContrailError, DataError, EngineError, SpecError
 from contrail.lake.bounds import GRACE_SECONDS
 from contrail.lake.lake import Lake
-from contrail.lake.sql import SECONDS
 from contrail.operations.replaying.given import Given, from_sql
 
 _KINDS = {kind.exit_code: kind for kind in (SpecError, DataError, EngineError)}
@@ -28,9 +27,7 @@ _START = 120.0  # seconds for what comes before the question: libraries, catalog
 _LAST = 2_000  # characters of what a process said that ended by itself
 
 
-def ask_apart(
-    pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool, seconds: float = SECONDS
-) -> Given:
+def ask_apart(pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool, seconds: float) -> Given:
     """Ask for mended rows as ``from_sql`` does, in a process of its own.
 
     Raises:

@@ -13,7 +13,7 @@ from contrail.adapters.text_forms import as_text, has_text
 from contrail.config.pipeline import Pipeline
 from contrail.errors import DataError, SpecError
 from contrail.lake.lake import Lake
-from contrail.lake.sql import SECONDS, ask
+from contrail.lake.sql import ask
 from contrail.operations.quarantine import QUARANTINED, quarantined_sql
 
 
@@ -38,7 +38,7 @@ def from_file(path: Path, pipeline: Pipeline, table: str, folder: Path, personal
 
 
 def from_sql(
-    lake: Lake, pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool, seconds: float = SECONDS
+    lake: Lake, pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool, seconds: float
 ) -> Given:
     """Ask for the mended rows in SQL, confined as every query is. ``quarantined`` has the rows to mend.
 
