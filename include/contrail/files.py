@@ -8,11 +8,11 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -104,6 +104,19 @@ def folder_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def scratch(prefix: str, folder: Path | None = None) -> Iterator[Path]:
+    """Make a new folder for the length of a block, below ``folder`` or where this machine keeps temporary files.
+
+    Python's own ``TemporaryDirectory`` recurses without end where it may not remove a file.
+    """
+    place = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
 def write_whole(path: UPath, content: bytes) -> None:
     """Write or replace a file in one step, so that a reader sees the old content or the new. Make its folder first."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +135,7 @@ def written_whole(path: UPath) -> Iterator[IO[bytes]]:
         with becomes(local_path(path)) as unfinished, unfinished.open("wb") as stream:
             yield stream
         return
-    with TemporaryFile() as stream:
+    with tempfile.TemporaryFile() as stream:
         yield stream
         stream.seek(0)
         with path.open("wb") as remote:

@@ -4,13 +4,14 @@ import errno
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.conftest import FLUSH
+from tests.conftest import FLUSH, PROJECT
 from upath import UPath
 
 from contrail import files
-from contrail.files import is_unfinished, unfinished_beside, write_whole, written_whole
+from contrail.files import is_unfinished, scratch, unfinished_beside, write_whole, written_whole
 
 # Modules that write text where nobody looks until it is moved or logged, that append, or whose file is empty.
 _STAGED = {
@@ -41,6 +42,26 @@ def test_what_people_read_is_written_whole() -> None:
     found = {str(path.relative_to(package)) for path in package.rglob("*.py") if direct.search(path.read_text())}
     assert found - _STAGED == set()
     assert _STAGED - found == set(), "these write nothing in place any more"
+
+
+def test_a_folder_that_may_not_be_emptied_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a home whose rights are lost the command's own error must reach its person."""
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise PermissionError
+
+    for name in ("unlink", "rmdir", "chmod"):
+        monkeypatch.setattr(os, name, forbidden)
+    with pytest.raises(ValueError, match="no rights"), scratch("rows-", tmp_path) as folder:
+        (folder / "rows").write_text("1")
+        raise ValueError("no rights")
+
+
+def test_nothing_uses_pythons_temporary_folders() -> None:
+    """They recurse without end where a file may not be removed; a remote job's first file stands alone."""
+    sources = [path for room in ("include/contrail", "plugins") for path in (PROJECT / room).rglob("*.py")]
+    using = {path.name for path in sources if "TemporaryDirectory(" in path.read_text()}
+    assert using == {"bootstrap.py"}
 
 
 @pytest.mark.parametrize("name", ["運" * 78, "a" * 255, "é" * 120])

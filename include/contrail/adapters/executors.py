@@ -5,6 +5,7 @@
 
 import atexit
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -39,9 +40,9 @@ def session_with_code(engine: EngineSettings) -> "SparkSession":
     session = spark_session(engine)
     package = Path(errors.__file__).parent
     # Executors may fetch the file as long as the session lives.
-    place = tempfile.TemporaryDirectory(prefix="contrail-code-")
-    atexit.register(place.cleanup)
-    path = Path(place.name) / "contrail.zip"
+    place = Path(tempfile.mkdtemp(prefix="contrail-code-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    path = place / "contrail.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for source in sorted(package.rglob("*.py")):
             archive.write(source, source.relative_to(package.parent))

@@ -5,7 +5,6 @@ once, into a local folder. This module does not decide which model is good.
 """
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from contrail.adapters.mlflow_store import ask_database, client, is_database, ml
 from contrail.adapters.training_runs import LoggedRun, own_run
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
-from contrail.files import folder_beside
+from contrail.files import folder_beside, scratch
 from contrail.methods.model_package import ModelPackage
 
 if TYPE_CHECKING:
@@ -144,10 +143,10 @@ def read_file(settings: Settings, version: VersionInfo, uri: str) -> bytes:
     from mlflow.artifacts import download_artifacts
 
     with (
-        tempfile.TemporaryDirectory(prefix="contrail-file-") as place,
+        scratch("contrail-file-") as place,
         mlflow_errors(f"read {uri} of {version.name} version {version.version}"),
     ):
-        found = download_artifacts(artifact_uri=uri, dst_path=place, tracking_uri=settings.registry.tracking_uri)
+        found = download_artifacts(artifact_uri=uri, dst_path=str(place), tracking_uri=settings.registry.tracking_uri)
         return Path(found).read_bytes()
 
 

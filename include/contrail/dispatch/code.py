@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from upath import UPath
@@ -13,7 +12,7 @@ from upath import UPath
 from contrail.config.settings import Settings
 from contrail.dispatch.payload import Code
 from contrail.errors import EngineError
-from contrail.files import write_whole
+from contrail.files import scratch, write_whole
 from contrail.revision import code_revision, lock_hash
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -42,8 +41,8 @@ def build_wheel(settings: Settings, folder: Path) -> Path:
     Raises:
         EngineError: when the build fails.
     """
-    with tempfile.TemporaryDirectory(prefix="contrail-wheel-") as place:
-        source = Path(place)
+    with scratch("contrail-wheel-") as place:
+        source = place
         ignore = shutil.ignore_patterns("__pycache__", ".*")
         shutil.copytree(_PACKAGE, source / "contrail", ignore=ignore)
         project = source / "contrail_project"
@@ -73,8 +72,8 @@ def publish_code(settings: Settings) -> Code:
         EngineError: when the wheel cannot be built.
     """
     folder = UPath(f"{settings.dispatch.jobs_uri}/code")
-    with tempfile.TemporaryDirectory(prefix="contrail-wheel-") as place:
-        wheel = build_wheel(settings, Path(place))
+    with scratch("contrail-wheel-") as place:
+        wheel = build_wheel(settings, place)
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         wheel_uri = _put(wheel, folder / digest)
         bootstrap_uri = _put(_BOOTSTRAP, folder / hashlib.sha256(_BOOTSTRAP.read_bytes()).hexdigest())

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 
 from contrail.config.names import literal
 from contrail.config.settings import Settings
+from contrail.files import scratch
 
 # Each thread of DuckDB holds about so many rows while it merges what it has sorted, whatever the limit.
 MERGED_ROWS = 250_000
@@ -23,8 +23,8 @@ def spill_folder(settings: Settings) -> Iterator[Path]:
     """Make a folder on this machine for rows that do not fit into memory. It goes with what is in it."""
     spill = settings.home_path / "tmp"
     spill.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="spill-", dir=spill) as folder:
-        yield Path(folder)
+    with scratch("spill-", spill) as folder:
+        yield folder
 
 
 @contextmanager

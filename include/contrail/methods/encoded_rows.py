@@ -4,11 +4,12 @@ Rows are encoded once and read many times. XGBoost goes through them four times 
 five times. What is made of the rows does not belong here.
 """
 
+import shutil
+import tempfile
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -151,9 +152,8 @@ class EncodedRows:
     def _place(self, room: Room) -> Path:
         if self._folder is None:
             room.folder.mkdir(parents=True, exist_ok=True)
-            folder = TemporaryDirectory(prefix="rows-", dir=room.folder)
-            weakref.finalize(self, folder.cleanup)
-            self._folder = Path(folder.name)
+            self._folder = Path(tempfile.mkdtemp(prefix="rows-", dir=room.folder))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
 
 

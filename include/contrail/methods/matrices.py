@@ -5,6 +5,7 @@ this with XGBoost 3.2 on up to 1.3 million rows; a test asserts it for fewer. Fo
 XGBoost makes the bins there. Growing trees does not belong here.
 """
 
+import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -168,10 +169,10 @@ def binned(
             return xgboost.QuantileDMatrix(_iterator(rows, chosen, check, move=move), **options)
         room = rows.encoded.room
         # A disk, where the room has one: a machine's own folder for temporary files may lie in its memory.
-        place = tempfile.TemporaryDirectory(prefix="contrail-bins-", dir=room.folder if room else None)
-        bins = _iterator(rows, chosen, check, str(Path(place.name) / "bins"), move)
+        place = Path(tempfile.mkdtemp(prefix="contrail-bins-", dir=room.folder if room else None))
+        bins = _iterator(rows, chosen, check, str(place / "bins"), move)
         matrix = xgboost.ExtMemQuantileDMatrix(bins, **options)
-        weakref.finalize(matrix, place.cleanup)
+        weakref.finalize(matrix, shutil.rmtree, place, ignore_errors=True)
         return matrix
 
 

@@ -4,7 +4,6 @@ Each run writes one HTML file, which needs no network. Great Expectations' own s
 """
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from urllib.parse import quote
 from upath import UPath
 
 from contrail.adapters.checks import Checks, Verdict
-from contrail.files import remove_folder, unfinished_beside, write_whole
+from contrail.files import remove_folder, scratch, unfinished_beside, write_whole
 from contrail.reports.page import protected
 
 if TYPE_CHECKING:
@@ -199,13 +198,13 @@ def _suite(page: Path) -> str:
 
 def _replace_site(site: UPath, checks: Checks | None) -> str:
     """Put the newest site in place. Runs of other days write theirs at the same time; the last one stays, complete."""
-    with tempfile.TemporaryDirectory() as made:
+    with scratch("contrail-contracts-") as made:
         if checks is None:
-            (Path(made) / "index.html").write_text(_UNQUOTED, encoding="utf-8")
+            (made / "index.html").write_text(_UNQUOTED, encoding="utf-8")
         else:
-            checks.write_site(Path(made))
-            (Path(made) / "index.html").write_text(_index(Path(made)), encoding="utf-8")
-        for page in Path(made).rglob("*.html"):
+            checks.write_site(made)
+            (made / "index.html").write_text(_index(made), encoding="utf-8")
+        for page in made.rglob("*.html"):
             page.write_text(protected(page.read_text(encoding="utf-8"), needs="styles of others"), encoding="utf-8")
         fresh = unfinished_beside(site)
         site.fs.put(f"{made}/", f"{fresh}/", recursive=True)

@@ -4,9 +4,6 @@ A training makes the first card of a version. Each decision and each move of an 
 it. What a card says is in ``contrail.reports.model_card``.
 """
 
-import tempfile
-from pathlib import Path
-
 from contrail.adapters import registry
 from contrail.adapters.google_errors import google_errors
 from contrail.adapters.machine_errors import machine_errors
@@ -14,6 +11,7 @@ from contrail.adapters.registry import VersionInfo
 from contrail.config.pipeline import Pipeline
 from contrail.config.validation_errors import parse_json
 from contrail.errors import ContrailError
+from contrail.files import scratch
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import read_moves
 from contrail.methods.decision_record import REQUEST, DecisionRecord, TrainingRequest
@@ -97,7 +95,7 @@ def keep_card(run: StageRun[StageOptions], *versions: str | None) -> None:
 def _write(run: StageRun[StageOptions], version: str) -> None:
     entry = registry.describe_version(run.settings, run.pipeline.name, version)
     records = card_records(run.lake, run.pipeline, version)
-    with tempfile.TemporaryDirectory(prefix="contrail-card-") as place:
-        (Path(place) / "model_card.html").write_text(render_model_card(records), encoding="utf-8")
-        (Path(place) / "model_card.md").write_text(model_card_text(records), encoding="utf-8")
-        registry.log_files(run.settings, entry, Path(place), FOLDER)
+    with scratch("contrail-card-") as place:
+        (place / "model_card.html").write_text(render_model_card(records), encoding="utf-8")
+        (place / "model_card.md").write_text(model_card_text(records), encoding="utf-8")
+        registry.log_files(run.settings, entry, place, FOLDER)

@@ -4,15 +4,13 @@ No alias moves here. Promote decides whether a candidate may predict for people.
 ``contrail.stages.training``.
 """
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pyarrow.compute as pc
 
 from contrail.adapters.executors import has_executors
 from contrail.adapters.spark_trainer import SparkTrainer
 from contrail.adapters.training_runs import LoggedRun
+from contrail.files import scratch
 from contrail.lake.datasets import PARTITION
 from contrail.methods.baselines import fit_rate_table
 from contrail.methods.boosting import Checkpoints
@@ -116,8 +114,8 @@ def _validation(training: Training, fitted: Fitted) -> Validation:
 
 
 def _log(trained: Trained, package: ModelPackage) -> tuple[ModelCard, LoggedRun]:
-    with tempfile.TemporaryDirectory(prefix="contrail-train-") as place:
-        folder, artifacts = Path(place) / "package", Path(place) / "artifacts"
+    with scratch("contrail-train-") as place:
+        folder, artifacts = place / "package", place / "artifacts"
         card = package.save(folder).card
         write_artifacts(trained, card, artifacts)
         return card, log_training(trained, card, folder, artifacts)

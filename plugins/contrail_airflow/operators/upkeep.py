@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from contrail.config.settings import settings
 from contrail.errors import SpecError
+from contrail.files import scratch
 from contrail_airflow.operators.stage import NEW_RUN, StageOperator
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class ReplayOperator(StageOperator):
         """Write the rows to a file of this machine, which no log shows, and run the command on it."""
         folder = settings().home_path / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="replay-", dir=folder) as own:
-            self._file = Path(own) / "rows.csv"
+        with scratch("replay-", folder) as own:
+            self._file = own / "rows.csv"
             self._file.write_text(self.rows)
             return super().execute(context)
 

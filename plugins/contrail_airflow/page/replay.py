@@ -6,8 +6,6 @@ Airflow itself starts the replay, so that it checks the right and keeps its audi
 from collections.abc import Iterator
 from datetime import date
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -15,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from contrail.config.settings import settings
+from contrail.files import scratch
 from contrail.frozen import Frozen
 from contrail_airflow.dags.replay import MOST_CHARACTERS
 from contrail_airflow.page.access import Person, Replayed
@@ -56,8 +55,8 @@ def plan(pipeline: Replayed, person: Person, mended: Mended) -> dict[str, Any]:
 
     folder = settings().home_path / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="replay-", dir=folder) as own:
-        file = Path(own) / "rows.csv" if mended.rows.strip() else None
+    with scratch("replay-", folder) as own:
+        file = own / "rows.csv" if mended.rows.strip() else None
         if file:
             file.write_text(mended.rows)
         sql = mended.sql.strip() or None

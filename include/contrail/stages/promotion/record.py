@@ -1,15 +1,14 @@
 """Write a decision down: its record, as JSON and as a page, with the reports and with the model version."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from contrail.adapters import registry
 from contrail.adapters.registry import CHALLENGER, CHAMPION, RegisteredModel
 from contrail.config.model_spec import ScoreSpec
 from contrail.config.validation_errors import parse_json
+from contrail.files import scratch
 from contrail.lake.labels import immature_days
 from contrail.methods.checks import Check
 from contrail.methods.decision_record import (
@@ -92,11 +91,11 @@ def keep_record(run: StageRun[PromoteOptions], contest: Contest, record: Decisio
         f"{stem}.json": json.dumps(record.model_dump(mode="json"), indent=1, allow_nan=False) + "\n",
     }
     folder = run.report_folder("decisions")
-    with tempfile.TemporaryDirectory(prefix="contrail-decision-") as place:
+    with scratch("contrail-decision-") as place:
         for name, text in contents.items():
             (folder / name).write_text(text, encoding="utf-8")
-            (Path(place) / name).write_text(text, encoding="utf-8")
-        kept = registry.log_files(run.settings, contest.entry, Path(place), "decisions")
+            (place / name).write_text(text, encoding="utf-8")
+        kept = registry.log_files(run.settings, contest.entry, place, "decisions")
     tags = {
         "decision": record.verdict,
         "decision_window": str(run.partitions),
