@@ -81,6 +81,9 @@ corpus: $(VENV)/.dev  ## Land hundreds of kinds of bad files, in every format: w
 fuzz: $(VENV)/.dev  ## Give readers, settings, calls, questions and pages what nobody expects, for an hour
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
+soak: $(VENV)/.dev  ## Let Airflow live a year of both pipelines, day by day, with planted incidents: what was told, lost, grown? ARGS="--help" has more
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 storm: $(VENV)/.dev  ## Eight writers and eight readers on one home: is each read one published state? ARGS="--help" has more
 	@$(BIN)/python -m tests.storm $(ARGS)
 
@@ -140,4 +143,4 @@ lock: $(VENV)/.uv  ## Resolve requirements*.in again into hashed, universal lock
 clean: down  ## Remove the data, models and reports of this machine (not the virtual environment)
 	@rm -rf .contrail
 
-.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp chaos storm corpus fuzz check check-leaks docs check-infra audit bench lock clean
+.PHONY: help setup run up down airflow compose-env test test-fast screenshots test-gcp chaos storm corpus fuzz soak check check-leaks docs check-infra audit bench lock clean

@@ -29,6 +29,11 @@ def _compiled(source: Path) -> Path:
     return made
 
 
+def full_disk(switch: Path, folder: Path) -> dict[str, str]:
+    """The environment of processes that find the disk of a folder full while the file ``switch`` is there."""
+    return {"LD_PRELOAD": libraries(), "CHAOS_FULL_DISK": f"{switch}:{folder}"}
+
+
 def arm(folder: Path, *, at: int = 0, torn: bool = False, error: int = 0, signal: int = 0, log: int = -1) -> None:
     """Count the steps of this process below a folder from now on, and die at one of them.
 

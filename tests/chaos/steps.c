@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -23,6 +24,7 @@ static _Atomic long seen;
 static long kill_at;
 static int torn, fails_with, sends, log_fd = -1;
 static _Atomic int armed;
+static const char *full; /* while this file is there, the disk of the folder is full */
 
 #define REAL(name) ((__typeof__(&name))real(#name))
 
@@ -41,6 +43,15 @@ void steps_arm(const char *folder, long at, int half, int error, int signal, int
     sends = signal;
     log_fd = log;
     armed = 1;
+}
+
+/* CHAOS_FULL_DISK is "FILE:FOLDER": while the file is there, nothing is made or written below the folder. */
+__attribute__((constructor)) static void steps_begin(void) {
+    const char *given = getenv("CHAOS_FULL_DISK");
+    const char *folder = given ? strchr(given, ':') : NULL;
+    if (!folder) return;
+    full = strndup(given, folder - given);
+    steps_arm(folder + 1, 1, 0, ENOSPC, 0, -1);
 }
 
 long steps_seen(void) { return seen; }
@@ -62,6 +73,7 @@ static int step(const char *what, const char *path, int write_call) {
         if (REAL(write)(log_fd, line, length) < 0) return 0;
     }
     if (!kill_at || now < kill_at) return 0;
+    if (full && (access(full, F_OK) || strcmp(what, "make") && strcmp(what, "write"))) return 0;
     if (fails_with) {
         errno = fails_with;
         return -1;

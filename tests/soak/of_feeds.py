@@ -1,0 +1,197 @@
+"""What feeds do: files that are cut, renamed, late, corrected, half there or hostile. The engineer is told, and mends them."""
+
+import gzip
+import zlib
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from contrail.notify.messages import Kind
+from tests.landed import landed_path, lines_of, write_lines
+from tests.soak.ground import BIKES, Ground
+from tests.soak.incident import Incident, Told
+from tests.soak.year import clear
+
+_ZEROS = 1 << 30
+
+
+class _Feed(Incident):
+    """A file of the day is not as it should be. The engineer has the provider send it again, and clears the task."""
+
+    table = "schedule"
+    person = "engineer"
+
+    def spoil(self, path: Path, feed: Any, day: date) -> None:
+        raise NotImplementedError
+
+    def before(self, ground: Ground, number: int, day: date) -> None:
+        feed = ground.feed(self.pipeline)
+        path = landed_path(feed, self.table, str(day))
+        whole = path.read_bytes()
+        (ground.folder / f"whole-{self.pipeline}-{self.table}-{day}").write_bytes(whole)
+        self.spoil(path, feed, day)
+
+    def after(self, ground: Ground, number: int, day: date) -> bool:
+        whole = ground.folder / f"whole-{self.pipeline}-{self.table}-{day}"
+        landed_path(ground.feed(self.pipeline), self.table, str(day), revision=2).write_bytes(whole.read_bytes())
+        return clear(ground, f"{self.pipeline}__daily", day)
+
+
+class CutFile(_Feed):
+    """A file ends in the middle."""
+
+    told = (Told(Kind.refusal, r"flight_delay ingest .*schedule.*"),)
+
+    def spoil(self, path: Path, feed: Any, day: date) -> None:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+class RenamedColumn(_Feed):
+    """A provider renames a column without notice."""
+
+    pipeline, table = BIKES, "hours"
+    told = (Told(Kind.refusal, r"bike_demand ingest .*is_holiday"),)
+
+    def spoil(self, path: Path, feed: Any, day: date) -> None:
+        head, *rows = lines_of(feed, self.table, str(day))
+        write_lines(feed, self.table, str(day), [head.replace("is_holiday", "holiday"), *rows])
+
+
+class MissingFile(_Feed):
+    """The list of what to predict does not come in time."""
+
+    told = (Told(Kind.refusal, r"flight_delay ingest .*schedule"),)
+
+    def spoil(self, path: Path, feed: Any, day: date) -> None:
+        path.unlink()
+
+
+class Bomb(_Feed):
+    """A file of a megabyte unpacks to a gigabyte."""
+
+    told = (Told(Kind.refusal, r"flight_delay ingest .*schedule"),)
+
+    def spoil(self, path: Path, feed: Any, day: date) -> None:
+        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        part = bytes(1 << 20)
+        path.write_bytes(b"".join([*(packer.compress(part) for _ in range(_ZEROS >> 20)), packer.flush()]))
+
+
+class BadHalf(_Feed):
+    """Half of the rows of a file break their contract."""
+
+    told = (Told(Kind.refusal, r"flight_delay validate .*distance"),)
+
+    def spoil(self, path: Path, feed: Any, day: date) -> None:
+        head, *rows = lines_of(feed, self.table, str(day))
+        write_lines(feed, self.table, str(day), [head, *map(_without_distance, rows[::2]), *rows[1::2]])
+
+
+class BadRows(Incident):
+    """Three rows break their contract, and the rest of the day goes on without them."""
+
+    told = (Told(Kind.late_data, r"flight_delay replay .*schedule.*3"),)
+    person = "engineer"
+
+    def before(self, ground: Ground, number: int, day: date) -> None:
+        feed = ground.feed(self.pipeline)
+        head, *rows = lines_of(feed, "schedule", str(day))
+        (ground.folder / f"rows-{day}.csv").write_text("\n".join([head, *rows[:3]]) + "\n")
+        ground.write("spoilt", pipeline=self.pipeline, table="raw_schedule", day=str(day))
+        write_lines(feed, "schedule", str(day), [head, *map(_without_distance, rows[:3]), *rows[3:]])
+
+    def after(self, ground: Ground, number: int, day: date) -> bool:
+        rows = (ground.folder / f"rows-{day}.csv").read_text()
+        api = ground.as_("engineer")
+        asked = {"table": "schedule", "rows": rows, "reason": "the provider's converter lost the distances"}
+        run_id = api.trigger(f"{self.pipeline}__replay", asked)
+        ended = api.wait(f"{self.pipeline}__replay", run_id, lambda task: None)
+        if ended != "success":
+            raise RuntimeError(f"the replay of {day} ended {ended}")
+        return False
+
+
+class LateOutcomes(Incident):
+    """Outcomes come a day late, when predictions have been made without them."""
+
+    days = 2
+    told = (Told(Kind.late_data, r"flight_delay late .*outcomes"),)
+
+    def before(self, ground: Ground, number: int, day: date) -> None:
+        late = day - timedelta(days=1 + number)
+        path, away = landed_path(ground.feed(self.pipeline), "outcomes", str(late)), ground.folder / f"outcomes-{late}"
+        path.rename(away) if number == 0 else away.rename(path)
+
+
+class CorrectedOutcomes(Incident):
+    """A provider corrects the outcomes of two days ago."""
+
+    told = (Told(Kind.late_data, r"flight_delay late .*outcomes"),)
+
+    def before(self, ground: Ground, number: int, day: date) -> None:
+        past, feed = str(day - timedelta(days=2)), ground.feed(self.pipeline)
+        head, *rows = lines_of(feed, "outcomes", past)
+        place = head.split(",").index("arr_delay")
+        cells = [row.split(",") for row in rows]
+        for row in cells[:50]:
+            row[place] = str(int(row[place]) + 30)
+        path = write_lines(feed, "outcomes", past, [head, *(",".join(row) for row in cells)], revision=2)
+        ground.write("corrected", pipeline=self.pipeline, day=past, path=str(path.relative_to(ground.home)))
+
+
+class HalfADay(Incident):
+    """A file has half of its rows, all of them good. The whole one comes a day later."""
+
+    days = 2
+    told = (
+        Told(Kind.unusual, r"flight_delay validate .*schedule .*rows"),
+        Told(Kind.late_data, r"flight_delay late .*schedule"),
+    )
+    person = "engineer"
+
+    def before(self, ground: Ground, number: int, day: date) -> None:
+        feed = ground.feed(self.pipeline)
+        if number == 0:
+            head, *rows = lines_of(feed, "schedule", str(day))
+            (ground.folder / f"whole-{day}").write_bytes(landed_path(feed, "schedule", str(day)).read_bytes())
+            write_lines(feed, "schedule", str(day), [head, *rows[::2]])
+            return
+        yesterday = day - timedelta(days=1)
+        whole = (ground.folder / f"whole-{yesterday}").read_bytes()
+        landed_path(feed, "schedule", str(yesterday), revision=2).write_bytes(whole)
+
+
+class Shift(Incident):
+    """A counter breaks: for six days it counts every second ride. Then the provider sends the right counts."""
+
+    pipeline = BIKES
+    days = 8
+    told = (Told(Kind.drift, r"bike_demand drift"), Told(Kind.late_data, r"bike_demand late .*counts"))
+    person = "engineer"
+    _BROKEN = 6
+
+    def before(self, ground: Ground, number: int, day: date) -> None:
+        feed, counted = ground.feed(self.pipeline), day - timedelta(days=1)
+        if number < self._BROKEN:
+            head, *rows = lines_of(feed, "counts", str(counted))
+            (ground.folder / f"counts-{counted}").write_text("\n".join([head, *rows]) + "\n")
+            place = head.split(",").index("rides")
+            cells = [row.split(",") for row in rows]
+            halved = [[*row[:place], str(int(row[place]) // 2), *row[place + 1 :]] for row in cells]
+            write_lines(feed, "counts", str(counted), [head, *(",".join(row) for row in halved)])
+        elif number == self._BROKEN:
+            for back in range(1, self._BROKEN + 1):
+                past = str(counted - timedelta(days=back))
+                right = (ground.folder / f"counts-{past}").read_text().encode()
+                landed_path(feed, "counts", past, revision=2).write_bytes(gzip.compress(right, mtime=0))
+
+
+def _without_distance(row: str) -> str:
+    """A flight whose distance no two airports have."""
+    cells = row.split(",")
+    return ",".join([*cells[:5], "-1", *cells[6:]])
+
+
+FEEDS: tuple[type[Incident], ...] = (
+    CutFile, BadRows, LateOutcomes, RenamedColumn, CorrectedOutcomes, MissingFile, HalfADay, Bomb, BadHalf, Shift,
+)  # fmt: skip
