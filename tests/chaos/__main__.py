@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=6, help="faults of the machine (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of steps (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="scenarios at a time (default: %(default)s)")
-    parser.add_argument("--results", type=Path, help="gets every trial as a line of JSON")
+    parser.add_argument("--results", type=Path, help="gets every trial as a line of JSON, below what it holds")
     asked = parser.parse_args()
     if min(asked.kills, asked.faults, asked.tries, asked.jobs - 1) < 0:
         parser.error("--kills, --faults and --tries need 0 or more, --jobs 1 or more")
@@ -58,6 +58,9 @@ def main() -> None:
             steps, trials = run_machine(name, asked.tries, asked.seed)
         else:
             steps, trials = run(name, asked.kills, asked.faults, asked.seed)
+        if asked.results:
+            with asked.results.open("a") as lines:  # one write, as others end meanwhile
+                lines.write("".join(f"{json.dumps(trial)}\n" for trial in trials))
         bad = [trial for trial in trials if any(trial[wrong] for wrong in WRONGS)]
         console.print(f"{name}: {len(trials)} trials at {steps} steps, {len(trials) - len(bad)} survived")
         for trial in bad:
@@ -72,8 +75,6 @@ def main() -> None:
     with ThreadPoolExecutor(asked.jobs) as pool:
         found = dict(zip(names, pool.map(one, names), strict=True))
     console.print(table(found))
-    if asked.results:
-        asked.results.write_text("".join(f"{json.dumps(t)}\n" for _, trials in found.values() for t in trials))
     sys.exit(any(trial[wrong] for _, trials in found.values() for trial in trials for wrong in WRONGS))
 
 
