@@ -12,6 +12,7 @@ from typing import IO
 from uuid import uuid4
 
 from contrail.errors import EngineError
+from contrail.files import on_disk
 
 _PAUSE_SECONDS = 0.05
 
@@ -48,7 +49,7 @@ def place_of(path: Path, wait_seconds: float = 0) -> Iterator[str | None]:
     with path.open("a+b") as file:
         while not (taken := _taken(file)) and time.monotonic() < end:
             time.sleep(_PAUSE_SECONDS)
-        yield _name_in(file) if taken else None
+        yield _name_in(path, file) if taken else None
 
 
 def _taken(file: IO[bytes]) -> bool:
@@ -59,7 +60,7 @@ def _taken(file: IO[bytes]) -> bool:
     return True
 
 
-def _name_in(file: IO[bytes]) -> str:
+def _name_in(path: Path, file: IO[bytes]) -> str:
     file.seek(0)
     name = file.read().decode("ascii", "replace")
     if len(name) != len(uuid4().hex):  # new, or its first writer was killed
@@ -67,4 +68,5 @@ def _name_in(file: IO[bytes]) -> str:
         file.truncate(0)
         file.write(name.encode())
         file.flush()
+        on_disk([path])  # else a power cut loses the name, and the next process takes another for its holder
     return name

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from contrail import files
 from contrail.errors import EngineError
 from contrail.locks import locked, place_of
 
@@ -26,3 +27,13 @@ def test_a_torn_name_is_made_again(tmp_path: Path) -> None:
     with place_of(tmp_path / "one") as name:
         assert name and len(name) == 32
     assert (tmp_path / "one").read_text() == name
+
+
+def test_a_new_name_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another name, the next process would take the lease of the dead one for a living one's."""
+    seen: list[tuple[str, str]] = []
+    monkeypatch.setattr(files, "_flush", lambda path: seen.append((path.name, path.is_file() and path.read_text())))
+    for _ in range(2):
+        with place_of(tmp_path / "models") as name:
+            assert name
+            assert seen.count(("models", name)) == 1
