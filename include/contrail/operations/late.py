@@ -111,7 +111,9 @@ def do_work(
     # A second validation, after the features were built, would make them stale.
     for days in work.days if not work.validated else []:
         try:
-            run_stage("validate", backfills.pipeline.name, days, run_id=run_id, progress=progress)
+            # Mended rows may be of a day whose other tables are not due yet. A file that is missing was told by its own run.
+            options = {"leave_missing": True}
+            run_stage("validate", backfills.pipeline.name, days, run_id=run_id, options=options, progress=progress)
         except PartitionRefusedError as error:
             refused.append(error)
     write_work(backfills, work.model_copy(update={"validated": True}))

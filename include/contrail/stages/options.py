@@ -62,6 +62,10 @@ class IngestOptions(CutoffOptions):
 class ValidateOptions(CutoffOptions):
     """Options of ``validate``."""
 
+    leave_missing: Annotated[bool, INTERNAL] = Field(
+        default=False, description="Leave a day without landed rows as it is, instead of refusing it."
+    )
+
 
 class FeaturesOptions(StageOptions):
     """Options of ``features``."""

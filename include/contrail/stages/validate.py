@@ -223,7 +223,7 @@ def _check_earlier(run: StageRun[Options], table: Table) -> None:
 
 def _check_partitions(run: StageRun[Options], table: Table, checks: Checks) -> None:
     """The contract's rules on a profile of each partition; a partition that breaks one is refused."""
-    contract, days = table.contract, table.check.days
+    contract = table.contract
     rules = {_BAD_SHARE: bad_share_expectation(contract.max_bad_share), **contract.partitions}
     profile = Rows(table.connection, table.check.profile(columns_of(rules.values())), "day")
 
@@ -231,12 +231,17 @@ def _check_partitions(run: StageRun[Options], table: Table, checks: Checks) -> N
         table.refusals += [_refusal(table, date.fromisoformat(day), rule, words, found[day]) for day in found]
 
     table.partition_verdicts = checks.evaluate(f"{table.name} partitions", profile, rules, refuse)
-    if table.partitions and not table.check.source.may_be_empty:
-        table.refusals += [
-            Refusal(day, table.name, "missing_partition", f"raw_{table.name} has no rows; land the file and ingest it")
-            for day in table.partitions
-            if day not in set(days)
-        ]
+    if not run.options.leave_missing:
+        words = f"raw_{table.name} has no rows; land the file and ingest it"
+        table.refusals += [Refusal(day, table.name, "missing_partition", words) for day in _missing(table)]
+
+
+def _missing(table: Table) -> list[date]:
+    """The days of the run that have no landed rows and need some."""
+    if table.partitions is None or table.check.source.may_be_empty:
+        return []
+    landed = set(table.check.days)
+    return [day for day in table.partitions if day not in landed]
 
 
 def _refusal(table: Table, day: date, rule: str, words: str, found: str) -> Refusal:
@@ -254,7 +259,10 @@ def _refusal(table: Table, day: date, rule: str, words: str, found: str) -> Refu
 def _publish(run: StageRun[Options], table: Table) -> _Outcome:
     """The quarantine of all partitions, then the refusals, and last the good rows, which mark their partitions as done."""
     spec = run.pipeline.spec
-    days = list(table.partitions or [reference_partition(run)])
+    left = _missing(table) if run.options.leave_missing else []
+    days = [day for day in table.partitions or [reference_partition(run)] if day not in left]
+    if not days:
+        return _Outcome(TableReport(table.name))
     refused = sorted({refusal.partition for refusal in table.refusals})
     back = {f"validated_{each.table}": each.days_back for each in table.contract.references.values() if each.partition}
     reach = {REACH: json.dumps(back, sort_keys=True)} if back else {}

@@ -234,6 +234,20 @@ def test_a_refused_day_is_published_once_enough_of_its_rows_are_mended(toy: Toy)
     assert (found.mended, found.passed, parcels(toy)) == (9, 9, 60)
 
 
+def test_a_row_of_today_is_mended_before_the_days_other_files_have_come(toy: Toy) -> None:
+    toy.land("2024-01-02", DAY)
+    set_field(toy, "parcels", DAY, 4, "weight", "1x5")
+    for verb in ("ingest", "validate"):
+        toy.run(verb, FIRST, DAY, as_of_cutoff=True)
+    toy.run("features", DAY)
+    asked = "SELECT max(partition_date)::VARCHAR FROM validated_deliveries"
+    (before,) = toy.sql(asked)
+    found = replay(toy, csv((4, "1.5"))).run()
+    assert (found.mended, found.passed, parcels(toy)) == (1, 1, 60)
+    assert toy.sql(asked) == [before] == [("2024-01-04",)], "the day's own deliveries are not due"
+    assert toy.sql("SELECT count(*) FROM refusals") == [(0,)]
+
+
 def test_a_row_of_a_reference_table_is_mended(toy: Toy) -> None:
     toy.land(DAY)
     set_field(toy, "depots", "reference", 2, "distance", "near")
