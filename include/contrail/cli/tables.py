@@ -123,16 +123,18 @@ def history(
     if as_json:
         print_json([entry.as_dict() for entry in entries])
         return
-    columns = ("snapshot", "committed at (UTC)", "stage", "partitions", "rows", "run", "code", "inputs")
+    columns = ("snapshot", "committed at (UTC)", "stage", "partitions", "rows", "by", "run", "code", "inputs")
     shown = Table(*columns, header_style="bold")
     for entry in entries[:limit]:
         mark, made = "\n← current" if entry.current else "", entry.provenance
+        mark += f"\n{escape(entry.rollback)}" if entry.rollback else ""
         shown.add_row(
             f"{entry.snapshot}{mark}",
             entry.committed_at[:19],
             made.stage,
             entry.commit.words,
             str(entry.rows),
+            escape(made.person),
             made.run_id,
             made.code_revision[:8],
             ", ".join(f"{name}@{snapshot}" for name, snapshot in made.inputs.items()),

@@ -19,6 +19,7 @@ from contrail.partitions import Partitions, parse_moment
 
 if TYPE_CHECKING:
     from contrail.operations.one_prediction import OnePrediction
+    from contrail.operations.receipt import Made
     from contrail.operations.what_if import Flips
     from contrail.operations.why import Why
 
@@ -175,13 +176,21 @@ def _values(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
 
 
+def _by(made: "Made | None") -> str:
+    return f" of {escape(made.person)}" if made and made.person else ""
+
+
 def _print_receipt(found: "Why") -> None:
     receipt = found.receipt
     model, scoring, features = receipt.model, receipt.scoring, receipt.features
     say("[bold]Receipt[/]")
     code = scoring.code_revision if scoring else "unknown, as its commit has expired"
-    say(f"  scored {receipt.scored_at[:19]} by run {escape(receipt.scoring_run)}, code {code}")
-    made = f" of run {features.run_id}, code {features.code_revision}" if features else ", which has expired"
+    say(f"  scored {receipt.scored_at[:19]} by run {escape(receipt.scoring_run)}{_by(scoring)}, code {code}")
+    made = (
+        f" of run {features.run_id}{_by(features)}, code {features.code_revision}"
+        if features
+        else ", which has expired"
+    )
     say(f"  features: snapshot {receipt.features_snapshot}{escape(made)}")
     say(
         f"  model: version {model.version}, trained on {model.training_window}, {model.training_rows:,} rows, "

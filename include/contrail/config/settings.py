@@ -7,6 +7,7 @@ does not belong here but in the pipeline's spec.
 import getpass
 import os
 import re
+import socket
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,7 @@ _LIBRARY_DEFAULTS = {
 
 
 _SANDBOX = "CONTRAIL_SANDBOX"
+PERSON_VARIABLE = "CONTRAIL_PERSON"  # who has started the work, as an orchestrator knows them
 
 
 # Letters of any language are fine. Each of the others was misread by a library: # ? % by Iceberg's URIs, {} * [] by
@@ -266,6 +268,7 @@ def settings() -> Settings:
         CONTRAIL_MEMORY_LIMIT: Memory for rows, for example ``8GiB``.
         CONTRAIL_SANDBOX: The sandbox that everything is published to; by default the environment's, or none. Empty means
             none, whatever the environment's file says.
+        CONTRAIL_PERSON: Who has started the work, for the records; by default the login name and the machine's.
         CONTRAIL_<NAME>: What the environment's file names in braces.
 
     Raises:
@@ -373,7 +376,12 @@ def java_command() -> str:
 
 
 def current_person() -> str:
-    """The login name of who runs this process, for records of what people decided."""
+    """Who changes something with this process: the person that an orchestrator names, else ``login@machine``."""
+    return os.environ.get(PERSON_VARIABLE, "").strip() or f"{login_name()}@{socket.gethostname()}"
+
+
+def login_name() -> str:
+    """The login name of who runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
 from contrail.errors import DamagedError
-from contrail.lake import archive, snapshots
+from contrail.lake import archive, rollbacks, snapshots
 from contrail.lake.catalog import Tables
 from contrail.lake.lineage import Commit, Lineage, commit_of
 from contrail.lake.provenance import BACK_TO, LEDGER, PREFIX, Provenance
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class HistoryEntry:
     """One snapshot of a table.
 
-    ``rows`` counts the rows of the whole table. ``committed_at`` is UTC in ISO 8601, to the second.
+    ``rows`` counts the rows of the whole table. ``committed_at`` is UTC in ISO 8601, to the second. ``rollback`` says who last
+    went back to the snapshot.
     """
 
     commit: Commit
@@ -32,6 +33,7 @@ class HistoryEntry:
     rows: int
     current: bool
     tags: tuple[str, ...]
+    rollback: str = ""
 
     @property
     def snapshot(self) -> int:
@@ -62,6 +64,7 @@ class HistoryEntry:
             "partitions": self.commit.label,
             "same": self.commit.same_label,
             "inputs": made.inputs,
+            **({"rollback": self.rollback} if self.rollback else {}),
         }
 
 
@@ -73,6 +76,7 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
     """
     table = tables.table(name)
     current = table.current_snapshot()
+    back = {one.snapshot: one.words for one in rollbacks.of(table)}
     tags: dict[int, list[str]] = {}
     for tag, snapshot_id in snapshots.tags(table).items():
         tags.setdefault(snapshot_id, []).append(tag)
@@ -83,6 +87,7 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
             rows=int(_summary(snapshot).get("total-records", 0)),
             current=bool(current and snapshot.snapshot_id == current.snapshot_id),
             tags=tuple(tags.get(snapshot.snapshot_id, ())),
+            rollback=back.get(snapshot.snapshot_id, ""),
         )
         for snapshot in reversed(snapshots.in_order(table))
     ]

@@ -14,9 +14,12 @@ PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER = (
 COMPACTED = f"{PREFIX}compacted"
 # A snapshot of ``rollback``: the rows are those of this earlier one, and the lineage goes on there.
 BACK_TO = f"{PREFIX}back_to"
+# Who has started the work. ``publisher.swap`` sets it where the stage did not.
+PERSON = f"{PREFIX}person"
+PIPELINE = "pipeline"  # the person of a run that nobody has started
 _OF_THE_COMMIT = (PARTITIONS, SAME, SCOPE, JOB_ROWS, LEDGER, BACK_TO)
 # What two runs of the same work differ in.
-_OF_THE_RUN = ("seconds", "backfill")
+_OF_THE_RUN = ("seconds", "backfill", "person")
 _TEXTS = ("run_id", "stage", "pipeline_hash", "code_revision", "lock_hash")
 
 
@@ -25,7 +28,7 @@ class Provenance:
     """Who made a snapshot, and from what.
 
     ``inputs`` maps each table that was read to its snapshot id. ``extra`` has what a stage adds, for example
-    ``model_version`` and ``seconds``.
+    ``model_version`` and ``seconds``. Its ``person`` is left out where the work says nothing else than the process.
     """
 
     run_id: str
@@ -35,6 +38,11 @@ class Provenance:
     lock_hash: str
     inputs: Mapping[str, int | None] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def person(self) -> str:
+        """Who has started the work: ``login@machine``, a user of the orchestrator, or ``pipeline``. Empty: not known."""
+        return self.extra.get("person", "")
 
     def same_work(self, other: "Provenance") -> bool:
         """Say whether another run did the same: the same stage, from the same inputs, by the same definition."""

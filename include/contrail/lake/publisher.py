@@ -16,7 +16,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from upath import UPath
 
-from contrail.config.settings import Settings
+from contrail.config.settings import Settings, current_person
 from contrail.errors import CommitConflictError, DamagedError
 from contrail.files import on_disk
 from contrail.lake import (
@@ -38,7 +38,7 @@ from contrail.lake.catalog import Tables
 from contrail.lake.comparison import same_days, same_files
 from contrail.lake.datasets import Dataset
 from contrail.lake.ordering import ordered
-from contrail.lake.provenance import JOB_ROWS, PARTITIONS, SAME, SCOPE, Provenance
+from contrail.lake.provenance import JOB_ROWS, PARTITIONS, PERSON, SAME, SCOPE, Provenance
 from contrail.lake.selection import Selection
 from contrail.lake.sessions import session
 from contrail.lake.staged import Staged
@@ -283,7 +283,7 @@ def swap(
         table: As it was loaded. It becomes what it is after the commit.
         old: Data files that the new snapshot does not have.
         new: Data files that it has besides.
-        summary: Its properties.
+        summary: Its properties. Without a person, who runs this process is added.
         trying: Is told the id before the commit.
         kept: The same commit moves older snapshots to the archive, and lets those expire that are more than so many.
         archived: The same commit makes this the table's archive.
@@ -295,7 +295,7 @@ def swap(
     on_disk(one.file_path for one in new)
     # The public overwrite() makes two snapshots, a delete and an append. This makes one (docs/adr/0002).
     with ThriftyTransaction(table) as transaction:
-        update = transaction.update_snapshot(snapshot_properties=summary)
+        update = transaction.update_snapshot(snapshot_properties={PERSON: current_person(), **summary})
         append = update.merge_append if _has_many_manifests(table) else update.fast_append
         with update.overwrite() if old else append() as producer:
             trying(producer.snapshot_id)

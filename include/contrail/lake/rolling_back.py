@@ -1,10 +1,14 @@
-"""Make an earlier snapshot of a table the current one again."""
+"""Make an earlier snapshot of a table the current one again, and keep who did so."""
+
+from pyiceberg.table import Table
+from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from contrail.errors import DataError
-from contrail.lake import data_files, integrity, publisher, snapshots
+from contrail.lake import data_files, integrity, publisher, rollbacks, snapshots
 from contrail.lake.catalog import Tables
 from contrail.lake.provenance import BACK_TO, PARTITIONS
 from contrail.lake.selection import Selection
+from contrail.lake.transactions import ThriftyTransaction
 
 
 def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
@@ -29,7 +33,7 @@ def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
                 f"contrail history {name} --pipeline {tables.namespace} lists its snapshots."
             )
         if table.snapshot_by_id(snapshot_id):
-            table.manage_snapshots().set_current_snapshot(snapshot_id).commit()
+            _set_current(table, snapshot_id)
             return
         now, then = (
             data_files.listed(table, Selection.of(None)),
@@ -42,3 +46,13 @@ def rollback(tables: Tables, name: str, snapshot_id: int) -> None:
         publisher.swap(table, gone, back, summary, tried.append, kept=tables.settings.snapshots_kept)
 
     tables.commit(name, attempt)
+
+
+def _set_current(table: Table, snapshot_id: int) -> None:
+    """Make a snapshot of the metadata current. Who did so is kept in the same commit."""
+    current = table.current_snapshot()
+    if current is None or current.snapshot_id == snapshot_id:
+        return
+    with ThriftyTransaction(table) as transaction:
+        ManageSnapshots(transaction).set_current_snapshot(snapshot_id).commit()
+        transaction.set_properties(rollbacks.with_another(table, snapshot_id, current.snapshot_id))

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from upath import UPath
 
 from contrail.config.pipeline import Pipeline
-from contrail.config.settings import Settings
+from contrail.config.settings import Settings, current_person
 from contrail.config.validation_errors import parse_json
 from contrail.errors import InputsChangedError, MissingInputError, SnapshotGoneError, SpecError
 from contrail.files import checked_name, write_whole
@@ -141,6 +141,7 @@ class Backfills:
             model=plan.model,
             publish=plan.request.commits,
             started_at=_now(),
+            person=current_person(),
             before=before,
         )
         self._keep(before, record.tag)

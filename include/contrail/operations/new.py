@@ -17,7 +17,7 @@ from contrail.adapters.sample_files import Sample
 from contrail.config import names
 from contrail.config.names import PATTERN_WORDS, PipelineName, quoted
 from contrail.config.schedules import zone_problem
-from contrail.config.settings import Settings, current_person
+from contrail.config.settings import Settings, login_name
 from contrail.config.spec import load_spec
 from contrail.errors import SpecError
 from contrail.files import folder_beside, unfinished_beside
@@ -75,7 +75,7 @@ def new_pipeline(
         found = read_all(connection, samples, folder / "sample", options, choices, (plans.ASKED, plans.OUTCOMES))
         plan = _planned(name, zone, found, Looked(connection, found[0], options, choices))
         volumes = {table.name: _volume(connection, table) for table in plan.tables if table.known_at}
-        texts = files_of(plan, choices.made, current_person(), volumes)
+        texts = files_of(plan, choices.made, login_name(), volumes)
         dag = folder / "dag.py"
         for path, text in texts.items():
             (folder / path).parent.mkdir(exist_ok=True)

@@ -38,7 +38,10 @@ _NAMED = 3  # predictions that an ambiguous key names in its error
 
 
 class Made(Frozen):
-    """The commit that made rows: ``committed_at`` is UTC in ISO 8601, ``inputs`` the snapshot of each table it read."""
+    """The commit that made rows: ``committed_at`` is UTC in ISO 8601, ``inputs`` the snapshot of each table it read.
+
+    ``person`` started the run. It is empty where that was not kept.
+    """
 
     snapshot: int
     committed_at: str
@@ -47,6 +50,7 @@ class Made(Frozen):
     code_revision: str
     pipeline_hash: str
     lock_hash: str
+    person: str
     inputs: Mapping[str, int | None]
 
 
@@ -298,6 +302,7 @@ def _made(entry: HistoryEntry | None) -> Made | None:
         code_revision=made.code_revision,
         pipeline_hash=made.pipeline_hash,
         lock_hash=made.lock_hash,
+        person=made.person,
         inputs=dict(made.inputs),
     )
 

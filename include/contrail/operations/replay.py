@@ -149,7 +149,7 @@ class Replay:
         run = make_run("replay", spec.name, Partitions(min(found.days), max(found.days)), run_id=self.run_id)
         inputs = {f"raw_{self.asked.table}": lake.snapshot_id(f"raw_{self.asked.table}")}
         scope = {"table_name": self.asked.table, "replay": self.run_id}
-        lake.publish(mended.dataset(spec), records, found.days, run.provenance(inputs), scope)
+        lake.publish(mended.dataset(spec), records, found.days, run.provenance(inputs, person=self.asked.person), scope)
 
     # ---- what follows ----
 

@@ -48,7 +48,7 @@ class Snapshot(Frozen):
     """A snapshot, who made it and from what. ``rows`` counts the table, ``written`` what its job wrote.
 
     ``same`` names those of the ``partitions`` whose rows stayed as they were. ``said`` has what the stage added: the
-    person, the reason, the model's version, the backfill.
+    person, the reason, the model's version, the backfill; and who last went back to it.
     """
 
     snapshot: str
@@ -144,5 +144,8 @@ def _snapshot(entry: HistoryEntry) -> Snapshot:
         run_id=made.run_id,
         code_revision=made.code_revision,
         inputs=tuple(f"{name}@{snapshot}" for name, snapshot in made.inputs.items()),
-        said={name: made.extra[name] for name in _SAID if made.extra.get(name)},
+        said={
+            **{name: made.extra[name] for name in _SAID if made.extra.get(name)},
+            **({"rollback": entry.rollback} if entry.rollback else {}),
+        },
     )

@@ -128,6 +128,7 @@ class Record(Frozen):
     state: Literal["running", "done"] = "running"
     finished_at: str | None = None
     difference: Difference = Difference()
+    person: str = ""
 
     @property
     def range(self) -> Partitions:

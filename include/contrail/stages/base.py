@@ -15,7 +15,7 @@ from contrail.lake.provenance import Provenance
 from contrail.partitions import Partitions
 from contrail.revision import code_hash, code_revision, lock_hash
 from contrail.stages.fingerprint import MADE_OF, fingerprint
-from contrail.stages.options import CutoffOptions, StageOptions
+from contrail.stages.options import CutoffOptions, PersonOptions, StageOptions
 from contrail.stages.results import Details, StageResult
 
 
@@ -76,6 +76,8 @@ class StageRun(Generic[Options]):
         made_of = fingerprint(self.stage, self.pipeline, self.settings, table)
         definition = {MADE_OF: made_of.text()} if made_of else {}
         backfill = {"backfill": self.options.backfill} if self.options.backfill else {}
+        asked = self.options.person if isinstance(self.options, PersonOptions) else None
+        person = {"person": asked} if asked else {}
         seconds = f"{time.monotonic() - self.started:.3f}"
         return Provenance(
             run_id=self.run_id,
@@ -84,7 +86,7 @@ class StageRun(Generic[Options]):
             code_revision=code_revision(self.settings.project_path),
             lock_hash=lock_hash(self.settings.project_path),
             inputs=inputs,
-            extra={"code_hash": code_hash(), "seconds": seconds, **definition, **backfill, **extra},
+            extra={"code_hash": code_hash(), "seconds": seconds, **definition, **backfill, **person, **extra},
         )
 
     def check_unchanged(self, table: str, snapshot: int | None, window: Partitions) -> None:

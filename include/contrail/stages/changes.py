@@ -20,11 +20,11 @@ from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.lease import Lease, Leases
 from contrail.lake.model_history import AliasMove, append_moves, read_moves
+from contrail.lake.provenance import PIPELINE
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.options import PersonOptions, StageOptions
 
-PIPELINE = "pipeline"
 # How a version that was champion is tagged afterwards.
 Former = Literal["former champion", "rolled back"]
 ROLLED_BACK: Former = "rolled back"
@@ -126,8 +126,9 @@ class Changing:
             return
         if _point(self.run, left.move):
             self.lease.left()  # fenced: nothing is recorded by a process that was taken for dead
-            provenance = replace(self.run.provenance({}), run_id=left.move.run_id, stage=left.move.stage)
             if left.move.moves:
+                made_by = self.run.provenance({}, person=left.move.moves[0].person)
+                provenance = replace(made_by, run_id=left.move.run_id, stage=left.move.stage)
                 append_moves(self.run.lake, self.run.pipeline.spec, left.move.moves, provenance)
         _tag(self.run, left.move)
         self._keep(left.model_copy(update={"move": None}))

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferralTimeout, TaskDeferred
 
-from contrail.config.settings import settings
+from contrail.config.settings import PERSON_VARIABLE, settings
 from contrail.config.targets import LocalTarget, SparkTarget
 from contrail.dispatch.payload import Job, job_folder
 from contrail.errors import DataError
 from contrail.files import as_name
+from contrail.lake.provenance import PIPELINE
 from contrail.notify.messages import Message, of_failure
 from contrail.stages.flags import check_names, flags
 from contrail.stages.results import parse_result
@@ -57,6 +58,11 @@ def tells(method: Method) -> Method:
             raise
 
     return told  # type: ignore[return-value]
+
+
+def _started_by(dag_run: Any) -> str:
+    """The user who has started a run, for the records; the pipeline, of a run that nobody has started."""
+    return str(dag_run.triggering_user_name or PIPELINE)
 
 
 class StageOperator(BaseOperator):
@@ -195,7 +201,7 @@ class StageOperator(BaseOperator):
             work=work_key(task_instance.dag_id, task_instance.run_id, task_instance.task_id, task_instance.map_index),
             started=str(started),
             attempt=task_instance.try_number,
-            variables=parent_of(task_instance),
+            variables={**parent_of(task_instance), PERSON_VARIABLE: _started_by(context["dag_run"])},
         )
 
     def name_of(self, task_instance: Any) -> str:

@@ -18,6 +18,7 @@ def test_rollback_and_forward(lake: Lake) -> None:
     assert contents(lake) == [(DAY1, "red", 3)]
     lake.rollback("items", second)
     assert contents(lake) == [(DAY1, "blue", 3)]
+    lake.rollback("items", second)
     with pytest.raises(DataError, match="no snapshot 42"):
         lake.rollback("items", 42)
 
@@ -60,3 +61,16 @@ def test_it_does_not_go_back_to_files_that_are_gone(lake: Lake, made: list[int])
     with pytest.raises(DamagedError):
         lake.rollback("items", made[1])
     assert contents(lake) == before
+
+
+def test_the_history_says_who_went_back(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = lake.publish(ITEMS, rows([DAY1], "red"), [DAY1], provenance())
+    second = lake.publish(ITEMS, rows([DAY1], "blue"), [DAY1], provenance())
+    monkeypatch.setenv("CONTRAIL_PERSON", "anna")
+    for _ in range(2):  # the second has nothing to do
+        lake.rollback("items", first)
+    newest, oldest = lake.history("items")
+    assert oldest.rollback.startswith(f"back from {second} by anna at 20")
+    assert oldest.as_dict()["rollback"] == oldest.rollback
+    assert newest.rollback == ""
+    assert "rollback" not in newest.as_dict()

@@ -106,4 +106,4 @@ const snapshots = ({ snapshots: all, snapshots_kept: kept }) => [
 ];
 
 const said = (one) =>
-  Object.entries(one.said).map(([name, value]) => h("div", {}, { model_version: "model version ", person: "by ", reason: "because: ", backfill: "in the backfill " }[name] ?? `${name} `, value));
+  Object.entries(one.said).map(([name, value]) => h("div", {}, { model_version: "model version ", person: "by ", reason: "because: ", backfill: "in the backfill ", rollback: "" }[name] ?? `${name} `, value));

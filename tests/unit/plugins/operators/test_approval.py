@@ -38,7 +38,7 @@ def context(**xcoms: Any) -> Any:
         id="ti-1", dag_id="toy__train", run_id="r", task_id="promote", map_index=-1, try_number=1, log_url="https://airflow/log",
         xcom_pull=lambda task_ids: xcoms.get(task_ids),
     )  # fmt: skip
-    return {"ti": instance, "dag_run": SimpleNamespace(start_date=None)}
+    return {"ti": instance, "dag_run": SimpleNamespace(start_date=None, triggering_user_name=None)}
 
 
 def test_it_promotes_at_once_when_nobody_is_asked_for(asked: list[dict[str, Any]]) -> None:

@@ -104,7 +104,7 @@ def context(attempt: int = 1, run_id: str = "scheduled__1", day: int = 6) -> Any
     names = {"dag_id": "toy__score", "run_id": run_id, "task_id": "score", "map_index": -1, "try_number": attempt}
     return {
         "ti": SimpleNamespace(**names, log_url="https://airflow/log"),
-        "dag_run": SimpleNamespace(start_date=datetime(2024, 1, day, tzinfo=UTC)),
+        "dag_run": SimpleNamespace(start_date=datetime(2024, 1, day, tzinfo=UTC), triggering_user_name=None),
     }
 
 

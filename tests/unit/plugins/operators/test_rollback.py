@@ -77,7 +77,7 @@ def context() -> Any:
         id="ti-1", dag_id="toy__rollback", run_id="manual__x", task_id="rollback", map_index=-1, try_number=2,
         log_url="https://airflow/log",
     )  # fmt: skip
-    return {"ti": instance, "dag_run": SimpleNamespace(start_date=None, partition_key=None)}
+    return {"ti": instance, "dag_run": SimpleNamespace(start_date=None, partition_key=None, triggering_user_name=None)}
 
 
 def answered(chosen: str, user: Any = APPROVER, reason: str = "") -> dict[str, Any]:

@@ -45,7 +45,7 @@ CONTEXT: Any = {
         try_number=2,
         log_url="https://airflow/log",
     ),
-    "dag_run": SimpleNamespace(start_date=datetime(2024, 1, 8, tzinfo=UTC)),
+    "dag_run": SimpleNamespace(start_date=datetime(2024, 1, 8, tzinfo=UTC), triggering_user_name="anna"),
 }
 
 
@@ -350,15 +350,21 @@ def test_the_last_line_is_a_sentence_and_an_outlet_gets_its_partition(capsys: py
 
 def test_a_command_learns_of_which_task_it_is_where_airflow_tells_lineage(monkeypatch: pytest.MonkeyPatch) -> None:
     day = datetime(2024, 1, 5, tzinfo=UTC)
-    run = SimpleNamespace(logical_date=day, clear_number=0, start_date=day, run_after=day)
+    run = SimpleNamespace(logical_date=day, clear_number=0, start_date=day, run_after=day, triggering_user_name=None)
     instance = SimpleNamespace(
         **vars(CONTEXT["ti"]), logical_date=day, dag_run=run, get_template_context=lambda: {"dag_run": run}
     )
     context: Any = {"ti": instance, "dag_run": run}
-    assert operator().job(context).variables == {}
+    assert operator().job(context).variables == {"CONTRAIL_PERSON": "pipeline"}
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", '{"type": "console"}')
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__NAMESPACE", "there")
     job = operator().job(context)
     namespace, name, run_id = job.variables["OPENLINEAGE_PARENT_ID"].split("/")
     assert (namespace, name, len(run_id)) == ("there", "toy__backfill.score", 36)
     assert render_process(job, LocalTarget(kind="local"))["environment"] == job.variables
+
+
+def test_a_command_learns_who_started_its_run() -> None:
+    job = operator().job(CONTEXT)
+    assert job.variables == {"CONTRAIL_PERSON": "anna"}
+    assert render_process(job, LocalTarget(kind="local"))["environment"]["CONTRAIL_PERSON"] == "anna"

@@ -90,6 +90,7 @@ def test_the_note_of_a_replay_says_what_was_mended() -> None:
 
 class _Run:
     start_date = "2024-01-07"
+    triggering_user_name = None
 
 
 class _Instance:
