@@ -161,7 +161,8 @@ def difference(
     _print_backfill(record, "", reports, printing.err if as_json else printing.out)
     if as_json:
         totals = {table: compared.total for table, compared in record.difference.tables.items()}
-        print_json(DifferenceResult(id=record.id, reports=reports, difference=totals).as_dict())
+        found = DifferenceResult(id=record.id, reports=reports, difference=totals, gone=record.difference.gone)
+        print_json(found.as_dict())
 
 
 @command(app, "late", BACKFILL)

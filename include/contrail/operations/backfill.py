@@ -150,8 +150,7 @@ class Backfills:
     def _compared(self, record: Record) -> Difference:
         after = {table: self.lake.snapshot_id(table) for stage, table in TABLES.items() if stage in record.stages}
         lost = {table for table, old in record.before.items() if old is not None and not self._has(table, old)}
-        there = {table: new for table, new in after.items() if table not in lost}
-        found = difference(self.lake, self.pipeline.spec, record.range, record.before, there)
+        found = difference(self.lake, self.pipeline.spec, record.range, record.before, after, lost)
         self._keep(after, record.tag_after)
         return found
 
@@ -196,8 +195,8 @@ class Backfills:
 
         A repeated call compares with what is published by then.
 
-        What a table was before is no longer known once the rows of a person were taken out of it. Then nothing is said of
-        that table.
+        What a table was before is no longer known once its snapshot has expired, or the rows of a person were taken out of
+        it. Then the difference names the table, and says nothing else of it.
 
         Raises:
             InputsChangedError: if the rows of persons are taken out again and again meanwhile.

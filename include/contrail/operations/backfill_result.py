@@ -83,8 +83,9 @@ class BackfillResult(Frozen):
 
 
 class DifferenceResult(Frozen):
-    """The report files of a backfill, and its changes in total, by table."""
+    """The report files of a backfill, and its changes in total, by table. Tables of ``gone`` cannot be compared any more."""
 
     id: str
     reports: tuple[str, ...]
     difference: Mapping[str, Changes]
+    gone: tuple[str, ...] = Field(default=(), exclude_if=lambda tables: not tables)

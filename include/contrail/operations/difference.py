@@ -4,7 +4,7 @@ It reads and counts. The reader decides whether a difference is good.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import accumulate
 from math import ceil, floor
 from typing import Any
@@ -32,10 +32,12 @@ def difference(
     partitions: Partitions,
     before: Mapping[str, int | None],
     after: Mapping[str, int | None],
+    gone: Collection[str] = (),
 ) -> Difference:
     """Compare ``features`` and ``predictions``, each if it has a snapshot in ``after``.
 
-    The pipeline's key identifies a row within its partition.
+    The pipeline's key identifies a row within its partition. Tables of ``gone`` are named and not compared: the snapshot from
+    before is not there any more.
 
     Raises:
         MissingInputError: if a snapshot has expired.
@@ -43,13 +45,16 @@ def difference(
     found: dict[str, Any] = {}
     for dataset in (datasets.features(spec), datasets.predictions(spec)):
         old, new = before.get(dataset.name), after.get(dataset.name)
-        if new is not None:
+        if new is not None and dataset.name not in gone:
             sides = (_rows(lake, spec, dataset, partitions, side) for side in (old, new))
             compared = compare(lake.settings, spec, dataset, *sides)
             found[dataset.name] = TableDifference(before=old, after=new, total=compared.total, days=compared.days)
+    if named := tuple(name for name in after if name in gone):
+        found["gone"] = named
     old, new = before.get("predictions"), after.get("predictions")
-    if old is not None and new is not None and (quality := quality_of(lake, spec, partitions, old, new)):
-        found["quality"] = quality
+    if old is not None and new is not None and "predictions" not in gone:
+        quality = quality_of(lake, spec, partitions, old, new)
+        found |= {"quality": quality} if quality else {}
     return Difference(**found)
 
 

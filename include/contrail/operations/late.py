@@ -25,6 +25,7 @@ from contrail.operations.late_files import following_days, look_back, older_file
 from contrail.operations.late_work import Work, forget_work, plan_work, unfinished_work, write_work
 from contrail.partitions import Partitions, as_ranges
 from contrail.reports.backfill_record import DayChanges, Record
+from contrail.reports.difference import gone
 from contrail.stages.base import silent
 from contrail.stages.results import LateDetails
 from contrail.stages.runner import finish_changes, make_run, new_run_id, run_stage
@@ -155,6 +156,8 @@ def _rebuild(
     record = backfills.open(plan, name, progress)
     backfills.run(plan, record, progress)
     record = backfills.finish(record)
+    for words in gone(record.difference):
+        progress(words)
     different = _record(backfills, record, work.cause, run_id)
     return LateDetails(
         days=tuple(day.partition for day in different),

@@ -101,11 +101,15 @@ class Quality(Frozen):
 
 
 class Difference(Sparse):
-    """What a backfill changed, in the tables that it makes. ``quality`` is absent where no outcome is known."""
+    """What a backfill changed, in the tables that it makes. ``quality`` is absent where no outcome is known.
+
+    ``gone`` names the tables of which nothing is said, because the lake does not have the snapshot from before any more.
+    """
 
     features: TableDifference | None = None
     predictions: TableDifference | None = None
     quality: Quality | None = None
+    gone: tuple[str, ...] = ()
 
     @property
     def tables(self) -> dict[str, TableDifference]:

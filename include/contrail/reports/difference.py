@@ -52,7 +52,18 @@ def render_difference(record: Record, spec: PipelineSpec) -> str:
 def summary(difference: Difference) -> list[str]:
     """Whether it is better, where that is known, and one sentence for each table of the difference."""
     better = [quality_sentence(difference.quality)] if difference.quality else []
-    return better + [sentence(table, compared.total) for table, compared in difference.tables.items()]
+    return (
+        better + [sentence(table, compared.total) for table, compared in difference.tables.items()] + gone(difference)
+    )
+
+
+def gone(difference: Difference) -> list[str]:
+    """One sentence for each table that cannot be compared."""
+    return [
+        f"{table}: not compared, because the lake does not have its snapshot from before any more. Upkeep let it expire, or the "
+        "rows of a person were taken out of it. Its rows of now are whole."
+        for table in difference.gone
+    ]
 
 
 def quality_sentence(found: Quality) -> str:

@@ -215,7 +215,11 @@ def test_it_ends_although_what_was_there_before_it_is_gone(ready, backfills):
     take_out(ready, record.before["predictions"])
     done = backfills.finish(record)
     assert (done.state, done.difference.predictions) == ("done", None)
-    assert record.id in backfills.folder.joinpath(f"{record.id}.html").read_text()
+    assert done.difference.as_dict()["gone"] == ["predictions"]
+    page = backfills.folder.joinpath(f"{record.id}.html").read_text()
+    assert record.id in page
+    assert "predictions: not compared, because the lake does not have its snapshot from before any more." in page
+    assert "made neither features nor predictions" not in page
 
 
 def test_it_compares_again_when_what_it_compares_goes_meanwhile(ready, backfills, monkeypatch):
