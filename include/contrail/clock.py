@@ -22,6 +22,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A clock that is kept right by small corrections moves by less in between two notes.
 _TOLERANCE = 60.0
 _KEPT = 50
+_PROBE = ".clock."  # begins the name of a file by which a store is asked for its time
+_ASKED = timedelta(hours=1)  # so long nobody asks
 _LONGEST = 180 * 24 * 3600.0  # seconds; longer than any grace
 
 
@@ -54,8 +56,8 @@ def ago(home: Path, span: timedelta, *folders: UPath) -> datetime:
     Args:
         home: Has the notes.
         span: How old it has to be.
-        folders: Of services with clocks of their own. Each is asked, by writing an empty file there. A folder on a disk
-            of this machine is not.
+        folders: Of services with clocks of their own. Each is asked, by writing an empty file there, and such files
+            of killed processes are removed. A folder on a disk of this machine is not asked.
     """
     started = _seconds_since_start()
     clocks = note(home)
@@ -70,7 +72,7 @@ def _clock_of(folder: UPath) -> datetime | None:
     """Ask a store for its time; None for a disk, and for a store that does not say when a file came."""
     if is_local(folder):
         return None
-    path = folder / f".clock.{uuid4().hex}"
+    path = folder / f"{_PROBE}{uuid4().hex}"
     path.write_bytes(b"")
     try:
         found = path.fs.modified(str(path))
@@ -78,7 +80,19 @@ def _clock_of(folder: UPath) -> datetime | None:
         return None
     finally:
         path.unlink()
+    _remove_left(folder, found)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _remove_left(folder: UPath, now: datetime) -> None:
+    """Remove the files of processes that were killed while they asked. Another may ask just now."""
+    left: list[UPath] = []
+    with suppress(FileNotFoundError, NotADirectoryError):  # a store that has no empty folders
+        left = [path for path in folder.iterdir() if path.name.startswith(_PROBE)]
+    for path in left:
+        with suppress(FileNotFoundError):
+            if path.fs.modified(str(path)) < now - _ASKED:
+                path.unlink()
 
 
 def _seconds_since_start() -> float | None:

@@ -108,3 +108,17 @@ def test_a_store_is_asked_for_its_own_time(machine: Machine, tmp_path: Path, mon
     monkeypatch.setattr(folder.fs.__class__, "modified", lambda *_: there)
     assert clock.ago(tmp_path, HOUR, folder, UPath(tmp_path)) == there - HOUR
     assert folder.fs.find("/store") == []
+
+
+def test_what_a_killed_upkeep_left_in_a_store_goes_with_the_next(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, now = UPath("memory://killed/staging"), machine.now
+    ages = {".clock.old": 2 * HOUR, ".clock.young": HOUR / 60, "rows": 100 * DAY}
+    for name in ages:
+        (folder / name).write_bytes(b"")
+    monkeypatch.setattr(
+        folder.fs.__class__, "modified", lambda _, path: now - ages.get(path.rpartition("/")[2], timedelta(0))
+    )
+    clock.ago(tmp_path, HOUR, folder)
+    assert sorted(path.name for path in folder.iterdir()) == [".clock.young", "rows"], "another upkeep asks just now"
