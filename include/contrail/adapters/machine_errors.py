@@ -18,11 +18,17 @@ from pathlib import Path
 from contrail.config.pipeline import pipeline_names
 from contrail.config.settings import settings
 from contrail.errors import ContrailError, DamagedError, EngineError, SpecError
+from contrail.faults import (
+    NO_ANSWER,
+    POSTGRES_AWAY,
+    POSTGRES_NUMBERS,
+    POSTGRES_REFUSED,
+    POSTGRES_WITHOUT_NAME,
+    postgres_code,
+    postgres_text,
+)
 from contrail.files import gone_below
 
-_NO_ANSWER = (
-    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH,
-)  # fmt: skip
 _NO_NAME = -1000
 _NO_THREAD = "can't start new thread"
 _KEPT = "Nothing is half published: readers see whole partitions, old or new."
@@ -95,7 +101,7 @@ _KINDS = (
     _Kind(
         (_NO_NAME,),
         (
-            "could not translate host name",
+            POSTGRES_WITHOUT_NAME,
             "Failed to resolve",
             "dns error",
             "name resolution",
@@ -121,33 +127,14 @@ _KINDS = (
         elsewhere=True,
     ),
     _Kind(
-        _NO_ANSWER,
-        (  # of Postgres
-            "could not connect to server",
-            "connection to server",
-            "server closed the connection",
-            "terminating connection",
-            "connection already closed",
-            "SSL connection has been closed",
-            "could not receive data from server",
-            "the database system is",
-            "Cannot connect to host",  # of aiohttp
-        ),
+        NO_ANSWER,
+        (*POSTGRES_AWAY, "Cannot connect to host"),  # the last is of aiohttp
         "a service does not answer",
         "See that it runs and can be reached.",
         elsewhere=True,
     ),
 )
 _TALKATIVE = ("asyncio", "gcsfs", "mlflow.store.db.utils", "sqlalchemy.pool")
-# Codes of Postgres, as the system's own numbers, and as words that some servers translate.
-_OF_POSTGRES = {"53100": errno.ENOSPC, "53200": errno.ENOMEM, "58030": errno.EIO, "25006": errno.EROFS}
-_WORDS_OF_POSTGRES = {
-    "53300": "too many clients already", "57P": "terminating connection", "08": "server closed the connection",
-    "40": "could not serialize access", "55P03": "lock timeout", "42501": "permission denied",
-}  # fmt: skip
-_DATABASE_REFUSED = re.compile(
-    "authentication failed|no pg_hba.conf entry|permission denied|(role|database) .* does not exist"
-)
 _BROKEN = ("database disk image is malformed", "file is not a database")
 
 
@@ -187,14 +174,12 @@ def as_ours(error: BaseException) -> ContrailError | None:
 
 
 def _translated(error: BaseException) -> ContrailError | None:
-    text = "\n".join(
-        [str(error), *(words for code, words in _WORDS_OF_POSTGRES.items() if _code(error).startswith(code))]
-    )
+    text = postgres_text(error)
     number = _number(error)
     known = isinstance(error, OSError | MemoryError) or type(error).__module__.split(".")[0] in _PASSED_ON
     if not known and _NO_THREAD not in text:
         return None
-    if _is_of_postgres(error) and _DATABASE_REFUSED.search(text):
+    if _is_of_postgres(error) and POSTGRES_REFUSED.search(text):
         return SpecError(
             f"the database refused this process ({_first_line(text)}).\n{_KEPT} Check the address in the environment file, "
             "the user's rights, and the password (PGPASSWORD)."
@@ -230,7 +215,7 @@ def _number(error: BaseException) -> int | None:
     kinds = {PermissionError: errno.EACCES, ConnectionError: errno.ECONNREFUSED, TimeoutError: errno.ETIMEDOUT}
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     if _is_of_postgres(error):
-        number = _OF_POSTGRES.get(_code(error))
+        number = POSTGRES_NUMBERS.get(postgres_code(error))
     return number or next((own for kind, own in kinds.items() if isinstance(error, kind)), None)
 
 
@@ -243,11 +228,6 @@ def _where(error: BaseException) -> str:
         return os.fsdecode(named)
     found = _PATH.search(str(error))
     return found[1] if found else str(settings().home_path)
-
-
-def _code(error: BaseException) -> str:
-    """Postgres's code of an error; empty where there is none."""
-    return str(getattr(getattr(error, "orig", error), "pgcode", None) or "")
 
 
 def _is_of_postgres(error: BaseException) -> bool:

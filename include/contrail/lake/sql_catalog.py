@@ -3,7 +3,6 @@
 Which catalog there is belongs to ``catalog``.
 """
 
-import re
 import sqlite3
 from collections import OrderedDict
 from typing import Any
@@ -23,25 +22,17 @@ from pyiceberg.table.update import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from contrail.faults import postgres_is_away
 from contrail.files import on_disk
 
 _KEPT = 64  # tables, each with some ten kilobytes
-# What Postgres's own client says of a server that restarts, or of a connection that was cut. It has no codes for these.
-_AWAY = re.compile(
-    "could not connect|connection (to server|already closed|timed out)|closed the connection|connection has been closed"
-    "|could not receive data|terminating connection|the database system is|could not translate host name"
-)
-_REFUSED = re.compile("authentication failed|no pg_hba.conf entry|does not exist|permission denied")
 
 
 def is_away(error: BaseException) -> bool:
     """Say whether the catalog's database is a server that did not answer. It may have done what it was asked for."""
-    if not isinstance(error, DBAPIError) or isinstance(error.orig, sqlite3.Error):
+    if not isinstance(error, DBAPIError) or error.orig is None or isinstance(error.orig, sqlite3.Error):
         return False
-    if str(getattr(error.orig, "pgcode", None) or "").startswith(("57P", "08")):  # it ends, or lost the connection
-        return True
-    text = str(error.orig)
-    return bool(_AWAY.search(text)) and not _REFUSED.search(text)
+    return postgres_is_away(error.orig)
 
 
 class _NamesAsLoaded(ValidatableTableRequirement):

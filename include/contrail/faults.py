@@ -1,0 +1,51 @@
+"""What tells a fault of the machine, of a service or of a database: numbers and words, in one place for all who look.
+
+``adapters.machine_errors`` makes Contrail's own errors of them. What a library's error means elsewhere does not belong here.
+"""
+
+import errno
+import re
+
+NO_ANSWER = (
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH,
+)  # fmt: skip
+# What Postgres's own client says of a server that restarts, or of a connection that was cut. It has no codes for these.
+POSTGRES_AWAY = (
+    "could not connect",
+    "connection to server",
+    "connection already closed",
+    "connection timed out",
+    "closed the connection",
+    "connection has been closed",
+    "could not receive data",
+    "terminating connection",
+    "the database system is",
+)
+POSTGRES_WITHOUT_NAME = "could not translate host name"
+# It says so of a login that it refuses, also in the words of ``POSTGRES_AWAY``.
+POSTGRES_REFUSED = re.compile(
+    "authentication failed|no pg_hba.conf entry|permission denied|(role|database) .* does not exist"
+)
+# Codes, or what they begin with, as the system's numbers, and as words that some servers translate.
+POSTGRES_NUMBERS = {"53100": errno.ENOSPC, "53200": errno.ENOMEM, "58030": errno.EIO, "25006": errno.EROFS}
+POSTGRES_WORDS = {
+    "53300": "too many clients already", "57P": "terminating connection", "08": "closed the connection",
+    "40": "could not serialize access", "55P03": "lock timeout", "42501": "permission denied",
+}  # fmt: skip
+
+
+def postgres_code(error: BaseException) -> str:
+    """Postgres's code of an error, of its client or of SQLAlchemy over it; empty where there is none."""
+    return str(getattr(getattr(error, "orig", error), "pgcode", None) or "")
+
+
+def postgres_text(error: BaseException) -> str:
+    """What an error says, with the words of its code."""
+    code = postgres_code(error)
+    return "\n".join([str(error), *(words for begin, words in POSTGRES_WORDS.items() if code.startswith(begin))])
+
+
+def postgres_is_away(error: BaseException) -> bool:
+    """Say whether a database did not answer, or ended the connection. It may have done what it was asked for."""
+    text = postgres_text(error)
+    return any(word in text for word in (*POSTGRES_AWAY, POSTGRES_WITHOUT_NAME)) and not POSTGRES_REFUSED.search(text)
