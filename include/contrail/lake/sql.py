@@ -80,6 +80,7 @@ def ask(
     personal: bool = False,
     also: Mapping[str, str] | None = None,
     alone: bool = False,
+    sooner: str = "Ask for fewer days, or set --seconds.",
 ) -> Iterator[Answer]:
     """Answer one question. Every table is a view of one snapshot. A table that does not exist yet has no rows.
 
@@ -95,12 +96,14 @@ def ask(
         also: Further views for the statement, by name. Each is a query over the tables.
         alone: This process does nothing but answer. So the operating system bounds its memory, and a question that does
             not stop ends it.
+        sooner: What a person does about a question that is given up.
 
     Raises:
         SpecError: if the statement is wrong, does not only read, or takes too long.
         EngineError: if the machine has too little memory or space for it.
     """
-    with session(lake.settings) as connection, _in_words(lake, spec, seconds) as given_up:
+    late = f"the query was given up after {seconds:g} s. {sooner}"
+    with session(lake.settings) as connection, _in_words(lake, spec, late) as given_up:
         refuse_writing(sql)
         refuse_other_sources(sql, personal=personal or not spec.personal)
         # Unlike a stage, a person expects the rows in the order of the table.
@@ -113,7 +116,7 @@ def ask(
             connection.execute(f"CREATE VIEW {quoted(name)} AS {query}")
         _confine(connection, opened)
         timer = threading.Timer(seconds, _give_up, (given_up, connection))
-        bounded = _bounded(connection, seconds) if alone else nullcontext
+        bounded = _bounded(connection, seconds, late) if alone else nullcontext
         # Twice `memory_limit`: once for what DuckDB counts, and once for single values, which it does not.
         with bounded_memory(2 * lake.settings.memory_bytes) if alone else nullcontext():
             timer.start()
@@ -125,15 +128,13 @@ def ask(
                 timer.cancel()
 
 
-def _bounded(connection: duckdb.DuckDBPyConnection, seconds: float) -> Callable[[], AbstractContextManager[None]]:
+def _bounded(
+    connection: duckdb.DuckDBPyConnection, seconds: float, late: str
+) -> Callable[[], AbstractContextManager[None]]:
     """What ends this process when DuckDB works for so long on a part of an answer, and does not stop when it is asked to."""
     ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
-    words = f"{_given_up(seconds)} It did not stop, so its process was ended."
+    words = f"{late} It did not stop, so its process was ended."
     return partial(bounded_time, seconds + GRACE_SECONDS, Path(spill), words, SpecError.exit_code)
-
-
-def _given_up(seconds: float) -> str:
-    return f"the query was given up after {seconds:g} s. Ask for fewer days, or set --seconds."
 
 
 def _give_up(given_up: threading.Event, connection: duckdb.DuckDBPyConnection) -> None:
@@ -148,7 +149,7 @@ def _confine(connection: duckdb.DuckDBPyConnection, allowed: list[str]) -> None:
 
 
 @contextmanager
-def _in_words(lake: Lake, spec: PipelineSpec, seconds: float) -> Iterator[threading.Event]:
+def _in_words(lake: Lake, spec: PipelineSpec, late: str) -> Iterator[threading.Event]:
     """Say what went wrong in a person's words, also while rows are read."""
     given_up = threading.Event()
     try:
@@ -157,7 +158,7 @@ def _in_words(lake: Lake, spec: PipelineSpec, seconds: float) -> Iterator[thread
     except KeyboardInterrupt as error:
         if not given_up.is_set():
             raise
-        raise SpecError(_given_up(seconds)) from error
+        raise SpecError(late) from error
 
 
 @contextmanager

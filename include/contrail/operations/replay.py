@@ -18,7 +18,6 @@ from contrail.config.problems import hint
 from contrail.errors import ContrailError, SpecError
 from contrail.lake import mended
 from contrail.lake.sessions import spill_folder
-from contrail.lake.sql import SECONDS
 from contrail.locks import locked
 from contrail.operations.backfill import Backfills
 from contrail.operations.late import do_work, finish_works, together
@@ -42,8 +41,6 @@ from contrail.stages.validate import foresee
 class Asked:
     """Mended rows of one table, in a file or as SQL, and who mends them and why. ``personal`` allows personal columns.
 
-    SQL is given up after so many ``seconds``.
-
     Raises:
         SpecError: when there is not one of both, or no reason.
     """
@@ -54,7 +51,6 @@ class Asked:
     file: Path | None = None
     sql: str | None = None
     personal: bool = False
-    seconds: float = SECONDS
 
     def __post_init__(self) -> None:
         """Check it."""
@@ -138,7 +134,7 @@ class Replay:
         backfills, asked = self.backfills, self.asked
         if asked.file is not None:
             return from_file(asked.file, backfills.pipeline, asked.table, folder, asked.personal)
-        return ask_apart(backfills.pipeline, asked.table, asked.sql or "", folder, asked.personal, asked.seconds)
+        return ask_apart(backfills.pipeline, asked.table, asked.sql or "", folder, asked.personal)
 
     def _validation(self, days: Partitions) -> StageRun[ValidateOptions]:
         return make_run("validate", self.backfills.pipeline.name, days, run_id=self.run_id, options=ValidateOptions())

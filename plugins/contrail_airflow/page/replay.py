@@ -20,7 +20,6 @@ from contrail_airflow.page.access import Person, Replayed
 from contrail_airflow.page.reading import lake_of
 
 router = APIRouter(prefix="/api/{pipeline}")
-_SECONDS = 60.0  # for SQL; a person waits for the plan
 Name = Annotated[str, Query(max_length=500)]
 
 
@@ -60,7 +59,7 @@ def plan(pipeline: Replayed, person: Person, mended: Mended) -> dict[str, Any]:
         if file:
             file.write_text(mended.rows)
         sql = mended.sql.strip() or None
-        asked = Asked(mended.table, person.get_name(), mended.reason, file, sql, seconds=_SECONDS)
+        asked = Asked(mended.table, person.get_name(), mended.reason, file, sql)
         found = Replay(Backfills(pipeline, settings(), lake_of(pipeline)), asked).plan()
     conf = {"table": mended.table, "reason": mended.reason, "rows": mended.rows or None, "sql": mended.sql or None}
     return {"plan": found.as_dict(), "dag_id": f"{pipeline.name}__replay", "conf": conf}

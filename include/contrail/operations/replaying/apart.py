@@ -6,6 +6,7 @@ system bounds the memory and the time of the process that asks; see ``lake.bound
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -19,16 +20,23 @@ from contrail.config.spec import PipelineSpec
 from contrail.errors import ContrailError, DataError, EngineError, SpecError
 from contrail.lake.bounds import GRACE_SECONDS
 from contrail.lake.lake import Lake
+from contrail.lake.sql import SECONDS
 from contrail.operations.replaying.given import Given, from_sql
 
 _KINDS = {kind.exit_code: kind for kind in (SpecError, DataError, EngineError)}
 _PACKAGES = Path(__file__).parents[3]
 _START = 120.0  # seconds for what comes before the question: libraries, catalog, views
-_LAST = 2_000  # characters of what a process said that ended by itself
+_LAST = 300  # characters of what a process said last that ended by itself
+_NO_MEMORY = (
+    "Often no memory was left: see the kernel's log (dmesg). Free memory, set CONTRAIL_MEMORY_LIMIT lower, or mend fewer rows at "
+    "a time."
+)
 
 
-def ask_apart(pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool, seconds: float) -> Given:
-    """Ask for mended rows as ``from_sql`` does, in a process of its own.
+def ask_apart(
+    pipeline: Pipeline, table: str, sql: str, folder: Path, personal: bool, seconds: float = SECONDS
+) -> Given:
+    """Ask for mended rows as ``from_sql`` does, in a process of its own. The limit of time is the same at every door.
 
     Raises:
         SpecError: as ``from_sql``, or for a question that does not stop in time.
@@ -54,13 +62,20 @@ def ask_apart(pipeline: Pipeline, table: str, sql: str, folder: Path, personal: 
     if done.returncode == 0:
         found = json.loads(done.stdout)
         return Given(**{**found, "path": Path(found["path"]), "columns": tuple(found["columns"])})
-    said = done.stderr.strip()
-    if (kind := _KINDS.get(done.returncode)) is not None:
-        raise kind(said)
-    raise EngineError(
-        f"the process that asked --sql ended with {done.returncode}. Nothing was mended. Ask for fewer rows. "
-        f"It said last: {said[-_LAST:]}"
-    )
+    raise _as_ours(done.returncode, done.stderr.strip())
+
+
+def _as_ours(code: int, said: str) -> ContrailError:
+    """The error of a process that ended with this code, or by a signal, after these words."""
+    if said and (kind := _KINDS.get(code)) is not None:
+        return kind(said)
+    who = "the process that asked --sql"
+    if code < 0:
+        name = signal.Signals(-code).name
+        return EngineError(f"{who} was ended by {name}. Nothing was mended. {_NO_MEMORY}")
+    last = said.splitlines()[-1][:_LAST] if said else "nothing"
+    remedy = _NO_MEMORY if last.startswith("MemoryError") else "Try again. If it ends so again, report it."
+    return EngineError(f"{who} ended with {code}. Nothing was mended. {remedy} It said last: {last}")
 
 
 def main() -> None:

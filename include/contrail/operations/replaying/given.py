@@ -16,6 +16,8 @@ from contrail.lake.lake import Lake
 from contrail.lake.sql import ask
 from contrail.operations.quarantine import QUARANTINED, quarantined_sql
 
+_SOONER = "Nothing was mended. Mend the rows of fewer days at a time, or give mended rows in a file."
+
 
 @dataclass(frozen=True)
 class Given:
@@ -48,7 +50,7 @@ def from_sql(
         SpecError: for SQL that fails or does more than read, and for columns that the table does not have.
     """
     source, views = pipeline.spec.tables[table], {QUARANTINED: quarantined_sql(pipeline.spec, table, personal)}
-    with ask(lake, pipeline.spec, sql, seconds, personal=personal, also=views, alone=True) as answer:
+    with ask(lake, pipeline.spec, sql, seconds, personal=personal, also=views, alone=True, sooner=_SOONER) as answer:
         known = [*IDENTITY, *source.columns, *BESIDE]
         check_columns(answer.columns, known, "--sql", () if personal else source.personal)
         return _kept(_as_texts(answer.batches()), "--sql, row", folder)
