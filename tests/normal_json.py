@@ -55,8 +55,6 @@ class Normal:
             return value
         if key in self.OTHERS or (key in self.MEASURED and not self.invented):
             return f"<{key}: {type(value).__name__}>"
-        if key == "person" and "@" in value:
-            return "<login@machine>"
         if key == "committed_at":  # in milliseconds, of which a thousandth has no fraction
             return self._text(re.sub(r"\.\d+", "", value))
         if isinstance(value, float):

@@ -123,7 +123,7 @@ def toy_life(place: Path) -> Iterator[Life]:
         spec.write_text(spec.read_text().replace(old, new))
     variables = {
         "CONTRAIL_HOME": place / "home", "CONTRAIL_PROJECT": project, "CONTRAIL_PIPELINES": pipelines,
-        "CONTRAIL_ENV": "golden", "USER": "ann", "LOGNAME": "ann",
+        "CONTRAIL_ENV": "golden", "CONTRAIL_PERSON": "ann",
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in variables.items():

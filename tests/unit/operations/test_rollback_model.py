@@ -53,8 +53,7 @@ def shell(toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         update={"gate": toy.spec.gate.model_copy(update={"policy": "not_worse", "min_improvement": -0.05})}
     )
     monkeypatch.setattr("contrail.config.pipeline.load_spec", lambda _: spec)
-    monkeypatch.setenv("USER", "ann")
-    monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setenv("CONTRAIL_PERSON", "ann")
     return monkeypatch, capsys
 
 

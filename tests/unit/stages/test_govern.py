@@ -195,7 +195,7 @@ def test_without_labels_it_is_refused(shifted: Toy) -> None:
 def test_a_person_asks_in_their_name_beside_the_monitors_decision(
     shifted: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setenv("CONTRAIL_PERSON", "ann")
     shifted.run("govern", "2024-03-02")
     code, out, _ = run(
         monkeypatch, capsys, "govern", "-p", "toy", "--on", "2024-03-02", "--reason", "new depot", "--json"
