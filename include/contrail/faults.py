@@ -32,6 +32,22 @@ POSTGRES_WORDS = {
     "53300": "too many clients already", "57P": "terminating connection", "08": "closed the connection",
     "40": "could not serialize access", "55P03": "lock timeout", "42501": "permission denied",
 }  # fmt: skip
+# Of reading a file. Memory is none of them, because a damaged file may ask for any amount.
+_OF_READING = frozenset((
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EBUSY, errno.ESTALE,
+    *NO_ANSWER,
+))  # fmt: skip
+_CLIENTS = ("requests", "urllib3", "aiohttp", "gcsfs", "google", "botocore")  # of object stores
+
+
+def is_fault(error: BaseException) -> bool:
+    """Say whether an error is of the machine or of a store, so that it tells nothing of the file that was read.
+
+    A file that is missing, or that this user may not open, is none.
+    """
+    if type(error).__module__.split(".")[0] in _CLIENTS or isinstance(error, TimeoutError | ConnectionError):
+        return True
+    return getattr(error, "errno", None) in _OF_READING
 
 
 def postgres_code(error: BaseException) -> str:

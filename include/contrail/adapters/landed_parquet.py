@@ -20,6 +20,7 @@ from contrail.adapters.text_forms import as_text, has_text, is_text
 from contrail.adapters.unpacking import KB, Counted
 from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
+from contrail.faults import is_fault
 
 MARK = b"PAR1"
 # In the footer: numbers of rows that the file had, and has no more.
@@ -115,6 +116,8 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
+        if is_fault(error):
+            raise
         raise StructureError("damaged_parquet", f"the file cannot be read as Parquet: {str(error)[:200]}") from error
 
 

@@ -17,6 +17,7 @@ from contrail.adapters.landed_columns import Columns
 from contrail.adapters.landed_parquet import LEFT_OUT, Numbers, measured
 from contrail.adapters.text_forms import as_text, has_text, is_text
 from contrail.config.table_spec import TableSpec
+from contrail.faults import is_fault
 
 # Says for rows, all text, which of them go; None: none.
 Matches = Callable[[pa.Table], pa.ChunkedArray | None]
@@ -54,7 +55,9 @@ def erase_parquet(
         if not gone:
             return found[0], 0
         _write(stream, schema, np.concatenate(gone), out)
-    except (pa.ArrowException, OSError, ValueError):
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if is_fault(error):
+            raise
         out.seek(0)
         out.truncate()
         return found[0], 1

@@ -23,6 +23,7 @@ from contrail.config.file_names import compression_of, format_of
 from contrail.config.names import literal, quoted
 from contrail.config.table_spec import ColumnSpec, ColumnType
 from contrail.errors import DataError
+from contrail.faults import is_fault
 from contrail.methods.casting import cast_list, cast_sql
 
 # Share of a column's values that must have a form. The others go to quarantine.
@@ -328,6 +329,8 @@ def copy_as_utf8(path: Path, folder: Path) -> tuple[Path, str]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: it is no whole gzip file ({error})") from error
     except OSError as error:
+        if is_fault(error):
+            raise
         raise DataError(f"{path}: {error.strerror}") from error
     return target, encoding.removesuffix("-sig")
 

@@ -6,7 +6,6 @@ What the text means does not belong here.
 import codecs
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import IO
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow as pa
 from contrail.config.file_names import Compression
 from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
+from contrail.faults import is_fault
 
 MB, KB = 1 << 20, 1 << 10
 _GIVEN, _TAKEN = 64 * KB, MB
@@ -86,7 +86,9 @@ class Readable:
                 yield from self._to_the_last_byte()
             else:
                 yield from _parts(self._stream, self.compression)
-        except (EOFError, zlib.error, OSError):
+        except (EOFError, zlib.error, OSError) as error:
+            if is_fault(error):
+                raise
             self.whole = False
 
     def _to_the_last_byte(self) -> Iterator[bytes]:
@@ -97,11 +99,14 @@ class Readable:
             opened = _opened_zstd(self._stream)
             for low in range(0, done, _TAKEN):
                 opened.read(min(_TAKEN, done - low))
-            with suppress(OSError):
+            try:
                 while part := opened.read(taken):
                     done += len(part)
                     yield part
                 return
+            except OSError as error:
+                if is_fault(error):
+                    raise
         raise EOFError
 
 
@@ -136,6 +141,8 @@ def _unpacked_zstd(stream: IO[bytes]) -> Iterator[bytes]:
         try:
             part = opened.read(_TAKEN)
         except OSError as error:
+            if is_fault(error):
+                raise
             if "Truncated" in str(error):
                 raise EOFError from error
             raise StructureError("damaged_zstd", f"the zstd stream is damaged: {error}") from error

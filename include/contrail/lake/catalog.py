@@ -126,8 +126,6 @@ class Tables:
         except NoSuchTableError:
             return None
         except recovery.UNREADABLE as error:
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-                raise  # the machine's fault; the file may be whole
             raise DamagedError(
                 f"{self.namespace}.{name}: its metadata file is missing or damaged: {str(error).splitlines()[0][:300]}\n"
                 "Nothing was changed. Go back to the newest metadata that can be read, at most a few commits before:\n"

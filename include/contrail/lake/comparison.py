@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyiceberg.manifest import DataFile
 
 from contrail.config.settings import Settings
+from contrail.faults import is_fault
 from contrail.files import is_local
 from contrail.lake.data_files import day_of, digest_of
 from contrail.lake.datasets import Dataset
@@ -64,7 +65,9 @@ def same_files(
 
     try:
         return same_rows(settings, dataset, plain(schema), rows_of(old), rows_of(new))
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowInvalid) as error:
+        if is_fault(error):
+            raise
         return False
 
 

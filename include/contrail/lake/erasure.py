@@ -20,6 +20,7 @@ from upath import UPath
 from contrail import clock
 from contrail.config.names import literal
 from contrail.errors import CommitConflictError
+from contrail.faults import is_fault
 from contrail.lake import (
     archive,
     data_files,
@@ -185,7 +186,9 @@ def _is_torn(store: AbstractFileSystem, path: str) -> bool:
             pq.read_metadata(file)
     except FileNotFoundError:
         return False
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError) as error:
+        if is_fault(error):
+            raise
         return True
     return False
 

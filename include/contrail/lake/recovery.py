@@ -26,8 +26,9 @@ from contrail.lake import archive
 from contrail.lake.manifests import manifests
 from contrail.lake.moving import NAME
 
-# What PyIceberg raises for metadata that is missing or damaged.
-UNREADABLE = (OSError, ValueError, ValidationError)
+# What PyIceberg raises for metadata that is missing or damaged. Any other error of the system is a fault of the machine or of
+# the store, and the metadata may be whole.
+UNREADABLE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, ValidationError)
 _METADATA = re.compile(r"^(\d+)-.*\.metadata\.json$")
 
 
@@ -74,6 +75,9 @@ def recover(catalog: Catalog, of: CatalogSettings, namespace: str) -> Iterator[F
 
     Tables that it can load stay as they are. One whose archive cannot be read goes on without it, and an archive without
     the snapshots whose manifests are missing. Killed in between, the same call goes on.
+
+    Raises:
+        OSError: The machine or the store failed. Tables that were put back before stay so.
     """
     known = _known(catalog, namespace)
     folder = UPath(of.warehouse_uri) / namespace

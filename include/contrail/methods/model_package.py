@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError
 from contrail.config.model_spec import ScoreSpec
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
+from contrail.faults import is_fault
 from contrail.frozen import Frozen
 from contrail.methods.baselines import RateTable
 from contrail.methods.calibrator import Calibrator
@@ -136,6 +137,8 @@ class ModelPackage:
             names = [MODEL, CARD, REFERENCE, *([FINDINGS] if (folder / FINDINGS).exists() else [])]
             files = {name: (folder / name).read_bytes() for name in names}
         except OSError as error:
+            if is_fault(error):
+                raise
             raise DataError(f"model package {folder} has no {Path(str(error.filename)).name} to read") from error
         return cls.from_files(files, folder, digest)
 

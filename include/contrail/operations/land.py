@@ -24,6 +24,7 @@ from contrail.config.settings import Settings
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import TableSpec
 from contrail.errors import StructureError
+from contrail.faults import is_fault
 from contrail.files import written_whole
 from contrail.lake import forgotten
 from contrail.lake.forgotten import Marks
@@ -135,7 +136,9 @@ def _is_there(folder: LandingFolder, table: TableSpec, stem: str, made: Path) ->
         try:
             with folder.look(path, table.file_limits).open() as stream:
                 return same_rows(made, stream)
-        except (StructureError, pa.ArrowException, OSError):
+        except (StructureError, pa.ArrowException, OSError) as error:
+            if is_fault(error):
+                raise
             return False  # ingest says what is wrong with it
     return False
 

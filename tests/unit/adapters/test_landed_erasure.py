@@ -1,6 +1,7 @@
 """A landed file without some rows: all others keep values, lines and numbers, and a refused file stays refused."""
 
 import csv
+import errno
 import gzip
 import hashlib
 import io
@@ -19,6 +20,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contrail.adapters import parquet_erasure
 from contrail.adapters.landed_columns import Columns
 from contrail.adapters.landed_erasure import without
 from contrail.adapters.landed_rows import rows_of
@@ -191,3 +193,15 @@ def test_a_refused_parquet_file_loses_the_person() -> None:
 def test_nothing_stays_of_parquet_that_nobody_can_read() -> None:
     content = as_parquet([("me", "a"), ("you", "b")])
     assert erase(content[:-9], FORMS["parquet"][0])[:2] == (b"", 1)
+
+
+def test_nothing_is_lost_of_parquet_when_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"id": ["me", "you"], "text": ["a", "b"]}), out)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(parquet_erasure, "_write", full)
+    with pytest.raises(OSError, match="No space left"):
+        parquet_erasure.erase_parquet(out, table("reference.parquet"), mine, None, io.BytesIO())

@@ -1,6 +1,7 @@
 """The same rows in every format and dialect are the same landed rows; what is wrong is named with its place."""
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -17,7 +18,7 @@ from upath import UPath
 
 from contrail.adapters import csv_dialect
 from contrail.adapters.landed_files import LandedFile
-from contrail.adapters.landed_rows import digest_of, read_rows
+from contrail.adapters.landed_rows import digest_of, read_rows, rows_of
 from contrail.config.table_spec import TableSpec
 from contrail.errors import StructureError
 
@@ -271,3 +272,32 @@ def test_another_form_is_another_delivery() -> None:
     usual, other = table("{date}.csv"), table("{date}.csv", encoding="latin-1")
     assert digest_of(["abc"], usual) == "abc" != digest_of(["abc"], other)
     assert digest_of(["abc", "abc"], usual) != digest_of(["abc"], usual)
+
+
+class _Failing(io.BytesIO):
+    """A file that the disk does not give from one read on."""
+
+    left = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    ("content", "file"),
+    [(GOOD, "{date}.parquet"), (PACKED[".zst"](b"name,size,n\n" + b"a,1,2\n" * 9), "{date}.csv.zst")],
+)
+def test_a_disk_that_fails_is_no_fault_of_the_file(content: bytes, file: str) -> None:
+    failures = 0
+    for reads in range(50):
+        failing = _Failing(content)
+        failing.left = reads
+        try:
+            list(rows_of(failing, len(content), table(file)))
+        except OSError as error:
+            assert error.errno == errno.EIO
+            failures += 1
+    assert 2 <= failures < 50

@@ -1,5 +1,6 @@
 """Upkeep removes what no reader can reach, and nothing else."""
 
+import errno
 import os
 import threading
 import time
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io import InputFile
+from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.statistics import PartitionStatisticsFile, StatisticsFile
 from pyiceberg.table.update import SetPartitionStatisticsUpdate, SetStatisticsUpdate
 from tests.unit.lake.shop import DAY1, DAY2, DAY3, ITEMS, contents, provenance, rows
@@ -120,6 +123,24 @@ def test_nothing_goes_while_a_metadata_file_of_the_log_cannot_be_read(busy: Lake
     log = busy.table("items").metadata.metadata_log
     Path(log[-1].metadata_file.removeprefix("file://")).write_text("{")
     with pytest.raises(DamagedError, match=r"metadata.json cannot be read .* Nothing was removed"):
+        clean(busy, HOUR)
+    assert before <= files(busy)
+
+
+def test_nothing_goes_when_the_machine_does_not_give_metadata(busy: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer's commit may be in it: what it refers to would seem to be nobody's."""
+    before = files(busy)
+    place = Path(busy.table("items").metadata_location.removeprefix("file://"))
+    place.with_name("00099-other.metadata.json").write_bytes(place.read_bytes())
+    own = FromInputFile.table_metadata
+
+    def fails(file: InputFile) -> Any:
+        if "00099" in file.location:
+            raise OSError(errno.EIO, "Input/output error")
+        return own(file)
+
+    monkeypatch.setattr(FromInputFile, "table_metadata", fails)
+    with pytest.raises(OSError, match="Input/output error"):
         clean(busy, HOUR)
     assert before <= files(busy)
 

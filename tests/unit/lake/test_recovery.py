@@ -1,5 +1,6 @@
 """A catalog that lacks tables whose files are there is refused, and made again from them."""
 
+import errno
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import requests
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.serializers import FromInputFile
 from tests.unit.lake.shop import DAY1, DAY2, ITEMS, LOOKUP, contents, provenance, rows
 
 from contrail.config.settings import settings
@@ -98,6 +101,25 @@ def test_damaged_metadata_falls_back_to_the_newest_that_can_be_read(filled: Lake
     (found,) = recover()
     assert (found.name, found.unreadable) == ("items", (newest.name,))
     assert contents(Lake(settings(), "shop")) == [(DAY1, "red", 3)]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), TimeoutError(), requests.ConnectionError(), PermissionError()]
+)
+@pytest.mark.parametrize("lose", [lambda _: None, _delete])
+def test_metadata_that_the_machine_or_the_store_does_not_give_is_not_damaged(
+    filled: Lake, home: Path, error: Exception, lose: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(catalog_file(home))
+
+    def fails(_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(FromInputFile, "table_metadata", fails)
+        recover()
+    recover()
+    assert contents(Lake(settings(), "shop")) == [(DAY1, "red", 3), (DAY2, "blue", 3)], "the newest is the newest still"
 
 
 def test_a_new_project_and_an_unfinished_first_table_are_no_lost_catalog(lake: Lake, home: Path) -> None:

@@ -26,6 +26,7 @@ from contrail.config.file_names import REFERENCE
 from contrail.config.personal import SHOW_ROWS, without_quotes
 from contrail.config.table_spec import TableSpec
 from contrail.errors import DamagedError, StructureError
+from contrail.faults import is_fault
 from contrail.files import written_whole
 from contrail.lake.datasets import PARTITION
 from contrail.lake.forgotten import Marks
@@ -194,7 +195,9 @@ class Delivery:
             return error
         if isinstance(error, MemoryError):
             return StructureError("too_large", "there is not enough memory to read it; split it")
-        # What a service did is no fault of the file: the run may pass later.
+        # What the machine or a service did is no fault of the file: the run may pass later.
+        if is_fault(error):
+            raise error
         if ours := as_ours(error):
             raise ours from error
         return StructureError("unreadable", f"{type(error).__name__}: {str(error)[:200]}")
@@ -274,14 +277,18 @@ def published_hashes(run: StageRun[Options], table: str, partitions: Partitions 
         return {}
     try:
         return _hashes(run, name, partitions)
-    except _UNREADABLE:
+    except _UNREADABLE as error:
+        if is_fault(error):
+            raise
         if partitions is None:
             return {None: None}
     found: dict[date | None, str | None] = {}
     for day in partitions:
         try:
             found |= _hashes(run, name, Partitions(day, day))
-        except _UNREADABLE:
+        except _UNREADABLE as error:
+            if is_fault(error):
+                raise
             found[day] = None
     return found
 
