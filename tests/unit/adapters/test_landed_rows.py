@@ -289,6 +289,7 @@ class _Failing(io.BytesIO):
 @pytest.mark.parametrize(
     ("content", "file"),
     [(GOOD, "{date}.parquet"), (PACKED[".zst"](b"name,size,n\n" + b"a,1,2\n" * 9), "{date}.csv.zst")],
+    ids=["parquet", "zst"],
 )
 def test_a_disk_that_fails_is_no_fault_of_the_file(content: bytes, file: str) -> None:
     failures = 0

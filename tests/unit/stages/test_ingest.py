@@ -1,5 +1,6 @@
 """Ingest: what it takes, what it leaves alone, what it refuses, and what readers see meanwhile."""
 
+import errno
 import gzip
 import os
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.landed import landed_path, lines_of, set_field, write_lines
 
 from contrail.adapters.landed_files import LandedFile
 from contrail.config.table_spec import TableSpec
-from contrail.errors import FileRefusedError
+from contrail.errors import EngineError, FileRefusedError
 from contrail.partitions import Partitions
 from contrail.stages import ingest
 from contrail.stages.ingestion import files
@@ -270,6 +271,16 @@ def test_an_error_while_one_file_is_read_is_its_refusal(
     with pytest.raises(FileRefusedError, match="a copy is kept"):
         landed.run("ingest", DAY, NEXT)
     assert refused(landed) == [(DAY, "parcels", rule)] and len(weights(landed, NEXT)) == 60
+
+
+def test_a_machine_without_room_refuses_no_file(landed: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Iterator[pa.RecordBatch]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "read_rows", full)
+    with pytest.raises(EngineError, match="no room is left"):
+        landed.run("ingest", DAY)
+    assert refused(landed) == []
 
 
 @pytest.mark.parametrize("table", ["parcels", "depots"])

@@ -3,6 +3,7 @@
 Which partitions a run takes, and how they are published, does not belong here.
 """
 
+import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -195,8 +196,9 @@ class Delivery:
             return error
         if isinstance(error, MemoryError):
             return StructureError("too_large", "there is not enough memory to read it; split it")
-        # What the machine or a service did is no fault of the file: the run may pass later.
-        if is_fault(error):
+        # What the machine or a service did is no fault of the file: the run may pass later. A part of a disk that cannot be
+        # read may be of this file alone, and other days go on.
+        if is_fault(error) and getattr(error, "errno", None) != errno.EIO:
             raise error
         if ours := as_ours(error):
             raise ours from error
