@@ -89,6 +89,10 @@ def _through_files(folder: Path) -> dict[str, str]:
         "SAIL_CLUSTER__WORKER_INITIAL_COUNT": "1",
         "SAIL_CLUSTER__WORKER_MAX_COUNT": "1",
         "SAIL_CLUSTER__WORKER_TASK_SLOTS": str(_TASKS),
+        # The worker is a part of this process: it is never lost alone. On a busy machine its heartbeats may be late, and a
+        # query then ends with "task failed for lost worker".
+        "SAIL_CLUSTER__WORKER_HEARTBEAT_TIMEOUT_SECS": str(_SAIL_IDLE_SECONDS),
+        "SAIL_CLUSTER__WORKER_MAX_IDLE_TIME_SECS": str(_SAIL_IDLE_SECONDS),
         "SAIL_CLUSTER__SHUFFLE_BACKEND__TYPE": "storage",
         "SAIL_CLUSTER__SHUFFLE_BACKEND__STORAGE__PATH": Path(exchanged).as_uri(),
         "SAIL_CLUSTER__SHUFFLE_BACKEND__STORAGE__COMPRESSION": "lz4",

@@ -20,6 +20,7 @@ from contrail.adapters.engine import column as named
 from contrail.adapters.engine import forget_kept, out_of_memory, read_files, session_of
 from contrail.adapters.executors import has_executors
 from contrail.adapters.final_files import write_final
+from contrail.adapters.stalled import awaited
 from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, SpecError
 from contrail.lake import datasets
@@ -217,7 +218,8 @@ def _read(run: StageRun[Options], table: str, snapshot: int | None, earlier: Map
     # Gather the files once. The embedded engine keeps nothing, and reads a table for each grain. Reading 365 small files
     # each time costs 7 of 19 seconds of CPU of a year.
     gathered = _folder(run, f"inputs/{table}")
-    rows.write.mode("overwrite").parquet(gathered)
+    with awaited(run.settings):
+        rows.write.mode("overwrite").parquet(gathered)
     # Of no rows at all an engine may write no file, which would then say nothing of the columns.
     return session.read.schema(columns).parquet(gathered)
 
@@ -285,7 +287,8 @@ def _write(run: StageRun[Options], built: "DataFrame", window: FeatureWindow, ta
         if has_executors(run.settings.engine):
             write_final(rows, run.lake.field_ids(dataset), dataset.order, folder)
         else:
-            rows.write.mode("overwrite").parquet(folder)
+            with awaited(run.settings):
+                rows.write.mode("overwrite").parquet(folder)
     except PySparkException as error:
         if memory := out_of_memory(error, run.settings):
             raise memory from error
