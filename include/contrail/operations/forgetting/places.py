@@ -19,7 +19,7 @@ from upath import UPath
 from contrail import clock
 from contrail.adapters import data_versions
 from contrail.adapters.landed_parquet import MARK
-from contrail.files import becomes, digest, remove_folder, write_whole, written_whole
+from contrail.files import becomes, digest, is_unfinished, remove_folder, write_whole, written_whole
 from contrail.lake import erasure, orphans
 from contrail.lake.forgotten import FORGOTTEN, MARKS
 from contrail.operations.forgetting import texts
@@ -98,6 +98,17 @@ def _training_sets(search: Search, remove: bool) -> Iterator[Count]:
             if remove:
                 _rewrite_parquet(search, Path(str(path)))
             yield Count(f"training_sets/{path.parent.name}", ROWS, found)
+    yield from _unfinished_sets(search, folder, remove)
+
+
+def _unfinished_sets(search: Search, folder: UPath, remove: bool) -> Iterator[Count]:
+    """Sets that a killed training has begun to write. Without its end nobody can read one, and it may have rows of anybody."""
+    found = [path for path in sorted(folder.rglob("*"), key=str) if is_unfinished(path.name)] if folder.exists() else []
+    over = [path for path in found if _is_over(search, path)]
+    for path in over if remove else ():
+        path.unlink(missing_ok=True)
+    if found:
+        yield Count("unfinished training sets", FILES, len(found), left=len(found) - len(over))
 
 
 def _count_parquet(search: Search, path: UPath) -> int:
