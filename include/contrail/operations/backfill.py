@@ -8,7 +8,7 @@ request continues it. What is left to do comes from the lake before each stage, 
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -65,7 +65,7 @@ class Backfills:
         """
         results = []
         for stage in plan.stages:
-            now = self.plan(replace(plan.request, stages=(stage.stage,), model=plan.model or plan.request.model))
+            now = self.plan(plan.request.of(stage.stage, plan.model))
             for number, job in enumerate(now.stages[0].jobs, start=1):
                 progress(f"{stage.stage} {job}, job {number} of {len(now.stages[0].jobs)}")
                 results.append(self._run_job(stage.stage, job, now, record, progress))

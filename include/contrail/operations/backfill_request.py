@@ -4,7 +4,7 @@ The planner finds what the partitions hold already.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import get_args
 
@@ -15,6 +15,7 @@ from contrail.stages import RANGE_STAGES, Commits
 
 # The stages that make a table, a partition at a time.
 TABLES = {"features": "features", "score": "predictions"}
+_WITH_MODEL = frozenset({"score", "drift"})
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Request:
     commit a partition.
 
     Raises:
-        SpecError: for a stage that does not work on a range, for an unknown way to commit, or for ``chunk_days`` with
-            ``whole``.
+        SpecError: for a stage that does not work on a range, for an unknown way to commit, for a model that no stage
+            takes, or for ``chunk_days`` with ``whole``.
     """
 
     partitions: Partitions
@@ -41,12 +42,21 @@ class Request:
             raise SpecError(f"--stages {','.join(unknown)}: no such stages of a range; use {', '.join(RANGE_STAGES)}")
         if not self.stages:
             raise SpecError(f"--stages is empty: name one or more of {', '.join(RANGE_STAGES)}")
+        if self.model != CHAMPION and not _WITH_MODEL & set(self.stages):
+            raise SpecError(
+                f"--model {self.model}: {', '.join(self.stages)} of --stages takes no model; one is for "
+                f"{' and '.join(sorted(_WITH_MODEL))}"
+            )
         if self.commits not in get_args(Commits):
             raise SpecError(f"--commits {self.commits}: use one of {', '.join(get_args(Commits))}")
         if self.chunk_days is not None and self.commits == "whole":
             raise SpecError("--chunk-days needs --commits chunk or partition: whole is one job and one commit")
         if self.chunk_days is not None and self.chunk_days < 1:
             raise SpecError(f"--chunk-days {self.chunk_days}: a chunk has at least one partition")
+
+    def of(self, stage: str, model: str) -> "Request":
+        """The request for one of its stages; ``model`` is the pinned one."""
+        return replace(self, stages=(stage,), model=(model or self.model) if stage in _WITH_MODEL else CHAMPION)
 
     def jobs(self, days: Iterable[date], chunk_days: int) -> list[Partitions]:
         """The fewest jobs that cover these days; ``chunk_days`` is the environment's, for a request without its own."""

@@ -36,6 +36,10 @@ def test_the_environment_says_how_large_a_chunk_is_when_nobody_else_does():
     [
         ({"stages": ("features", "train")}, "--stages train: no such stages of a range; use ingest, validate,"),
         ({"stages": ()}, "--stages is empty"),
+        (
+            {"stages": ("features", "ingest"), "model": "2"},
+            "--model 2: features, ingest of --stages takes no model; one is ",
+        ),
         ({"commits": "daily"}, "--commits daily: use one of whole, chunk, partition"),
         ({"chunk_days": 5}, "--chunk-days needs --commits chunk or partition"),
         ({"chunk_days": 0, "commits": "chunk"}, "at least one partition"),
@@ -44,3 +48,8 @@ def test_the_environment_says_how_large_a_chunk_is_when_nobody_else_does():
 def test_a_request_that_means_nothing_is_refused(asked, words):
     with pytest.raises(SpecError, match=words):
         Request(DAYS, **asked)
+
+
+def test_a_part_has_the_pinned_model_where_it_takes_one():
+    request = Request(DAYS, ("features", "score"), "latest")
+    assert [request.of(stage, "7").model for stage in request.stages] == ["champion", "7"]
