@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contrail.cli import printing
@@ -212,6 +213,8 @@ def print_plan(plan: "Plan", console: Console) -> None:
             say(f"  scored for this plan: {', '.join(rows.sample.days)}: {sentence(name, rows.sample)}", console)
         elif name == "predictions" and "features" in shown.expected_difference:
             say("  the shift of scores is not known before their features are built", console)
+    for each in shown.lost:
+        say(f"[yellow]![/] {escape(each)}\nDays that only these snapshots know are made again.", console)
     minutes = shown.estimated_minutes
     taken = "not known yet" if minutes is None else f"about {minutes} minutes"
     say(f"commits: {shown.publish}; time: {taken}; cost: {shown.cost}", console)

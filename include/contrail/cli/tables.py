@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from contrail.cli import printing
 from contrail.cli.help import TABLES, command
@@ -123,23 +123,25 @@ def history(
     if as_json:
         print_json([entry.as_dict() for entry in entries])
         return
-    columns = ("snapshot", "committed at (UTC)", "stage", "partitions", "rows", "by", "run", "code", "inputs")
-    shown = Table(*columns, header_style="bold")
+    columns = ("committed at (UTC)", "stage", "partitions", "rows", "run", "code", "inputs")
+    whole = Column("snapshot", no_wrap=True, overflow="fold")  # rollback takes the whole number
+    shown = Table(whole, *columns, header_style="bold")
     for entry in entries[:limit]:
         mark, made = "\n← current" if entry.current else "", entry.provenance
-        mark += f"\n{escape(entry.rollback)}" if entry.rollback else ""
         shown.add_row(
             f"{entry.snapshot}{mark}",
-            entry.committed_at[:19],
-            made.stage,
+            entry.committed_at[:16].replace("T", " "),
+            f"{made.stage}\nby {escape(made.person)}" if made.person else made.stage,
             entry.commit.words,
             str(entry.rows),
-            escape(made.person),
             made.run_id,
             made.code_revision[:8],
             ", ".join(f"{name}@{snapshot}" for name, snapshot in made.inputs.items()),
         )
     printing.out.print(shown)
+    for entry in entries[:limit]:
+        if entry.rollback:
+            say(f"{entry.snapshot}: {escape(entry.rollback)}")
 
 
 @command(app, "rollback", TABLES)

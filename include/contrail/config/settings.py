@@ -36,12 +36,8 @@ _LIBRARY_DEFAULTS = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "RUST_LOG": "error",  # the embedded engine logs every session
 }
-
-
 _SANDBOX = "CONTRAIL_SANDBOX"
 PERSON_VARIABLE = "CONTRAIL_PERSON"  # who has started the work, as an orchestrator knows them
-
-
 # Letters of any language are fine. Each of the others was misread by a library: # ? % by Iceberg's URIs, {} * [] by
 # file patterns, quotes and $ by configuration files.
 _NOT_IN_HOMES = re.compile(r"[^\w /.+=@~,-]|[\n\r\t\f\v]")

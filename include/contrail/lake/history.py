@@ -68,17 +68,23 @@ class HistoryEntry:
         }
 
 
-def entries(tables: Tables, name: str) -> list[HistoryEntry]:
+def entries(tables: Tables, name: str, lost: Callable[[DamagedError], object] | None = None) -> list[HistoryEntry]:
     """List the snapshots of a table, newest first.
+
+    Args:
+        tables: Has the table.
+        name: The table.
+        lost: Is told of a damaged archive, and the list ends before it. Without this it is an error.
 
     Raises:
         MissingInputError: if the table does not exist.
     """
     table = tables.table(name)
     current = table.current_snapshot()
+    kept = _archive(table, lost)
     back = {one.snapshot: one.words for one in rollbacks.of(table)}
     tags: dict[int, list[str]] = {}
-    for tag, snapshot_id in snapshots.tags(table).items():
+    for tag, snapshot_id in snapshots.tags(table, kept).items():
         tags.setdefault(snapshot_id, []).append(tag)
     return [
         HistoryEntry(
@@ -89,8 +95,18 @@ def entries(tables: Tables, name: str) -> list[HistoryEntry]:
             tags=tuple(tags.get(snapshot.snapshot_id, ())),
             rollback=back.get(snapshot.snapshot_id, ""),
         )
-        for snapshot in reversed(snapshots.in_order(table))
+        for snapshot in reversed(snapshots.in_order(table, kept))
     ]
+
+
+def _archive(table: "Table", lost: Callable[[DamagedError], object] | None) -> archive.Archive:
+    try:
+        return archive.of(table)
+    except DamagedError as error:
+        if lost is None:
+            raise
+        lost(error)
+        return archive.Archive()
 
 
 def makers(tables: Tables, name: str, snapshot_id: int, days: Iterable[date]) -> dict[date, HistoryEntry]:

@@ -132,9 +132,9 @@ class Lake(Tables):
 
     # ---- history ----
 
-    def history(self, name: str) -> list[HistoryEntry]:
+    def history(self, name: str, lost: Callable[[DamagedError], object] | None = None) -> list[HistoryEntry]:
         """List the snapshots of a table, newest first; see ``history.entries``."""
-        return history.entries(self, name)
+        return history.entries(self, name, lost)
 
     def lineage(self, name: str, lost: Callable[[DamagedError], object] | None = None) -> Lineage:
         """Return the commits that make up a table's current state; see ``history.lineage``."""

@@ -12,6 +12,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from contrail.errors import DamagedError
 from contrail.lake import archive
+from contrail.lake.archive import Archive
 
 
 def find(table: Table, snapshot_id: int) -> Snapshot | None:
@@ -37,9 +38,12 @@ def landed(table: Table, tried: Collection[int]) -> int | None:
     return None
 
 
-def in_order(table: Table) -> list[Snapshot]:
-    """List the snapshots in the order of their commits. Their clocks may have jumped, or be of different machines."""
-    found = (*(Snapshot(**one) for one in archive.of(table).snapshots), *table.snapshots())
+def in_order(table: Table, kept: Archive | None = None) -> list[Snapshot]:
+    """List the snapshots in the order of their commits. Their clocks may have jumped, or be of different machines.
+
+    ``kept`` is taken for the table's archive.
+    """
+    found = (*(Snapshot(**one) for one in (kept or archive.of(table)).snapshots), *table.snapshots())
     return sorted(found, key=lambda snapshot: snapshot.sequence_number or 0)
 
 
@@ -59,7 +63,7 @@ def at(table: Table, moment: int) -> Snapshot | None:
     return next((find(table, snapshot) for when, snapshot in reversed(log) if when <= moment), None)
 
 
-def tags(table: Table) -> dict[str, int]:
-    """Return the name and the id of each snapshot that has a name."""
+def tags(table: Table, kept: Archive | None = None) -> dict[str, int]:
+    """Return the name and the id of each snapshot that has a name. ``kept`` is taken for the table's archive."""
     own = {name: ref.snapshot_id for name, ref in table.refs().items() if name != MAIN_BRANCH}
-    return {**archive.of(table).tags, **own}
+    return {**(kept or archive.of(table)).tags, **own}

@@ -97,7 +97,7 @@ class Plan:
     """A backfill before it runs.
 
     ``model`` is pinned: a version or ``as-of``, and empty when no stage needs one. ``cost`` estimates what its DAG will
-    pay for remote stages, from their history.
+    pay for remote stages, from their history. ``lost`` says what is wrong with the older history of tables.
     """
 
     pipeline: str
@@ -106,6 +106,7 @@ class Plan:
     models: list[tuple[Partitions, str]]
     stages: list[StagePlan]
     cost: str = HERE
+    lost: tuple[str, ...] = ()
 
     @property
     def nothing_to_do(self) -> bool:
@@ -146,6 +147,7 @@ class Plan:
             expected_difference=self.expected,
             estimated_minutes=None if seconds is None else round(seconds / 60, 2),
             cost=self.cost,
+            lost=self.lost,
         )
 
 

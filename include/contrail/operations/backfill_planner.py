@@ -38,7 +38,7 @@ _SAMPLED_DAYS = 3
 
 
 def make_plan(pipeline: Pipeline, settings: Settings, lake: Lake, request: Request) -> Plan:
-    """Plan a backfill from what the lake holds now.
+    """Plan a backfill from what the lake holds now. Days whose older history is lost are made again.
 
     Raises:
         MissingInputError: when an input of a stage is missing and no stage of the backfill makes it.
@@ -49,7 +49,7 @@ def make_plan(pipeline: Pipeline, settings: Settings, lake: Lake, request: Reque
     versions = [(days, model.version) for days, model in found.models]
     pinned = AS_OF if request.model == AS_OF else (versions[0][1] if versions else "")
     paid = cost(settings, pipeline.name, {stage.stage: stage.jobs for stage in stages})
-    return Plan(pipeline.name, request, pinned if versions else "", versions, stages, paid)
+    return Plan(pipeline.name, request, pinned if versions else "", versions, stages, paid, tuple(found.lost))
 
 
 class _Planner:
@@ -58,7 +58,8 @@ class _Planner:
     def __init__(self, pipeline: Pipeline, settings: Settings, lake: Lake, request: Request) -> None:
         self.pipeline, self.spec = pipeline, pipeline.spec
         self.settings, self.lake, self.request = settings, lake, request
-        self.staleness = Staleness(pipeline, lake)
+        self.lost: dict[str, None] = {}  # in their order
+        self.staleness = Staleness(pipeline, lake, lambda error: self.lost.update({str(error): None}))
         self._features_done: set[date] = set()
         # Tables whose columns the stage will change first. Until then they cannot be read by the spec's names.
         self._pending: list[str] = []

@@ -58,7 +58,10 @@ class ExpectedChange(Frozen):
 
 
 class PlanSummary(Frozen):
-    """A plan. ``model`` is pinned: a version, or ``as-of``; empty when no stage needs one."""
+    """A plan. ``model`` is pinned: a version, or ``as-of``; empty when no stage needs one.
+
+    ``lost`` says what is wrong with the older history of tables. Days that only it knows are made again.
+    """
 
     pipeline: str
     partitions: str
@@ -71,6 +74,7 @@ class PlanSummary(Frozen):
     expected_difference: Mapping[str, ExpectedChange]
     estimated_minutes: float | None
     cost: str
+    lost: tuple[str, ...] = Field(default=(), exclude_if=lambda words: not words)
 
 
 class BackfillResult(Frozen):

@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
 from contrail.config.closed_days import newest_closed
 from contrail.config.pipeline import Pipeline
+from contrail.errors import DamagedError
 from contrail.frozen import Frozen
 from contrail.lake.lake import Lake
 from contrail.lake.lineage import Commit
@@ -74,7 +76,8 @@ class Board(Frozen):
 
     ``first`` and ``last`` bound all days that are known; ``days`` are those asked for. ``concerns`` have refusals first,
     and then the newest.
-    ``commands`` mend what is stale and go on with the chain.
+    ``commands`` mend what is stale and go on with the chain. ``lost`` says what is wrong with the older history of tables: what
+    only it knows is unknown.
     """
 
     pipeline: str
@@ -86,6 +89,7 @@ class Board(Frozen):
     champions: tuple[Reign, ...]
     concerns: tuple[Concern, ...]
     commands: tuple[str, ...]
+    lost: tuple[str, ...] = ()
 
 
 def table_of(pipeline: Pipeline, stage: str) -> str:
@@ -134,6 +138,7 @@ def board(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = 
         champions=tuple(Reign(version=move.version_after, since=move.effective_from) for move in moves),
         concerns=tuple(sorted(_concerns(days), key=lambda one: (one.state == REFUSED, one.days[-1]), reverse=True)),
         commands=tuple(filter(None, todo)),
+        lost=tuple(dict.fromkeys(standings.lost)),
     )
 
 
@@ -169,11 +174,18 @@ def _cell(
         state=status.stages[stage],
         why=refused if status.stages[stage] == REFUSED else status.why.get(stage, ""),
         rows=published.rows if published else None,
-        at=published.updated_at if published else None,
+        at=_changed_at(published) if published else None,
         run=made.run_id if made else "",
         model=made.extra.get("model_version", "") if made else "",
         seconds=float(made.extra["seconds"]) if made and "seconds" in made.extra else None,
     )
+
+
+def _changed_at(published: PartitionState) -> datetime | None:
+    """When a partition last changed; None where that is older than the kept history, or the history is lost."""
+    with suppress(DamagedError):
+        return published.updated_at
+    return None
 
 
 def _concerns(days: Sequence[Day]) -> Iterator[Concern]:

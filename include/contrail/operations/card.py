@@ -77,7 +77,8 @@ def card(lake: Lake, pipeline: Pipeline, day: date, stage: str) -> Card:
     if [one.day for one in found.days] != [day]:
         raise SpecError(f"{pipeline.name} has no partition {day}. It has {found.first} to {found.last}.")
     cell = found.days[0].cells[STAGES.index(stage)]
-    maker = lake.lineage(table_of(pipeline, stage)).maker(day)
+    # The board says what is wrong with a table's older history.
+    maker = lake.lineage(table_of(pipeline, stage), lost=lambda _: None).maker(day)
     return Card(
         pipeline=pipeline.name,
         day=day,

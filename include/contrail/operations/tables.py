@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 
 from contrail.config.pipeline import Pipeline
 from contrail.config.table_spec import ColumnSpec
-from contrail.errors import SpecError
+from contrail.errors import DamagedError, SpecError
 from contrail.frozen import Frozen
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.history import HistoryEntry
@@ -67,12 +67,16 @@ class Snapshot(Frozen):
 
 
 class TableDetails(Frozen):
-    """A table with its columns and its newest snapshots. ``snapshots_kept`` counts all that the lake still has."""
+    """A table with its columns and its newest snapshots. ``snapshots_kept`` counts all that the lake still has.
+
+    ``lost`` says what is wrong with the file of earlier ones, and is empty where nothing is.
+    """
 
     table: TableLine
     columns: tuple[TableColumn, ...]
     snapshots: tuple[Snapshot, ...]
     snapshots_kept: int
+    lost: str = ""
 
 
 def tables(lake: Lake, pipeline: Pipeline) -> tuple[TableLine, ...]:
@@ -91,12 +95,14 @@ def table(lake: Lake, pipeline: Pipeline, name: str) -> TableDetails:
     if name not in known:
         raise SpecError(f"no table '{name}'. Tables: {', '.join(known)}")
     existing = set(lake.table_names())
-    entries = lake.history(name) if name in existing else []
+    lost: list[DamagedError] = []
+    entries = lake.history(name, lost.append) if name in existing else []
     return TableDetails(
         table=_line(lake, pipeline, known[name], existing),
         columns=tuple(_column(known[name], column, spec) for column, spec in known[name].columns.items()),
         snapshots=tuple(_snapshot(entry) for entry in entries[:_SNAPSHOTS]),
         snapshots_kept=len(entries),
+        lost="".join(map(str, lost)),
     )
 
 

@@ -14,12 +14,13 @@ from tests.toy_tables import (
 from contrail.adapters import registry
 from contrail.config.settings import settings
 from contrail.config.targets import DispatchSettings
-from contrail.errors import MissingInputError
+from contrail.errors import DamagedError, MissingInputError
 from contrail.lake import datasets, readers
 from contrail.lake.lineage import Commit, Lineage, commit_of
 from contrail.lake.provenance import PARTITIONS, Provenance
 from contrail.operations import backfill_planner
 from contrail.operations.backfill_estimate import HERE, estimate
+from contrail.operations.backfill_plan import REPLACE
 from contrail.operations.backfill_planner import make_plan
 from contrail.operations.backfill_request import Request
 from contrail.operations.difference import difference
@@ -324,3 +325,22 @@ def test_every_day_of_the_range_is_in_the_plan(ready):
     ready.run("score", "2024-02-12")
     days = [one.day for one in plan(ready).stages[0].partitions]
     assert days == [DAYS.start + timedelta(days=i) for i in range(5)]
+
+
+def test_days_whose_history_is_lost_are_made_again_and_the_plan_says_why(ready, monkeypatch):
+    score_all(ready)
+    own = ready.lake.lineage
+
+    def lineage(name, lost=None):
+        if name != "predictions":
+            return own(name, lost)
+        if lost is None:
+            raise DamagedError("the file is missing")
+        lost(DamagedError("the file is missing"))
+        return Lineage(())
+
+    monkeypatch.setattr(ready.lake, "lineage", lineage)
+    found = plan(ready)
+    assert found.lost == found.summary().lost == ("the file is missing",)
+    assert {one.action for one in found.stages[0].partitions} == {REPLACE}
+    assert plan(ready, ("features",)).summary().as_dict().get("lost") is None

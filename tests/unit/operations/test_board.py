@@ -1,18 +1,21 @@
 """The board of a pipeline: the cells with what made them, and the reasons for which days need a look."""
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from tests.conftest import Prepare, Toy
-from tests.landed import landed_path
+from tests.landed import landed_path, set_field
 
 from contrail.errors import SpecError
+from contrail.lake import archive, upkeep
 from contrail.lake.lake import Lake
 from contrail.operations.board import board
 from contrail.operations.card import card
 from contrail.operations.prediction_days import prediction_days
 from contrail.operations.prediction_segments import groups
 from contrail.operations.status import STAGES, partition_status
+from contrail.operations.tables import table
 from contrail.partitions import Partitions
 
 LAST = date(2024, 1, 12)
@@ -75,3 +78,24 @@ def test_without_predictions_there_is_nothing_to_draw(filled: Toy) -> None:
     assert (found.scored, found.measured, found.drift, found.marks, found.first) == ((), (), (), (), None)
     with pytest.raises(SpecError, match=r"no segment 'weight'\. Segments: depot"):
         groups(filled.lake, filled.pipeline, "weight", Partitions(LAST, LAST))
+
+
+def test_older_history_that_is_lost_is_told_and_hides_nothing_else(
+    filled: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LISTED", 1)
+    for weight in ("7", "8", "9"):
+        set_field(filled, "parcels", "2024-01-05", 4, "weight", weight)
+        filled.run("ingest", "2024-01-05")
+    lake = Lake(filled.settings, "toy")
+    place = archive.place_in(lake.table("raw_parcels").metadata)
+    assert place is not None
+    Path(place.removeprefix("file://")).unlink()
+    archive._read.cache_clear()
+    found = board(lake, filled.pipeline, LAST, 12)
+    (lost,) = found.lost
+    assert "raw_parcels: the file of its earlier snapshots is missing or damaged" in lost
+    assert "contrail recover -p toy" in lost
+    assert card(lake, filled.pipeline, date(2024, 1, 1), "ingest").cell.rows == 60
+    details = table(lake, filled.pipeline, "raw_parcels")
+    assert (details.lost, details.snapshots_kept) == (lost, 1)

@@ -64,7 +64,7 @@ class View {
       chosen: (first, last) => this.planner.open(first, last, this.wanted(first, last)),
       selects: page.pipeline.may_backfill,
     });
-    fill(this.place, this.head(), this.concerns(), this.grid.element, legend(board), this.planner.element, this.next());
+    fill(this.place, this.head(), (board.lost ?? []).map((one) => h("p", { class: "trouble" }, one)), this.concerns(), this.grid.element, legend(board), this.planner.element, this.next());
     this.grid.toEnd();
     if (query.day) this.grid.point(query.day, query.until ?? query.day);
     performance.measure("contrail-board", { start: began, end: performance.now() });

@@ -68,7 +68,7 @@ async function details(place, page, name) {
     ),
     h("section", {}, h("h3", {}, "Columns"), columns(found)),
     h("section", {}, h("h3", {}, "To read it"), command(`contrail query "SELECT * FROM ${one.name} LIMIT 20" -p ${page.pipeline.name}`)),
-    found.snapshots.length > 0 && h("section", {}, h("h3", {}, "Snapshots"), snapshots(found)),
+    found.snapshots.length > 0 && h("section", {}, h("h3", {}, "Snapshots"), found.lost && h("p", { class: "trouble" }, found.lost), snapshots(found)),
   );
 }
 
