@@ -23,7 +23,7 @@ class Rollback(NamedTuple):
     @property
     def words(self) -> str:
         """What a person reads of it."""
-        return f"back from {self.before} by {self.person} at {self.at}"
+        return f"back from {self.before} by {self.person} at {self.at[:16].replace('T', ' ')} UTC"
 
 
 def of(table: Table) -> list[Rollback]:

@@ -8,10 +8,12 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from contrail.adapters.machine_errors import as_ours
 from contrail.errors import ContrailError, SpecError
 from contrail_airflow.page import board, data, documentation, models, one, predictions, replay, shell
 from contrail_airflow.page.access import RIGHTS
@@ -34,6 +36,8 @@ def make_app() -> Any:
         app.include_router(view.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(ContrailError, _told)
+    for kind in (OSError, DBAPIError):
+        app.add_exception_handler(kind, _of_the_machine)
     app.add_exception_handler(HTTPException, _to_login)  # type: ignore[arg-type]
     return Guard(app)
 
@@ -48,6 +52,13 @@ def check_rights(router: APIRouter) -> None:
 async def _told(_: Request, error: Exception) -> JSONResponse:
     status = 503 if getattr(error, "retryable", False) else 400 if isinstance(error, SpecError) else 409
     return JSONResponse({"detail": str(error)}, status)
+
+
+async def _of_the_machine(request: Request, error: Exception) -> JSONResponse:
+    """Say what the machine, or a database, failed at. An error of theirs that is not known stays one of the server."""
+    if found := as_ours(error):
+        return await _told(request, found)
+    raise error
 
 
 async def _to_login(request: Request, error: HTTPException) -> Response:

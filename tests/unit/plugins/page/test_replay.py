@@ -1,11 +1,15 @@
 """Mended rows through the page: taken away as CSV, given back, and what they would change."""
 
 import csv
+import errno
 import io
 
+import pytest
 from tests.conftest import Toy
 from tests.unit.plugins.page.conftest import EVIL, Visit
 from tests.unit.plugins.page.test_access import OURS
+
+from contrail.operations.replay import Replay
 
 ASKED = {"table": "parcels", "rule": "known_depot"}
 
@@ -37,3 +41,16 @@ def test_what_is_wrong_is_said_with_its_place(visit: Visit, toy_spoilt: Toy) -> 
     answer = visit("engineer").post("api/toy/replay/plan", json=elsewhere, headers=OURS)
     assert (answer.status_code, "root:" in answer.text) == (400, False)
     assert visit("engineer").post("api/toy/replay/plan", json={**asked, "reason": ""}, headers=OURS).status_code == 422
+
+
+def test_a_fault_of_the_machine_is_told_in_words(
+    visit: Visit, toy_spoilt: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Replay) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/rows.csv")
+
+    monkeypatch.setattr(Replay, "plan", full)
+    asked = {"table": "parcels", "reason": "why", "sql": "SELECT 1"}
+    answer = visit("engineer").post("api/toy/replay/plan", json=asked, headers=OURS)
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith("/data/rows.csv: no room is left")
