@@ -67,3 +67,9 @@ def test_a_stage_whose_snapshot_went_with_a_persons_rows_reads_again(toy: Toy, m
     with pytest.raises(SnapshotGoneError, match="has no snapshot"):
         toy.run("features", "2024-01-01")
     assert len(tries) == 2, "what went before this run began is no reason to try again"
+
+
+def test_a_snapshot_has_the_person_whom_the_stage_was_told(toy: Toy) -> None:
+    days = Partitions.parse("2024-01-01")
+    assert runner.make_run("promote", "toy", days, options={"person": "eve"}).provenance({}).person == "eve"
+    assert runner.make_run("score", "toy", days).provenance({}).person == "", "the publisher adds who runs the process"
