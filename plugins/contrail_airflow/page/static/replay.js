@@ -15,7 +15,7 @@ export function replay(rule, page, asked) {
   const result = h("div", { class: "result", "aria-live": "polite" });
   async function ask(event) {
     event.preventDefault();
-    fill(result, h("p", { class: "busy" }, "Judging the mended rows …"));
+    fill(result, h("p", { class: "busy" }, `Judging the mended rows … ${rows.files.length ? "" : "SQL may take up to ten minutes."}`));
     try {
       const [file] = rows.files;
       const mended = { table: rule.table, reason: reason.value, rows: file ? await file.text() : "", sql: file ? "" : sql.value };
