@@ -12,6 +12,9 @@ from pathlib import Path
 
 from contrail import git
 
+# Where Python's syntax has statements, or parts that have them: of a `try` its handlers, of a `match` its cases.
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+
 
 @cache
 def code_revision(project: Path) -> str:
@@ -81,14 +84,25 @@ def _followed(package: Path, module: str, within: Sequence[str]) -> dict[str, Pa
     return found
 
 
-def imports_of(source: bytes) -> Iterator[str]:
+@cache
+def imports_of(source: bytes) -> tuple[str, ...]:
     """Names of all that Python code imports, also inside functions. A name may be of a module or of a thing in it."""
-    for node in ast.walk(ast.parse(source)):
+    found: list[str] = []
+    for node in _statements(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module or ''}.{alias.name}".lstrip(".") for alias in node.names)
+            found.append(node.module or "")
+            found += [f"{node.module or ''}.{alias.name}".lstrip(".") for alias in node.names]
+    return tuple(found)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Every statement below a node. An import is one; most nodes are of expressions, which have none in them."""
+    for name in _BLOCKS:
+        for each in getattr(node, name, ()):
+            yield each
+            yield from _statements(each)
 
 
 @cache

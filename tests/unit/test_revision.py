@@ -46,3 +46,30 @@ def test_files_that_no_commit_has_are_named(tmp_path: Path) -> None:
     assert revision.uncommitted(folder) == []
     (folder / "features.py").write_text("x = 2\n")
     assert revision.uncommitted(folder) == ["pipelines/features.py"]
+
+
+def test_an_import_is_found_wherever_a_statement_may_stand() -> None:
+    source = b"""
+import a, b.c as d
+from e import f as g
+from . import h
+def one():
+    if x: import i
+    elif y: import j
+    else:
+        for z in x: import k
+        else:
+            while y: import l
+class K:
+    async def two(self):
+        try: import m
+        except E: import n
+        else: import o
+        finally: import p
+        async with q: import q
+        match x:
+            case 1: import r
+            case _: import s
+"""
+    names = set("abcdefghijklmnopqrs") - {"b", "c", "d", "f", "g"} | {"b.c", "e.f"}
+    assert set(revision.imports_of(source)) == names | {""}
