@@ -1,6 +1,7 @@
 """The trials of one scenario, in a process that has loaded the libraries and then only forks; see ``__main__``."""
 
 import argparse
+import gc
 import importlib
 import json
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from contrail.adapters import gx
 from tests.chaos.arena import Arena
 from tests.chaos.planted import PLANTED
 from tests.chaos.scenarios import SCENARIOS, make_pipelines
@@ -19,19 +21,28 @@ LIBRARIES = (
     "xgboost",
     "matplotlib.pyplot",
     "mlflow.store.tracking.sqlalchemy_store",
+    "pyspark.sql.connect.session",
+    "pysail.spark",
+    "sqlalchemy.dialects.sqlite",
+    "upath.implementations.local",
+    "croniter",
     "contrail.adapters.engine",
-    "contrail.adapters.gx",
+    "contrail.operations.backfill",
     "contrail.operations.forget",
     "contrail.operations.late",
+    "contrail.operations.maintain",
     "contrail.operations.replay",
+    "contrail.stages.lineage_events",
     *(f"contrail.stages.{verb}" for verb in ("validate", "train", "promote", "score", "drift")),
 )
 
 
 def load_libraries() -> None:
     """Load what the commands need, for their processes to share."""
+    gx.load()  # at the first rule that is judged it would take most of a command's time
     for library in LIBRARIES:
         importlib.import_module(library)
+    gc.freeze()  # a child that looks for garbage would else copy all of it
 
 
 def main() -> None:
