@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # Instants are in UTC. Code that needs a local time always names its zone.
 _SESSION = {"spark.sql.session.timeZone": "UTC"}
+# For each column that code makes, PySpark would note from which line, and look for IPython in vain. That is nine tenths of
+# the time in which a plan is made, and the embedded engine never tells the line.
+_NO_LINES = {"spark.python.sql.dataFrameDebugging.enabled": "false"}
 # The embedded engine drops a session after some idle minutes. A process may train for hours between two uses.
 _SAIL_IDLE_SECONDS = 7 * 24 * 3600
 # Into how many parts rows are exchanged through files, and how many tasks there may be at once. A query of the pipelines
@@ -121,7 +124,7 @@ def spark_session(engine: EngineSettings) -> "SparkSession":
         )
     if engine.kind == "sail":
         return _sail()
-    return _connect(engine.master) if engine.master.startswith("sc://") else _spark(engine.master)
+    return _connect(engine.master, _SESSION) if engine.master.startswith("sc://") else _spark(engine.master)
 
 
 def _sail() -> "SparkSession":
@@ -135,16 +138,16 @@ def _sail() -> "SparkSession":
         raise EngineError(f"the embedded engine (pysail) did not start: {error}") from error
     atexit.register(server.stop)
     host, port = server.listening_address
-    return _connect(f"sc://{host}:{port}")
+    return _connect(f"sc://{host}:{port}", {**_SESSION, **_NO_LINES})
 
 
-def _connect(address: str) -> "SparkSession":
+def _connect(address: str, options: Mapping[str, str]) -> "SparkSession":
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     try:
         session = SparkSession.builder.remote(address).getOrCreate()
-        for key, value in _SESSION.items():
+        for key, value in options.items():
             session.conf.set(key, value)
     except PySparkException as error:
         raise EngineError(f"no Spark Connect server answers at {address}: {error}") from error

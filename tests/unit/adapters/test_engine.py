@@ -99,3 +99,15 @@ def test_the_sparing_engine_exchanges_rows_through_files_and_leaves_none(tmp_pat
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["1000000", "True True"]
     assert list((tmp_path / "home" / "tmp").iterdir()) == []
+
+
+def test_the_embedded_engine_notes_no_lines_of_code_which_it_would_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyspark.errors import utils
+    from pyspark.sql import functions as F
+
+    noted: list[int] = []
+    monkeypatch.setattr(utils, "_capture_call_site", lambda depth: noted.append(depth) or "")
+    monkeypatch.setattr(utils, "_enable_debugging_cache", None)  # it asks the session at the first column
+    session = engine.spark_session(EngineSettings())
+    assert session.range(2).select((F.col("id") + F.lit(1)).alias("n")).collect()[1].n == 2
+    assert noted == []
