@@ -6,10 +6,9 @@ Each scenario runs in processes of its own, two scenarios at a time. A trial tha
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.machine.kinds import KINDS
-from tests.chaos.preload import libraries
+from tests.chaos.preload import environment
 from tests.chaos.scenarios import SCENARIOS
 from tests.conftest import PROJECT
 
@@ -78,13 +77,26 @@ def main() -> None:
     sys.exit(any(trial[wrong] for _, trials in found.values() for trial in trials for wrong in WRONGS))
 
 
-def run(name: str, kills: int, faults: int, seed: int, plants: Iterable[str] = ()) -> tuple[int, Trials]:
-    """Run the trials of a scenario. Return the number of its steps, and the trials."""
+Started = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def apart(module: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run a module with options, in a process of its own, to its end."""
+    command = [sys.executable, "-m", module, *options]
+    return subprocess.run(command, env=environment(), cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+def run(
+    name: str, kills: int, faults: int, seed: int, plants: Iterable[str] = (), start: Started = apart
+) -> tuple[int, Trials]:
+    """Run the trials of a scenario. Return the number of its steps, and the trials. ``start`` says in which process."""
     planted = [part for plant in plants for part in ("--plant", plant)]
-    return _run("tests.chaos.one", name, "--kills", kills, "--faults", faults, "--seed", seed, *planted)
+    return _run(start, "tests.chaos.one", name, "--kills", kills, "--faults", faults, "--seed", seed, *planted)
 
 
-def run_machine(name: str, tries: int, seed: int, how: str = "", only: str = "") -> tuple[int, Trials]:
+def run_machine(
+    name: str, tries: int, seed: int, how: str = "", only: str = "", start: Started = apart
+) -> tuple[int, Trials]:
     """Run the trials of a kind of fault. Return the number of steps of its commands, and the trials.
 
     Args:
@@ -93,22 +105,18 @@ def run_machine(name: str, tries: int, seed: int, how: str = "", only: str = "")
         seed: Of the choice of steps.
         how: Only these cases, as a pattern.
         only: Only these commands, as a pattern.
+        start: Runs a module, in a process of its own or in one of a ``Server``.
     """
     chosen = (*_given("--how", how), *_given("--only", only))
-    return _run("tests.chaos.machine.one", name, "--tries", tries, "--seed", seed, *chosen)
+    return _run(start, "tests.chaos.machine.one", name, "--tries", tries, "--seed", seed, *chosen)
 
 
 def _given(option: str, value: str) -> list[str]:
     return [option, value] if value else []
 
 
-def _run(module: str, name: str, *options: object) -> tuple[int, Trials]:
-    environment = os.environ | {
-        "LD_PRELOAD": libraries(),
-        "PYTHONPATH": os.pathsep.join(str(PROJECT / folder) for folder in ("include", "plugins", "")),
-    }
-    command = [sys.executable, "-m", module, name, *map(str, options)]
-    done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
+def _run(start: Started, module: str, name: str, *options: object) -> tuple[int, Trials]:
+    done = start(module, name, *map(str, options))
     if done.returncode:
         raise RuntimeError(f"scenario {name} could not be tried:\n{done.stderr[-3000:]}")
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]  # servers print more

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
 
+_PROJECT = Path(__file__).resolve().parents[2]
 _SOURCES = tuple(Path(__file__).with_name(name) for name in ("steps.c", "clock.c"))
 
 
@@ -17,6 +18,12 @@ def libraries() -> str:
         FileNotFoundError: without a C compiler.
     """
     return " ".join(str(_compiled(source)) for source in _SOURCES)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a process that has the libraries, and finds this repository's code."""
+    places = os.pathsep.join(str(_PROJECT / folder) for folder in ("include", "plugins", ""))
+    return {**os.environ, "LD_PRELOAD": libraries(), "PYTHONPATH": places}
 
 
 def _compiled(source: Path) -> Path:

@@ -1,11 +1,13 @@
 """Some kills and faults of the machine, of those that ``make chaos`` makes by the hundred; and that it sees what is wrong."""
 
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.chaos.__main__ import WRONGS, counts, run, run_machine
 from tests.chaos.planted import PLANTED
+from tests.chaos.served import Server
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,21 +22,27 @@ SEEN: list[tuple[str, int, dict[str, tuple[str, ...]]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as started:
+        yield started
+
+
 def told(trials: list[dict[str, Any]]) -> list[str]:
     return [f"{t['how']} at {t['at']}: {wrong}: {each}" for t in trials for wrong in WRONGS for each in t[wrong]]
 
 
 @pytest.mark.parametrize("name", ["replay", "rollback"])
-def test_commands_survive_kills_and_faults(name: str) -> None:
-    steps, trials = run(name, kills=5, faults=2, seed=0)
+def test_commands_survive_kills_and_faults(server: Server, name: str) -> None:
+    steps, trials = run(name, kills=5, faults=2, seed=0, start=server.ran)
     assert steps > 9
     assert told(trials) == []
     assert counts(trials)[:2] == [7, 7]
     assert [trial["how"] for trial in trials].count("power cut") == 1
 
 
-def test_commands_that_are_asked_to_end_say_so_and_go_on() -> None:
-    _, trials = run_machine("signals", tries=2, seed=0, only="^rollback$")
+def test_commands_that_are_asked_to_end_say_so_and_go_on(server: Server) -> None:
+    _, trials = run_machine("signals", tries=2, seed=0, only="^rollback$", start=server.ran)
     assert told(trials) == []
     assert [trial["told"].split(",")[0] for trial in trials] == [
         "exit 143: stopped by SIGTERM",
@@ -43,8 +51,8 @@ def test_commands_that_are_asked_to_end_say_so_and_go_on() -> None:
 
 
 @pytest.mark.parametrize(("name", "kills", "plants"), SEEN)
-def test_planted_faults_are_seen(name: str, kills: int, plants: dict[str, tuple[str, ...]]) -> None:
-    _, trials = run(name, kills, faults=0, seed=0, plants=plants)
+def test_planted_faults_are_seen(server: Server, name: str, kills: int, plants: dict[str, tuple[str, ...]]) -> None:
+    _, trials = run(name, kills, faults=0, seed=0, plants=plants, start=server.ran)
     for plant, wrongs in plants.items():
         for wrong in wrongs:
             assert [each for trial in trials for each in trial[wrong]], (plant, wrong)
