@@ -5,6 +5,8 @@ import json
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from jsonschema import Draft7Validator
+from rfc3986_validator import validate_rfc3986
 from tests.commands import contrail
 from tests.conftest import PROJECT, Prepare, Toy
 from tests.toy_tables import copy_empty_registry, publish_toy, skip_what_only_train_needs
@@ -29,8 +31,25 @@ def trained(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> Toy:
     return prepared(candidate)
 
 
+@Draft7Validator.FORMAT_CHECKER.checks("iri-reference")
+def is_reference(value: object) -> bool:
+    """An address of the letters that a URI may have: those of Contrail's bills have no others."""
+    return not isinstance(value, str) or bool(validate_rfc3986(value, rule="URI_reference"))
+
+
 def check(bill: dict) -> None:  # type: ignore[type-arg]
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
+
+
+@pytest.mark.parametrize("wrong", [
+    {"metadata": {"timestamp": "yesterday"}},
+    {"externalReferences": [{"type": "website", "url": "https://a b"}]},
+])  # fmt: skip
+def test_the_schema_knows_a_time_and_an_address(wrong: dict[str, object]) -> None:
+    bill = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1}
+    check(bill)
+    with pytest.raises(AssertionError):
+        check({**bill, **wrong})
 
 
 def properties(component: dict) -> dict[str, str]:  # type: ignore[type-arg]
