@@ -52,6 +52,12 @@ def scored_again(toy: Toy) -> None:
         registry.set_alias(settings(), registry.describe_version(settings(), "toy", str(version)), alias)
 
 
+def scored(toy: Toy) -> None:
+    """The same days with their scores."""
+    scored_again(toy)
+    toy.run("score", "2024-02-01", "2024-02-03")
+
+
 def attempt(work: Callable[[], Any]) -> None:
     """Run it, also when it refuses something."""
     try:
@@ -117,15 +123,10 @@ def test_killed_after_any_commit_the_same_command_leaves_what_an_undisturbed_run
 def test_killed_stages_that_measure(prepared: Prepare, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     skip_what_only_train_needs(monkeypatch)
 
-    def begin() -> Toy:
-        toy = prepared(scored_again)
-        toy.run("score", "2024-02-01", "2024-02-03")
-        return toy
-
     def work(toy: Toy) -> None:
         toy.run(verb, "2024-02-01", "2024-02-03")
 
-    _kill_everywhere(begin, verb, work, work)
+    _kill_everywhere(lambda: prepared(scored), verb, work, work)
 
 
 def test_a_validation_that_was_killed_is_ended_by_late(prepared: Prepare) -> None:
@@ -137,12 +138,12 @@ def _kill_everywhere(
     begin: Callable[[], Toy], stage: str, work: Callable[[Toy], Any], again: Callable[[Toy], Any]
 ) -> None:
     toy = begin()
+    before = contents(toy)
     attempt(lambda: work(toy))
     expected, done = contents(toy), states(toy, stage)
     commits = 0
     while True:
         toy, commits = begin(), commits + 1
-        before = contents(toy)
         with pytest.MonkeyPatch.context() as patch:
             kill_after(patch, commits)
             try:
