@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,23 +60,46 @@ def add_and_push(settings: Settings, paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _add_and_push(settings: Settings, paths: list[Path]) -> dict[Path, str]:
-    with _repository(settings) as repo:
+    with _repository(settings) as repo, _whole_copies(settings, paths):
         stages = repo.add([str(path) for path in paths], force=True)
         hashes = {Path(out.fs_path): str(out.hash_info.value) for stage in stages for out in stage.outs}
         # Upkeep on another machine sees before the push that somebody needs what may lie there already.
         for path in paths:
             write_whole(marks(settings) / hashes[path], b"")
         repo.push([str(path) + ".dvc" for path in paths])
-    _wait_for_disk(settings, hashes)
     return {path: hashes[path] for path in paths}
 
 
-def _wait_for_disk(settings: Settings, hashes: Mapping[Path, str]) -> None:
-    """Wait until the disk has the files and DVC's copies of them: what is made of them will name them."""
-    remote = settings.data_versions_remote_uri
-    stores = [settings.home_path / ".dvc" / "cache", *([local_path(remote)] if is_local(remote) else [])]
-    copies = [store / "files" / "md5" / each[:2] / each[2:] for store in stores for each in hashes.values()]
-    on_disk([path for path in (*hashes, *copies) if path.is_file()])
+@contextmanager
+def _whole_copies(settings: Settings, paths: Sequence[Path]) -> Iterator[None]:
+    """Wait until the disk has DVC's new copies, and the files that it has put in the place of ``paths``.
+
+    DVC takes a copy that has its name for whole. So those that a power cut tore go first: what changed after the mark of an
+    addition that never ended, and has another MD5 than its name.
+    """
+    mark = settings.home_path / ".dvc" / "tmp" / "adding"
+    stores = [local_path(folder) for folder in folders(settings) if is_local(folder)]
+    if mark.exists():
+        for copy in _changed_since(mark, stores):
+            if _md5(copy) != copy.parent.name + copy.stem:
+                copy.unlink()
+    else:
+        write_whole(UPath(mark), b"")
+    yield
+    on_disk(_changed_since(mark, [*stores, *paths]))
+    mark.unlink()
+
+
+def _changed_since(mark: Path, places: Sequence[Path]) -> list[Path]:
+    """The files in places that came since a mark, whatever time a copy took over."""
+    since = mark.stat().st_ctime
+    files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
+    return [file for file in files if file.is_file() and file.stat().st_ctime >= since]
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def marks(settings: Settings) -> UPath:
@@ -201,8 +224,6 @@ def fetch(settings: Settings, md5: str, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with found.open("rb") as source, path.open("wb") as target:
         shutil.copyfileobj(source, target)
-    with path.open("rb") as written:
-        actual = hashlib.file_digest(written, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if actual != md5:
+    if (actual := _md5(path)) != md5:
         raise DataError(f"{found} is damaged: its MD5 is {actual}")
     return path

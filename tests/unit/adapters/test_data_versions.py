@@ -194,3 +194,39 @@ def test_a_sandbox_fetches_what_the_main_lake_has_and_owns_none_of_it(current: S
     assert list(objects(own)) == []
     with pytest.raises(MissingInputError, match=rf"no data with MD5 {'0' * 32} in .*deeper.* or "):
         fetch(own, "0" * 32, current.home_path / "none")
+
+
+class PowerCutError(Exception):
+    """The machine is gone."""
+
+
+@pytest.mark.parametrize("what", ["a file", "a folder"])
+def test_a_copy_that_a_power_cut_tore_is_made_again(current, landed, monkeypatch, what):
+    """DVC takes what has the name for whole, and would put it in the place of the new file."""
+    path = only(current) if what == "a file" else landed
+
+    def cut(*_: object) -> None:
+        for copy in objects(current):
+            Path(copy).chmod(0o600)
+            Path(copy).write_bytes(b"")
+        raise PowerCutError
+
+    with monkeypatch.context() as patched, pytest.raises(PowerCutError):
+        patched.setattr(data_versions, "on_disk", cut)
+        add_and_push(current, [path])
+    only(current)
+    for day in range(3):
+        (landed / f"{day}.csv").write_text(f"a\n{day}\n")
+    found = add_and_push(current, [path])[path]
+    assert only(current).read_bytes() == b"rows" and (landed / "2.csv").read_text() == "a\n2\n"
+    copies = {copy.parent.name + copy.stem: data_versions._md5(Path(copy)) for copy in objects(current)}
+    assert copies == {name: name for name in copies} and found.removesuffix(".dir") in copies
+
+
+def test_dvcs_new_copies_are_on_the_disk_before_anything_names_them(current, landed, monkeypatch):
+    seen: list[set[str]] = []
+    monkeypatch.setattr(data_versions, "on_disk", lambda paths: seen.append({path.name for path in paths}))
+    add_and_push(current, [landed, only(current)])
+    assert {MD5[2:], "rows.parquet"} <= seen[0] and len(seen[0]) >= 5
+    add_and_push(current, [landed, only(current)])
+    assert len(seen[1]) < len(seen[0]), "what has been there for long is not flushed again"
