@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -282,6 +283,13 @@ def test_no_trial_begins_that_would_end_after_the_budget(ready):
     assert "Only today&#39;s parameters were tried" in UPath(result.reports[0]).read_text()
     result, _ = tuned(ready)
     assert result.details.trials == 5
+
+
+def test_the_budget_counts_the_reading_of_the_rows_too(ready):
+    run, lines = ready.stage_run("tune", *WINDOW, params=ONE, workers=1, budget_seconds=900), list[str]()
+    late = replace(run, started=time.monotonic() - 900, progress=lines.append)
+    assert tune.execute(late).details.trials == 1
+    assert "would end after the 900 seconds" in lines[-1]
 
 
 # ---- MLflow ----

@@ -66,7 +66,7 @@ def run_trials(tuning: Tuning, known: Sequence[TrialRecord], keep: Callable[[Tri
     Raises:
         SpecError: when the trees of today's parameters diverge, so that no trial can be compared with them.
     """
-    started, wanted = time.monotonic(), tuning.plan.tune.trials
+    wanted = tuning.plan.tune.trials
     finished = {one.number: one for one in known}
     taken = [one.cost.seconds for one in known]
     trainers = [tuning.trainer() for _ in range(tuning.workers)]
@@ -75,7 +75,7 @@ def run_trials(tuning: Tuning, known: Sequence[TrialRecord], keep: Callable[[Tri
             missing = [number for number in batch if number not in finished]
             if not missing:
                 continue
-            if batch[0] != TODAY and _is_over(tuning, started, taken):
+            if batch[0] != TODAY and _is_over(tuning, taken):
                 return False
             before = [finished[number] for number in sorted(finished) if number < batch[0]]
             for one in _run_batch(tuning, trainers, batch, missing, before):
@@ -98,12 +98,12 @@ def _batches(wanted: int, workers: int) -> Iterator[range]:
         yield range(first, min(first + workers, wanted))
 
 
-def _is_over(tuning: Tuning, started: float, taken: Sequence[float]) -> bool:
-    """Whether the next batch would end after the time that the search may take."""
+def _is_over(tuning: Tuning, taken: Sequence[float]) -> bool:
+    """Whether the next batch would end after the time that the search may take, its reading of the rows included."""
     most = tuning.plan.tune.budget_seconds
     if most is None:
         return False
-    spent = time.monotonic() - started
+    spent = time.monotonic() - tuning.run.started
     if spent + (fmean(taken) if taken else 0.0) <= most:
         return False
     tuning.run.progress(f"the next trial would end after the {most:g} seconds that the search may take")
