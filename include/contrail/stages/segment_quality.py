@@ -5,7 +5,8 @@ what was published of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
 import duckdb
@@ -16,8 +17,8 @@ from contrail.config.names import listed, literal, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.lake import quality_records
 from contrail.lake.datasets import PARTITION
-from contrail.methods.segment_falls import LEAST_ROWS, REACH_DAYS, Compared, Judged, Name, begins, judge
-from contrail.partitions import Partitions
+from contrail.methods.segment_falls import LEAST_ROWS, OF_DAYS, REACH_DAYS, Compared, Judged, Name, begins, judge
+from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
 
@@ -53,17 +54,66 @@ def publish_segments(
     rows = [row for name in names for row in _measured(run.pipeline.spec, connection, name)]
     versions = _versions(rows)
     rows = [row for row in rows if row["model_version"] == versions[row[PARTITION]]]
-    published = _published(run, days)
-    before, told = _before(published, days), _told(run, published)
-    judged = judge(before, _compared(rows))
+    found = _judged_on(run, rows, days)
     dataset = quality_records.segment_quality(run.pipeline.spec)
-    table = pa.Table.from_pylist([_row(row, judged) for row in rows], schema=dataset.arrow_schema())
+    table = pa.Table.from_pylist([*map(found.row, rows), *found.again], schema=dataset.arrow_schema())
+    if found.again:
+        again = sorted({row[PARTITION] for row in found.again})
+        run.check_unchanged(TABLE, found.snapshot, Partitions(again[0], again[-1]))
+        run.progress(
+            f"segments judged again, because days before them changed: {', '.join(map(str, as_ranges(again)))}"
+        )
+        days = sorted({*days, *again})
     run.lake.publish(dataset, table, days, run.provenance({**inputs, "features": snapshot}))
+    told = _told(run, found.published)
     return tuple(
         f"{name[0]} {name[1]} since {since} (seen on {seen})"
-        for name, seen, since in begins(judged, before)
-        if (name, since) not in told
+        for name, seen, since in begins(found.judged, found.before)
+        if not any(seen <= day < seen + timedelta(days=OF_DAYS) or of == since for day, of in told.get(name, ()))
     )
+
+
+@dataclass(frozen=True)
+class _JudgedOn:
+    """The verdicts on measured days, and on published days after the first of them, which rest on them.
+
+    ``again`` has all rows of the published days on which a verdict became another one. ``before`` are the days before the
+    first one. ``published`` has what ``snapshot`` had of the days that were looked at.
+    """
+
+    judged: Mapping[date, Mapping[Name, Judged]]
+    before: Mapping[date, Mapping[Name, Judged]]
+    again: Sequence[Row]
+    published: Sequence[Row]
+    snapshot: int | None
+
+    def row(self, row: Row) -> Row:
+        """A row with its verdict."""
+        one = self.judged.get(row[PARTITION], {}).get((row["feature"], row["value"]))
+        if one is None:
+            return row
+        return {**row, "worse": one.worse, "fall": one.fall, "threshold": one.threshold, "fell_since": one.since}
+
+
+def _judged_on(run: StageRun[StageOptions], rows: Sequence[Row], days: Sequence[date]) -> _JudgedOn:
+    """Judge the measured days, then the published ones as far as verdicts change: a day reaches ``REACH_DAYS`` on."""
+    snapshot = run.lake.snapshot_id(TABLE) if run.lake.exists(TABLE) else None
+    span = Partitions(days[0], days[-1] + timedelta(days=REACH_DAYS))
+    published = _published(run, span.reaching_back(REACH_DAYS), snapshot)
+    before = _before([row for row in published if row[PARTITION] < span.start])
+    found = _JudgedOn({}, before, [], published, snapshot)
+    while True:
+        there = [row for row in published if row[PARTITION] in span and row[PARTITION] not in days]
+        own = judge(before, _compared([*there, *(row for row in rows if row[PARTITION] in span)]))
+        found = replace(found, judged={**found.judged, **own})
+        changed = {row[PARTITION] for row in there if found.row(row) != row}
+        if not changed:
+            return found
+        found = replace(found, again=[*found.again, *(found.row(row) for row in there if row[PARTITION] in changed)])
+        before = {day: one for day, one in {**before, **own}.items() if day > span.end - timedelta(days=REACH_DAYS)}
+        span = Partitions(span.end + timedelta(days=1), span.end + timedelta(days=REACH_DAYS))
+        published = _published(run, span, snapshot)
+        found = replace(found, published=[*found.published, *published])
 
 
 def _features(run: StageRun[StageOptions]) -> tuple[str, ...]:
@@ -152,19 +202,19 @@ def _compared(rows: Sequence[Row]) -> dict[date, dict[Name, Compared]]:
     return found
 
 
-def _published(run: StageRun[StageOptions], days: Sequence[date]) -> list[Row]:
-    """What was published of days, and of those before them on which their verdicts may rest."""
-    if not run.lake.exists(TABLE):
+def _published(run: StageRun[StageOptions], days: Partitions, snapshot: int | None) -> list[Row]:
+    """What a snapshot has of days."""
+    if snapshot is None:
         return []
-    rows: list[Row] = run.lake.scan(TABLE, Partitions(days[0], days[-1]).reaching_back(REACH_DAYS)).to_pylist()
+    rows: list[Row] = run.lake.scan(TABLE, days, snapshot_id=snapshot).to_pylist()
     return rows
 
 
-def _before(published: Sequence[Row], days: Sequence[date]) -> dict[date, dict[Name, Judged]]:
-    """The judged days on which the verdicts of days may rest, as they were published; but not those days."""
+def _before(published: Sequence[Row]) -> dict[date, dict[Name, Judged]]:
+    """Judged days, as they were published."""
     found = dict[date, dict[Name, Judged]]()
     for row in published:
-        if row[PARTITION] not in days and row["excess"] is not None:
+        if row["excess"] is not None:
             one = Judged(
                 Compared(row["excess"], row["noise"]), row["worse"], row["fall"], row["threshold"], row["fell_since"]
             )
@@ -172,21 +222,19 @@ def _before(published: Sequence[Row], days: Sequence[date]) -> dict[date, dict[N
     return found
 
 
-def _told(run: StageRun[StageOptions], published: Sequence[Row]) -> set[tuple[Name, date]]:
-    """The falls that a run has told: each segment, and since when. A day that is measured again tells none of them again.
+def _told(run: StageRun[StageOptions], published: Sequence[Row]) -> dict[Name, list[tuple[date, date]]]:
+    """The days of the falls that a run has told, and since when they fell, by segment.
 
-    A run that was killed before it published ``performance`` has told nothing.
+    A day that is measured again tells none of them again. A run that was killed before it published ``performance`` has
+    told nothing.
     """
     fallen = [row for row in published if row["fell_since"] is not None]
     if not (fallen and run.lake.exists("performance")):
-        return set()
+        return {}
     on = [row[PARTITION] for row in fallen]
     measured = run.lake.made_of("performance", Partitions(min(on), max(on)))
-    return {((row["feature"], row["value"]), row["fell_since"]) for row in fallen if row[PARTITION] in measured}
-
-
-def _row(row: Row, judged: Mapping[date, Mapping[Name, Judged]]) -> Row:
-    one = judged.get(row[PARTITION], {}).get((row["feature"], row["value"]))
-    if one is None:
-        return row
-    return {**row, "worse": one.worse, "fall": one.fall, "threshold": one.threshold, "fell_since": one.since}
+    found: dict[Name, list[tuple[date, date]]] = {}
+    for row in fallen:
+        if row[PARTITION] in measured:
+            found.setdefault((row["feature"], row["value"]), []).append((row[PARTITION], row["fell_since"]))
+    return found

@@ -192,6 +192,25 @@ def test_the_segment_that_fell_is_named_within_three_days_and_told_once(scored: 
     assert mark.day == FALL
 
 
+def test_a_late_label_judges_the_segments_of_later_days_too(scored: Toy) -> None:
+    scored.run("performance", str(FIRST), str(LAST))
+    day, whole = date(2024, 2, 19), "SELECT * FROM segment_quality ORDER BY ALL"
+    before = scored.sql(whole)
+    late = [row for row in _rows(Partitions(FIRST, day)) if row["partition_date"] == day]
+    turned = [row | {"delay": 60 - row["delay"]} if row["depot"] == "B" else row for row in late]
+    _publish(scored, datasets.validated(scored.spec, "deliveries"), turned, Partitions(day, day))
+    again = scored.run("performance", str(FIRST), str(LAST), only_stale=True)
+    assert again.details.measured == 2, "labels of a day come in its own file and the next"
+    assert again.details.fell == (), "the fall was told, although it began a day earlier"
+    after = scored.sql(whole)
+    assert [fall.since for fall in falls_of(scored.lake, DAYS)] == [day]
+    assert {old[0] for old, new in zip(before, after, strict=True) if old != new} >= {day, date(2024, 2, 27)}
+    scored.run("performance", str(FIRST), str(LAST))
+    assert scored.sql(whole) == after, "as if the label had been there"
+    assert scored.run("performance", str(FIRST), "2024-02-19").details.fell == ()
+    assert scored.sql(whole) == after, "what does not change is not judged anew"
+
+
 def test_a_segment_is_measured_like_its_rows(scored: Toy) -> None:
     scored.run("performance", "2024-01-05")
     (loss, excess, labelled), *_ = scored.sql(
