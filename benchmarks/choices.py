@@ -19,6 +19,7 @@ from benchmarks.trainings import Floats, Rows, Year, load_year, trained_predicti
 
 SEEDS, AUTUMN_SEEDS = (0, 1), (0, 1, 2, 3, 4)
 ROUNDS = 160  # the middle of what early stopping finds in the folds
+AUC, ERROR = 0.69, 0.03  # the goals for one model: a mean over seeds, and at most so much in each month
 LEVEL = "all_late_14d"
 ONE_HOT = {"max_cat_to_onehot": 200}
 _SAMPLES = 2000
@@ -129,7 +130,18 @@ def _autumn(year: Year, best: str) -> list[str]:
         gain = "–" if name == BEFORE else f"{estimate:+.4f} [{low:+.4f}, {high:+.4f}]"
         months = " | ".join(f"{error:.4f}" for _, error in _errors(part))
         lines.append(f"| {name} | {_mean('auc', [part]):.4f} | {_mean('log_loss', [part]):.4f} | {months} | {gain} |")
-    return lines
+    return [*lines, "", *(_goals(name, part) for name, part in found.items()), ""]
+
+
+def _goals(name: str, part: Measured) -> str:
+    """Whether the goals for one model are kept: a mean AUC over the seeds, and the calibration error of each month."""
+    missed = [
+        f"{date.fromisoformat(f'{month}-01'):%B} by {error:.4f}" for month, error in _errors(part) if error > ERROR
+    ]
+    auc = _mean("auc", [part])
+    kept = f"a mean AUC of {AUC:g} is {'kept' if auc >= AUC else f'**missed** by {auc:.4f}'}"
+    months = f"**missed** in {' and '.join(missed)}" if missed else "kept"
+    return f"- Goals, {name}: {kept}; a calibration error of {ERROR:g} in each month is {months}."
 
 
 def _measured(year: Year, change: Change, stretch: Stretch, seeds: tuple[int, ...]) -> Measured:

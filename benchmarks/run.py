@@ -13,8 +13,8 @@ from benchmarks.harness import PROJECT, machine, prepare
 
 ALL = (
     "validation", "landing", "features", "publishing", "scoring", "scored", "training_size", "memory", "gpu", "daily_cost",
-    "metadata_cost", "airflow_overhead", "model_quality", "tuning", "december", "policies", "inspected", "drift_calibration",
-    "early_quality", "daily_verdicts", "receipts", "quarter",
+    "metadata_cost", "airflow_overhead", "model_quality", "tuning", "december", "choices", "policies", "inspected",
+    "drift_calibration", "early_quality", "daily_verdicts", "receipts", "quarter",
 )  # fmt: skip
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 
