@@ -123,6 +123,7 @@ def check_space(task: str, train: TrainSpec, space: Mapping[str, Searched]) -> N
     Raises:
         SpecError: for a parameter that XGBoost does not know or a value that it refuses, with its name.
     """
+    booster_params(task, train)  # a fault of the settings that every trial has is no value's of the search
     for name, searched in space.items():
         for value in searched.ends:
             try:

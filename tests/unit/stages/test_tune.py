@@ -330,9 +330,9 @@ def test_what_mlflow_lacks_after_a_kill_is_logged_again(ready):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"params": {"etaa": 0.1}}, "no parameter 'etaa'. Did you mean 'eta'"),
+        ({"params": {"etaa": 0.1}}, "^XGBoost has no parameter 'etaa'. Did you mean 'eta'"),
         ({"params": {"eta": 0.1, "max_depth": 3, "max_bin": 16}}, "nothing is left to try"),
-        ({"params": {"subsample": 7}}, "XGBoost refuses"),
+        ({"params": {"subsample": 7}}, "^XGBoost refuses"),
         ({"params": {"rounds": "many"}}, "training settings are wrong: rounds"),
     ],
 )
