@@ -72,6 +72,12 @@ def test_a_run_that_stays_failed_is_not_healed() -> None:
     assert found.wrong == ["not healed: flight_delay__daily"]
 
 
+def test_a_run_that_was_failed_before_is_not_the_incidents() -> None:
+    days: list[dict[str, Any]] = [{**line, "failed": ["flight_delay__daily"]} for line in DAYS]
+    (found,) = verdicts([Planted(_Cut(), 2)], days, LANDED, [MESSAGE])
+    assert found.wrong == []
+
+
 def test_a_difference_needs_a_reason_for_each_of_its_days() -> None:
     found = [Differs("toy", "predictions", 3, ("2024-01-02", "2024-01-03")), Differs("toy", "features", 1, ())]
     assert unexplained(found, {}) == [

@@ -44,11 +44,11 @@ def verdicts(planted: Iterable[Planted], days: list[Line], landed: list[Line], m
         verdict = Verdict(one.first, one.incident.name)
         for told in one.incident.told:
             _judge(told, one.incident, window, verdict)
+        ended = min(last, one.first + one.incident.days - 1)
         stuck = [
             run
-            for day in range(one.first, min(last, one.first + one.incident.days - 1) + 1)
-            for run in failed.get(day, [])
-            if run.startswith(one.incident.pipeline)
+            for run in failed.get(ended, [])
+            if run not in failed.get(one.first - 1, []) and run.startswith(one.incident.pipeline)
         ]
         verdict.wrong += [f"not healed: {run}" for run in stuck]
         found.append(verdict)

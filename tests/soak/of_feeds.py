@@ -1,6 +1,7 @@
 """What feeds do: files that are cut, renamed, late, corrected, half there or hostile. The engineer is told, and mends them."""
 
 import gzip
+import json
 import zlib
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from contrail.notify.messages import Kind
 from tests.landed import landed_path, lines_of, write_lines
 from tests.soak.ground import BIKES, Ground
 from tests.soak.incident import Incident, Told
-from tests.soak.year import clear, waited
+from tests.soak.year import clear, settle, waited
 
 _ZEROS = 1 << 30
 
@@ -102,6 +103,9 @@ class BadRows(Incident):
         write_lines(feed, "schedule", str(day), [head, *map(_without_distance, rows[:3]), *rows[3:]])
 
     def after(self, ground: Ground, number: int, day: date) -> bool:
+        kept = f"SELECT * FROM quarantine WHERE table_name = 'schedule' AND partition_date = '{day}'"
+        if not json.loads(ground.contrail("query", "-p", self.pipeline, kept, "--format", "json")):
+            return False  # a soak that was killed has mended them
         right = ground.journal("spoilt")[-1]["right"]
         asked = {
             "table": "schedule",
@@ -115,15 +119,28 @@ class BadRows(Incident):
 
 
 class LateOutcomes(Incident):
-    """Outcomes come a day late, when predictions have been made without them."""
+    """Outcomes come a day late. Their day is made when they are there, and the next day takes them in."""
 
     days = 2
-    told = (Told(Kind.late_data, r"flight_delay late .*outcomes"),)
+    told = (
+        Told(Kind.refusal, r"flight_delay ingest .*outcomes .*missing_file"),
+        Told(Kind.late_data, r"flight_delay late .*outcomes"),
+    )
+    person = "engineer"
 
     def before(self, ground: Ground, number: int, day: date) -> None:
         late = day - timedelta(days=1 + number)
         path, away = landed_path(ground.feed(self.pipeline), "outcomes", str(late)), ground.folder / f"outcomes-{late}"
-        path.rename(away) if number == 0 else away.rename(path)
+        if number == 0:
+            path.rename(away)
+        elif away.exists():
+            away.rename(path)
+
+    def after(self, ground: Ground, number: int, day: date) -> bool:
+        yesterday = day - timedelta(days=1)
+        if number and clear(ground, f"{self.pipeline}__daily", yesterday):
+            settle(ground, {self.pipeline: yesterday})
+        return False
 
 
 class CorrectedOutcomes(Incident):

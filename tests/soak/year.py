@@ -87,13 +87,13 @@ def live(ground: Ground, planted: list[Planted], day: int, say: Callable[[str], 
         _start(ground, name, own)
     with ThreadPoolExecutor(max(1, len(due))) as pool:
         acts = [pool.submit(one.during, ground, number, dates[one.pipeline]) for one, number in due]
-        _settle(ground, dates)
+        settle(ground, dates)
     _told_of(acts, due)
     again = [one.after(ground, number, dates[one.pipeline]) for one, number in due]
     if any(again):
-        _settle(ground, dates)
+        settle(ground, dates)
     _routine(ground, day, dates)
-    failed = _failed(ground, dates)
+    failed = _failed(ground, day, dates)
     ground.write("day", day=day, seconds=round(time.monotonic() - began, 1), failed=failed, **sizes(ground))
     for one in failed:
         say(f"still failed: {one}")
@@ -116,13 +116,13 @@ def _start(ground: Ground, name: str, day: date) -> None:
         time.sleep(0.2)
 
 
-def _runs(ground: Ground, dag_id: str, day: date) -> list[dict[str, Any]]:
+def _runs(ground: Ground, dag_id: str, day: object) -> list[dict[str, Any]]:
     with suppress(*_TROUBLE):
         return [run for run in ground.api.runs(dag_id) if run["partition_key"] == str(day)]
     return []
 
 
-def _settle(ground: Ground, dates: dict[str, date]) -> None:
+def settle(ground: Ground, dates: dict[str, date]) -> None:
     """Wait until the runs of each day have ended, or one of them has failed and the next will not come.
 
     Raises:
@@ -171,13 +171,12 @@ def _asks(ground: Ground, dag_id: str, run_id: str) -> bool:
     return any(task["state"] == "awaiting_input" for task in ground.api.tasks(dag_id, run_id))
 
 
-def _failed(ground: Ground, dates: dict[str, date]) -> list[str]:
-    return [
-        f"{name}__{dag} {day}"
-        for name, day in dates.items()
-        for dag, state in zip(CHAIN, _chain(ground, name, day), strict=True)
-        if state == "failed"
-    ]
+def _failed(ground: Ground, day: int, dates: dict[str, date]) -> list[str]:
+    """The runs that are failed now: those of the day, and those that were so the day before."""
+    before = next((line["failed"] for line in ground.journal("day")[::-1] if line["day"] < day), [])
+    asked = [tuple(run.split()) for run in before]
+    asked += [(f"{name}__{dag}", str(own)) for name, own in dates.items() for dag in CHAIN]
+    return [f"{dag} {of}" for dag, of in asked if (runs := _runs(ground, dag, of)) and runs[0]["state"] == "failed"]
 
 
 def _routine(ground: Ground, day: int, dates: dict[str, date]) -> None:
