@@ -182,7 +182,7 @@ def run_form(run_id: str, **params: Any) -> dict[str, Any]:
     context: Any = {
         "params": {**dag.params.dump(), **params},
         "ti": instance,
-        "dag_run": SimpleNamespace(start_date=None),
+        "dag_run": SimpleNamespace(start_date=None, triggering_user_name=None),
     }
     for task in dag.tasks:
         instance.task_id = task.task_id

@@ -71,7 +71,10 @@ def operator(verb: str, start: str, end: str, **options: Any) -> StageOperator:
 
 def context(run_id: str, verb: str, attempt: int = 1) -> Any:
     names = {"dag_id": f"toy__{verb}", "run_id": run_id, "task_id": verb, "map_index": -1, "try_number": attempt}
-    return {"ti": SimpleNamespace(**names, log_url=""), "dag_run": SimpleNamespace(start_date=None)}
+    return {
+        "ti": SimpleNamespace(**names, log_url=""),
+        "dag_run": SimpleNamespace(start_date=None, triggering_user_name=None),
+    }
 
 
 def submit(task: StageOperator, given: Any) -> TaskDeferred:

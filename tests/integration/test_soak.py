@@ -10,7 +10,7 @@ import pytest
 from tests.soak import calm
 from tests.soak.calm import Differs
 from tests.soak.incident import Incident, Told
-from tests.soak.judged import growth, unexpected, unexplained, verdicts
+from tests.soak.judged import Record, growth, unexpected, unexplained, verdicts
 from tests.soak.of_feeds import FEEDS
 from tests.soak.of_machines import MACHINES
 from tests.soak.of_people import PEOPLE
@@ -24,17 +24,30 @@ EVERY = [kind() for kind in (*FEEDS, *MACHINES, *PEOPLE)]
 class _Cut(Incident):
     """A file is cut."""
 
-    told = (Told(Kind.refusal, "flight_delay ingest .*schedule"),)
+    told = (Told(Kind.refusal, "flight_delay ingest {day}.*schedule {day}: truncated_gzip"),)
+
+
+class _Struck(Incident):
+    """A process is lost."""
+
+    strikes = True
 
 
 MESSAGE = {
     "kind": "refusal",
     "title": "Contrail refusal",
     "where": "flight_delay ingest 2013-04-02",
-    "happened": "schedule/2013-04-02.csv.gz is cut",
+    "happened": "1 landed file refused.\n  schedule 2013-04-02: truncated_gzip: it ends too early",
 }
 DAYS = [{"day": day, "failed": []} for day in range(1, 9)]
 LANDED = [{"day": day, "messages": int(day > 2)} for day in range(1, 9)]
+
+
+def record(messages: list[dict[str, Any]], **more: Any) -> Record:
+    """A soak of April whose messages all came on the second day."""
+    own: dict[str, Any] = {"days": DAYS, "landed": LANDED, "struck": [], "monthly": [], **more}
+    own["landed"] = [{**line, "messages": len(messages) * line["messages"]} for line in own["landed"]]
+    return Record(messages=messages, date_of=lambda pipeline, day: date(2013, 4, day), **own)
 
 
 def test_incidents_have_days_of_their_own_and_are_enough() -> None:
@@ -50,32 +63,50 @@ def test_incidents_have_days_of_their_own_and_are_enough() -> None:
 
 @pytest.mark.parametrize(("messages", "wrong"), [(1, []), (0, ["told 0 times, not 1"]), (2, ["told 2 times, not 1"])])
 def test_an_incident_must_be_told_once(messages: int, wrong: list[str]) -> None:
-    landed = [{**line, "messages": messages * line["messages"]} for line in LANDED]
-    (found,) = verdicts([Planted(_Cut(), 2)], DAYS, landed, [MESSAGE] * messages)
+    (found,) = verdicts([Planted(_Cut(), 2)], record([MESSAGE] * messages))
     assert [words.partition(":")[0] for words in found.wrong] == wrong
 
 
 @pytest.mark.parametrize(
-    "other", [{"kind": "failure"}, {"where": "bike_demand ingest 2018-04-02"}, {"happened": "weather is cut"}]
+    "other",
+    [
+        {"kind": "failure"},
+        {"where": "bike_demand ingest 2013-04-02"},
+        {"where": "flight_delay ingest 2013-04-03"},
+        {"happened": "weather 2013-04-02: truncated_gzip"},
+    ],
 )
 def test_another_message_does_not_count_and_is_of_no_incident(other: dict[str, str]) -> None:
-    messages = [{**MESSAGE, **other}]
-    (found,) = verdicts([Planted(_Cut(), 2)], DAYS, LANDED, messages)
-    assert found.wrong == ["told 0 times, not 1: refusal, flight_delay ingest .*schedule"]
-    assert len(unexpected([Planted(_Cut(), 2)], messages)) == 1
-    assert unexpected([Planted(_Cut(), 2)], [MESSAGE, {**MESSAGE, "kind": "drift"}]) == []
+    of_cut, told = [Planted(_Cut(), 2)], record([{**MESSAGE, **other}])
+    (found,) = verdicts(of_cut, told)
+    assert [words.partition(":")[0] for words in found.wrong] == ["told 0 times, not 1"]
+    assert len(unexpected(of_cut, told)) == 1
+    assert unexpected(of_cut, record([MESSAGE, {**MESSAGE, "kind": "drift"}])) == []
 
 
-def test_a_run_that_stays_failed_is_not_healed() -> None:
-    days: list[dict[str, Any]] = [{**line, "failed": ["flight_delay__daily"] * (line["day"] == 2)} for line in DAYS]
-    (found,) = verdicts([Planted(_Cut(), 2)], days, LANDED, [MESSAGE])
-    assert found.wrong == ["not healed: flight_delay__daily"]
+def test_a_message_counts_only_while_its_incident_lasts() -> None:
+    assert len(unexpected([Planted(_Cut(), 3)], record([MESSAGE]))) == 1, "it came the day before"
 
 
-def test_a_run_that_was_failed_before_is_not_the_incidents() -> None:
-    days: list[dict[str, Any]] = [{**line, "failed": ["flight_delay__daily"]} for line in DAYS]
-    (found,) = verdicts([Planted(_Cut(), 2)], days, LANDED, [MESSAGE])
-    assert found.wrong == []
+def test_a_months_candidate_may_be_refused() -> None:
+    refused = {**MESSAGE, "where": "bike_demand promote 2013-03-18..2013-03-31"}
+    monthly = [{"pipeline": "bike_demand", "day": "2013-04-01"}]
+    assert unexpected([], record([refused], monthly=monthly)) == []
+    assert len(unexpected([], record([refused], monthly=[{**monthly[0], "day": "2013-05-01"}]))) == 1
+
+
+def test_an_incident_that_met_nothing_was_not_planted() -> None:
+    (missed,) = verdicts([Planted(_Struck(), 2)], record([]))
+    (met,) = verdicts([Planted(_Struck(), 2)], record([], struck=[{"incident": "A process is lost"}]))
+    assert (missed.wrong, met.wrong) == (["it was not planted: its stage was not met"], [])
+
+
+def test_a_run_that_stays_failed_is_not_healed_of_whichever_pipeline() -> None:
+    days = [{**line, "failed": ["bike_demand__daily"] * (line["day"] >= 2)} for line in DAYS]
+    (found,) = verdicts([Planted(_Cut(), 2)], record([MESSAGE], days=days))
+    assert found.wrong == ["not healed: bike_demand__daily"]
+    (later,) = verdicts([Planted(_Struck(), 3)], record([], days=days, struck=[{"incident": "A process is lost"}]))
+    assert later.wrong == [], "it was failed before"
 
 
 def test_a_difference_needs_a_reason_for_each_of_its_days() -> None:
@@ -113,6 +144,23 @@ def test_years_differ_by_their_rows_and_not_by_who_made_them(
         pq.write_table(table, tmp_path / folder / "predictions.parquet")
     found = calm.differences("toy", tmp_path / "lived", tmp_path / "calm", date(2024, 1, 2))
     assert [(one.rows, one.days) for one in found] == differs
+
+
+@pytest.mark.parametrize(
+    ("scored", "wrong"),
+    [([1, 2], 0), ([1], 1), ([1, 2, 2], 1), ([1, 3], 2)],
+    ids=["all", "missing", "doubled", "strange"],
+)
+def test_each_row_of_features_has_one_prediction(tmp_path: Path, scored: list[int], wrong: int) -> None:
+    for table, keys in (("features", [1, 2]), ("predictions", scored)):
+        days = [date(2024, 1, 1)] * len(keys)
+        pq.write_table(pa.table({"partition_date": days, "parcel": keys}), tmp_path / f"{table}.parquet")
+    found = calm.unscored("toy", tmp_path, ["parcel"], date(2024, 1, 1), date(2024, 1, 2))
+    assert sum(one.rows for one in found) == wrong
+    (tmp_path / "calm").mkdir()
+    pq.write_table(pq.read_table(tmp_path / "features.parquet"), tmp_path / "calm" / "predictions.parquet")
+    strange = calm.strange_keys("toy", tmp_path, tmp_path / "calm", ["parcel"], date(2024, 1, 2))
+    assert sum(one.rows for one in strange) == len(set(scored) - {1, 2}) + len(scored) - len(set(scored))
 
 
 def test_growth_is_told_by_thirds() -> None:

@@ -146,7 +146,12 @@ def dispatched(
         task_id=verb, verb=verb, pipeline="toy", partition_from=start, partition_to=end, options=options
     )
     names = {"dag_id": "d", "run_id": "r", "task_id": verb, "map_index": -1, "try_number": 1}
-    return task.execute({"ti": SimpleNamespace(**names, log_url=""), "dag_run": SimpleNamespace(start_date=None)})  # type: ignore[arg-type]
+    return task.execute(
+        {
+            "ti": SimpleNamespace(**names, log_url=""),
+            "dag_run": SimpleNamespace(start_date=None, triggering_user_name=None),
+        }
+    )  # type: ignore[arg-type]
 
 
 def test_features_come_from_both_workers_and_are_what_the_embedded_engine_makes(

@@ -15,9 +15,10 @@ from rich.table import Table
 
 from contrail.config.settings import settings
 from contrail.lake.lake import Lake
+from contrail_airflow.local.processes import interruptible
 from tests.soak.calm import compare
 from tests.soak.ground import Ground
-from tests.soak.judged import growth, unexpected, unexplained, verdicts
+from tests.soak.judged import Record, growth, unexpected, unexplained, verdicts
 from tests.soak.of_feeds import FEEDS
 from tests.soak.of_machines import MACHINES
 from tests.soak.of_people import PEOPLE
@@ -28,6 +29,11 @@ _FIGURES = ("seconds", "memory", "files", "lake_files", "megabytes", "dag_run_ro
 
 def main() -> None:
     """Live the days, and judge them."""
+    with interruptible():
+        _main()
+
+
+def _main() -> None:
     parser = argparse.ArgumentParser(prog="make soak", description=(__doc__ or "").split("\n\n")[-1])
     parser.add_argument("--folder", type=Path, default=Path("/tmp/contrail-soak"), help="where it lives (%(default)s)")
     parser.add_argument("--days", type=int, default=0, help="how many days (default: to the end of the year)")
@@ -41,8 +47,18 @@ def main() -> None:
     days = asked.days or ground.longest
     kinds = [kind() for some in zip_longest(MACHINES, FEEDS, PEOPLE) for kind in some if kind]
     chosen = [one for one in kinds if not asked.only or any(word in one.name for word in asked.only)]
-    planted = plant(chosen, days)
     try:
+        planted = plant(chosen, days)
+    except ValueError as error:
+        parser.error(str(error))
+    plan = {"days": days, "incidents": [one.name for one in chosen]}
+    if any({name: line[name] for name in plan} != plan for line in ground.journal("plan")):
+        parser.error(
+            f"{ground.folder} has a soak of other days or incidents: go on with those, or name another --folder"
+        )
+    ground.once("plan", lambda: ground.write("plan", **plan))
+    try:
+        ground.embedded.stop()  # what a soak that was killed has left
         prepare(ground)
         done = max((line["day"] for line in ground.journal("day")), default=0)
         until = min(days, done + asked.stop_after) if asked.stop_after else days
@@ -60,15 +76,17 @@ def main() -> None:
 def judge(ground: Ground, planted: list[Planted], days: int, console: Console) -> bool:
     """Print the story of the year. Return whether something in it is not as it must be."""
     lived, messages = ground.journal("day"), ground.messages()
-    found = verdicts(planted, lived, ground.journal("landed"), messages)
-    story = Table("day", "what happened", "told", "by whom", "and then")
+    landed, struck, monthly = (ground.journal(kind) for kind in ("landed", "struck", "monthly"))
+    record = Record(lived, landed, struck, monthly, messages, ground.date_of)
+    found = verdicts(planted, record)
+    story = Table("day", "what happened", "messages", "mended by", "and then")
     people = {one.incident.name: one.incident.person for one in planted}
     for one in found:
         person = people[one.incident]
-        ended = "; ".join(one.wrong) or (f"mended by the {person}" if person else "healed by itself")
-        story.add_row(str(one.day), one.incident, str(len(one.told)), person, ended)
+        ended = "; ".join(one.wrong) or "as it must be"
+        story.add_row(str(one.day), one.incident, str(len(one.told)), person or "itself", ended)
     console.print(story)
-    besides = unexpected(planted, messages)
+    besides = unexpected(planted, record)
     console.print(f"Messages of trouble that belong to no incident: {len(besides)}")
     for words in besides:
         console.print(f"  {words}", markup=False)
@@ -82,7 +100,9 @@ def judge(ground: Ground, planted: list[Planted], days: int, console: Console) -
     console.print(f"Tables that differ from the calm year without a reason: {len(differences)}")
     for words in differences:
         console.print(f"  {words}", markup=False)
-    return any(one.wrong for one in found) or bool(besides) or bool(differences)
+    stuck = lived[-1]["failed"]
+    console.print(f"Runs that stay failed: {', '.join(stuck) or 'none'}")
+    return any(one.wrong for one in found) or bool(besides or differences or stuck)
 
 
 def _explained(ground: Ground) -> dict[tuple[str, str], set[str]]:

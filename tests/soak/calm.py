@@ -1,10 +1,10 @@
 """A calm year: the same files, but for what went wrong with them, in a few commands over all days; and how the years differ."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -16,6 +16,7 @@ from tests.soak.ground import Ground
 
 # What says when, where or by which run a row was made.
 _HOW = {"_file", "_line", "_sha256", "feature_snapshot", "scoring_run", "scored_at", "model_version"}
+UNSCORED = "predictions that are missing or doubled"
 # The home's other places come with the models that the year has trained.
 _KEPT = ("mlflow", "models", "dvc-remote", "training_sets")
 
@@ -40,17 +41,19 @@ def compare(ground: Ground, last: int) -> list[Differs]:
         for name in ground.plans:
             _make(ground, name, last, scored[name])
             _export(name, calm)
-    return [
-        one
-        for name in ground.plans
-        for one in differences(name, lived / name, calm / name, ground.date_of(name, last - 1))
-    ]
+    found = list[Differs]()
+    for name in ground.plans:
+        first, until = ground.date_of(name, 1), ground.date_of(name, last - 1)
+        found += differences(name, lived / name, calm / name, until)
+        found += unscored(name, lived / name, ground.specs[name].spec.key, first, until)
+        found += strange_keys(name, lived / name, calm / name, ground.specs[name].spec.key, until)
+    return found
 
 
 @contextmanager
 def _other_home(ground: Ground) -> Iterator[None]:
     """Put a new home at the place of the year's, with its models. Names of files in it are whole paths."""
-    away = ground.folder / "home-of-the-year"
+    away = ground.away
     ground.home.rename(away)
     try:
         ground.home.mkdir()
@@ -70,15 +73,19 @@ def _make(ground: Ground, name: str, last: int, scored: list[tuple[str, str]]) -
     ground.contrail("land", *days)
     for line in ground.journal("corrected"):
         if line["pipeline"] == name:
-            kept = ground.folder / "home-of-the-year" / line["path"]
+            kept = ground.away / line["path"]
             (ground.home / line["path"]).parent.joinpath(f"{line['day']}.csv.gz").write_bytes(kept.read_bytes())
     for verb in ("ingest", "validate"):
         ground.contrail(verb, *days)
+    # Features that were made before somebody was forgotten stay as they are.
+    begin = plan.history.start
     for line in ground.journal("forgotten"):
         if line["pipeline"] == name:
+            ground.contrail("features", "-p", name, "--from", begin, "--to", line["day"])
             where = ("--where", line["where"], "--reason", "as in the year")
             ground.contrail("forget", "-p", name, *where, "--yes", "--grace-minutes", 0)
-    ground.contrail("features", *days)
+            begin = date.fromisoformat(line["day"]) + timedelta(days=1)
+    ground.contrail("features", "-p", name, "--from", begin, "--to", ground.date_of(name, last))
     for version, first_last in scored:
         first, _, end = first_last.partition("..")
         ground.contrail("score", "-p", name, "--from", first, "--to", end, "--model", version)
@@ -122,3 +129,30 @@ def differences(name: str, lived: Path, calm: Path, until: date) -> Iterator[Dif
         found = duckdb.sql(f"SELECT {day}::VARCHAR, count(*) FROM ({both}) GROUP BY 1 ORDER BY 1").fetchall()
         if found:
             yield Differs(name, table, sum(rows for _, rows in found), tuple(str(own) for own, _ in found))
+
+
+def unscored(name: str, lived: Path, key: Sequence[str], first: date, until: date) -> Iterator[Differs]:
+    """Rows of features that have no prediction, or more than one, on the days since the first champion."""
+    keys = ", ".join(f'"{column}"' for column in ("partition_date", *key) if column != "partition_date")
+    past = f"WHERE partition_date BETWEEN '{first}' AND '{until}'"
+    asked, scored = (
+        f"SELECT partition_date, {keys} FROM '{lived}/{table}.parquet' {past}" for table in ("features", "predictions")
+    )
+    both = f"(({asked} EXCEPT ALL {scored}) UNION ALL ({scored} EXCEPT ALL {asked}))"
+    yield from _by_day(name, UNSCORED, both)
+
+
+def strange_keys(name: str, lived: Path, calm: Path, key: Sequence[str], until: date) -> Iterator[Differs]:
+    """Predictions of the year whose keys the calm one has not, whatever was corrected."""
+    keys = ", ".join(f'"{column}"' for column in ("partition_date", *key) if column != "partition_date")
+    ours, theirs = (
+        f"SELECT partition_date, {keys} FROM '{folder}/predictions.parquet' WHERE partition_date <= '{until}'"
+        for folder in (lived, calm)
+    )
+    yield from _by_day(name, "predictions of nothing", f"({ours} EXCEPT ALL {theirs})")
+
+
+def _by_day(name: str, what: str, rows: str) -> Iterator[Differs]:
+    query = f"SELECT partition_date::VARCHAR, count(*) FROM {rows} GROUP BY 1 ORDER BY 1"
+    if found := duckdb.sql(query).fetchall():
+        yield Differs(name, what, sum(count for _, count in found), tuple(str(day) for day, _ in found))

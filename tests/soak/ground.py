@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -22,7 +22,7 @@ from contrail_airflow.local.api import AirflowApi
 from contrail_airflow.local.embedded import Embedded
 from contrail_airflow.local.main_job import Plan, make_plan
 from contrail_airflow.local.state import COMPONENTS
-from tests.chaos.preload import full_disk, libraries
+from tests.chaos.preload import full_disk
 from tests.conftest import PROJECT
 
 FLIGHTS, BIKES = "flight_delay", "bike_demand"
@@ -56,10 +56,12 @@ class Ground:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.pipelines = self.folder / "pipelines"
-        if not self.pipelines.exists():
-            shutil.copytree(PROJECT / "include" / "pipelines", self.pipelines)
-            for name in _SHORTER:
-                self.deploy(name)
+        shutil.copytree(PROJECT / "include" / "pipelines", self.pipelines, dirs_exist_ok=True)
+        for name in _SHORTER:
+            self.deploy(name)
+        if self.away.exists():  # a comparison was killed
+            shutil.rmtree(self.home, ignore_errors=True)
+            self.away.rename(self.home)
         os.environ |= {
             "CONTRAIL_HOME": str(self.home),
             "CONTRAIL_PROJECT": str(PROJECT),
@@ -73,6 +75,11 @@ class Ground:
     @property
     def home(self) -> Path:
         return self.folder / "home"
+
+    @property
+    def away(self) -> Path:
+        """Where the year's home is while a calm one is made in its place."""
+        return self.folder / "home-of-the-year"
 
     @property
     def switch(self) -> Path:
@@ -103,6 +110,10 @@ class Ground:
     def date_of(self, pipeline: str, day: int) -> date:
         """The date of a simulated day, from 1."""
         return self.plans[pipeline].history.end + day * _DAY
+
+    def day_of(self, pipeline: str, own: date) -> int:
+        """The simulated day of a date."""
+        return (own - self.plans[pipeline].history.end).days
 
     @property
     def longest(self) -> int:
@@ -177,17 +188,18 @@ class Ground:
         wanted = names or (*COMPONENTS, "fork-server")
         return [process.pid for process in self.embedded.state().processes if process.name in wanted]
 
-    def preloaded(self) -> dict[str, str]:
-        """The environment of a person's command that the chaos libraries are loaded into."""
-        path = os.pathsep.join(str(PROJECT / room) for room in ("include", "plugins", ""))
-        return os.environ | {"LD_PRELOAD": libraries(), "PYTHONPATH": path}
-
     # ---- what is kept between two calls ----
 
     def write(self, kind: str, **values: Any) -> None:
         """Add a line to the journal."""
         with (self.folder / "journal.jsonl").open("a") as journal:
             journal.write(json.dumps({"at": time.time(), "kind": kind, **values}, default=str) + "\n")
+
+    def once(self, what: str, act: Callable[[], Any]) -> None:
+        """Act, unless a call before has done so to its end."""
+        if not any(line["what"] == what for line in self.journal("done")):
+            act()
+            self.write("done", what=what)
 
     def journal(self, kind: str) -> list[dict[str, Any]]:
         """The lines of a kind."""

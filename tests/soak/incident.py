@@ -3,24 +3,31 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, ClassVar
 
 from contrail.notify.messages import Kind
 from tests.soak.ground import FLIGHTS, Ground
 
+_DAY = timedelta(days=1)
+
 
 @dataclass(frozen=True)
 class Told:
-    """A message that people must get: its kind, and words of it as a pattern."""
+    """A message that people must get: its kind, and words of it as a pattern.
+
+    In the pattern ``{day}`` is the incident's first day, ``{before}`` the one before and ``{after}`` the one after.
+    """
 
     kind: Kind
     words: str
     times: int = 1
 
-    def fits(self, message: dict[str, Any]) -> bool:
-        """Whether a message is this one."""
-        return message["kind"] == self.kind and bool(re.search(self.words, f"{message['where']} {message['happened']}"))
+    def fits(self, message: dict[str, Any], day: date) -> bool:
+        """Whether a message is this one, of an incident that began on a day."""
+        days = {"day": day, "before": day - _DAY, "after": day + _DAY}
+        said = f"{message['where']} {message['happened']}"
+        return message["kind"] == self.kind and bool(re.search(self.words.format(**days), said, re.DOTALL))
 
 
 class Incident:
@@ -29,12 +36,14 @@ class Incident:
     Attributes:
         told: What people must be told, each once.
         person: Who mends it; empty where it must heal by itself.
+        strikes: Whether it is nothing unless ``during`` has met its stage, which the journal then says.
     """
 
     pipeline: str = FLIGHTS
     days: int = 1
     told: Sequence[Told] = ()
     person: ClassVar[str] = ""
+    strikes: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

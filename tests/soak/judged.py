@@ -1,15 +1,17 @@
-"""What a soak must show: each incident told once, nothing left failed, the year equal to the calm one, nothing growing."""
+"""What a soak must show: each incident struck and was told once, nothing stays failed, the year equals the calm one."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 from tests.soak.calm import Differs
-from tests.soak.incident import Incident, Told
+from tests.soak.incident import Told
 from tests.soak.year import Planted
 
 # A message of late files, of drift or of a mend may come with the next days' runs.
 _DAYS_AFTER = 3
+_TROUBLE = ("failure", "refusal", "deadline")
 Line = dict[str, Any]
 
 
@@ -23,53 +25,79 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
 
 
-def verdicts(planted: Iterable[Planted], days: list[Line], landed: list[Line], messages: list[Line]) -> list[Verdict]:
-    """Judge each incident by the messages between its first day and some days after its last.
+@dataclass(frozen=True)
+class Record:
+    """What a soak leaves: the journal's lines by their kinds, all messages in order, and the date of each simulated day."""
 
-    Args:
-        planted: The incidents.
-        days: The journal's lines of days.
-        landed: The journal's lines of landings; each says how many messages there were before its day.
-        messages: All messages, in order.
-    """
-    first = {line["day"]: line["messages"] for line in landed}
-    last = max((line["day"] for line in days), default=0)
-    failed = {line["day"]: line["failed"] for line in days}
+    days: list[Line]
+    landed: list[Line]
+    struck: list[Line]
+    monthly: list[Line]
+    messages: list[Line]
+    date_of: Callable[[str, int], date]
+
+    def window(self, one: Planted) -> tuple[int, int]:
+        """The numbers of the messages from an incident's first day to some days after its last."""
+        first = {line["day"]: line["messages"] for line in self.landed}
+        end = one.first + one.incident.days + _DAYS_AFTER
+        return first[one.first], first.get(end, len(self.messages))
+
+    def began(self, one: Planted) -> date:
+        """The date of an incident's first day."""
+        return self.date_of(one.incident.pipeline, one.first)
+
+    def of_trainings(self, message: Line) -> bool:
+        """Whether a message says that the candidate of a month's training is refused."""
+        gates = [(each["pipeline"], date.fromisoformat(each["day"]) - timedelta(days=1)) for each in self.monthly]
+        return any(
+            message["where"].startswith(f"{name} promote") and f"..{end}" in message["where"] for name, end in gates
+        )
+
+
+def verdicts(planted: Iterable[Planted], record: Record) -> list[Verdict]:
+    """Judge each incident that is over: that it struck, that people were told once, and that no run of it stays failed."""
+    last = max((line["day"] for line in record.days), default=0)
+    failed = {line["day"]: line["failed"] for line in record.days}
+    struck = {line["incident"] for line in record.struck}
     found = []
     for one in planted:
-        if one.first > last:
+        ended = one.first + one.incident.days - 1
+        if ended > last:
             continue
-        end = one.first + one.incident.days + _DAYS_AFTER
-        window = messages[first[one.first] : first.get(end, len(messages))]
+        begin, end = record.window(one)
         verdict = Verdict(one.first, one.incident.name)
+        if one.incident.strikes and one.incident.name not in struck:
+            verdict.wrong.append("it was not planted: its stage was not met")
         for told in one.incident.told:
-            _judge(told, one.incident, window, verdict)
-        ended = min(last, one.first + one.incident.days - 1)
-        stuck = [
-            run
-            for run in failed.get(ended, [])
-            if run not in failed.get(one.first - 1, []) and run.startswith(one.incident.pipeline)
-        ]
-        verdict.wrong += [f"not healed: {run}" for run in stuck]
+            _judge(told, record.began(one), record.messages[begin:end], verdict)
+        verdict.wrong += [f"not healed: {run}" for run in failed[ended] if run not in failed.get(one.first - 1, [])]
         found.append(verdict)
     return found
 
 
-def _judge(told: Told, incident: Incident, window: list[Line], verdict: Verdict) -> None:
-    fitting = [message for message in window if told.fits(message)]
+def _judge(told: Told, day: date, window: list[Line], verdict: Verdict) -> None:
+    fitting = [message for message in window if told.fits(message, day)]
     verdict.told += [f"{message['title']}: {message['happened'][:120]}" for message in fitting]
     if len(fitting) != told.times:
         verdict.wrong.append(f"told {len(fitting)} times, not {told.times}: {told.kind}, {told.words}")
 
 
-def unexpected(planted: Iterable[Planted], messages: Iterable[Line]) -> list[str]:
-    """The messages of failures and refusals that belong to no incident."""
-    told = [one for planted_one in planted for one in planted_one.incident.told]
-    trouble = [message for message in messages if message["kind"] in ("failure", "refusal", "deadline")]
+def unexpected(planted: Iterable[Planted], record: Record) -> list[str]:
+    """The messages of failures, refusals and missed deadlines that belong to no incident, nor to a month's training."""
+    expected = set[int]()
+    for one in planted:
+        if one.first in {line["day"] for line in record.landed}:
+            begin, end = record.window(one)
+            day = record.began(one)
+            expected |= {
+                number
+                for number in range(begin, end)
+                if any(told.fits(record.messages[number], day) for told in one.incident.told)
+            }
     return [
         f"{message['title']}: {message['happened'][:200]}"
-        for message in trouble
-        if not any(one.fits(message) for one in told)
+        for number, message in enumerate(record.messages)
+        if message["kind"] in _TROUBLE and number not in expected and not record.of_trainings(message)
     ]
 
 

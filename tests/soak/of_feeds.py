@@ -9,6 +9,7 @@ from typing import Any
 
 from contrail.notify.messages import Kind
 from tests.landed import landed_path, lines_of, write_lines
+from tests.soak.calm import UNSCORED
 from tests.soak.ground import BIKES, Ground
 from tests.soak.incident import Incident, Told
 from tests.soak.year import clear, settle, waited
@@ -28,8 +29,7 @@ class _Feed(Incident):
     def before(self, ground: Ground, number: int, day: date) -> None:
         feed = ground.feed(self.pipeline)
         path = landed_path(feed, self.table, str(day))
-        whole = path.read_bytes()
-        (ground.folder / f"whole-{self.pipeline}-{self.table}-{day}").write_bytes(whole)
+        (ground.folder / f"whole-{self.pipeline}-{self.table}-{day}").write_bytes(path.read_bytes())
         self.spoil(path, feed, day)
 
     def after(self, ground: Ground, number: int, day: date) -> bool:
@@ -41,7 +41,7 @@ class _Feed(Incident):
 class CutFile(_Feed):
     """A file ends in the middle."""
 
-    told = (Told(Kind.refusal, r"flight_delay ingest .*schedule.*"),)
+    told = (Told(Kind.refusal, "flight_delay ingest {day}.*schedule {day}: truncated_gzip"),)
 
     def spoil(self, path: Path, feed: Any, day: date) -> None:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -51,7 +51,7 @@ class RenamedColumn(_Feed):
     """A provider renames a column without notice."""
 
     pipeline, table = BIKES, "hours"
-    told = (Told(Kind.refusal, r"bike_demand ingest .*is_holiday"),)
+    told = (Told(Kind.refusal, "bike_demand ingest {day}.*hours {day}.*is_holiday"),)
 
     def spoil(self, path: Path, feed: Any, day: date) -> None:
         head, *rows = lines_of(feed, self.table, str(day))
@@ -61,7 +61,7 @@ class RenamedColumn(_Feed):
 class MissingFile(_Feed):
     """The list of what to predict does not come in time."""
 
-    told = (Told(Kind.refusal, r"flight_delay ingest .*schedule"),)
+    told = (Told(Kind.refusal, "flight_delay ingest {day}.*schedule {day}: missing_file"),)
 
     def spoil(self, path: Path, feed: Any, day: date) -> None:
         path.unlink()
@@ -70,7 +70,7 @@ class MissingFile(_Feed):
 class Bomb(_Feed):
     """A file of a megabyte unpacks to a gigabyte."""
 
-    told = (Told(Kind.refusal, r"flight_delay ingest .*schedule"),)
+    told = (Told(Kind.refusal, "flight_delay ingest {day}.*schedule {day}"),)
 
     def spoil(self, path: Path, feed: Any, day: date) -> None:
         packer = zlib.compressobj(9, zlib.DEFLATED, 31)
@@ -81,7 +81,7 @@ class Bomb(_Feed):
 class BadHalf(_Feed):
     """Half of the rows of a file break their contract."""
 
-    told = (Told(Kind.refusal, r"flight_delay validate .*distance"),)
+    told = (Told(Kind.refusal, "flight_delay validate {day}.*schedule {day}.*distance"),)
 
     def spoil(self, path: Path, feed: Any, day: date) -> None:
         head, *rows = lines_of(feed, self.table, str(day))
@@ -91,7 +91,7 @@ class BadHalf(_Feed):
 class BadRows(Incident):
     """Three rows break their contract, and the rest of the day goes on without them."""
 
-    told = (Told(Kind.late_data, r"flight_delay replay .*schedule"),)
+    told = (Told(Kind.late_data, "flight_delay replay .*schedule {day}"),)
     person = "engineer"
 
     def before(self, ground: Ground, number: int, day: date) -> None:
@@ -100,13 +100,14 @@ class BadRows(Incident):
         place = head.split(",").index("distance")
         right = " ".join(f"WHEN {line} THEN {row.split(',')[place]}" for line, row in enumerate(rows[:3], start=2))
         ground.write("spoilt", pipeline=self.pipeline, table="raw_schedule", day=str(day), right=right)
+        ground.write("spoilt", pipeline=self.pipeline, table=UNSCORED, day=str(day))  # the mended rows came too late
         write_lines(feed, "schedule", str(day), [head, *map(_without_distance, rows[:3]), *rows[3:]])
 
     def after(self, ground: Ground, number: int, day: date) -> bool:
         kept = f"SELECT * FROM quarantine WHERE table_name = 'schedule' AND partition_date = '{day}'"
         if not json.loads(ground.contrail("query", "-p", self.pipeline, kept, "--format", "json")):
             return False  # a soak that was killed has mended them
-        right = ground.journal("spoilt")[-1]["right"]
+        right = next(line["right"] for line in ground.journal("spoilt")[::-1] if "right" in line)
         asked = {
             "table": "schedule",
             "sql": f"SELECT _file, _line, CASE _line {right} END AS distance FROM quarantined WHERE _file LIKE '%{day}%'",
@@ -123,8 +124,8 @@ class LateOutcomes(Incident):
 
     days = 2
     told = (
-        Told(Kind.refusal, r"flight_delay ingest .*outcomes .*missing_file"),
-        Told(Kind.late_data, r"flight_delay late .*outcomes"),
+        Told(Kind.refusal, "flight_delay ingest {day}.*outcomes {before}: missing_file"),
+        Told(Kind.late_data, "flight_delay late {after}.*outcomes {before}"),
     )
     person = "engineer"
 
@@ -146,7 +147,7 @@ class LateOutcomes(Incident):
 class CorrectedOutcomes(Incident):
     """A provider corrects the outcomes of two days ago."""
 
-    told = (Told(Kind.late_data, r"flight_delay late .*outcomes"),)
+    told = (Told(Kind.late_data, "flight_delay late {day}.*outcomes"),)
 
     def before(self, ground: Ground, number: int, day: date) -> None:
         past, feed = str(day - timedelta(days=2)), ground.feed(self.pipeline)
@@ -164,10 +165,10 @@ class HalfADay(Incident):
 
     days = 2
     told = (
-        Told(Kind.unusual, r"flight_delay validate .*schedule .*rows"),
-        Told(Kind.late_data, r"flight_delay late .*schedule"),
+        Told(Kind.unusual, "flight_delay validate {day}.*schedule {day}: rows"),
+        Told(Kind.late_data, "flight_delay late {after}.*schedule {day}"),
     )
-    person = "engineer"
+    person = "provider"
 
     def before(self, ground: Ground, number: int, day: date) -> None:
         feed = ground.feed(self.pipeline)
@@ -175,6 +176,7 @@ class HalfADay(Incident):
             head, *rows = lines_of(feed, "schedule", str(day))
             (ground.folder / f"whole-{day}").write_bytes(landed_path(feed, "schedule", str(day)).read_bytes())
             write_lines(feed, "schedule", str(day), [head, *rows[::2]])
+            ground.write("spoilt", pipeline=self.pipeline, table=UNSCORED, day=str(day))  # the others came too late
             return
         yesterday = day - timedelta(days=1)
         whole = (ground.folder / f"whole-{yesterday}").read_bytes()
@@ -186,15 +188,17 @@ class Shift(Incident):
 
     pipeline = BIKES
     days = 8
-    told = (Told(Kind.drift, r"bike_demand drift"), Told(Kind.late_data, r"bike_demand late .*counts"))
-    person = "engineer"
+    told = (Told(Kind.drift, "bike_demand drift"), Told(Kind.late_data, "bike_demand late .*counts"))
+    person = "provider"
     _BROKEN = 6
 
     def before(self, ground: Ground, number: int, day: date) -> None:
         feed, counted = ground.feed(self.pipeline), day - timedelta(days=1)
         if number < self._BROKEN:
-            head, *rows = lines_of(feed, "counts", str(counted))
-            (ground.folder / f"counts-{counted}").write_text("\n".join([head, *rows]) + "\n")
+            right = ground.folder / f"counts-{counted}"
+            if not right.exists():
+                right.write_text("\n".join(lines_of(feed, "counts", str(counted))) + "\n")
+            head, *rows = right.read_text().splitlines()
             place = head.split(",").index("rides")
             cells = [row.split(",") for row in rows]
             halved = [[*row[:place], str(int(row[place]) // 2), *row[place + 1 :]] for row in cells]
@@ -202,8 +206,8 @@ class Shift(Incident):
         elif number == self._BROKEN:
             for back in range(1, self._BROKEN + 1):
                 past = str(counted - timedelta(days=back))
-                right = (ground.folder / f"counts-{past}").read_text().encode()
-                landed_path(feed, "counts", past, revision=2).write_bytes(gzip.compress(right, mtime=0))
+                text = (ground.folder / f"counts-{past}").read_bytes()
+                landed_path(feed, "counts", past, revision=2).write_bytes(gzip.compress(text, mtime=0))
 
 
 def _without_distance(row: str) -> str:

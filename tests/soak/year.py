@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ CHAIN = ("daily", "score", "monitor")
 # A run follows its asset within seconds. After this long with nothing at work it is not going to come.
 _SILENT_SECONDS = 180
 _LONGEST_SECONDS = 1500
+_FIRST = 2  # the first day on which something may happen
 _TROUBLE = (AirflowApiError, EmbeddedError, httpx.HTTPError, OSError)
 
 
@@ -39,20 +41,22 @@ class Planted:
 
 
 def plant(incidents: Iterable[Incident], days: int, rest: int = 3) -> list[Planted]:
-    """Spread incidents over so many days, in their order, with days of rest between them where there is room.
+    """Spread incidents over so many days, in their order, with calm days between them where there is room.
+
+    The last ``rest`` days are calm.
 
     Raises:
         ValueError: when the days are too few.
     """
     all_of_them = list(incidents)
-    needed = sum(one.days for one in all_of_them) + len(all_of_them)
-    if needed + rest > days:
-        raise ValueError(f"{len(all_of_them)} incidents need {needed + rest} days, and there are {days}")
-    spare = (days - rest - needed) / max(1, len(all_of_them))
-    planted, free = [], 2.0
+    needed = _FIRST + sum(one.days for one in all_of_them) + rest
+    if needed > days:
+        raise ValueError(f"{len(all_of_them)} incidents need {needed} days, and there are {days}")
+    spare = (days - needed) / max(1, len(all_of_them))
+    planted, free = [], float(_FIRST)
     for one in all_of_them:
         planted.append(Planted(one, int(free)))
-        free += one.days + 1 + spare
+        free += one.days + spare
     return planted
 
 
@@ -76,28 +80,36 @@ def live(ground: Ground, planted: list[Planted], day: int, say: Callable[[str], 
     began = time.monotonic()
     due = [(one.incident, number) for one in planted if (number := one.number(day)) is not None]
     dates = {name: ground.date_of(name, day) for name in ground.plans}
-    if not ground.journal("landed") or ground.journal("landed")[-1]["day"] < day:
-        for name, own in dates.items():
-            ground.land(name, own)
-        for incident, number in due:
-            say(f"{incident.name} ({incident.pipeline})")
-            incident.before(ground, number, dates[incident.pipeline])
-        ground.write("landed", day=day, messages=len(ground.messages()))
+    ground.once(f"count messages before day {day}", lambda: _count_messages(ground, day))
+    for name, own in dates.items():
+        ground.once(f"land {name} {own}", partial(ground.land, name, own))
+    for incident, number in due:
+        say(f"{incident.name} ({incident.pipeline})")
+        act = partial(incident.before, ground, number, dates[incident.pipeline])
+        ground.once(f"before {incident.name} {number}", act)
     for name, own in dates.items():
         _start(ground, name, own)
     with ThreadPoolExecutor(max(1, len(due))) as pool:
         acts = [pool.submit(one.during, ground, number, dates[one.pipeline]) for one, number in due]
         settle(ground, dates)
     _told_of(acts, due)
-    again = [one.after(ground, number, dates[one.pipeline]) for one, number in due]
-    if any(again):
-        settle(ground, dates)
+    for incident, number in due:
+        ground.once(f"after {incident.name} {number}", partial(_after, ground, incident, number, dates))
     _routine(ground, day, dates)
     failed = _failed(ground, day, dates)
     ground.write("day", day=day, seconds=round(time.monotonic() - began, 1), failed=failed, **sizes(ground))
     for one in failed:
         say(f"still failed: {one}")
     age(ground.home)
+
+
+def _count_messages(ground: Ground, day: int) -> None:
+    ground.write("landed", day=day, messages=len(ground.messages()))
+
+
+def _after(ground: Ground, incident: Incident, number: int, dates: dict[str, date]) -> None:
+    if incident.after(ground, number, dates[incident.pipeline]):
+        settle(ground, dates)
 
 
 def _told_of(acts: list["Future[None]"], due: list[tuple[Incident, int]]) -> None:
@@ -109,7 +121,10 @@ def _told_of(acts: list["Future[None]"], due: list[tuple[Incident, int]]) -> Non
 def _start(ground: Ground, name: str, day: date) -> None:
     """Start the daily run of a day as its schedule would, unless a soak that was killed has done so."""
     dag_id = f"{name}__daily"
+    end = time.monotonic() + _LONGEST_SECONDS
     while not _runs(ground, dag_id, day):
+        if time.monotonic() > end:
+            raise RuntimeError(f"Airflow starts no run of {dag_id} for {day}")
         with suppress(*_TROUBLE):
             ground.keep_up()
             ground.api.call("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "partition_key": str(day)})
@@ -173,7 +188,7 @@ def _asks(ground: Ground, dag_id: str, run_id: str) -> bool:
 
 def _failed(ground: Ground, day: int, dates: dict[str, date]) -> list[str]:
     """The runs that are failed now: those of the day, and those that were so the day before."""
-    before = next((line["failed"] for line in ground.journal("day")[::-1] if line["day"] < day), [])
+    before: list[str] = next((line["failed"] for line in ground.journal("day")[::-1] if line["day"] < day), [])
     asked = [tuple(run.split()) for run in before]
     asked += [(f"{name}__{dag}", str(own)) for name, own in dates.items() for dag in CHAIN]
     return [f"{dag} {of}" for dag, of in asked if (runs := _runs(ground, dag, of)) and runs[0]["state"] == "failed"]
@@ -183,10 +198,16 @@ def _routine(ground: Ground, day: int, dates: dict[str, date]) -> None:
     """What the schedules do: a training on the first of a month, upkeep once a week."""
     for name, own in dates.items():
         if own.day == 1:
-            trained(ground, "scientist", name, own, why="the first of the month")
+            ground.once(f"training {name} {own}", partial(_monthly, ground, name, own))
         if day % 7 == 0:
             dag_id = f"{name}__maintain"
-            waited(ground, dag_id, ground.api.trigger(dag_id, {}))
+            if waited(ground, dag_id, ground.api.trigger(dag_id, {})) != "success":
+                raise RuntimeError(f"{dag_id} failed on day {day}")
+
+
+def _monthly(ground: Ground, name: str, day: date) -> None:
+    ground.write("monthly", pipeline=name, day=str(day))
+    trained(ground, "scientist", name, day, why="the first of the month")
 
 
 # ---- what people do in Airflow ----
@@ -194,13 +215,15 @@ def _routine(ground: Ground, day: int, dates: dict[str, date]) -> None:
 
 def waited(ground: Ground, dag_id: str, run_id: str) -> str:
     """Wait until a run ends, or asks a person. Return its state."""
-    while True:
+    end = time.monotonic() + _LONGEST_SECONDS
+    while time.monotonic() < end:
         with suppress(*_TROUBLE):
             ground.keep_up()
             state = str(ground.api.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
             if state in FINISHED or _asks(ground, dag_id, run_id):
                 return state
         time.sleep(0.5)
+    raise RuntimeError(f"the run {run_id} of {dag_id} does not end")
 
 
 def trained(
@@ -222,17 +245,9 @@ def answered(ground: Ground, name: str, answer: str, reason: str) -> None:
     given = {"chosen_options": [answer], "params_input": {"reason": reason}}
     task = f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/taskInstances/promote/-1/hitlDetails"
     ground.as_("approver").call("PATCH", task, json=given)
-    while (state := _state(ground, dag_id, run["dag_run_id"])) not in FINISHED:
-        time.sleep(0.5)
-    if state == "failed":
+    time.sleep(2)  # until the task no longer asks
+    if waited(ground, dag_id, run["dag_run_id"]) == "failed":
         raise RuntimeError(f"the training {run['dag_run_id']} failed after its answer")
-
-
-def _state(ground: Ground, dag_id: str, run_id: str) -> str:
-    with suppress(*_TROUBLE):
-        ground.keep_up()
-        return str(ground.api.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
-    return ""
 
 
 def clear(ground: Ground, dag_id: str, day: date) -> bool:
@@ -244,27 +259,17 @@ def clear(ground: Ground, dag_id: str, day: date) -> bool:
     return bool(runs)
 
 
-def ended_with(ground: Ground, dag_id: str, day: date, again: bool) -> bool:
-    """Clear a day's run when it failed, once the DAG processor has read the folder again. Return whether it goes on."""
-    end = time.monotonic() + 120
-    while ground.api.call("GET", "importErrors")["total_entries"] and time.monotonic() < end:
-        time.sleep(1)
-    return again and clear(ground, dag_id, day)
-
-
-def task_runs(ground: Ground, dag_id: str, day: date, task_id: str, seconds: float = 300) -> bool:
-    """Wait until a task of a day's run is at its work. Return False when the run has ended before."""
-    end = time.monotonic() + seconds
+def import_errors(ground: Ground, some: bool) -> str:
+    """Wait until the DAG processor shows errors of the DAG folder, or none any more. Return what it shows."""
+    end = time.monotonic() + _SILENT_SECONDS
     while time.monotonic() < end:
-        for run in _runs(ground, dag_id, day)[:1]:
-            with suppress(*_TROUBLE):
-                states = {task["task_id"]: task["state"] for task in ground.api.tasks(dag_id, run["dag_run_id"])}
-                if states.get(task_id) == "running":
-                    return True
-                if run["state"] in FINISHED:
-                    return False
-        time.sleep(0.1)
-    return False
+        with suppress(*_TROUBLE):
+            ground.keep_up()
+            errors = ground.api.call("GET", "importErrors")["import_errors"]
+            if bool(errors) == some:
+                return "\n".join(error["stack_trace"] for error in errors)
+        time.sleep(1)
+    raise RuntimeError("the DAG processor " + ("shows no error of the folder" if some else "still shows errors"))
 
 
 # ---- what grows ----

@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from setproctitle import setproctitle
+
 SOCKET = "fork-server"
 # What most commands import. Training alone uses DVC and Matplotlib, so they are not here.
 _PRELOADED = (
@@ -179,6 +181,7 @@ def become_next_command(folder: Path, preload: Callable[[], None]) -> None:
     os.environ.update(request.environment)
     os.chdir(request.folder)
     sys.argv[1:] = request.arguments
+    setproctitle(" ".join(["contrail", *request.arguments]))  # people look for it in a list of processes
 
 
 if __name__ == "__main__":

@@ -189,7 +189,9 @@ def test_a_job_is_known_by_the_labels_that_its_operator_gave_it(
 ) -> None:
     task = StageOperator(task_id="train", verb="train", pipeline="toy", partition_from="2024-01-05")
     place = {"dag_id": "toy__train", "run_id": "run", "task_id": "train", "map_index": -1, "try_number": 1}
-    job = task.job({"ti": SimpleNamespace(**place), "dag_run": SimpleNamespace(start_date="06:00")})  # type: ignore[typeddict-item]
+    job = task.job(
+        {"ti": SimpleNamespace(**place), "dag_run": SimpleNamespace(start_date="06:00", triggering_user_name=None)}
+    )  # type: ignore[typeddict-item]
     world.task("train", state)
     world.jobs["job-1"] = RemoteJob("job-1", "job-1", "active", "", "", labels=labels(job, world.dispatch))
     end(hook)
