@@ -177,11 +177,12 @@ def become_next_command(folder: Path, preload: Callable[[], None]) -> None:
         request = ForkServer(listener).next_command()
     except _ChangedError:
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - itself
+    # People look for a command in a list of processes. Its name has no place any more once the environment has changed.
+    setproctitle(" ".join(["contrail", *request.arguments]))
     os.environ.clear()
     os.environ.update(request.environment)
     os.chdir(request.folder)
     sys.argv[1:] = request.arguments
-    setproctitle(" ".join(["contrail", *request.arguments]))  # people look for it in a list of processes
 
 
 if __name__ == "__main__":

@@ -82,6 +82,11 @@ def test_a_command_has_its_own_arguments_environment_and_folder(
     assert len(files) == 4, "the three of every process, and the list itself"
 
 
+def test_a_list_of_processes_shows_a_command_by_its_name(server: object, tmp_path: Path) -> None:
+    script = "import pathlib; print(pathlib.Path('/proc/self/cmdline').read_text())"
+    assert (_told(tmp_path, script) or "").startswith("contrail import pathlib")
+
+
 def test_a_command_sees_the_code_that_is_there_now(server: object, tmp_path: Path, tale: Path) -> None:
     script = "import tale; print(tale.TOLD)"
     assert _told(tmp_path, script) == "one\n"
