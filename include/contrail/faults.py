@@ -5,9 +5,12 @@
 
 import errno
 import re
+import socket
+import ssl
 
 NO_ANSWER = (
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH,
+    errno.EHOSTDOWN, errno.ENETDOWN, errno.ENETRESET, errno.ENOTCONN,
 )  # fmt: skip
 # What Postgres's own client says of a server that restarts, or of a connection that was cut. It has no codes for these.
 POSTGRES_AWAY = (
@@ -37,17 +40,38 @@ _OF_READING = frozenset((
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EBUSY, errno.ESTALE,
     *NO_ANSWER,
 ))  # fmt: skip
-_CLIENTS = ("requests", "urllib3", "aiohttp", "gcsfs", "google", "botocore")  # of object stores
+# Of object stores. Their errors are not the system's own.
+_CLIENTS = ("requests", "urllib3", "aiohttp", "gcsfs", "s3fs", "google", "botocore")
+_NOT_FOUND = 404
+
+
+def is_of_a_store(error: BaseException) -> bool:
+    """Say whether a client of an object store raised an error of its own."""
+    return type(error).__module__.split(".")[0] in _CLIENTS
 
 
 def is_fault(error: BaseException) -> bool:
     """Say whether an error is of the machine or of a store, so that it tells nothing of the file that was read.
 
-    A file that is missing, or that this user may not open, is none.
+    A file that is missing, also in a store, or that this user may not open, is none.
     """
-    if type(error).__module__.split(".")[0] in _CLIENTS or isinstance(error, TimeoutError | ConnectionError):
+    if isinstance(error, FileNotFoundError):
+        return False
+    if is_of_a_store(error):
+        return _status(error) != _NOT_FOUND
+    # The numbers of the last two are their own, and some are those of other faults.
+    if isinstance(error, TimeoutError | ConnectionError | socket.gaierror | ssl.SSLError):
         return True
     return getattr(error, "errno", None) in _OF_READING
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that a store's client tells, each in its own way; None where there was no answer."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):  # botocore's
+        return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    told = (getattr(error, "code", None), getattr(error, "status", None), getattr(response, "status_code", None))
+    return next((int(one) for one in told if isinstance(one, int)), None)
 
 
 def postgres_code(error: BaseException) -> str:

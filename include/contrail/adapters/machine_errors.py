@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import sqlite3
+import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from contrail.faults import (
 )
 from contrail.files import gone_below
 
-_NO_NAME = -1000
+_NO_NAME, _NO_TRUST = -1000, -1001
 _NO_THREAD = "can't start new thread"
 _KEPT = "Nothing is half published: readers see whole partitions, old or new."
 _AGAIN = "Then run the same command again."
@@ -110,6 +111,13 @@ _KINDS = (
         ),
         "no address is known for the name of a service",
         "See that this machine's DNS answers, and that the environment file has the right name.",
+        elsewhere=True,
+    ),
+    _Kind(
+        (_NO_TRUST,),
+        (),
+        "no secure connection to a service was made",
+        "See that it runs, that its certificate is valid, and that this machine knows who signed it.",
         elsewhere=True,
     ),
     _Kind(
@@ -212,6 +220,8 @@ def _number(error: BaseException) -> int | None:
         return errno.ENOMEM
     if isinstance(error, socket.gaierror):
         return _NO_NAME  # its own numbers are those of other faults on some systems
+    if isinstance(error, ssl.SSLError):
+        return _NO_TRUST  # so are the numbers of OpenSSL
     kinds = {PermissionError: errno.EACCES, ConnectionError: errno.ECONNREFUSED, TimeoutError: errno.ETIMEDOUT}
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     if _is_of_postgres(error):

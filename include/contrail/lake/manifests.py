@@ -15,10 +15,8 @@ from pyiceberg.types import DateType
 
 from contrail.config.names import without_sandbox
 from contrail.errors import DamagedError, InputsChangedError
+from contrail.faults import is_of_a_store
 from contrail.lake import snapshots
-
-# Clients of object stores, whose errors are not the system's own.
-_STORES = ("gcsfs", "google", "aiohttp", "requests", "urllib3", "s3fs", "botocore")
 
 
 def manifests(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
@@ -107,7 +105,7 @@ def _whole(table: Table, location: str) -> Iterator[None]:
     except OSError:
         raise  # it is missing, or the machine's fault
     except Exception as error:
-        if type(error).__module__.split(".")[0] in _STORES:
+        if is_of_a_store(error):
             raise  # the store did not answer; the file may be whole
         raise damaged(table, f"{location} cannot be read ({error})") from error
 

@@ -231,9 +231,11 @@ def _check_partitions(run: StageRun[Options], table: Table, checks: Checks) -> N
         table.refusals += [_refusal(table, date.fromisoformat(day), rule, words, found[day]) for day in found]
 
     table.partition_verdicts = checks.evaluate(f"{table.name} partitions", profile, rules, refuse)
-    if not run.options.leave_missing:
-        words = f"raw_{table.name} has no rows; land the file and ingest it"
-        table.refusals += [Refusal(day, table.name, "missing_partition", words) for day in _missing(table)]
+    left = _left(run, table)
+    words = f"raw_{table.name} has no rows; land the file and ingest it"
+    table.refusals += [
+        Refusal(day, table.name, "missing_partition", words) for day in _missing(table) if day not in left
+    ]
 
 
 def _missing(table: Table) -> list[date]:
@@ -242,6 +244,14 @@ def _missing(table: Table) -> list[date]:
         return []
     landed = set(table.check.days)
     return [day for day in table.partitions if day not in landed]
+
+
+def _left(run: StageRun[Options], table: Table) -> list[date]:
+    """The missing days that are not due yet, where the run may leave them: nothing was ever published of them."""
+    if not run.options.leave_missing or not (missing := _missing(table)):
+        return []
+    published = run.lake.partitions(f"validated_{table.name}", Partitions(missing[0], missing[-1]))
+    return [day for day in missing if day not in published]
 
 
 def _refusal(table: Table, day: date, rule: str, words: str, found: str) -> Refusal:
@@ -259,7 +269,7 @@ def _refusal(table: Table, day: date, rule: str, words: str, found: str) -> Refu
 def _publish(run: StageRun[Options], table: Table) -> _Outcome:
     """The quarantine of all partitions, then the refusals, and last the good rows, which mark their partitions as done."""
     spec = run.pipeline.spec
-    left = _missing(table) if run.options.leave_missing else []
+    left = _left(run, table)
     days = [day for day in table.partitions or [reference_partition(run)] if day not in left]
     if not days:
         return _Outcome(TableReport(table.name))

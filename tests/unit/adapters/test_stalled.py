@@ -1,5 +1,8 @@
 """An embedded engine that has stopped working is given up, and one that works is not, however long it takes."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,3 +65,13 @@ def test_a_distributed_engine_has_limits_of_its_own(cpu: Cpu) -> None:
     before = threading.active_count()
     with stalled.awaited(SPARK, patience=0.01):
         assert threading.active_count() == before
+
+
+def test_a_process_ends_though_nobody_listens_any_more() -> None:
+    code = "import sys; from contrail.adapters import stalled; sys.stdout.write('rows'); stalled._leave('given up')"
+    read, written = os.pipe()
+    os.close(read)
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=written, env=buffered) as process:
+        os.close(written)
+        assert process.wait(60) == EngineError.exit_code

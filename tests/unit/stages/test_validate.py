@@ -14,7 +14,10 @@ from tests.unit.lake.labels_read import read_labels
 from contrail.adapters.contracts import Contract, Reference
 from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError, PartitionRefusedError, SpecError
+from contrail.lake import datasets
 from contrail.partitions import Partitions
+from contrail.stages.options import IngestOptions
+from contrail.stages.runner import make_run
 
 DAY, NEXT, LAST = "2024-01-05", "2024-01-06", "2024-01-07"
 
@@ -260,6 +263,19 @@ def test_a_partition_that_was_not_ingested_is_refused(landed: Toy) -> None:
     with pytest.raises(PartitionRefusedError, match=r"parcels 2024-01-07: missing_partition: raw_parcels has no rows"):
         landed.run("validate", DAY, LAST)
     assert count(landed, "validated_parcels") == 120
+
+
+def test_a_day_that_is_not_due_may_be_left_but_not_one_that_was_published(landed: Toy) -> None:
+    landed.run("ingest", DAY, NEXT)
+    landed.run("validate", DAY, LAST, leave_missing=True)
+    assert count(landed, "validated_parcels") == 120
+    assert LAST not in map(str, landed.lake.partitions("validated_parcels"))
+    run = make_run("ingest", "toy", Partitions.parse(NEXT), options=IngestOptions())
+    rows = landed.lake.scan("raw_parcels").schema.empty_table()
+    landed.lake.publish(datasets.raw(landed.spec, "parcels"), rows, [date.fromisoformat(NEXT)], run.provenance({}))
+    with pytest.raises(PartitionRefusedError, match=f"parcels {NEXT}: missing_partition: raw_parcels has no rows"):
+        landed.run("validate", NEXT, leave_missing=True)
+    assert count(landed, "validated_parcels") == 120, "what was published stays"
 
 
 def test_a_day_without_rows_is_no_error_where_the_spec_allows_it(landed: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
