@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from contrail.config.settings import Settings
 from contrail.errors import EngineError
@@ -67,12 +67,17 @@ def _watch(pause: float, words: str, done: threading.Event, given_up: threading.
             given_up.set()
             _thread.interrupt_main()
             if not done.wait(_GRACE):
-                sys.stderr.write(f"✗ EngineError: {words}\n")
-                _leave()
+                _leave(f"✗ EngineError: {words}\n")
             return
 
 
-def _leave() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(EngineError.exit_code)
+def _leave(words: str = "") -> None:
+    """End the process, whoever still listens to it."""
+    try:
+        with suppress(OSError, ValueError):  # a closed pipe, a closed file
+            sys.stderr.write(words)
+            sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+    finally:
+        os._exit(EngineError.exit_code)
