@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ def add_and_push(settings: Settings, paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _add_and_push(settings: Settings, paths: list[Path]) -> dict[Path, str]:
-    with _repository(settings) as repo, _whole_copies(settings, paths):
+    with _repository(settings) as repo, _flushed(settings, paths):
         stages = repo.add([str(path) for path in paths], force=True)
         hashes = {Path(out.fs_path): str(out.hash_info.value) for stage in stages for out in stage.outs}
         # Upkeep on another machine sees before the push that somebody needs what may lie there already.
@@ -71,30 +71,56 @@ def _add_and_push(settings: Settings, paths: list[Path]) -> dict[Path, str]:
 
 
 @contextmanager
-def _whole_copies(settings: Settings, paths: Sequence[Path]) -> Iterator[None]:
+def _flushed(settings: Settings, paths: Sequence[Path]) -> Iterator[None]:
     """Wait until the disk has DVC's new copies, and the files that it has put in the place of ``paths``.
 
-    DVC takes a copy that has its name for whole. So those that a power cut tore go first: what changed after the mark of an
-    addition that never ended, and has another MD5 than its name.
+    A mark tells the next addition when this one never ended.
     """
-    mark = settings.home_path / ".dvc" / "tmp" / "adding"
-    stores = [local_path(folder) for folder in folders(settings) if is_local(folder)]
-    if mark.exists():
-        for copy in _changed_since(mark, stores):
-            if _md5(copy) != copy.parent.name + copy.stem:
-                copy.unlink()
-    else:
+    mark = _mark(settings)
+    if not mark.exists():
         write_whole(UPath(mark), b"")
     yield
-    on_disk(_changed_since(mark, [*stores, *paths]))
+    # A folder's own files stay as they are. A feed may write there.
+    on_disk(_changed_since(mark, [*_own_stores(settings), *(path for path in paths if path.is_file())]))
     mark.unlink()
+
+
+def _drop_torn_copies(settings: Settings) -> None:
+    """Remove the copies that a power cut tore: what changed after the mark, and has another MD5 than its name.
+
+    DVC takes a copy that has its name for whole. It also takes the copy of a folder's list, and its index of what the remote
+    has, for a proof that all files of the folder are there. So these go too.
+    """
+    mark = _mark(settings)
+    if not mark.exists():
+        return
+    copies = _changed_since(mark, _own_stores(settings))
+    torn = {copy for copy in copies if _md5(copy) != copy.parent.name + copy.stem}
+    for copy in copies if torn else []:
+        if copy in torn or copy.suffix == ".dir":
+            copy.unlink(missing_ok=True)
+    if torn:
+        shutil.rmtree(settings.home_path / ".dvc" / "site", ignore_errors=True)
+
+
+def _mark(settings: Settings) -> Path:
+    return settings.home_path / ".dvc" / "tmp" / "adding"
+
+
+def _own_stores(settings: Settings) -> list[Path]:
+    """The cache, and the remote where it is a folder too."""
+    return [local_path(folder) for folder in folders(settings) if is_local(folder)]
 
 
 def _changed_since(mark: Path, places: Sequence[Path]) -> list[Path]:
     """The files in places that came since a mark, whatever time a copy took over."""
     since = mark.stat().st_ctime
-    files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
-    return [file for file in files if file.is_file() and file.stat().st_ctime >= since]
+    found = []
+    for file in (file for place in places for file in (place.rglob("*") if place.is_dir() else [place])):
+        with suppress(FileNotFoundError):  # forgetting or upkeep removed it meanwhile
+            if file.is_file() and file.stat().st_ctime >= since:
+                found.append(file)
+    return found
 
 
 def _md5(path: Path) -> str:
@@ -117,6 +143,7 @@ def _repository(settings: Settings) -> Iterator["Repo"]:
     with alone(settings):
         _make(settings)
         _drop_torn_lock(home / ".dvc" / "tmp" / "rwlock")
+        _drop_torn_copies(settings)
         repo = Repo(str(home), config={"core": {"site_cache_dir": str(home / ".dvc" / "site")}})
         try:
             yield repo

@@ -200,15 +200,17 @@ class PowerCutError(Exception):
     """The machine is gone."""
 
 
+@pytest.mark.parametrize("torn", ["all", "files of a folder"])
 @pytest.mark.parametrize("what", ["a file", "a folder"])
-def test_a_copy_that_a_power_cut_tore_is_made_again(current, landed, monkeypatch, what):
+def test_a_copy_that_a_power_cut_tore_is_made_again(current, landed, monkeypatch, what, torn):
     """DVC takes what has the name for whole, and would put it in the place of the new file."""
     path = only(current) if what == "a file" else landed
 
     def cut(*_: object) -> None:
-        for copy in objects(current):
-            Path(copy).chmod(0o600)
-            Path(copy).write_bytes(b"")
+        for copy in map(Path, map(str, objects(current))):
+            if torn == "all" or copy.suffix != ".dir":
+                copy.chmod(0o600)
+                copy.write_bytes(b"")
         raise PowerCutError
 
     with monkeypatch.context() as patched, pytest.raises(PowerCutError):
@@ -221,6 +223,8 @@ def test_a_copy_that_a_power_cut_tore_is_made_again(current, landed, monkeypatch
     assert only(current).read_bytes() == b"rows" and (landed / "2.csv").read_text() == "a\n2\n"
     copies = {copy.parent.name + copy.stem: data_versions._md5(Path(copy)) for copy in objects(current)}
     assert copies == {name: name for name in copies} and found.removesuffix(".dir") in copies
+    cache, remote = (sorted(copy.name for copy in folder.glob("*/*")) for folder in data_versions.folders(current))
+    assert cache == remote and len(cache) == (1 if what == "a file" else 4)
 
 
 def test_dvcs_new_copies_are_on_the_disk_before_anything_names_them(current, landed, monkeypatch):
@@ -228,5 +232,6 @@ def test_dvcs_new_copies_are_on_the_disk_before_anything_names_them(current, lan
     monkeypatch.setattr(data_versions, "on_disk", lambda paths: seen.append({path.name for path in paths}))
     add_and_push(current, [landed, only(current)])
     assert {MD5[2:], "rows.parquet"} <= seen[0] and len(seen[0]) >= 5
+    assert "0.csv" not in seen[0], "a feed may change it meanwhile"
     add_and_push(current, [landed, only(current)])
     assert len(seen[1]) < len(seen[0]), "what has been there for long is not flushed again"
