@@ -82,7 +82,7 @@ corpus: $(VENV)/.dev  ## Land hundreds of kinds of bad files, in every format: w
 fuzz: $(VENV)/.dev  ## Give readers, settings, calls, questions and pages what nobody expects, for an hour
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-soak: $(VENV)/.dev  ## Let Airflow live a year of both pipelines, day by day, with planted incidents: what was told, lost, grown? ARGS="--help" has more
+soak: $(VENV)/.dev  ## Let Airflow live 293 days of both pipelines, with planted incidents: what was told, lost, grown? ARGS="--help" has more
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 storm: $(VENV)/.dev  ## Eight writers and eight readers on one home: is each read one published state? ARGS="--help" has more
