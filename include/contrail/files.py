@@ -24,7 +24,8 @@ from contrail.errors import SpecError
 _LONGEST_NAME = 180
 _LONGEST_BYTES = 200
 _IN_NAMES = "A-Za-z0-9_.-"
-_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
+# Our own, and what DVC copies a versioned file to before it has its name.
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}|.*\.[\w-]{22}\.tmp", re.ASCII)
 _Path = TypeVar("_Path", UPath, Path)
 Place: TypeAlias = str | Path | UPath  # what names a file or a folder, on a disk or in an object store
 _PARQUET = re.compile(r"(?:file://)?(/[^'\"\n]+?\.parquet)")  # in the words of any library
@@ -76,7 +77,7 @@ def unfinished_beside(path: _Path) -> _Path:
 
 
 def is_unfinished(name: str) -> bool:
-    """Say whether ``unfinished_beside`` made a name. Whoever wrote there is at work, or was killed."""
+    """Say whether ``unfinished_beside`` or DVC made a name. Whoever wrote there is at work, or was killed."""
     return _UNFINISHED.fullmatch(name) is not None
 
 

@@ -20,6 +20,8 @@ from tests.leftovers import leftovers
 _VARIES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{6,}|\d+|(?<=[._-])[A-Za-z0-9_]{8}(?=/|$)")
 # The pages of the newest validation, which the next one replaces.
 _REPLACED = "great_expectations"
+# What SQLite keeps beside a database that nobody has closed. Whoever opens it next takes them in.
+_OF_SQLITE = ("-shm", "-wal", "-journal")
 # Whoever reads it makes what is missing again, so it may be behind.
 _CACHES = ("drift_profiles",)
 Rows = dict[str, list[Any]]
@@ -82,7 +84,9 @@ def files(name: str) -> Observed:
     kinds = {
         kind_of(str(path.relative_to(home)))
         for path in home.rglob("*")
-        if path.is_file() and not {"warehouse", _REPLACED}.intersection(path.parts)
+        if path.is_file()
+        and not {"warehouse", _REPLACED}.intersection(path.parts)
+        and not path.name.endswith(_OF_SQLITE)
     }
     lake = Lake(settings(), name)
     left = [path for table in lake.table_names() for path in leftovers(lake.table(table))]

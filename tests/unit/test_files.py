@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc_objects.fs.utils import tmp_fname as dvcs_name
 from tests.conftest import FLUSH, PROJECT
 from upath import UPath
 
@@ -69,6 +70,7 @@ def test_a_name_of_any_length_can_wait_to_be_whole(tmp_path: Path, name: str) ->
     write_whole(UPath(tmp_path / name), b"1")
     assert unfinished_beside(tmp_path / name) != unfinished_beside(tmp_path / name)
     assert is_unfinished(unfinished_beside(tmp_path / name).name)
+    assert is_unfinished(dvcs_name()) and is_unfinished(dvcs_name("rows"))
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
