@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=6, help="faults of the machine (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of steps (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="scenarios at a time (default: %(default)s)")
-    parser.add_argument("--results", type=Path, help="gets every trial as a line of JSON, below what it holds")
+    parser.add_argument("--results", type=Path, help="appends each trial as a line of JSON")
     asked = parser.parse_args()
     if min(asked.kills, asked.faults, asked.tries, asked.jobs - 1) < 0:
         parser.error("--kills, --faults and --tries need 0 or more, --jobs 1 or more")

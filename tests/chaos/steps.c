@@ -73,7 +73,7 @@ static int step(const char *what, const char *path, int write_call) {
         if (REAL(write)(log_fd, line, length) < 0) return 0;
     }
     if (!kill_at || now < kill_at) return 0;
-    if (full && (access(full, F_OK) || strcmp(what, "make") && strcmp(what, "write"))) return 0;
+    if (full && (access(full, F_OK) || (strcmp(what, "make") && strcmp(what, "write")))) return 0;
     if (fails_with) {
         errno = fails_with;
         return -1;
