@@ -58,7 +58,7 @@ def test_ctrl_c_keeps_what_has_ended_and_says_how_to_go_on(prepared):
     command = started(toy, 1)
     command.send_signal(signal.SIGINT)
     out, err = command.communicate()
-    assert command.returncode == 130
+    assert command.returncode == 130, err
     assert out == ""
     assert "The trials that have ended are kept: the same command goes on." in err
     assert "Traceback" not in err
