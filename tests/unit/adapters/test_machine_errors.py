@@ -3,6 +3,7 @@
 import errno
 import socket
 import sqlite3
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -104,6 +105,8 @@ def _of_duckdb() -> Exception:
         (_of_postgres("permission denied for table iceberg_tables", "42501"), SpecError, "^the database refused"),
         (_of_postgres("deadlock detected"), EngineError, "^another process keeps a row"),
         (socket.gaierror(errno.ENOENT, "nodename nor servname provided"), EngineError, "^no address is known"),
+        (ssl.SSLError(1, "[SSL] record layer failure"), EngineError, "^no secure connection to a service was made"),
+        (OSError(errno.ENETDOWN, "Network is down"), EngineError, "^a service does not answer"),
         (RuntimeError("can't start new thread"), EngineError, "^no further thread may start"),
         (
             duckdb.Error("Traceback (most recent\n  x\nCannot connect to host a:1 [Connect call failed]"),
