@@ -24,6 +24,7 @@ from contrail.adapters.landed_names import Names, Stray, read_names, unfinished_
 from contrail.config.file_names import FileNames
 from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
+from contrail.faults import is_fault
 from contrail.files import is_local
 
 _KINDS = {
@@ -173,8 +174,8 @@ def open_folder(zone: UPath, table: str, layout: FileNames, days: Container[str]
     except StructureError as error:
         names = Names(strays=[Stray("", error.rule, error.detail)])
     except OSError as error:
-        if not is_local(folder):
-            raise  # a service that does not answer is no fault of the folder
+        if not is_local(folder) or is_fault(error):
+            raise  # what a service or the machine does is no fault of the folder
         detail = f"'{folder.name}' cannot be listed: {error.strerror}; give this process the right to"
         names = Names(strays=[Stray("", "unreadable", detail)])
     return LandingFolder(folder, zone, names, layout)

@@ -1,5 +1,6 @@
 """What is read of a landing folder: regular files inside it, and nothing that could block or lead out."""
 
+import errno
 import hashlib
 import os
 import socket
@@ -135,6 +136,19 @@ def test_a_tables_folder_that_is_none_is_told(zone: Path, make: Callable[[Path],
 def test_a_folder_that_does_not_exist_is_empty(zone: Path) -> None:
     folder = open_folder(UPath(zone), "deliveries", DAILY)
     assert not folder.deliveries and not folder.strays
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT, errno.EIO])
+@pytest.mark.parametrize("layout", [DAILY, FileNames("{date}/part-*.csv", daily=True)], ids=["files", "folders"])
+def test_a_machine_that_cannot_list_a_folder_is_no_fault_of_the_folder(
+    zone: Path, monkeypatch: pytest.MonkeyPatch, number: int, layout: FileNames
+) -> None:
+    def fails(folder: Path) -> Iterator[Path]:
+        raise OSError(number, os.strerror(number), str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", fails)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        open_folder(UPath(zone), "parcels", layout)
 
 
 @pytest.mark.parametrize("exists", [True, False])
