@@ -65,6 +65,14 @@ def is_fault(error: BaseException) -> bool:
     return getattr(error, "errno", None) in _OF_READING
 
 
+def stops_a_run(error: BaseException) -> bool:
+    """Say whether a fault is of more than the file that was read, so that a run of many files stops.
+
+    A part of a disk that cannot be read may be of this file alone. The other files go on.
+    """
+    return is_fault(error) and getattr(error, "errno", None) != errno.EIO
+
+
 def _status(error: BaseException) -> int | None:
     """The HTTP status that a store's client tells, each in its own way; None where there was no answer."""
     response = getattr(error, "response", None)

@@ -3,7 +3,6 @@
 Which partitions a run takes, and how they are published, does not belong here.
 """
 
-import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,7 @@ from contrail.config.file_names import REFERENCE
 from contrail.config.personal import SHOW_ROWS, without_quotes
 from contrail.config.table_spec import TableSpec
 from contrail.errors import DamagedError, StructureError
-from contrail.faults import is_fault
+from contrail.faults import stops_a_run
 from contrail.files import written_whole
 from contrail.lake.datasets import PARTITION
 from contrail.lake.forgotten import Marks
@@ -196,9 +195,8 @@ class Delivery:
             return error
         if isinstance(error, MemoryError):
             return StructureError("too_large", "there is not enough memory to read it; split it")
-        # What the machine or a service did is no fault of the file: the run may pass later. A part of a disk that cannot be
-        # read may be of this file alone, and other days go on.
-        if is_fault(error) and getattr(error, "errno", None) != errno.EIO:
+        # What the machine or a service did is no fault of the file: the run may pass later.
+        if stops_a_run(error):
             raise error
         if ours := as_ours(error):
             raise ours from error
@@ -280,7 +278,7 @@ def published_hashes(run: StageRun[Options], table: str, partitions: Partitions 
     try:
         return _hashes(run, name, partitions)
     except _UNREADABLE as error:
-        if is_fault(error):
+        if stops_a_run(error):
             raise
         if partitions is None:
             return {None: None}
@@ -289,7 +287,7 @@ def published_hashes(run: StageRun[Options], table: str, partitions: Partitions 
         try:
             found |= _hashes(run, name, Partitions(day, day))
         except _UNREADABLE as error:
-            if is_fault(error):
+            if stops_a_run(error):
                 raise
             found[day] = None
     return found

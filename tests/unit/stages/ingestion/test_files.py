@@ -1,7 +1,9 @@
 """Days of several files: what makes a day complete, what refuses it, and what becomes of it later."""
 
+import errno
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail.errors import FileRefusedError
 from contrail.lake.sessions import spill_folder
+from contrail.partitions import Partitions
 from contrail.stages import ingest
 from contrail.stages.ingestion import files
 
@@ -222,3 +225,26 @@ def test_a_batch_knows_where_it_comes_from(feed: Feed) -> None:
     feed.toy.run("ingest", DAY)
     kinds = feed.toy.lake.schema("raw_deliveries")
     assert kinds.field("_line").type == pa.int64() and kinds.field("delay").type == pa.string()
+
+
+@pytest.mark.parametrize(("number", "alone"), [(errno.EIO, True), (errno.ESTALE, False), (errno.EMFILE, False)])
+def test_a_day_that_a_disk_does_not_give_is_taken_in_again_and_holds_no_other_up(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, number: int, alone: bool
+) -> None:
+    toy.land(DAY, NEXT)
+    run, read = toy.stage_run("ingest", DAY, NEXT), files.read_batches
+    toy.run("ingest", DAY, NEXT)
+
+    def fails(uris: list[str], *rest: Any) -> Any:
+        if any(DAY in uri for uri in uris):
+            raise OSError(number, os.strerror(number))
+        return read(uris, *rest)
+
+    monkeypatch.setattr(files, "read_batches", fails)
+    days = Partitions.parse(DAY, NEXT)
+    if alone:
+        found = files.published_hashes(run, "parcels", days)
+        assert found[days.start] is None and found[days.end] is not None
+    else:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            files.published_hashes(run, "parcels", days)
