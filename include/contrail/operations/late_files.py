@@ -8,6 +8,7 @@ import pyarrow as pa
 from contrail.adapters.landed_files import LandingFolder, open_folder
 from contrail.adapters.landed_rows import digest_of, read_rows
 from contrail.errors import DamagedError, StructureError
+from contrail.faults import stops_a_run
 from contrail.lake.readers import PartitionState
 from contrail.operations.backfill import Backfills
 from contrail.operations.late_looks import LookedAt
@@ -63,7 +64,9 @@ def _differs(backfills: Backfills, table: str, day: date, folder: LandingFolder)
         return not source.may_be_empty or any(batch.num_rows for file in files for batch in read_rows(file, source))
     except StructureError:
         return True  # ingest says what is wrong
-    except (DamagedError, OSError, pa.ArrowInvalid):
+    except (DamagedError, OSError, pa.ArrowInvalid) as error:
+        if stops_a_run(error):
+            raise
         return True  # one of both cannot be read; ingest says which
 
 
