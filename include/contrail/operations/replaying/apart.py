@@ -71,7 +71,8 @@ def _as_ours(code: int, said: str) -> ContrailError:
         return kind(said)
     who = "the process that asked --sql"
     if code < 0:
-        name = signal.Signals(-code).name
+        # Python has names of few real-time signals.
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return EngineError(f"{who} was ended by {name}. Nothing was mended. {_NO_MEMORY}")
     last = said.splitlines()[-1][:_LAST] if said else "nothing"
     remedy = _NO_MEMORY if last.startswith("MemoryError") else "Try again. If it ends so again, report it."
