@@ -89,18 +89,18 @@ def _measure(run: StageRun[Options], inputs: Mapping[str, int | None]) -> _Measu
         values = values_of_days(connection, spec.score)
         rows = _rows(run, found, values)
         # Segments first: when a run is killed between the two, the day is still to be measured.
-        fell = publish_segments(run, connection, mature, inputs)
-        published = lake.publish(records.performance(spec), rows, mature, run.provenance(inputs))
+        segments = publish_segments(run, connection, mature, inputs)
+        published = lake.publish(records.performance(spec), rows, mature, run.provenance(inputs, **segments.mark))
     measured = set(rows.column(PARTITION).to_pylist())
     run.progress(f"partitions measured: {len(measured)}, waiting for labels: {waiting}")
-    if fell:
-        run.progress(f"quality fell in {', '.join(fell)}")
+    if segments.fell:
+        run.progress(f"quality fell in {', '.join(segments.fell)}")
     details = PerformanceDetails(
         measured=len(measured),
         immature=immature,
         quality=_pooled(run, found),
         without_predictions=tuple(str(days) for days in as_ranges(set(mature) - measured)),
-        fell=fell,
+        fell=segments.fell,
     )
     return _Measured(details, rows.num_rows, {"performance": published})
 

@@ -4,7 +4,7 @@ The rows are added up by day and value in whole numbers, so no order of them cha
 what was published of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -17,12 +17,15 @@ from contrail.config.names import listed, literal, quoted
 from contrail.config.spec import PipelineSpec
 from contrail.lake import quality_records
 from contrail.lake.datasets import PARTITION
+from contrail.lake.lineage import Lineage
+from contrail.lake.provenance import Provenance
 from contrail.methods.segment_falls import LEAST_ROWS, OF_DAYS, REACH_DAYS, Compared, Judged, Name, begins, judge
 from contrail.partitions import Partitions, as_ranges
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
 
 TABLE = "segment_quality"
+JUDGED_BY = "segments_judged_by"
 MISSING = "(missing)"
 _MOST = 30  # values of a feature, the largest of a day
 _PARTS = 10**12  # values are added up in these, exactly
@@ -34,7 +37,7 @@ def publish_segments(
     connection: duckdb.DuckDBPyConnection,
     days: Sequence[date],
     inputs: Mapping[str, int | None],
-) -> tuple[str, ...]:
+) -> "Segments":
     """Measure and judge the segments of mature days, and publish them in one commit.
 
     Args:
@@ -43,12 +46,14 @@ def publish_segments(
         days: The mature days, in order.
         inputs: The snapshot of each table that was read.
 
+    Days after them whose verdicts rest on them and became others have a commit of their own, made of this table alone.
+
     Returns:
-        A sentence for each fall that was first seen on these days.
+        What became of them, for ``performance``, whose commit says that the run has told its falls.
     """
     names = _features(run)
     if not names:
-        return ()
+        return Segments()
     snapshot = run.lake.snapshot_id("features")
     run.lake.view(connection, "segment_rows", "features", days, snapshot_id=snapshot)
     rows = [row for name in names for row in _measured(run.pipeline.spec, connection, name)]
@@ -56,21 +61,42 @@ def publish_segments(
     rows = [row for row in rows if row["model_version"] == versions[row[PARTITION]]]
     found = _judged_on(run, rows, days)
     dataset = quality_records.segment_quality(run.pipeline.spec)
-    table = pa.Table.from_pylist([*map(found.row, rows), *found.again], schema=dataset.arrow_schema())
     if found.again:
         again = sorted({row[PARTITION] for row in found.again})
         run.check_unchanged(TABLE, found.snapshot, Partitions(again[0], again[-1]))
         run.progress(
             f"segments judged again, because days before them changed: {', '.join(map(str, as_ranges(again)))}"
         )
-        days = sorted({*days, *again})
-    run.lake.publish(dataset, table, days, run.provenance({**inputs, "features": snapshot}))
     told = _told(run, found.published)
-    return tuple(
+    table = pa.Table.from_pylist([*map(found.row, rows)], schema=dataset.arrow_schema())
+    published = run.lake.publish(dataset, table, days, run.provenance({**inputs, "features": snapshot}))
+    anew = [*found.again, *_taken_over(run, found, days, published)]
+    if anew:
+        on = sorted({row[PARTITION] for row in anew})
+        table = pa.Table.from_pylist(anew, schema=dataset.arrow_schema())
+        run.lake.publish(dataset, table, on, run.provenance({TABLE: published}))
+    fell = tuple(
         f"{name[0]} {name[1]} since {since} (seen on {seen})"
         for name, seen, since in begins(found.judged, found.before)
         if not any(seen <= day < seen + timedelta(days=OF_DAYS) or of == since for day, of in told.get(name, ()))
     )
+    # The same work again publishes nothing: then the verdicts are those of an earlier run.
+    made = _lineage(run, TABLE)
+    makers = {maker.provenance.run_id for day in days if (maker := made.maker(day))}
+    return Segments(fell, frozenset(makers | ({run.run_id} if anew else set())))
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A sentence for each fall that was first seen, and the runs that published the verdicts; empty without segments."""
+
+    fell: tuple[str, ...] = ()
+    judged_by: frozenset[str] = frozenset()
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """What the provenance of ``performance`` says of them."""
+        return {JUDGED_BY: ",".join(sorted(self.judged_by))} if self.judged_by else {}
 
 
 @dataclass(frozen=True)
@@ -226,15 +252,44 @@ def _told(run: StageRun[StageOptions], published: Sequence[Row]) -> dict[Name, l
     """The days of the falls that a run has told, and since when they fell, by segment.
 
     A day that is measured again tells none of them again. A run that was killed before it published ``performance`` has
-    told nothing.
+    told nothing, also of days that were measured long before.
     """
     fallen = [row for row in published if row["fell_since"] is not None]
-    if not (fallen and run.lake.exists("performance")):
-        return {}
-    on = [row[PARTITION] for row in fallen]
-    measured = run.lake.made_of("performance", Partitions(min(on), max(on)))
+    untold = _untold(run, {row[PARTITION] for row in fallen})
     found: dict[Name, list[tuple[date, date]]] = {}
     for row in fallen:
-        if row[PARTITION] in measured:
+        if row[PARTITION] not in untold:
             found.setdefault((row["feature"], row["value"]), []).append((row[PARTITION], row["fell_since"]))
     return found
+
+
+def _untold(run: StageRun[StageOptions], days: Collection[date]) -> set[date]:
+    """Those of the published days whose verdicts are of a run that published no ``performance`` after them."""
+    if not days:
+        return set()
+    finished = {one for commit in _lineage(run, "performance").commits for one in _runs(commit.provenance)}
+    made = _lineage(run, TABLE)
+    makers = {day: made.maker(day) for day in days}
+    # Whoever made a day so long ago that nobody knows it has told it.
+    return {day for day, maker in makers.items() if maker and maker.provenance.run_id not in finished}
+
+
+def _runs(made: Provenance) -> list[str]:
+    return [made.run_id, *made.extra.get(JUDGED_BY, "").split(",")]
+
+
+def _lineage(run: StageRun[StageOptions], table: str) -> Lineage:
+    """The commits of a table. What only a damaged archive says is not known."""
+    return run.lake.lineage(table, lambda _: None)
+
+
+def _taken_over(run: StageRun[StageOptions], found: _JudgedOn, measured: Sequence[date], published: int) -> list[Row]:
+    """The rows of other days whose falls this run tells, although a run that told nothing has published the same verdicts.
+
+    They are published as this run's, so that they count as told when it has ended.
+    """
+    again = {*measured, *(row[PARTITION] for row in found.again)}
+    fallen = {day for day, own in found.judged.items() if any(one.fell for one in own.values())}
+    if not (left := _untold(run, fallen - again)):
+        return []
+    return [row for row in _published(run, Partitions(min(left), max(left)), published) if row[PARTITION] in left]

@@ -11,6 +11,7 @@ from tests.conftest import Prepare, Toy
 
 from contrail.lake import datasets
 from contrail.lake.datasets import Dataset
+from contrail.lake.lake import Lake
 from contrail.notify.messages import Kind, of_result
 from contrail.operations.before_labels import before_labels, estimated_days, falls_of
 from contrail.operations.prediction_days import prediction_days
@@ -195,13 +196,19 @@ def test_the_segment_that_fell_is_named_within_three_days_and_told_once(scored: 
 def test_a_late_label_judges_the_segments_of_later_days_too(scored: Toy) -> None:
     scored.run("performance", str(FIRST), str(LAST))
     day, whole = date(2024, 2, 19), "SELECT * FROM segment_quality ORDER BY ALL"
-    before = scored.sql(whole)
+    before, earlier = scored.sql(whole), scored.lake.snapshot_id("segment_quality")
     late = [row for row in _rows(Partitions(FIRST, day)) if row["partition_date"] == day]
     turned = [row | {"delay": 60 - row["delay"]} if row["depot"] == "B" else row for row in late]
     _publish(scored, datasets.validated(scored.spec, "deliveries"), turned, Partitions(day, day))
     again = scored.run("performance", str(FIRST), str(LAST), only_stale=True)
     assert again.details.measured == 2, "labels of a day come in its own file and the next"
     assert again.details.fell == (), "the fall was told, although it began a day earlier"
+    lineage = scored.lake.lineage("segment_quality")
+    measured, judged = lineage.maker(day), lineage.maker(date(2024, 2, 27))
+    assert measured and judged and measured.provenance.run_id == judged.provenance.run_id
+    assert measured.provenance.inputs["predictions"] == scored.lake.snapshot_id("predictions")
+    assert judged.provenance.inputs == {"segment_quality": measured.snapshot}, "its measures are those of before"
+    assert [commit.snapshot for commit in lineage.commits[:3]] == [judged.snapshot, measured.snapshot, earlier]
     after = scored.sql(whole)
     assert [fall.since for fall in falls_of(scored.lake, DAYS)] == [day]
     assert {old[0] for old, new in zip(before, after, strict=True) if old != new} >= {day, date(2024, 2, 27)}
@@ -209,6 +216,47 @@ def test_a_late_label_judges_the_segments_of_later_days_too(scored: Toy) -> None
     assert scored.sql(whole) == after, "as if the label had been there"
     assert scored.run("performance", str(FIRST), "2024-02-19").details.fell == ()
     assert scored.sql(whole) == after, "what does not change is not judged anew"
+
+
+def _killed(toy: Toy, monkeypatch: pytest.MonkeyPatch, *asked: str) -> None:
+    """A run that ends after its segments were published and before ``performance`` is."""
+    publish = Lake.publish
+
+    def until_performance(lake: Lake, dataset: Dataset, *rest: Any, **named: Any) -> int:
+        if dataset.name == "performance":
+            raise SystemExit(9)
+        return publish(lake, dataset, *rest, **named)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Lake, "publish", until_performance)
+        toy.run("performance", *asked)
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["the same work", "other inputs"])
+def test_a_fall_on_days_judged_again_is_told_once_although_a_run_was_killed(
+    scored: Toy, monkeypatch: pytest.MonkeyPatch, other: bool
+) -> None:
+    fell = [row for row in _rows(DAYS) if row["partition_date"] in LANDED]
+    usual = [
+        row | {"delay": 60 - row["delay"]} if row["depot"] == "B" and row["partition_date"] >= FALL else row
+        for row in fell
+    ]
+    _publish(scored, datasets.validated(scored.spec, "deliveries"), usual, LANDED)
+    assert scored.run("performance", str(FIRST), str(LAST)).details.fell == ()
+    _publish(scored, datasets.validated(scored.spec, "deliveries"), fell, LANDED)
+    first, last = "2024-02-18", "2024-02-24" if other else str(LAST)
+    _killed(scored, monkeypatch, first, last)
+    if other:
+        _publish(scored, datasets.predictions(scored.spec), [], Partitions.parse("2024-03-09"))
+        last = "2024-02-20"
+    told = scored.run("performance", first, last)
+    assert len(told.details.fell) == 1 and f"depot B since {FALL}" in told.details.fell[0]
+    before = scored.lake.snapshot_id("segment_quality")
+    assert scored.run("performance", first, last).details.fell == (), "it is told once"
+    measured = scored.lake.snapshot_id("performance")
+    assert scored.run("performance", first, last).details.fell == ()
+    assert (scored.lake.snapshot_id("segment_quality"), scored.lake.snapshot_id("performance")) == (before, measured)
+    assert scored.run("performance", "2024-02-18", str(LAST)).details.fell == ()
 
 
 def test_a_segment_is_measured_like_its_rows(scored: Toy) -> None:
