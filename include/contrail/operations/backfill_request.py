@@ -15,7 +15,7 @@ from contrail.stages import RANGE_STAGES, Commits
 
 # The stages that make a table, a partition at a time.
 TABLES = {"features": "features", "score": "predictions"}
-_WITH_MODEL = frozenset({"score", "drift"})
+WITH_MODEL = frozenset({"score", "drift"})
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Request:
             raise SpecError(f"--stages {','.join(unknown)}: no such stages of a range; use {', '.join(RANGE_STAGES)}")
         if not self.stages:
             raise SpecError(f"--stages is empty: name one or more of {', '.join(RANGE_STAGES)}")
-        if self.model != CHAMPION and not _WITH_MODEL & set(self.stages):
+        if self.model != CHAMPION and not WITH_MODEL & set(self.stages):
             raise SpecError(
                 f"--model {self.model}: {', '.join(self.stages)} of --stages takes no model; one is for "
-                f"{' and '.join(sorted(_WITH_MODEL))}"
+                f"{' and '.join(sorted(WITH_MODEL))}"
             )
         if self.commits not in get_args(Commits):
             raise SpecError(f"--commits {self.commits}: use one of {', '.join(get_args(Commits))}")
@@ -56,7 +56,7 @@ class Request:
 
     def of(self, stage: str, model: str) -> "Request":
         """The request for one of its stages; ``model`` is the pinned one."""
-        return replace(self, stages=(stage,), model=(model or self.model) if stage in _WITH_MODEL else CHAMPION)
+        return replace(self, stages=(stage,), model=(model or self.model) if stage in WITH_MODEL else CHAMPION)
 
     def jobs(self, days: Iterable[date], chunk_days: int) -> list[Partitions]:
         """The fewest jobs that cover these days; ``chunk_days`` is the environment's, for a request without its own."""

@@ -22,7 +22,7 @@ from contrail.lake.sandbox_records import Sandbox
 from contrail.methods.decision_record import REQUEST, TrainingRequest
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_plan import Plan
-from contrail.operations.backfill_request import TABLES, Request
+from contrail.operations.backfill_request import TABLES, WITH_MODEL, Request
 from contrail.operations.difference import difference
 from contrail.partitions import Partitions
 from contrail.reports.backfill_record import Difference
@@ -151,10 +151,18 @@ class Inside:
         """What the main lake would recompute with the code that is here now: the days that the sandbox recomputed.
 
         No row is copied from the sandbox. None: it has recomputed nothing that a backfill could.
+
+        Raises:
+            SpecError: for a model, where the sandbox has not scored.
         """
         work = self.work()
         if work.range is None:
             return None
+        if model != registry.CHAMPION and not WITH_MODEL & set(work.stages):
+            raise SpecError(
+                f"--model {model}: this sandbox recomputed only {' and '.join(work.stages)}, which takes no model. Nothing was "
+                "changed. Give the same command without --model"
+            )
         return main.plan(Request(work.range, work.stages, model))
 
 

@@ -117,6 +117,13 @@ def test_a_plan_is_of_the_days_that_the_sandbox_recomputed_and_copies_no_row(mai
     assert not main.lake.scan("features", LAST).equals(own.lake.scan("features", LAST))
 
 
+def test_a_model_is_refused_where_the_sandbox_has_not_scored(main: Toy) -> None:
+    publish_heavier(inside(main), "2024-03-06")
+    seen = Inside.of(main.settings, main.pipeline, "deeper")
+    with pytest.raises(SpecError, match=r"--model 7: this sandbox recomputed only features.* without --model$"):
+        seen.plan(Backfills(main.pipeline, main.settings, main.lake), "7")
+
+
 def test_a_sandbox_that_changed_nothing_has_nothing_to_apply(main: Toy) -> None:
     inside(main)
     seen = Inside.of(main.settings, main.pipeline, "deeper")
