@@ -43,9 +43,8 @@ def test_a_killed_process_is_told_with_what_often_ends_it(ask: Any) -> None:
     assert "was ended by SIGKILL. Nothing was mended. Often no memory was left" in told
 
 
-def test_a_signal_without_a_name_is_told_by_its_number(ask: Any) -> None:
-    told = refused(ask, EngineError, "import os; os.kill(os.getpid(), 40)")
-    assert "was ended by signal 40. Nothing was mended." in told
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    assert "was ended by signal 40. Nothing was mended." in str(apart._as_ours(-40, ""))
 
 
 def test_one_that_gets_no_memory_says_so(ask: Any) -> None:
