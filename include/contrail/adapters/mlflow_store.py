@@ -8,7 +8,7 @@ import logging
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from contrail.adapters.secret_manager import read_secret
 from contrail.config.settings import Settings
 from contrail.errors import EngineError, SpecError
 from contrail.files import unfinished_beside
+from contrail.interrupts import held_back
 from contrail.locks import locked
 
 if TYPE_CHECKING:
@@ -124,15 +125,18 @@ def _log_in(settings: Settings) -> None:
 def mlflow_errors(what: str) -> Iterator[None]:
     """Turn MLflow's own errors, and those of its database and its files, into an ``EngineError``.
 
-    A login that MLflow refuses becomes a ``SpecError``, because no retry helps.
+    A login that MLflow refuses becomes a ``SpecError``, because no retry helps. Ctrl-C ends the block where MLflow's database
+    is a file: what it would cut keeps the file locked, also for whoever then notes how the command ended.
 
     Args:
         what: What could not be done, as in "could not ...".
     """
+    import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        yield
+        with held_back() if _file_of(mlflow.get_tracking_uri()) else nullcontext():
+            yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         if getattr(error, "error_code", None) in _REFUSED:
             raise SpecError(

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -105,3 +106,22 @@ def test_a_damaged_database_is_named_and_left_alone(current: Settings) -> None:
         with pytest.raises(EngineError, match=r"registry's database .*mlflow\.db is damaged: file is not a database"):
             command()
     assert database(current).read_bytes().startswith(b"no database")
+
+
+@pytest.mark.parametrize(("uri", "goes_on"), [("", True), ("http://127.0.0.1:9", False)], ids=["a file", "a server"])
+def test_ctrl_c_cuts_no_write_to_a_database_that_is_a_file(current: Settings, uri: str, goes_on: bool) -> None:
+    """A transaction that it cut would keep the file locked, and the run could not be ended."""
+    import mlflow
+
+    mlflow_store.client(current)
+    if uri:
+        mlflow.set_tracking_uri(uri)
+    before, written = signal.signal(signal.SIGINT, signal.default_int_handler), list[bool]()
+    try:
+        with pytest.raises(KeyboardInterrupt), mlflow_store.mlflow_errors("write"):
+            os.kill(os.getpid(), signal.SIGINT)
+            written.append(True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        mlflow.set_tracking_uri(current.registry.tracking_uri)
+    assert bool(written) == goes_on
