@@ -1,6 +1,7 @@
 """An embedded engine that has stopped working is given up, and one that works is not, however long it takes."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,16 +22,18 @@ Cpu = Callable[[Iterator[float]], list[object]]
 
 
 @pytest.fixture
-def cpu(monkeypatch: pytest.MonkeyPatch) -> Cpu:
+def cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cpu]:
     """What the process has used, at each look. What is registered for the end of the process is listed."""
     ends: list[object] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have ignored for us
     monkeypatch.setattr(stalled.atexit, "register", ends.append)
 
     def used(looks: Iterator[float]) -> list[object]:
         monkeypatch.setattr(stalled, "time", SimpleNamespace(process_time=lambda: next(looks)))
         return ends
 
-    return used
+    yield used
+    signal.signal(signal.SIGINT, before)
 
 
 def wait() -> None:
