@@ -4,7 +4,6 @@ A separate DVC repository, without Git, lives in the home. The code's repository
 module does not decide what to version.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -19,7 +18,7 @@ from upath import UPath
 
 from contrail.config.settings import Settings
 from contrail.errors import DataError, EngineError, MissingInputError
-from contrail.files import is_local, local_path, on_disk, write_whole
+from contrail.files import digest, is_local, local_path, on_disk, write_whole
 from contrail.locks import locked
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def _changed_since(mark: Path, places: Sequence[Path]) -> list[Path]:
 
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return digest(file, "md5")
 
 
 def marks(settings: Settings) -> UPath:

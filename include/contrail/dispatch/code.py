@@ -41,8 +41,7 @@ def build_wheel(settings: Settings, folder: Path) -> Path:
     Raises:
         EngineError: when the build fails.
     """
-    with scratch("contrail-wheel-") as place:
-        source = place
+    with scratch("contrail-wheel-") as source:
         ignore = shutil.ignore_patterns("__pycache__", ".*")
         shutil.copytree(_PACKAGE, source / "contrail", ignore=ignore)
         project = source / "contrail_project"

@@ -27,7 +27,7 @@ from contrail.operations.backfill_request import TABLES, Request
 from contrail.operations.difference import compare, compared_columns
 from contrail.partitions import Partitions
 from contrail.reports.backfill_record import SampledChanges
-from contrail.stages import RANGE_STAGES, features, score
+from contrail.stages import RANGE_STAGES, WITH_MODEL, features, score
 from contrail.stages.staleness import EXPIRED, NOTHING, Staleness
 from contrail.stages.tables import tables_of
 
@@ -66,7 +66,7 @@ class _Planner:
 
     @cached_property
     def models(self) -> list[tuple[Partitions, RegisteredModel]]:
-        if not {"score", "drift"} & set(self.request.stages):
+        if WITH_MODEL.isdisjoint(self.request.stages):
             return []
         return score.models_of(self.pipeline, self.settings, self.lake, self.request.partitions, self.request.model)
 

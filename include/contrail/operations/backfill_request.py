@@ -11,11 +11,10 @@ from typing import get_args
 from contrail.adapters.registry import CHAMPION
 from contrail.errors import SpecError
 from contrail.partitions import Partitions
-from contrail.stages import RANGE_STAGES, Commits
+from contrail.stages import RANGE_STAGES, WITH_MODEL, Commits
 
 # The stages that make a table, a partition at a time.
 TABLES = {"features": "features", "score": "predictions"}
-WITH_MODEL = frozenset({"score", "drift"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Request:
             raise SpecError(f"--stages {','.join(unknown)}: no such stages of a range; use {', '.join(RANGE_STAGES)}")
         if not self.stages:
             raise SpecError(f"--stages is empty: name one or more of {', '.join(RANGE_STAGES)}")
-        if self.model != CHAMPION and not WITH_MODEL & set(self.stages):
+        if self.model != CHAMPION and WITH_MODEL.isdisjoint(self.stages):
             raise SpecError(
                 f"--model {self.model}: {', '.join(self.stages)} of --stages takes no model; one is for "
                 f"{' and '.join(sorted(WITH_MODEL))}"

@@ -22,11 +22,12 @@ from contrail.lake.sandbox_records import Sandbox
 from contrail.methods.decision_record import REQUEST, TrainingRequest
 from contrail.operations.backfill import Backfills
 from contrail.operations.backfill_plan import Plan
-from contrail.operations.backfill_request import TABLES, WITH_MODEL, Request
+from contrail.operations.backfill_request import TABLES, Request
 from contrail.operations.difference import difference
 from contrail.partitions import Partitions
 from contrail.reports.backfill_record import Difference
 from contrail.revision import code_revision, uncommitted
+from contrail.stages import WITH_MODEL
 from contrail.stages.base import silent
 
 _DIRTY, _UNKNOWN = "+dirty", "unknown"
@@ -158,7 +159,7 @@ class Inside:
         work = self.work()
         if work.range is None:
             return None
-        if model != registry.CHAMPION and not WITH_MODEL & set(work.stages):
+        if model != registry.CHAMPION and WITH_MODEL.isdisjoint(work.stages):
             raise SpecError(
                 f"--model {model}: this sandbox recomputed only {' and '.join(work.stages)}, which takes no model. Nothing was "
                 "changed. Give the same command without --model"

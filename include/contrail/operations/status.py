@@ -11,6 +11,7 @@ from contrail.config.pipeline import Pipeline
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import AliasMove
 from contrail.partitions import Partitions
+from contrail.stages import WITH_MODEL
 from contrail.stages.staleness import MISSING, OK, STALE, UNKNOWN, Staleness, Standing
 
 STAGES = ("ingest", "validate", "features", "score", "drift", "performance")
@@ -165,6 +166,6 @@ def remedy(pipeline: str, statuses: list[PartitionStatus]) -> str:
     if not stale:
         return ""
     stages = [stage for stage in STAGES if any(stage in status.why for status in stale)]
-    model = " --model as-of" if {"score", "drift"} & set(stages) else ""
+    model = "" if WITH_MODEL.isdisjoint(stages) else " --model as-of"
     days = f"--from {stale[0].partition} --to {stale[-1].partition}"
     return f"contrail backfill -p {pipeline} {days} --stages {','.join(stages)}{model}"

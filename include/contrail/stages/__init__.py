@@ -15,5 +15,7 @@ VERBS = {
 
 # Stages that work on a range of partitions. A backfill consists of them.
 RANGE_STAGES = ("ingest", "validate", "features", "score", "drift", "performance")
+# Those of them that a model is pinned for.
+WITH_MODEL = frozenset({"score", "drift"})
 # How many commits make the range of a backfill visible: one, one a chunk of days, or one a partition.
 Commits = Literal["whole", "chunk", "partition"]

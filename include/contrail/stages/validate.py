@@ -231,11 +231,10 @@ def _check_partitions(run: StageRun[Options], table: Table, checks: Checks) -> N
         table.refusals += [_refusal(table, date.fromisoformat(day), rule, words, found[day]) for day in found]
 
     table.partition_verdicts = checks.evaluate(f"{table.name} partitions", profile, rules, refuse)
-    left = _left(run, table)
+    missing = _missing(table)
+    table.left = _not_due(run, table, missing) if run.options.leave_missing else []
     words = f"raw_{table.name} has no rows; land the file and ingest it"
-    table.refusals += [
-        Refusal(day, table.name, "missing_partition", words) for day in _missing(table) if day not in left
-    ]
+    table.refusals += [Refusal(day, table.name, "missing_partition", words) for day in missing if day not in table.left]
 
 
 def _missing(table: Table) -> list[date]:
@@ -246,9 +245,9 @@ def _missing(table: Table) -> list[date]:
     return [day for day in table.partitions if day not in landed]
 
 
-def _left(run: StageRun[Options], table: Table) -> list[date]:
-    """The missing days that are not due yet, where the run may leave them: nothing was ever published of them."""
-    if not run.options.leave_missing or not (missing := _missing(table)):
+def _not_due(run: StageRun[Options], table: Table, missing: Sequence[date]) -> list[date]:
+    """Those of the missing days of which nothing was ever published."""
+    if not missing:
         return []
     published = run.lake.partitions(f"validated_{table.name}", Partitions(missing[0], missing[-1]))
     return [day for day in missing if day not in published]
@@ -269,8 +268,7 @@ def _refusal(table: Table, day: date, rule: str, words: str, found: str) -> Refu
 def _publish(run: StageRun[Options], table: Table) -> _Outcome:
     """The quarantine of all partitions, then the refusals, and last the good rows, which mark their partitions as done."""
     spec = run.pipeline.spec
-    left = _left(run, table)
-    days = [day for day in table.partitions or [reference_partition(run)] if day not in left]
+    days = [day for day in table.partitions or [reference_partition(run)] if day not in table.left]
     if not days:
         return _Outcome(TableReport(table.name))
     refused = sorted({refusal.partition for refusal in table.refusals})

@@ -7,7 +7,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from contrail.config.pipeline import parse_pipeline
 from contrail.config.spec import PipelineSpec
-from contrail.stages import RANGE_STAGES
+from contrail.stages import RANGE_STAGES, WITH_MODEL
 from contrail_airflow.dags.policy import dag, publish, retries, slots, start
 from contrail_airflow.operators.backfill import BackfillOperator, JobsOperator
 from contrail_airflow.operators.results import plan_of
@@ -43,7 +43,7 @@ def backfill(pipeline: str) -> DAG:
         plan = previous = _part(spec, "plan", "yes", [mode, *_ASKED, *_HOW])
         for verb in RANGE_STAGES:
             unless = "{{ 'yes' if '" + verb + "' in params.stages and not params.dry_run else '' }}"
-            how = [*(_PINNED if verb in ("score", "drift") else []), *_HOW]
+            how = [*(_PINNED if verb in WITH_MODEL else []), *_HOW]
             if verb in JOBS:
                 jobs = JobsOperator(task_id=f"{verb}_jobs", stage=verb, skip_unless=unless)
                 plan >> jobs

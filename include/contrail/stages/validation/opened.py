@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 
 import duckdb
 
@@ -24,7 +25,7 @@ Mend = Callable[[duckdb.DuckDBPyConnection], None]
 
 @dataclass
 class Table:
-    """One landed table during its validation."""
+    """One landed table during its validation. ``left`` are the days that stay as they are, because they are not due yet."""
 
     name: str
     contract: Contract
@@ -36,6 +37,7 @@ class Table:
     partition_verdicts: list[Verdict] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     unusual: Unusual = field(default_factory=Unusual)
+    left: list[date] = field(default_factory=list)
 
 
 @contextmanager
