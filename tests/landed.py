@@ -45,14 +45,22 @@ def set_field(toy: Any, table: str, day: str, line: int, column: str, value: str
     edit(toy, table, day, line, lambda fields: [*fields[:position], value, *fields[position + 1 :]])
 
 
+def with_column(
+    lines: Sequence[str], column: str, change: Callable[[str], str], rows: slice = slice(None)
+) -> list[str]:
+    """The lines of a landed file, with what ``change`` makes of one column's fields in these rows."""
+    head, *own = lines
+    place = head.split(",").index(column)
+    cells = [row.split(",") for row in own]
+    for row in cells[rows]:
+        row[place] = change(row[place])
+    return [head, *(",".join(row) for row in cells)]
+
+
 def deliver_anew(toy: Any, day: str) -> Path:
     """The toy's deliveries of a day again, all an hour later: other late rates for the seven days after it."""
-    head, *rows = lines_of(toy, "deliveries", day)
-    delay = head.split(",").index("delay")
-    cells = [row.split(",") for row in rows]
-    for row in cells:
-        row[delay] = str(float(row[delay]) + 60)
-    return write_lines(toy, "deliveries", day, [head, *(",".join(row) for row in cells)], revision=2)
+    later = with_column(lines_of(toy, "deliveries", day), "delay", lambda delay: str(float(delay) + 60))
+    return write_lines(toy, "deliveries", day, later, revision=2)
 
 
 def deliver_spoilt(toy: Any, day: str, refused: str, last: str) -> None:

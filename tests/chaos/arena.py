@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from contrail.config.settings import settings
+from tests.chaos.ending import end_with
 from tests.chaos.observed import Observed
 from tests.chaos.preload import arm
 from tests.commands import exit_of
@@ -160,10 +161,10 @@ class Running:
     said: Path
 
 
-def _child(act: Callable[[], Any], said: Path, home: Path, trap: Trap | None, log: Path | None) -> None:
-    """Act and end, whatever happens: the caller's code must not go on in two processes."""
-    code = 1
-    try:
+def _child(act: Callable[[], Any], said: Path, home: Path, trap: Trap | None, log: Path | None) -> NoReturn:
+    """Act and end."""
+
+    def prepared() -> None:
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have ignored for us
         out = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
@@ -172,17 +173,8 @@ def _child(act: Callable[[], Any], said: Path, home: Path, trap: Trap | None, lo
         settings.cache_clear()
         lines = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC) if log else -1
         if trap or log:
-            trap = trap or Trap()
-            arm(home, at=trap.at, torn=trap.torn, error=trap.error, signal=trap.signal, log=lines)
+            own = trap or Trap()
+            arm(home, at=own.at, torn=own.torn, error=own.error, signal=own.signal, log=lines)
         act()
-        code = 0
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    except BaseException:
-        import traceback
 
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    end_with(prepared)

@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import traceback
 from pathlib import Path
-from typing import Any, Self
+from typing import NoReturn, Self
 
+from tests.chaos.ending import end_with
 from tests.chaos.one import load_libraries
 from tests.chaos.preload import environment
 from tests.conftest import PROJECT
@@ -51,24 +51,16 @@ def main() -> None:
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _child(module: str, options: list[str], *files: str) -> None:
-    code: Any = 1
-    try:
+def _child(module: str, options: list[str], *files: str) -> NoReturn:
+    def act() -> None:
         os.close(0)
         os.open(os.devnull, os.O_RDONLY)
         for number, file in enumerate(files, start=1):
             os.dup2(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
         sys.argv = [module, *options]
         importlib.import_module(module).main()
-        code = 0
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+
+    end_with(act)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
+from contrail.config.names import quoted
 from contrail.config.settings import settings
+from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from tests.soak.ground import Ground
 
@@ -118,41 +120,39 @@ def differences(name: str, lived: Path, calm: Path, until: date) -> Iterator[Dif
             yield Differs(name, table, -1, ())
             continue
         columns = [column for column in pq.read_schema(ours).names if column not in _HOW]
-        wanted = ", ".join(f'"{column}"' for column in columns)
-        day = "partition_date" if "partition_date" in columns else "NULL"
-        past = f"WHERE partition_date <= '{until}'" if day != "NULL" else ""
-        sides = [(ours, theirs), (theirs, ours)]
-        both = " UNION ALL ".join(
-            f"(SELECT {wanted} FROM '{one}' {past} EXCEPT ALL SELECT {wanted} FROM '{other}' {past})"
-            for one, other in sides
-        )
-        found = duckdb.sql(f"SELECT {day}::VARCHAR, count(*) FROM ({both}) GROUP BY 1 ORDER BY 1").fetchall()
-        if found:
-            yield Differs(name, table, sum(rows for _, rows in found), tuple(str(own) for own, _ in found))
+        past = f"WHERE partition_date <= '{until}'" if PARTITION in columns else ""
+        sides = (_rows(path, columns, past) for path in (ours, theirs))
+        yield from _by_day(name, table, _apart(*sides), PARTITION if past else "NULL")
 
 
 def unscored(name: str, lived: Path, key: Sequence[str], first: date, until: date) -> Iterator[Differs]:
     """Rows of features that have no prediction, or more than one, on the days since the first champion."""
-    keys = ", ".join(f'"{column}"' for column in ("partition_date", *key) if column != "partition_date")
     past = f"WHERE partition_date BETWEEN '{first}' AND '{until}'"
-    asked, scored = (
-        f"SELECT partition_date, {keys} FROM '{lived}/{table}.parquet' {past}" for table in ("features", "predictions")
-    )
-    both = f"(({asked} EXCEPT ALL {scored}) UNION ALL ({scored} EXCEPT ALL {asked}))"
-    yield from _by_day(name, UNSCORED, both)
+    sides = (_rows(lived / f"{table}.parquet", _keys(key), past) for table in ("features", "predictions"))
+    yield from _by_day(name, UNSCORED, _apart(*sides))
 
 
 def strange_keys(name: str, lived: Path, calm: Path, key: Sequence[str], until: date) -> Iterator[Differs]:
     """Predictions of the year whose keys the calm one has not, whatever was corrected."""
-    keys = ", ".join(f'"{column}"' for column in ("partition_date", *key) if column != "partition_date")
-    ours, theirs = (
-        f"SELECT partition_date, {keys} FROM '{folder}/predictions.parquet' WHERE partition_date <= '{until}'"
-        for folder in (lived, calm)
-    )
-    yield from _by_day(name, "predictions of nothing", f"({ours} EXCEPT ALL {theirs})")
+    past = f"WHERE partition_date <= '{until}'"
+    ours, theirs = (_rows(folder / "predictions.parquet", _keys(key), past) for folder in (lived, calm))
+    yield from _by_day(name, "predictions of nothing", f"{ours} EXCEPT ALL {theirs}")
 
 
-def _by_day(name: str, what: str, rows: str) -> Iterator[Differs]:
-    query = f"SELECT partition_date::VARCHAR, count(*) FROM {rows} GROUP BY 1 ORDER BY 1"
+def _keys(key: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys((PARTITION, *key)))
+
+
+def _rows(path: Path, columns: Sequence[str], past: str) -> str:
+    named = ", ".join(map(quoted, columns))
+    return f"SELECT {named} FROM '{path}' {past}"
+
+
+def _apart(one: str, other: str) -> str:
+    return f"({one} EXCEPT ALL {other}) UNION ALL ({other} EXCEPT ALL {one})"
+
+
+def _by_day(name: str, what: str, rows: str, day: str = PARTITION) -> Iterator[Differs]:
+    query = f"SELECT {day}::VARCHAR, count(*) FROM ({rows}) GROUP BY 1 ORDER BY 1"
     if found := duckdb.sql(query).fetchall():
-        yield Differs(name, what, sum(count for _, count in found), tuple(str(day) for day, _ in found))
+        yield Differs(name, what, sum(count for _, count in found), tuple(str(own) for own, _ in found))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contrail.notify.messages import Kind
-from tests.landed import landed_path, lines_of, write_lines
+from tests.landed import landed_path, lines_of, with_column, write_lines
 from tests.soak.calm import UNSCORED
 from tests.soak.ground import BIKES, Ground
 from tests.soak.incident import Incident, Told
@@ -84,8 +84,8 @@ class BadHalf(_Feed):
     told = (Told(Kind.refusal, "flight_delay validate {day}.*schedule {day}.*distance"),)
 
     def spoil(self, path: Path, feed: Any, day: date) -> None:
-        head, *rows = lines_of(feed, self.table, str(day))
-        write_lines(feed, self.table, str(day), [head, *map(_without_distance, rows[::2]), *rows[1::2]])
+        spoilt = with_column(lines_of(feed, self.table, str(day)), "distance", _of_no_flight, slice(None, None, 2))
+        write_lines(feed, self.table, str(day), spoilt)
 
 
 class BadRows(Incident):
@@ -96,12 +96,12 @@ class BadRows(Incident):
 
     def before(self, ground: Ground, number: int, day: date) -> None:
         feed = ground.feed(self.pipeline)
-        head, *rows = lines_of(feed, "schedule", str(day))
+        head, *rows = lines = lines_of(feed, "schedule", str(day))
         place = head.split(",").index("distance")
         right = " ".join(f"WHEN {line} THEN {row.split(',')[place]}" for line, row in enumerate(rows[:3], start=2))
         ground.write("spoilt", pipeline=self.pipeline, table="raw_schedule", day=str(day), right=right)
         ground.write("spoilt", pipeline=self.pipeline, table=UNSCORED, day=str(day))  # the mended rows came too late
-        write_lines(feed, "schedule", str(day), [head, *map(_without_distance, rows[:3]), *rows[3:]])
+        write_lines(feed, "schedule", str(day), with_column(lines, "distance", _of_no_flight, slice(3)))
 
     def after(self, ground: Ground, number: int, day: date) -> bool:
         kept = f"SELECT * FROM quarantine WHERE table_name = 'schedule' AND partition_date = '{day}'"
@@ -151,12 +151,9 @@ class CorrectedOutcomes(Incident):
 
     def before(self, ground: Ground, number: int, day: date) -> None:
         past, feed = str(day - timedelta(days=2)), ground.feed(self.pipeline)
-        head, *rows = lines_of(feed, "outcomes", past)
-        place = head.split(",").index("arr_delay")
-        cells = [row.split(",") for row in rows]
-        for row in cells[:50]:
-            row[place] = str(int(row[place]) + 30)
-        path = write_lines(feed, "outcomes", past, [head, *(",".join(row) for row in cells)], revision=2)
+        outcomes = lines_of(feed, "outcomes", past)
+        right = with_column(outcomes, "arr_delay", lambda delay: str(int(delay) + 30), slice(50))
+        path = write_lines(feed, "outcomes", past, right, revision=2)
         ground.write("corrected", pipeline=self.pipeline, day=past, path=str(path.relative_to(ground.home)))
 
 
@@ -198,11 +195,8 @@ class Shift(Incident):
             right = ground.folder / f"counts-{counted}"
             if not right.exists():
                 right.write_text("\n".join(lines_of(feed, "counts", str(counted))) + "\n")
-            head, *rows = right.read_text().splitlines()
-            place = head.split(",").index("rides")
-            cells = [row.split(",") for row in rows]
-            halved = [[*row[:place], str(int(row[place]) // 2), *row[place + 1 :]] for row in cells]
-            write_lines(feed, "counts", str(counted), [head, *(",".join(row) for row in halved)])
+            halved = with_column(right.read_text().splitlines(), "rides", lambda rides: str(int(rides) // 2))
+            write_lines(feed, "counts", str(counted), halved)
         elif number == self._BROKEN:
             for back in range(1, self._BROKEN + 1):
                 past = str(counted - timedelta(days=back))
@@ -210,10 +204,9 @@ class Shift(Incident):
                 landed_path(feed, "counts", past, revision=2).write_bytes(gzip.compress(text, mtime=0))
 
 
-def _without_distance(row: str) -> str:
-    """A flight whose distance no two airports have."""
-    cells = row.split(",")
-    return ",".join([*cells[:5], "-1", *cells[6:]])
+def _of_no_flight(_: str) -> str:
+    """A distance that no two airports have."""
+    return "-1"
 
 
 FEEDS: tuple[type[Incident], ...] = (

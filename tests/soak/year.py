@@ -164,7 +164,7 @@ def settle(ground: Ground, dates: dict[str, date]) -> None:
 
 def _chain(ground: Ground, name: str, day: date) -> list[str]:
     """The state of the newest run of each DAG of the chain for a day; empty where there is none."""
-    runs = [[run for run in ground.api.runs(f"{name}__{dag}") if run["partition_key"] == str(day)] for dag in CHAIN]
+    runs = [_runs(ground, f"{name}__{dag}", day) for dag in CHAIN]
     return [own[0]["state"] if own else "" for own in runs]
 
 
@@ -213,14 +213,14 @@ def _monthly(ground: Ground, name: str, day: date) -> None:
 # ---- what people do in Airflow ----
 
 
-def waited(ground: Ground, dag_id: str, run_id: str) -> str:
+def waited(ground: Ground, dag_id: str, run_id: str, or_asks: bool = True) -> str:
     """Wait until a run ends, or asks a person. Return its state."""
     end = time.monotonic() + _LONGEST_SECONDS
     while time.monotonic() < end:
         with suppress(*_TROUBLE):
             ground.keep_up()
             state = str(ground.api.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
-            if state in FINISHED or _asks(ground, dag_id, run_id):
+            if state in FINISHED or (or_asks and _asks(ground, dag_id, run_id)):
                 return state
         time.sleep(0.5)
     raise RuntimeError(f"the run {run_id} of {dag_id} does not end")
@@ -245,8 +245,7 @@ def answered(ground: Ground, name: str, answer: str, reason: str) -> None:
     given = {"chosen_options": [answer], "params_input": {"reason": reason}}
     task = f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/taskInstances/promote/-1/hitlDetails"
     ground.as_("approver").call("PATCH", task, json=given)
-    time.sleep(2)  # until the task no longer asks
-    if waited(ground, dag_id, run["dag_run_id"]) == "failed":
+    if waited(ground, dag_id, run["dag_run_id"], or_asks=False) == "failed":
         raise RuntimeError(f"the training {run['dag_run_id']} failed after its answer")
 
 
