@@ -253,16 +253,26 @@ def _inside(path: str, zone: UPath, what: str) -> str:
 
 
 def first_irregular(zone: UPath) -> str | None:
-    """Name something on a disk, below a pipeline's landing folder, that is no regular file inside it; None if all is."""
-    for place, folders, names in os.walk(str(zone)):
+    """Name something on a disk, below a pipeline's landing folder, that is no regular file inside it; None if all is.
+
+    Raises:
+        OSError: The machine failed, or something cannot be read. That says nothing of what lies there.
+    """
+    for place, folders, names in os.walk(str(zone), onerror=_stop):
         for path in (Path(place, name) for name in [*names, *folders]):
             try:
                 mode = os.lstat(_inside(str(path), zone, path.name)).st_mode
-            except (StructureError, OSError):
+            except FileNotFoundError:
+                continue  # it has gone since the folder was listed
+            except StructureError:
                 return str(path)
             if not (stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and not path.is_symlink())):
                 return str(path)
     return None
+
+
+def _stop(error: OSError) -> None:
+    raise error
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from contrail.cli.printing import done, indented, print_json, progress, say
 from contrail.cli.stages import show_analysts
 from contrail.config.pipeline import default_pipeline, load_pipeline
 from contrail.partitions import Partitions
+from contrail.stages import RANGE_STAGES
 
 app = typer.Typer()
 _UNUSUAL_SHOWN = 5
@@ -48,7 +49,7 @@ def status(
 ) -> None:
     """Show partitions × stages: what is done, stale and why, refused, or not known yet. Then the newest unusual days."""
     from contrail.operations.champions import champion_moves, moved_elsewhere
-    from contrail.operations.status import STAGES, grouped, next_commands, partition_status, reasons, remedy
+    from contrail.operations.status import grouped, next_commands, partition_status, reasons, remedy
     from contrail.operations.unusual import unusual_days
 
     loaded = load_pipeline(pipeline)
@@ -66,9 +67,9 @@ def status(
     if as_json:
         print_json([{"partition": s.partition, **s.stages, "unusual": unusual.get(s.partition, ())} for s in statuses])
         return
-    table = Table("partitions", "days", *STAGES, header_style="bold", title=f"{pipeline}: partitions × stages")
+    table = Table("partitions", "days", *RANGE_STAGES, header_style="bold", title=f"{pipeline}: partitions × stages")
     for partitions, states in grouped(statuses):
-        table.add_row(str(partitions), str(len(partitions)), *(_MARKS[states[name]] for name in STAGES))
+        table.add_row(str(partitions), str(len(partitions)), *(_MARKS[states[name]] for name in RANGE_STAGES))
     printing.out.print(table)
     say("waiting: not known yet. unknown: made before the history that the lake keeps.", printing.err)
     if command_line := remedy(pipeline, statuses):

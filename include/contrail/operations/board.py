@@ -17,13 +17,13 @@ from contrail.lake.readers import PartitionState
 from contrail.operations.champions import champion_moves
 from contrail.operations.status import (
     REFUSED,
-    STAGES,
     PartitionStatus,
     Standings,
     next_commands,
     remedy,
 )
 from contrail.partitions import Partitions, as_ranges
+from contrail.stages import RANGE_STAGES
 from contrail.stages.staleness import STALE
 
 YEAR = 366
@@ -115,13 +115,13 @@ def board(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = 
     end = max(min(last or known.end, known.end), known.start)
     start = max(end - timedelta(days=span - 1), known.start)
     statuses = [standings.status(day) for day in Partitions(start, end)]
-    made = {stage: _made(lake, standings, table_of(pipeline, stage)) for stage in STAGES}
+    made = {stage: _made(lake, standings, table_of(pipeline, stage)) for stage in RANGE_STAGES}
     days = tuple(
         Day(
             day=status.partition,
             cells=tuple(
                 _cell(status, stage, standings.refused.get((stage, status.partition), ""), *made[stage])
-                for stage in STAGES
+                for stage in RANGE_STAGES
             ),
         )
         for status in statuses
@@ -133,7 +133,7 @@ def board(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = 
         title=pipeline.spec.title,
         first=known.start,
         last=known.end,
-        stages=STAGES,
+        stages=RANGE_STAGES,
         days=days,
         champions=tuple(Reign(version=move.version_after, since=move.effective_from) for move in moves),
         concerns=tuple(sorted(_concerns(days), key=lambda one: (one.state == REFUSED, one.days[-1]), reverse=True)),
@@ -191,7 +191,7 @@ def _changed_at(published: PartitionState) -> datetime | None:
 def _concerns(days: Sequence[Day]) -> Iterator[Concern]:
     found: dict[tuple[str, str, str], list[date]] = {}
     for one in days:
-        for stage, cell in zip(STAGES, one.cells, strict=True):
+        for stage, cell in zip(RANGE_STAGES, one.cells, strict=True):
             if cell.state in (STALE, REFUSED):
                 found.setdefault((stage, cell.state, cell.why), []).append(one.day)
     for (stage, state, why), where in found.items():

@@ -13,7 +13,8 @@ from contrail.frozen import Frozen
 from contrail.lake.lake import Lake
 from contrail.lake.sql import ask
 from contrail.operations.board import Cell, board, table_of
-from contrail.operations.status import REFUSED, STAGES, WAITING
+from contrail.operations.status import REFUSED, WAITING
+from contrail.stages import RANGE_STAGES
 from contrail.stages.refusals import counted
 from contrail.stages.staleness import MISSING, OK, STALE
 
@@ -71,12 +72,12 @@ def card(lake: Lake, pipeline: Pipeline, day: date, stage: str) -> Card:
     Raises:
         SpecError: for a stage that has no cell, or a day that the board does not have.
     """
-    if stage not in STAGES:
-        raise SpecError(f"no stage '{stage}' on the board. Stages: {', '.join(STAGES)}")
+    if stage not in RANGE_STAGES:
+        raise SpecError(f"no stage '{stage}' on the board. Stages: {', '.join(RANGE_STAGES)}")
     found = board(lake, pipeline, day, 1)
     if [one.day for one in found.days] != [day]:
         raise SpecError(f"{pipeline.name} has no partition {day}. It has {found.first} to {found.last}.")
-    cell = found.days[0].cells[STAGES.index(stage)]
+    cell = found.days[0].cells[RANGE_STAGES.index(stage)]
     # The board says what is wrong with a table's older history.
     maker = lake.lineage(table_of(pipeline, stage), lost=lambda _: None).maker(day)
     return Card(

@@ -11,10 +11,9 @@ from contrail.config.pipeline import Pipeline
 from contrail.lake.lake import Lake
 from contrail.lake.model_history import AliasMove
 from contrail.partitions import Partitions
-from contrail.stages import WITH_MODEL
+from contrail.stages import RANGE_STAGES, WITH_MODEL
 from contrail.stages.staleness import MISSING, OK, STALE, UNKNOWN, Staleness, Standing
 
-STAGES = ("ingest", "validate", "features", "score", "drift", "performance")
 REFUSED, WAITING = "refused", "waiting"
 
 
@@ -148,7 +147,7 @@ def next_commands(pipeline: str, statuses: list[PartitionStatus], moves: Sequenc
             first partition is scored for it.
     """
     since = min((move.effective_from for move in moves), default=None)
-    for stage in STAGES:
+    for stage in RANGE_STAGES:
         if stage == "score" and since is None:
             return [f"contrail train -p {pipeline}", f"contrail promote -p {pipeline}"]
         first = since if stage in ("score", "drift", "performance") else None
@@ -165,7 +164,7 @@ def remedy(pipeline: str, statuses: list[PartitionStatus]) -> str:
     stale = [status for status in statuses if status.why]
     if not stale:
         return ""
-    stages = [stage for stage in STAGES if any(stage in status.why for status in stale)]
+    stages = [stage for stage in RANGE_STAGES if any(stage in status.why for status in stale)]
     model = "" if WITH_MODEL.isdisjoint(stages) else " --model as-of"
     days = f"--from {stale[0].partition} --to {stale[-1].partition}"
     return f"contrail backfill -p {pipeline} {days} --stages {','.join(stages)}{model}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from contrail.adapters.landed_files import open_folder
+from contrail.adapters.landed_files import first_irregular, open_folder
 from contrail.config.file_names import FileNames
 from contrail.config.table_spec import FileLimits
 from contrail.errors import StructureError
@@ -83,6 +83,29 @@ def test_a_pipe_that_takes_a_files_place_does_not_block(zone: Path, monkeypatch:
     monkeypatch.setattr(os, "lstat", lambda _: before)
     with pytest.raises(StructureError, match="is a pipe"):
         read(zone)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_the_first_thing_that_is_no_regular_file_is_named(zone: Path, kind: str) -> None:
+    path = zone / "parcels" / NAME
+    (zone / "parcels" / "right").write_bytes(b"content")
+    (zone / "parcels" / "linked").symlink_to("right")
+    MADE[kind][0](path)
+    assert first_irregular(UPath(zone)) == (None if kind == "folder" else str(path))
+
+
+@pytest.mark.parametrize("call", ["lstat", "scandir"])
+def test_a_machine_that_cannot_look_says_nothing_of_what_lies_there(
+    zone: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    (zone / "parcels" / NAME).write_bytes(b"content")
+
+    def fails(path: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        first_irregular(UPath(zone))
 
 
 @pytest.fixture

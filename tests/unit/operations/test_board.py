@@ -14,9 +14,10 @@ from contrail.operations.board import board
 from contrail.operations.card import card
 from contrail.operations.prediction_days import prediction_days
 from contrail.operations.prediction_segments import groups
-from contrail.operations.status import STAGES, partition_status
+from contrail.operations.status import partition_status
 from contrail.operations.tables import table
 from contrail.partitions import Partitions
+from contrail.stages import RANGE_STAGES
 
 LAST = date(2024, 1, 12)
 
@@ -37,8 +38,8 @@ def test_the_board_has_the_states_of_status_with_rows_time_and_run(filled: Toy) 
     assert [one.day for one in found.days] == [date(2024, 1, 1) + timedelta(days=n) for n in range(12)]
     for status in partition_status(filled.lake, filled.pipeline, date(2024, 1, 1), LAST):
         cells = found.days[(status.partition - date(2024, 1, 1)).days].cells
-        assert {stage: cell.state for stage, cell in zip(STAGES, cells, strict=True)} == status.stages
-    features = found.days[0].cells[STAGES.index("features")]
+        assert {stage: cell.state for stage, cell in zip(RANGE_STAGES, cells, strict=True)} == status.stages
+    features = found.days[0].cells[RANGE_STAGES.index("features")]
     assert (features.rows, features.model) == (60, "")
     assert features.run
     assert features.at is not None
