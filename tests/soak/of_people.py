@@ -16,6 +16,10 @@ from tests.soak.year import answered, import_errors, trained
 
 _STEP = 12  # of a command that has begun to write
 _KILLED = -9
+_LENIENT = {
+    "window_days": 14, "metric": "rmse", "min_rows": 200, "min_improvement_over_baseline": 0,
+    "policy": "not_worse", "margin_share": 0.5,
+}  # fmt: skip
 # In the process of a person's command, before it: it dies at one of its steps.
 _DIES = (
     "import sys; from pathlib import Path; from tests.chaos.preload import arm; arm(Path({home!r}), at={step}); "
@@ -114,13 +118,22 @@ class Approval(Incident):
 
     pipeline = BIKES
     days = 2
+    told = (
+        Told(Kind.approval, "bike_demand promote .*may version"),
+        Told(Kind.promotion, "bike_demand promote .*champion"),
+    )
     person = "approver"
+    strikes = True
 
     def after(self, ground: Ground, number: int, day: date) -> bool:
         if number == 0:
+            # A gate that any candidate passes that is not much worse: this is about the approval.
+            ground.deploy(self.pipeline, {"gate": _LENIENT})
             trained(ground, "scientist", self.pipeline, day, why="newer days", approval=True)
-        else:
-            answered(ground, self.pipeline, "Approve", "looked at it")
+            return False
+        if answered(ground, self.pipeline, "Approve", "looked at it"):
+            ground.write("struck", incident=self.name, day=str(day), stage="promote")
+        ground.deploy(self.pipeline)
         return False
 
 

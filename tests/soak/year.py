@@ -238,15 +238,17 @@ def trained(
     return run_id
 
 
-def answered(ground: Ground, name: str, answer: str, reason: str) -> None:
-    """Answer the training that waits for an approver, as the approver."""
+def answered(ground: Ground, name: str, answer: str, reason: str) -> bool:
+    """Answer the training that waits for an approver, as the approver. Return whether there was one."""
     dag_id = f"{name}__train"
-    (run,) = [run for run in ground.api.runs(dag_id, state=["running"]) if _asks(ground, dag_id, run["dag_run_id"])]
-    given = {"chosen_options": [answer], "params_input": {"reason": reason}}
-    task = f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/taskInstances/promote/-1/hitlDetails"
-    ground.as_("approver").call("PATCH", task, json=given)
-    if waited(ground, dag_id, run["dag_run_id"], or_asks=False) == "failed":
-        raise RuntimeError(f"the training {run['dag_run_id']} failed after its answer")
+    asking = [run for run in ground.api.runs(dag_id, state=["running"]) if _asks(ground, dag_id, run["dag_run_id"])]
+    for run in asking:
+        given = {"chosen_options": [answer], "params_input": {"reason": reason}}
+        task = f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/taskInstances/promote/-1/hitlDetails"
+        ground.as_("approver").call("PATCH", task, json=given)
+        if waited(ground, dag_id, run["dag_run_id"], or_asks=False) == "failed":
+            raise RuntimeError(f"the training {run['dag_run_id']} failed after its answer")
+    return bool(asking)
 
 
 def clear(ground: Ground, dag_id: str, day: date) -> bool:
