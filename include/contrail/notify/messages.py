@@ -34,6 +34,7 @@ class Kind(StrEnum):
     rollback = "rollback"
     late_data = "late data"
     deadline = "deadline"
+    approval = "approval"
 
 
 _SHOWN = 5
@@ -243,6 +244,15 @@ def of_deadline(where: str, minutes: int) -> Message:
     return Message(
         Kind.deadline, where, f"the run has not ended {minutes} minutes after it was queued",
         "everything; the run goes on", "see what it waits for: its page in Airflow, the pool `heavy`, the task's log",
+    )  # fmt: skip
+
+
+def of_question(where: str, question: str, limit: timedelta, link: str = "") -> Message:
+    """The message about a task that waits for an approver."""
+    hours = f"{limit.total_seconds() / 3600:g} hours"
+    return Message(
+        Kind.approval, where, question, "the champion, until an approver has answered",
+        f"read the evidence, and approve or refuse there. Without an answer within {hours}, it counts as refused", link,
     )  # fmt: skip
 
 

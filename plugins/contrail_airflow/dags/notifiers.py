@@ -25,6 +25,7 @@ from contrail.notify.messages import (
     of_failure,
     of_no_training,
     of_overtime,
+    of_question,
     of_result,
     of_timeout,
 )
@@ -77,6 +78,18 @@ class DecisionNotifier(BaseNotifier):
         """Send the message of this task, if a stage of it decided."""
         if message := getattr(context["task"], "refusal", None):
             deliver(message)
+
+
+class QuestionNotifier(BaseNotifier):
+    """Report a task that waits for an approver; for ``on_question_callback`` of an ``AskingOperator``."""
+
+    def notify(self, context: "Context") -> None:
+        """Send the question, with the place where it is answered."""
+        task, instance = context["task"], context["ti"]
+        place = f"{instance.log_url.partition('?')[0]}/required_actions"
+        message = of_question(_where(task, instance), task.subject, task.response_timeout, place)
+        self.log.info("%s", message.text())
+        deliver(message)
 
 
 class RunNotifier(BaseNotifier):

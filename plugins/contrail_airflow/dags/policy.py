@@ -29,6 +29,7 @@ from contrail_airflow.dags.notifiers import (
     DeadlineNotifier,
     DecisionNotifier,
     FailureNotifier,
+    QuestionNotifier,
     RunNotifier,
     StageNotifier,
 )
@@ -133,6 +134,7 @@ def _of_every_task(spec: PipelineSpec) -> dict[str, Any]:
         "on_success_callback": StageNotifier(),
         "on_failure_callback": FailureNotifier(),
         "on_skipped_callback": DecisionNotifier(),
+        "on_question_callback": QuestionNotifier(),
     }
 
 

@@ -1,6 +1,6 @@
 """A stage that waits for an approver's answer, without a worker, before it does its work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +29,22 @@ class AskingOperator(StageOperator):
         subject: Templated; the question.
         body: Templated; the evidence, in Markdown.
         response_timeout: How long the task waits for an answer.
+        on_question_callback: Is given the context of a task that has asked.
         **kwargs: As for ``StageOperator``.
     """
 
     template_fields: Sequence[str] = (*StageOperator.template_fields, "ask_if", "subject", "body")
 
-    def __init__(self, *, ask_if: str, subject: str, body: str, response_timeout: timedelta, **kwargs: Any) -> None:
+    def __init__(
+        self, *, ask_if: str, subject: str, body: str, response_timeout: timedelta,
+        on_question_callback: "Callable[[Context], None] | None" = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.ask_if = ask_if
         self.subject = subject
         self.body = body
         self.response_timeout = response_timeout
+        self.on_question_callback = on_question_callback
 
     def by_answer(self, event: Mapping[str, Any]) -> dict[str, str]:
         """The options of the stage for an answer. ``event`` is the answer as Airflow has kept it."""
@@ -67,6 +72,11 @@ class AskingOperator(StageOperator):
             params={"reason": Param("", type="string", title="Reason", description=why).serialize()},
             assigned_users=[{"id": name, "name": name} for name in APPROVERS],
         )
+        if self.on_question_callback:
+            try:
+                self.on_question_callback(context)
+            except Exception:  # a message that cannot be sent fails no task
+                self.log.exception("The question could not be told")
         raise TaskAwaitingInput(
             method_name=self.answered.__name__, timeout=self.response_timeout, kwargs={"options": self.options}
         )

@@ -22,9 +22,10 @@ from contrail.config.targets import DispatchSettings, VertexTarget
 from contrail.partitions import Partitions
 from contrail.stages import RANGE_STAGES, Commits
 from contrail_airflow.dags import train as train_module
-from contrail_airflow.dags.notifiers import FailureNotifier, RunNotifier, StageNotifier
+from contrail_airflow.dags.notifiers import FailureNotifier, QuestionNotifier, RunNotifier, StageNotifier
 from contrail_airflow.dags.policy import GPU_POOL, HEAVY_POOL, HEAVY_SLOTS, days_before, run_day
 from contrail_airflow.operators.approval import PromoteOperator
+from contrail_airflow.operators.asking import AskingOperator
 from contrail_airflow.operators.backfill import JobsOperator
 from contrail_airflow.operators.day import DayOperator, RetrainOperator
 from contrail_airflow.operators.ending import StageRefused
@@ -105,6 +106,8 @@ def test_every_task_keeps_the_policy(dags: dict[str, Any]) -> None:
             assert task.pool == HEAVY_POOL, name
             assert [type(callback) for callback in task.on_failure_callback] == [FailureNotifier], name
             assert [type(callback) for callback in task.on_success_callback] == [StageNotifier], name
+            if issubclass(kind, AskingOperator):
+                assert isinstance(task.on_question_callback, QuestionNotifier), name
 
 
 WHOLE_MACHINE = {"train.train", "tune.tune", "rollback.rollback", *(f"backfill.{verb}" for verb in RANGE_STAGES)}

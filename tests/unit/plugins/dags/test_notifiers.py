@@ -38,10 +38,12 @@ from contrail_airflow.dags.notifiers import (
     DeadlineNotifier,
     DecisionNotifier,
     FailureNotifier,
+    QuestionNotifier,
     RunNotifier,
     StageNotifier,
     deliver,
 )
+from contrail_airflow.operators.approval import PromoteOperator
 from contrail_airflow.operators.backfill import BackfillOperator, JobsOperator
 from contrail_airflow.operators.day import RetrainOperator
 from contrail_airflow.operators.ending import StageRefused
@@ -81,6 +83,21 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(notifications.BaseHook, "get_connection", staticmethod(get))
     return known
+
+
+def test_a_question_is_told_with_the_place_of_its_answer(home: Path, connections: dict[str, Any]) -> None:
+    task = PromoteOperator(
+        task_id="promote", verb="promote", pipeline="toy", partition_from="2024-02-01", partition_to="2024-02-14",
+        ask_if="yes", subject="Toy: may version 3 become champion?", body="", response_timeout=timedelta(hours=48),
+    )  # fmt: skip
+    instance = of_instance(task)
+    instance.log_url = "http://airflow/dags/toy__train/runs/r/tasks/promote?try_number=1"
+    QuestionNotifier()({"task": task, "ti": instance})
+    (line,) = lines(home)
+    assert (line["kind"], line["where"]) == ("approval", "toy promote 2024-02-01..2024-02-14")
+    assert line["happened"] == "Toy: may version 3 become champion?"
+    assert "within 48 hours, it counts as refused" in line["to_do"]
+    assert line["link"] == "http://airflow/dags/toy__train/runs/r/tasks/promote/required_actions"
 
 
 def test_a_refused_task_is_told_with_what_it_said(home: Path, connections: dict[str, Any]) -> None:

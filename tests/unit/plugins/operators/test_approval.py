@@ -1,5 +1,6 @@
 """A promotion that waits for an approver takes only the answer that Airflow has kept."""
 
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -24,11 +25,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return questions
 
 
-def operator(ask_if: str) -> PromoteOperator:
+def operator(ask_if: str, **more: Any) -> PromoteOperator:
     return PromoteOperator(
         task_id="promote", verb="promote", pipeline="toy", partition_from="2024-02-01", partition_to="2024-02-14",
         options={"model": "3"}, ask_if=ask_if, subject="may version 3?", body="record",
-        response_timeout=timedelta(hours=2),
+        response_timeout=timedelta(hours=2), **more,
     )  # fmt: skip
 
 
@@ -66,6 +67,28 @@ def test_it_asks_the_approvers_and_waits_without_a_worker(asked: list[dict[str, 
     assert (question["options"], question["defaults"]) == ([APPROVE, REFUSE], [REFUSE])
     assert (question["subject"], question["body"]) == ("may version 3?", "record")
     assert question["params"]["reason"]["schema"]["title"] == "Reason"
+
+
+@pytest.mark.parametrize(("ask_if", "skip_unless"), [("yes", "yes"), (" ", "yes"), ("yes", "")])
+def test_people_are_told_of_a_question_once_it_is_asked(
+    asked: list[dict[str, Any]], ask_if: str, skip_unless: str
+) -> None:
+    told: list[tuple[Any, int]] = []
+    task = operator(ask_if, on_question_callback=lambda given: told.append((given, len(asked))))
+    task.skip_unless = skip_unless
+    given = context()
+    with suppress(TaskAwaitingInput, AirflowSkipException):
+        task.execute(given)
+    assert told == ([(given, 1)] if ask_if == skip_unless else [])
+
+
+def test_a_message_that_cannot_be_sent_fails_no_question(asked: list[dict[str, Any]]) -> None:
+    def fails(_: Any) -> None:
+        raise OSError("no network")
+
+    with pytest.raises(TaskAwaitingInput):
+        operator("yes", on_question_callback=fails).execute(context())
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,9 @@ def answered(chosen: str, user: Any = APPROVER, reason: str = "") -> dict[str, A
 def test_the_question_shows_the_plan_and_the_answer_carries_it_out(home: Any, asked: list[dict[str, Any]]) -> None:
     task = operator()
     with pytest.raises(TaskAwaitingInput) as waits:
-        task.execute(context())
+        task.execute({**context(), "task": task})
     (question,) = asked
+    assert '"kind": "approval"' in (home / "notifications.jsonl").read_text()
     assert question["subject"].endswith("may version 2 become champion again, instead of version 3?")
     assert "- 2024-02-26 to 2024-02-29: 240 rows" in question["body"]
     assert "scientist asks: mistake" in question["body"]
