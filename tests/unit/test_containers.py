@@ -6,6 +6,7 @@ import re
 import stat
 import subprocess
 import sys
+import tarfile
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -153,11 +154,27 @@ def test_compose_asks_for_what_the_environment_names_and_terraform_gives(on_goog
     given = set(re.findall(r"^\s+(CONTRAIL_\w+)\s+=", outputs, re.MULTILINE))
     assert named - {"CONTRAIL_JOB_IMAGE"} <= given
     assert given == _ASKED - _OWN
-    for name in ("worker", "scheduler", "dag-processor", "triggerer", "api-server"):
+    # Whatever else runs in Contrail's image reads the environment. MLflow's own server does not.
+    ours = {name for name, service in on_google.items() if service["image"] == "some-contrail_airflow_image"} - {
+        "mlflow"
+    }
+    assert len(ours) == 7
+    for name in ours:
         assert named <= on_google[name]["environment"].keys(), name
     assert {service["image"] for name, service in on_google.items() if name in ("worker", "mlflow", "scheduler")} == {
         "some-contrail_airflow_image"
     }
+
+
+def test_who_reads_mlflow_has_a_login_of_the_environment(on_google: dict[str, Any]) -> None:
+    """Without one they would read the jobs' secret, which the machine's account may not."""
+    logins = {
+        name: (environment["MLFLOW_TRACKING_USERNAME"], environment["MLFLOW_TRACKING_PASSWORD"])
+        for name, service in on_google.items()
+        if "MLFLOW_TRACKING_PASSWORD" in (environment := service["environment"])
+    }
+    assert logins.keys() == {"worker", "api-server"}
+    assert set(logins.values()) == {("airflow", on_google["mlflow"]["environment"]["MLFLOW_PASSWORD"])}
 
 
 def test_only_airflow_and_mlflow_use_the_cloud_s_database(on_google: dict[str, Any]) -> None:
@@ -195,7 +212,9 @@ def test_the_docs_make_the_settings_and_find_them_again_for_a_lost_machine(tmp_p
     for name, script in {
         "terraform": f"echo '{json.dumps(outputs)}'",
         # secrets versions add NAME --project=… --data-file=…, and: secrets versions access latest --secret=NAME …
-        "gcloud": 'case "$1 $3" in *access) cat "${5#*=}" ;; *add) cat "${6#*=}" > "$4" ;; *) echo sha256:1 ;; esac',
+        "gcloud": 'case "$1 $3" in *access) cat "${5#*=}" ;; *add) cat "${6#*=}" > "$4" ;; storage*) cat "${3#gs://*/}" ;; '
+        "*) echo sha256:1 ;; esac",
+        "sudo": 'exec "$@"',
         "make": f"PYTHONPATH={PROJECT}/plugins {sys.executable} -m contrail_airflow.local.compose_env",
     }.items():
         (stand_ins / name).write_text(f"#!/bin/bash\n{script}\n")
@@ -216,6 +235,20 @@ def test_the_docs_make_the_settings_and_find_them_again_for_a_lost_machine(tmp_p
     services, password = json.loads(made.stdout)["services"], (tmp_path / "contrail-mlflow-jobs").read_text()
     assert services["worker"]["image"] == "registry/airflow@sha256:1"
     assert password == services["mlflow"]["environment"]["MLFLOW_JOBS_PASSWORD"]
+    (tmp_path / "docker-compose.yaml").write_text("of an earlier commit")
+    (tmp_path / "release.env").write_text("CONTRAIL_REVISION=def\nCONTRAIL_NEW=value=1\n")
+    release = tmp_path / "releases" / "the-commit.tar"
+    release.parent.mkdir()
+    with tarfile.open(release, "w") as archive:
+        archive.add(tmp_path / "release.env", "release.env")
+        archive.add(PROJECT / "docker-compose.yaml", "docker-compose.yaml")
+    before = (tmp_path / ".env").read_text().splitlines()
+    follow("**The next release.**", "sudo docker")
+    after = (tmp_path / ".env").read_text().splitlines()
+    assert after[:2] == ["CONTRAIL_REVISION=def", "CONTRAIL_NEW=value=1"]
+    assert after[2:] == [line for line in before if not line.startswith("CONTRAIL_REVISION=")]
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    assert (tmp_path / "docker-compose.yaml").read_bytes() == (PROJECT / "docker-compose.yaml").read_bytes()
     (tmp_path / ".env").unlink()
     follow("**A lost machine.**", "git checkout")
     assert compose(tmp_path / ".env", GOOGLE).stdout == made.stdout
