@@ -3,11 +3,12 @@
 Every message is in the task's log and wherever ``contrail.notify.delivery`` keeps it. With a connection
 ``contrail_slack`` (Slack incoming webhook) or ``contrail_smtp`` (SMTP; the extra ``to`` holds the addresses) it goes
 there too. A message that cannot be sent is logged and never fails a task. The cloud's log also has each publication of
-predictions, and its absence raises an alert.
+the newest day's predictions, and its absence raises an alert.
 """
 
 import asyncio
 import logging
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, BaseNotifier
@@ -18,6 +19,8 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
+from contrail.config.closed_days import newest_closed
+from contrail.config.pipeline import load_pipeline
 from contrail.notify import delivery
 from contrail.notify.messages import (
     Message,
@@ -149,12 +152,16 @@ def _of_result(task: StageOperator, instance: Any) -> Message | None:
 
 
 def _tell_of_publication(task: StageOperator) -> None:
-    """Log the publication of predictions. People get no message of it, but its absence raises an alert."""
+    """Log the publication of the newest day's predictions. People get no message of it, but its absence raises an alert.
+
+    Older days that are made again say nothing of today's.
+    """
     if task.verb != "score":
         return
     where = {"pipeline": task.pipeline, "table": "predictions", "from": task.partition_from, "to": task.partition_to}
     try:
-        delivery.log_entry({"kind": "published", **where})
+        if date.fromisoformat(task.partition_to) >= newest_closed(load_pipeline(task.pipeline).spec, datetime.now(UTC)):
+            delivery.log_entry({"kind": "published", **where})
     except Exception as error:  # like a message, it never fails a task
         _log.warning("The publication could not be logged: %s", error)
 

@@ -49,6 +49,8 @@ from contrail_airflow.operators.day import RetrainOperator
 from contrail_airflow.operators.ending import StageRefused
 from contrail_airflow.operators.stage import StageOperator
 
+NEWEST = "2024-03-10"  # of the toy pipeline
+
 
 def context(**more: Any) -> Any:
     task = StageOperator(
@@ -263,7 +265,7 @@ def test_a_channel_that_fails_leaves_the_others(
 
 
 @pytest.fixture
-def cloud_log(home: Path, connections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def cloud_log(toy_home: Path, connections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the real logger on a machine of Compute Engine sends to Cloud Logging: log, what, severity, resource."""
     import google.cloud.logging
     from google.cloud.logging_v2 import logger
@@ -298,6 +300,7 @@ def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]
     )  # fmt: skip
     scored = context(result=result_of(of_score))
     scored["task"].verb = "score"
+    scored["task"].partition_to = NEWEST
     StageNotifier()(scored)
     StageNotifier()(context())
     (failed, published) = cloud_log
@@ -309,6 +312,22 @@ def test_alerts_can_be_made_of_messages_and_of_publications(cloud_log: list[Any]
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "days", "counted"),
+    [
+        (StageOperator, ("2024-03-09", "2024-03-09"), 0),
+        (BackfillOperator, ("2024-01-01", "2024-03-09"), 0),
+        (BackfillOperator, ("2024-01-01", NEWEST), 1),
+    ],
+)
+def test_days_that_are_scored_again_do_not_stand_for_the_newest(
+    cloud_log: list[Any], kind: type[StageOperator], days: tuple[str, str], counted: int
+) -> None:
+    task = kind(task_id="score", verb="score", pipeline="toy", partition_from=days[0], partition_to=days[1])
+    StageNotifier()({"task": task, "ti": of_instance(task, xcom_pull=lambda task_ids: None)})
+    assert [entry["kind"] for _, entry, _, _ in cloud_log] == ["published"] * counted
+
+
 def test_a_failed_scoring_publishes_nothing(cloud_log: list[Any]) -> None:
     failed = context(exception=StageRefused("score", 3, "no features"))
     failed["task"].verb = "score"
@@ -317,7 +336,7 @@ def test_a_failed_scoring_publishes_nothing(cloud_log: list[Any]) -> None:
 
 
 def test_a_publication_is_in_the_log_whatever_the_result_says(cloud_log: list[Any]) -> None:
-    scored = StageOperator(task_id="score", verb="score", pipeline="toy")
+    scored = StageOperator(task_id="score", verb="score", pipeline="toy", partition_from=NEWEST, partition_to=NEWEST)
     unreadable = of_instance(scored, xcom_pull=lambda task_ids: {"details": "of another version"})
     with pytest.raises(DataError, match="the result of score is not valid"):
         StageNotifier().notify({"task": scored, "ti": unreadable})  # type: ignore[typeddict-item]
