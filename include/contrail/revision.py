@@ -12,6 +12,8 @@ from pathlib import Path
 
 from contrail import git
 
+# Of the project. Images and remote jobs have the code alone, and no installed package that could tell it.
+VERSION = "0.1.0"
 # Where Python's syntax has statements, or parts that have them: of a `try` its handlers, of a `match` its cases.
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 

@@ -1,7 +1,6 @@
 """Bills of materials: of the locked environment, and of a registered version with its data, code and parameters."""
 
 from collections.abc import Mapping
-from importlib.metadata import version as version_of
 from typing import Any
 
 from contrail.adapters.lock_file import libraries, lock_text
@@ -10,7 +9,7 @@ from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.errors import MissingInputError
 from contrail.methods.model_package import MODEL, REFERENCE, TrainingRecord
-from contrail.revision import code_hash, code_revision, lock_hash
+from contrail.revision import VERSION, code_hash, code_revision, lock_hash
 
 
 def environment_bill(settings: Settings) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def environment_bill(settings: Settings) -> dict[str, Any]:
     if text is None:
         raise MissingInputError(f"{project / 'requirements.txt'} is missing: without a lock nobody knows the libraries")
     about = component(
-        "application", "contrail", version_of("contrail"), hashes={"SHA-256": code_hash()},
+        "application", "contrail", VERSION, hashes={"SHA-256": code_hash()},
         facts={"code_revision": code_revision(project), "lock_sha256": digest},
     )  # fmt: skip
     return bill(about, [], libraries(text), None, f"environment:{digest}:{code_hash()}")

@@ -7,7 +7,6 @@ snapshot's id, or the model's version.
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
@@ -20,7 +19,7 @@ from contrail.config.settings import lineage_parent
 from contrail.lake.datasets import Dataset
 from contrail.lake.lineage import Commit
 from contrail.lake.records import all_datasets
-from contrail.revision import code_hash, code_revision, lock_hash
+from contrail.revision import VERSION, code_hash, code_revision, lock_hash
 from contrail.stages.base import StageRun
 from contrail.stages.options import StageOptions
 from contrail.stages.results import PublishDetails, StageResult, TrainDetails
@@ -80,7 +79,7 @@ def event_of(
         job=event_v2.Job(JOBS, f"{run.settings.stored(run.pipeline.name)}.{run.stage}", dict(_job_facets(run))),
         inputs=inputs,
         outputs=outputs,
-        producer=f"urn:contrail:{version('contrail')}",
+        producer=f"urn:contrail:{VERSION}",
     )
 
 
@@ -92,7 +91,7 @@ def _run_facets(
 ) -> Iterator[tuple[str, facet_v2.RunFacet]]:
     project, (start, end) = run.settings.project_path, _nominal(run)
     yield "nominalTime", facet_v2.nominal_time_run.NominalTimeRunFacet(start, end)
-    yield "processing_engine", facet_v2.processing_engine_run.ProcessingEngineRunFacet(version("contrail"), "Contrail")
+    yield "processing_engine", facet_v2.processing_engine_run.ProcessingEngineRunFacet(VERSION, "Contrail")
     yield (
         "contrail_run",
         ContrailRunFacet(

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +18,7 @@ from contrail.adapters import open_lineage
 from contrail.config.settings import settings
 from contrail.errors import MissingInputError
 from contrail.partitions import Partitions
+from contrail.revision import VERSION
 from contrail.stages import lineage_events
 from contrail.stages.runner import run_stage
 
@@ -52,6 +55,22 @@ def test_a_row_can_be_followed_from_the_landed_file_to_the_validated_table(toy: 
     assert parcels["outputFacets"]["outputStatistics"]["rowCount"] == len(toy.sql("SELECT * FROM validated_parcels"))
     fields = {one["name"]: one for one in parcels["facets"]["schema"]["fields"]}
     assert fields["visible_from"]["description"] == "First partition whose features may use the row."
+
+
+def test_code_that_is_no_installed_package_tells_as_well(toy: Toy) -> None:
+    """Images and remote jobs have the folders alone."""
+    toy.land("2024-01-01", "2024-01-01")
+    script = (
+        "import importlib.metadata as m; found = m.Distribution.from_name\n"
+        "def of(name):\n    if name == 'contrail': raise m.PackageNotFoundError(name)\n    return found(name)\n"
+        "m.Distribution.from_name = of\n"
+        "from contrail.cli.app import main; main()"
+    )
+    arguments = ["ingest", "--pipeline", "toy", "--from", "2024-01-01"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [one["eventType"] for one in _events(toy)] == ["START", "COMPLETE"], done.stderr
+    assert _events(toy)[0]["producer"] == f"urn:contrail:{VERSION}"
 
 
 def test_a_run_that_fails_names_the_kind_of_error_and_no_output(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
