@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from contrail.errors import ContrailError, EngineError, MissingInputError, SpecError
 
+# On a person's own computer, in a checkout, with the environment's name in CONTRAIL_ENV.
+APPLY = "terraform -chdir=terraform apply -var-file=environments/$CONTRAIL_ENV.tfvars"
 _UNANSWERED = "a service did not answer"
 _WRONG_ADDRESS = ("InvalidURL", "InvalidUrlClientError", "LocationParseError", "LocationValueError", "URLSchemeUnknown")
 _FORBIDDEN = "Forbidden: "  # gcsfs raises a plain OSError for status 403; only this prefix tells

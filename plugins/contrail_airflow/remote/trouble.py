@@ -4,7 +4,7 @@ import re
 
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from contrail.adapters.google_errors import as_ours
+from contrail.adapters.google_errors import APPLY, as_ours
 from contrail.errors import MissingInputError, SpecError
 
 
@@ -33,7 +33,7 @@ _SAID: tuple[Meaning, ...] = (
     (
         r"API has not been used in project|SERVICE_DISABLED|it is disabled\. Enable it by visiting",
         False,
-        "an API is switched off: `terraform -chdir=terraform apply` switches on those that Contrail needs",
+        f"an API is switched off: `{APPLY}` switches on those that Contrail needs",
     ),
     (
         r"act as service[_ ]account",
@@ -47,12 +47,12 @@ _SAID: tuple[Meaning, ...] = (
     ),
     (r"ip_space_exhausted|ip space of \S+ is exhausted", True, "network: the subnet has no free address left now"),
     (
-        r"artifactregistry\.|docker\.pkg\.dev\S*:.*denied|pull\w* (the )?(container )?image|manifest unknown",
+        r"artifactregistry\.\S+|docker\.pkg\.dev\S*:.*denied|pull\w* (the )?(container )?image|manifest unknown",
         False,
         "image: is it in Artifact Registry, and may the job's service account and the node agent "
         "(service-…@gcp-sa-dataprocrmnode) read it?",
     ),
-    (r"(organization policy|violates) constraint|constraints/", False, "a policy of the organization forbids it"),
+    (r"(organization policy|violates) constraint|constraints/\S+", False, "a policy of the organization forbids it"),
 )
 _STOCK: tuple[Meaning, ...] = (
     (

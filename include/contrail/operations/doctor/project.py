@@ -18,7 +18,6 @@ from contrail.operations.doctor.grants import BUCKET, Grant, buckets_of, project
 from contrail.revision import code_revision, lock_hash
 
 _SERVICE_CONNECTION = "servicenetworking-googleapis-com"
-_APPLY = "terraform -chdir=terraform apply -var-file=environments/$CONTRAIL_ENV.tfvars"
 _REVISION_LABEL = "org.opencontainers.image.revision"
 _UNKNOWN = "unknown"
 # Vertex AI documents /16, /17 and /18, for 63, 31 and 15 jobs at once ("Set up VPC Network Peering", 2026-11).
@@ -122,7 +121,7 @@ def bucket(api: GoogleApi, name: str) -> str:
     try:
         found = client.bucket(name).test_iam_permissions(list(BUCKET.permissions), timeout=20)
     except NotFound as error:
-        raise FaultError(f"there is no gs://{name}", _APPLY) from error
+        raise FaultError(f"there is no gs://{name}", google_errors.APPLY) from error
     except Forbidden as error:
         raise NotCheckedError(f"this account may not ask about gs://{name}: {error}") from error
     if missing := [one for one in BUCKET.permissions if one not in found]:
@@ -141,11 +140,11 @@ def dataset(analysts: AnalystsSettings, api: GoogleApi, name: str) -> str:
     try:
         found = client.get_dataset(full, timeout=20)
     except NotFound as error:
-        raise FaultError(f"there is no dataset {full}", _APPLY) from error
+        raise FaultError(f"there is no dataset {full}", google_errors.APPLY) from error
     except Forbidden as error:
         if is_off(error):
             raise ServiceOffError(str(error)) from error
-        raise FaultError(f"{api.member()} may not read the dataset {full}", _APPLY) from error
+        raise FaultError(f"{api.member()} may not read the dataset {full}", google_errors.APPLY) from error
     if found.location.lower() != analysts.location.lower():
         said = f"{full} is in {found.location}, the environment says {analysts.location}"
         raise FaultError(said, "terraform -chdir=terraform output environment")
@@ -158,7 +157,7 @@ def acting(api: GoogleApi, email: str) -> str:
     try:
         missing = google_project.lacking(api, f"https://iam.googleapis.com/v1/{name}", ["iam.serviceAccounts.actAs"])
     except MissingInputError as error:
-        raise FaultError(f"there is no account {email}", _APPLY) from error
+        raise FaultError(f"there is no account {email}", google_errors.APPLY) from error
     if missing:
         bind = f"gcloud iam service-accounts add-iam-policy-binding {email} --project={api.project}"
         raise FaultError(_may_not(api, missing), f"{bind} --member={api.member()} --role=roles/iam.serviceAccountUser")
@@ -184,7 +183,7 @@ def repository(api: GoogleApi, name: str) -> str:
     try:
         missing = google_project.lacking(api, f"https://artifactregistry.googleapis.com/v1/{resource}", [pull])
     except MissingInputError as error:
-        raise FaultError(f"there is no repository {name}", _APPLY) from error
+        raise FaultError(f"there is no repository {name}", google_errors.APPLY) from error
     if missing:
         bind = f"gcloud artifacts repositories add-iam-policy-binding {short} --project={project} --location={location}"
         raise FaultError(_may_not(api, missing), f"{bind} --member={api.member()} --role=roles/artifactregistry.reader")
@@ -255,4 +254,4 @@ def _resource(api: GoogleApi, name: str) -> Mapping[str, Any]:
     try:
         return google_project.compute(api, name)
     except MissingInputError as error:
-        raise FaultError(f"there is no {name}", _APPLY) from error
+        raise FaultError(f"there is no {name}", google_errors.APPLY) from error

@@ -16,13 +16,14 @@ STARTS = (
         False,
         "node agent",
     ),
+    ('Permission "artifactregistry.repositories.downloadArtifacts" denied on resource "x".', False, "node agent"),
     ("Failed to pull image eu.pkg.dev/x: manifest unknown", False, "Artifact Registry"),
     # Each of Google's APIs, while it is off.
     (
         "Dataproc Resource Manager API has not been used in project 1234 before or it is disabled. Enable it by visiting "
         "https://console.developers.google.com/apis/api/dataprocrm.googleapis.com/overview?project=1234 then retry.",
         False,
-        "terraform -chdir=terraform apply",
+        "apply -var-file=environments/$CONTRAIL_ENV.tfvars",
     ),
     # github.com/DataTalksClub/data-engineering-zoomcamp, FAQ.
     (
@@ -71,6 +72,7 @@ STARTS = (
         False,
         "organization",
     ),
+    ("Constraint constraints/compute.requireShieldedVm violated for project projects/acme.", False, "organization"),
 )
 
 
