@@ -151,13 +151,13 @@ module "storage" {
         spark = {
           member = module.dataproc.account.member
           reads  = local.airflows_own
-          writes = concat(["jobs/"], [for name in sort(var.pipelines) : "reports/${name}/backfills/"])
+          writes = concat(["jobs/", "lineage/"], [for name in sort(var.pipelines) : "reports/${name}/backfills/"])
           except = local.airflows_own
         }
         train = {
           member = module.vertex.account.member
           reads  = ["jobs/code/"]
-          writes = ["jobs/", "mlflow/", "dvc/"]
+          writes = ["jobs/", "lineage/", "mlflow/", "dvc/"]
           except = local.airflows_own
         }
         engineers  = { member = local.groups.engineers, reads = [""] }
@@ -170,7 +170,7 @@ module "storage" {
     scratch = {
       expire_prefixes = { "" = 14 }
       access = {
-        airflow   = { member = module.identity.airflow.member, reads = [""], writes = ["staging/"] }
+        airflow   = { member = module.identity.airflow.member, writes = [""] }
         spark     = { member = module.dataproc.account.member, writes = ["staging/"] }
         train     = { member = module.vertex.account.member, writes = ["staging/"] }
         engineers = { member = local.groups.engineers, reads = [""] }

@@ -152,8 +152,8 @@ variable "alert_emails" {
   type        = set(string)
 
   validation {
-    condition     = length(var.alert_emails) > 0
-    error_message = "Somebody must receive the alerts: give at least one address."
+    condition     = length(var.alert_emails) > 0 && length(var.alert_emails) <= 5
+    error_message = "Give one to five addresses, for a budget tells no more than five. An address may be a mailing list."
   }
 
   validation {

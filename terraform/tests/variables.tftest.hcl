@@ -191,6 +191,14 @@ run "someone_is_told" {
   expect_failures = [var.alert_emails]
 }
 
+run "a_budget_tells_no_more_than_five" {
+  command = plan
+  variables {
+    alert_emails = [for number in range(6) : "person-${number}@example.com"]
+  }
+  expect_failures = [var.alert_emails]
+}
+
 run "an_alert_goes_to_an_address" {
   command = plan
   variables {

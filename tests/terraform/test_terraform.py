@@ -170,6 +170,25 @@ def test_alerts_read_what_contrail_writes() -> None:
     assert re.search(r"logs/(\w+)\"", monitoring)[1] in log  # type: ignore[index]
 
 
+# The kinds of the metrics that our alerts read. `uptime` is a counter: Google's own gcpdiag asks for its rate.
+GAUGE, CUMULATIVE = "GAUGE", "CUMULATIVE"
+METRICS = {
+    "agent.googleapis.com/agent/uptime": CUMULATIVE,
+    "agent.googleapis.com/disk/percent_used": GAUGE,
+    "agent.googleapis.com/memory/percent_used": GAUGE,
+}
+# Cloud Monitoring refuses every other one for its kind (google.cloud.monitoring_v3.Aggregation.Aligner).
+ALIGNERS = {GAUGE: {"ALIGN_MEAN", "ALIGN_MAX", "ALIGN_MIN"}, CUMULATIVE: {"ALIGN_RATE", "ALIGN_DELTA"}}
+
+
+def test_an_alert_aligns_a_metric_as_its_kind_allows() -> None:
+    monitoring = (ROOT / "modules" / "monitoring" / "main.tf").read_text()
+    found = re.findall(r'metric\.type=\\"([^"]+)\\".*?per_series_aligner\s+= "(\w+)"', monitoring, re.DOTALL)
+    read = [(metric.replace("${each.key}", key), aligner) for metric, aligner in found for key in ("disk", "memory")]
+    assert {metric for metric, _ in read} == METRICS.keys()
+    assert not [pair for pair in read if pair[1] not in ALIGNERS[METRICS[pair[0]]]]
+
+
 # --- policies ------------------------------------------------------------------------------------------------------
 
 

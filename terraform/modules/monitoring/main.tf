@@ -192,8 +192,10 @@ resource "google_monitoring_alert_policy" "machine_silent" {
       duration = "900s"
 
       aggregations {
-        alignment_period   = "60s"
-        per_series_aligner = "ALIGN_MEAN"
+        # A counter of seconds. Another version of the agent, or a machine that was made again, is another series.
+        alignment_period     = "60s"
+        per_series_aligner   = "ALIGN_RATE"
+        cross_series_reducer = "REDUCE_SUM"
       }
     }
   }
