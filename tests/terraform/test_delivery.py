@@ -1,6 +1,8 @@
 """The steps of the workflows that build and deploy, run by bash as GitHub runs them, with stand-ins for what they call."""
 
+import shutil
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,16 @@ class Runner:
 
     folder: Path
 
+    @property
+    def checkout(self) -> Path:
+        """Of this commit, as far as a step needs it."""
+        place = self.folder / "checkout"
+        if not place.exists():
+            shutil.copytree(PROJECT / "docker", place / "docker")
+            for path in PROJECT.glob("docker-compose*.yaml"):
+                shutil.copy(path, place)
+        return place
+
     def step(self, workflow: str, job: str, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run one step's own text as GitHub does."""
         steps = Repository(PROJECT).files[workflow]["jobs"][job]["steps"]
@@ -57,7 +69,7 @@ class Runner:
             **variables,
         }
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
+        return subprocess.run(command, env=environment, cwd=self.checkout, capture_output=True, text=True)
 
     def build(self, **variables: str) -> subprocess.CompletedProcess[str]:
         given = {"TARGET": "airflow", "BUILT": NEW, "BASE": f"some/base:1@{OLD}"} | variables
@@ -131,9 +143,17 @@ def test_a_copy_with_another_digest_is_refused(runner: Runner) -> None:
 def test_the_record_names_what_a_machine_runs(runner: Runner) -> None:
     done = runner.step("deploy-environment.yaml", "deploy", "Record the release", AIRFLOW=NEW, JOB=OLD)
     assert done.returncode == 0, done.stderr
-    assert (runner.folder / "record").read_text().splitlines() == [
+    with tarfile.open(runner.folder / "record") as record:
+        record.extractall(runner.folder / "machine", filter="data")
+    machine = runner.folder / "machine"
+    variables = (machine / "release.env").read_text().splitlines()
+    assert variables == [
+        "CONTRAIL_ARTIFACTS_BUCKET=some-artifacts",
         "CONTRAIL_REVISION=0f1e",
         f"CONTRAIL_AIRFLOW_IMAGE=some.registry/project/contrail/airflow@{NEW}",
-        f"# some.registry/project/contrail/job@{OLD}",
     ]
-    assert "storage cp - gs://some-artifacts/releases/0f1e.env" in runner.log
+    for path in (path for path in runner.checkout.rglob("*") if path.is_file() and path.name != "release.env"):
+        assert (machine / path.relative_to(runner.checkout)).read_bytes() == path.read_bytes(), path
+    summary = (runner.folder / "summary").read_text().splitlines()
+    assert summary == [*variables, f"# some.registry/project/contrail/job@{OLD}"]
+    assert "storage cp - gs://some-artifacts/releases/0f1e.tar" in runner.log
