@@ -22,6 +22,7 @@ class _Feed(Incident):
 
     table = "schedule"
     person = "engineer"
+    cleared = ""  # by default the task that has failed
 
     def spoil(self, path: Path, feed: Any, day: date) -> None:
         raise NotImplementedError
@@ -35,7 +36,7 @@ class _Feed(Incident):
     def after(self, ground: Ground, number: int, day: date) -> bool:
         whole = ground.folder / f"whole-{self.pipeline}-{self.table}-{day}"
         landed_path(ground.feed(self.pipeline), self.table, str(day), revision=2).write_bytes(whole.read_bytes())
-        return clear(ground, f"{self.pipeline}__daily", day)
+        return clear(ground, f"{self.pipeline}__daily", day, self.cleared)
 
 
 class CutFile(_Feed):
@@ -82,6 +83,7 @@ class BadHalf(_Feed):
     """Half of the rows of a file break their contract."""
 
     told = (Told(Kind.refusal, "flight_delay validate {day}.*schedule {day}.*distance"),)
+    cleared = "ingest"
 
     def spoil(self, path: Path, feed: Any, day: date) -> None:
         spoilt = with_column(lines_of(feed, self.table, str(day)), "distance", _of_no_flight, slice(None, None, 2))

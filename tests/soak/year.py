@@ -251,11 +251,12 @@ def answered(ground: Ground, name: str, answer: str, reason: str) -> bool:
     return bool(asking)
 
 
-def clear(ground: Ground, dag_id: str, day: date) -> bool:
-    """Clear the failed tasks of a day's run, as the messages say. Return whether there were any."""
+def clear(ground: Ground, dag_id: str, day: date, task: str = "") -> bool:
+    """Clear the failed tasks of a day's run, or a task with what follows it, as the messages say. Return whether one had failed."""
     runs = [run for run in _runs(ground, dag_id, day) if run["state"] == "failed"]
+    of = {"task_ids": [task], "include_downstream": True, "only_failed": False} if task else {"only_failed": True}
     for run in runs:
-        body = {"dag_run_id": run["dag_run_id"], "dry_run": False, "only_failed": True, "reset_dag_runs": True}
+        body = {"dag_run_id": run["dag_run_id"], "dry_run": False, "reset_dag_runs": True, **of}
         ground.as_("engineer").call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
     return bool(runs)
 

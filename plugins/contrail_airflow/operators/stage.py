@@ -157,6 +157,10 @@ class StageOperator(BaseOperator):
 
     def again(self, code: int) -> str:
         """How a person starts the stage again after an error."""
+        if self.verb == "validate" and code == DataError.exit_code:
+            return (
+                "clear the task; after landing a file, clear `ingest` and what follows it, for the rows come from there"
+            )
         return "clear the task"
 
     def tell_failure(self, task_instance: Any, stopped: StageStopped) -> None:

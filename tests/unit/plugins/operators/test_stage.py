@@ -185,6 +185,15 @@ def test_an_error_that_would_come_again_is_not_retried(run: Any, error: type[Con
     assert raised.value.said == "raw rows are bad"
 
 
+@pytest.mark.parametrize(
+    ("verb", "first"), [("ingest", False), ("validate", True), ("late", False), ("features", False)]
+)
+def test_a_file_that_lands_again_is_taken_in_before_it_is_judged(verb: str, first: bool) -> None:
+    task = StageOperator(task_id=verb, verb=verb, pipeline="toy")
+    assert ("clear `ingest` and what follows it" in task.again(PartitionRefusedError.exit_code)) == first
+    assert task.again(SpecError.exit_code) == "clear the task"
+
+
 def test_a_killed_stage_is_retried(run: Any) -> None:
     with pytest.raises(StageStopped) as raised:
         run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
