@@ -252,7 +252,7 @@ def answered(ground: Ground, name: str, answer: str, reason: str) -> bool:
 
 
 def clear(ground: Ground, dag_id: str, day: date, task: str = "") -> bool:
-    """Clear the failed tasks of a day's run, or a task with what follows it, as the messages say. Return whether one had failed."""
+    """Clear the failed tasks of a day's run, or a task and what follows it. Return whether a run had failed."""
     runs = [run for run in _runs(ground, dag_id, day) if run["state"] == "failed"]
     of = {"task_ids": [task], "include_downstream": True, "only_failed": False} if task else {"only_failed": True}
     for run in runs:
