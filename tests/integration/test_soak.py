@@ -84,6 +84,16 @@ def test_another_message_does_not_count_and_is_of_no_incident(other: dict[str, s
     assert unexpected(of_cut, record([MESSAGE, {**MESSAGE, "kind": "drift"}])) == []
 
 
+def test_a_message_that_may_come_is_expected_and_not_asked_for() -> None:
+    class May(_Cut):
+        told = tuple(dataclasses.replace(one, times=None) for one in _Cut.told)
+
+    for messages in ([], [MESSAGE], [MESSAGE, MESSAGE]):
+        (found,) = verdicts([Planted(May(), 2)], record(messages))
+        assert found.wrong == []
+        assert unexpected([Planted(May(), 2)], record(messages)) == []
+
+
 def test_a_message_counts_only_while_its_incident_lasts() -> None:
     assert len(unexpected([Planted(_Cut(), 3)], record([MESSAGE]))) == 1, "it came the day before"
 

@@ -14,14 +14,14 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Told:
-    """A message that people must get: its kind, and words of it as a pattern.
+    """A message that people must get: its kind, words of it as a pattern, and how often; with None, they may get it.
 
     In the pattern ``{day}`` is the incident's first day, ``{before}`` the one before and ``{after}`` the one after.
     """
 
     kind: Kind
     words: str
-    times: int = 1
+    times: int | None = 1
 
     def fits(self, message: dict[str, Any], day: date) -> bool:
         """Whether a message is this one, of an incident that began on a day."""

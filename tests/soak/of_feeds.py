@@ -184,11 +184,15 @@ class HalfADay(Incident):
 
 
 class Shift(Incident):
-    """A counter breaks: for six days it counts every second ride. Then the provider sends the right counts."""
+    """A counter breaks: for six days it counts every tenth ride. Then the provider sends the right counts."""
 
     pipeline = BIKES
     days = 8
-    told = (Told(Kind.drift, "bike_demand drift"), Told(Kind.late_data, "bike_demand late .*counts"))
+    told = (
+        Told(Kind.drift, "bike_demand drift"),
+        Told(Kind.late_data, "bike_demand late .*counts"),
+        Told(Kind.refusal, "bike_demand promote", times=None),  # of a training that the governor may start
+    )
     person = "provider"
     _BROKEN = 6
 
@@ -198,8 +202,8 @@ class Shift(Incident):
             right = ground.folder / f"counts-{counted}"
             if not right.exists():
                 right.write_text("\n".join(lines_of(feed, "counts", str(counted))) + "\n")
-            halved = with_column(right.read_text().splitlines(), "rides", lambda rides: str(int(rides) // 2))
-            write_lines(feed, "counts", str(counted), halved)
+            few = with_column(right.read_text().splitlines(), "rides", lambda rides: str(int(rides) // 10))
+            write_lines(feed, "counts", str(counted), few)
         elif number == self._BROKEN:
             for back in range(1, self._BROKEN + 1):
                 past = str(counted - timedelta(days=back))
