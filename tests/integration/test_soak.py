@@ -1,5 +1,6 @@
 """What judges a soak finds what it must find: messages too many or too few, runs that stay failed, rows that differ."""
 
+import dataclasses
 from datetime import date
 from pathlib import Path
 from typing import Any
