@@ -87,6 +87,8 @@ def test_another_message_does_not_count_and_is_of_no_incident(other: dict[str, s
 
 def test_a_message_that_may_come_is_expected_and_not_asked_for() -> None:
     class May(_Cut):
+        """It may be told."""
+
         told = tuple(dataclasses.replace(one, times=None) for one in _Cut.told)
 
     for messages in ([], [MESSAGE], [MESSAGE, MESSAGE]):

@@ -43,7 +43,7 @@ def _main() -> None:
         "--only", nargs="*", metavar="WORD", help="only the incidents whose names hold one of these words"
     )
     asked = parser.parse_args()
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
     ground = Ground(asked.folder.resolve())
     days = asked.days or ground.longest
     kinds = [kind() for some in zip_longest(MACHINES, FEEDS, PEOPLE) for kind in some if kind]

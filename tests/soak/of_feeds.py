@@ -93,7 +93,7 @@ class BadHalf(_Feed):
 class BadRows(Incident):
     """Three rows break their contract, and the rest of the day goes on without them."""
 
-    told = (Told(Kind.late_data, "flight_delay replay .*schedule {day}"),)
+    told = (Told(Kind.late_data, "flight_delay replay .*schedule were mended.*{day}"),)
     person = "engineer"
 
     def before(self, ground: Ground, number: int, day: date) -> None:
