@@ -8,6 +8,7 @@ from rich.markup import escape
 from contrail.cli.help import HOUSEKEEPING, command
 from contrail.cli.options import JsonOption
 from contrail.cli.printing import print_json, say
+from contrail.operations.doctor.findings import MOST_SECONDS
 
 if TYPE_CHECKING:
     from contrail.operations.doctor.findings import Finding
@@ -21,7 +22,9 @@ _SHOWN = {"ok": "[green]ok[/]", "failed": "[red]failed[/]", "not checked": "[yel
 def doctor(
     seconds: Annotated[
         int,
-        typer.Option(metavar="<seconds>", min=1, max=600, help="How long any check may take. They run side by side."),
+        typer.Option(
+            metavar="<seconds>", min=1, max=MOST_SECONDS, help="How long any check may take. They run side by side."
+        ),
     ] = _SECONDS,
     as_json: JsonOption = False,
 ) -> None:

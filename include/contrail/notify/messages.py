@@ -208,7 +208,7 @@ def _of_late_files(where: str, pipeline: str, details: IngestDetails, link: str)
         return None
     return Message(
         Kind.late_data, where, f"files came late or again: {', '.join(late)}",
-        "the files and the rows that they replaced (`contrail history`)",
+        f"the files and the rows that they replaced (`contrail history raw_{late[0].split()[0]} -p {pipeline}`)",
         f"nothing, or see what is stale: `contrail status -p {pipeline}`", link,
     )  # fmt: skip
 
@@ -221,7 +221,7 @@ def _of_corrections(where: str, pipeline: str, details: LateDetails, link: str) 
     return Message(
         Kind.late_data, where, f"files came late: {', '.join(details.files)}; {changed}"
         + (f", {flipped} decisions flipped" if flipped else ""),
-        "what was published before, under its snapshot (`contrail history`)",
+        f"what was published before, under its snapshot (`contrail history predictions -p {pipeline}`)",
         f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM corrections\"` and its reports", link,
     )  # fmt: skip
 
@@ -234,7 +234,7 @@ def _of_mends(where: str, pipeline: str, details: ReplayDetails, link: str) -> M
     return Message(
         Kind.late_data, where, f"rows of {details.table} were mended; {len(days)} published days became different: "
         f"{days[0]} to {days[-1]}{flipped}",
-        "what was published before, under its snapshot (`contrail history`)",
+        f"what was published before, under its snapshot (`contrail history predictions -p {pipeline}`)",
         f"nothing, or see `contrail query -p {pipeline} \"SELECT * FROM mended\"`, and corrections", link,
     )  # fmt: skip
 

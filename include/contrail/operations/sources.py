@@ -147,8 +147,8 @@ def _see(lake: Lake, spec: PipelineSpec, connection: duckdb.DuckDBPyConnection, 
     there = connection.table(f"held_{table}").columns
     if lacking := [one for one, other in _links(spec, table).items() if other is None and one not in there]:
         raise MissingInputError(
-            f"{name} does not have {', '.join(lacking)} yet, as the spec calls it now; the next contrail validate -p "
-            f"{spec.name} brings the table to the spec"
+            f"{name} does not have {', '.join(lacking)} yet, as the spec calls it now; contrail validate -p "
+            f"{spec.name} --from {receipt.partition} brings the table to the spec"
         )
     shown, where = "*", "true"
     if days:

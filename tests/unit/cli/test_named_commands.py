@@ -5,16 +5,13 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
+from tests.advised import COMMANDS, FILLED, advised, refused, shown
 from tests.conftest import PROJECT
 
-from contrail.cli.app import app
 from contrail.cli.help import EXAMPLES, PANELS
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 SOURCES = ("include/**/*.py", "plugins/**/*.py", "dags/*.py", "benchmarks/*.py")
 PAGES = (
     "*.md",
@@ -25,6 +22,14 @@ PAGES = (
     "benchmarks/*.md",
     "dvc.yaml",
     "Makefile",
+)
+SHOWN = (
+    "include/**/*.py",
+    "plugins/**/*.py",
+    "plugins/**/*.js",
+    "plugins/**/*.md",
+    "include/**/*.md",
+    "include/**/*.j2",
 )
 GOLDEN = sorted((PROJECT / "tests" / "unit" / "plugins" / "dags" / "golden").glob("*.txt"))
 # A command ends with its line, its code span, its sentence, or where another begins.
@@ -106,6 +111,60 @@ def test_a_command_that_nobody_can_type_is_found(text: str, said: str) -> None:
 )
 def test_prose_around_a_command_is_not_taken_for_flags(text: str) -> None:
     assert [said for verb, flags in named(text) if (said := wrong(verb, flags)) and verb != "import"] == []
+
+
+def test_every_advised_command_can_be_typed() -> None:
+    """With all that it needs, and values that it takes. `help.py` has examples, which are read below."""
+    found = [
+        (one, f"{path.relative_to(PROJECT)}: {refused(one)}")
+        for path in files(*SHOWN)
+        if path.name != "help.py"
+        for text in shown(path)
+        for one in advised(text)
+    ]
+    assert len(found) > 150
+    assert {said for one, said in found if refused(one)} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no table. Run: contrail ingest -p X", "contrail ingest -p X: needs --from"),
+        ("contrail rollback-model -p X --dry-run", "contrail rollback-model -p X --dry-run: needs --reason"),
+        ("what it was (`contrail history`)", "contrail history: needs table"),
+        ("what it was (`contrail why KEY` says more)", "contrail why KEY: needs --pipeline"),
+        ("Run: contrail promote", "contrail promote: needs --pipeline"),
+        (f"contrail features -p {FILLED} --from {FILLED}, then train", ""),
+        (f"contrail backfill -p {FILLED} {FILLED} --stages score", ""),
+        ("contrail score-card finds nothing. contrail promote judges", ""),
+        ("`contrail tune` looks for better parameters", ""),
+    ],
+)
+def test_what_an_advised_command_lacks_is_found(text: str, said: str) -> None:
+    assert "".join(map(refused, advised(text))) == said
+
+
+def test_a_value_beyond_its_range_is_found() -> None:
+    (one,) = advised("contrail doctor --seconds 700")
+    assert "less than or equal to 600" in refused(one)
+
+
+def test_what_a_string_is_put_together_of_is_read(tmp_path: Path) -> None:
+    code = tmp_path / "code.py"
+    code.write_text(
+        '"""A docstring: contrail score --here"""\n'
+        'days = f"-p {name} --from {day}"\n'
+        'say(f"contrail land {days}" + (" --to X" if more else ""), f"contrail {verb} {days}")\n'
+    )
+    script = tmp_path / "code.js"
+    script.write_text("command(`contrail land -p ${one.name}`, 'contrail status')")
+    read = [str(one) for path in (code, script) for text in shown(path) for one in advised(text)]
+    assert read == [
+        "contrail land -p … --from … --to X",
+        "contrail land -p … --from …",
+        "contrail land -p …",
+        "contrail status",
+    ]
 
 
 @pytest.mark.parametrize("line", [line for examples in EXAMPLES.values() for line in examples])

@@ -38,7 +38,7 @@ def pipelines() -> str:
     """Whether each pipeline can be loaded."""
     names = pipeline_names()
     if not names:
-        raise FaultError("there is no pipeline", "contrail pipelines")
+        raise FaultError("there is no pipeline", "contrail new NAME --sample FILE")
     broken = {name: said for name in names if (said := _broken(name))}
     if broken:
         said = "; ".join(f"{name}: {why}" for name, why in broken.items())

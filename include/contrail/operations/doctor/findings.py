@@ -3,6 +3,7 @@
 What is checked belongs to the other modules of this room.
 """
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from contrail.adapters import google_errors, machine_errors
 from contrail.errors import ContrailError, EngineError, SpecError
 from contrail.frozen import Frozen
 
+MOST_SECONDS = 600  # that a check may take
 State = Literal["ok", "failed", "not checked"]
 
 
@@ -74,7 +76,7 @@ def examine(checks: Sequence[Check], seconds: float) -> list[Finding]:
 
 def _unanswered(check: Check, seconds: float) -> Finding:
     said = f"no answer within {seconds:g} s"
-    command = f"contrail doctor --seconds {4 * seconds:g}"
+    command = f"contrail doctor --seconds {min(math.ceil(4 * seconds), MOST_SECONDS)}"
     return Finding(check=check.name, state="failed", said=said, commands=(command,), again=True)
 
 

@@ -109,7 +109,7 @@ def debuggable(state: State) -> Iterator[Claim]:
     yield state.ran(
         "half", found.rows > 0 and found.same == found.rows,
         f"{found.same} of {found.rows} random predictions of {state.recent} came out again, score and reasons, to the last bit",
-        "contrail why KEY says what differs", f"contrail why -p {state.spec.name} --sample {found.rows}",
+        f"contrail why KEY -p {state.spec.name} says what differs", f"contrail why -p {state.spec.name} --sample {found.rows}",
     )  # fmt: skip
     tested = "tests/unit/operations/test_why.py"
     yield state.repository.test(tested, "whole", "CI follows a prediction back to its landed rows")
@@ -144,7 +144,7 @@ def taken_back(state: State) -> Iterator[Claim]:
         f"version {plan.to} can take over: {sum(plan.scored.values()):,} rows of {len(plan.scored)} days would be scored again"
         if plan
         else f"version {state.version} is the only champion there was: no other can take over",
-        "promote a second version", f"contrail rollback-model -p {state.spec.name} --dry-run",
+        "promote a second version", f"contrail rollback-model -p {state.spec.name} --reason WHY --dry-run",
     )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def promised(state: State) -> Iterator[Claim]:
     yield state.ran(
         "half", least > 0,
         says if enough else f"outcomes of {len(days)} days are known; {_LEAST_DAYS} are needed",
-        f"contrail performance -p {state.spec.name}, once outcomes have arrived" if not enough
+        f"{state.to_measure}, and again once outcomes of more days have arrived" if not enough
         else "gate on a metric that decisions gain from",
         f"performance, predictions up to {state.newest_mature}",
     )  # fmt: skip
@@ -184,7 +184,7 @@ def staleness(state: State) -> Iterator[Claim]:
         "half", enough,
         f"version {state.version}, {metric}: {says}" if enough
         else f"{len(gains)} days of version {state.version} are measured; {2 * RECENT_DAYS} show what age does",
-        f"contrail performance -p {state.spec.name}, once outcomes have arrived", "performance",
+        f"{state.to_measure}, and again once outcomes of more days have arrived", "performance",
     )  # fmt: skip
     margin, row = state.spec.retrain.performance_margin, state.governed
     watches = margin is not None and row[PARTITION] >= state.newest and row["model_version"] == state.version

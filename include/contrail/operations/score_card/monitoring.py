@@ -92,10 +92,10 @@ def skew(state: State) -> Iterator[Claim]:
     yield state.ran(
         "half", found.rows > 0 and found.same == found.rows,
         f"{found.same} of {found.rows} random rows of {state.recent}: the model gives the served score to the features of the "
-        "table that trainings read", "contrail why KEY says what differs",
+        "table that trainings read", f"contrail why KEY -p {state.spec.name} says what differs",
         f"contrail why -p {state.spec.name} --sample {found.rows}",
     )  # fmt: skip
-    now = state.commit("features", state.newest)
+    now, training = state.commit("features", state.newest), state.records.card.training
     trained, served = _made_for_training(state), Fingerprint.read(now.provenance) if now else None
     known = bool(trained and served)
     changed = served.differs(trained) if trained and served else "it is not recorded"
@@ -103,7 +103,8 @@ def skew(state: State) -> Iterator[Claim]:
         "half", known and not changed,
         f"the features of the training were made otherwise than those of {state.newest}: {changed}" if changed
         else "the same code made the features of the training and of the newest day",
-        f"contrail backfill -p {state.spec.name} --stages features, then train", f"features of {state.newest}",
+        f"contrail backfill -p {state.spec.name} --from {training.start} --to {state.newest} --stages features, then train",
+        f"features of {state.newest}",
         now.committed_at if now else "",
     )  # fmt: skip
     verdict, commit = _verdict(state), state.commit("drift", state.newest)
@@ -176,7 +177,7 @@ def numbers(state: State) -> Iterator[Claim]:
         "half", bool(rows) and not wrong,
         f"{wrong:,} of {rows:,} predictions of {days} are no numbers, or no probabilities" if wrong
         else f"each of {rows:,} predictions of {days}, and each reason, is a finite number",
-        f"contrail score -p {spec.name}", f"predictions of {days}",
+        f"contrail score -p {spec.name} --from {days.start} --to {days.end}", f"predictions of {days}",
     )  # fmt: skip
     metrics = [
         name for name, value in (state.performance[-1] if state.performance else {}).items() if isinstance(value, float)
@@ -190,7 +191,7 @@ def numbers(state: State) -> Iterator[Claim]:
         f"no number: {', '.join(strange[:3])}" if strange
         else f"each metric of {len(state.performance)} measured days is a number" if metrics
         else "no day is measured",
-        f"contrail performance -p {spec.name}", "performance",
+        state.to_measure, "performance",
     )  # fmt: skip
     audit = "tests/unit/lake/test_audit.py"
     yield state.repository.test(audit, "whole", "CI checks that the publisher refuses infinite numbers")
@@ -214,8 +215,8 @@ def speed(state: State) -> Iterator[Claim]:
         f"{', '.join(slow)} took more than twice its usual time: {', '.join(compared)}" if slow
         else f"the newest runs of a day: {', '.join(compared)}" if compared
         else f"fewer than {_FEWEST_RUNS + 1} runs of one day: nothing to compare",
-        "look for what made it slow: contrail history TABLE has the seconds of each run" if slow
-        else "run days one by one, as the DAG does", "contrail history",
+        f"look for what made it slow: contrail history {slow[0]} -p {state.spec.name} --json has the seconds of each run" if slow
+        else "run days one by one, as the DAG does", f"contrail history predictions -p {state.spec.name} --json",
     )  # fmt: skip
     yield state.repository.ci_makes("bench", "whole", "CI measures speed and memory at each change")
 

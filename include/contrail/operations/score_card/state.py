@@ -123,7 +123,7 @@ class State:
         """The newest day with predictions."""
         found = self.lake.ends("predictions") if self.lake.exists("predictions") else None
         if found is None:
-            raise MissingInputError(f"there are no predictions. Run: contrail score -p {self.spec.name}")
+            raise MissingInputError(f"there are no predictions. Run: contrail score -p {self.spec.name} --from DAY")
         return found.end
 
     @property
@@ -153,6 +153,14 @@ class State:
         labels = self.lake.ends(f"validated_{self.spec.label.table}")
         last = labels.end if labels else self.spec.first_partition
         return min(self.newest, last - timedelta(days=self.spec.label.mature_after_days))
+
+    @property
+    def to_measure(self) -> str:
+        """The command that measures each day whose outcomes have arrived and that nothing has measured."""
+        ends = self.lake.ends("predictions")
+        last = self.newest_mature
+        first = min(ends.start, last) if ends else last
+        return f"contrail performance -p {self.spec.name} --from {first} --to {last} --only-stale"
 
     @cached_property
     def governed(self) -> Mapping[str, Any]:

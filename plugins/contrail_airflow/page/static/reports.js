@@ -20,7 +20,7 @@ export async function reports(place, page, query) {
   const found = await get(`${page.pipeline.name}/reports`, page.signal);
   if (page.signal.aborted) return;
   if (!found.length) {
-    return void fill(place, empty("No report yet", h("p", {}, "Validation, promotion, drift and backfills each leave one. The first comes with:"), command(`contrail validate -p ${page.pipeline.name}`)));
+    return void fill(place, empty("No report yet", h("p", {}, "Validation, promotion, drift and backfills each leave one. The first comes with:"), command(`contrail validate -p ${page.pipeline.name} --from DAY`)));
   }
   fill(place, query.report ? opened(page, query.report, found) : Object.entries(KINDS).map(([kind, [label, what]]) => group(found.filter((one) => one.kind === kind), label, what)));
 }

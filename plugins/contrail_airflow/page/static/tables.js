@@ -26,7 +26,7 @@ export async function tables(place, page, query) {
   const nothing = !found.some((one) => one.rows);
   fill(
     place,
-    nothing && empty("Nothing is published yet", h("p", {}, "The first command lands files, the second reads them. The board says what comes next."), command(`contrail land -p ${page.pipeline.name}`), command(`contrail ingest -p ${page.pipeline.name}`)),
+    nothing && empty("Nothing is published yet", h("p", {}, "The first command lands the files of a day, the second reads them. The board says what comes next."), command(`contrail land -p ${page.pipeline.name} --from DAY`), command(`contrail ingest -p ${page.pipeline.name} --from DAY`)),
     groups.filter(([, own]) => own.length).map(([label, own]) => group(label, own)),
   );
 }

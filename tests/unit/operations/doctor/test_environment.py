@@ -48,8 +48,9 @@ def test_a_broken_pipeline_names_its_check(tmp_path: Path, home: Path, monkeypat
 def test_no_pipeline(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTRAIL_PIPELINES", str(tmp_path))
     settings.cache_clear()
-    with pytest.raises(FaultError, match="there is no pipeline"):
+    with pytest.raises(FaultError, match="there is no pipeline") as raised:
         environment.pipelines()
+    assert raised.value.commands == ("contrail new NAME --sample FILE",)
 
 
 def test_prices_of_every_attempt_are_there(toy_home: Path) -> None:

@@ -7,7 +7,15 @@ import pytest
 from google.api_core.exceptions import ServiceUnavailable
 
 from contrail.errors import EngineError, SpecError
-from contrail.operations.doctor.findings import Check, FaultError, Finding, NotCheckedError, examine, exit_code
+from contrail.operations.doctor.findings import (
+    Check,
+    FaultError,
+    Finding,
+    NotCheckedError,
+    _unanswered,
+    examine,
+    exit_code,
+)
 
 
 def raising(error: BaseException) -> Callable[[], str]:
@@ -58,6 +66,12 @@ def test_a_check_that_hangs_fails_and_the_others_are_told_in_their_order() -> No
     assert (findings[1].said, findings[1].again) == ("no answer within 1 s", True)
     assert findings[1].commands == ("contrail doctor --seconds 4",)
     never.set()
+
+
+@pytest.mark.parametrize(("seconds", "more"), [(1, 4), (150, 600), (151, 600), (600, 600)])
+def test_the_command_with_more_time_keeps_to_the_most(seconds: int, more: int) -> None:
+    finding = _unanswered(Check("slow", str), seconds)
+    assert finding.commands == (f"contrail doctor --seconds {more}",)
 
 
 def test_checks_run_side_by_side() -> None:
