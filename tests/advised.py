@@ -17,6 +17,7 @@ import typer
 from contrail.cli.app import app
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+DEFAULT = "flight_delay"  # what a command without a pipeline may mean; `check` and `sbom` then mean all
 FILLED = "\N{REPLACEMENT CHARACTER}"  # what a value that only a run knows is read as
 _MOST, _DEEPEST = 64, 3  # readings of one string, names in names
 _READ = ast.Constant | ast.JoinedStr | ast.BinOp
@@ -101,6 +102,8 @@ def refused(one: Advised) -> str:
     left = [param for param in command.params if given.get(param.name) in (None, ()) and not one.open]
     if missing := [param.opts[0] for param in left if param.required]:
         return f"{one}: needs {', '.join(missing)}"
+    if any(param.name == "pipeline" and param.show_default == DEFAULT for param in left):
+        return f"{one}: names no pipeline, so it would be {DEFAULT}"
     return ""
 
 

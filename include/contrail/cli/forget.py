@@ -83,7 +83,7 @@ def forget(
     else:
         done(
             f"nothing of the person is left in {escape(pipeline)}. The record is request {plan.request}: "
-            'contrail query "SELECT * FROM forgotten"'
+            f'contrail query -p {escape(pipeline)} "SELECT * FROM forgotten"'
         )
 
 

@@ -75,7 +75,10 @@ def query(
     elif question := sys.stdin.read().strip():
         answer(question)
     else:
-        raise SpecError('there is no question. Write it after the command: contrail query "SELECT * FROM predictions"')
+        raise SpecError(
+            "there is no question. Write it after the command: "
+            f'contrail query -p {loaded.name} "SELECT * FROM predictions"'
+        )
 
 
 @command(app, "describe", TABLES)

@@ -164,7 +164,7 @@ def rollback(
     snapshot = lake.snapshot_id(table)
     before = lake.partitions(table) if table in PUBLISHED else {}
     lake.rollback(table, to)
-    done(f"{table}: {snapshot} → {to}. To undo: contrail rollback {table} --to {snapshot}")
+    done(f"{table}: {snapshot} → {to}. To undo: contrail rollback {table} -p {name} --to {snapshot}")
     after = lake.partitions(table) if table in PUBLISHED else {}
     if changed := [day for day in {**before, **after} if before.get(day) != after.get(day)]:
         with progress(f"rollback {table}") as show:

@@ -146,7 +146,8 @@ def _of_rollback(where: str, done: RollbackModelResult, link: str) -> Message:
         Kind.rollback, where,
         f"version {done.bad_version} is taken back: version {done.to_version} is champion for partitions "
         f"from {done.effective_from}, and {done.rescored_rows or 0:,} rows are scored again. Reason: {done.reason}",
-        "the version that was taken back, and its predictions under their snapshot (`contrail history predictions`)",
+        "the version that was taken back, and its predictions under their snapshot "
+        f"(`contrail history predictions -p {done.pipeline}`)",
         f"nothing; performance of these days still measures the old predictions "
         f"(`contrail status -p {done.pipeline}` shows whether it is stale)", link,
     )  # fmt: skip

@@ -133,6 +133,10 @@ def test_every_advised_command_can_be_typed() -> None:
         ("contrail rollback-model -p X --dry-run", "contrail rollback-model -p X --dry-run: needs --reason"),
         ("what it was (`contrail history`)", "contrail history: needs table"),
         ("what it was (`contrail why KEY` says more)", "contrail why KEY: needs --pipeline"),
+        (
+            "contrail rollback features --to 4",
+            "contrail rollback features --to 4: names no pipeline, so it would be flight_delay",
+        ),
         ("Run: contrail promote", "contrail promote: needs --pipeline"),
         (f"contrail features -p {FILLED} --from {FILLED}, then train", ""),
         (f"contrail backfill -p {FILLED} {FILLED} --stages score", ""),
