@@ -1,5 +1,7 @@
 """The DAG ``monitor``: how a day's features and the newest labels look, and whether to train again."""
 
+from functools import partial
+
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from contrail.config.pipeline import parse_pipeline
@@ -19,7 +21,7 @@ def monitor(pipeline: str) -> DAG:
     with dag(
         spec, "monitor", stages=["drift", "performance"],
         schedule=after_predictions, max_active_runs=2,
-        **day_form(spec, days_before=days_before, result_of=result_of),
+        **day_form(spec, days_before=partial(days_before, "performance"), result_of=result_of),
     ) as made:  # fmt: skip
         drift = stage(spec, "drift")
         # Up to the day itself: those that wait for labels are estimated.

@@ -35,7 +35,8 @@ from contrail_airflow.dags.notifiers import (
 )
 from contrail_airflow.dags.words import Words, words_of
 from contrail_airflow.operators.day import PublishOperator
-from contrail_airflow.operators.stage import StageOperator
+from contrail_airflow.operators.ending import refusing
+from contrail_airflow.operators.stage import NEW_RUN, StageOperator
 from contrail_airflow.scheduling.retries import JitteredBackoff
 
 HEAVY_POOL, GPU_POOL = "heavy", "gpu"
@@ -249,6 +250,7 @@ def run_day(spec: PipelineSpec, partition_key: str | None, asked: str | None, ru
     return str(newest_closed(spec, run_after))
 
 
-def days_before(partition_key: str, days: int) -> str:
-    """The partition ``days`` before another, as text; a template macro."""
-    return str(Partitions.parse(partition_key).shift(-days).start)
+def days_before(verb: str, partition_key: str, days: int) -> str:
+    """The partition ``days`` before another, as text; a template macro of the task of a verb."""
+    with refusing(verb, NEW_RUN):
+        return str(Partitions.parse(partition_key).shift(-days).start)

@@ -1,5 +1,7 @@
 """The DAG ``score``: the predictions of a day, as soon as its features are published."""
 
+from functools import partial
+
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from contrail.config.pipeline import parse_pipeline
@@ -15,7 +17,7 @@ def score(pipeline: str) -> DAG:
     first = "{{ days_before(" + RUN_DAY + ", " + str(back) + ") }}"
     with dag(
         spec, "score", stages=["score"],
-        schedule=after_features, max_active_runs=2, **day_form(spec, days_before=days_before),
+        schedule=after_features, max_active_runs=2, **day_form(spec, days_before=partial(days_before, "publish")),
     ) as made:  # fmt: skip
         predictions = stage(spec, "score", outlets=[asset(spec, "predictions")])
         predictions >> publish(spec, first, DAY)

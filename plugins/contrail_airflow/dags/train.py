@@ -1,6 +1,5 @@
 """The DAG ``train``: a new candidate, and the gate that decides whether it becomes champion."""
 
-import logging
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,12 +10,11 @@ from airflow.sdk import DAG, Param
 from contrail.config.pipeline import parse_pipeline
 from contrail.config.spec import PipelineSpec
 from contrail.config.training_windows import TrainingWindows, training_windows
-from contrail.errors import SpecError
 from contrail.partitions import Partitions
 from contrail_airflow.dags.policy import dag, limit, place, stage, start, use_what_is_rented
 from contrail_airflow.operators.approval import PromoteOperator
 from contrail_airflow.operators.day import DayOperator
-from contrail_airflow.operators.ending import refuse
+from contrail_airflow.operators.ending import refusing
 from contrail_airflow.operators.results import result_of
 from contrail_airflow.operators.stage import NEW_RUN
 from contrail_airflow.scheduling.timetables import UntilTimetable
@@ -168,9 +166,10 @@ MACROS = {"is_allowed": is_allowed, "candidate": candidate, "record": record}
 
 @dataclass(frozen=True)
 class Windows:
-    """Template macros: the windows of a training run."""
+    """Template macros: the windows of a training run; ``verb`` is the task that days which cannot be are refused for."""
 
     spec: PipelineSpec
+    verb: str = "train"
 
     def macros(self) -> dict[str, Any]:
         """The macros by their name in a template."""
@@ -178,10 +177,8 @@ class Windows:
 
     def _both(self, as_of: str | None, run_after: datetime) -> TrainingWindows:
         today = run_after.astimezone(ZoneInfo(self.spec.timezone)).date()
-        try:
+        with refusing(self.verb, NEW_RUN):
             return training_windows(self.spec, Partitions.parse(as_of).start if as_of else today)
-        except SpecError as error:
-            refuse("train", f"✗ {error}", logging.getLogger("airflow.task"), NEW_RUN)
 
     def train(self, as_of: str | None, run_after: datetime) -> Partitions:
         """The days that a model is trained on."""

@@ -13,6 +13,8 @@ from contrail.partitions import Partitions
 from contrail_airflow.dags.policy import dag, limit, place, stage, start, use_what_is_rented
 from contrail_airflow.dags.train import Windows, is_allowed
 from contrail_airflow.operators.day import DayOperator
+from contrail_airflow.operators.ending import refusing
+from contrail_airflow.operators.stage import NEW_RUN
 
 _ASKED = "params['from'], params['to'], dag_run.run_after"
 _DAY = "{{ search_day(" + _ASKED + ") }}"
@@ -111,8 +113,9 @@ class SearchDays:
 
     def window(self, first: str | None, last: str | None, run_after: datetime) -> Partitions:
         """The days of the form. What is left open is as of a training that begins now."""
-        own = Windows(self.spec).train(None, run_after) if not (first and last) else None
-        return Partitions.parse(first or str(own and own.start), last or str(own and own.end))
+        own = Windows(self.spec, "tune").train(None, run_after) if not (first and last) else None
+        with refusing("tune", NEW_RUN):
+            return Partitions.parse(first or str(own and own.start), last or str(own and own.end))
 
     def day(self, first: str | None, last: str | None, run_after: datetime) -> date:
         """The day for which the governor decides, as for a training on these days."""

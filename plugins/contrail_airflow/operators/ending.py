@@ -3,7 +3,8 @@
 import json
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from contrail.errors import CommitConflictError, ContrailError, GateRefusedError, SpecError
@@ -63,6 +64,21 @@ def refuse(verb: str, said: str, log: logging.Logger, again: str = "") -> NoRetu
     """
     log.error("%s", said)
     raise StageRefused(verb, SpecError.exit_code, said, again)
+
+
+@contextmanager
+def refusing(verb: str, again: str = "") -> Iterator[None]:
+    """Fail a task as ``refuse`` does, because the days that its run was given cannot be.
+
+    Without it a template would raise a traceback, and Airflow would try it again.
+
+    Raises:
+        StageRefused: in place of a SpecError.
+    """
+    try:
+        yield
+    except SpecError as error:
+        refuse(verb, f"✗ {error}", logging.getLogger("airflow.task"), again)
 
 
 def printed_result(verb: str, printed: str) -> dict[str, Any]:

@@ -391,6 +391,28 @@ def test_a_search_that_the_governor_refuses_does_not_begin_and_one_that_register
     assert " --no-register " in search
 
 
+@pytest.mark.parametrize(
+    ("suffix", "verb", "asked", "said"),
+    [
+        ("tune", "tune", {"from": "2013-10-30"}, "ends before it starts: --from 2013-10-30"),
+        ("tune", "tune", {"from": "2013-08-31", "to": "2013-08-01"}, "ends before it starts"),
+        ("tune", "tune", {"to": "1500-01-01"}, "1500-01-01 is outside 1678"),
+        ("train", "train", {"as_of": "1500-01-01"}, "1500-01-01 is outside 1678"),
+        ("monitor", "performance", {"day": "1500-01-01"}, "1500-01-01 is outside 1678"),
+    ],
+)
+def test_days_of_a_form_that_cannot_be_are_refused_once_in_words(
+    dags: dict[str, Any], suffix: str, verb: str, asked: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        DAYS, "flight_delay", asked.get("day", DAYS["flight_delay"])
+    )  # the day asked for is the partition
+    with pytest.raises(StageRefused) as raised:
+        render(dags[f"flight_delay__{suffix}"], **asked)
+    assert raised.value.verb == verb
+    assert said in raised.value.said
+
+
 def test_a_search_stays_on_its_rented_gpu(
     home: Path, monkeypatch: pytest.MonkeyPatch, rented_gpu: VertexTarget
 ) -> None:
@@ -452,7 +474,7 @@ def test_a_gate_that_asks_for_a_person_cannot_be_told_otherwise(home: Path, monk
 
 
 def test_performance_is_measured_when_labels_are_mature_and_again_when_they_have_changed(dags: dict[str, Any]) -> None:
-    assert days_before("2013-03-01", 2) == "2013-02-27"
+    assert days_before("score", "2013-03-01", 2) == "2013-02-27"
     for name, day in DAYS.items():
         spec = load_pipeline(name).spec
         line = next(line for line in render(dags[f"{name}__monitor"]).splitlines() if line.startswith("performance"))
