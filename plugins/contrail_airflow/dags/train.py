@@ -21,7 +21,7 @@ from contrail_airflow.scheduling.timetables import UntilTimetable
 
 _STAGES = ("train", "promote", "promote")  # the task `judge` also runs promote
 # name=value, divided by spaces. The form marks anything else, and Airflow refuses it.
-_SETTINGS = r"^\s*([A-Za-z_]+=[^\s=]+(\s+[A-Za-z_]+=[^\s=]+)*)?\s*$"
+SETTINGS = r"^\s*([A-Za-z_]+=[^\s=]+(\s+[A-Za-z_]+=[^\s=]+)*)?\s*$"
 _AS_OF = "params.as_of, dag_run.run_after"
 _DAY = "{{ training_day(" + _AS_OF + ") }}"
 _GATE: dict[str, Any] = {
@@ -106,7 +106,7 @@ def _params(spec: PipelineSpec) -> dict[str, Param]:
         ),
         # As text: Airflow's form sends {} for an object whose JSON is wrong.
         "set": Param(
-            None, type=["null", "string"], title="XGBoost parameters", pattern=_SETTINGS,
+            None, type=["null", "string"], title="XGBoost parameters", pattern=SETTINGS,
             description=f"For example max_depth=8 eta=0.05. Empty: those of the pipeline, which are {_settings(spec)}.",
         ),
         # It is not called `reason`, because Airflow would fill the run's value into the approver's own form.

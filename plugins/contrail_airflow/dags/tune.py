@@ -11,7 +11,7 @@ from contrail.config.spec import PipelineSpec
 from contrail.config.training_windows import as_of_training
 from contrail.partitions import Partitions
 from contrail_airflow.dags.policy import dag, limit, place, stage, start, use_what_is_rented
-from contrail_airflow.dags.train import Windows, is_allowed
+from contrail_airflow.dags.train import SETTINGS, Windows, is_allowed
 from contrail_airflow.operators.day import DayOperator
 from contrail_airflow.operators.ending import refusing
 from contrail_airflow.operators.stage import NEW_RUN
@@ -85,7 +85,7 @@ def _params(spec: PipelineSpec) -> dict[str, Param]:
         ),
         "set": Param(
             None, type=["null", "string"], title="Held parameters",
-            pattern=r"^\s*([A-Za-z_]+=[^\s=]+(\s+[A-Za-z_]+=[^\s=]+)*)?\s*$",
+            pattern=SETTINGS,
             description="Of every trial, for example max_depth=4 rounds=300.",
         ),
         "register": Param(
