@@ -16,7 +16,6 @@ from contrail.adapters.registry import RegisteredModel
 from contrail.config.pipeline import Pipeline
 from contrail.config.settings import Settings
 from contrail.lake import datasets
-from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.lake.lineage import Commit, Lineage
 from contrail.lake.model_history import AS_OF
@@ -25,6 +24,7 @@ from contrail.operations.backfill_estimate import Estimate, cost, estimate
 from contrail.operations.backfill_plan import NEW, REPLACE, SAME, PartitionPlan, Plan, StagePlan, known_sum
 from contrail.operations.backfill_request import TABLES, Request
 from contrail.operations.difference import compare, compared_columns
+from contrail.operations.scored_versions import scored_versions
 from contrail.partitions import Partitions
 from contrail.reports.backfill_record import SampledChanges
 from contrail.stages import RANGE_STAGES, WITH_MODEL, features, score
@@ -188,13 +188,7 @@ class _Planner:
     @cached_property
     def versions(self) -> dict[date, str]:
         """The model version of each published partition, from its rows."""
-        if not self.lake.exists("predictions"):
-            return {}
-        with self.lake.connect(["predictions"], {"predictions": self.request.partitions}) as connection:
-            found = connection.sql(
-                f"SELECT DISTINCT {PARTITION}, model_version FROM predictions ORDER BY ALL"
-            ).fetchall()
-        return dict(found)
+        return scored_versions(self.lake, self.request.partitions)
 
 
 def _inside(one: PartitionPlan, jobs: list[Partitions]) -> PartitionPlan:

@@ -13,8 +13,10 @@ from contrail.errors import DamagedError
 from contrail.frozen import Frozen
 from contrail.lake.lake import Lake
 from contrail.lake.lineage import Commit
+from contrail.lake.provenance import Provenance
 from contrail.lake.readers import PartitionState
 from contrail.operations.champions import champion_moves
+from contrail.operations.scored_versions import scored_versions
 from contrail.operations.status import (
     REFUSED,
     PartitionStatus,
@@ -34,8 +36,8 @@ _TABLES = {"features": "features", "score": "predictions", "drift": "drift", "pe
 class Cell(Frozen):
     """One stage of one partition, and the commit that made it.
 
-    ``rows`` is None where nothing is published. ``at`` is the time at which the partition last changed. ``model`` is
-    empty where no model made it, and ``run`` where the lake does not know.
+    ``rows`` is None where nothing is published. ``at`` is the time at which the partition last changed. ``model`` is the
+    version that made the day, empty where no model made it, and ``run`` is empty where the lake does not know.
     """
 
     state: str
@@ -116,11 +118,12 @@ def board(lake: Lake, pipeline: Pipeline, last: date | None = None, span: int = 
     start = max(end - timedelta(days=span - 1), known.start)
     statuses = [standings.status(day) for day in Partitions(start, end)]
     made = {stage: _made(lake, standings, table_of(pipeline, stage)) for stage in RANGE_STAGES}
+    versions = _versions(lake, made["score"][1], Partitions(start, end))
     days = tuple(
         Day(
             day=status.partition,
             cells=tuple(
-                _cell(status, stage, standings.refused.get((stage, status.partition), ""), *made[stage])
+                _cell(status, stage, standings.refused.get((stage, status.partition), ""), *made[stage], versions)
                 for stage in RANGE_STAGES
             ),
         )
@@ -153,6 +156,18 @@ def _made(lake: Lake, standings: Standings, table: str) -> tuple[dict[date, Part
     return states, makers
 
 
+def _versions(lake: Lake, makers: dict[date, Commit], shown: Partitions) -> dict[date, str]:
+    """The model version of each day whose commit has days of several; rows are read for no others."""
+    mixed = [day for day in shown if day in makers and "," in _version(makers[day].provenance)]
+    with suppress(DamagedError):  # the board is drawn from metadata, and needs no row to be there
+        return scored_versions(lake, Partitions(mixed[0], mixed[-1])) if mixed else {}
+    return {}
+
+
+def _version(made: Provenance) -> str:
+    return made.extra.get("model_version", "")
+
+
 def _days(commit: Commit, states: dict[date, PartitionState]) -> Iterator[date]:
     if commit.partitions is None:
         yield from states
@@ -167,6 +182,7 @@ def _cell(
     refused: str,
     states: dict[date, PartitionState],
     makers: dict[date, Commit],
+    versions: dict[date, str],
 ) -> Cell:
     published, maker = states.get(status.partition), makers.get(status.partition)
     made = maker.provenance if maker else None
@@ -176,9 +192,13 @@ def _cell(
         rows=published.rows if published else None,
         at=_changed_at(published) if published else None,
         run=made.run_id if made else "",
-        model=made.extra.get("model_version", "") if made else "",
+        model=_model(stage, status.partition, made, versions) if made else "",
         seconds=float(made.extra["seconds"]) if made and "seconds" in made.extra else None,
     )
+
+
+def _model(stage: str, day: date, made: Provenance, versions: dict[date, str]) -> str:
+    return (versions.get(day) if stage == "score" else None) or _version(made)
 
 
 def _changed_at(published: PartitionState) -> datetime | None:

@@ -3,13 +3,16 @@
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from tests.conftest import Prepare, Toy
 from tests.landed import landed_path, set_field
 
 from contrail.errors import SpecError
-from contrail.lake import archive, upkeep
+from contrail.lake import archive, datasets, upkeep
 from contrail.lake.lake import Lake
+from contrail.lake.provenance import Provenance
 from contrail.operations.board import board
 from contrail.operations.card import card
 from contrail.operations.prediction_days import prediction_days
@@ -64,6 +67,19 @@ def test_days_of_one_reason_are_one_concern_the_newest_first(filled: Toy) -> Non
     assert shown.sentence.startswith("It was refused, because of parcels: truncated_gzip.")
     assert "60 rows are published" in shown.sentence
     assert shown.refusals[0].rule == "truncated_gzip"
+
+
+def test_a_day_has_the_version_of_its_rows_where_one_commit_is_of_two_champions(answered: Toy) -> None:
+    lake, days = answered.lake, Partitions.parse("2024-02-07", "2024-02-08")
+    rows = lake.scan("predictions", days).to_pandas()
+    rows["model_version"] = np.where(rows["partition_date"] == days.start, "3", "4")
+    dataset = datasets.predictions(answered.spec)
+    both = Provenance("as-of", "score", "", "", "", extra={"model_version": "3,4"})
+    lake.publish(dataset, pa.Table.from_pandas(rows, schema=dataset.arrow_schema(), preserve_index=False), days, both)
+    lake = Lake(answered.settings, "toy")
+    score = [one.cells[RANGE_STAGES.index("score")] for one in board(lake, answered.pipeline, days.end, 3).days]
+    assert [cell.model for cell in score] == ["1", "3", "4"]
+    assert card(lake, answered.pipeline, days.start, "score").cell.model == "3"
 
 
 def test_a_span_ends_where_the_pipeline_does(filled: Toy) -> None:
