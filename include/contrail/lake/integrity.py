@@ -19,8 +19,9 @@ from contrail.files import is_local, local_path
 from contrail.lake import archive, data_files, manifests, snapshots
 from contrail.lake.datasets import PARTITION
 from contrail.lake.history import lineage_of
+from contrail.lake.lineage import Lineage
 from contrail.lake.selection import Selection
-from contrail.partitions import Partitions, as_ranges
+from contrail.partitions import as_ranges
 
 _READERS = 4  # hashing leaves Python's lock to others
 _SHOWN = 10
@@ -176,19 +177,21 @@ def _remedy(table: Table, found: Sequence[Damage]) -> list[str]:
             f"No stage makes rows of {name} again. Restore the files from a backup, or give their rows up:",
             f"  contrail verify -p {pipeline} --give-up {name}",
         ]
-    days = [damage.day or _any_day(table) for damage in found]
+    lineage = lineage_of(table) if verb == "score" else None
+    days: dict[str, list[date]] = {}
+    for day in sorted({damage.day or _any_day(table) for damage in found}):
+        days.setdefault(_model(lineage, day) if lineage else "", []).append(day)
     commands = [
-        f"  contrail {verb} -p {pipeline} --from {part.start} --to {part.end}{_model(table, verb, part)}"
-        for part in as_ranges(days)
+        f"  contrail {verb} -p {pipeline} --from {part.start} --to {part.end}{model}"
+        for model, own in days.items()
+        for part in as_ranges(own)
     ]
     return ["Nothing is lost that the lake's other tables have. Make the rows again:", *commands]
 
 
-def _model(table: Table, verb: str, partitions: Partitions) -> str:
+def _model(lineage: Lineage, day: date) -> str:
     """The option that chooses the model of predictions that are made again: the one that made them."""
-    if verb != "score":
-        return ""
-    maker = lineage_of(table).maker(partitions.start)
+    maker = lineage.maker(day)
     version = maker.provenance.extra.get("model_version", "") if maker else ""
     return f" --model {version}" if version.isdigit() else " --model as-of"
 

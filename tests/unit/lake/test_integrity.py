@@ -107,6 +107,21 @@ def test_days_that_lie_together_have_one_command(lake: Lake) -> None:
     ]
 
 
+def test_days_of_two_versions_are_made_again_by_their_own(lake: Lake) -> None:
+    predictions = Dataset("predictions", "", COLUMNS, ("id",))
+    for day, version in ((DAY1, "4"), (DAY2, "5"), (DAY3, "5")):
+        scored = Provenance("r", "score", "", "", "", extra={"model_version": version})
+        lake.publish(predictions, rows([day]), [day], scored)
+    for uri in lake.files("predictions"):
+        Path(uri.removeprefix("file://")).unlink()
+    with pytest.raises(DamagedError) as refused:
+        lake.scan("predictions")
+    assert str(refused.value).splitlines()[-2:] == [
+        "  contrail score -p shop --from 2024-01-01 --to 2024-01-01 --model 4",
+        "  contrail score -p shop --from 2024-01-02 --to 2024-01-03 --model 5",
+    ]
+
+
 def test_a_table_without_partitions_is_made_again_by_a_run_of_its_newest_day(lake: Lake) -> None:
     for name in ("validated_lookup", "validated_items"):
         own = LOOKUP if name.endswith("lookup") else FEATURES
