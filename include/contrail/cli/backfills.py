@@ -21,6 +21,7 @@ from contrail.cli.options import (
     ToOption,
     end_changes,
     lake_of,
+    not_with,
 )
 from contrail.cli.printing import done, indented, number, print_json, progress, say
 from contrail.cli.stages import publish_command, show_analysts
@@ -102,6 +103,8 @@ def backfill(
     from contrail.operations.backfill_request import Request
     from contrail.operations.backfill_result import BackfillResult
 
+    if dry_run:
+        not_with("--dry-run", {"--begin": begin}, "it only shows the plan, and keeps no snapshots")
     partitions = Partitions.parse(from_, to)
     named = tuple(name.strip() for name in stages.split(",") if name.strip())
     backfills = backfills_of(pipeline)

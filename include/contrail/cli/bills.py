@@ -13,6 +13,7 @@ from contrail.cli.help import HOUSEKEEPING, command
 from contrail.cli.options import NAME
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
+from contrail.errors import SpecError
 
 app = typer.Typer()
 _NAMED = 3  # libraries of a rare licence, which somebody may want to look at
@@ -21,8 +22,13 @@ _NAMED = 3  # libraries of a rare licence, which somebody may want to look at
 @command(app, "sbom", HOUSEKEEPING)
 def sbom(
     version: Annotated[
-        str, typer.Argument(metavar="[VERSION]", help="With --pipeline: a version, champion, challenger or latest.")
-    ] = "champion",
+        str | None,
+        typer.Argument(
+            metavar="[VERSION]",
+            help="With --pipeline: a version, champion, challenger or latest.",
+            show_default="champion",
+        ),
+    ] = None,
     pipeline: Annotated[
         str | None,
         typer.Option("--pipeline", "-p", metavar=NAME, help="The bill of a model. Default: that of the environment."),
@@ -39,8 +45,13 @@ def sbom(
     """
     from contrail.operations.bills import environment_bill, model_bill
 
+    if version is not None and pipeline is None:
+        raise SpecError(
+            f"VERSION {version} needs --pipeline: without it the bill is the environment's. Nothing was written"
+        )
     printing.check_asked(output, "--output", in_new_folder=True)
-    found = model_bill(settings(), load_pipeline(pipeline), version) if pipeline else environment_bill(settings())
+    loaded = load_pipeline(pipeline) if pipeline else None
+    found = model_bill(settings(), loaded, version or "champion") if loaded else environment_bill(settings())
     text = json.dumps(found, indent=1) + "\n"
     _print_licences(found)
     if output is None:

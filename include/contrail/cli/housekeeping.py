@@ -10,7 +10,7 @@ from rich.table import Table
 
 from contrail.cli import printing
 from contrail.cli.help import HOUSEKEEPING, command
-from contrail.cli.options import NAME, SWITCH, JsonOption, PipelineOption
+from contrail.cli.options import NAME, SWITCH, JsonOption, PipelineOption, not_with
 from contrail.cli.printing import done, indented, print_json, say
 from contrail.config.pipeline import load_pipeline, pipeline_names
 from contrail.config.settings import settings
@@ -124,6 +124,9 @@ def cost(
     from contrail.dispatch.receipts import Receipts, month_of, utc_now
     from contrail.methods.cost import Assumption
 
+    for option, chosen in {"--assume": assume, "--idle": idle}.items():
+        if chosen:
+            not_with(option, {"--month": month}, "it counts no receipts, so no month's")
     receipts = Receipts.of(settings().main, load_pipeline(pipeline).name)  # no job runs in a sandbox
     if receipts is None:
         raise SpecError(

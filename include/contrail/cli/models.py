@@ -29,6 +29,7 @@ from contrail.cli.stage_command import Call, stage_command
 from contrail.cli.stages import show_analysts
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import current_person
+from contrail.errors import SpecError
 from contrail.methods.governor import BY_HAND, MONITOR
 from contrail.partitions import Partitions
 
@@ -68,6 +69,8 @@ def champions(
     """
     from contrail.operations.champions import champion_moves, champion_of, moved_elsewhere
 
+    if clock and on is None:
+        raise SpecError("--clock needs --on: it says how the day that you ask for is meant")
     loaded = load_pipeline(pipeline)
     end_changes("champions", loaded)
     moves = champion_moves(lake_of(loaded))

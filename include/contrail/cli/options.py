@@ -4,6 +4,7 @@ The options of a stage are its own, in ``contrail.stages.options``.
 """
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +80,16 @@ def lake_of(pipeline: Pipeline) -> "Lake":
     from contrail.lake.lake import Lake  # 1.5 s of imports, which --help does not need
 
     return Lake(settings(), pipeline.name)
+
+
+def not_with(option: str, others: Mapping[str, object], why: str) -> None:
+    """Refuse what has no effect beside an option, so that nobody believes it was heard.
+
+    Raises:
+        SpecError: naming them.
+    """
+    if given := [name for name, value in others.items() if value not in (None, False)]:
+        raise SpecError(f"{option} does not take {' or '.join(given)}: {why}. Nothing was changed")
 
 
 def end_changes(verb: str, pipeline: Pipeline) -> None:

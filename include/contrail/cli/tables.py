@@ -116,7 +116,7 @@ TableArgument = Annotated[str, typer.Argument(help="A table, for example predict
 def history(
     table: TableArgument,
     pipeline: AnyPipelineOption = None,
-    limit: Annotated[int, typer.Option(metavar="<rows>", help="Newest snapshots shown.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="<rows>", help="Newest snapshots in the table; JSON has all.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List a table's snapshots, newest first, and what made each."""

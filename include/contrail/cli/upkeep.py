@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from contrail.cli.help import TABLES, command
-from contrail.cli.options import SWITCH, JsonOption, PipelineOption, lake_of
+from contrail.cli.options import SWITCH, JsonOption, PipelineOption, lake_of, not_with
 from contrail.cli.printing import done, print_json, progress, say
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
@@ -33,6 +33,8 @@ def verify(
     Stages and queries compare the files that they read. This command reads all, and names what makes damaged ones again.
     With `--give-up` the rows of damaged files are lost for good: use it for rows that no command makes again.
     """
+    if give_up is not None:
+        not_with("--give-up", {"--json": as_json}, "it says in words which days it gave up")
     lake = lake_of(load_pipeline(pipeline))
     names = lake.table_names()
     if give_up is not None and give_up not in names:
