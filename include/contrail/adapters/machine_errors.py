@@ -32,7 +32,7 @@ from contrail.files import gone_below
 
 _NO_NAME, _NO_TRUST = -1000, -1001
 _NO_THREAD = "can't start new thread"
-_KEPT = "Nothing is half published: readers see whole partitions, old or new."
+KEPT = "Nothing is half published: readers see whole partitions, old or new."
 _AGAIN = "Then run the same command again."
 # Libraries that pass on an error of the system, or of SQLite, in their own words.
 _PASSED_ON = (
@@ -189,7 +189,7 @@ def _translated(error: BaseException) -> ContrailError | None:
         return None
     if _is_of_postgres(error) and POSTGRES_REFUSED.search(text):
         return SpecError(
-            f"the database refused this process ({_first_line(text)}).\n{_KEPT} Check the address in the environment file, "
+            f"the database refused this process ({_first_line(text)}).\n{KEPT} Check the address in the environment file, "
             "the user's rights, and the password (PGPASSWORD)."
         )
     if any(word in text for word in _BROKEN):
@@ -198,19 +198,19 @@ def _translated(error: BaseException) -> ContrailError | None:
     if number in (None, errno.ENOENT) and (gone := gone_below(settings().catalog.warehouse_uri, text)):
         return EngineError(
             f"{gone} was removed while it was read: other rows have taken the place of its own, or those of a person were "
-            f"taken out.\n{_KEPT} Run the same command again."
+            f"taken out.\n{KEPT} Run the same command again."
         )
     for kind in _KINDS:
         if kind.fits(number, text):
             where = "" if kind.elsewhere else f"{_where(error)}: "
-            return EngineError(f"{where}{kind.what} ({_first_line(text)}).\n{_KEPT} {kind.remedy} {_AGAIN}")
+            return EngineError(f"{where}{kind.what} ({_first_line(text)}).\n{KEPT} {kind.remedy} {_AGAIN}")
     if isinstance(error, FileNotFoundError):
         return DamagedError(
-            f"{_where(error)} is missing ({_first_line(text)}).\n{_KEPT} Put it back from a backup. To see what else is "
+            f"{_where(error)} is missing ({_first_line(text)}).\n{KEPT} Put it back from a backup. To see what else is "
             "missing: contrail verify --pipeline <name>"
         )
     if number is not None and isinstance(error, OSError):
-        return EngineError(f"{_where(error)}: {_first_line(text)}.\n{_KEPT} {_AGAIN}")
+        return EngineError(f"{_where(error)}: {_first_line(text)}.\n{KEPT} {_AGAIN}")
     return None
 
 
@@ -255,7 +255,7 @@ def _broken_database(text: str) -> DamagedError:
     """Which database is damaged, and what to do about it."""
     current = settings()
     broken = [uri for uri in (current.catalog.uri, current.registry.tracking_uri) if _is_broken(uri)]
-    parts = [f"a database is damaged ({_first_line(text)}): {', '.join(broken) or current.home_path}. {_KEPT}"]
+    parts = [f"a database is damaged ({_first_line(text)}): {', '.join(broken) or current.home_path}. {KEPT}"]
     if current.catalog.uri in broken:
         parts.append("The catalog can be made again. Move its file away, then run:")
         parts += [f"  contrail recover -p {name}" for name in pipeline_names()]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from contrail.adapters.machine_errors import KEPT
+
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
@@ -38,7 +40,4 @@ def _stop(number: int, _: FrameType | None) -> None:
 def tell(code: int) -> str:
     """Say by what a command was stopped, and how it goes on."""
     by = signal.Signals(code - 128).name
-    return (
-        f"stopped by {by}, before its end. Nothing is half published: readers see whole partitions, old or new. To go on, "
-        "run the same command again."
-    )
+    return f"stopped by {by}, before its end. {KEPT} To go on, run the same command again."

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from contrail.adapters.machine_errors import KEPT
 from contrail.config.settings import Settings, settings
 from contrail.errors import ContrailError
 from contrail.revision import code_revision
@@ -18,14 +19,17 @@ _LONGEST = 500
 
 
 def tell(error: BaseException) -> str:
-    """Keep the trace of an error, and say in a few lines what happened, where, and where the trace is."""
+    """Keep the trace of an error, and say in a few lines what happened, where, and where the trace is.
+
+    What a command had published before stays: chunks of a backfill, a table that was rolled back.
+    """
     current = _settings()
     said = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
     said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]} …"
     where, advice = _place(error, current)
     reference = uuid4().hex[:8]
     kept = _keep(error, reference, current)
-    return f"{said}\n  {where}\n  Nothing that was published is changed. {advice}\n  Reference {reference}: {kept}"
+    return f"{said}\n  {where}\n  {KEPT} {advice}\n  Reference {reference}: {kept}"
 
 
 def _settings() -> Settings | None:
