@@ -22,12 +22,16 @@ from contrail.lake.views import Wanted, create_views, shown
 # The oldest DuckDB that opens the file. It has read_parquet's columns by id, which the views need.
 _STORAGE = "v1.2.0"
 _FILE = "attached_file"
+_OF_DUCKDB = frozenset(
+    {"main", "temp", "system", "pg_catalog"}
+)  # no schema of a file can have, or be found by, these names
+_LOCKED = "Could not set lock on file"
 ABOUT = "attached"
 
 
 @dataclass(frozen=True)
 class Attached:
-    """What was written: the file, its schema, the moment of which the views are, and how many there are."""
+    """What was written: the file, its schema as SQL names it, the moment of which the views are, and how many there are."""
 
     path: Path
     schema: str
@@ -47,7 +51,7 @@ def attach(pipeline: Pipeline, lake: Lake, path: Path, personal: bool = False) -
         personal: Show the values of persons.
 
     Raises:
-        SpecError: if the lake is not on a disk, or the file is not DuckDB's.
+        SpecError: if the lake is not on a disk, the file is not DuckDB's, or the schema would have a name of DuckDB's own.
         EngineError: while another process has the file open.
     """
     if not lake.settings.catalog.warehouse_uri.startswith("file://"):
@@ -55,19 +59,34 @@ def attach(pipeline: Pipeline, lake: Lake, path: Path, personal: bool = False) -
             f"the lake is at {lake.settings.catalog.warehouse_uri}, and a DuckDB file shows a lake on a disk. "
             "There, analysts query BigQuery: see docs/analysts-tables.md"
         )
-    as_of = datetime.now(UTC)
+    if pipeline.name in _OF_DUCKDB:
+        raise SpecError(
+            f"DuckDB has a schema or catalog '{pipeline.name}' of its own, so views of this pipeline cannot be in one of that "
+            "name. Nothing was changed. Query it with contrail query"
+        )
+    as_of, own = datetime.now(UTC), quoted(pipeline.name)
     with session(lake.settings) as connection:
         _open(connection, path)
         _refuse_others_schema(connection, path, pipeline.name)
-        connection.execute(f"BEGIN; USE {_FILE}; DROP SCHEMA IF EXISTS {pipeline.name} CASCADE")
-        connection.execute(f"CREATE SCHEMA {pipeline.name}; USE {_FILE}.{pipeline.name}")
+        connection.execute(f"BEGIN; USE {_FILE}; DROP SCHEMA IF EXISTS {own} CASCADE")
+        connection.execute(f"CREATE SCHEMA {own}; USE {_FILE}.{own}")
         create_views(connection, lake, pipeline.spec, None, Wanted(as_of=as_of, personal=personal))
         views = [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
         _document(connection, pipeline, views)
         _say_what(connection, lake, views, as_of)
-        connection.execute("COMMIT; USE memory")
+        connection.execute("COMMIT; USE memory.main")
         connection.execute(f"DETACH {_FILE}")
-    return Attached(path, pipeline.name, as_of, len(views))
+        schema = _in_sql(connection, path, pipeline.name)
+    return Attached(path, schema, as_of, len(views))
+
+
+def _in_sql(connection: duckdb.DuckDBPyConnection, path: Path, schema: str) -> str:
+    """The schema as a person writes it who has opened the file: quoted if it is a word of SQL."""
+    sql = "SELECT count(*) FROM duckdb_keywords() WHERE keyword_name = ? AND keyword_category <> 'unreserved'"
+    ((known,),) = connection.execute(sql, [schema]).fetchall()
+    written = quoted(schema) if known else schema
+    # DuckDB calls an open file by its name, and asks which of the two is meant.
+    return f"{written}.{written}" if path.stem == schema else written
 
 
 def _open(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -77,7 +96,7 @@ def _open(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.execute(f"ATTACH {literal(str(path))} AS {_FILE}{version}")
     except (duckdb.Error, OSError, ValueError) as error:
         first = str(error).partition("\n")[0]
-        if "lock" in first:
+        if _LOCKED in first:
             raise EngineError(
                 f"another program has {path} open. Close it there, and run this again. ({first})"
             ) from error
