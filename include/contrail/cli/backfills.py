@@ -23,7 +23,7 @@ from contrail.cli.options import (
     lake_of,
     not_with,
 )
-from contrail.cli.printing import done, indented, number, print_json, progress, say
+from contrail.cli.printing import cell, done, indented, number, print_json, progress, say
 from contrail.cli.stages import publish_command, show_analysts
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
@@ -189,7 +189,7 @@ def late(pipeline: PipelineOption, on: OnOption, run_id: RunOption = None, as_js
         done("nothing came late")
         return
     flipped = f"{len(found.days)} days are different now, {found.decisions_flipped} decisions flipped"
-    done(f"taken in: {', '.join(found.files)}; {flipped}")
+    done(f"taken in: {escape(', '.join(found.files))}; {flipped}")
     indented(found.reports)
     if found.days and settings().analysts:
         days = Partitions.parse(min(found.days), max(found.days))
@@ -206,21 +206,23 @@ def print_plan(plan: "Plan", console: Console) -> None:
         jobs = f"{len(stage.jobs)} job(s): {', '.join(stage.jobs)}" if stage.jobs else "no jobs"
         seconds = stage.estimated_seconds
         taken = "time not known" if seconds is None else f"about {seconds:.1f} s"
-        say(f"{stage.stage}: {jobs}; {taken} ({stage.estimated_from})", console)
+        say(f"{stage.stage}: {jobs}; {taken} ({escape(stage.estimated_from)})", console)
     for model in shown.models:
         say(f"model: version {model.version} for {model.partitions}", console)
     for name, rows in shown.expected_difference.items() if not plan.nothing_to_do else ():
         more, fewer = number(rows.more_rows), number(rows.fewer_rows)
         say(f"expected difference of {name}: {more} rows more, {fewer} fewer", console)
         if rows.sample:
-            say(f"  scored for this plan: {', '.join(rows.sample.days)}: {sentence(name, rows.sample)}", console)
+            say(
+                f"  scored for this plan: {', '.join(rows.sample.days)}: {escape(sentence(name, rows.sample))}", console
+            )
         elif name == "predictions" and "features" in shown.expected_difference:
             say("  the shift of scores is not known before their features are built", console)
     for each in shown.lost:
         say(f"[yellow]![/] {escape(each)}\nDays that only these snapshots know are made again.", console)
     minutes = shown.estimated_minutes
     taken = "not known yet" if minutes is None else f"about {minutes} minutes"
-    say(f"commits: {shown.publish}; time: {taken}; cost: {shown.cost}", console)
+    say(f"commits: {shown.publish}; time: {taken}; cost: {escape(shown.cost)}", console)
     if plan.nothing_to_do:
         say("Every partition already holds exactly this result: there is nothing to do.", console)
 
@@ -234,7 +236,7 @@ def _plan_table(pipeline: str, shown: "PlanSummary") -> Table:
             version = [f"version {group.version}"] if group.version else []
             runs = [f"{len(group.runs)} runs"] if len(group.runs) > 1 else [f"run {run}" for run in group.runs]
             made_by = ", ".join(version + runs)
-            table.add_row(stage.stage, group.partitions, *counts, group.action, group.why, made_by)
+            table.add_row(stage.stage, group.partitions, *counts, group.action, cell(group.why), cell(made_by))
         if not stage.partitions:
             table.add_row(stage.stage, shown.partitions, f"{shown.days:,}", "", "", "run", "", "")
     return table
@@ -243,5 +245,5 @@ def _plan_table(pipeline: str, shown: "PlanSummary") -> Table:
 def _print_backfill(record: "Record", jobs: str, reports: Sequence[str], console: Console) -> None:
     from contrail.reports.difference import summary as sentences
 
-    done(f"backfill {record.id}{jobs}", console)
+    done(f"backfill {escape(record.id)}{jobs}", console)
     indented([*(sentences(record.difference) if reports else []), *reports], console)

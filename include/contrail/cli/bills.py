@@ -66,5 +66,5 @@ def _print_licences(bill: dict[str, Any]) -> None:
     table = Table("licence", "libraries", "which", title="Licences, as the installed libraries say")
     for licence, names in licences(bill).items():
         which = ", ".join(names) if len(names) <= _NAMED or not licence else ""
-        table.add_row(escape(licence) or "not said, or not installed here", str(len(names)), which)
+        table.add_row(escape(licence) or "not said, or not installed here", str(len(names)), escape(which))
     printing.err.print(table)

@@ -11,7 +11,7 @@ from rich.table import Table
 from contrail.cli import printing
 from contrail.cli.help import HOUSEKEEPING, command
 from contrail.cli.options import NAME, SWITCH, JsonOption, PipelineOption, not_with
-from contrail.cli.printing import done, indented, print_json, say
+from contrail.cli.printing import cell, done, indented, print_json, say
 from contrail.config.pipeline import load_pipeline, pipeline_names
 from contrail.config.settings import settings
 from contrail.errors import SpecError
@@ -162,7 +162,7 @@ def _print_month(pipeline: str, month: "Month") -> None:
         minutes = "" if one.seconds is None else f"{one.seconds / 60:.1f}"
         about = one.note or (one.estimated_from if one.state == "open" else "")
         what = (one.stage, one.partitions, one.target, one.state)
-        table.add_row(f"{one.submitted_at:%Y-%m-%d %H:%M}", *what, minutes, *amounts, escape(about))
+        table.add_row(f"{one.submitted_at:%Y-%m-%d %H:%M}", *map(cell, what), minutes, *amounts, cell(about))
     printing.out.print(table)
     budget, left = ("" if amount is None else money(amount, month.currency) for amount in (month.budget, month.left))
     room = f"; budget {budget}, {left} left" if budget else "; no budget is set"
@@ -180,6 +180,6 @@ def _print_assumed(pipeline: str, prices: "PriceTable", lines: list[tuple[str, f
     table = Table("of a month", title=f"{pipeline}: assumed, not measured")
     table.add_column("cost", justify="right")
     for what, amount in [*lines, ("all of it", total)]:
-        table.add_row(what, money(amount, prices.currency))
+        table.add_row(cell(what), money(amount, prices.currency))
     printing.out.print(table)
-    say(f"List prices of {prices.region} on {prices.read_on} ({prices.file}).")
+    say(f"List prices of {escape(prices.region)} on {prices.read_on} ({escape(prices.file)}).")

@@ -10,6 +10,7 @@ from inspect import Parameter
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from contrail.cli import printing
 from contrail.config.pipeline import default_pipeline, load_pipeline, pipeline_file
@@ -94,9 +95,10 @@ def _tell(pipeline: str, makes: bool) -> None:
         with printing.progress(f"sandbox {current.sandbox}") as show:
             sandboxed.begin(current, load_pipeline(pipeline), show)
     if record := sandbox_records.find(current, pipeline):
+        name = escape(record.name)
         printing.say(
-            f"sandbox {record.name} of {record.pipeline}, made {record.made_at:%Y-%m-%d %H:%M} UTC by {record.made_by}: what "
+            f"sandbox {name} of {record.pipeline}, made {record.made_at:%Y-%m-%d %H:%M} UTC by {escape(record.made_by)}: what "
             "it has not changed is read as the main lake was then. Commands that are named below need "
-            f"--sandbox {record.name} too.",
+            f"--sandbox {name} too.",
             printing.err,
         )

@@ -158,7 +158,7 @@ def _tell(work: "SandboxWork") -> None:
     days = f"{len(work.days)} days of {work.range}" if work.range else "no day of features or predictions"
     say(f"recomputed here: {', '.join(work.stages) or 'nothing'}; {days}")
     for line in work.different:
-        say(f"different: {line}")
+        say(f"different: {escape(line)}")
     for version, training in work.versions.items():
         say(f"model {version} was trained here. The main lake gets its like by:")
         indented([training])

@@ -18,7 +18,7 @@ from contrail.cli.options import (
     end_changes,
     lake_of,
 )
-from contrail.cli.printing import done, indented, print_json, progress, say
+from contrail.cli.printing import cell, done, indented, print_json, progress, say
 from contrail.cli.stages import show_analysts
 from contrail.config.pipeline import default_pipeline, load_pipeline
 from contrail.partitions import Partitions
@@ -132,10 +132,10 @@ def history(
         shown.add_row(
             f"{entry.snapshot}{mark}",
             entry.committed_at[:16].replace("T", " "),
-            f"{made.stage}\nby {escape(made.person)}" if made.person else made.stage,
+            cell(f"{made.stage}\nby {made.person}" if made.person else made.stage),
             entry.commit.words,
             str(entry.rows),
-            made.run_id,
+            cell(made.run_id),
             made.code_revision[:8],
             ", ".join(f"{name}@{snapshot}" for name, snapshot in made.inputs.items()),
         )

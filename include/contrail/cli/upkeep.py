@@ -5,6 +5,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from contrail.cli.help import TABLES, command
 from contrail.cli.options import SWITCH, JsonOption, PipelineOption, lake_of, not_with
@@ -104,7 +105,7 @@ def recover(pipeline: PipelineOption) -> None:
         older = f"; newer metadata cannot be read: {', '.join(found.unreadable)}" if found.unreadable else ""
         older = f"; without its earlier snapshots, for {found.archive} cannot be read" if found.archive else older
         older = f"; without {found.lost} earlier snapshots, whose files are missing" if found.lost else older
-        done(f"{found.name}: snapshot {found.snapshot}, {found.rows:,} rows{older}")
+        done(f"{found.name}: snapshot {found.snapshot}, {found.rows:,} rows{escape(older)}")
     tables = "1 table was" if count == 1 else f"{count} tables were"
     done(f"{tables} put back. To see which days want another run: contrail status -p {name}")
 
@@ -143,4 +144,4 @@ def maintain(
     if as_json:
         print_json(result.as_dict())
     else:
-        done(sentence("maintain", result))
+        done(escape(sentence("maintain", result)))

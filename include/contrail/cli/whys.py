@@ -165,7 +165,7 @@ def _print_sources(found: "Why") -> None:
         days = [day for group in source.groups for day in (group.first, group.last) if day]
         when = f", {Partitions(min(days), max(days))}" if days else ""
         files = f", {len(source.files):,} files" if source.files else ""
-        say(f"  [bold]{escape(source.table)}[/]: {source.gone or f'{source.rows:,} rows{when}{files}'}")
+        say(f"  [bold]{escape(source.table)}[/]: {escape(source.gone) or f'{source.rows:,} rows{when}{files}'}")
         for row in source.shown[:_ROWS]:
             where = f"{row.file}, line {row.line}" if row.file else "its landed row is no longer kept"
             mended = f" ({row.mended})" if row.mended else ""

@@ -191,12 +191,12 @@ def _drift(lake: Lake) -> DriftSummary | None:
 
 def print_summary(found: Summary, console: Console) -> None:
     """Print the facts for a person."""
-    console.rule(f"[bold]{found.pipeline}[/] · {found.title}", align="left")
+    console.rule(f"[bold]{found.pipeline}[/] · {escape(found.title)}", align="left")
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="bold", min_width=12)
     lines.add_column()
     parts = " · ".join(f"{name} {count:,}" for name, count in found.landed.items())
-    lines.add_row("Landed", f"{sum(found.landed.values()):,} rows  [dim]{parts}[/]")
+    lines.add_row("Landed", f"{sum(found.landed.values()):,} rows  [dim]{escape(parts)}[/]")
     lines.add_row("Quarantined", _reasons(found.quarantined, "rows"))
     lines.add_row("Refused", _reasons(found.refused, "files or partitions"))
     lines.add_row("Unusual", _unusual_line(found.unusual))
@@ -221,7 +221,7 @@ def _reasons(counts: Mapping[str, int], noun: str) -> str:
     if not counts:
         return "none"
     shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:4])
-    return f"{sum(counts.values()):,} {noun}  [dim]{shown}[/]"
+    return f"{sum(counts.values()):,} {noun}  [dim]{escape(shown)}[/]"
 
 
 def _unusual_line(unusual: UnusualDays) -> str:
@@ -310,4 +310,4 @@ def _print_next(found: Summary, console: Console) -> None:
         ("decisions, data docs, drift reports", found.reports),
         ("Airflow and MLflow in a browser", "make up"),
     ):
-        console.print(f"  {what}: [cyan]{how}[/]", highlight=False, soft_wrap=True)
+        console.print(f"  {what}: [cyan]{escape(how)}[/]", highlight=False, soft_wrap=True)

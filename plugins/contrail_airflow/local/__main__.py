@@ -44,7 +44,7 @@ def _print_state(embedded: Embedded) -> None:
     passwords = embedded.passwords()
     users = Table.grid(padding=(0, 3))
     for role in ROLES:
-        users.add_row("", f"[bold]{role.name}[/]", f"[bold]{passwords[role.name]}[/]", f"[dim]{role.may}[/]")
+        users.add_row("", f"[bold]{role.name}[/]", f"[bold]{escape(passwords[role.name])}[/]", f"[dim]{role.may}[/]")
     console.print(users)
     if state.mlflow_running:
         # Without this choice MLflow opens with the pages of language models.

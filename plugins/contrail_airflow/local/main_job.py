@@ -253,7 +253,7 @@ class MainJob:
         """Wait for trainings that the governor has started. A candidate that its gate refuses is not this job's failure."""
         dag_id = f"{self.pipeline.name}__train"
         for run in reversed(api.runs(dag_id, state=["queued", "running"])):
-            self._say(f"[bold]the governor has started a training: {run['dag_run_id']}[/]")
+            self._say(f"[bold]the governor has started a training: {escape(run['dag_run_id'])}[/]")
             state = api.wait(dag_id, run["dag_run_id"], lambda _: None, self.embedded.check)
             made = state == "success" and _promoted(api, dag_id, run["dag_run_id"])
             told = "[green]done[/]" if made else "[yellow]refused or failed[/]; the champion stays"

@@ -126,3 +126,12 @@ def test_predictions_without_any_estimate_name_the_command_that_makes_them():
     assert "Before labels" not in printed(SUMMARY)
     text = printed(replace(SUMMARY, scored=Extent(9, ["2024-01-01..2024-01-03", "2024-01-06"])))
     assert "contrail performance -p toy --from 2024-01-01 --to 2024-01-06" in " ".join(text.split())
+
+
+def test_titles_rules_and_places_are_printed_as_they_are() -> None:
+    hostile = replace(
+        SUMMARY, title="Sales [eu], x [/y]", quarantined={"amount [eur]": 3}, refused={"x [/y]": 1}, reports="/home/[me]/r"
+    )  # fmt: skip
+    said = printed(hostile)
+    for text in ("Sales [eu], x [/y]", "amount [eur] 3", "x [/y] 1", "/home/[me]/r"):
+        assert text in said
