@@ -22,6 +22,7 @@ from contrail.stages.changes import (
     AliasChange,
     Changing,
     Rescoring,
+    Unfinished,
     asked_by,
     changing,
     rows_of,
@@ -100,13 +101,12 @@ def _champion_before(name: str, lake: Lake) -> str:
         MissingInputError: if no version was champion before.
     """
     left = unfinished(settings(), name)
-    moving = left.move.moves if left.move and left.move.former == ROLLED_BACK else ()
-    begun = [*(move.version_after for move in moving if move.alias == CHAMPION), *(one.to for one in left.rescoring)]
+    begun = [*(move.version_after for move in _rolling_back(left)), *(one.to for one in left.rescoring)]
     if begun:
         return begun[-1]
     held: list[str] = []
-    now = registry.alias_version(settings(), name, CHAMPION)
-    for version in [*(move.version_after for move in read_moves(lake, CHAMPION)), *([now] if now else [])]:
+    now = _champion(name, left)
+    for version in [*(move.version_after for move in _moves(lake, left)), *([now] if now else [])]:
         # A version that is champion again ends what came after it: those were taken back, or did worse.
         held = [*(held[: held.index(version)] if version in held else held), version]
     if len(held) < 2:
@@ -117,6 +117,27 @@ def _champion_before(name: str, lake: Lake) -> str:
     return held[-2]
 
 
+def _left(left: Unfinished) -> tuple[AliasMove, ...]:
+    """The champion's moves of a change that a killed run has left. A rollback ends it before its own."""
+    return tuple(move for move in (left.move.moves if left.move else ()) if move.alias == CHAMPION)
+
+
+def _rolling_back(left: Unfinished) -> tuple[AliasMove, ...]:
+    """Those of them that take a champion back; none where the change is a promotion."""
+    return _left(left) if left.move and left.move.former == ROLLED_BACK else ()
+
+
+def _moves(lake: Lake, left: Unfinished) -> list[AliasMove]:
+    """The champion's moves, with those that are left, oldest first."""
+    return [*read_moves(lake, CHAMPION), *_left(left)]
+
+
+def _champion(name: str, left: Unfinished) -> str | None:
+    """The champion, once the change that is left has ended."""
+    moves = _left(left)
+    return moves[-1].version_after if moves else registry.alias_version(settings(), name, CHAMPION)
+
+
 def _plan(pipeline: Pipeline, lake: Lake, to: str, take_back: str | None) -> RollbackPlan:
     name = pipeline.name
     model = registry.resolve(settings(), name, to)
@@ -125,12 +146,12 @@ def _plan(pipeline: Pipeline, lake: Lake, to: str, take_back: str | None) -> Rol
             f"{name} version {model.version} does not fit the pipeline as it is now: {'; '.join(problems)}. Nothing was "
             "changed. Choose another version, or train and promote a new one."
         )
-    if begun := _begun(pipeline, lake, model.version):
+    left = unfinished(settings(), name)
+    if begun := _begun(pipeline, lake, model.version, left):
         return begun
-    moves = read_moves(lake, CHAMPION)
-    bad = _bad_version(name, moves, model.version)
+    moves, champion = _moves(lake, left), _champion(name, left)
+    bad = _bad_version(name, moves, model.version, champion)
     scored = scored_by(lake, bad)
-    champion = registry.alias_version(settings(), name, CHAMPION)
     # Whoever names both versions may ask again after it is done: an orchestrator that lost the result does.
     if not scored and model.version == champion and bad != take_back:
         raise DataError(f"{name} version {model.version} is champion already, and no partition is left to rescore.")
@@ -139,21 +160,20 @@ def _plan(pipeline: Pipeline, lake: Lake, to: str, take_back: str | None) -> Rol
     return RollbackPlan(name, bad, model.version, since, scored)
 
 
-def _begun(pipeline: Pipeline, lake: Lake, to: str) -> RollbackPlan | None:
+def _begun(pipeline: Pipeline, lake: Lake, to: str, left: Unfinished) -> RollbackPlan | None:
     """What is left of a rollback to this version that was stopped; None without one."""
-    left = unfinished(settings(), pipeline.name)
-    moves = [*read_moves(lake, CHAMPION), *(left.move.moves if left.move else ())]
-    made = [move for move in moves if (move.alias, move.version_after) == (CHAMPION, to)]
+    made = [move for move in _moves(lake, left) if move.version_after == to]
+    moving = [move for move in _rolling_back(left) if move.version_after == to]
     rescored = [one for one in left.rescoring if one.to == to]
-    bad = rescored[-1].bad if rescored else made[-1].version_before if made and left.move else None
+    bad = rescored[-1].bad if rescored else moving[-1].version_before if moving else None
     if bad is None or not made:
         return None
     scored = rows_of(lake, rescored[-1]) if rescored else {}
     return RollbackPlan(pipeline.name, bad, to, made[-1].effective_from, scored)
 
 
-def _bad_version(name: str, moves: Sequence[AliasMove], to: str) -> str:
-    champion = registry.alias_version(settings(), name, CHAMPION) or (moves[-1].version_after if moves else None)
+def _bad_version(name: str, moves: Sequence[AliasMove], to: str, champion: str | None) -> str:
+    champion = champion or (moves[-1].version_after if moves else None)
     if champion is None:
         raise MissingInputError(
             f"pipeline '{name}' has no champion to take back. Run: contrail promote --pipeline {name} --model {to}"

@@ -19,7 +19,9 @@ from contrail.operations import rollback_model
 from contrail.operations.champions import newest_windows
 from contrail.operations.rollback_model import plan_rollback
 from contrail.partitions import Partitions
+from contrail.stages import changes
 from contrail.stages.base import StageRun
+from contrail.stages.runner import make_run
 
 Shell = tuple[pytest.MonkeyPatch, pytest.CaptureFixture[str]]
 GATE = ("--from", "2024-02-11", "--to", "2024-02-24")
@@ -282,6 +284,29 @@ def test_without_a_version_a_rollback_that_stopped_goes_on(toy: Toy, bad: Shell)
     assert aliases()["champion"] == "1"
     plan = plan_rollback(toy.pipeline, toy.lake)
     assert (plan.bad, plan.to, sum(plan.scored.values())) == ("2", "1", 240)
+
+
+@pytest.mark.parametrize("killed_in", ["_point", "append_moves", "_tag"])
+def test_a_promotion_that_was_killed_counts_as_the_promotion_that_it_will_be(
+    toy: Toy, bad: Shell, killed_in: str
+) -> None:
+    """The rollback ends it first, so its version is the one that is taken back; an earlier move to `to` is no rollback."""
+    toy.run("train", "2024-01-01", "2024-02-08", params={"nthread": 1})
+    entry, day = registry.describe_version(settings(), "toy", "3"), date(2024, 3, 2)
+    promotion = make_run("promote", "toy", Partitions(day, day))
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with bad[0].context() as broken, pytest.raises(KeyboardInterrupt), changes.changing(promotion) as held:
+        broken.setattr(changes, killed_in, killed)
+        held.apply(changes.AliasChange(entry, ["champion"], day, "better"), "ann")
+    for to in ("2", None):
+        plan = plan_rollback(toy.pipeline, toy.lake, to)
+        assert (plan.bad, plan.to, plan.effective_from, plan.scored) == ("3", "2", day, {})
+    rollback_model.roll_back(plan, person="ann", reason="wrong feed")
+    assert aliases()["champion"] == "2"
+    assert [move.version_after for move in read_moves(toy.lake, "champion")] == ["1", "2", "3", "2"]
 
 
 def test_a_plan_that_takes_back_another_version_is_refused(toy: Toy, bad: Shell) -> None:
