@@ -33,7 +33,7 @@ def champion_of(name: str, moves: list[AliasMove], on: str, clock: bool = False)
         raise SpecError(f"--on {on}: not a date. Write it as YYYY-MM-DD, for example 2013-11-01.") from error
     found = at_clock(moves, datetime.combine(day, time.max, UTC)) if clock else in_effect(moves, day)
     if found is None:
-        raise MissingInputError(f"pipeline '{name}' had no champion {_asked(day, clock)}: {_first(moves, name)}")
+        raise MissingInputError(f"pipeline '{name}' had no champion {_asked(day, clock)}: {_first(moves, name, clock)}")
     return found
 
 
@@ -41,13 +41,13 @@ def _asked(day: date, clock: bool) -> str:
     return f"at the end of {day} (UTC)" if clock else f"for partition {day}"
 
 
-def _first(moves: list[AliasMove], name: str) -> str:
+def _first(moves: list[AliasMove], name: str, clock: bool) -> str:
     if not moves:
         return f"no move is recorded. Run: contrail promote --pipeline {name}"
-    first = min(moves, key=lambda move: move.effective_from)
+    first = moves[0] if clock else min(moves, key=lambda move: move.effective_from)
     return (
         f"the first was version {first.version_after}, for partitions from {first.effective_from}, made champion at "
-        f"{moves[0].moved_at:%Y-%m-%d %H:%M} UTC"
+        f"{first.moved_at:%Y-%m-%d %H:%M} UTC"
     )
 
 

@@ -57,6 +57,25 @@ def test_before_the_first_champion_it_says_which_was_first(shell: Shell) -> None
     assert "Write it as YYYY-MM-DD" in err
 
 
+@pytest.mark.parametrize(
+    ("clock", "first"),
+    [
+        (False, "version 2, for partitions from 2024-01-01, made champion at 2024-03-05 00:00 UTC"),
+        (True, "version 1, for partitions from 2024-02-10, made champion at 2024-02-11 00:00 UTC"),
+    ],
+)
+def test_the_first_champion_of_the_partitions_may_have_been_made_later(clock: bool, first: str) -> None:
+    moves = [
+        AliasMove("champion", before, version, since, datetime(2024, month, day, tzinfo=UTC), "", "ann", "r")
+        for version, before, since, month, day in (
+            ("1", None, date(2024, 2, 10), 2, 11),
+            ("2", "1", date(2024, 1, 1), 3, 5),
+        )
+    ]
+    with pytest.raises(champions.MissingInputError, match=f"the first was {first}"):
+        champions.champion_of("toy", moves, "2023-12-31", clock)
+
+
 def test_an_alias_that_was_moved_in_mlflow_is_told(shell: Shell) -> None:
     shell[0].setattr(champions, "alias_version", lambda *_: "7")
     _, _, err = run(*shell, "champions", "-p", "toy")
