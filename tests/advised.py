@@ -21,10 +21,11 @@ DEFAULT = "flight_delay"  # what a command without a pipeline may mean; `check` 
 FILLED = "\N{REPLACEMENT CHARACTER}"  # what a value that only a run knows is read as
 _MOST, _DEEPEST = 64, 3  # readings of one string, names in names
 _READ = ast.Constant | ast.JoinedStr | ast.BinOp
-_COMMAND = re.compile(r"(?<![\w.@:/-])contrail +(?P<verb>[a-z][\w-]*)(?P<rest>[^\n`;]*)")
+_COMMAND = re.compile(r"(?<![\w.@:-])contrail +(?P<verb>[a-z][\w-]*)(?P<rest>[^\n`;]*)")
 _WORD = re.compile(r"""(?P<space>\s*)(?P<word>(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'])+)""")
 _ASKED = re.compile(r"(?:^|[:\n>(]|\bthen|\bRun) *`?$")
 _ENDED = re.compile(r"`?[.,)]?(?:\n|$)|`[.,)]")
+_BLOCK, _QUOTED = re.compile(r"^ *```\w*\n(.*?)^ *```", re.DOTALL | re.MULTILINE), re.compile(r'"[^"]*"')
 _FILLED_IN = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _PROSE = re.compile(
     "and|answers|are|before|brings|did|does|finds|for|has|have|in|is|it|lists|looks|must|now|or|reads?|says|shows|that|which|works"
@@ -87,8 +88,13 @@ def _read(verb: str, rest: str) -> Advised:
     return Advised(verb, tuple(words), unknown)
 
 
-def refused(one: Advised) -> str:
-    """What is wrong with a command that somebody types so; nothing when it is right."""
+def refused(one: Advised, *, may_mean_default: bool = False) -> str:
+    """What is wrong with a command that somebody types so; nothing when it is right.
+
+    Args:
+        one: The command.
+        may_mean_default: It need not name the pipeline: documentation says which one it is then.
+    """
     command = COMMANDS[one.verb]
     with command.context_class(command, info_name=one.verb) as context:
         try:
@@ -102,7 +108,7 @@ def refused(one: Advised) -> str:
     left = [param for param in command.params if given.get(param.name) in (None, ()) and not one.open]
     if missing := [param.opts[0] for param in left if param.required]:
         return f"{one}: needs {', '.join(missing)}"
-    if any(param.name == "pipeline" and param.show_default == DEFAULT for param in left):
+    if not may_mean_default and any(param.name == "pipeline" and param.show_default == DEFAULT for param in left):
         return f"{one}: names no pipeline, so it would be {DEFAULT}"
     return ""
 
@@ -112,12 +118,20 @@ def _open(value: object) -> bool:
     return isinstance(value, str) and (FILLED in value or value[0] in "<…" or value.isupper())
 
 
-# ---- the strings of code ----
+# ---- where commands are advised ----
+
+
+def blocks(text: str) -> Iterator[str]:
+    """The blocks of code of a page; what is quoted is on one line."""
+    for block in _BLOCK.findall(text):
+        yield _QUOTED.sub(lambda found: found[0].replace("\n", " "), block)
 
 
 def shown(path: Path) -> Iterator[str]:
     """The strings of a module or a script, or a template, as their readers may see them; docstrings are left out."""
     text = path.read_text(encoding="utf-8")
+    if not _COMMAND.search(text.replace("contrail import", "")):
+        return
     if path.suffix == ".py":
         yield from _of_module(ast.parse(text), {})
     elif path.suffix == ".js":
@@ -133,6 +147,8 @@ def _of_module(node: ast.AST, values: Mapping[str, ast.expr]) -> Iterator[str]:
         values = {**values, **_assigned(node)}
     if isinstance(node, _READ):
         yield from dict.fromkeys(islice(_readings(node, values), _MOST))
+        for call in (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)):
+            yield from _of_module(call, values)
     elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):  # a docstring
         for inner in ast.iter_child_nodes(node):
             yield from _of_module(inner, values)

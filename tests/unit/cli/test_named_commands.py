@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.advised import COMMANDS, FILLED, advised, refused, shown
+from tests.advised import COMMANDS, FILLED, advised, blocks, refused, shown
 from tests.conftest import PROJECT
 
 from contrail.cli.help import EXAMPLES, PANELS
@@ -124,6 +124,17 @@ def test_every_advised_command_can_be_typed() -> None:
     ]
     assert len(found) > 150
     assert {said for one, said in found if refused(one)} == set()
+
+
+def test_every_command_of_a_page_can_be_typed() -> None:
+    found = [
+        (path.name, one)
+        for path in files("*.md", "docs/**/*.md", "benchmarks/*.md", "terraform/*.md")
+        for block in blocks(path.read_text(encoding="utf-8"))
+        for one in advised(block)
+    ]
+    assert len(found) > 200
+    assert {f"{name}: {said}" for name, one in found if (said := refused(one, may_mean_default=True))} == set()
 
 
 @pytest.mark.parametrize(
