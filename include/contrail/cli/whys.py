@@ -240,7 +240,7 @@ def what_if(
     lake, named = lake_of(loaded), parse_key(loaded.spec, key)
     wanted = parse_changes(loaded.spec, changes or [])
     found = one_prediction(lake, loaded, _day(on), named, wanted, moment)
-    flips = flips_of(lake, loaded, found.receipt.partition, found.receipt.key, moment)
+    flips = flips_of(lake, loaded, found.receipt.partition, named, moment)
     if as_json:
         print_json({**found.as_dict(), "flips": flips.as_dict()})
         return

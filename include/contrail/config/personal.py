@@ -4,7 +4,8 @@ Who may see them is decided where they are shown.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from contrail.config.names import literal, quoted
 from contrail.config.table_spec import ColumnType
@@ -32,6 +33,16 @@ _QUOTES = re.compile(r"'.*'|\".*\"", re.DOTALL)
 def without_quotes(words: str) -> str:
     """Take out of words what they quote of a row, from the first quotation mark to the last."""
     return _QUOTES.sub(MASK, words)
+
+
+def hidden(values: Mapping[str, Any], personal: Collection[str]) -> dict[str, Any]:
+    """Values by column as messages show them: those of personal columns are hidden.
+
+    Example:
+        >>> hidden({"order": 7, "customer": 4711}, {"customer"})
+        {'order': 7, 'customer': '•••'}
+    """
+    return {name: MASK if name in personal else value for name, value in values.items()}
 
 
 def masked_sql(words: str, columns: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contrail.config.names import listed, quoted
+from contrail.config.personal import hidden
 from contrail.errors import AuditError
 from contrail.lake.datasets import PARTITION, Dataset
 from contrail.lake.ordering import Ascending
@@ -102,9 +103,11 @@ def _check_finite(dataset: Dataset, name: str, rows: int, connection: duckdb.Duc
     infinite = connection.view("staged").filter(f"isinf({quoted(name)})")
     if count := infinite.count("*").fetchall()[0][0]:
         first = infinite.order(listed(dataset.order)).limit(1).to_arrow_table().to_pylist()[0]
-        where = ", ".join(f"{key} {first[key]}" for key in dict.fromkeys([*dataset.partition_by, *dataset.key]))
+        place = {key: first[key] for key in (*dataset.partition_by, *dataset.key)}
+        where = ", ".join(f"{key} {value}" for key, value in hidden(place, _personal(dataset)).items())
+        value = hidden(first, _personal(dataset))[name]
         raise AuditError(
-            f"{dataset.name}.{name}: {count} of {rows} rows are infinite, the first is {first[name]} at {where}. "
+            f"{dataset.name}.{name}: {count} of {rows} rows are infinite, the first is {value} at {where}. "
             f"Make such a value null where it is computed, for example a division by zero. {KEPT}"
         )
 
@@ -139,4 +142,10 @@ def _check_key(dataset: Dataset, connection: duckdb.DuckDBPyConnection) -> None:
     count = repeated.count("*").fetchall()[0][0]
     if count:
         example = repeated.order(listed(columns)).limit(1).to_arrow_table().to_pylist()[0]
-        raise AuditError(f"{dataset.name}: {count} keys occur more than once, for example {example}. {KEPT}")
+        raise AuditError(
+            f"{dataset.name}: {count} keys occur more than once, for example {hidden(example, _personal(dataset))}. {KEPT}"
+        )
+
+
+def _personal(dataset: Dataset) -> frozenset[str]:
+    return frozenset(name for name, column in dataset.columns.items() if column.personal)

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from contrail.config.names import listed, quoted
+from contrail.config.personal import hidden
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError
 from contrail.lake import sessions
@@ -52,7 +53,9 @@ def labels_sql(spec: PipelineSpec, days: list[date], as_of: date | None) -> str:
 
 def _bad_labels(spec: PipelineSpec, count: int, first: Mapping[str, str]) -> DataError:
     words = "0 or 1" if spec.task == "binary" else "finite"
-    return DataError(f"{_of(spec)}: {count:,} labels are not {words}; the first: {first}. {_KEPT}")
+    return DataError(
+        f"{_of(spec)}: {count:,} labels are not {words}; the first: {hidden(first, spec.personal)}. {_KEPT}"
+    )
 
 
 @contextmanager
@@ -194,7 +197,8 @@ class LabelledRows:
         found, first = self._found(repeated)
         if found:
             raise DataError(
-                f"{self.spec.name}: {found:,} entities would be counted more than once, the first: {first}. {_KEPT}"
+                f"{self.spec.name}: {found:,} entities would be counted more than once, the first: "
+                f"{hidden(first, self.spec.personal)}. {_KEPT}"
             )
         good = "label IN (0, 1)" if self.spec.task == "binary" else "isfinite(label)"
         found, first = self._found(f"SELECT {keys}, label FROM labelled WHERE NOT {good} ORDER BY {keys}")

@@ -76,7 +76,7 @@ class OnePrediction(Frozen):
 
     ``published`` explains it; None where its features have expired. ``changed`` is the score with other values. ``choices``
     has the values that the model knows of each category. ``past`` has the same entity on the days around: what the key
-    names beside dates and times.
+    names beside dates and times. ``entity`` leaves out what ``receipt.key`` hides.
     """
 
     receipt: Receipt
@@ -141,7 +141,7 @@ def one_prediction(
     spec = pipeline.spec
     receipt, package, rows = traced(pipeline, lake, day, key, as_of=as_of)
     other = None if rows is None or not changes else changed_rows(rows, spec, package, changes)
-    entity = {name: receipt.key[name] for name in entity_columns(spec)}
+    entity = {name: receipt.whole_key[name] for name in entity_columns(spec)}
     return OnePrediction(
         receipt=receipt,
         task=spec.task,
@@ -150,7 +150,7 @@ def one_prediction(
         published=None if rows is None else explained(rows, spec, package),
         changed=None if other is None else explained(other, spec, package),
         choices={name: tuple(values) for name, values in _categories(package).items() if name not in spec.personal},
-        entity=entity,
+        entity={name: value for name, value in entity.items() if receipt.key[name] == value},
         past=_past(lake, spec, receipt.partition, entity) if entity else (),
     )
 

@@ -3,13 +3,15 @@
 Who may see it is decided where it is shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from pydantic import Field
 
 from contrail.adapters.registry import RegisteredModel
+from contrail.config.personal import hidden
 from contrail.config.pipeline import Pipeline
 from contrail.config.spec import PipelineSpec
 from contrail.errors import MissingInputError, SpecError
@@ -69,6 +71,8 @@ class ModelReceipt(Frozen):
 class Receipt(Frozen):
     """One prediction and what made it.
 
+    ``key`` hides personal values that nobody asked for. ``whole_key`` has them, finds rows, and is never written.
+
     ``features`` and ``scoring`` are None where their snapshots have expired. ``recomputed`` is the score that the model
     gives to the same features now, and ``same_reasons`` whether it gives the same reasons. Both are None where the
     features' snapshot has expired. ``device`` is what scored: a card's sums differ from a processor's by rounding.
@@ -77,6 +81,7 @@ class Receipt(Frozen):
     pipeline: str
     partition: date
     key: Mapping[str, Any]
+    whole_key: Mapping[str, Any] = Field(exclude=True, repr=False)
     prediction: float
     decision: bool | None
     reasons: tuple[Reason, ...]
@@ -166,7 +171,7 @@ def traced(
         lake: Its tables.
         day: Partition of the prediction. None: the newest on which the key has one.
         key: Values of columns of the key, as many as name one prediction of the day.
-        personal: Show the values of reasons that are personal.
+        personal: Show personal values: of reasons, and of columns of the key that ``key`` does not give.
         as_of: The prediction that readers saw at this moment. Default: that of now.
 
     Raises:
@@ -177,11 +182,20 @@ def traced(
     snapshot = _seen(lake, spec, as_of)
     day = day or newest_day(lake, spec, found, snapshot)
     row = _row(lake, spec, day, found, snapshot)
-    return trace(pipeline, lake, row, personal)
+    return trace(pipeline, lake, row, personal, found)
 
 
-def trace(pipeline: Pipeline, lake: Lake, row: Mapping[str, Any], personal: bool) -> Traced:
+def trace(
+    pipeline: Pipeline, lake: Lake, row: Mapping[str, Any], personal: bool, asked: Collection[str] = ()
+) -> Traced:
     """Find what made a row of predictions, which ``rows_with`` has read, and compute it again.
+
+    Args:
+        pipeline: The pipeline.
+        lake: Its tables.
+        row: The row.
+        personal: Show personal values.
+        asked: Columns of the key whose values the reader gave, who thus knows them.
 
     Raises:
         MissingInputError: when its model is gone.
@@ -197,7 +211,8 @@ def trace(pipeline: Pipeline, lake: Lake, row: Mapping[str, Any], personal: bool
     receipt = Receipt(
         pipeline=spec.name,
         partition=day,
-        key=found,
+        key=hidden(found, () if personal else spec.personal - set(asked)),
+        whole_key=found,
         prediction=row[score_column(package)],
         decision=row.get("decision"),
         reasons=shown_reasons(spec, reasons_in(row), personal),
@@ -236,12 +251,14 @@ def _row(lake: Lake, spec: PipelineSpec, day: date, key: Mapping[str, str], snap
         )
     rows = rows_with(lake, spec, "predictions", key, days, snapshot)
     if not rows.num_rows:
-        raise MissingInputError(f"{spec.name} has no prediction of {day} with {said(key)}")
+        raise MissingInputError(f"{spec.name} has no prediction of {day} with {said(spec, key)}")
     if rows.num_rows > 1:
-        several = "; ".join(said({name: row[name] for name in spec.key}) for row in rows.slice(0, _NAMED).to_pylist())
+        several = "; ".join(
+            said(spec, {name: row[name] for name in spec.key}) for row in rows.slice(0, _NAMED).to_pylist()
+        )
         also = [name for name in spec.key if name not in key]
         raise SpecError(
-            f"{rows.num_rows:,} predictions of {day} have {said(key)}: {several}… Name also {', '.join(also)}."
+            f"{rows.num_rows:,} predictions of {day} have {said(spec, key)}: {several}… Name also {', '.join(also)}."
         )
     found: dict[str, Any] = rows.to_pylist()[0]
     return found

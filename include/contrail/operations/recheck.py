@@ -77,7 +77,7 @@ def recheck(
         expired=sum(same is None for _, same in found),
         days=len({row[PARTITION] for row, _ in found}),
         versions=tuple(models),
-        others=tuple(said({PARTITION: row[PARTITION], **_key(pipeline, row)}) for row in different[:_NAMED]),
+        others=tuple(said(spec, {PARTITION: row[PARTITION], **_key(pipeline, row)}) for row in different[:_NAMED]),
     )
 
 

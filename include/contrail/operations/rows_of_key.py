@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from contrail.config.names import listed, quoted
+from contrail.config.personal import hidden
 from contrail.config.problems import hint
 from contrail.config.spec import PipelineSpec
 from contrail.config.table_spec import ColumnType
@@ -97,7 +98,8 @@ def checked_key(lake: Lake, spec: PipelineSpec, key: Mapping[str, object]) -> di
             query = f"SELECT {cast_sql('v', kind)} IS NULL, {misfit_sql('v', kind)} FROM (SELECT $1::VARCHAR AS v)"
             ((wrong, words),) = connection.execute(query, [value]).fetchall()
             if wrong:
-                raise SpecError(f"{name} of the key: '{value}' {words}")
+                shown = hidden({name: value}, spec.personal)[name]
+                raise SpecError(f"{name} of the key: '{shown}' {words}")
     return given
 
 
@@ -175,7 +177,9 @@ def newest_day(lake: Lake, spec: PipelineSpec, key: Mapping[str, str], snapshot:
             if len(days):
                 found: Any = days[-1].as_py()
                 return found
-    raise MissingInputError(f"{spec.name} has no prediction of any day with {said(key)}; {no_predictions(lake, spec)}.")
+    raise MissingInputError(
+        f"{spec.name} has no prediction of any day with {said(spec, key)}; {no_predictions(lake, spec)}."
+    )
 
 
 def no_predictions(lake: Lake, spec: PipelineSpec) -> str:
@@ -184,6 +188,6 @@ def no_predictions(lake: Lake, spec: PipelineSpec) -> str:
     return f"it has {has}" if has else f"it has none yet: contrail status -p {spec.name} says what comes next"
 
 
-def said(key: Mapping[str, object]) -> str:
-    """A key in words."""
-    return ", ".join(f"{name}={value}" for name, value in key.items()) or "no key given"
+def said(spec: PipelineSpec, key: Mapping[str, object]) -> str:
+    """A key in words, as messages show it: what is of persons is hidden."""
+    return ", ".join(f"{name}={value}" for name, value in hidden(key, spec.personal).items()) or "no key given"

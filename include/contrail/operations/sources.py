@@ -197,12 +197,12 @@ def _links(spec: PipelineSpec, table: str) -> dict[str, str | None]:
 
 def _own(spec: PipelineSpec, connection: duckdb.DuckDBPyConnection, receipt: Receipt) -> dict[str, list[Any]]:
     """The entity's own values of the columns by which rows can be like it."""
-    same = " AND ".join(f"{quoted(name)} = $key_{n}" for n, name in enumerate(receipt.key))
+    same = " AND ".join(f"{quoted(name)} = $key_{n}" for n, name in enumerate(receipt.whole_key))
     names = [name for name, other in _links(spec, spec.entities).items() if other is None]
     query = f"SELECT {listed(names)} FROM {quoted(f'seen_{spec.entities}')} WHERE {same} AND {PARTITION} = $day"
-    params = {f"key_{n}": value for n, value in enumerate(receipt.key.values())} | {"day": receipt.partition}
+    params = {f"key_{n}": value for n, value in enumerate(receipt.whole_key.values())} | {"day": receipt.partition}
     found = connection.execute(query, params).fetchone()
-    own = dict(zip(names, found, strict=True)) if found else dict(receipt.key)
+    own = dict(zip(names, found, strict=True)) if found else dict(receipt.whole_key)
     return {name: [value] for name, value in own.items() if value is not None}
 
 

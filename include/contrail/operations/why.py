@@ -108,7 +108,7 @@ def _published(
 ) -> Iterator[Published]:
     """Each prediction of the row that readers could see, by the commits of its day."""
     spec, days = pipeline.spec, Partitions(receipt.partition, receipt.partition)
-    key = {name: str(value) for name, value in receipt.key.items()}
+    key = {name: str(value) for name, value in receipt.whole_key.items()}
     causes, known = _causes(lake, days), set[tuple[str, str]]()
     for table, entry in _commits(lake, days, as_of):
         for row in rows_with(lake, spec, table, key, days, entry.snapshot).to_pylist():

@@ -3,13 +3,14 @@
 A row that an inner join loses is a prediction that nobody misses.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from upath import UPath
 
 from contrail.config.names import listed
+from contrail.config.personal import hidden
 from contrail.errors import SpecError
 from contrail.lake.datasets import PARTITION
 from contrail.lake.parquet import parquet_files, plain, read_batches
@@ -39,14 +40,14 @@ def check_asked(run: StageRun[Any], built: UPath, snapshot: int | None) -> None:
         if not _register(run, connection, built, snapshot):
             return  # the publisher's audit names every column of another type
         (number,) = connection.sql("SELECT count(*) FROM asked").fetchall()[0]
-        left_out, example = _without(connection, "asked", "returned")
+        left_out, example = _without(connection, "asked", "returned", spec.personal)
         if left_out:
             raise SpecError(
                 f"{_place(run)} left out {left_out} of {number} rows of {spec.entities}, for example {example}. "
                 "Each needs a row of features, or nobody would notice that it has no prediction. A left join keeps the "
                 f"rows whose other table has none. {_KEPT}"
             )
-        not_asked, example = _without(connection, "returned", "asked")
+        not_asked, example = _without(connection, "returned", "asked", spec.personal)
         if not_asked:
             raise SpecError(
                 f"{_place(run)} returned {not_asked} rows that are no {spec.entities} of {run.partitions} known at "
@@ -94,10 +95,13 @@ def _keys(built: UPath, schema: pa.Schema, other: list[Exception]) -> Iterator[p
                 return
 
 
-def _without(connection: "duckdb.DuckDBPyConnection", rows: str, others: str) -> tuple[int, dict[str, str]]:
-    """The number of rows that the other table lacks, and one of them."""
+def _without(
+    connection: "duckdb.DuckDBPyConnection", rows: str, others: str, personal: Collection[str]
+) -> tuple[int, dict[str, str]]:
+    """The number of rows that the other table lacks, and one of them as messages show it."""
     names = [name for name, *_ in connection.sql(f"DESCRIBE {rows}").fetchall()]
     missing = f"FROM {rows} ANTI JOIN {others} USING ({listed(names)})"
     (number,) = connection.sql(f"SELECT count(*) {missing}").fetchall()[0]
     first = connection.sql(f"SELECT * {missing} LIMIT 1").fetchall() if number else []
-    return number, {name: str(value) for row in first for name, value in zip(names, row, strict=True)}
+    example = {name: str(value) for row in first for name, value in zip(names, row, strict=True)}
+    return number, hidden(example, personal)

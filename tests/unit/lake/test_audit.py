@@ -113,6 +113,16 @@ def test_an_infinite_number_is_refused_with_its_column_day_and_key(lake: Lake, f
         lake.publish(RATES, form(rows), [DAY], provenance())
 
 
+def test_a_key_that_is_personal_is_hidden_in_what_is_told(lake: Lake) -> None:
+    own = {**RATES.columns, "id": ColumnSpec(type="int", personal=True)}
+    for ids, rates in (([4711, 4711], [0.5, 0.5]), ([4711, 4712], [math.inf, 0.5])):
+        rows = staged(list(ids)).append_column("rate", pa.array(rates))
+        with pytest.raises(AuditError) as refused:
+            lake.publish(Dataset("rates", "", own, ("id",)), rows, [DAY], provenance())
+        assert "•••" in str(refused.value)
+        assert "4711" not in str(refused.value)
+
+
 @pytest.mark.parametrize("others", [[0.5, None], [math.nan, math.nan], [None, None]])
 def test_what_nan_means_is_the_models_matter(lake: Lake, others: list[float | None]) -> None:
     rows = staged([1, 2, 3]).append_column("rate", pa.array([math.nan, *others], pa.float64()))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.conftest import Toy
 from tests.toy_tables import publish_toy
 from tests.unit.lake.labels_read import read_labels
+from tests.unit.lake.test_views import with_personal
 
 from contrail.config.spec import PipelineSpec
 from contrail.errors import DataError, MissingInputError
@@ -259,6 +260,9 @@ def test_a_label_that_is_none_is_refused_where_it_is_joined(
     for read in (read_labels, read_training_rows):
         with pytest.raises(DataError, match=words):
             read(labelled.lake, spec, Partitions(DAY, DAY))
+        with pytest.raises(DataError) as refused:
+            read(labelled.lake, with_personal(spec, "parcels", "parcel"), Partitions(DAY, DAY))
+        assert "'parcel': '1'" not in str(refused.value)
 
 
 def test_an_entity_that_would_count_twice_is_refused(labelled: Toy) -> None:
@@ -268,8 +272,10 @@ def test_an_entity_that_would_count_twice_is_refused(labelled: Toy) -> None:
     with labelled.lake.table("features").transaction() as transaction:
         transaction.remove_properties(KEY)
     labelled.lake.publish(longer, again, [DAY], RUN)
-    with pytest.raises(DataError, match=r"2 entities would be counted more than once, the first: .*'parcel': '1'"):
-        read_training_rows(labelled.lake, labelled.spec, Partitions(DAY, DAY))
+    for spec, shown in ((labelled.spec, "1"), (with_personal(labelled.spec, "parcels", "parcel"), "•••")):
+        said = rf"2 entities would be counted more than once, the first: .*'parcel': '{shown}'"
+        with pytest.raises(DataError, match=said):
+            read_training_rows(labelled.lake, spec, Partitions(DAY, DAY))
 
 
 def test_little_memory_sorts_on_few_threads(labelled: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """A receipt names what made a prediction, also after the tables have changed."""
 
+import re
 from datetime import date
 
 import pytest
@@ -8,8 +9,11 @@ from tests.toy_tables import publish_heavier, skip_what_only_train_needs
 from tests.unit.lake.test_views import with_personal
 from tests.unit.notebook.conftest import judged_and_scored
 
+from contrail.config.personal import MASK
 from contrail.config.pipeline import Pipeline
+from contrail.errors import ContrailError
 from contrail.lake.lake import Lake
+from contrail.operations.one_prediction import one_prediction
 from contrail.operations.receipt import receipt_of
 
 DAY = date(2024, 3, 1)
@@ -66,3 +70,35 @@ def test_a_reason_that_is_personal_has_no_value(scored: Toy) -> None:
     assert values.keys() == seen.keys()
     assert None not in seen.values()
     assert values == {name: None if name == "weight" else value for name, value in seen.items()}
+
+
+def test_a_key_that_is_personal_is_shown_to_who_gave_it_or_asks(scored: Toy) -> None:
+    pipeline = Pipeline(scored.pipeline.folder, with_personal(scored.spec, "parcels", "ship_date"))
+    found = receipt_of(pipeline, scored.lake, DAY, KEY)
+    assert found.key == {"ship_date": MASK, "parcel": 7}
+    assert found.as_dict()["key"] == found.key
+    assert "whole_key" not in found.as_dict()
+    assert str(date(2024, 3, 1)) not in repr(found.key)
+    assert found.same, "its row of features was found all the same"
+    whole = {"ship_date": DAY, "parcel": 7}
+    assert receipt_of(pipeline, scored.lake, DAY, whole).key == whole
+    assert receipt_of(pipeline, scored.lake, DAY, KEY, personal=True).key == whole
+    one = one_prediction(scored.lake, pipeline, DAY, KEY)
+    assert (one.receipt.key, one.entity) == (found.key, {"parcel": 7})
+
+
+@pytest.mark.parametrize(("key", "told"), [
+    ({"ship_date": "2024-03-01"}, "60 predictions of 2024-03-01 have ship_date=2024-03-01: ship_date=2024-03-01, parcel=•••;"),
+    ({"parcel": "123456"}, "no prediction of 2024-03-01 with parcel=•••"),
+    ({"parcel": "123456x"}, "parcel of the key: '•••'"),
+])  # fmt: skip
+def test_no_message_names_a_key_that_is_personal(scored: Toy, key: dict[str, str], told: str) -> None:
+    pipeline = Pipeline(scored.pipeline.folder, with_personal(scored.spec, "parcels", "parcel"))
+    with pytest.raises(ContrailError) as refused:
+        receipt_of(pipeline, scored.lake, DAY, key)
+    assert told in str(refused.value)
+    assert not re.search(r"parcel=\d|123456", str(refused.value))
+    if "parcel" in key:
+        with pytest.raises(ContrailError) as refused:
+            receipt_of(pipeline, scored.lake, None, key)
+        assert "123456" not in str(refused.value)

@@ -2,7 +2,9 @@
 
 import pytest
 from tests.conftest import Toy
+from tests.unit.lake.test_views import with_personal
 
+from contrail.config.pipeline import Pipeline
 from contrail.errors import MissingInputError
 from contrail.operations import recheck as module
 from contrail.operations.recheck import recheck
@@ -30,6 +32,9 @@ def test_rows_that_come_out_different_are_named(answered: Toy, monkeypatch: pyte
     found = recheck(answered.lake, answered.pipeline, 3)
     assert (found.same, len(found.others)) == (0, 3)
     assert all("partition_date=2024-02" in other and "parcel=" in other for other in found.others)
+    spec = with_personal(answered.spec, "parcels", "parcel")
+    hidden = recheck(answered.lake, Pipeline(answered.pipeline.folder, spec), 3)
+    assert all(other.endswith("parcel=•••") for other in hidden.others)
 
 
 def test_without_predictions_it_says_so(toy: Toy, answered: Toy) -> None:

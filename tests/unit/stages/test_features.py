@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from tests.conftest import Toy
 from tests.pipelines.toy.source import DEPOTS, parcels_of
 
+from contrail.config.spec import PipelineSpec
 from contrail.errors import AuditError, InputsChangedError, MissingInputError, SpecError
 from contrail.lake import datasets
 from contrail.lake.provenance import Provenance
@@ -128,6 +129,9 @@ def test_rows_that_nobody_asked_for_are_refused(toy: Toy, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(toy.pipeline.module("features"), "build", more)
     with pytest.raises(SpecError, match=r"returned 1 rows .*'parcel': '99'"):
+        toy.run("features", "2024-01-09")
+    monkeypatch.setattr(PipelineSpec, "personal", frozenset({"parcel"}))
+    with pytest.raises(SpecError, match=r"returned 1 rows .*'parcel': '•••'"):
         toy.run("features", "2024-01-09")
 
 

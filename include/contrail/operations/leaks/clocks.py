@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from contrail.config.names import listed, literal, quoted
-from contrail.config.personal import MASK
+from contrail.config.personal import MASK, hidden
 from contrail.config.spec import PipelineSpec
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
@@ -130,7 +130,7 @@ def _examples(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, event: 
     return tuple(
         Row(
             partition=row[PARTITION],
-            key={name: MASK if name in source.personal else row[name] for name in shown},
+            key=hidden({name: row[name] for name in shown}, source.personal),
             value=MASK if event.hidden else row["_value"],
             other=MASK if event.hidden else row["_other"],
         )

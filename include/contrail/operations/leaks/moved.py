@@ -1,15 +1,14 @@
 """Which features differ between two builds of the same days, in which rows, and by how much."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 from upath import UPath
 
 from contrail.config.names import listed, quoted
-from contrail.config.personal import MASK
+from contrail.config.personal import MASK, hidden
 from contrail.config.spec import PipelineSpec
 from contrail.lake import datasets
 from contrail.lake.datasets import PARTITION
@@ -89,11 +88,6 @@ def feature_names(spec: PipelineSpec) -> list[str]:
     return [name for name in spec.features.columns if name not in spec.key]
 
 
-def shown_key(spec: PipelineSpec, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A key as messages show it: what is of persons is hidden."""
-    return {name: MASK if name in spec.personal else values[name] for name in spec.key}
-
-
 def _keys(spec: PipelineSpec) -> Sequence[str]:
     return (PARTITION, *(name for name in spec.key if name != PARTITION))
 
@@ -132,13 +126,13 @@ def _examples(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, name: s
         f"SELECT {listed(_keys(spec))}, {a}::VARCHAR AS _value, {b}::VARCHAR AS _other FROM pairs "
         f"WHERE {differs} ORDER BY {listed(_keys(spec))} LIMIT {EXAMPLES}"
     ).to_arrow_table()
-    hidden = name in spec.personal
+    masked = name in spec.personal
     return tuple(
         Row(
             partition=row[PARTITION],
-            key=shown_key(spec, row),
-            value=MASK if hidden else row["_value"],
-            other=MASK if hidden else row["_other"],
+            key=hidden({name: row[name] for name in spec.key}, spec.personal),
+            value=MASK if masked else row["_value"],
+            other=MASK if masked else row["_other"],
         )
         for row in found.to_pylist()
     )

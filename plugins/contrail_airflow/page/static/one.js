@@ -94,7 +94,9 @@ class View {
     if (!this.one.childElementCount) fill(this.one, h("p", { class: "busy" }, "Explaining …"));
     try {
       const found = await get(`${this.base}?${new URLSearchParams({ day, key, ...(changes && { changes }) })}`, signal);
-      if (!signal.aborted) this.draw(found, changes ? JSON.parse(changes) : {});
+      if (signal.aborted) return;
+      this.key = key;
+      this.draw(found, changes ? JSON.parse(changes) : {});
     } catch (error) {
       if (signal.aborted) return;
       fill(this.one, this.back(), h("pre", { class: "trouble" }, error.message), changes && h("p", {}, h("button", { type: "button", onclick: () => go({ changes: null }) }, "Take the changes back")));
@@ -147,7 +149,7 @@ class View {
     const signal = this.drawn.signal;
     fill(rows, h("p", { class: "busy" }, "Looking for the source rows …"));
     try {
-      const asked = new URLSearchParams({ day: receipt.partition, key: JSON.stringify(receipt.key) }).toString();
+      const asked = new URLSearchParams({ day: receipt.partition, key: this.key }).toString();
       if (this.deep?.asked !== asked) this.deep = { asked, found: get(`${this.base}/why?${asked}`, this.page.signal) };
       const found = await this.deep.found;
       if (signal.aborted) return;
@@ -211,7 +213,7 @@ class View {
     const key = h("p", { class: "key" });
     place.before(key);
     const said = (at) => fill(key, h("span", {}, `${words.day(found[at].day)}: `), h("b", {}, show(found[at].score)), ` by version ${found[at].version}`);
-    chart(place, { days: found.map((one) => one.day), show, series: [{ label: "Score", values: found.map((one) => one.score), colour: "accent" }], marks: [{ day, kind: "promotion" }], said, pick: (other) => go({ day: other, key: JSON.stringify(entity), changes: null }), signal: this.drawn.signal });
+    chart(place, { days: found.map((one) => one.day), show, series: [{ label: "Score", values: found.map((one) => one.score), colour: "accent" }], marks: [{ day, kind: "promotion" }], said, pick: (other) => Object.keys(entity).length && go({ day: other, key: JSON.stringify(entity), changes: null }), signal: this.drawn.signal });
   }
 }
 

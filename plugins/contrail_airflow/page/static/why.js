@@ -72,7 +72,7 @@ export function flips(place, view, receipt) {
     const signal = view.drawn.signal;
     fill(place, h("p", { class: "busy" }, "Trying other values …"));
     try {
-      const found = await get(`${view.base}/flips?${new URLSearchParams({ day: receipt.partition, key: JSON.stringify(receipt.key) })}`, signal);
+      const found = await get(`${view.base}/flips?${new URLSearchParams({ day: receipt.partition, key: view.key })}`, signal);
       if (!signal.aborted) fill(place, flipped(found));
     } catch (error) {
       if (!signal.aborted) fill(place, h("pre", { class: "trouble" }, error.message));
