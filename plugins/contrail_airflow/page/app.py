@@ -17,6 +17,7 @@ from contrail.adapters.machine_errors import as_ours
 from contrail.errors import ContrailError, SpecError
 from contrail_airflow.page import board, data, documentation, models, one, predictions, replay, shell
 from contrail_airflow.page.access import RIGHTS
+from contrail_airflow.page.answers import ExactJSON
 from contrail_airflow.page.guard import Guard
 
 STATIC = Path(__file__).parent / "static"
@@ -30,7 +31,7 @@ def make_app() -> Any:
     Raises:
         AssertionError: for an endpoint that does not say who may call it.
     """
-    app = FastAPI(title="Contrail", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Contrail", docs_url=None, redoc_url=None, openapi_url=None, default_response_class=ExactJSON)
     for view in VIEWS:
         check_rights(view.router)
         app.include_router(view.router)

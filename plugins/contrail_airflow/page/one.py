@@ -12,7 +12,6 @@ from contrail_airflow.page.reading import lake_of
 router = APIRouter(prefix="/api/{pipeline}/prediction")
 Object = Annotated[str, Query(max_length=10_000)]
 _KEY = TypeAdapter(dict[str, str | int | float | bool])
-_ROUNDED = 2**53
 _CHANGES = TypeAdapter(dict[str, str | bool | int | float | None])
 
 
@@ -23,7 +22,7 @@ def prediction(pipeline: Seen, day: date, key: Object, changes: Object = "{}") -
 
     asked, other = _object("key", key, _KEY), _object("changes", changes, _CHANGES)
     found = one_prediction(lake_of(pipeline), pipeline, day, asked, other)
-    return _exact({**found.as_dict(), "same": found.receipt.same, "verdict": found.receipt.verdict})
+    return {**found.as_dict(), "same": found.receipt.same, "verdict": found.receipt.verdict}
 
 
 @router.get("/why")
@@ -31,7 +30,7 @@ def why(pipeline: Seen, day: date, key: Object) -> dict[str, Any]:
     """Every score that was published for a row, and its source rows with file and line. ``key`` is a JSON object."""
     from contrail.operations.why import why as find_why
 
-    return _exact(find_why(lake_of(pipeline), pipeline, _object("key", key, _KEY), day).as_dict())
+    return find_why(lake_of(pipeline), pipeline, _object("key", key, _KEY), day).as_dict()
 
 
 @router.get("/flips")
@@ -48,19 +47,6 @@ def find(pipeline: Seen, day: date, text: Annotated[str, Query(max_length=200)] 
     from contrail.operations.one_prediction import find as read
 
     return [one.as_dict() for one in read(lake_of(pipeline), pipeline, day, text)]
-
-
-def _exact(found: dict[str, Any]) -> dict[str, Any]:
-    """The same with each whole number as text that a browser would round: ids of snapshots have 63 bits."""
-
-    def exact(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: exact(one) for name, one in value.items()}
-        if isinstance(value, list):
-            return [exact(one) for one in value]
-        return str(value) if isinstance(value, int) and abs(value) >= _ROUNDED else value
-
-    return {name: exact(value) for name, value in found.items()}
 
 
 def _object(name: str, text: str, kind: TypeAdapter[dict[str, Any]]) -> dict[str, Any]:

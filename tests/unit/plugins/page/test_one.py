@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from datetime import date
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from tests.conftest import Toy
 from tests.unit.plugins.page.conftest import EVIL, Visit
 
+from contrail.errors import MissingInputError
+from contrail.operations import one_prediction as operation
 from contrail.operations.one_prediction import find, one_prediction
 from contrail.operations.what_if import flips_of
 from contrail.operations.why import why
@@ -85,6 +88,30 @@ def test_each_word_narrows_the_search(visit: Visit, toy_models: Toy) -> None:
     assert {one["key"]["parcel"] for one in found("17")} == {17}
     assert found(f"{DAY} 17") == found("17")
     assert found(EVIL) == found("17 nothing") == []
+
+
+def test_a_key_of_more_bits_than_a_browser_keeps_can_be_asked_as_it_was_found(
+    visit: Visit, toy_models: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = 2**53 + 1
+    found = operation.Found(key={"ship_date": DAY, "parcel": large}, score=0.5, decision=True)
+    monkeypatch.setattr(operation, "find", lambda *asked: (found,))
+    (one,) = visit("analyst").get("api/toy/prediction/find", params={"day": DAY}).json()
+    assert one["key"] == {"ship_date": DAY, "parcel": str(large)}
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(operation, "traced", lambda _, __, day, key, **___: asked.append(key) or _gone())
+    assert ask(visit, one["key"]).status_code == 409
+    assert [key["parcel"] for key in asked] == [str(large)]
+
+
+def _gone() -> None:
+    raise MissingInputError("gone")
+
+
+def test_no_answer_has_a_number_that_a_browser_rounds(visit: Visit, toy_models: Toy) -> None:
+    for path in ("models/1", "tables/features", "board", "predictions"):
+        numbers = re.findall(r"[:\[,](\d{16,})[,}\]]", visit("analyst").get(f"api/toy/{path}").text)
+        assert not numbers, path
 
 
 @pytest.mark.parametrize(("changes", "said"), [
