@@ -19,6 +19,7 @@ from contrail_airflow.page import board, data, documentation, models, one, predi
 from contrail_airflow.page.access import RIGHTS
 from contrail_airflow.page.answers import ExactJSON
 from contrail_airflow.page.guard import Guard
+from contrail_airflow.page.mount import PREFIX
 
 STATIC = Path(__file__).parent / "static"
 # A view is a module with a router. To add one, name it here and in static/views.js.
@@ -66,5 +67,7 @@ async def _to_login(request: Request, error: HTTPException) -> Response:
     """Send a person who opens the page without a login to Airflow's. A script hears 401."""
     if error.status_code == 401 and "text/html" in request.headers.get("accept", ""):
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"../api/v2/auth/login?next={quote(asked, safe='')}")
+        # From Airflow's root: an address of the page may lie at any depth below it.
+        airflow = request.scope["root_path"].removesuffix(PREFIX)
+        return RedirectResponse(f"{airflow}/api/v2/auth/login?next={quote(asked, safe='')}")
     return await http_exception_handler(request, error)

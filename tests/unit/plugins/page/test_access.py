@@ -130,10 +130,18 @@ def test_each_role_may_do_its_own_and_nobody_else_anything(
     assert call(forged, method, address) in (401, 403)
 
 
-def test_who_opens_the_page_without_a_login_is_sent_to_it(visit: Visit) -> None:
-    answer = visit(None).get("?pipeline=toy&view=board", headers={"accept": "text/html"})
+@pytest.mark.parametrize("root", ["", "/airflow"])
+@pytest.mark.parametrize(("path", "back"), [
+    ("?pipeline=toy&view=board", "%3Fpipeline%3Dtoy%26view%3Dboard"),
+    ("docs/docs/backfills.html", "docs%2Fdocs%2Fbackfills.html"),
+    ("api/toy/models/1/card", "api%2Ftoy%2Fmodels%2F1%2Fcard"),
+])  # fmt: skip
+def test_who_opens_the_page_without_a_login_is_sent_to_it(app: FastAPI, root: str, path: str, back: str) -> None:
+    browser = TestClient(app, f"http://testserver{root}/contrail/", root_path=root, follow_redirects=False)
+    answer = browser.get(path, headers={"accept": "text/html"})
     assert answer.status_code == 307
-    assert answer.headers["location"] == ("../api/v2/auth/login?next=%2Fcontrail%2F%3Fpipeline%3Dtoy%26view%3Dboard")
+    next_ = f"{root}/contrail/".replace("/", "%2F") + back
+    assert answer.headers["location"] == f"{root}/api/v2/auth/login?next={next_}"
 
 
 @pytest.mark.parametrize("wrong", [
