@@ -11,12 +11,13 @@ from contrail.config.validation_errors import parse_json
 from contrail.files import write_whole
 from contrail.frozen import Frozen
 from contrail.operations.backfill import Backfills
+from contrail.operations.causes import Cause
 from contrail.operations.late_files import reached_features
 from contrail.partitions import Partitions, as_ranges
 
 
 class Work(Frozen):
-    """What came late in one run, and the published days that it reaches.
+    """What came late in one run, or was mended by a replay, and the published days that it reaches.
 
     ``touched`` has the days of each table, and ``following`` those whose rows refer to them. ``features`` and ``scores``
     are the ranges to build again. All are fixed before the first day is validated. ``mended`` names the replay whose mends
@@ -49,7 +50,7 @@ class Work(Frozen):
     @property
     def cause(self) -> str:
         """Why days become different, for the record of corrections."""
-        return f"{', '.join(self.files)}{f', mended by replay {self.mended}' if self.mended else ''}"
+        return Cause(files=", ".join(self.files), mended=self.mended).words
 
 
 def plan_work(

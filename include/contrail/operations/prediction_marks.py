@@ -1,6 +1,5 @@
 """What happened on the axis of the partitions: promotions, trainings, refusals, late data and corrections."""
 
-import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
@@ -9,17 +8,17 @@ from contrail.frozen import Frozen
 from contrail.lake.datasets import PARTITION
 from contrail.lake.lake import Lake
 from contrail.operations.before_labels import falls_of
+from contrail.operations.causes import Cause
 from contrail.operations.champions import champion_moves
 from contrail.partitions import Partitions
 
 _TRAININGS = {"retrain": "trained again", "refused": "training refused"}
-_FILE = re.compile(r"(\w+) (\d{4}-\d\d-\d\d(?:\.\.\d{4}-\d\d-\d\d)?)")
 
 
 class Mark(Frozen):
     """Something that happened, and the partition from which it counts.
 
-    ``kind`` is promotion, training, refusal, late, correction or fall. ``rows`` are those that a correction changed.
+    ``kind`` is promotion, training, refusal, late, mended, correction or fall. ``rows`` are those that a correction changed.
     """
 
     day: date
@@ -55,22 +54,23 @@ def _trainings(lake: Lake, window: Partitions) -> Iterator[Mark]:
 
 
 def _late(lake: Lake, window: Partitions) -> Iterator[Mark]:
-    """The days that late files made different, and the days of those files, which lie before them."""
+    """The days that late files or mended rows made different, and the days of those, which lie before them."""
     ends = lake.ends("corrections")
     if not ends or ends.end < window.start:
         return
     since = Partitions(window.start, max(window.end, ends.end))
-    files: dict[tuple[str, str], datetime] = {}
+    came: dict[tuple[str, str, str], datetime] = {}
     changed: dict[tuple[date, str], Mark] = {}
     columns = "published, cause, rows_changed, corrected_at, run_id"
     # Predictions come last, so that a day of which features changed too says what analysts read.
     for day, published, cause, rows, at, run in _rows(lake, "corrections", columns, since):
-        for table, days in _FILE.findall(cause):
-            files.setdefault((table, days), at)
-        text = f"{published} corrected, because {cause} came late"
+        found = Cause.read(cause)
+        for table, days in found.days:
+            came.setdefault(("mended" if found.mended else "late", table, days), at)
+        text = f"{published} corrected, because {found.sentence}"
         changed[day, run] = Mark(day=day, kind="correction", text=text, at=at, rows=rows)
-    for (table, days), at in files.items():
-        yield from (Mark(day=day, kind="late", text=f"late: {table}", at=at) for day in Partitions.from_text(days))
+    for (kind, table, days), at in came.items():
+        yield from (Mark(day=day, kind=kind, text=f"{kind}: {table}", at=at) for day in Partitions.from_text(days))
     yield from changed.values()
 
 

@@ -28,7 +28,8 @@ from contrail.reports.fragments import page_html
 class Published(Frozen):
     """A score that readers once saw, or see, of the row. ``published_at`` is UTC in ISO 8601.
 
-    ``cause`` names the files whose late arrival corrected it. ``same`` and ``verdict`` say what came of computing it again.
+    ``cause`` names the files that corrected it by coming late, or the mended rows and their replay; see ``causes``.
+    ``same`` and ``verdict`` say what came of computing it again.
     """
 
     published_at: str

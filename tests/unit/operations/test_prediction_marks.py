@@ -8,6 +8,7 @@ from tests.conftest import Toy
 from contrail.lake import records
 from contrail.lake.datasets import PARTITION
 from contrail.lake.provenance import Provenance
+from contrail.operations.late_work import Work
 from contrail.operations.prediction_marks import marks_of
 from contrail.partitions import Partitions
 
@@ -53,6 +54,22 @@ def test_late_files_count_at_their_own_day_and_corrections_at_the_days_that_they
     assert [one for one in found if one[0] == "correction"] == [
         ("correction", "2024-03-01", f"predictions corrected, because {CAUSE} came late", 23),
         ("correction", "2024-03-02", f"features corrected, because {CAUSE} came late", 60),
+    ]
+
+
+def test_mended_rows_did_not_come_late(toy: Toy) -> None:
+    work = Work(
+        id="r1", touched={"parcels": ["2024-02-28"], "deliveries": ["2024-02-28", "2024-02-29"]},
+        features=None, scores=None, mended="replay 2024-03-05",
+    )  # fmt: skip
+    correct(toy, ("predictions", "2024-03-01", 23), cause=work.cause)
+    assert work.cause == "parcels 2024-02-28, deliveries 2024-02-28..2024-02-29, mended by replay replay 2024-03-05"
+    told = "rows of parcels 2024-02-28, deliveries 2024-02-28..2024-02-29 were mended by replay replay 2024-03-05"
+    assert marks(toy, "2024-02-01", "2024-03-10") == [
+        ("mended", "2024-02-28", "mended: parcels", None),
+        ("mended", "2024-02-28", "mended: deliveries", None),
+        ("mended", "2024-02-29", "mended: deliveries", None),
+        ("correction", "2024-03-01", f"predictions corrected, because {told}", 23),
     ]
 
 

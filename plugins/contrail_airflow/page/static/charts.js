@@ -113,7 +113,7 @@ function marks(plot, found) {
   for (const { day, kind } of found) {
     const x = plot.valToPos(seconds(day), "x", true);
     if (x < left - 1 || x > left + width + 1) continue;
-    ctx.strokeStyle = ctx.fillStyle = colour({ refusal: "refused", promotion: "accent", late: "stale", correction: "stale", fall: "refused" }[kind] ?? "waiting");
+    ctx.strokeStyle = ctx.fillStyle = colour({ refusal: "refused", promotion: "accent", late: "stale", mended: "stale", correction: "stale", fall: "refused" }[kind] ?? "waiting");
     if (kind === "correction") {
       corner(ctx, x, top, 4 * devicePixelRatio);
       continue;
