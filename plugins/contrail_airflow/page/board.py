@@ -32,7 +32,7 @@ def board(pipeline: Seen, last: date | None = None, span: Annotated[int, Query(g
 
     found = read(lake_of(pipeline), pipeline, last, span)
     window = Partitions(found.days[0].day, found.days[-1].day)
-    runs = [run.as_dict() for run in runs_of(pipeline.name, window) if run.state != "success"]
+    runs = [run.as_dict() for run in runs_of(pipeline, window) if run.state != "success"]
     return {**found.model_dump(mode="json", exclude_defaults=True), "runs": runs}
 
 
@@ -50,7 +50,7 @@ def card(pipeline: Seen, day: date, stage: str) -> dict[str, Any]:
     from contrail.operations.card import card as read
 
     found = read(lake_of(pipeline), pipeline, day, stage)
-    runs: list[Run] = [run for run in runs_of(pipeline.name, Partitions(day, day)) if stage in run.stages]
+    runs: list[Run] = [run for run in runs_of(pipeline, Partitions(day, day)) if stage in run.stages]
     return {**found.as_dict(), "runs": [run.as_dict() for run in runs]}
 
 
