@@ -1,7 +1,6 @@
 """One home and one running Airflow for the end-to-end tests, with the toy pipeline and a browser."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -10,21 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
 
 from contrail.config.pipeline import load_pipeline
 from contrail.config.settings import settings
 from contrail_airflow.local.api import AirflowApi
 from contrail_airflow.local.embedded import Embedded
+from tests.browser import chromium_or_skip
 from tests.conftest import PROJECT, TOY_PIPELINES, Toy
 
 DAGS = ("daily", "score", "monitor", "train", "tune", "backfill", "replay", "rollback", "maintain")
 _SCREENSHOTS = "CONTRAIL_TEST_SCREENSHOTS"
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_BROWSER_OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="package")
@@ -85,19 +80,9 @@ def airflow(first_run: str) -> Iterator[Embedded]:
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """A real browser without a window.
-
-    Skips when there is none, or fails where CONTRAIL_TEST_BROWSER=required says that there must be one.
-    """
-    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if path is None:
-        reason = f"no browser: none of {', '.join(_BROWSERS)} is on PATH (Debian: apt-get install chromium)"
-        required = os.environ.get("CONTRAIL_TEST_BROWSER") == "required"
-        (pytest.fail if required else pytest.skip)(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_BROWSER_OPTIONS)
+    """A real browser without a window; see ``tests.browser``."""
+    with chromium_or_skip() as browser:
         yield browser
-        browser.close()
 
 
 class Person:

@@ -70,6 +70,9 @@ function leave(event, href, apart) {
 export const runPath = (dag, run, task) =>
   `dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}${task ? `/tasks/${encodeURIComponent(task)}` : ""}`;
 
+/** The name of a run in what Contrail publishes and writes, as files.as_name makes it. A stage adds its try. */
+export const nameOf = (run) => run.replace(/[^A-Za-z0-9_.-]+/g, "-");
+
 /** Follow Airflow's light or dark; alone, the page follows the system. */
 export function followTheme() {
   if (!framed) return;

@@ -3,7 +3,7 @@
 import { get, runPath, to } from "./airflow.js";
 import { doc } from "./docs.js";
 import { command, fill, h } from "./dom.js";
-import { STATES, mark } from "./states.js";
+import { STATES, mark, stateOf } from "./states.js";
 import * as words from "./words.js";
 
 let open = null;
@@ -11,6 +11,9 @@ let open = null;
 export function closeCard() {
   open?.close("address");
 }
+
+/** Whether the card of a key is open, so that a board which is read again leaves it to its reader. */
+export const isOpen = (key) => open?.dataset.key === key;
 
 /** A card at the side, in place of the one before. `closed` is called when the reader closes it. */
 export function dialog(page, key, title, below, closed) {
@@ -41,7 +44,7 @@ export function dialog(page, key, title, below, closed) {
 /** Open the card of a day and stage. `closed` is called when the reader closes it, `backfill` when they choose that. */
 export async function openCard(page, day, stage, { closed, backfill }) {
   const key = `${day}/${stage}`;
-  if (open?.dataset.key === key) return;
+  if (isOpen(key)) return;
   const { body } = dialog(page, key, words.day(day), words.capital(stage), closed);
   fill(body, h("p", { class: "busy" }, "Reading …"));
   try {
@@ -54,15 +57,13 @@ export async function openCard(page, day, stage, { closed, backfill }) {
 
 function sections(card, page, backfill) {
   const { cell } = card;
-  const running = card.runs.find((run) => run.stages[card.stage] === "running");
-  const failed = card.runs.find((run) => run.stages[card.stage] === "failed");
-  const state = running ? "running" : failed && ["missing", "stale", "unknown"].includes(cell.state) ? "failed" : cell.state;
+  const { state, run } = stateOf(cell, card.stage, card.runs);
   const sentence = { running: "A run of Airflow works on it now.", failed: "Its task in Airflow ended with an error. The log says which." }[state];
   return [
     h("p", { class: "verdict", data: { state } }, mark(state), h("strong", {}, STATES[state].label), h("span", {}, sentence ?? card.sentence)),
     card.refusals.map(refusal),
     card.broken.length > 0 && h("section", {}, h("h3", {}, "Rows kept aside"), card.broken.map(rule)),
-    links(card, failed ?? running),
+    links(card, run ?? card.runs.find((one) => one.stages[card.stage] === "failed")), // a refusal too has its log
     facts(card),
     todo(card, page, backfill, state),
   ];

@@ -1,6 +1,6 @@
 // A run of Airflow that the page has started, followed to its end: its state, and what it left to read.
 
-import { airflow, get, runPath, to } from "./airflow.js";
+import { airflow, get, nameOf, runPath, to } from "./airflow.js";
 import { fill, h, tell } from "./dom.js";
 import { within } from "./pieces.js";
 
@@ -32,7 +32,7 @@ async function look(dag, run, said) {
 
 async function ended(place, page, run, link, state) {
   tell(ENDED[state], state === "success" ? undefined : "trouble");
-  const path = `${run.dag_run_id.replace(/[^A-Za-z0-9_.-]+/g, "-")}.html`; // as files.as_name makes it
+  const path = `${nameOf(run.dag_run_id)}.html`;
   const found = await get(`${page.pipeline.name}/reports`).catch(() => []);
   const report = found.some((one) => one.kind === "backfills" && one.path === path);
   fill(
