@@ -3,7 +3,7 @@
 import { follow, go, read } from "./address.js";
 import { get } from "./airflow.js";
 import { closeCard, openCard } from "./card.js";
-import { command, fill, h } from "./dom.js";
+import { around, command, fill, h } from "./dom.js";
 import { EVENTS, openEvents } from "./events.js";
 import { grid } from "./grid.js";
 import { spans } from "./pieces.js";
@@ -15,14 +15,16 @@ const REFRESH = 15_000; // while Airflow runs something of what is shown
 
 export async function show(place, page) {
   const view = new View(place, page);
+  follow((query) => view.follow(query), page.signal); // before the first answer, so that no change of the address is lost
   await view.load();
-  follow((query) => view.follow(query), page.signal);
 }
 
 class View {
   constructor(place, page) {
     this.place = place;
     this.page = page;
+    this.planner = planner(page, { closed: () => this.grid.clear(), changed: () => this.again() });
+    this.trouble = h("p", { class: "trouble", role: "status", hidden: true });
     page.signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
 
@@ -34,13 +36,40 @@ class View {
   }
 
   async load() {
-    const query = read();
-    const { span, last } = this.range(query);
-    this.asked = `${span}/${last}`;
-    const board = await this.read(span, last);
-    if (this.page.signal.aborted) return;
+    const { span, last } = this.range(read());
+    const asked = `${span}/${last}`;
+    this.asked = asked;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    clearTimeout(this.timer);
+    const board = await this.read(span, last).catch((error) => (turn === this.turn ? Promise.reject(error) : null));
+    if (this.page.signal.aborted || turn !== this.turn) return; // a later question has its own answer
+    if (this.grid?.dragging) return this.later(); // the reader chooses days in the grid
     this.board = board;
-    this.draw(query);
+    this.draw(asked);
+    if (board.runs.some((run) => run.state === "running")) this.later();
+  }
+
+  /** Read the board again. Where that fails, what is shown stays, says of when it is, and is read again later. */
+  async again() {
+    if (this.page.signal.aborted) return;
+    try {
+      await this.load();
+    } catch (error) {
+      if (this.page.signal.aborted) return;
+      this.lost(error);
+      this.later();
+    }
+  }
+
+  later() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.again(), REFRESH);
+  }
+
+  lost(error) {
+    if (!this.trouble.isConnected) fill(this.place, this.trouble);
+    fill(this.trouble, this.readAt ? `This is the board of ${words.moment(this.readAt)}. It could not be read again: ${error.message}` : `The board could not be read: ${error.message}`);
+    this.trouble.hidden = false;
   }
 
   async read(span, last) {
@@ -51,26 +80,38 @@ class View {
   follow(query) {
     if (this.page.signal.aborted) return;
     const { span, last } = this.range(query);
-    if (this.asked !== `${span}/${last}`) return void this.load();
-    this.openAddressed(query);
+    if (this.asked !== `${span}/${last}`) return void this.again();
+    if (this.grid) this.openAddressed(query);
   }
 
-  draw(query) {
-    const { board, page } = this;
-    this.planner = planner(page, () => this.grid.clear());
+  /** Draw the board. Days that are shown already keep their grid, and the planner is never drawn again: people work in both. */
+  draw(asked) {
+    const { board } = this;
+    const query = read();
     const began = performance.now();
-    this.grid = grid(board, {
-      open: (day, stage) => go({ cell: `${day}/${stage}` }),
-      chosen: (first, last) => this.planner.open(first, last, this.wanted(first, last)),
-      selects: page.pipeline.may_backfill,
-    });
-    fill(this.place, this.head(), (board.lost ?? []).map((one) => h("p", { class: "trouble" }, one)), this.concerns(), this.grid.element, legend(board), this.planner.element, this.next());
-    this.grid.toEnd();
-    if (query.day) this.grid.point(query.day, query.until ?? query.day);
+    const same = this.drawn === asked && this.grid.update(board);
+    if (!same) this.grid = this.newGrid();
+    this.drawn = asked;
+    this.readAt = new Date().toISOString();
+    this.trouble.hidden = true;
+    const above = [this.head(), ...(board.lost ?? []).map((one) => h("p", { class: "trouble" }, one)), this.concerns()];
+    around(this.place, [this.grid.element, this.planner.element], [[this.trouble, ...above], [legend(board)], [this.next()]]);
+    if (!same) this.grid.toEnd();
+    if (!same && query.day) this.grid.point(query.day, query.until ?? query.day);
     performance.measure("contrail-board", { start: began, end: performance.now() });
     this.openAddressed(query);
     this.events();
-    if (board.runs.some((run) => run.state === "running")) this.timer = setTimeout(() => this.load(), REFRESH);
+  }
+
+  newGrid() {
+    this.ofGrid?.abort();
+    this.ofGrid = new AbortController();
+    return grid(this.board, {
+      open: (day, stage) => go({ cell: `${day}/${stage}` }),
+      chosen: (first, last) => this.planner.open(first, last, this.wanted(first, last)),
+      selects: this.page.pipeline.may_backfill,
+      signal: AbortSignal.any([this.ofGrid.signal, this.page.signal]),
+    });
   }
 
   /** Marks of what happened to models. They come from the registry, and the grid does not wait for it. */
@@ -150,7 +191,7 @@ class View {
     return h(
       "section", { class: "concerns", "aria-label": "What needs a look" },
       h("ul", {}, found.slice(0, 4).map(row)),
-      rest.length > 0 && h("details", {}, h("summary", {}, `${rest.length} more`), h("ul", {}, rest.map(row))),
+      rest.length > 0 && h("details", { open: this.place.querySelector(".concerns details")?.open }, h("summary", {}, `${rest.length} more`), h("ul", {}, rest.map(row))),
     );
   }
 

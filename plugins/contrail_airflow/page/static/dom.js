@@ -23,6 +23,24 @@ export const fill = (element, ...children) => {
   return element;
 };
 
+/**
+ * Put elements around others that stay where they are: what people typed, opened and focused in those is kept. `parts` has the
+ * elements before the first, after it, and so on. Those that would look the same stay too.
+ */
+export function around(place, kept, parts) {
+  kept.toReversed().forEach((one, at) => {
+    if (one.parentNode !== place) at ? kept.at(-at).before(one) : place.append(one);
+  });
+  parts.forEach((part, at) => {
+    const made = part.flat(Infinity).filter(Boolean);
+    const there = [];
+    for (let one = at ? kept[at - 1].nextSibling : place.firstChild; one && one !== kept[at]; one = one.nextSibling) there.push(one);
+    if (there.length === made.length && there.every((one, n) => one.isEqualNode(made[n]))) return;
+    there.forEach((one) => one.remove());
+    at ? kept[at - 1].after(...made) : kept[0].before(...made);
+  });
+}
+
 /** A line of state for screen readers and people: what was copied, started, or went wrong. */
 export function tell(text, kind = "") {
   const told = document.getElementById("told");

@@ -1,6 +1,6 @@
 // What happened to models, as marks on the board: trainings, and what became of each version. A mark opens its card.
 
-import { dialog } from "./card.js";
+import { dialog, isOpen } from "./card.js";
 import { fill, h } from "./dom.js";
 import { facts, within } from "./pieces.js";
 import * as words from "./words.js";
@@ -34,6 +34,7 @@ export function sentence({ decision, version, days, instead_of: before, person }
 
 /** The card of a mark: each event with who, why and when, and the way to its evidence. */
 export function openEvents(page, day, stage, found, closed) {
+  if (isOpen(`${day}/${stage}`)) return;
   const { element, body } = dialog(page, `${day}/${stage}`, words.day(day), words.capital(stage), closed);
   const go = () => element.close("address");
   fill(body, found.toReversed().map((one) => event(one, go)));

@@ -11,7 +11,7 @@ const WIDE = 62; // so few days have room for a sign in each cell
 
 /**
  * @param board The board as the API has it.
- * @param actions `open(day, stage)`, `chosen(first, last)`, and `selects`: whether days can be chosen.
+ * @param actions `open(day, stage)`, `chosen(first, last)`, `selects`: whether days can be chosen, and `signal`, which ends it.
  */
 export function grid(board, actions) {
   return new Grid(board, actions);
@@ -53,11 +53,30 @@ class Grid {
       cell.tabIndex = -1;
       cell.dataset.at = `${column}/${row}`;
       if (!cells[row]) cell.classList.add("event");
-      else cell.dataset.state = cells[row].state;
-      if (cells[row] && this.size <= WIDE) cell.textContent = STATES[cells[row].state].sign;
+      else this.paint(cell, cells[row]);
       return cell;
     });
     return h("div", { class: "row", role: "row", "aria-label": words.capital(stage) }, cells);
+  }
+
+  paint(cell, { state }) {
+    if (cell.dataset.state === state) return;
+    cell.dataset.state = state;
+    if (this.size <= WIDE) cell.textContent = STATES[state].sign;
+  }
+
+  /** Show a newer board of the same days, and keep the focus, the choice and the place. False where it has other days. */
+  update(board) {
+    const ends = ({ days, stages }) => [days.length, days[0].day, days.at(-1).day, ...stages].join();
+    if (ends(board) !== ends(this.board)) return false;
+    this.board = board;
+    board.days.forEach(({ cells }, column) => cells.forEach((one, row) => this.paint(this.cell({ column, row }), one)));
+    const champions = this.lane.querySelector(".champions");
+    const now = this.champions();
+    now.style.setProperty("grid-row", champions.style.getPropertyValue("grid-row"));
+    champions.replaceWith(now);
+    this.mark(this.cell());
+    return true;
   }
 
   /** Months over the columns; days too, where there is room. */
@@ -94,6 +113,8 @@ class Grid {
   happened(events) {
     const { days, last } = this.board;
     const columns = new Map(days.map(({ day }, column) => [day, column]));
+    for (const at of this.events.keys()) for (const name of ["decision", "sign"]) delete this.rows[at.split("/")[1]].children[at.split("/")[0]].dataset[name];
+    this.events.clear();
     for (const event of events) {
       const column = columns.get(event.day) ?? (event.day > last && columns.get(last));
       if (column === undefined || column === false) continue;
@@ -155,10 +176,11 @@ class Grid {
       this.dragged = true;
       this.choose(this.from, place(cell).column);
     });
-    addEventListener("pointerup", () => {
+    const ended = () => {
       if (this.dragging && this.dragged) this.chosen();
       this.dragging = false;
-    });
+    };
+    addEventListener("pointerup", ended, { signal: this.actions.signal });
     this.lane.addEventListener("click", (event) => {
       const cell = found(event);
       if (!cell || this.dragged) return;

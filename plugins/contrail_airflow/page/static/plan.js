@@ -11,15 +11,16 @@ import * as words from "./words.js";
 const STAGES = ["ingest", "validate", "features", "score", "drift", "performance"];
 const MODELS = { champion: "Champion now", "as-of": "Champion as of each day", challenger: "Challenger" };
 
-/** A panel that is closed at first; `closed` is called when the reader closes it. */
-export function planner(page, closed) {
-  return new Planner(page, closed);
+/** A panel that is closed at first. `closed` is called when the reader closes it, `changed` when a backfill begins or ends. */
+export function planner(page, actions) {
+  return new Planner(page, actions);
 }
 
 class Planner {
-  constructor(page, closed) {
+  constructor(page, { closed, changed }) {
     this.page = page;
     this.closed = closed;
+    this.changed = changed;
     this.element = h("section", { class: "plan", "aria-label": "Backfill", hidden: true });
     this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
   }
@@ -110,7 +111,8 @@ class Planner {
         this.following = new AbortController();
         this.page.signal?.addEventListener("abort", () => this.following.abort());
         tell("The backfill has begun.");
-        follow(line, this.page, dag_id, run, this.following.signal);
+        this.changed();
+        follow(line, this.page, dag_id, run, this.following.signal).then(this.changed);
       } catch (error) {
         button.disabled = false;
         tell(error.message, "trouble");

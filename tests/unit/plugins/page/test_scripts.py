@@ -136,6 +136,119 @@ def score(site: Site) -> Any:
     return site.page.locator('[data-at="9/3"]')
 
 
+def test_a_board_that_is_read_again_leaves_the_plan_the_focus_and_the_choice_of_days(site: Site) -> None:
+    open_board(site, a_board([a_run()]))
+    expect(score(site)).to_have_attribute("data-state", "running")
+    site.page.get_by_role("button", name="Backfill …", exact=True).click()
+    plan = site.page.get_by_role("region", name="Backfill")
+    plan.get_by_role("checkbox", name="Drift").check()
+    plan.get_by_label("First day").fill("2024-02-03")
+    plan.get_by_label("First day").focus()
+    concerns = [
+        {"stage": stage, "state": "stale", "why": "late", "days": ["2024-02-10"], "count": 1} for stage in STAGES
+    ]
+    site.answers["contrail/api/toy/board"] = a_board([a_run()], "stale", concerns=concerns)
+    site.page.clock.run_for(PAUSE)
+    expect(site.page.get_by_text("2 more")).to_be_visible()
+    expect(plan.get_by_role("checkbox", name="Drift")).to_be_checked()
+    expect(plan.get_by_label("First day")).to_have_value("2024-02-03")
+    expect(plan.get_by_label("First day")).to_be_focused()
+    plan.get_by_role("button", name="Close").click()
+
+    # A choice of days, the focused cell and what was opened stay too.
+    site.page.get_by_text("2 more").click()
+    cell = site.page.locator('[data-at="4/2"]')
+    cell.focus()
+    cell.dispatch_event("pointerdown", {"button": 0})
+    cell.dispatch_event("pointerup")
+    site.page.keyboard.press("Shift+ArrowLeft")
+    site.answers["contrail/api/toy/board"] = a_board([], "refused", concerns=concerns)
+    site.page.clock.run_for(PAUSE)
+    expect(score(site)).to_have_attribute("data-state", "refused")
+    expect(site.page.locator(".choice")).to_be_visible()
+    expect(site.page.locator('[data-at="3/2"]')).to_be_focused()
+    expect(site.page.locator(".concerns details")).to_have_attribute("open", "")
+    reads = len([path for path in site.asked if "/board?" in path])
+    site.page.clock.run_for(4 * PAUSE)
+    assert len([path for path in site.asked if "/board?" in path]) == reads == 3, "nothing runs any more"
+
+
+def test_the_board_is_read_again_once_in_a_while_however_often_the_address_changes(site: Site) -> None:
+    open_board(site, a_board([a_run()]))
+    for name in ("Month", "Quarter", "Year"):
+        site.page.get_by_role("button", name=name).click()
+        expect(site.page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
+    reads = len([path for path in site.asked if "/board?" in path])
+    for turn in range(1, 4):
+        site.page.clock.run_for(PAUSE)
+        site.wait_for("/board?", reads + turn)
+    site.page.wait_for_timeout(50)
+    assert len([path for path in site.asked if "/board?" in path]) == reads + 3
+
+
+def test_a_board_that_cannot_be_read_again_says_so_and_is_read_later(site: Site) -> None:
+    open_board(site, a_board([a_run()]))
+    site.answers["contrail/api/toy/board?"] = (503, {"detail": "the database is away"})
+    site.page.clock.run_for(PAUSE)
+    said = site.page.locator("p.trouble")
+    expect(said).to_contain_text("It could not be read again: the database is away")
+    expect(said).to_contain_text("This is the board of ")
+    expect(score(site)).to_have_attribute("data-state", "running")
+    site.answers["contrail/api/toy/board?"] = a_board([], "stale")
+    site.page.clock.run_for(PAUSE)
+    expect(score(site)).to_have_attribute("data-state", "stale")
+    expect(said).to_be_hidden()
+
+
+def test_of_two_boards_the_one_that_was_asked_for_last_is_shown(site: Site) -> None:
+    open_board(site, a_board([]))
+    site.hold("span=92")
+    site.page.get_by_role("button", name="Quarter").click()
+    site.wait_for("span=92")
+    site.answers["contrail/api/toy/board?"] = a_board([], "stale")
+    site.page.get_by_role("button", name="Month").click()
+    expect(score(site)).to_have_attribute("data-state", "stale")
+    site.answers["contrail/api/toy/board?"] = a_board([], "refused")
+    site.release("span=92")
+    site.page.wait_for_timeout(50)
+    expect(score(site)).to_have_attribute("data-state", "stale")
+    expect(site.page.get_by_role("button", name="Month")).to_have_attribute("aria-pressed", "true")
+
+
+def test_an_address_that_changes_before_the_first_answer_counts(site: Site) -> None:
+    site.answers |= {"contrail/api/toy/board": a_board([], "stale"), "contrail/api/toy/board/events": []}
+    site.hold("span=366")
+    site.open("view=board")
+    site.wait_for("span=366")
+    site.page.evaluate("import('/contrail/static/address.js').then(({ go }) => go({ span: 31 }))")
+    expect(score(site)).to_have_attribute("data-state", "stale")
+    assert asked_of(site.wait_for("span=31"))["span"] == "31"
+
+
+def test_a_backfill_that_begins_where_nothing_ran_shows_on_the_board(site: Site) -> None:
+    open_board(site, a_board([]))
+    group = {"partitions": "2024-02-10", "action": "replace", "rows": 60, "published": 60, "why": "it is stale"}
+    plan = {
+        "nothing_to_do": False, "days": 1, "estimated_minutes": 1, "cost": "0 EUR", "model": "", "models": [],
+        "expected_difference": {}, "stages": [{"stage": "score", "jobs": [1], "partitions": [group]}],
+    }  # fmt: skip
+    run = {"dag_run_id": "manual__1", "state": "queued"}
+    site.answers |= {
+        "contrail/api/toy/plan": {"plan": plan, "dag_id": "toy__backfill", "conf": {}},
+        "api/v2/dags/toy__backfill/dagRuns": run, "api/v2/dags/toy__backfill/dagRuns/manual__1": {**run, "state": "running"},
+        "api/v2/dags/toy__backfill": {"is_paused": False},
+    }  # fmt: skip
+    site.page.get_by_role("button", name="Backfill …", exact=True).click()
+    site.answers["contrail/api/toy/board?"] = a_board([a_run(dag="toy__backfill")])
+    site.page.get_by_role("button", name="Start this backfill of 1 day").click()
+    expect(score(site)).to_have_attribute("data-state", "running")
+    expect(site.page.get_by_role("link", name="Open the run in Airflow")).to_be_visible()
+    site.answers["contrail/api/toy/board?"] = a_board([])
+    site.page.clock.run_for(PAUSE)
+    expect(score(site)).to_have_attribute("data-state", "ok")
+    expect(site.page.get_by_role("link", name="Open the run in Airflow")).to_be_visible()
+
+
 CELLS = [
     ({"state": "stale", "at": "2024-07-01T00:00:00+00:00", "run": "backfill-1"}, "failed", "stale"),
     ({"state": "stale", "at": "2024-01-01T00:00:00Z", "run": "backfill-1"}, "failed", "failed"),
