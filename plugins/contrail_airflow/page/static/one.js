@@ -13,8 +13,8 @@ const SHOWN = 12; // features with the largest effect; the others are one line t
 
 export async function show(place, page) {
   const view = new View(place, page);
+  follow((query) => view.follow(query), page.signal); // before the first answer, so that no change of the address is lost
   await view.start();
-  follow((query) => view.follow(query), page.signal);
 }
 
 class View {
@@ -28,6 +28,7 @@ class View {
 
   async start() {
     const { last } = await get(`${this.page.pipeline.name}/predictions?span=1`, this.page.signal);
+    if (this.page.signal.aborted) return;
     this.newest = last;
     this.found = h("div", { class: "found" });
     this.one = h("div", { class: "explained" });
@@ -38,16 +39,16 @@ class View {
   }
 
   async follow({ day = this.newest, text = "", key, changes }) {
-    if (!day) return;
+    if (!day || !this.found) return; // there is nothing yet, or nothing at all
     const asked = `${day}/${text}`;
     if (asked !== this.asked) this.form(day, text);
     this.asked = asked;
     this.found.hidden = Boolean(key);
     this.one.hidden = !key;
     if (key) return this.explain(day, key, changes);
+    this.working?.abort();
     fill(this.one);
     if (asked !== this.listed) await this.list(day, text);
-    this.listed = asked;
   }
 
   form(day, text) {
@@ -60,12 +61,17 @@ class View {
   }
 
   async list(day, text) {
+    this.searching?.abort(); // an earlier search must not answer this one
+    this.searching = new AbortController();
+    const signal = AbortSignal.any([this.searching.signal, this.page.signal]);
+    this.listed = `${day}/${text}`;
     fill(this.found, h("p", { class: "busy" }, "Searching …"));
     try {
-      const rows = await get(`${this.base}/find?${new URLSearchParams({ day, text })}`, this.page.signal);
+      const rows = await get(`${this.base}/find?${new URLSearchParams({ day, text })}`, signal);
+      if (signal.aborted) return;
       if (!rows.length) return void fill(this.found, empty("Nothing found", h("p", {}, `No prediction of ${words.day(day)} has ${text ? `“${text}” in its key` : "been published"}.`)));
       const names = Object.keys(rows[0].key);
-      const open = (one) => go({ key: JSON.stringify(one.key), changes: null });
+      const open = (one) => go({ day, key: JSON.stringify(one.key), changes: null });
       fill(
         this.found,
         table(
@@ -79,7 +85,9 @@ class View {
         rows.length === 50 && h("p", { class: "soft" }, "The 50 highest scores are shown. Words of the key find the others."),
       );
     } catch (error) {
-      if (!this.page.signal.aborted) fill(this.found, h("pre", { class: "trouble" }, error.message));
+      if (signal.aborted) return;
+      this.listed = null;
+      fill(this.found, h("pre", { class: "trouble" }, error.message));
     }
   }
 

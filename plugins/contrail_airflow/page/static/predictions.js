@@ -14,8 +14,8 @@ const FEATURES = 12; // features with the most drift that are shown at once
 
 export async function show(place, page) {
   const view = new View(place, page);
+  follow((query) => view.follow(query), page.signal); // before the first answer, so that no change of the address is lost
   await view.load();
-  follow((query) => view.follow(query), page.signal);
 }
 
 class View {
@@ -29,10 +29,11 @@ class View {
   async load() {
     const query = read();
     const { span = "92", until } = query;
-    this.asked = whole(query);
+    const own = whole(query);
+    this.asked = own;
     const asked = new URLSearchParams({ span, ...(until && { last: until }), ...segmentOf(query) });
-    const found = await get(`${this.page.pipeline.name}/predictions?${asked}`, this.page.signal);
-    if (this.asked !== whole(read())) return;
+    const found = await get(`${this.page.pipeline.name}/predictions?${asked}`, this.page.signal).catch((error) => (this.asked === own ? Promise.reject(error) : null));
+    if (this.page.signal.aborted || this.asked !== own) return; // a later question has its own answer
     this.found = found;
     this.drawn.abort();
     this.drawn = new AbortController();
@@ -41,9 +42,21 @@ class View {
   }
 
   follow(query) {
-    if (this.asked !== whole(query)) return void this.load();
+    if (this.asked !== whole(query)) return void this.again();
+    if (!this.found?.scored.length) return;
     this.openDay(query.day);
     this.bySegment(query.by);
+  }
+
+  /** Read other days. Where that fails, it says so, and the next change of the address reads again. */
+  async again() {
+    try {
+      await this.load();
+    } catch (error) {
+      if (this.page.signal.aborted) return;
+      this.asked = null;
+      fill(this.place, h("div", { class: "trouble" }, h("h2", {}, "These days cannot be shown"), h("pre", {}, error.message), h("p", {}, h("button", { type: "button", onclick: () => this.again() }, "Try again"))));
+    }
   }
 
   draw(span) {

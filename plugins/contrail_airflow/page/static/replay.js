@@ -13,16 +13,20 @@ export function replay(rule, page, asked) {
   const sql = h("textarea", { rows: 3, spellcheck: false, placeholder: `SELECT _file, _line, … AS … FROM quarantined WHERE _rule = '${rule.rule}'` });
   const reason = h("input", { type: "text", required: true, maxlength: 2000, placeholder: "Why, for the record" });
   const result = h("div", { class: "result", "aria-live": "polite" });
+  let working = null;
   async function ask(event) {
     event.preventDefault();
+    working?.abort(); // the plan of earlier rows must not stand under these
+    working = new AbortController();
+    const signal = AbortSignal.any([working.signal, page.signal]);
     fill(result, h("p", { class: "busy" }, `Judging the mended rows … ${rows.files.length ? "" : "SQL may take up to ten minutes."}`));
     try {
       const [file] = rows.files;
       const mended = { table: rule.table, reason: reason.value, rows: file ? await file.text() : "", sql: file ? "" : sql.value };
-      const found = await post(`${page.pipeline.name}/replay/plan`, mended, page.signal);
-      if (!page.signal.aborted) fill(result, shown(found.plan), start(found));
+      const found = await post(`${page.pipeline.name}/replay/plan`, mended, signal);
+      if (!signal.aborted) fill(result, shown(found.plan), start(found));
     } catch (error) {
-      if (!page.signal.aborted) fill(result, h("pre", { class: "trouble" }, error.message));
+      if (!signal.aborted) fill(result, h("pre", { class: "trouble" }, error.message));
     }
   }
   return h(

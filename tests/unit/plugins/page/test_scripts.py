@@ -281,3 +281,119 @@ def test_a_run_that_failed_before_the_cell_changed_says_nothing_of_it(site: Site
     for cell, run, state in CELLS:
         asked = [cell, a_run(run, started="2024-06-01T00:00:00Z")]
         assert site.page.evaluate(f"([cell, run]) => {of}", asked) == state, cell
+
+
+# ---- one prediction ----
+
+
+def a_list(path: str) -> list[dict[str, Any]]:
+    day = asked_of(path)["day"]
+    return [{"key": {"ship_date": day, "parcel": int(day[-2:])}, "score": 0.5, "decision": False}]
+
+
+def open_search(site: Site, query: str = "") -> None:
+    site.answers |= {
+        "contrail/api/toy/predictions": {"last": "2024-02-05"}, "contrail/api/toy/prediction/find": a_list,
+        "contrail/api/toy/prediction?": (409, {"detail": "explained"}),
+    }  # fmt: skip
+    site.open(f"view=one{query}")
+
+
+def test_a_search_that_answers_late_does_not_show_its_day_under_another(site: Site) -> None:
+    site.hold("day=2024-02-05")
+    open_search(site)
+    site.wait_for("find?day=2024-02-05")
+    day = site.page.get_by_label("Day")
+    day.fill("2024-02-03")
+    day.dispatch_event("change")
+    rows = site.page.get_by_role("region", name="Predictions of")
+    expect(rows).to_contain_text("2024-02-03")
+    site.release("day=2024-02-05")
+    site.page.wait_for_timeout(50)
+    expect(rows).to_contain_text("2024-02-03")
+    rows.get_by_role("button", name="Explain").click()
+    asked = asked_of(site.wait_for("prediction?"))
+    assert (asked["day"], json.loads(asked["key"])) == ("2024-02-03", {"ship_date": "2024-02-03", "parcel": 3})
+
+
+def test_a_search_that_failed_can_be_repeated(site: Site) -> None:
+    open_search(site, "&day=2024-02-05")
+    expect(site.page.get_by_role("button", name="Explain")).to_be_visible()
+    site.answers["contrail/api/toy/prediction/find"] = (503, {"detail": "away"})
+    site.page.get_by_label("Key").fill("7")
+    site.page.get_by_label("Key").dispatch_event("change")
+    expect(site.page.locator("pre.trouble")).to_have_text("away")
+    site.answers["contrail/api/toy/prediction/find"] = a_list
+    site.page.get_by_label("Key").fill("")
+    site.page.get_by_label("Key").dispatch_event("change")
+    expect(site.page.get_by_role("button", name="Explain")).to_be_visible()
+
+
+# ---- predictions ----
+
+
+def predicted(**changes: Any) -> dict[str, Any]:
+    names = ("scored", "measured", "estimated", "features", "drift", "marks", "segments")
+    empty: dict[str, Any] = {name: [] for name in names}
+    known = {"first": "2023-01-01", "last": "2024-02-10", "task": "binary", "metric": "log_loss", "segment": None}
+    return {"pipeline": "toy", **empty, **known, **changes}
+
+
+def test_other_days_that_cannot_be_read_are_told_and_can_be_tried_again(site: Site) -> None:
+    site.answers["contrail/api/toy/predictions"] = predicted()
+    site.open("view=predictions")
+    expect(site.page.get_by_role("button", name="Older days")).to_be_enabled()
+    site.answers["contrail/api/toy/predictions"] = (503, {"detail": "the database is away"})
+    site.page.get_by_role("button", name="Older days").click()
+    expect(site.page.get_by_text("the database is away")).to_be_visible()
+    site.answers["contrail/api/toy/predictions"] = predicted()
+    site.page.get_by_role("button", name="Try again").click()
+    expect(site.page.get_by_role("button", name="Older days")).to_be_enabled()
+
+
+# ---- kept aside ----
+
+
+def a_row(line: int) -> dict[str, Any]:
+    return {
+        "day": "2024-02-05",
+        "detail": "no depot",
+        "file": "f.csv",
+        "line": line,
+        "row": json.dumps({"line": f"row {line}"}),
+    }
+
+
+def open_aside(site: Site, rows: Callable[[str], Any]) -> None:
+    rule = {
+        "table": "parcels",
+        "rule": "known_depot",
+        "rows": 120,
+        "days": 1,
+        "first": "2024-02-05",
+        "last": "2024-02-05",
+    }
+    site.answers |= {
+        "contrail/api/toy/quarantine": {"rules": [rule], "refusals": []}, "contrail/api/toy/quarantine/rows": rows,
+    }  # fmt: skip
+    site.open("view=data&part=aside&rule=parcels/known_depot")
+
+
+def test_the_plan_of_earlier_rows_does_not_stand_under_later_ones(site: Site) -> None:
+    open_aside(site, lambda _: {"rows": [], "more": False})
+    plans = iter([(409, {"detail": "the first plan"}), (409, {"detail": "the second plan"})])
+    site.answers["contrail/api/toy/replay/plan"] = lambda _: next(plans)
+    site.page.get_by_text("Mend these rows").click()
+    site.page.get_by_label("Reason").fill("a slip")
+    site.hold("replay/plan")
+    ask = site.page.get_by_role("button", name="Show what would change")
+    ask.click()
+    site.wait_for("replay/plan")
+    first = site.held.pop(next(iter(site.held)))
+    ask.click()
+    site.wait_for("replay/plan", 2)
+    site.release("replay/plan")
+    expect(site.page.locator(".result")).to_have_text("the first plan")
+    first.fulfill(status=409, json={"detail": "an older one"})
+    site.page.wait_for_timeout(50)
+    expect(site.page.locator(".result")).to_have_text("the first plan")
