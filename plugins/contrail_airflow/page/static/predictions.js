@@ -37,8 +37,10 @@ class View {
     this.found = found;
     this.drawn.abort();
     this.drawn = new AbortController();
-    if (!found.scored.length) return fill(this.place, found.segment && found.first ? nothing(found.segment) : empty(this.page.pipeline.name));
-    this.draw(Number(span));
+    if (!found.first) return void fill(this.place, empty(this.page.pipeline.name));
+    const days = windowOf(found, Number(span), until);
+    if (!found.scored.length) return void fill(this.place, head(found, this.page.pipeline.title, days), nothing(found));
+    this.draw(days);
   }
 
   follow(query) {
@@ -59,14 +61,14 @@ class View {
     }
   }
 
-  draw(span) {
+  draw(days) {
     const { found, page } = this;
     this.groups = h("div", { class: "found" });
     this.detail = h("section", { class: "detail", hidden: true, "aria-label": "One day" });
     const charts = this.charts();
     fill(
       this.place,
-      head(found, page.pipeline.title, span),
+      head(found, page.pipeline.title, days),
       h("div", { class: "ready charts" }, charts.map((one) => one.element)),
       found.segments.length > 0 && h("section", { "aria-label": "By segment" }, h("h2", {}, "By segment"), h("p", { class: "soft" }, "All predictions of these days. A value opens its own charts."), this.groups),
       drift(found, (day) => go({ day })),
@@ -205,9 +207,14 @@ function entry(one, what, at) {
   return h("span", { class: "entry" }, h("i", { style: { background: `var(--${one.colour})` } }), `${one.label} `, h("b", {}, text));
 }
 
-function head(found, title, span) {
-  const first = found.scored[0].day;
-  const last = found.scored.at(-1).day;
+/** The days that were asked for, as far as there are predictions: the window may begin or end with days that have none. */
+function windowOf(found, span, until) {
+  const last = until && until < found.last ? (until > found.first ? until : found.first) : found.last;
+  const first = words.later(last, 1 - span);
+  return { first: first > found.first ? first : found.first, last, span };
+}
+
+function head(found, title, { first, last, span }) {
   return h(
     "div", { class: "head" },
     h("div", {}, h("h1", {}, "Predictions", found.segment && [": ", found.segment.name, " ", found.segment.value]), h("p", { class: "soft" }, `${title}, ${words.day(first)} – ${words.day(last)}`)),
@@ -221,7 +228,11 @@ function head(found, title, span) {
 
 const all = () => h("button", { type: "button", onclick: () => go({ only: null }) }, "All predictions");
 
-const nothing = ({ name, value }) => h("section", { class: "empty" }, h("h2", {}, `No predictions of ${name} ${value}`), h("p", {}, "There are none on these days."), h("p", {}, all()));
+function nothing({ segment, first, last }) {
+  const title = segment ? `No predictions of ${segment.name} ${segment.value}` : "No predictions on these days";
+  const newest = h("button", { type: "button", onclick: () => go({ until: null, day: null }) }, "The newest days");
+  return h("section", { class: "empty" }, h("h2", {}, title), h("p", {}, segment ? "There are none on these days." : `There are some from ${words.day(first)} to ${words.day(last)}.`), h("p", {}, segment ? all() : newest));
+}
 
 const empty = (name) =>
   h("div", { class: "ready" }, h("h1", {}, "No predictions yet"), h("p", { class: "soft" }, "Train a model and promote it; then score the days after its training window:"), [`contrail train -p ${name}`, `contrail promote -p ${name}`, `contrail status -p ${name}`].map(command));

@@ -339,6 +339,29 @@ def predicted(**changes: Any) -> dict[str, Any]:
     return {"pipeline": "toy", **empty, **known, **changes}
 
 
+def test_days_without_predictions_lead_to_those_that_have_some(site: Site) -> None:
+    site.answers["contrail/api/toy/predictions"] = predicted()
+    site.open("view=predictions&span=31&until=2023-08-31")
+    expect(site.page.get_by_role("heading", name="No predictions on these days")).to_be_visible()
+    expect(site.page.get_by_text("contrail train")).to_have_count(0)
+    for name, until in (("Older days", "2023-07-31"), ("Newer days", "2023-08-31"), ("Newer days", "2023-10-01")):
+        site.page.get_by_role("button", name=name).click()
+        assert asked_of(site.wait_for(f"last={until}"))["last"] == until
+        expect(site.page.get_by_role("button", name=name)).to_be_enabled()
+    site.page.get_by_role("button", name="The newest days").click()
+    expect(site.page.get_by_role("button", name="Newer days")).to_be_disabled()
+    site.answers["contrail/api/toy/predictions"] = predicted(segment={"name": "depot", "value": "A"})
+    site.open("view=predictions&only=depot:A&until=2023-08-31")
+    expect(site.page.get_by_role("button", name="All predictions").first).to_be_visible()
+    expect(site.page.get_by_role("button", name="Older days")).to_be_enabled()
+
+
+def test_where_nothing_was_ever_predicted_it_says_how_to(site: Site) -> None:
+    site.answers["contrail/api/toy/predictions"] = predicted(first=None, last=None)
+    site.open("view=predictions")
+    expect(site.page.get_by_text("contrail train -p toy")).to_be_visible()
+
+
 def test_other_days_that_cannot_be_read_are_told_and_can_be_tried_again(site: Site) -> None:
     site.answers["contrail/api/toy/predictions"] = predicted()
     site.open("view=predictions")
