@@ -56,7 +56,10 @@ function rule(one, page, query, asked) {
     body,
   );
   let read = 0;
+  let reading = false;
   async function more() {
+    if (reading) return; // a second click would read the same rows again
+    reading = true;
     const from = new URLSearchParams({ ...Object.fromEntries(asked), table: one.table, rule: one.rule, offset: read });
     try {
       const { rows, more: others } = await get(`${page.pipeline.name}/quarantine/rows?${from}`, page.signal);
@@ -66,6 +69,8 @@ function rule(one, page, query, asked) {
       body.append(h("p", { class: "further" }, others ? h("button", { type: "button", onclick: more }, `More of ${words.so(one.rows, "row")}`) : within({ rule: id }, {}, "Link to this rule")));
     } catch (error) {
       if (!page.signal.aborted) tell(error.message, "trouble");
+    } finally {
+      reading = false;
     }
   }
   box.addEventListener("toggle", () => box.open && !read && more());

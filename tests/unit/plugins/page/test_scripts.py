@@ -402,6 +402,25 @@ def open_aside(site: Site, rows: Callable[[str], Any]) -> None:
     site.open("view=data&part=aside&rule=parcels/known_depot")
 
 
+def test_a_second_click_on_more_repeats_and_skips_no_rows(site: Site) -> None:
+    def rows(path: str) -> dict[str, Any]:
+        offset = int(asked_of(path)["offset"])
+        return {"rows": [a_row(offset + n + 1) for n in range(50)][: 120 - offset], "more": offset < 100}
+
+    open_aside(site, rows)
+    expect(site.page.locator("figure")).to_have_count(50)
+    site.hold("offset=50")
+    more = site.page.get_by_role("button", name="More of")
+    more.click()
+    more.click()
+    site.wait_for("offset=50")
+    site.release("offset=50")
+    expect(site.page.locator("figure")).to_have_count(100)
+    more.click()
+    expect(site.page.locator("figure")).to_have_count(120)
+    assert [asked_of(path)["offset"] for path in site.asked if "/rows?" in path] == ["0", "50", "100"]
+
+
 def test_the_plan_of_earlier_rows_does_not_stand_under_later_ones(site: Site) -> None:
     open_aside(site, lambda _: {"rows": [], "more": False})
     plans = iter([(409, {"detail": "the first plan"}), (409, {"detail": "the second plan"})])
