@@ -316,6 +316,34 @@ def test_a_search_that_answers_late_does_not_show_its_day_under_another(site: Si
     assert (asked["day"], json.loads(asked["key"])) == ("2024-02-03", {"ship_date": "2024-02-03", "parcel": 3})
 
 
+def test_a_key_whose_personal_part_is_hidden_goes_on_as_it_was_asked_for(site: Site) -> None:
+    model = {"version": "1", "training_window": "2024-01-01..2024-01-31", "training_rows": 9, "code_revision": "c" * 40}
+    receipt = {
+        "partition": "2024-02-05", "key": {"order": 7, "customer": "•••"}, "prediction": 0.5, "decision": False,
+        "model": {**model, "training_set_md5": "m"}, "features": None, "features_snapshot": "1", "scoring": None,
+        "scored_at": "2024-02-06T00:00:00Z", "scoring_run": "r",
+    }  # fmt: skip
+    effect = {"feature": "weight", "meaning": "", "kind": "number", "value": 1.5, "hidden": False, "contribution": 0.5}
+    published = {"score": 0.5, "raw": 0.5, "base": 0.0, "calibrated": False, "effects": [effect]}
+    found = {
+        "receipt": receipt, "published": published, "changed": None, "threshold": 0.6, "task": "binary", "same": True,
+        "verdict": "the same", "choices": {}, "entity": {"order": 7}, "past": [],
+    }  # fmt: skip
+    open_search(site)
+    site.answers |= {
+        "contrail/api/toy/prediction?": found,
+        "contrail/api/toy/prediction/why": {"published": [], "older_expired": False, "sources": []},
+        "contrail/api/toy/prediction/flips": {"single": [], "double": [], "tried": "nothing flips it"},
+    }  # fmt: skip
+    key = json.dumps({"order": 7})
+    site.page.evaluate(f"import('/contrail/static/address.js').then(({{ go }}) => go({{ key: {key!r} }}))")
+    expect(site.page.get_by_role("heading", name="order 7, customer •••")).to_be_visible()
+    assert asked_of(site.wait_for("/why?")) == {"day": "2024-02-05", "key": key}
+    site.page.get_by_role("button", name="What would flip the decision?").click()
+    expect(site.page.get_by_text("nothing flips it")).to_be_visible()
+    assert asked_of(site.wait_for("/flips?")) == {"day": "2024-02-05", "key": key}
+
+
 def test_a_search_that_failed_can_be_repeated(site: Site) -> None:
     open_search(site, "&day=2024-02-05")
     expect(site.page.get_by_role("button", name="Explain")).to_be_visible()
