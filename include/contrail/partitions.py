@@ -36,7 +36,7 @@ class Partitions:
 
     def __post_init__(self) -> None:
         if self.end < self.start:
-            raise SpecError(f"partition range ends before it starts: --from {self.start} --to {self.end}")
+            raise SpecError(f"the range ends before it starts: its first day is {self.start}, its last {self.end}")
 
     @classmethod
     def parse(cls, start: str, end: str | None = None) -> "Partitions":

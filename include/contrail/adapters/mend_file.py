@@ -58,7 +58,7 @@ def read_mends(path: Path, table: TableSpec, hidden: Collection[str] = ()) -> It
                 packed: Compression = "gz" if path.suffix == ".gz" else None
                 yield from read_csv(unpacked(stream, size, packed, table.file_limits), columns, CsvForm())
     except StructureError as error:
-        raise DataError(f"{path}: {error}. Nothing was mended.") from error
+        raise DataError(f"{path.name}: {error}. Nothing was mended.") from error
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}. Nothing was mended.") from error
 

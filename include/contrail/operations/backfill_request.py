@@ -38,12 +38,12 @@ class Request:
 
     def __post_init__(self) -> None:
         if unknown := [stage for stage in self.stages if stage not in RANGE_STAGES]:
-            raise SpecError(f"--stages {','.join(unknown)}: no such stages of a range; use {', '.join(RANGE_STAGES)}")
+            raise SpecError(f"stages {', '.join(unknown)}: no such stages of a range; use {', '.join(RANGE_STAGES)}")
         if not self.stages:
-            raise SpecError(f"--stages is empty: name one or more of {', '.join(RANGE_STAGES)}")
+            raise SpecError(f"no stage is chosen: name one or more of {', '.join(RANGE_STAGES)}")
         if self.model != CHAMPION and WITH_MODEL.isdisjoint(self.stages):
             raise SpecError(
-                f"--model {self.model}: {', '.join(self.stages)} of --stages takes no model; one is for "
+                f"model {self.model}: {', '.join(self.stages)} takes no model; one is for "
                 f"{' and '.join(sorted(WITH_MODEL))}"
             )
         if self.commits not in get_args(Commits):

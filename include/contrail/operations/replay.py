@@ -55,9 +55,9 @@ class Asked:
     def __post_init__(self) -> None:
         """Check it."""
         if (self.file is None) == (self.sql is None):
-            raise SpecError("give the mended rows either in --file or in --sql. Nothing was mended.")
+            raise SpecError("give the mended rows either in a file or as SQL, and not both. Nothing was mended.")
         if not self.reason.strip():
-            raise SpecError("--reason is empty. Say why the rows were mended, for the record. Nothing was mended.")
+            raise SpecError("the reason is empty. Say why the rows were mended, for the record. Nothing was mended.")
 
 
 class Replay:

@@ -57,7 +57,7 @@ def test_what_is_wrong_has_its_exit_code(
     code, _, err = run(monkeypatch, capsys, *asked, "parcles", "--sql", "SELECT 1")
     assert (code, "did you mean 'parcels'?" in err) == (2, True)
     code, _, err = run(monkeypatch, capsys, *asked, "parcels")
-    assert (code, "either in --file or in --sql" in err) == (2, True)
+    assert (code, "either in a file or as SQL" in err) == (2, True)
     code, _, err = run(monkeypatch, capsys, *asked, "parcels", "--file", str(tmp_path / "none.csv"))
     assert (code, "cannot be read: No such file" in err) == (2, True)
     code, _, err = run(monkeypatch, capsys, *asked, "parcels", "--sql", "SELECT 'x' _file, 1 _line, '1' AS weight")

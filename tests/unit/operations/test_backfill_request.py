@@ -34,11 +34,11 @@ def test_the_environment_says_how_large_a_chunk_is_when_nobody_else_does():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"stages": ("features", "train")}, "--stages train: no such stages of a range; use ingest, validate,"),
-        ({"stages": ()}, "--stages is empty"),
+        ({"stages": ("features", "train")}, "stages train: no such stages of a range; use ingest, validate,"),
+        ({"stages": ()}, "no stage is chosen"),
         (
             {"stages": ("features", "ingest"), "model": "2"},
-            "--model 2: features, ingest of --stages takes no model; one is ",
+            "model 2: features, ingest takes no model; one is ",
         ),
         ({"commits": "daily"}, "--commits daily: use one of whole, chunk, partition"),
         ({"chunk_days": 5}, "--chunk-days needs --commits chunk or partition"),

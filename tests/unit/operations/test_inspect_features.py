@@ -199,7 +199,7 @@ def test_an_unknown_version_and_too_few_days_are_told_what_to_do(inspected):
 
 
 def test_a_range_that_ends_before_it_starts_is_refused(inspected):
-    with pytest.raises(SpecError, match="range ends before it starts: --from 2024-03-01 --to 2024-02-20"):
+    with pytest.raises(SpecError, match="ends before it starts: its first day is 2024-03-01, its last 2024-02-20"):
         look(inspected, first=date(2024, 3, 1), last=date(2024, 2, 20))
 
 

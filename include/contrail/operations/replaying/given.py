@@ -35,7 +35,7 @@ class Given:
 def from_file(path: Path, pipeline: Pipeline, table: str, folder: Path, personal: bool) -> Given:
     """Read a file; see ``read_mends`` for its form and errors."""
     source = pipeline.spec.tables[table]
-    found = _kept(read_mends(path, source, () if personal else source.personal), f"{path}, line", folder)
+    found = _kept(read_mends(path, source, () if personal else source.personal), f"{path.name}, line", folder)
     return replace(found, is_csv=path.suffix != ".parquet")
 
 
@@ -52,8 +52,8 @@ def from_sql(
     source, views = pipeline.spec.tables[table], {QUARANTINED: quarantined_sql(pipeline.spec, table, personal)}
     with ask(lake, pipeline.spec, sql, seconds, personal=personal, also=views, alone=True, sooner=_SOONER) as answer:
         known = [*IDENTITY, *source.columns, *BESIDE]
-        check_columns(answer.columns, known, "--sql", () if personal else source.personal)
-        return _kept(_as_texts(answer.batches()), "--sql, row", folder)
+        check_columns(answer.columns, known, "the SQL", () if personal else source.personal)
+        return _kept(_as_texts(answer.batches()), "the SQL, row", folder)
 
 
 def _as_texts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -61,7 +61,7 @@ def _as_texts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for field in batch.schema:
             if not has_text(field.type):
-                raise SpecError(f"--sql: {field.name} is {field.type}, which has no text. Nothing was mended.")
+                raise SpecError(f"the SQL: {field.name} is {field.type}, which has no text. Nothing was mended.")
         texts = [as_text(column) for column in batch.columns]
         places = pa.array(range(place, place + batch.num_rows), pa.int64())
         yield pa.RecordBatch.from_arrays([*texts, places], names=[*batch.schema.names, PLACE])

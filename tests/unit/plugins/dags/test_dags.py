@@ -394,7 +394,7 @@ def test_a_search_that_the_governor_refuses_does_not_begin_and_one_that_register
 @pytest.mark.parametrize(
     ("suffix", "verb", "asked", "said"),
     [
-        ("tune", "tune", {"from": "2013-10-30"}, "ends before it starts: --from 2013-10-30"),
+        ("tune", "tune", {"from": "2013-10-30"}, "ends before it starts: its first day is 2013-10-30"),
         ("tune", "tune", {"from": "2013-08-31", "to": "2013-08-01"}, "ends before it starts"),
         ("tune", "tune", {"to": "1500-01-01"}, "1500-01-01 is outside 1678"),
         ("train", "train", {"as_of": "1500-01-01"}, "1500-01-01 is outside 1678"),

@@ -77,7 +77,7 @@ def test_a_wrong_question_is_answered_in_words(visit: Visit, toy_page: Toy) -> N
     reversed_days = {"first": "2024-01-12", "last": "2024-01-10"}
     answer = scientist.post("api/toy/plan", json=reversed_days, headers=OURS)
     assert (answer.status_code, answer.json()["detail"]) == (
-        400, "partition range ends before it starts: --from 2024-01-12 --to 2024-01-10",
+        400, "the range ends before it starts: its first day is 2024-01-12, its last 2024-01-10",
     )  # fmt: skip
     no_model = scientist.post("api/toy/plan", json={"first": "2024-01-10", "last": "2024-01-12"}, headers=OURS)
     assert no_model.status_code == 409
