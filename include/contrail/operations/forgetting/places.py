@@ -132,9 +132,15 @@ def _rewrite_parquet(search: Search, path: Path) -> None:
 
 def _data_versions(search: Search, remove: bool) -> Iterator[Count]:
     """DVC's cache and remote: an object cannot change, so one with such rows goes."""
-    found = 0
+    found, known = 0, dict[str, bool]()  # by content: the remote has the same objects as the cache
     for path in data_versions.objects(search.settings):
-        if _holds(search, path):
+        if path.suffix == ".dir":
+            continue  # DVC's list of a folder
+        with path.open("rb") as file:
+            content = digest(file)
+            if content not in known:
+                known[content] = _holds(search, path, file)
+        if known[content]:
             found += 1
             if remove:
                 path.unlink()
@@ -142,16 +148,14 @@ def _data_versions(search: Search, remove: bool) -> Iterator[Count]:
         yield Count("data versions", FILES, found)
 
 
-def _holds(search: Search, path: UPath) -> bool:
-    if path.suffix == ".dir":
-        return False  # DVC's list of a folder
-    with path.open("rb") as file:
-        if file.read(len(MARK)) == MARK and _count_parquet(search, path):
-            return True
-        for table in search.spec.tables:
-            with search.erased(table, file) as erased:
-                if erased.count:
-                    return True
+def _holds(search: Search, path: UPath, file: IO[bytes]) -> bool:
+    file.seek(0)
+    if file.read(len(MARK)) == MARK and _count_parquet(search, path):
+        return True
+    for table in search.spec.tables:
+        with search.erased(table, file) as erased:
+            if erased.count:
+                return True
     return False
 
 
