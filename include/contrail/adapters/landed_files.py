@@ -272,7 +272,8 @@ def first_irregular(zone: UPath) -> str | None:
 
 
 def _stop(error: OSError) -> None:
-    raise error
+    if not isinstance(error, FileNotFoundError):  # a folder that has gone since it was listed
+        raise error
 
 
 @contextmanager

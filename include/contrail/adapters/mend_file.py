@@ -60,7 +60,7 @@ def read_mends(path: Path, table: TableSpec, hidden: Collection[str] = ()) -> It
     except StructureError as error:
         raise DataError(f"{path.name}: {error}. Nothing was mended.") from error
     except OSError as error:
-        raise SpecError(f"{path} cannot be read: {error.strerror}. Nothing was mended.") from error
+        raise SpecError(f"{path.name} cannot be read: {error.strerror}. Nothing was mended.") from error
 
 
 def check_columns(given: Sequence[str], known: Sequence[str], where: str, hidden: Collection[str] = ()) -> None:

@@ -22,9 +22,8 @@ from contrail.lake.views import Wanted, create_views, shown
 # The oldest DuckDB that opens the file. It has read_parquet's columns by id, which the views need.
 _STORAGE = "v1.2.0"
 _FILE = "attached_file"
-_OF_DUCKDB = frozenset(
-    {"main", "temp", "system", "pg_catalog"}
-)  # no schema of a file can have, or be found by, these names
+# No schema of a file can have, or be found by, these names.
+_OF_DUCKDB = frozenset({"main", "temp", "system", "pg_catalog", "information_schema"})
 _LOCKED = "Could not set lock on file"
 ABOUT = "attached"
 
@@ -86,7 +85,7 @@ def _in_sql(connection: duckdb.DuckDBPyConnection, path: Path, schema: str) -> s
     ((known,),) = connection.execute(sql, [schema]).fetchall()
     written = quoted(schema) if known else schema
     # DuckDB calls an open file by its name, and asks which of the two is meant.
-    return f"{written}.{written}" if path.stem == schema else written
+    return f"{written}.{written}" if path.stem.casefold() == schema else written
 
 
 def _open(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -159,9 +159,11 @@ def _made(lake: Lake, standings: Standings, table: str) -> tuple[dict[date, Part
 def _versions(lake: Lake, makers: dict[date, Commit], shown: Partitions) -> dict[date, str]:
     """The model version of each day whose commit has days of several; rows are read for no others."""
     mixed = [day for day in shown if day in makers and "," in _version(makers[day].provenance)]
-    with suppress(DamagedError):  # the board is drawn from metadata, and needs no row to be there
-        return scored_versions(lake, Partitions(mixed[0], mixed[-1])) if mixed else {}
-    return {}
+    found: dict[date, str] = {}
+    with suppress(DamagedError, OSError):  # the board is drawn from metadata, and needs no row to be there
+        for part in as_ranges(mixed):
+            found |= scored_versions(lake, part)
+    return found
 
 
 def _version(made: Provenance) -> str:

@@ -150,7 +150,8 @@ def one_prediction(
         published=None if rows is None else explained(rows, spec, package),
         changed=None if other is None else explained(other, spec, package),
         choices={name: tuple(values) for name, values in _categories(package).items() if name not in spec.personal},
-        entity={name: value for name, value in entity.items() if receipt.key[name] == value},
+        # A part of it would name another's predictions.
+        entity=entity if all(receipt.key[name] == value for name, value in entity.items()) else {},
         past=_past(lake, spec, receipt.partition, entity) if entity else (),
     )
 

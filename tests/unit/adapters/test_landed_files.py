@@ -108,6 +108,16 @@ def test_a_machine_that_cannot_look_says_nothing_of_what_lies_there(
         first_irregular(UPath(zone))
 
 
+def test_what_goes_while_a_zone_is_looked_through_is_nothing_irregular(
+    zone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (zone / "depots").mkdir()
+    (zone / "depots" / NAME).write_bytes(b"content")
+    found = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: found("nowhere" if str(path).endswith("depots") else path))
+    assert first_irregular(UPath(zone)) is None
+
+
 @pytest.fixture
 def nobody() -> Iterator[None]:
     """A user who may not read every file, as root may."""

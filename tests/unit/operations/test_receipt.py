@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from typing import Any
 
 import pytest
 from tests.conftest import Prepare, Toy
@@ -13,6 +14,7 @@ from contrail.config.personal import MASK
 from contrail.config.pipeline import Pipeline
 from contrail.errors import ContrailError
 from contrail.lake.lake import Lake
+from contrail.operations import one_prediction as module
 from contrail.operations.one_prediction import one_prediction
 from contrail.operations.receipt import receipt_of
 
@@ -78,13 +80,29 @@ def test_a_key_that_is_personal_is_shown_to_who_gave_it_or_asks(scored: Toy) -> 
     assert found.key == {"ship_date": MASK, "parcel": 7}
     assert found.as_dict()["key"] == found.key
     assert "whole_key" not in found.as_dict()
-    assert str(date(2024, 3, 1)) not in repr(found.key)
+    assert "whole_key" not in repr(found)
     assert found.same, "its row of features was found all the same"
     whole = {"ship_date": DAY, "parcel": 7}
     assert receipt_of(pipeline, scored.lake, DAY, whole).key == whole
     assert receipt_of(pipeline, scored.lake, DAY, KEY, personal=True).key == whole
     one = one_prediction(scored.lake, pipeline, DAY, KEY)
     assert (one.receipt.key, one.entity) == (found.key, {"parcel": 7})
+
+
+def test_a_part_of_a_personal_key_leads_to_nobody_elses_predictions(
+    scored: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = one_prediction(scored.lake, scored.pipeline, DAY, KEY)
+    assert given.entity == {"parcel": 7} and given.past
+    monkeypatch.setattr(module, "entity_columns", lambda _: ("ship_date", "parcel"))
+    found = module.traced
+
+    def hides(*arguments: Any, **named: Any) -> Any:
+        traced = found(*arguments, **named)
+        return traced._replace(receipt=traced.receipt.model_copy(update={"key": {"ship_date": DAY, "parcel": MASK}}))
+
+    monkeypatch.setattr(module, "traced", hides)
+    assert one_prediction(scored.lake, scored.pipeline, DAY, KEY).entity == {}
 
 
 @pytest.mark.parametrize(("key", "told"), [

@@ -76,8 +76,9 @@ def examine(checks: Sequence[Check], seconds: float) -> list[Finding]:
 
 def _unanswered(check: Check, seconds: float) -> Finding:
     said = f"no answer within {seconds:g} s"
-    command = f"contrail doctor --seconds {min(math.ceil(4 * seconds), MOST_SECONDS)}"
-    return Finding(check=check.name, state="failed", said=said, commands=(command,), again=True)
+    more = min(math.ceil(4 * seconds), MOST_SECONDS)
+    commands = (f"contrail doctor --seconds {more}",) if more > seconds else ()
+    return Finding(check=check.name, state="failed", said=said, commands=commands, again=True)
 
 
 def _found(check: Check) -> Finding:

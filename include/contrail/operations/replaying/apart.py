@@ -57,7 +57,7 @@ def ask_apart(
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise EngineError(
-            "the process that asked --sql did not come to its question. Nothing was mended. Try again."
+            "the process that asked the SQL did not come to its question. Nothing was mended. Try again."
         ) from error
     if done.returncode == 0:
         found = json.loads(done.stdout)
@@ -69,7 +69,7 @@ def _as_ours(code: int, said: str) -> ContrailError:
     """The error of a process that ended with this code, or by a signal, after these words."""
     if said and (kind := _KINDS.get(code)) is not None:
         return kind(said)
-    who = "the process that asked --sql"
+    who = "the process that asked the SQL"
     if code < 0:
         # Python has names of few real-time signals.
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

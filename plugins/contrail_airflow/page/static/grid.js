@@ -181,6 +181,7 @@ class Grid {
       this.dragging = false;
     };
     addEventListener("pointerup", ended, { signal: this.actions.signal });
+    addEventListener("pointercancel", () => void (this.dragging = false), { signal: this.actions.signal });
     this.lane.addEventListener("click", (event) => {
       const cell = found(event);
       if (!cell || this.dragged) return;

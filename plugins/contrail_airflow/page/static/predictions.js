@@ -31,9 +31,10 @@ class View {
     const { span = "92", until } = query;
     const own = whole(query);
     this.asked = own;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     const asked = new URLSearchParams({ span, ...(until && { last: until }), ...segmentOf(query) });
-    const found = await get(`${this.page.pipeline.name}/predictions?${asked}`, this.page.signal).catch((error) => (this.asked === own ? Promise.reject(error) : null));
-    if (this.page.signal.aborted || this.asked !== own) return; // a later question has its own answer
+    const found = await get(`${this.page.pipeline.name}/predictions?${asked}`, this.page.signal).catch((error) => (turn === this.turn ? Promise.reject(error) : null));
+    if (this.page.signal.aborted || turn !== this.turn) return; // a later question has its own answer
     this.found = found;
     this.drawn.abort();
     this.drawn = new AbortController();

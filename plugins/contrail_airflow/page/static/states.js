@@ -25,10 +25,13 @@ export const mark = (state) => h("span", { class: "mark", data: { state }, "aria
 export function stateOf(cell, stage, runs) {
   const running = runs.find((run) => run.stages[stage] === "running");
   if (running) return { state: "running", run: running };
-  const mended = (run) => cell.at && run.started && Date.parse(cell.at) > Date.parse(run.started) && !cell.run?.startsWith(nameOf(run.run));
+  const mended = (run) => cell.at && run.started && Date.parse(cell.at) > Date.parse(run.started) && !isOf(cell.run ?? "", nameOf(run.run));
   const failed = ["missing", "stale", "unknown"].includes(cell.state) && runs.find((run) => run.stages[stage] === "failed" && !mended(run));
   return failed ? { state: "failed", run: failed } : { state: cell.state };
 }
+
+/** Whether a commit is of a run: its name, and the numbers of its job and attempt. */
+const isOf = (commit, run) => commit.startsWith(run) && /^(-\d+)*$/.test(commit.slice(run.length));
 
 /** Lay Airflow's runs over the lake's states. */
 export function overlay(board) {

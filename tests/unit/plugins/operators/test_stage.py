@@ -192,6 +192,9 @@ def test_a_file_that_lands_again_is_taken_in_before_it_is_judged(verb: str, firs
     task = StageOperator(task_id=verb, verb=verb, pipeline="toy")
     assert ("clear `ingest` and what follows it" in task.again(PartitionRefusedError.exit_code)) == first
     assert task.again(SpecError.exit_code) == "clear the task"
+    of_backfill = BackfillOperator(task_id=verb, verb=verb, pipeline="toy").again(PartitionRefusedError.exit_code)
+    assert ("trigger a new run whose stages begin with `ingest`" in of_backfill) == first
+    assert "clear `ingest`" not in of_backfill
 
 
 def test_a_killed_stage_is_retried(run: Any) -> None:

@@ -257,6 +257,7 @@ CELLS = [
         "failed",
         "failed",
     ),  # it published, then failed
+    ({"state": "stale", "at": "2024-07-01T00:00:00Z", "run": "manual__12-1"}, "failed", "stale"),
     ({"state": "missing"}, "failed", "failed"),
     ({"state": "refused"}, "failed", "refused"),
     ({"state": "ok", "at": "2024-01-01T00:00:00Z"}, "failed", "ok"),
