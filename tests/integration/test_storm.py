@@ -28,7 +28,7 @@ def storm(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
         text=True,
         check=False,
     )
-    assert found.exists(), done.stderr[-3000:]
+    assert found.exists(), f"{done.stderr[:6000]}\n…\n{done.stderr[-3000:]}"
     return done.returncode, json.loads(found.read_text())
 
 

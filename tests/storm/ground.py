@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import get_context
@@ -137,7 +137,8 @@ class Ground:
         try:
             worker.run()
         finally:
-            commands.send(None)
+            with suppress(BrokenPipeError):  # who runs the commands has died, and its exit code says so
+                commands.send(None)
 
     def _commands(self, asked: Connection) -> None:
         """Run commands that another process asks for. This one has no threads, so it may fork."""
