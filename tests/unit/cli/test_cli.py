@@ -295,7 +295,7 @@ def test_parts_of_a_backfill_have_one_report_at_the_end(
         (["ingest", "-p", "[/x]", "--from", "2024-01-01"], 2, "no pipeline '[/x]'"),
         (["history", "predictions", "-p", "toy"], 3, "no table 'predictions'"),
         (["query", "SELECT 1", "-p", "nope"], 2, "Known: toy"),
-        (["backfill", "-p", "toy", "--from", "2024-01-01", "--stages", "train"], 2, "--stages train: no such stages"),
+        (["backfill", "-p", "toy", "--from", "2024-01-01", "--stages", "train"], 2, "stages train: no such stages"),
         (["difference", "-p", "toy", "--id", "b1"], 3, "has no backfill 'b1'. Known: none yet"),
     ],
 )
