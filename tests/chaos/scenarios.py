@@ -36,6 +36,8 @@ class Scenario:
         beside_exits: With which codes either may end then, beside those of an undisturbed run.
         pipeline: Whose home it is.
         grows: Tables to which a command adds rows one commit after another: between two of them a reader sees a part.
+        diary: Tables in which each run writes what it did itself, so that a killed one and the next both do. No kind of line may
+            be lost, whatever it counts.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Scenario:
     beside_exits: frozenset[int] = frozenset()
     pipeline: str = "toy"
     grows: tuple[str, ...] = ()
+    diary: tuple[str, ...] = ()
 
 
 def make_pipelines(folder: Path) -> None:
@@ -231,6 +234,8 @@ SCENARIOS = {
             a_persons_rows,
             f'contrail forget -p people --where "{people.WHERE}" --reason asked --yes --grace-minutes 0',
             pipeline="people",
+            grows=("forgotten",),
+            diary=("forgotten",),
         ),
     )
 }

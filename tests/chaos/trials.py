@@ -240,6 +240,10 @@ class Trials:
             rows, wanted = now.rows(table, columns), self._calm.once.rows(table, columns)
             if rows == self._calm.again.rows(table, columns):
                 continue
+            if table in self._scenario.diary:
+                missing = sorted({_without_counts(row) for row in wanted} - {_without_counts(row) for row in rows})
+                trial.lost += [f"{table}: {row}" for row in missing[:3]]
+                continue
             trial.lost += [f"{table}: {row}" for row in [*(wanted - rows)][:3]]
             trial.doubled += [f"{table}: {row}" for row in [*(rows - wanted)][:3]]
         for table in now.tables.keys() - self._calm.once.tables.keys() - self._calm.again.tables.keys():
@@ -265,3 +269,8 @@ class Trials:
             rows, both = now.rows(table, columns), wanted.rows(table, columns)
             trial.lost += [f"{table}: {row}" for row in [*(both - rows)][:3]]
             trial.doubled += [f"{table}: {row}" for row in [*(rows - both)][:3]]
+
+
+def _without_counts(row: tuple[str, ...]) -> tuple[str, ...]:
+    """A line of a diary. What a killed run has done already, the next does not count again."""
+    return tuple(cell for cell in row if not cell.isdecimal())
