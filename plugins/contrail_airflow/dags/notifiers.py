@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import (
 )
 
 from contrail.config.closed_days import newest_closed
-from contrail.config.pipeline import load_pipeline
+from contrail.config.pipeline import parse_pipeline
 from contrail.notify import delivery
 from contrail.notify.messages import (
     Message,
@@ -160,7 +160,8 @@ def _tell_of_publication(task: StageOperator) -> None:
         return
     where = {"pipeline": task.pipeline, "table": "predictions", "from": task.partition_from, "to": task.partition_to}
     try:
-        if date.fromisoformat(task.partition_to) >= newest_closed(load_pipeline(task.pipeline).spec, datetime.now(UTC)):
+        spec = parse_pipeline(task.pipeline).spec
+        if date.fromisoformat(task.partition_to) >= newest_closed(spec, datetime.now(UTC)):
             delivery.log_entry({"kind": "published", **where})
     except Exception as error:  # like a message, it never fails a task
         _log.warning("The publication could not be logged: %s", error)
