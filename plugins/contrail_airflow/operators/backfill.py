@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from contrail.errors import DataError, SpecError
+from contrail.errors import SpecError
 from contrail.files import as_name
 from contrail.partitions import Partitions
 from contrail_airflow.operators.results import plan_of
@@ -30,6 +30,7 @@ class BackfillOperator(StageOperator):
     """
 
     template_fields: Sequence[str] = (*StageOperator.template_fields, "arguments")
+    take_in = "trigger a new run whose stages begin with `ingest`"  # a run without that stage skips its task
 
     def __init__(self, *, arguments: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -49,8 +50,6 @@ class BackfillOperator(StageOperator):
 
     def again(self, code: int) -> str:
         """A wrong day, stage or model comes from the form, so a cleared task would be given it again."""
-        if self.verb == "validate" and code == DataError.exit_code:
-            return "clear the task; after landing a file, trigger a new run whose stages begin with `ingest`"
         return NEW_RUN if code == SpecError.exit_code else super().again(code)
 
     def said(self, result: dict[str, Any]) -> str:

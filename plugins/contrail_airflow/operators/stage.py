@@ -83,6 +83,8 @@ class StageOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("partition_from", "partition_to", "options", "skip_unless")
+    # How a mended file comes to the stages after ingest.
+    take_in = "clear `ingest` and what follows it, for the rows come from there"
     ui_color = "#e8f1f8"
 
     def __init__(
@@ -158,9 +160,7 @@ class StageOperator(BaseOperator):
     def again(self, code: int) -> str:
         """How a person starts the stage again after an error."""
         if self.verb == "validate" and code == DataError.exit_code:
-            return (
-                "clear the task; after landing a file, clear `ingest` and what follows it, for the rows come from there"
-            )
+            return f"clear the task; after landing a file, {self.take_in}"
         return "clear the task"
 
     def tell_failure(self, task_instance: Any, stopped: StageStopped) -> None:
