@@ -102,12 +102,11 @@ def _check_finite(dataset: Dataset, name: str, rows: int, connection: duckdb.Duc
     """Refuse infinite numbers: means, drift and models that read them fail or lie days later. NaN is allowed."""
     infinite = connection.view("staged").filter(f"isinf({quoted(name)})")
     if count := infinite.count("*").fetchall()[0][0]:
-        first = infinite.order(listed(dataset.order)).limit(1).to_arrow_table().to_pylist()[0]
-        place = {key: first[key] for key in (*dataset.partition_by, *dataset.key)}
-        where = ", ".join(f"{key} {value}" for key, value in hidden(place, _personal(dataset)).items())
-        value = hidden(first, _personal(dataset))[name]
+        row = infinite.order(listed(dataset.order)).limit(1).to_arrow_table().to_pylist()[0]
+        first = hidden(row, _personal(dataset))
+        where = ", ".join(f"{key} {first[key]}" for key in dict.fromkeys([*dataset.partition_by, *dataset.key]))
         raise AuditError(
-            f"{dataset.name}.{name}: {count} of {rows} rows are infinite, the first is {value} at {where}. "
+            f"{dataset.name}.{name}: {count} of {rows} rows are infinite, the first is {first[name]} at {where}. "
             f"Make such a value null where it is computed, for example a division by zero. {KEPT}"
         )
 
