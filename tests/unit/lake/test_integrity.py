@@ -93,15 +93,20 @@ def test_a_file_without_a_digest_in_its_name_is_compared_by_its_size(
         lake.scan("features")
 
 
-def test_days_that_lie_together_have_one_command(lake: Lake) -> None:
-    days = [DAY1, DAY2, DAY3, date(2024, 1, 9)]
-    scored = Provenance("r", "score", "", "", "", extra={"model_version": "4"})
-    lake.publish(Dataset("predictions", "", COLUMNS, ("id",)), rows(days), days, scored)
+def advised_after_a_loss(lake: Lake) -> list[str]:
+    """The lines of the error that a reader gets when all files of the predictions are gone."""
     for uri in lake.files("predictions"):
         Path(uri.removeprefix("file://")).unlink()
     with pytest.raises(DamagedError) as refused:
         lake.scan("predictions")
-    assert str(refused.value).splitlines()[-2:] == [
+    return str(refused.value).splitlines()
+
+
+def test_days_that_lie_together_have_one_command(lake: Lake) -> None:
+    days = [DAY1, DAY2, DAY3, date(2024, 1, 9)]
+    scored = Provenance("r", "score", "", "", "", extra={"model_version": "4"})
+    lake.publish(Dataset("predictions", "", COLUMNS, ("id",)), rows(days), days, scored)
+    assert advised_after_a_loss(lake)[-2:] == [
         "  contrail score -p shop --from 2024-01-01 --to 2024-01-03 --model 4",
         "  contrail score -p shop --from 2024-01-09 --to 2024-01-09 --model 4",
     ]
@@ -112,11 +117,7 @@ def test_days_of_two_versions_are_made_again_by_their_own(lake: Lake) -> None:
     for day, version in ((DAY1, "4"), (DAY2, "5"), (DAY3, "5")):
         scored = Provenance("r", "score", "", "", "", extra={"model_version": version})
         lake.publish(predictions, rows([day]), [day], scored)
-    for uri in lake.files("predictions"):
-        Path(uri.removeprefix("file://")).unlink()
-    with pytest.raises(DamagedError) as refused:
-        lake.scan("predictions")
-    assert str(refused.value).splitlines()[-2:] == [
+    assert advised_after_a_loss(lake)[-2:] == [
         "  contrail score -p shop --from 2024-01-01 --to 2024-01-01 --model 4",
         "  contrail score -p shop --from 2024-01-02 --to 2024-01-03 --model 5",
     ]
